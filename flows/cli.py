@@ -153,13 +153,20 @@ def digest(
     symbols_file: SymbolsFile = None,
     target: TargetOption = None,
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
+    preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     use(symbol, symbols_file, target=target, database_url=database_url)
-    from forecasting.pipeline.digest import newest_digest
+    from forecasting.pipeline.digest import alert_preview, newest_digest
     from forecasting.report.digest import digest_in
 
+    if preview:
+        from flows.console import show_rows
+        from forecasting.report.terminal import alert_listing
+
+        show_rows(alert_preview(settings()), alert_listing)
+        return
     typer.echo(digest_in(form, newest_digest(settings())))
 
 

@@ -30,6 +30,7 @@ from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
     MarketChoice,
+    check_alerts,
     check_cron,
     check_hour,
     check_symbol,
@@ -131,6 +132,9 @@ class Settings(BaseSettings):
     )
     notify: SecretStr | None = Field(
         None, description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent."
+    )
+    alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
+        "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 

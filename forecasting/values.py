@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, exchange_of
 from forecasting.plain_text import fits_utf8
-from forecasting.vocabulary import Clock, Mode, Target
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
@@ -184,6 +184,57 @@ def check_cron(text: str) -> str:
             "Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found "
             f"{len(text.split())} in {text[:40]!r}"
         )
+    return text
+
+
+@dataclass(frozen=True)
+class ForecastAlert:
+    """A condition on a published forecast one session ahead.
+
+    Attributes:
+        symbol: Whose forecast; empty for every symbol's.
+        value: median, width (of the 80% interval) or a quantile, as q90.
+        sign: > or <.
+        number: What the value is compared with, in the target's own unit, or times the usual value.
+        of_usual: Whether it is times the usual value.
+    """
+
+    symbol: str
+    value: str
+    sign: str
+    number: float
+    of_usual: bool
+
+    def __str__(self) -> str:
+        """As a user writes it."""
+        words = (self.symbol, self.value, self.sign, f"{self.number:g}", "usual" if self.of_usual else "")
+        return " ".join(filter(None, words))
+
+
+_ALERT = re.compile(
+    rf"(?:({SYMBOL.pattern})\s+)?(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
+    r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
+    re.ASCII,
+)
+
+
+def parse_alerts(text: str) -> list[ForecastAlert]:
+    """The conditions of a text with semicolons between, as `median > 1.5 usual; SBUX q90 > 20e6`; else a ValueError."""
+    alerts = []
+    for part in filter(None, map(str.strip, text.split(";"))):
+        if (found := _ALERT.fullmatch(part)) is None:
+            raise ValueError(
+                "Expected conditions with ; between, each [SYMBOL] VALUE > or < NUMBER [usual] where VALUE is median, "
+                f"width or q05 to q95, as `median > 1.5 usual; SBUX q90 > 20e6`, found {part[:40]!r}"
+            )
+        symbol, value, sign, number, usual = found.groups()
+        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None))
+    return alerts
+
+
+def check_alerts(text: str) -> str:
+    """`text` itself; raises as `parse_alerts`."""
+    parse_alerts(text)
     return text
 
 

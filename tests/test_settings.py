@@ -83,6 +83,15 @@ def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch):
         read_settings()
 
 
+def test_alerts_are_checked_with_the_settings(monkeypatch):
+    unset = read_settings()
+    monkeypatch.setenv("FORECASTING_ALERTS", "median > 1.5 usual")
+    assert (unset.alerts, read_settings().alerts, read_settings().hash) == ("", "median > 1.5 usual", unset.hash)
+    monkeypatch.setenv("FORECASTING_ALERTS", "median >> 1.5")
+    with pytest.raises(UsageError, match=r"FORECASTING_ALERTS: Expected conditions .*found 'median >> 1.5'"):
+        read_settings()
+
+
 def test_a_witness_is_another_source_and_changes_no_forecast(monkeypatch):
     unset = read_settings()
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")

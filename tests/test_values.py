@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from forecasting.errors import UsageError
 from forecasting.settings import Settings, read_settings
 from forecasting.values import (
+    ForecastAlert,
     MarketChoice,
     check_cron,
     check_day,
@@ -16,6 +17,7 @@ from forecasting.values import (
     check_option,
     check_symbol,
     check_time_zone,
+    parse_alerts,
     parse_date,
 )
 
@@ -117,3 +119,38 @@ def test_an_hour_has_no_zone_of_its_own_and_one_form(monkeypatch: pytest.MonkeyP
             check_hour(text)
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "07:15")
     assert read_settings().late_until == time(7, 15)
+
+
+def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
+    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ;"
+    assert parse_alerts(text) == [
+        ForecastAlert("", "median", ">", 1.5, True),
+        ForecastAlert("", "width", "<", 0.3, False),
+        ForecastAlert("SBUX", "q90", ">", 20e6, False),
+    ]
+    assert [str(alert) for alert in parse_alerts(text)] == ["median > 1.5 usual", "width < 0.3", "SBUX q90 > 2e+07"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "median",
+        "mean > 1",
+        "q15 > 1",
+        "sbux q90 > 1",
+        "A B q90 > 1",
+        "q90 >= 1",
+        "q90 > x",
+        "q90 > -1",
+        "q90 > 1e999",
+        "q90 > 1 often",
+        "q90 > 1, q10 < 2",
+        "q90 > 1 q10 < 2",
+        "median > 1.5usual",
+        "1 < q90",
+        "q90 > \u0663",
+    ],
+)
+def test_another_alert_is_refused_with_what_is_expected(text):
+    with pytest.raises(ValueError, match=r"as `median > 1.5 usual; SBUX q90 > 20e6`, found"):
+        parse_alerts(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from forecasting.errors import UsageError
 from forecasting.pipeline import notify
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
@@ -14,6 +15,10 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.values import parse_alerts
+
+NIGHTS = 250
+"""Newest nights of a symbol over which an alert is counted: a year."""
 
 NOTABLE_VERDICTS = ("split", "revised", "held")
 """Verdicts about stored bars that a person should see; dividends and new bars are routine."""
@@ -35,8 +40,31 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     notify.send(settings, digest.title, digest_text(digest), link=link, page=page)
 
 
+def alert_counts(settings: Settings) -> list[Row]:
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol, as `read.alerts_held`."""
+    alerts = parse_alerts(settings.alerts)
+    if not alerts:
+        return []
+    with connect.reading(settings.url) as connection:
+        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS)
+
+
+def alert_preview(settings: Settings) -> list[Row]:
+    """As `alert_counts`; a UsageError where no alert is set."""
+    migrate.check_ready(settings.url, writes=False)
+    if not settings.alerts:
+        raise UsageError(
+            "Expected alerts in FORECASTING_ALERTS, found none. Set some, as FORECASTING_ALERTS='median > 1.5 usual'."
+        )
+    return alert_counts(settings)
+
+
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str]) -> Digest:
     """The message about these lines, and what is notable of runs."""
+    alerts: dict[str, list[str]] = {}
+    for row in alert_counts(settings):
+        if row["tonight"]:
+            alerts.setdefault(row["symbol"], []).append(str(row["alert"]))
     found: dict[str, list[str]] = {}
     with connect.reading(settings.url) as connection:
         for run in filter(None, (read.run(connection, run_id) for run_id in run_ids)):
@@ -47,7 +75,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     for kind, sentences in found.items():  # nobody reads 500 of a kind
         more = len(sentences) - NAMED
         findings += [*sentences[:NAMED], *([f"{kind}: {more} more, in view night_log."] if more > 0 else [])]
-    return make_digest(lines, findings=findings)
+    return make_digest(lines, findings=findings, alerts=alerts)
 
 
 def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:

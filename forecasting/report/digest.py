@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import markdown_text, named, plain_text
@@ -48,6 +49,7 @@ class Digest:
         results_of: The session of the results; empty without any.
         results: Misses first, at most SHOWN; the title counts all.
         problems: A sentence a reason; empty where all is well.
+        alerts: A sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first.
     """
 
     title: str
@@ -57,25 +59,26 @@ class Digest:
     results_of: str
     results: tuple[DigestRow, ...]
     problems: tuple[str, ...]
+    alerts: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """Whether a person needs to look."""
         return "All well." if not self.problems else f"{quantity(len(self.problems), 'thing')} to know."
 
-    @property
-    def shown_problems(self) -> list[str]:
-        """The first problems, and how many more there are."""
-        more = len(self.problems) - SHOWN
-        return [*self.problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
-
-def make_digest(lines: Sequence[SymbolLine], *, findings: Sequence[str] = ()) -> Digest:
+def make_digest(
+    lines: Sequence[SymbolLine],
+    *,
+    findings: Sequence[str] = (),
+    alerts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Digest:
     """The message about the newest nights.
 
     Args:
         lines: One a symbol and target; those without a forecast are problems alone.
         findings: What else a person should know, a sentence each, as new findings about the bars.
+        alerts: Those of FORECASTING_ALERTS that hold, by symbol.
     """
     forecast = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -90,7 +93,9 @@ def make_digest(lines: Sequence[SymbolLine], *, findings: Sequence[str] = ()) ->
     results = [_result(line) for line, result in scored if as_day(result["target_session"]) == newest]
     session = short_day(sessions[-1]) if sessions else ""
     hits = sum(row.notes == "hit" for row in results)
-    about = [f"{quantity(len(forecast), 'forecast')} of {session}" if forecast else "no forecast"]
+    held = [(_forecast(line), alerts[line.symbol]) for line in forecast if alerts.get(line.symbol)]
+    about = [quantity(len(held), "alert")] if held else []
+    about += [f"{quantity(len(forecast), 'forecast')} of {session}" if forecast else "no forecast"]
     about += [f"{hits} of {len(results)} hit on {short_day(newest)}"] if newest is not None else []
     about += [quantity(len(problems) + len(findings), "thing") + " to know"] if problems or findings else ["all well"]
     return Digest(
@@ -101,7 +106,16 @@ def make_digest(lines: Sequence[SymbolLine], *, findings: Sequence[str] = ()) ->
         results_of=short_day(newest) if newest is not None else "",
         results=tuple(sorted(results, key=lambda row: row.notes, reverse=True)[:SHOWN]),
         problems=(*problems, *findings),
+        alerts=tuple(
+            f"{row.subject}: {'; '.join(held)}. {row.value}, {row.change} against usual." for row, held in held
+        ),
     )
+
+
+def _first(sentences: Sequence[str]) -> list[str]:
+    """Those that a message shows, and how many more there are."""
+    more = len(sentences) - SHOWN
+    return [*sentences[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _forecast(line: SymbolLine) -> DigestRow:
@@ -129,7 +143,8 @@ def digest_in(form: str, digest: Digest) -> str:
 
 def digest_text(digest: Digest) -> str:
     """The message as plain text, a line a forecast: for a terminal, a chat or a mail."""
-    lines = [digest.verdict, *(f"- {text}" for text in digest.shown_problems), ""]
+    lines = ["Alerts:", *(f"- {text}" for text in _first(digest.alerts)), ""] if digest.alerts else []
+    lines += [digest.verdict, *(f"- {text}" for text in _first(digest.problems)), ""]
     if digest.forecasts:
         lines.append(f"{digest.session}, the most unusual first:")
         lines += [f"- {_forecast_text(row)}" for row in digest.forecasts]
@@ -147,7 +162,9 @@ def _forecast_text(row: DigestRow) -> str:
 
 def digest_markdown(digest: Digest) -> str:
     """The message in Markdown, for Slack, Teams or an artifact: nothing in it arises from the texts of others."""
-    blocks = [f"**{digest.verdict}**", "\n".join(f"- {markdown_text(text)}" for text in digest.shown_problems)]
+    blocks = ["**Alerts**", "\n".join(f"- {markdown_text(text)}" for text in _first(digest.alerts))]
+    blocks = blocks if digest.alerts else []
+    blocks += [f"**{digest.verdict}**", "\n".join(f"- {markdown_text(text)}" for text in _first(digest.problems))]
     if digest.forecasts:
         rows = [f"- **{markdown_text(row.subject)}**{_rest(row)}" for row in digest.forecasts]
         rows += [f"- and {digest.left_out} more"] if digest.left_out else []
@@ -167,5 +184,6 @@ def _rest(row: DigestRow) -> str:
 
 def digest_html(digest: Digest, *, link: str = "") -> str:
     """The message as one HTML page without scripts or requests, its styles inline, as mail programs need them."""
-    clean = {"title": plain_text(digest.title), "problems": [plain_text(text) for text in digest.shown_problems]}
-    return environment().get_template("digest.html").render(digest=digest, link=link, **clean)
+    alerts, problems = ([plain_text(text) for text in _first(some)] for some in (digest.alerts, digest.problems))
+    words = {"title": plain_text(digest.title), "alerts": alerts, "problems": problems, "link": link}
+    return environment().get_template("digest.html").render(digest=digest, **words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -321,6 +322,17 @@ def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
 def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a check of `doctor`."""
     return ["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks]
+
+
+def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row an alert and symbol: on how many of the newest nights it held."""
+    columns = ["alert", "symbol", "held", "nights", "share", "tonight"]
+    rows: list[list[object]] = []
+    for row in counts:
+        share = percent(row["held"] / row["nights"] if row["nights"] else math.nan)
+        tonight = "holds" if row["tonight"] else ""
+        rows.append([str(row["alert"]), row["symbol"], row["held"], row["nights"], share, tonight])
+    return columns, rows
 
 
 def article_listing(result: ArticleResult) -> Listing:

@@ -41,6 +41,7 @@ SOUND = {
     "dask_address": ("tcp://dask:8786",),
     "cost_ratio": ("3", "0.5"),
     "notify": ("ntfys://me:hunter2@ntfy.sh/nights", "json://127.0.0.1:9/x"),
+    "alerts": ("median > 1.5 usual; width>3 usual; SBUX q90 > 20e6",),
     "keep_artifacts": ("60",),
 }
 WHOLE = (
@@ -67,7 +68,7 @@ TEXTS = (
     "dask_address",
 )
 TEXTS = ("witness", "target", "source", "events", "edgar_contact", "market", "exchange", "cron", "timezone", "runner")
-TEXTS += ("dask_address",)
+TEXTS += ("dask_address", "alerts")
 LISTS = ("symbols",)
 
 

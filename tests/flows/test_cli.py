@@ -89,6 +89,7 @@ print(*(of["collections"] for of in gc.get_stats()))"""
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
         (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
         (["digest", "--format", "pdf"], 2, "Invalid --format 'pdf': expected text, markdown or html."),
+        (["digest", "--preview"], 2, "Expected alerts in FORECASTING_ALERTS, found none."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),

@@ -52,6 +52,16 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     assert digest_text(digest) == TEXT
 
 
+def test_alerts_that_hold_stand_first_in_every_form() -> None:
+    digest = make_digest(morning(), alerts={"ADBE": ["median > 1.5 usual", "ADBE q90 > 2e+07"], "GONE": ["median > 1"]})
+    held = "ADBE volume: median > 1.5 usual; ADBE q90 > 2e+07. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
+    assert digest.title.startswith("1 alert, 3 forecasts of Mon 11 Mar, ")
+    assert digest_text(digest).startswith(f"Alerts:\n- {held}\n\n2 things to know.")
+    assert digest_markdown(digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
+    page = digest_html(digest)
+    assert page.index("median &gt; 1.5 usual") < page.index("fallback")
+
+
 def test_markdown_and_html_have_the_same_rows() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "for", "against", "usual"}

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import frame, kind_rank, newest, of_series, view_frame
+from forecasting.store.frames import Row, frame, kind_rank, newest, of_series, rows, view_frame
 from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
+from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
 
 
@@ -203,6 +204,52 @@ def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> d
     table = schema.forecasts
     live = (table.c.kind == "live", table.c.role == CHAMPION)
     return newest(connection, table.c.origin_session, *of_series(table, symbol, target), *live)
+
+
+def alerts_held(
+    connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
+) -> list[Row]:
+    """How often each alert held over the newest `nights` published nights of each symbol, one session ahead.
+
+    Rows of symbol, alert, held, nights (those whose usual value is stored, if the alert needs it) and tonight: whether
+    it holds on the newest one. In the order of alerts, then symbols.
+    """
+    table, part = schema.forecasts, schema.forecast_parts
+    best = sa.func.row_number().over(
+        partition_by=(table.c.symbol, table.c.origin_session),
+        order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
+    )
+    wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
+    ranked = sa.select(table, best.label("rank")).where(*wanted).subquery()
+    night = sa.func.row_number().over(partition_by=ranked.c.symbol, order_by=ranked.c.origin_session.desc())
+    dated = sa.select(ranked, night.label("night")).where(ranked.c.rank == 1).subquery()
+    same = (part.c[column.name] == dated.c[column.name] for column in table.primary_key)
+    level = sa.select(part.c.factor).where(*same, part.c.part == "usual").scalar_subquery()
+    usual = dated.c.last_value if target == "close" else level
+    f = sa.select(dated, usual.label("usual")).where(dated.c.night <= nights).subquery()
+    columns: list[sa.ColumnElement[Any]] = []
+    for place, alert in enumerate(alerts):
+        value = {"median": f.c.q50, "width": f.c.q90 - f.c.q10}.get(alert.value, f.c.get(alert.value))
+        bound = alert.number * f.c.usual if alert.of_usual else sa.literal(alert.number)
+        holds = sa.case((value > bound if alert.sign == ">" else value < bound, 1), else_=0)
+        columns += [
+            sa.func.sum(holds).label(f"held_{place}"),
+            sa.func.count(bound).label(f"nights_{place}"),
+            sa.func.sum(sa.case((f.c.night == 1, holds), else_=0)).label(f"tonight_{place}"),
+        ]
+    found = rows(connection, sa.select(f.c.symbol, *columns).group_by(f.c.symbol).order_by(f.c.symbol))
+    return [
+        {
+            "symbol": row["symbol"],
+            "alert": alert,
+            "held": row[f"held_{place}"],
+            "nights": row[f"nights_{place}"],
+            "tonight": bool(row[f"tonight_{place}"]),
+        }
+        for place, alert in enumerate(alerts)
+        for row in found
+        if alert.symbol in ("", row["symbol"])
+    ]
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start
+from forecasting.values import parse_alerts
+from forecasting.vocabulary import QUANTILE_COLUMNS
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, part_rows, run_row, score_row, start
 
 FIRST, LAST = "2024-03-07", "2024-03-08"
 
@@ -38,6 +40,29 @@ def test_the_newest_night_is_its_live_forecast_one_session_ahead(database_url: s
     assert (night["symbol"], night["target"], night["kind"]) == (SYMBOL, TARGET, "live")
     assert (night["origin_session"], night["horizon"]) == (date(2024, 3, 8), 1)
     assert night["title"] == "Starbucks"
+
+
+def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(database_url: str) -> None:
+    raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
+    old, newest = forecast_row("lstm", FIRST), forecast_row("lstm", LAST, **raised)
+    hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
+    rows = [old, newest, hidden, forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
+    text = "median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0"
+    with transaction(database_url) as connection:
+        start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
+        write.add_forecasts(connection, rows)
+        write.add_parts(connection, part_rows(newest, usual=100.0, report=1.9))
+    with reading(database_url) as connection:
+        found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text), nights=250)
+        (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
+        close = read.alerts_held(connection, [SYMBOL], "close", parse_alerts(text), nights=250)
+    assert [(str(row["alert"]), row["held"], row["nights"], row["tonight"]) for row in found] == [
+        ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
+        ("width < 41", 2, 2, True),
+        ("median < 150", 1, 2, False),
+        ("SBUX q90 > 100", 2, 2, True),
+    ]
+    assert (one["held"], one["nights"], close) == (1, 1, [])
 
 
 def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) -> None:
