@@ -356,6 +356,15 @@ def pretrain(
     echo(pretrain_own(settings(), now=clock.now, bar=progress_bar))
 
 
+@app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
+def mcp(database_url: DatabaseUrl = None) -> None:
+    """Answer an assistant over standard input and output. It reads forecasts, history, skill and why."""
+    use(database_url=database_url)
+    from flows.assistant import serve_assistant
+
+    serve_assistant(settings())
+
+
 @app.command(epilog="Example: forecasting worker --pool forecasting")
 def worker(
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -14,13 +15,15 @@ from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
 from forecasting.pipeline.snapshot import first_session
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
-from forecasting.plain_text import named
-from forecasting.report.documents import hubverse, nixtla
+from forecasting.plain_text import named, plain_text
+from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.sessions import is_session, opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock
+from forecasting.store.frames import Row
+from forecasting.values import check_symbol
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,6 +113,41 @@ def check_known(settings: Settings) -> None:
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
     if known and unknown:
         raise UsageError(f"Expected symbols of the ledger ({named(known, 10)}), found {named(unknown, 10)}.")
+
+
+QUESTIONS = {
+    "latest": "The newest published forecasts with usual level, special day and why; of view latest_forecasts.",
+    "history": "Past published forecasts with actual values and errors, the newest first; of view forecast_vs_actual.",
+    "skill": "Published forecasts against the best baseline over 20, 60 and 250 nights; of view live_skill.",
+    "why": "Parts of the newest medians, factors of which the product is q50 (of close the width); of forecast_parts.",
+}
+"""What an assistant may ask, and what the rows are."""
+
+MOST_ANSWERED = 500
+"""Rows of an answer."""
+
+
+def answer(settings: Settings, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
+    """The rows that answer one of QUESTIONS, as JSON values, every text of others clean and in one line.
+
+    Raises:
+        UsageError: A symbol that the ledger lacks, another target, or a limit outside 1 to MOST_ANSWERED.
+        StoreError: The database is not there, not migrated, or cannot be read.
+    """
+    if target not in get_args(Target):
+        raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
+    if not 1 <= limit <= MOST_ANSWERED:
+        raise UsageError(f"Invalid limit {limit!r:.40}: expected 1 to {MOST_ANSWERED} rows.")
+    migrate.check_ready(settings.url, writes=False)
+    if symbol:
+        check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}))
+    with connect.reading(settings.url) as connection:
+        found = read.answer(connection, question, symbol=symbol, target=target, limit=limit)
+    clean = [
+        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
+    ]
+    rows: list[Row] = json.loads(json_text(clean))
+    return rows
 
 
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

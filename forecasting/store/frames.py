@@ -1,6 +1,6 @@
 """Query results as frames, in the types that the library computes with, or as rows; and parts of many queries."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any, TypeVar
@@ -38,8 +38,19 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 
 def view_frame(connection: sa.Connection, view: str, condition: str, **values: object) -> pd.DataFrame:
     """The rows of a view under a condition in SQL with its values, typed as by `frame`."""
+    return _frame(_of_view(connection, view, condition, values), _OF_VIEWS)
+
+
+def view_rows(connection: sa.Connection, view: str, condition: str, **values: object) -> list[Row]:
+    """As `view_frame`, as rows of dates, instants, numbers and texts; None where unknown."""
+    return [dict(row) for row in _of_view(connection, view, condition, values).mappings()]
+
+
+def _of_view(
+    connection: sa.Connection, view: str, condition: str, values: Mapping[str, object]
+) -> sa.CursorResult[Any]:
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
-    return _frame(connection.execute(query.columns(**_CONVERTED), values), _OF_VIEWS)
+    return connection.execute(query.columns(**_CONVERTED), values)
 
 
 def rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:

@@ -12,7 +12,7 @@ from flows import cli
 from forecasting import __version__
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
-COMMANDS += ("doctor", "settings", "export", "digest")
+COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
 ROOT = Path(__file__).resolve().parents[2]
 
 

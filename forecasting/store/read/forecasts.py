@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, newest, of_series, rows, view_frame
+from forecasting.store.frames import Row, frame, kind_rank, newest, of_series, rows, view_frame, view_rows
 from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
@@ -250,6 +250,24 @@ def alerts_held(
         for row in found
         if alert.symbol in ("", row["symbol"])
     ]
+
+
+_KEY = ", ".join(column.name for column in schema.forecasts.primary_key)
+_ANSWERS = {  # table or view, condition, order
+    "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
+    "history": ("forecast_vs_actual", f"role = '{CHAMPION}'", "origin_session DESC, symbol, horizon"),
+    "skill": ("live_skill", "1 = 1", "symbol, kind, horizon, window_sessions"),
+    "why": ("forecast_parts", f"({_KEY}) IN (SELECT {_KEY} FROM latest_forecasts)", "symbol, horizon, place"),  # noqa: S608 - of this file
+}
+
+
+def answer(connection: sa.Connection, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
+    """The rows of one of _ANSWERS about a target and a symbol, or all symbols where that is empty; at most `limit`."""
+    name, condition, order = _ANSWERS[question]
+    of_series = f"target = :target{' AND symbol = :symbol' if symbol else ''}"
+    wanted = f"{condition} AND {of_series} ORDER BY {order} LIMIT :limit"
+    values = {"target": target, "limit": limit} | ({"symbol": symbol} if symbol else {})
+    return view_rows(connection, name, wanted, **values)
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
