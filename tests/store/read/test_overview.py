@@ -65,6 +65,33 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
     assert (one["held"], one["nights"], close) == (1, 1, [])
 
 
+def test_an_assistants_questions_are_answered_from_the_newest_rows(database_url: str) -> None:
+    newest, next_one = forecast_row("lstm", LAST), forecast_row("lstm", LAST, 2)
+    with transaction(database_url) as connection:
+        start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
+        write.add_forecasts(connection, [forecast_row("lstm", FIRST), newest, next_one, newest | {"kind": "replay"}])
+        write.add_forecasts(connection, [forecast_row("ridge", LAST, role="baseline")])
+        write.add_parts(connection, [*part_rows(newest, usual=40.0, report=2.5), *part_rows(next_one, usual=100.0)])
+        write.add_parts(connection, part_rows(forecast_row("lstm", FIRST), usual=100.0))
+    with reading(database_url) as connection:
+        for symbol in (SYMBOL, ""):
+            found = {
+                name: read.answer(connection, name, symbol=symbol, target=TARGET, limit=3)
+                for name in ("latest", "history", "skill", "why")
+            }
+            assert [(row["horizon"], row["usual"]) for row in found["latest"]] == [(1, 40.0), (2, 100.0)]
+            assert [(row["origin_session"], row["role"]) for row in found["history"]] == [
+                (date(2024, 3, 8), "champion")
+            ] * 3
+            assert [(row["part"], row["factor"]) for row in found["why"]] == [
+                ("usual", 40.0),
+                ("report", 2.5),
+                ("usual", 100.0),
+            ]
+            assert found["skill"] == []
+        assert read.answer(connection, "latest", symbol="MSFT", target=TARGET, limit=3) == []
+
+
 def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) -> None:
     forecast, baseline = forecast_row("lstm", FIRST), forecast_row("ridge", FIRST, role="baseline")
     with transaction(database_url) as connection:
