@@ -1,0 +1,687 @@
+"""Damage to everything that a person or another program writes: what it states is taken from it, or one paragraph.
+
+What was taken is compared with an independent, plainer reading of the same input.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import pickle
+import random
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from curl_cffi.requests import Response, Session
+from prefect.exceptions import ParameterTypeError
+from safetensors.torch import load, save
+
+import forecasting as fc
+from flows import cli, clock, nightly
+from forecasting.errors import ArtifactError, ForecastingError, SourceError
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.earnings import read_events_csv
+from forecasting.ingest.sources import Fetched, UnreadableRow, yahoo
+from forecasting.ingest.sources.files import Files
+from forecasting.ingest.sources.yahoo import Yahoo
+from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.symbols import asked_symbols, raise_failed
+from forecasting.settings import Settings, read_settings
+from forecasting.train import checkpoint as checkpoints
+from forecasting.train.ensemble import check_runs, scaled_quantiles
+from forecasting.train.fit import fit
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.faults.fuzzing import LONGEST, TOKENS, altered, case, damaged, ended
+from tests.ingest.sources.test_plugins import install
+from tests.plain_flows import without_prefect
+from tests.train.windows import SETTINGS, some_windows
+from tests.yahoo_stand_in import StandIn, forget_yahoo
+
+AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+BARS = random_bars(days=120, seed=3).round(4)
+NUMBERS = ("open", "high", "low", "close", "volume")
+FLOW = nightly.nightly
+"""The flow itself: Prefect checks the types of parameters by it before a run begins."""
+
+ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, float("nan"), 10**30, "", " ", "x", "TEST", "a" * 5000, "'; DROP TABLE runs;--", b"TEST"),
+    *([], ["TEST"], ("TEST",), {"a": 1}, {"TEST"}, object(), len, "\x00", "\x1b[31m\n<b>", "\udcff", Path("x"), ".."),
+    *(date(2024, 3, 8), date(1, 1, 1), date(9999, 12, 31), pd.Timestamp("2024-03-08 12:00").to_pydatetime(), AT, "/"),
+    *(pd.NaT, pd.NA, pd.Timestamp("2024-03-08"), pd.Timestamp("2024-03-08", tz="UTC"), np.datetime64("2024-03-08")),
+    *(np.float64("nan"), np.array([1, 2]), pd.Series(["TEST"]), pd.DataFrame({"a": [1]}), pd.DataFrame(), BARS),
+    *("USD", "volume", (UnreadableRow(LAST, 1, "x"),), lambda: AT, lambda: "now"),
+)
+"""What Python code may pass or return in place of what was asked for."""
+
+Row = tuple[float, ...]
+Attempt = Callable[[random.Random], None]
+
+
+class Place(NamedTuple):
+    """A folder with TEST.csv, the URL of a migrated ledger without a row, and the settings of small nights on both."""
+
+    folder: Path
+    url: str
+    patch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Place]:
+    write_yahoo_csv(random_bars(days=560, seed=3, last=LAST), tmp_path / "TEST.csv")
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+    monkeypatch.setattr(clock, "now", lambda: AT)
+    monkeypatch.chdir(tmp_path)
+    without_prefect(monkeypatch.setattr)
+    yield Place(tmp_path, sqlite_url, monkeypatch, capfd)
+    forget_yahoo()
+
+
+# Files.
+
+
+def check_csv(path: Path, stated: dict[str, list[Row]]) -> None:
+    """Every bar has the numbers of a row of its day, and every session that is missing has a finding."""
+
+    def read() -> tuple[Any, ...]:
+        fetched = Files("csv", path).fetch("TEST", BARS.index[0].date(), BARS.index[-1].date())
+        return fetched, *check_bars(fetched, exchange="XNYS", known=None)
+
+    answer = ended(read)
+    if isinstance(answer, ForecastingError):
+        return
+    fetched, bars, findings = answer
+    for day, numbers in zip(fetched.bars.index, fetched.bars[list(NUMBERS)].to_numpy(), strict=True):
+        numbers = np.where(numbers == 0.0, np.nan, numbers)
+        of_day = [row if abs(row[-1]) >= 0.5 else (*row[:-1], np.nan) for row in stated.get(str(day.date()), [])]
+        assert any(np.array_equal(numbers, row, equal_nan=True) for row in of_day), day  # the ledger has whole shares
+    lost = {day.date() for day in BARS.index[BARS.index > fetched.bars.index[0]].difference(bars.index)}
+    assert lost <= {finding.session for finding in findings}
+    assert len(fetched.actions) == 0, fetched.actions  # the sound file has no dividend
+
+
+DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
+
+
+def number(cell: str) -> float:
+    """The cell as Python reads it; 0 and what is no number are NaN."""
+    try:
+        return float(cell.strip()) or np.nan
+    except ValueError:
+        return np.nan
+
+
+def rows_of_text(text: str) -> dict[str, list[Row]]:
+    """By day, the five numbers of each line, read once with and once without a meaning of quotes."""
+    found: dict[str, list[Row]] = {}
+    readings: tuple[Any, ...] = (
+        csv.reader(io.StringIO(text, newline="")),
+        (re.split(",", line) for line in re.split("\r\n?|\n", text)),
+    )
+    for lines in readings:
+        header: list[str] = []
+        try:
+            for cells in lines:
+                if not header:
+                    header = [cell.strip().strip('"').lower() for cell in cells]
+                    continue
+                named = dict(zip(header, cells, strict=False))
+                day = DAY.fullmatch(named.get("date", "").strip().strip('"'))
+                if day and len(cells) >= len(header) and not any(cells[len(header) :]):
+                    row = tuple(number(re.sub(r'^"(.*)"$', r"\1", named.get(name, "x"))) for name in NUMBERS)
+                    found.setdefault(day[1], []).append(row)
+        except csv.Error:
+            continue
+    return found
+
+
+def csv_of_bars(place: Place) -> Attempt:
+    path = place.folder / "bars.csv"
+    write_yahoo_csv(BARS, path)
+    sound = path.read_bytes()
+
+    def attempt(chosen: random.Random) -> None:
+        path.write_bytes(content := damaged(sound, chosen))
+        check_csv(path, rows_of_text(content.decode("utf-8-sig", errors="replace")))
+
+    return attempt
+
+
+def parquet_with_damaged_bytes(place: Place) -> Attempt:
+    path = place.folder / "bars.parquet"
+    BARS.rename_axis("Date").to_parquet(path)
+    sound = path.read_bytes()
+
+    def attempt(chosen: random.Random) -> None:
+        path.write_bytes(damaged(sound, chosen))
+        ended(lambda: Files("parquet", path).fetch("TEST", BARS.index[0].date(), BARS.index[-1].date()))
+
+    return attempt
+
+
+def earnings_dates(place: Place) -> Attempt:
+    path = place.folder / "events.csv"
+    days = [date(2019, 3, 8) + timedelta(days=91 * at) for at in range(20)]
+    rows = [f"{day},{('amc', 'bmo', '')[at % 3]},{day - timedelta(days=20)}" for at, day in enumerate(days)]
+    sound = "\n".join(["announced,timing,first_seen_at", *rows, ""]).encode()
+
+    def attempt(chosen: random.Random) -> None:
+        path.write_bytes(content := damaged(sound, chosen))
+        events = ended(lambda: read_events_csv(path))
+        if not isinstance(events, ForecastingError):
+            text = content.decode("utf-8-sig", errors="replace")
+            cells = {cell.strip().strip('"').strip() for cell in re.split(r"[,\r\n]", text)}
+            stated = {re.sub(r"[T ]\d\d:.*$", "", cell).replace("-", "") for cell in cells}
+            assert {f"{day:%Y%m%d}" for day in events["announced"]} <= stated
+            assert set(events["timing"]) <= {"amc", "bmo", ""}
+
+    return attempt
+
+
+def list_of_symbols(place: Place) -> Attempt:
+    path = place.folder / "symbols.txt"
+    sound = b"# liquid\nSBUX\nBRK-B  # one\n^GSPC\nVOD.L\n\nES=F\n" + b"".join(b"S%d\n" % at for at in range(30))
+
+    def attempt(chosen: random.Random) -> None:
+        path.write_bytes(content := damaged(sound, chosen))
+        symbols = ended(lambda: asked_symbols([], path))
+        if not isinstance(symbols, ForecastingError):
+            lines = [line.partition("#")[0].strip() for line in content.decode("utf-8-sig").splitlines()]
+            assert symbols == list(dict.fromkeys(line for line in lines if line))
+            assert all(re.fullmatch(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}", symbol) for symbol in symbols)
+
+    return attempt
+
+
+# Models.
+
+
+def run_model(folder: Path) -> np.ndarray:
+    """The quantiles of the model in a folder, by the hash of what lies there."""
+    loaded = checkpoints.load(folder, hashlib.sha256((folder / "model.json").read_bytes()).hexdigest())
+    check_runs(loaded)
+    return scaled_quantiles(loaded, some_windows(), np.array([290]))
+
+
+def other_weights(weights: dict[str, torch.Tensor], chosen: random.Random) -> dict[str, torch.Tensor]:
+    name = chosen.choice(sorted(weights))
+    tensor = weights[name]
+    kind = chosen.choice((torch.float64, torch.float16, torch.int64, torch.bool, torch.bfloat16))
+    odd = chosen.choice((float("nan"), float("inf"), 1e38))
+    other = chosen.choice((tensor.to(kind), torch.full_like(tensor, odd), tensor.reshape(-1), tensor[:0])).contiguous()
+    more = chosen.choice(("x.y", "999999999.a", "-1.a", "a", ".", "../0.a", "0.extra"))
+    without = {key: value for key, value in weights.items() if key != name}
+    return chosen.choice((weights | {name: other}, without, weights | {more: tensor.clone()}, {}))
+
+
+@pytest.fixture(scope="module")
+def sound_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model."""
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    return checkpoints.save(fitted, tmp_path_factory.mktemp("models") / "a").path
+
+
+def model_with_right_hashes(place: Place) -> Attempt:
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    folder = checkpoints.save(fitted, place.folder / "models" / "a").path
+    expected = run_model(folder)
+    card, content = json.loads((folder / "model.json").read_bytes()), (folder / "weights.safetensors").read_bytes()
+
+    def attempt(chosen: random.Random) -> None:
+        stored, weights, change = card, content, chosen.randrange(4)
+        if change < 2:
+            other = save(other_weights(load(content), chosen)), damaged(content[:3000], chosen) + content[3000:]
+            weights = other[change]
+            stored = card | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+        elif change == 2:
+            stored = altered(card, chosen)
+        model = json.dumps(stored, indent=1).encode()
+        (folder / "weights.safetensors").write_bytes(weights)
+        (folder / "model.json").write_bytes(damaged(model, chosen) if change == 3 else model)
+        quantiles = ended(lambda: run_model(folder))
+        if isinstance(quantiles, ForecastingError):
+            assert isinstance(quantiles, ArtifactError)
+        else:
+            assert quantiles.shape == expected.shape  # where not finite, a night leaves them out
+        assert [path.name for path in folder.parent.iterdir()] == ["a"]
+
+    return attempt
+
+
+class Program:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.made}",)
+
+
+@pytest.mark.parametrize("name", checkpoints.FILES)
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(
+    name: str, write: Callable[[object, Any], None], sound_model: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sound_model, tmp_path / "a"))
+    with (folder / name).open("wb") as file:
+        write(Program(tmp_path / "made"), file)
+    if name == "weights.safetensors":
+        card = json.loads((folder / "model.json").read_bytes())
+        card["weights_sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ArtifactError, match="its content is another"):
+        run_model(folder)
+    assert not (tmp_path / "made").exists()
+
+
+# Sources.
+
+
+class Canned(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
+    """A session whose answer to a chart is `body`, and a crumb to anything else."""
+
+    body = b""
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        answer = Response()
+        answer.status_code, answer.url, answer.encoding = 200, url, "utf-8"
+        answer.content = self.body if "/v8/finance/chart/" in url else b"crumb"
+        return answer
+
+
+def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
+    """By day of the answer's own time zone, the five numbers of each of its rows; 0 and None are unknown volumes."""
+    result = json.loads(body)["chart"]["result"][0]
+    zone, quote = result["meta"]["exchangeTimezoneName"], result["indicators"]["quote"][0]
+    found: dict[str, list[Row]] = {}
+    for at, second in enumerate(result["timestamp"]):
+        try:
+            local = ZoneInfo(zone if isinstance(zone, str) else "UTC")
+            instant = datetime.fromisoformat(second).replace(tzinfo=UTC) if isinstance(second, str) else None
+            day = str((instant or datetime.fromtimestamp(second, UTC)).astimezone(local).date())
+            # One number in place of a list is that of every row, as pandas reads it.
+            cells = [column[at] if isinstance(column := quote[name], list) else column for name in NUMBERS]
+            row = [np.nan if cell is None else float(cell) for cell in cells]
+        except (ValueError, OverflowError, TypeError, IndexError, KeyError):  # no day, or no number
+            continue
+        found.setdefault(day, []).append((*row[:4], np.trunc(row[4]) or np.nan))  # yfinance makes whole numbers of them
+    return found
+
+
+def chart_of_yahoo(place: Place) -> Attempt:
+    bars = BARS.iloc[-60:]
+    actions = make_actions([(bars.index[20], "dividend", 0.5), (bars.index[40], "split", 2.0)])
+    with StandIn(bars, actions) as stand_in:
+        sound = stand_in.chart("SBUX", 0, 2**40, None)
+    forget_yahoo()
+    session, source = Canned(), Yahoo(place.folder, timeout_s=15.0)
+    place.patch.setattr(yahoo, "yahoo_session", lambda: session)
+    place.patch.setattr(yahoo, "PAUSE_S", 0.0)
+
+    def accepted() -> pd.DataFrame:
+        fetched = source.fetch("SBUX", bars.index[0].date(), bars.index[-1].date())
+        return check_bars(fetched, exchange="XNYS", known=None)[0]
+
+    def attempt(chosen: random.Random) -> None:
+        body = json.dumps(sound).encode()
+        session.body = damaged(body, chosen) if chosen.random() < 0.3 else json.dumps(altered(sound, chosen)).encode()
+        answer = ended(accepted)
+        if isinstance(answer, ForecastingError):
+            assert isinstance(answer, SourceError)
+            return
+        stated = rows_of_chart(session.body)
+        for day, row in zip(answer.index, answer[list(NUMBERS)].to_numpy(), strict=True):
+            assert any(np.array_equal(row, one, equal_nan=True) for one in stated.get(str(day.date()), [])), day
+
+    return attempt
+
+
+CODE = """
+from tests.faults import test_fuzzing as fuzzing
+
+class Odd:
+    name = "odd"
+
+    def __init__(self, argument):
+        self.argument = argument
+
+    def fetch(self, symbol, first, last):
+        return fuzzing.INSTALLED["fetch"](symbol, first, last)
+
+    def earnings_dates(self, symbol):
+        return fuzzing.INSTALLED["earnings_dates"]()
+"""
+PROJECT = """
+[project]
+name = "odd-bars"
+version = "1.0"
+
+[project.entry-points."forecasting.sources"]
+odd = "odd_bars:Odd"
+
+[tool.setuptools]
+py-modules = ["odd_bars"]
+"""
+INSTALLED: dict[str, Callable[..., Any]] = {}
+LONG = canonical(random_bars(days=620, seed=3, last=LAST))
+SOUND = Fetched("odd", "TEST", date(2021, 6, 1), LAST, LONG, make_actions([]), "odd 1.0", "TEST, daily", currency="USD")
+OTHER_BARS: tuple[Callable[[str, float], Any], ...] = (
+    lambda name, value: LONG.assign(**{name: LONG[name].where(np.arange(len(LONG)) != 400, value)}),
+    lambda name, value: LONG.assign(**{name: LONG[name].where(np.arange(len(LONG)) < len(LONG) - 1, value)}),
+    lambda name, value: LONG.assign(**{name: value}),
+    lambda name, value: LONG.assign(**{name: LONG[name].astype("float32")}),
+    lambda name, value: LONG.assign(**{name: LONG[name].astype("str")}),
+    lambda name, value: LONG.tz_localize("America/New_York"),
+    lambda name, value: LONG.set_axis(LONG.index + pd.Timedelta(hours=5)),
+    lambda name, value: LONG.set_axis(LONG.index - pd.Timedelta(days=40_000)),
+    lambda name, value: LONG.iloc[::-1],
+    lambda name, value: pd.concat([LONG, LONG.iloc[[300]]]),
+    lambda name, value: LONG.set_axis(LONG.index.where(np.arange(len(LONG)) != 400, pd.NaT)),
+    lambda name, value: LONG.to_period("D"),
+    lambda name, value: LONG.drop(columns=name),
+    lambda name, value: pd.concat([LONG, LONG[[name]]], axis=1),
+    lambda name, value: LONG.drop(index=LONG.index[[400]]),
+    lambda name, value: LONG.astype("Float64"),
+)
+OTHER_ACTIONS: tuple[Callable[[pd.DataFrame], Any], ...] = (
+    lambda frame: frame,
+    lambda frame: frame.assign(session=frame["session"].dt.tz_localize("UTC")),
+    lambda frame: frame.assign(value="x"),
+    lambda frame: frame.rename(columns={"kind": "type"}),
+)
+
+
+def odd_answer(chosen: random.Random) -> Callable[..., Any]:
+    """What a source does in place of its answer: anything, an error, or a fetch with one part of another shape."""
+    odd, change = chosen.choice(ODD), chosen.randrange(6)
+    if change == 0:
+        return lambda *asked: odd
+    if change == 1:
+        kind = chosen.choice((ValueError, KeyError, OSError, AssertionError, RecursionError, StopIteration))
+        return lambda *asked: (_ for _ in ()).throw(kind("hunter2\n" * 300))
+    value = chosen.choice((np.nan, np.inf, -np.inf, 0.0, -1.0, 0.5, 2.0, 1e300, 1e-300))
+    day = chosen.choice((LONG.index[50], LONG.index[-1], pd.Timestamp("2030-01-02"), pd.NaT))
+    rows = [(day, chosen.choice(("dividend", "split", "merger", None, "")), value)] * chosen.choice((1, 1, 2))
+    actions = pd.DataFrame(rows, columns=["session", "kind", "value"])
+    changed: dict[str, Any] = {
+        2: {"actions": chosen.choice(OTHER_ACTIONS)(actions)},
+        3: {chosen.choice(list(SOUND.__dataclass_fields__)): odd},
+    }.get(change, {"bars": chosen.choice(OTHER_BARS)(chosen.choice(list(LONG.columns)), value)})
+    return lambda symbol, first, last: replace(SOUND, **{"first_asked": first, "last_asked": last} | changed)
+
+
+def installed_source(place: Place) -> Attempt:
+    install(place.folder / "site", place.patch, code=CODE, project=PROJECT)
+    place.patch.setenv("FORECASTING_SOURCE", "odd:x")
+    sound, path = Path(place.url.removeprefix("sqlite:///")), place.folder / "own.db"
+    place.patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{path}")
+
+    def attempt(chosen: random.Random) -> None:
+        dates = chosen.choice((*ODD, pd.DataFrame({"announced": [AT], "timing": ["x"]})))
+        INSTALLED.update(fetch=odd_answer(chosen), earnings_dates=lambda: dates)
+        for left in place.folder.glob("own.db*"):
+            left.unlink()
+        shutil.copy(sound, path)
+        settings = read_settings()
+        answer = ended(lambda: raise_failed(ingest_only(settings, as_of=LAST, switch_source=False, now=lambda: AT)))
+        with closing(sqlite3.connect(path)) as connection:
+            stored = connection.execute(f"SELECT session, {', '.join(NUMBERS)} FROM bar_versions").fetchall()
+        if isinstance(answer, ForecastingError):
+            assert stored == []
+            return
+        bars = INSTALLED["fetch"]("TEST", None, None).bars
+        for day, *numbers in stored:
+            wanted = bars.loc[pd.Timestamp(day), list(NUMBERS)].to_numpy(dtype=float, copy=True)
+            wanted[4] = np.round(wanted[4]) or np.nan  # shares are whole
+            np.testing.assert_array_equal(np.array(numbers, dtype=float), wanted)
+
+    return attempt
+
+
+# Variables, commands, parameters and arguments.
+
+WHOLE: dict[str, tuple[str, ...]] = {
+    "train_sessions": ("2500", "300"), "members": ("3", "32"), "seed": ("0", "2147483647"), "scratch_every": ("21",),
+    "max_model_age": ("63",), "workers": ("2",), "shard_size": ("10",), "keep_artifacts": ("60",),
+}  # fmt: skip
+TEXTS = {
+    "target": ("volume", "close", "range"),
+    "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
+    "events": ("csv:events.csv",),
+    "edgar_contact": ("Jo Doe jo@example.org",),
+    "alerts": ("median > 1.5 usual; width>3 usual; SBUX q90 > 20e6",),
+    "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
+    "witness": ("csv:other.csv", "sample", "house:x"),
+    "exchange": ("XNYS", "XLON", "24/7"),
+    "cron": ("30 5 * * 2-6", "@daily", "0 6 * JAN-MAR MON#1"),
+    "timezone": ("America/New_York", "UTC"),
+    "runner": ("local", "processes", "dask"),
+    "dask_address": ("tcp://dask:8786",),
+}
+VARIABLES: dict[str, tuple[str, ...]] = {
+    **WHOLE,
+    **TEXTS,
+    "data_dir": ("data", "/tmp/x"),
+    "database_url": ("sqlite:///x.db", "postgresql://me:hunter2@db:5432/x"),
+    "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
+    "files": ("/srv/a,/srv/b",),
+    "exchanges": ("VOD=XLON,ES=F=CMES",),
+    "late_until": ("09:00", "23:59:59"),
+    "cost_ratio": ("3", "0.5"),
+    "notify": ("ntfys://me:hunter2@ntfy.sh/nights", "json://127.0.0.1:9/x"),
+}
+
+
+def odd_text(text: str, chosen: random.Random) -> str:
+    """The text, or a damaged or quite another one; without NUL, which no environment and no command line can hold."""
+    content = text.encode()
+    found = chosen.choice((content, content, damaged(content, chosen), chosen.choice(TOKENS), content * 200))
+    return os.fsdecode(found.replace(b"\0", b""))
+
+
+def test_every_setting_is_tried() -> None:
+    assert set(VARIABLES) == set(Settings.model_fields)
+
+
+def variables(place: Place) -> Attempt:
+    for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
+        place.patch.delenv(name)
+
+    def read() -> Settings:
+        settings = read_settings()
+        assert len(settings.hash) == 12
+        assert "hunter2" not in repr(settings) + settings.model_dump_json()
+        assert settings.url
+        assert [settings.exchange_of(symbol) for symbol in settings.symbols]
+        assert settings.market_choice is None or settings.market_choice.symbol
+        assert settings.file_folders
+        return settings
+
+    def attempt(chosen: random.Random) -> None:
+        names = chosen.sample(sorted(VARIABLES), chosen.choice((1, 1, 1, 2, 3)))
+        given = {name: odd_text(chosen.choice(VARIABLES[name]), chosen) for name in names}
+        with mock.patch.dict(os.environ, {f"FORECASTING_{name.upper()}": text for name, text in given.items()}):
+            settings = ended(read)
+        if isinstance(settings, ForecastingError):
+            assert "hunter2" not in str(settings)
+            return
+        for name, text in given.items():
+            value = getattr(settings, name)
+            if not text:  # counts as not set
+                continue
+            if name in WHOLE:
+                assert value == Fraction(text.strip()), name
+            elif name in TEXTS or name == "data_dir":
+                assert str(value) == (str(Path(text)) if name == "data_dir" else text), name
+            elif name == "symbols":
+                assert list(value) == list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+            elif name == "cost_ratio":
+                assert value == float(text)
+
+    return attempt
+
+
+DATES = (str(LAST), "2024-03-07", "2024-03-09", "0001-01-01", "9999-12-31", "2024-02-30", "today", "", "20240308")
+FILES = tuple(f"csv:{name}.csv" for name in ("TEST", "empty", "noise", "header", "year", "pipe", "missing"))
+WORDS: dict[str, tuple[str, ...]] = {
+    "--symbol": ("TEST", "SBUX", "sbux", "^GSPC", "BRK.B", "A" * 16, "", "VOD.L", "X" * 400),
+    "--target": ("volume", "close", "range", "volumes", ""),
+    "--source": (*FILES, "parquet:noise.parquet", "csv:.", "csv:/proc/self/environ", "csv:../../x", "yahooo"),
+    "--events": ("csv:noise.csv", "csv:header.csv", "csv:missing.csv", "csv:/etc/shadow", "csv:/dev/zero", "sample"),
+    "--as-of": DATES,
+    "--from": DATES,
+    "--to": DATES,
+    "--mode": ("auto", "warm", "skip", "fast", ""),
+    "--refit-every": ("-5", "0", "3", "21", "1000000000000"),
+    "--workers": ("-5", "0", "1", "1000000000000", ""),
+    "--out": ("page.html", "x.csv", "x.parquet", "/", ".", "", "a/b/c.html", "/proc/x.csv", "x" * 300 + ".csv"),
+    "--database-url": ("sqlite:///x.db", "sqlite://", "postgresql://u:p@127.0.0.1:1/x", "mysql://x", "x", "postgresql://a@b@c/d"),
+    "FORM": ("latest", "history", "bars", "hubverse", "nixtla", "", "all"),
+    "ID": ("head", "0009", "..", "3aad43eeeedd", "-1", "'; DROP TABLE runs;--", "../.."),
+}  # fmt: skip
+COMMANDS = (
+    "run --symbol --target --source --events --as-of --mode --database-url",
+    "ingest --symbol --source --as-of --database-url",
+    "catch-up --from --to --symbol --target --source --refit-every --database-url",
+    "backtest --from --to --symbol --target --source --events --refit-every --workers",
+    "show --symbol --target --database-url",
+    "report --symbol --target --out --database-url",
+    "check --symbol --target --database-url",
+    "replay --symbol --target --to --database-url",
+    "models list --symbol --target",
+    "models rollback --symbol --target",
+    "models show ID",
+    "models promote ID",
+    "db current --database-url",
+    "db upgrade ID --database-url",
+    "db downgrade ID --database-url",
+    "export FORM --out --symbol --target --as-of --database-url",
+)
+
+
+def command_lines(place: Place) -> Attempt:
+    (place.folder / "empty.csv").write_bytes(b"")
+    for name in ("noise.csv", "noise.parquet"):
+        (place.folder / name).write_bytes(bytes(range(256)) * 40)
+    header = "Date,Open,High,Low,Close,Volume\n"
+    (place.folder / "header.csv").write_text(header)
+    (place.folder / "year.csv").write_text(f"{header}9999-99-01,1,1,1,1,1\n1022-01-03,1,1,1,1,1e400\n")
+    os.mkfifo(place.folder / "pipe.csv")
+    nightly.nightly()
+
+    def attempt(chosen: random.Random) -> None:
+        words = list[str]()
+        for part in chosen.choice(COMMANDS).split():
+            values = [odd_text(chosen.choice(WORDS[part]), chosen)] if part in WORDS else []
+            if part.startswith("--") and chosen.random() < 0.4:
+                continue
+            words += [part, *values] if part.startswith("--") else values or [part]
+        place.patch.setattr(sys, "argv", ["forecasting", *words])
+        place.capfd.readouterr()
+        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as left:
+            cli.main()
+        shown, code = place.capfd.readouterr(), left.value.code or 0
+        assert code in (0, 1, 2, 3, 4), words
+        assert "Traceback" not in shown.out + shown.err, words
+        assert not code or 0 < len(shown.err.strip()) <= LONGEST, words
+
+    return attempt
+
+
+def flow_parameters(place: Place) -> Attempt:
+    def attempt(chosen: random.Random) -> None:
+        parameters: dict[str, Any] = {"switch_source": chosen.choice((True, False, "x"))}
+        for name in chosen.sample(("target", "source", "events", "as_of", "mode"), chosen.randrange(4)):
+            parameters[name] = odd_text(chosen.choice(WORDS[f"--{name.replace('_', '-')}"]), chosen)
+        texts = [odd_text(chosen.choice(WORDS["--symbol"]), chosen) for _ in range(chosen.randrange(3))]
+        parameters |= chosen.choice(({}, {"symbols": texts}, {"symbols": "".join(texts)}))
+        try:
+            valid = FLOW.validate_parameters(parameters)
+        except ParameterTypeError:  # Prefect refuses the run
+            return
+        ended(lambda: nightly.nightly(**valid))
+
+    return attempt
+
+
+URLS = ("sqlite:////nowhere/x.db", "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1", "mysql://x", "sqlite://")
+
+
+def python_arguments(place: Place) -> Attempt:
+    write_yahoo_csv(BARS.iloc[-30:], place.folder / "TEST.csv")  # too short for a night
+    ledger = fc.connect(place.url, data_dir=place.folder / "data")
+    path = Path(place.url.removeprefix("sqlite:///"))
+    before = path.read_bytes()
+
+    def attempt(chosen: random.Random) -> None:
+        odd = [chosen.choice(ODD) for _ in range(8)]
+        symbols, target, day, data_dir = odd[: chosen.randrange(3)], odd[2], odd[3], chosen.choice((None, odd[3]))
+        night = {"now": chosen.choice((lambda: AT, odd[4])), "target": chosen.choice((None, target)), "source": odd[5]}
+        more = {"as_of": chosen.choice((LAST, odd[6])), "mode": chosen.choice(("auto", odd[7]))}
+        symbol, url = odd[0] if symbols else "TEST", chosen.choice((*URLS, *ODD))
+        calls: tuple[Callable[[], Any], ...] = (
+            lambda: fc.connect(url, data_dir=data_dir),
+            lambda: ledger.latest(*symbols, target=target),
+            lambda: ledger.history(*symbols, target=target),
+            lambda: ledger.skill(*symbols, target=target),
+            lambda: ledger.bars(*symbols, as_of=day),
+            lambda: ledger.run_night(symbol, **night, **more),
+            lambda: ledger.backtest(symbol, day, odd[7], **night, refit_every=chosen.choice((21, odd[6]))),
+        )
+        answer = ended(chosen.choice(calls))
+        if isinstance(answer, ForecastingError):
+            assert "hunter2" not in str(answer)
+        elif isinstance(answer, pd.DataFrame):
+            assert len(answer) == 0, answer  # the ledger has no row, and no night can have succeeded
+        assert path.read_bytes() == before
+
+    return attempt
+
+
+BOUNDARIES = (
+    (csv_of_bars, (25, 8_000)),
+    (parquet_with_damaged_bytes, (15, 2_000)),
+    (earnings_dates, (50, 20_000)),
+    (list_of_symbols, (50, 25_000)),
+    (model_with_right_hashes, (40, 12_000)),
+    (chart_of_yahoo, (40, 5_000)),
+    (installed_source, (6, 1_000)),
+    (variables, (200, 30_000)),
+    pytest.param(command_lines, (30, 2_000), marks=pytest.mark.slow),
+    pytest.param(flow_parameters, (20, 2_000), marks=pytest.mark.slow),
+    (python_arguments, (100, 6_000)),
+)
+"""What is damaged, with the number of cases of `make test` and of a campaign."""
+
+
+@pytest.mark.parametrize("of_campaign", [False, pytest.param(True, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(("boundary", "cases"), BOUNDARIES)
+def test_damage_gives_what_the_input_states_or_one_paragraph(
+    boundary: Callable[[Place], Attempt], cases: tuple[int, int], of_campaign: bool, place: Place
+) -> None:
+    attempt = boundary(place)
+    for number in range(cases[of_campaign]):
+        with case(number, boundary.__name__):
+            attempt(random.Random(number))
