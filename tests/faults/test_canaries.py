@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ from forecasting.errors import ForecastingError
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.faults.test_hostile_pages import AT
 from tests.plain_flows import without_prefect
 
+AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 CANARIES = [f"canary{number}" for number in range(6)]
 """In the database's password, its option, the webhook, the mail address, three keys and a password of Prefect's."""
 
