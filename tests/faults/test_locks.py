@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from forecasting.errors import LockedError, StoreError
 from forecasting.pipeline import health
 from forecasting.settings import read_settings
-from forecasting.store import connect, lock, migrate, schema, views, write
+from forecasting.store import connect, lock, migrate, views, write
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, model_row
 
@@ -41,23 +41,20 @@ def forgotten(url: str, *statements: str) -> Iterator[int]:
     other.dispose()
 
 
-def test_a_forgotten_lock_is_an_error_that_names_its_process(postgres_url: str, short_waits: None) -> None:
-    with forgotten(postgres_url, "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE") as pid:
-        named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\) holds a lock on runs\. End that"
+@pytest.mark.parametrize(
+    ("held", "wanted", "table"),
+    [
+        ("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE", "SELECT id FROM runs", " holds a lock on runs"),
+        ("SELECT * FROM alembic_version FOR UPDATE", "UPDATE alembic_version SET version_num = version_num", ""),
+    ],
+)
+def test_a_forgotten_lock_is_an_error_that_names_its_process(
+    postgres_url: str, short_waits: None, held: str, wanted: str, table: str
+) -> None:
+    with forgotten(postgres_url, held) as pid:
+        named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\){table}"
         with pytest.raises(StoreError, match=named), connect.transaction(postgres_url) as connection:
-            connection.execute(sa.select(schema.runs))
-
-
-def test_a_forgotten_row_lock_names_its_process_too(postgres_url: str, short_waits: None) -> None:
-    with connect.transaction(postgres_url) as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
-    held = "SELECT * FROM alembic_version FOR UPDATE"
-    with (
-        forgotten(postgres_url, held) as pid,
-        pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
-        connect.transaction(postgres_url) as connection,
-    ):
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+            connection.exec_driver_sql(wanted)
 
 
 def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_and_names_it(

@@ -80,12 +80,8 @@ def check_fits(part: list[date], of_the_whole: Whole) -> None:
     assert [found[str(session)] for session in part] == [of_the_whole.fits[str(session)] for session in part]
 
 
-PARTS = pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [caught_up, one_by_one])
-@PARTS
+@pytest.mark.parametrize(("way", "part"), [(caught_up, SPAN[2:]), (one_by_one, SPAN[:2])], ids=["span", "nights"])
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
     way: Callable[[date, date], None], part: list[date], of_the_whole: Whole
 ) -> None:
@@ -95,10 +91,9 @@ def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("beside_a_newer_night")
-@PARTS
-def test_a_past_night_fits_the_same_weights_beside_a_newer_one(part: list[date], of_the_whole: Whole) -> None:
-    caught_up(part[0], part[-1])
-    check_fits(part, of_the_whole)
+def test_a_past_night_fits_the_same_weights_beside_a_newer_one(of_the_whole: Whole) -> None:
+    caught_up(SPAN[0], SPAN[1])
+    check_fits(SPAN[:2], of_the_whole)
 
 
 @pytest.mark.usefixtures("beside_a_newer_night")
