@@ -1,6 +1,7 @@
-"""A past night run again in a copy of its ledger in which rows were altered: those after its origin, or an input.
+"""Past nights of a simulated world run again: in a ledger as it was before their morning, or in one with altered rows.
 
-The copy has every row of the nights after it, none of its own. Only SQLite: the copy is a file.
+Altered are rows from after the origin, or an input; such a copy has every row of the nights after it, none of its own.
+Only SQLite: the copies are files.
 """
 
 from __future__ import annotations
@@ -9,26 +10,34 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from forecasting.ingest import witness
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
+from forecasting.pipeline.replay import rerun_night
 from forecasting.pipeline.train import fit_challenger
-from forecasting.sessions import next_sessions, shift
+from forecasting.predict.combine import _USUAL_WEIGHTS
+from forecasting.sessions import next_sessions
 from forecasting.settings import read_settings
-from forecasting.store import connect
+from forecasting.store import connect, write
+from forecasting.store.insert import insert
 from forecasting.store.schema import metadata
-from forecasting.vocabulary import Mode
-from tests.faults.ledger_rules import learned
-from tests.faults.replayed import COMPARED
+from forecasting.vocabulary import QUANTILE_COLUMNS, Mode
 
 if TYPE_CHECKING:
     from tests.faults.world import World
+
+DERIVED = ("runs", "models", "promotions", "forecasts", "scores")
+SAME_BITS = "the same bits"
+COMPARED = ("role", "status", *QUANTILE_COLUMNS)
+
+Rows = Mapping[str, Mapping[tuple[Any, ...], dict[str, Any]]]
 
 Night = dict[str, Any]
 """A row of runs, with `known_at` and `issued_at` of its forecasts."""
@@ -77,24 +86,79 @@ AFTER = {
 }
 """Statements that alter what no forecast of the night can have known, by what they alter."""
 
-_VERSION = "version = (SELECT max(b.version) FROM bar_versions b WHERE b.symbol = bar_versions.symbol AND " + (
-    "b.session = bar_versions.session AND b.first_seen_at <= :known_at)"
-)
-_BAR = f"""UPDATE bar_versions SET volume = volume * 1.05, high = high * 1.02, low = low * 0.98, close = close * 1.01
-    WHERE symbol = :symbol AND session = :{{session}} AND {_VERSION}"""
 
-BEFORE = {
-    "the newest bar": _BAR.format(session="origin"),
-    "a bar of the window": _BAR.format(session="earlier"),
-    "the market series": f"""UPDATE bar_versions SET close = close * 1.1
-        WHERE symbol LIKE '^%' AND session = :origin AND {_VERSION}""",
-    "a past forecast": "",  # its raw quantiles are JSON
-}
-"""Statements that alter an input of the night."""
+def replay_one(
+    world: World,
+    run: dict[str, Any],
+    rows: Rows,
+    born: Mapping[str, Mapping[tuple[Any, ...], int]],
+    variables: dict[str, str],
+) -> str:
+    """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
+    morning = born["runs"][run["id"],]
+    before = {name: {key: row for key, row in rows[name].items() if born[name][key] < morning} for name in DERIVED}
+    before["promotions"] |= {
+        key: row
+        for key, row in rows["promotions"].items()
+        if row["run_id"] is None and row["decided_at"] <= run["started_at"]  # by hand, on the same morning perhaps
+    }
+    champion = champion_before(before, run)
+    if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
+        return "its champion's weights are gone"
+    with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
+        settings = read_settings()
+        folder = world.folder / "again"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
+        scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
+        shutil.copy(world.empty, folder / "forecasting.db")
+        with connect.reading(world.url) as source, connect.transaction(scratch.url) as target:
+            write.copy_inputs(source, target)
+            findings = metadata.tables["findings"]
+            target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
+            for name in DERIVED:
+                kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
+                insert(target, metadata.tables[name], kept)
+        used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
+        rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
+        with connect.reading(scratch.url) as connection:
+            again = connection.execute(metadata.tables["forecasts"].select()).mappings()
+            found = {_line(row): [row[name] for name in COMPARED] for row in again if row["run_id"] == run["id"]}
+    wanted = {
+        _line(row): [row[name] for name in COMPARED] for row in rows["forecasts"].values() if row["run_id"] == run["id"]
+    }
+    assert found == wanted, (run, [line for line in wanted if found.get(line) != wanted[line]][:5])
+    return SAME_BITS
 
 
-FEW = 5
-"""Origins of closed forecasts below which a night need not show that it learns from them."""
+def _line(row: Any) -> tuple[Any, ...]:
+    return row["horizon"], row["model_id"]
+
+
+def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The champion of a run's symbol and target when it began, a row of models; None before the first."""
+    decided = [
+        row
+        for row in rows["promotions"].values()
+        if (row["symbol"], row["target"]) == (run["symbol"], run["target"])
+        and row["session"] <= run["as_of"]
+        and row["run_id"] != run["id"]
+    ]
+    if not decided:
+        return None
+    newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]))
+    return rows["models"][newest["winner"],]
+
+
+def _is_gone(row: dict[str, Any], world: World) -> bool:
+    return "artifact_path" in row and row["id"] in world.lost
+
+
+def learned(row: dict[str, Any]) -> list[str]:
+    """What earlier forecasts have decided of this one."""
+    weight = json.loads(row["calibration"])["weight"] if row["calibration"] else None
+    found = ["a weight other than the usual one"] if weight not in (None, _USUAL_WEIGHTS[row["target"]]) else []
+    return [*found, "the network is behind"] if "the network is behind" in row["reason"] else found
 
 
 def night_of(world: World, run: dict[str, Any]) -> Night:
@@ -121,49 +185,6 @@ def decided(world: World, run: Night) -> set[str]:
 
 def altered_after(world: World, run: Night) -> Lines:
     """What the night forecasts where every value after its origin is another one."""
-    return _again(world, run, lambda connection, values: [connection.execute(sql, values) for sql in AFTER.values()])
-
-
-def altered_before(world: World, run: Night, what: str) -> Lines | None:
-    """What the night forecasts without a fit where one input is another one; None where it has no such input."""
-    changed: list[int] = []
-
-    def alter(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
-        if BEFORE[what]:
-            changed.append(connection.execute(BEFORE[what], values).rowcount)
-        else:
-            changed.append(_alter_past(connection, values))
-
-    found = _again(world, run, alter, fit=False)
-    return found if changed[0] else None
-
-
-def _alter_past(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
-    """Raise the level of closed forecasts, so that their actual values lie far below their quantiles; how many.
-
-    Of fewer than FEW origins none is: where all actual values lie below already, as after a fall, nothing would move.
-    """
-    closed = connection.execute(
-        """SELECT origin_session, horizon, model_id, kind, calibration FROM forecasts
-        WHERE symbol = :symbol AND target = :target AND target_session <= :origin AND calibration <> ''""",
-        values,
-    ).fetchall()
-    if len({origin for origin, *_ in closed}) < FEW:
-        return 0
-    for *key, text in closed:
-        raw = json.loads(text)
-        changed = json.dumps(raw | {"level": raw["level"] + 3.0})
-        connection.execute(
-            """UPDATE forecasts SET calibration = ? WHERE (symbol, target, origin_session, horizon, model_id, kind) =
-            (?, ?, ?, ?, ?, ?)""",
-            (changed, values["symbol"], values["target"], *key),
-        )
-    return len(closed)
-
-
-def _again(
-    world: World, run: Night, alter: Callable[[sqlite3.Connection, dict[str, Any]], object], *, fit: bool = True
-) -> Lines:
     folder = world.folder / "altered"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
@@ -171,15 +192,14 @@ def _again(
     source.backup(copy)
     source.close()
     values = _values(run)
-    for statement in OWN:
+    for statement in (*OWN, *AFTER.values()):
         copy.execute(statement, values)
-    alter(copy, values)
     copy.commit()
     copy.close()
     variables = {f"FORECASTING_{name}": value for name, value in world.invariants.environment[run["id"],].items()}
     with mock.patch.dict(os.environ, variables):
         asked = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
-        return _forecast(world, run, asked if fit else "skip", {"data_dir": folder, "database_url": None})
+        return _forecast(world, run, asked, {"data_dir": folder, "database_url": None})
 
 
 def _forecast(world: World, run: Night, asked: Mode, place: dict[str, Any]) -> Lines:
@@ -201,7 +221,6 @@ def _values(run: Night) -> dict[str, Any]:
         "target": run["target"],
         "origin": origin.isoformat(),
         "next": next_sessions(origin, 2)[1].isoformat(),
-        "earlier": shift(origin, -20).isoformat(),
         "known_at": _text(run["known_at"]),
         "issued_at": _text(run["issued_at"]),
         "later": _text(run["known_at"] + timedelta(days=2)),

@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, migrate, write
 from tests import yahoo_stand_in as stand_in
 from tests.faults.boundaries import Killed, counted
-from tests.faults.ledger_rows import read_all
+from tests.faults.invariants import read_all
 from tests.faults.vendor import BROKEN
 
 if TYPE_CHECKING:
@@ -35,38 +35,28 @@ if TYPE_CHECKING:
 Mishap = Callable[["World"], AbstractContextManager[None]]
 
 
-@contextmanager
-def _failing(world: World, fault: str) -> Iterator[None]:
-    """The next chart requests, or all of this morning, end in `fault`."""
-    if world.draw.random() < 0.4:
-        world.vendor.fail_always(fault)
-    else:
-        world.vendor.fail(*[fault] * world.draw.randint(1, 3))
-    world.vendor.market_fault = world.draw.choice([None, fault])
-    yield
-    world.vendor.fail()
-    world.vendor.market_fault = None
+def failing(name: str, faults: Sequence[str]) -> Mishap:
+    """The next chart requests, or all of this morning, end in a fault."""
 
-
-@contextmanager
-def refused(world: World) -> Iterator[None]:
-    """The source refuses requests: a few, or all of this morning."""
-    with _failing(world, "429"):
+    @contextmanager
+    def mishap(world: World) -> Iterator[None]:
+        fault = world.draw.choice(faults)
+        if world.draw.random() < 0.4:
+            world.vendor.fail_always(fault)
+        else:
+            world.vendor.fail(*[fault] * world.draw.randint(1, 3))
+        world.vendor.market_fault = world.draw.choice([None, fault])
         yield
+        world.vendor.fail()
+        world.vendor.market_fault = None
+
+    mishap.__name__ = name
+    return mishap
 
 
-@contextmanager
-def broken(world: World) -> Iterator[None]:
-    """Answers that hold no bar."""
-    with _failing(world, world.draw.choice(BROKEN)):
-        yield
-
-
-@contextmanager
-def unknown_symbol(world: World) -> Iterator[None]:
-    """The source claims not to know a symbol."""
-    with _failing(world, "404"):
-        yield
+refused = failing("refused", ["429"])
+broken = failing("broken", BROKEN)
+unknown_symbol = failing("unknown_symbol", ["404"])
 
 
 @contextmanager
@@ -285,7 +275,6 @@ def settings_changed(world: World) -> Iterator[None]:
         "SHARD_SIZE": ["1", ""],
         "TARGET": ["volume", "close", "range"],
         "MARKET": ["none", ""],
-        "COMPANIONS": ["", world.draw.choice(list(world.vendor.edits_of))],
     }
     name = world.draw.choice(sorted(choices))
     world.set(name, world.draw.choice(choices[name]))

@@ -19,7 +19,6 @@ import pytest
 from tests.conftest import DATABASES
 from tests.faults import look_ahead, mishaps
 from tests.faults.early_evidence import early_evidence
-from tests.faults.replayed import champion_before
 from tests.faults.world import World, opened
 from tests.plain_flows import without_prefect
 from tests.postgres import fresh_postgres
@@ -130,18 +129,18 @@ def nights_with_weights(world: World) -> list[look_ahead.Night]:
     """The finished nights that were run once and whose champion's weights are still there, oldest first."""
     rows, kept = world.invariants.rows, []
     for _, run in sorted(rows["runs"].items(), key=lambda item: (item[1]["as_of"], item[0])):
-        champion = champion_before(rows, run)
+        champion = look_ahead.champion_before(rows, run)
         if run["status"] == "done" and champion is not None and champion["artifact_path"]:
             kept.append(look_ahead.night_of(world, run))
     return kept
 
 
 @pytest.mark.campaign
-def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_does(
+def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
     tmp_path: Path, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values and one input altered."""
-    tried, moved_later, moved = Counter[str](), list[object](), Counter[tuple[str, bool]]()
+    """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values altered."""
+    tried, moved_later = Counter[str](), list[object]()
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -155,20 +154,10 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_d
             nights = nights_with_weights(world)
             for night in world.draw.sample(nights, min(25, len(nights))):
                 tried.update(["nights", *look_ahead.decided(world, night)])
-                found = look_ahead.altered_after(world, night)
-                if found != look_ahead.issued(world, night):
+                if look_ahead.altered_after(world, night) != look_ahead.issued(world, night):
                     moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
-                what = world.draw.choice(sorted(look_ahead.BEFORE))
-                altered = look_ahead.altered_before(world, night, what)
-                # Without its fit a night has forecasts of a champion that is too old; with it the fit's in their place.
-                if altered is not None and altered.keys() <= found.keys():
-                    moved[what, altered != {line: found[line] for line in altered}] += 1
         shutil.rmtree(tmp_path / "world")
-        sys.stdout.write(
-            f"\nseed {seed}: {dict(tried)}; moved by later values: {moved_later}; by inputs: {dict(moved)}"
-        )
+        sys.stdout.write(f"\nseed {seed}: {dict(tried)}; moved by later values: {moved_later}")
         sys.stdout.flush()
     assert not moved_later
-    assert {what for what, is_moved in moved if not is_moved} == set()
-    assert {what for what, _ in moved} == look_ahead.BEFORE.keys()
     assert tried.keys() >= {*LEARNED, "a promotion", "a baseline published"}

@@ -247,7 +247,7 @@ def _blank_page(*_: object, **__: object) -> str:
 
 VARIABLES = {
     "SOURCE": "yahoo", "MEMBERS": "1", "TRAIN_SESSIONS": "300", "MARKET": "none", "KEEP_ARTIFACTS": "5",
-    "LATE_UNTIL": "06:45", "TARGET": "", "SEED": "", "COMPANIONS": "", "SCRATCH_EVERY": "", "MAX_MODEL_AGE": "",
+    "LATE_UNTIL": "06:45", "TARGET": "", "SEED": "", "SCRATCH_EVERY": "", "MAX_MODEL_AGE": "",
     "SHARD_SIZE": "", "WITNESS": "",
 }  # fmt: skip
 """The smallest nights, and whatever a mishap may change; they stop waiting for a bar early, to make few requests."""
