@@ -1,9 +1,9 @@
-"""A clock that is wrong for one night: refused where the source contradicts it; no later night loses a bar by it."""
+"""Only a session that has closed is an origin, and a clock that is wrong for a night takes no bar from a later one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, nightly
-from forecasting.errors import ClockError, DataLateError
+from flows import catch_up, clock, nightly
+from flows.start import start_catch_up, start_night
+from forecasting.errors import ClockError, DataLateError, UsageError
+from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
@@ -24,6 +27,7 @@ from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(date(2024, 3, 4), LAST)
 FIRST = SESSIONS[2]
+FUTURE = date(2024, 3, 12)
 BARS = random_bars(days=560, seed=3, last=LAST)
 
 
@@ -67,7 +71,7 @@ def folder_of_the_first(tmp_path_factory: pytest.TempPathFactory, migrated_sqlit
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(days=-1), timedelta(hours=-30)])
+@pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(hours=-30)])
 def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
     small: Path, sqlite_url: str, folder_of_the_first: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
 ) -> None:
@@ -135,3 +139,47 @@ def test_a_clock_ahead_of_a_live_source_is_named_in_the_error_of_the_late_night(
     with pytest.raises(DataLateError, match=r"again later, or give --as-of a session that has its bar\.$"):
         night(monkeypatch, datetime.fromisoformat("2024-03-11T22:30:00+00:00"))
     assert select("verdict, count(*)", "fetches WHERE symbol = 'TEST' GROUP BY verdict") == [("late", 2)]
+
+
+@pytest.fixture
+def rows_of_the_future(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose last two sessions are Monday and Tuesday of next week, on the Saturday before."""
+    write_yahoo_csv(random_bars(days=650, seed=3, last=FUTURE), small / "TEST.csv")
+    monkeypatch.setattr(clock, "now", lambda: at(LAST))
+
+
+def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed(
+    rows_of_the_future: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(monkeypatch, at(LAST))
+    assert select("DISTINCT origin_session, kind, status", "forecasts") == [(str(LAST), "live", "ok")]
+    assert select("max(session)", "bar_versions") == [(str(LAST),)]
+    night(monkeypatch, datetime(2024, 3, 12, 10, 30, tzinfo=UTC))
+    assert select("DISTINCT origin_session", "forecasts ORDER BY 1") == [(str(LAST),), ("2024-03-11",)]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
+        lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now)[0].get(),
+        lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
+        lambda: start_catch_up(first=FUTURE, last=FUTURE, refit_every=5),
+        lambda: nightly.nightly(as_of=FUTURE),
+        lambda: catch_up.catch_up(FUTURE, FUTURE),
+        lambda: catch_up.catch_up(LAST, date(2061, 3, 1)),
+    ],
+)
+def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing(
+    start: Callable[[], object], rows_of_the_future: None
+) -> None:
+    with pytest.raises(UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08.*clock"):
+        start()
+    for table in ("runs", "fetches", "bar_versions", "forecasts"):
+        assert select("count(*)", table) == [(0,)], table
+
+
+def test_the_close_itself_makes_the_session_an_origin(small: Path) -> None:
+    assert make_night("TEST", LAST, read_settings(), now=lambda: closes_at(LAST)).session == LAST
+    with pytest.raises(UsageError, match="has closed"):
+        make_night("TEST", LAST, read_settings(), now=lambda: closes_at(LAST) - timedelta(minutes=1))
