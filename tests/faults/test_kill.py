@@ -16,7 +16,7 @@ from forecasting.store import connect
 from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.faults.forks import fork, fork_command, server_environment
-from tests.nights import ON_BOTH_DATABASES, night, timeless
+from tests.nights import night, timeless
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -47,7 +47,6 @@ def killed_after(seconds: float, log: Path) -> bool:
     return process.exitcode == -signal.SIGKILL
 
 
-@ON_BOTH_DATABASES
 def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_folder: Path, tmp_path: Path) -> None:
     lasted = run_clean(tmp_path / "clean.log")
     clean = {name: timeless(name) for name in metadata.tables}
@@ -62,7 +61,6 @@ def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_f
     assert {name: timeless(name) for name in metadata.tables} == clean
 
 
-@ON_BOTH_DATABASES
 def test_of_two_nights_started_together_one_works_and_the_other_says_so(night_folder: Path, tmp_path: Path) -> None:
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
     both = [start(log) for log in logs]
