@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,10 @@ import torch
 from flows import nightly
 from forecasting.sessions import between
 from forecasting.train import fit
-from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 from tests.nights import ledger_in, rows
 
-TARGETS: tuple[Target, ...] = ("volume", "close", "range")
 PRICES = ["open", "high", "low", "close"]
 NIGHTS = between(date(2024, 3, 7), LAST)
 
@@ -68,8 +66,14 @@ def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
     return change.__name__.upper().replace("_", "")
 
 
-def two_nights(folder: Path, migrated: Path, target: Target) -> dict[str, list[dict[str, object]]]:
-    """By symbol, what the newer of two nights on all these bars publishes, nearest session first."""
+@pytest.fixture(
+    scope="module", params=["close", *(pytest.param(of, marks=pytest.mark.slow) for of in ("volume", "range"))]
+)
+def published(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> dict[str, list[dict[str, object]]]:
+    """By symbol, what the newer of two nights on all these bars publishes of a target, nearest session first."""
+    folder = tmp_path_factory.mktemp(request.param)
     altered = []
     for change in CHANGES:
         bars = random_bars(days=650, seed=3, last=LAST)
@@ -77,7 +81,7 @@ def two_nights(folder: Path, migrated: Path, target: Target) -> dict[str, list[d
         altered.append(bars.assign(symbol=symbol_of(change)))
     pd.concat(altered).to_parquet(folder / "bars.parquet")
     names, source = [symbol_of(change) for change in CHANGES], f"parquet:{folder / 'bars.parquet'}"
-    with ledger_in(folder, migrated, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)):
+    with ledger_in(folder, migrated_sqlite_file, TARGET=request.param, SOURCE=source, SYMBOLS=",".join(names)):
         for session in NIGHTS:
             nightly.nightly(as_of=session)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names) * len(NIGHTS)
@@ -85,22 +89,11 @@ def two_nights(folder: Path, migrated: Path, target: Target) -> dict[str, list[d
     return {name: [row for row in nearest_first if row["symbol"] == name] for name in names}
 
 
-Published = Callable[[Target], dict[str, list[dict[str, object]]]]
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Published:
-    """What `two_nights` gives of a target; they are run once."""
-
-    return cache(lambda target: two_nights(tmp_path_factory.mktemp(target), migrated_sqlite_file, target))
-
-
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("target", [pytest.param(one, marks=[pytest.mark.slow] * (one != "close")) for one in TARGETS])
 def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
-    change: Callable[[pd.DataFrame], None], target: Target, published: Published
+    change: Callable[[pd.DataFrame], None], published: dict[str, list[dict[str, object]]]
 ) -> None:
-    found = published(target)[symbol_of(change)]
+    found = published[symbol_of(change)]
     quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in found], dtype=float)
     assert quantiles.shape == (5, 7)
     assert np.isfinite(quantiles).all()
@@ -109,8 +102,11 @@ def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
     assert {bool(row["reason"]) for row in found} == {row["status"] == "fallback" for row in found}
 
 
-def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(published: Published) -> None:
-    fifth = published("close")[symbol_of(standstill)][4]
+@pytest.mark.parametrize("published", ["close"], indirect=True)
+def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(
+    published: dict[str, list[dict[str, object]]],
+) -> None:
+    fifth = published[symbol_of(standstill)][4]
     before = np.log(random_bars(days=650, seed=3, last=LAST)["close"]).diff(5).iloc[-150:-30]
     usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
     assert 0.5 * usual < np.log(float(str(fifth["q90"])) / float(str(fifth["q10"]))) < 1.5 * usual
