@@ -65,7 +65,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
             name,
             BASELINE,
             quantiles,
-            factors={"usual": usual, "baseline": sizes(quantiles, target) / usual},
+            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)},
         )
         for name in baseline_names(target)
         for quantiles in [baseline_quantiles(name, windows)]
@@ -121,6 +121,12 @@ def usual_sizes(windows: Windows) -> Floats:
     return np.full(len(HORIZONS), np.median(known[-20:]))
 
 
+def _ratio(size: Floats, base: Floats) -> Floats:
+    """(H,) `size` over `base`; 1 where one of them is 0, as the width of an interval of closes that do not move."""
+    found: Floats = np.divide(size, base, out=np.ones_like(size), where=(size > 0.0) & (base > 0.0))
+    return found
+
+
 def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Issued) -> dict[str, Floats]:
     """The parts of a network's forecast, whose product is `sizes` of what is issued.
 
@@ -135,10 +141,10 @@ def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: 
     return {
         "usual": usual,
         **effects,
-        "recent": of_linear / usual / np.prod(list(effects.values()), axis=0),
-        "network": of_network / of_linear,
+        "recent": _ratio(of_linear, usual) / np.prod(list(effects.values()), axis=0),
+        "network": _ratio(of_network, of_linear),
         "trees": issued.by_trees,
-        "combination": of_issued / of_network / issued.by_trees,
+        "combination": _ratio(of_issued, of_network) / issued.by_trees,
     }
 
 
