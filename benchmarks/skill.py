@@ -38,6 +38,7 @@ from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.sessions import calendar
 from forecasting.settings import Settings
+from forecasting.train import trees
 from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS
 
@@ -63,6 +64,8 @@ split was made, on 2026-11-26."""
 def main() -> None:
     """Run every requested backtest and print the table."""
     options = arguments()
+    if options.without_trees:
+        trees.TARGETS = ()
     symbols = symbols_of(options)
     results = [result for symbol in symbols if (result := run(options, symbol)) is not None]
     if not results:
@@ -97,6 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
     parser.add_argument("--refit-every", type=int, default=21)
     parser.add_argument("--as-published", action="store_true", help="replay every night's fit and decisions")
+    parser.add_argument("--without-trees", action="store_true", help="no boosted trees; with --workers 1")
     parser.add_argument("--workers", type=int, default=0, help="processes that fit; 0 is one per core")
     return parser.parse_args()
 

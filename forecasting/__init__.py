@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from forecasting.api import Backtest, Forecast, Ledger, connect, forecast, hubverse, nixtla
 
-__version__ = "0.3.0.dev0"
+__version__ = "0.3.0"
 __all__ = ["Backtest", "Forecast", "Ledger", "__version__", "connect", "forecast", "hubverse", "nixtla"]
 
 

@@ -273,15 +273,16 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     """`nightly-SBUX-volume-2024-03-08`, `backtest-SBUX-volume-2023-01-03-2023-12-29`: a run's name in Prefect's list.
 
-    Without as_of a night is named after the newest completed session, or after the day where its exchange has no
-    calendar: a file that ends before is not read for a name.
+    Without as_of a night is named after the session that it will end with, or after the day where that is unknown: the
+    run itself says why.
     """
     symbols, target = subject_of(given)
     days = [given["first"], given["last"]] if flow == "backtest" else [given.get("as_of") or given.get("last")]
     if not any(days):
-        first = (given.get("symbols") or read_settings().symbols)[0]
         try:
-            days = [last_completed(now(), read_settings().exchange_of(first))]
-        except UsageError:
+            settings = narrowed(symbols=given.get("symbols"), source=given.get("source"))
+            first, unattended = settings.symbols[0], bool(given.get("patient"))
+            days = [newest_session(first, settings.for_symbol(first), now=now, unattended=unattended)]
+        except ForecastingError:
             days = [now().date()]
     return plain_text("-".join([flow, symbols, target, *map(str, days)]), limit=LONGEST_NAME)

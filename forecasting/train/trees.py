@@ -20,9 +20,9 @@ from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import unusual_quarters_before
-from forecasting.vocabulary import HORIZONS
+from forecasting.vocabulary import HORIZONS, Target
 
-TARGETS = ("volume",)
+TARGETS: tuple[Target, ...] = ("volume",)
 """Targets that have trees: those of range and close gain nothing (docs/experiments.md)."""
 
 H = len(HORIZONS)
