@@ -339,7 +339,8 @@ def clock_note(newest: datetime | None, *, now: datetime) -> str:
         return ""
     note = (
         f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
-        f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one."
+        f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one, "
+        "and forecasts are live again once the clock has passed that instant."
     )
     logger.warning(note)
     return note

@@ -259,12 +259,11 @@ def _write(
 
 
 def _issue_instant(connection: Connection, night: Night) -> datetime:
-    """Now; by a clock that is behind, as a later bar of the symbol shows, after all fetches and forecasts of it."""
-    now, symbol = night.now(), night.symbol
-    fetched, newest = read.newest_instant(connection, [symbol]), read.newest_session(connection, symbol)
-    if newest is None or newest <= night.session or not is_before(now, fetched):
+    """Now; by a clock that is before the symbol's newest fetch, after all fetches and forecasts of it: seldom live."""
+    now, fetched = night.now(), read.newest_instant(connection, [night.symbol])
+    if not is_before(now, fetched):
         return now
-    return ledger_instant(max(filter(None, (fetched, read.newest_issue(connection, symbol)))), now)
+    return ledger_instant(max(filter(None, (fetched, read.newest_issue(connection, night.symbol)))), now)
 
 
 def _baseline_row(night: Night, candidate: Candidate, *, created_at: datetime) -> Row:

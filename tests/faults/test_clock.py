@@ -106,7 +106,9 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     assert replay(read_settings(), now=clock.now).startswith("TEST: 2 nights")
 
 
-def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for session, wrong_by in ((SESSIONS[0], timedelta(days=31)), (SESSIONS[1], timedelta())):
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
         night(monkeypatch, at(session, wrong_by=wrong_by), mode="skip")
@@ -115,6 +117,7 @@ def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: 
     assert notes[str(SESSIONS[1])].startswith(
         "This machine's clock is at 2024-03-06 10:30 UTC, before the newest fetch"
     )
+    assert select("DISTINCT kind", "forecasts") == [("replay",)]
 
 
 def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(
