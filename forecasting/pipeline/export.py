@@ -37,7 +37,7 @@ _ISSUED = ("status", "reason", "issued_at", "data_as_of", "model_id", "run_id")
 
 LATEST_COLUMNS = (
     *("symbol", "target", "horizon", "origin_session", "target_session", *QUANTILE_COLUMNS, "last_value", "kind"),
-    *("model", *_ISSUED),
+    *("usual", "vs_usual", "special_day", "why", "model", *_ISSUED),
 )
 """Columns of `latest`; their meanings are those of view latest_forecasts."""
 
@@ -45,7 +45,7 @@ HISTORY_COLUMNS = (
     *("symbol", "target", "origin_session", "horizon", "target_session", "kind", "role", "model", *QUANTILE_COLUMNS),
     *("last_value", "first_print_actual", "first_print_error", "first_print_pinball"),
     *("settled_actual", "settled_error", "settled_pinball"),
-    *("actual", "error", "pinball", "inside_80", "inside_90", *_ISSUED),
+    *("actual", "error", "pinball", "inside_80", "inside_90", "calendar", *_ISSUED),
 )
 """Columns of `history`; their meanings are those of view forecast_vs_actual."""
 
@@ -64,7 +64,10 @@ SESSIONS = (
 )
 """Columns that are days, in frames as naive midnights."""
 
-_TEXTS = ("symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline")
+_TEXTS = (
+    *("symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline"),
+    *("special_day", "why", "calendar"),
+)
 _DTYPES = {
     **dict.fromkeys(SESSIONS, "datetime64[ns]"),
     **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),

@@ -76,7 +76,7 @@ def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch:
     due = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
     started, ended = due + timedelta(hours=8), due + timedelta(hours=8, seconds=40)
     run = SimpleNamespace(
-        expected_start_time=due, start_time=due, state=Running(timestamp=started), idempotency_key=None
+        id="a-run", expected_start_time=due, start_time=due, state=Running(timestamp=started), idempotency_key=None
     )
     monkeypatch.setattr(reporting, "flow_run", lambda: run)
     monkeypatch.setattr(clock, "now", lambda: ended)
