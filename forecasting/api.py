@@ -91,7 +91,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
 
     The same numbers as `forecasting run` gives of the first night of these bars: a network warm from the pretrained
-    weights, or a baseline where it has too few sessions or fails the gate. About three seconds a series.
+    weights, or a baseline where it has too few sessions or fails the gate. Four to five seconds a series (2026-11-28).
 
     Args:
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
