@@ -172,7 +172,7 @@ def report_data(
         decision=read.decision_of_run(connection, str(run["id"])),
         margin=read.margin_of_run(connection, str(run["id"])),
         parts=_parts(connection, published.iloc[0].to_dict()),
-        alike=_alike(connection, published.iloc[0].to_dict(), scored),
+        alike=() if brief else _alike(connection, published.iloc[0].to_dict(), scored),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )

@@ -6,6 +6,7 @@ that a change of these rules changes no history.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -87,18 +88,23 @@ def read_past(past: "pd.DataFrame") -> Past:
 
 def learn_weight(past: Past, target: Target) -> float:
     """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS."""
-    return _learned(past, [combine(past.network, past.linear, weight) for weight in _WEIGHTS], _USUAL_WEIGHTS[target])
+    return _learned(past, (combine(past.network, past.linear, weight) for weight in _WEIGHTS), _USUAL_WEIGHTS[target])
 
 
-def learn_share(past: Past, weight: float) -> float:
-    """The trees' share of the median, in tenths; _USUAL_SHARE with fewer than MIN_FORECASTS of theirs."""
-    combined = combine(past.network, past.linear, weight)
+def learn_share(past: Past, combined: Floats) -> float:
+    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined.
+
+    _USUAL_SHARE with fewer than MIN_FORECASTS of theirs.
+    """
     of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
-    return _learned(of_trees, [with_trees(combined, past.trees, share) for share in _WEIGHTS], _USUAL_SHARE)
+    return _learned(of_trees, (with_trees(combined, past.trees, share) for share in _WEIGHTS), _USUAL_SHARE)
 
 
-def _learned(past: Past, quantiles: list[Floats], usual: float) -> float:
-    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised."""
+def _learned(past: Past, quantiles: Iterable[Floats], usual: float) -> float:
+    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised.
+
+    `quantiles` are made one by one, and none where there are too few forecasts: every origin of a backtest asks.
+    """
     if known_forecasts(past).min() < MIN_FORECASTS:
         return usual
     age = np.arange(len(past.actual))[::-1]
@@ -204,9 +210,9 @@ def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: 
     """The same from arrays in model scale; used directly by the backtest, which has no store."""
     past = Past(*(values[-MAX_FORECASTS:] for values in (past.actual, past.network, past.linear, past.trees)))
     weight, known = learn_weight(past, target), known_forecasts(past)
-    share = learn_share(past, weight)
-    of_past = with_trees(combine(past.network, past.linear, weight), past.trees, share)
-    factors = learn_factors(past.actual, of_past, target)
+    past_combined = combine(past.network, past.linear, weight)
+    share = learn_share(past, past_combined)
+    factors = learn_factors(past.actual, with_trees(past_combined, past.trees, share), target)
     combined = combine(network, linear, weight)
     moved = with_trees(combined, trees, share)
     quantiles = scale.from_model(widen(moved, factors))

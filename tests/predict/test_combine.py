@@ -178,7 +178,8 @@ def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forec
 def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind: str, least: float, most: float):
     actual = normals(300)
     trees = {"right": actual, "missing": np.full(actual.shape, np.nan), "noise": normals(300, width=3.0, seed=1)}[kind]
-    assert least <= learn_share(replace(past_of(actual), trees=trees), 1.0) <= most
+    past = replace(past_of(actual), trees=trees)
+    assert least <= learn_share(past, past.network) <= most
 
 
 def test_no_past_forecasts_give_empty_arrays():
