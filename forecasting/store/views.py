@@ -36,9 +36,6 @@ class View(NamedTuple):
 WINDOWS = (20, 60, 250)
 """Newest nights with a score of what was published that standings and costs are summed over."""
 
-DURATION_NIGHTS = 60
-"""Nights that `night_durations` covers: about three months."""
-
 _WINDOWS = f"windows (window_sessions) AS (VALUES {', '.join(f'({window})' for window in WINDOWS)})"
 _FORECAST = ("symbol", "target", "kind", "horizon", "origin_session", "model_id")
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
