@@ -21,7 +21,8 @@ from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series
 from forecasting.store.insert import insert, plain
 from forecasting.store.read.inputs import PRICES
-from forecasting.store.views import VIEWS, WINDOWS
+from forecasting.store.score_views import WINDOWS
+from forecasting.store.views import VIEWS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS, finding_id
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
-from forecasting.store.views import WINDOWS
+from forecasting.store.score_views import WINDOWS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import newest_reports

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from forecasting.store import schema, write
 from forecasting.store.connect import Connection, reading, transaction
-from forecasting.store.views import WINDOWS
+from forecasting.store.score_views import WINDOWS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET, forecast_row, rebuild_standings, score_row, start
 
