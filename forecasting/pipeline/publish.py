@@ -180,19 +180,23 @@ def report_data(
 
 def _parts(connection: Connection, row: Mapping[Any, Any]) -> dict[int, list[tuple[str, float]]]:
     """Why the published medians of a night are what they are, by horizon; `row` is one of them."""
-    parts = read.parts(connection, row["symbol"], row["target"], origin=as_day(row["origin_session"]))
+    origin = as_day(row["origin_session"])
+    parts = read.parts(connection, row["symbol"], row["target"], first=origin, last=origin)
     own = parts[(parts["model_id"] == row["model_id"]) & (parts["kind"] == row["kind"])].sort_values("place")
     return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in own.groupby("horizon")}
 
 
 def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame) -> list[tuple[date, float, float]]:
     """Next session, median and actual of the three scored nights whose parts' logs are nearest to those of `row`."""
-    parts = read.parts(connection, row["symbol"], row["target"], horizon=1)
     key = ["origin_session", "model_id", "kind"]
-    factors = parts[parts["part"] != "usual"].pivot(index=key, columns="part", values="factor").fillna(1.0)
-    logs = factors.transform("log")
     tonight = tuple(row[name] for name in key)
     closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
+    if closed.empty:
+        return []
+    first, last = as_day(closed.index.get_level_values("origin_session").min()), as_day(row["origin_session"])
+    parts = read.parts(connection, row["symbol"], row["target"], first=first, last=last, horizon=1)
+    factors = parts[parts["part"] != "usual"].pivot(index=key, columns="part", values="factor").fillna(1.0)
+    logs = factors.transform("log")
     closed = closed[closed.index.isin(logs.index)]
     if tonight not in logs.index or closed.empty:
         return []

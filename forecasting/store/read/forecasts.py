@@ -30,11 +30,11 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
 
 
 def parts(
-    connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None, horizon: int | None = None
+    connection: sa.Connection, symbol: str, target: str, *, first: date, last: date, horizon: int | None = None
 ) -> pd.DataFrame:
-    """Rows of table forecast_parts, of one origin or horizon or all, ascending by their key and place."""
+    """Rows of table forecast_parts of origins `first` to `last`, maybe of one horizon, ascending by key and place."""
     table = schema.forecast_parts
-    wanted = of_series(table, symbol, target) + (() if origin is None else (table.c.origin_session == origin,))
+    wanted = (*of_series(table, symbol, target), table.c.origin_session.between(first, last))
     wanted += () if horizon is None else (table.c.horizon == horizon,)
     order = ("origin_session", "horizon", "model_id", "kind", "place")
     return frame(connection, sa.select(table).where(*wanted).order_by(*(table.c[name] for name in order)))
