@@ -31,6 +31,31 @@ INPUTS = ("open", "high", "low", "close", "adj_close")
 _HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 1000.0, 370.0, 10.0, 50.0, 340.0
 _COLOURS = ("#777", "#1668a7", "#c4871b", "#111")
+_SAME, _NEXT = "A session's volume from the same session's prices", "The next session's volume"
+_TEXTS = (
+    (
+        "As printed",
+        _SAME,
+        "The high, low and close of a session are known only when its volume is; and the scalers have seen the test "
+        "rows.",
+    ),
+    (
+        "Scalers apart",
+        _SAME,
+        "The range of the test rows no longer shapes what the network sees. Still nothing is forecast.",
+    ),
+    (
+        "Next session",
+        f"{_NEXT} from this session's prices",
+        "The same network with inputs known in advance: the first of these rows that is a forecast.",
+    ),
+    ("Last value", f"{_NEXT} is this session's", "No model at all: what any forecast has to beat."),
+    (
+        "Ours",
+        f"{_NEXT} from all that was known when this one closed",
+        "This project's median one session ahead, fitted only on sessions before the one it forecasts.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -70,17 +95,8 @@ def run_article(
 ) -> ArticleResult:
     """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
 
-    Args:
-        bars: Index session, ascending; columns open, high, low, close, volume and, if known, adj_close.
-        title: Name of the series.
-        ours: This project's one-session-ahead medians in shares, by target session.
-        seeds: Seeds of the network's random weights; every error is a mean over them.
-        epochs: Passes over the training rows.
-        progress: Called with fits done and fits in all, after each.
-
-    Raises:
-        HistoryError: Fewer than ROWS sessions with prices and a volume.
-        ValueError: `ours` has no forecast for a test session.
+    `ours` are this project's medians one session ahead, in shares, by target session: one for each test session. A
+    HistoryError for fewer than ROWS sessions with prices and a volume.
     """
     rows, note = _rows(bars)
     prices, volume = rows[list(INPUTS)], rows["volume"]
@@ -95,15 +111,7 @@ def run_article(
             forecasts[-1].append(_forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs))
             if progress is not None:
                 progress(sum(map(len, forecasts)), len(networks) * len(seeds))
-    forecasts.append([volume.shift(1).iloc[1:]])
-    if ours is not None:
-        medians = ours.reindex(actual.index).astype(float)
-        if medians.isna().any():
-            missing = [session.date().isoformat() for session in medians.index[medians.isna()]]
-            raise ValueError(
-                f"Expected a forecast of ours for all {len(actual)} test sessions; {len(missing)} miss: {missing[:5]}."
-            )
-        forecasts.append([medians])
+    forecasts += [[volume.shift(1).iloc[1:]], *([] if ours is None else [[ours.loc[actual.index].astype(float)]])]
     variants = [
         Variant(*texts, tuple(mae(actual, forecast.loc[actual.index]) for forecast in each), each[0])
         for texts, each in zip(_TEXTS, forecasts, strict=False)
@@ -112,19 +120,14 @@ def run_article(
 
 
 def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
-    """The sessions that `run_article` forecasts: the newest complete ones of `bars` that never train.
-
-    Raises:
-        HistoryError: As of `run_article`.
-    """
+    """The sessions that `run_article` forecasts, the newest complete ones of `bars`; raises as it does."""
     return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
 
 
 def draw(result: ArticleResult) -> str:
-    """The experiment as one SVG: all rows, what is forecast as printed and without leaks, and the article's red line.
+    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line.
 
-    The line is between the training and the test sessions; forecasts without leaks are drawn from there on, of a
-    network those of its first seed. The axis begins at 0.
+    The line is between the training and the test sessions; forecasts without leaks are drawn from there on.
     """
     shown = {variant.name: variant.forecast for variant in result.variants}
     tested = {name: values.iloc[-(ROWS - TRAIN_ROWS) :] for name, values in shown.items()}
@@ -145,42 +148,15 @@ def draw(result: ArticleResult) -> str:
         parts.append(f'<text x="{_LEFT + 130 * place}" y="38" fill="{colour}">{name}</text>')
     split = _LEFT + (TRAIN_ROWS - 0.5) * step
     parts.append(f'<path class="split" stroke="#d0021b" stroke-width="2" d="M{split:.1f} {_TOP}V{_BOTTOM}"/>')
-    sessions = pd.DatetimeIndex(result.volume.index)
-    for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (len(sessions) - 1, "end")):
-        x = f'<text x="{_LEFT + at * step:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
-        parts.append(f"{x}{sessions[at].date()}</text>")
+    for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (ROWS - 1, "end")):
+        place_of = f'x="{_LEFT + at * step:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}"'
+        parts.append(f"<text {place_of}>{result.volume.index[at]:%Y-%m-%d}</text>")
     parts.append(f'<text x="{_WIDTH - _LEFT}" y="18" text-anchor="end">volume, 0 to {top:,.0f} shares</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
         f'font-family="sans-serif" font-size="12"><title>Volume of {escape(result.title)}: {", ".join(lines)}</title>'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
     )
-
-
-_TEXTS = (
-    (
-        "As printed",
-        "A session's volume from the same session's prices",
-        "The high, low and close of a session are known only when its volume is; and the scalers have seen the test "
-        "rows.",
-    ),
-    (
-        "Scalers apart",
-        "A session's volume from the same session's prices",
-        "The range of the test rows no longer shapes what the network sees. Still nothing is forecast.",
-    ),
-    (
-        "Next session",
-        "The next session's volume from this session's prices",
-        "The same network with inputs known in advance: the first of these rows that is a forecast.",
-    ),
-    ("Last value", "The next session's volume is this session's", "No model at all: what any forecast has to beat."),
-    (
-        "Ours",
-        "The next session's volume from all that was known when this one closed",
-        "This project's median one session ahead, fitted only on sessions before the one it forecasts.",
-    ),
-)
 
 
 def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -1,30 +1,7 @@
-"""Every error this project raises on purpose.
-
-    ForecastingError              exit code 1
-    ├── UsageError                2   an invalid option, setting or symbol
-    ├── DataLateError             3   the requested bar is not available yet
-    ├── NoLiveForecastError       4   `check` found no live forecast for the newest session
-    ├── SourceError
-    │   ├── RateLimitedError      1   retry after a long pause
-    │   ├── UnavailableError      1   retry
-    │   └── BadDataError          1   a retry will not help
-    ├── HistoryError              1   too few sessions to train on
-    │   └── NoBarError            1   a past session whose bar has not come, though newer ones have
-    ├── FitError                  1   a fit whose numbers are not finite
-    ├── ArtifactError             1   a weight file that is missing, damaged or not readable by this code
-    ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
-    ├── LockedError               1   another run holds the night's lock
-    ├── ClockError              1   a clock that contradicts the source
-    ├── StoreError                1   a database that is not migrated, too new or not writable
-    ├── PageError                 1   a report page that cannot be written
-    ├── SymbolsFailedError            several symbols failed; their exit code where they agree, else 1
-    └── UnexpectedError           1   an error that was not raised on purpose, in one paragraph
-
-Each message is one paragraph for the operator: what was expected, what was found, what to do.
-"""
+"""Every error this project raises on purpose: one paragraph for the operator with what to do, and an exit code."""
 
 from datetime import date
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from forecasting.plain_text import plain_text
 
@@ -75,29 +52,13 @@ class NoLiveForecastError(ForecastingError):
 
 
 class SourceError(ForecastingError):
-    """A source returned no usable bars; `verdict` is the request's in table fetches.
-
-    Attributes:
-        requested: False of a symbol whose request was not made, since the source had just refused another's.
-    """
+    """A source returned no usable bars; `verdict` is the request's in table fetches."""
 
     verdict: ClassVar[FailedVerdict] = "unavailable"
-    requested = True
-
-    def without_request(self) -> Self:
-        """This refusal as the error of a symbol that was not requested after it."""
-        own = type(self).__new__(type(self), *self.args)  # a source's own class may have an __init__ of its own
-        own.__dict__.update(self.__dict__)
-        own.requested = False
-        return own
 
 
 class RateLimitedError(SourceError):
-    """The source refuses requests for now; retry after half an hour or more.
-
-    Attributes:
-        retry_after_s: Seconds to wait according to the source (Retry-After); None where it names none.
-    """
+    """The source refuses requests for now, for the seconds that it names (Retry-After), or half an hour and more."""
 
     verdict: ClassVar[FailedVerdict] = "rate_limited"
 
@@ -123,10 +84,7 @@ class HistoryError(ForecastingError):
 
 
 class NoBarError(HistoryError):
-    """The session of a night has no bar: the exchange was closed without notice, or the symbol was halted.
-
-    A night of the newest session ends as a DataLateError before it comes to this.
-    """
+    """A past session whose bar has not come, though newer ones have: the symbol was halted, say."""
 
 
 class FitError(ForecastingError):
@@ -158,11 +116,7 @@ class PageError(ForecastingError):
 
 
 class SymbolsFailedError(ForecastingError):
-    """Some of the symbols asked for failed; the others are done.
-
-    Attributes:
-        exit_code: That of the failures where they agree, else 1.
-    """
+    """Some of the symbols asked for failed, the others are done; exits as the failures where they agree, else 1."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message, exit_code)

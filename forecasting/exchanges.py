@@ -9,60 +9,14 @@ OLDEST_DAY, NEWEST_DAY = date(1962, 1, 2), date(2060, 12, 31)
 # Yahoo's suffixes whose sessions exchange_calendars has: the exchange's own, or those of one with the same days and
 # hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait, Qatar, Vietnam, and futures, whose next
 # session opens as one closes.
-_SUFFIXES = {
-    "ASEX": "AT",
-    "BVMF": "SA",
-    "XAMS": "AS",
-    "XASX": "AX XA",
-    "XBKK": "BK",
-    "XBOG": "CL",
-    "XBOM": "BO NS",
-    "XBRU": "BR",
-    "XBSE": "RO",
-    "XBUD": "BD",
-    "XBUE": "BA",
-    "XCSE": "CO",
-    "XDUB": "IR",
-    "XDUS": "DU",
-    "XETR": "DE",
-    "XFRA": "F",
-    "XHAM": "BE HA HM MU",
-    "XHEL": "HE",
-    "XHKG": "HK",
-    "XICE": "IC",
-    "XIDX": "JK",
-    "XIST": "IS",
-    "XJSE": "JO",
-    "XKLS": "KL",
-    "XKRX": "KQ KS",
-    "XLIS": "LS",
-    "XLIT": "VS",
-    "XLON": "AQ IL L XC",
-    "XMAD": "MC",
-    "XMEX": "MX",
-    "XMIL": "MI",
-    "XNZE": "NZ",
-    "XOSL": "OL",
-    "XPAR": "PA",
-    "XPHS": "PS",
-    "XPRA": "PR",
-    "XRIS": "RG",
-    "XSAU": "SR",
-    "XSES": "SI",
-    "XSGO": "SN",
-    "XSHG": "SS SZ",
-    "XSTO": "ST",
-    "XSTU": "SG",
-    "XSWX": "SW",
-    "XTAE": "TA",
-    "XTAI": "TW TWO",
-    "XTAL": "TL",
-    "XTKS": "T",
-    "XTSE": "CN NE TO V",
-    "XWAR": "WA",
-    "XWBO": "VI",
-}
-_BY_SUFFIX = {suffix: exchange for exchange, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_SUFFIXES = """
+AQ=XLON AS=XAMS AT=ASEX AX=XASX BA=XBUE BD=XBUD BE=XHAM BK=XBKK BO=XBOM BR=XBRU CL=XBOG CN=XTSE CO=XCSE DE=XETR
+DU=XDUS F=XFRA HA=XHAM HE=XHEL HK=XHKG HM=XHAM IC=XICE IL=XLON IR=XDUB IS=XIST JK=XIDX JO=XJSE KL=XKLS KQ=XKRX
+KS=XKRX L=XLON LS=XLIS MC=XMAD MI=XMIL MU=XHAM MX=XMEX NE=XTSE NS=XBOM NZ=XNZE OL=XOSL PA=XPAR PR=XPRA PS=XPHS
+RG=XRIS RO=XBSE SA=BVMF SG=XSTU SI=XSES SN=XSGO SR=XSAU SS=XSHG ST=XSTO SW=XSWX SZ=XSHG T=XTKS TA=XTAE TL=XTAL
+TO=XTSE TW=XTAI TWO=XTAI V=XTSE VI=XWBO VS=XLIT WA=XWAR XA=XASX XC=XLON
+"""
+_BY_SUFFIX = dict(pair.split("=") for pair in _SUFFIXES.split())
 
 
 def exchange_of(symbol: str, *, overrides: Mapping[str, str], default: str) -> str:
@@ -88,28 +42,19 @@ def may_report_earnings(symbol: str) -> bool:
 
 
 def parse_exchanges(text: str) -> dict[str, str]:
-    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; the last = of an entry separates the two.
-
-    Raises:
-        ValueError: An entry is not of that form, or a symbol has two exchanges.
-    """
+    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`, the last = of an entry separates; else a ValueError."""
     exchanges: dict[str, str] = {}
-    for entry in (entry.strip() for entry in text.split(",")):
-        symbol, separator, exchange = (word.strip() for word in entry.rpartition("="))
-        if entry and not (separator and symbol and exchange):
+    for entry in filter(None, map(str.strip, text.split(","))):
+        symbol, _, exchange = (word.strip() for word in entry.rpartition("="))
+        if not (symbol and exchange):
             raise ValueError(f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}")
         if exchanges.setdefault(symbol, exchange) != exchange:
             raise ValueError(f"Expected one exchange of {symbol}, found {exchanges[symbol]} and {exchange}")
-    exchanges.pop("", None)
     return exchanges
 
 
 def check_exchange(name: str) -> str:
-    """`name` itself.
-
-    Raises:
-        ValueError: exchange_calendars has no such exchange.
-    """
+    """`name` itself; a ValueError where exchange_calendars has no such exchange."""
     if name == "XNYS":
         return name  # the default; it does not load the calendars
     import exchange_calendars as xc

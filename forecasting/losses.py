@@ -1,7 +1,4 @@
-"""Losses of quantile forecasts, and weighted quantiles.
-
-The training loss on tensors is in train/model.py; a test compares it with `pinball`.
-"""
+"""Losses of quantile forecasts, and weighted quantiles; the training loss on tensors is in train/model.py."""
 
 from collections.abc import Sequence
 
@@ -35,12 +32,7 @@ def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
 
 
 def row_losses(actual: Floats, quantiles: Floats) -> Floats:
-    """(n,) pinball loss of each row, mean over its known horizons; rows without one are left out.
-
-    Args:
-        actual: (N, H) NaN where unknown.
-        quantiles: (N, H, Q).
-    """
+    """(n,) pinball loss of each row of (N, H), mean over its known horizons; rows without one are left out."""
     losses = pinball(actual, quantiles)
     known = np.isfinite(losses).any(axis=1)
     rows: Floats = np.nanmean(losses[known], axis=1)
@@ -54,13 +46,7 @@ def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
 
 
 def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:
-    """(Q,) weighted quantiles: each share of the weight is below its value, with linear interpolation.
-
-    Args:
-        values: (n,) no NaN.
-        levels: (Q,) shares, 0 to 1, ascending.
-        weights: (n,) positive.
-    """
+    """(Q,) quantiles at levels (0 to 1, ascending) of (n,) values with positive weights, linear between the values."""
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weights[order]) - 0.5 * weights[order]  # a value is at the middle of its own weight
     return np.interp(levels, share / weights.sum(), values[order])

@@ -13,35 +13,27 @@ if TYPE_CHECKING:
     import pandas as pd
     from exchange_calendars import ExchangeCalendar
 
-# exchange_calendars covers today -20 .. +1 years by default.
-_FIRST, _LAST = str(OLDEST_DAY), str(NEWEST_DAY)
-
 SOON = 30
 """A calendar that ends within so many sessions is reported: those of some exchanges reach only the end of this year."""
 
 _UPDATE = "Update it: pip install --upgrade exchange-calendars"
 
-_CLAMPED = (date(1900, 1, 1), date(2100, 1, 1))
-"""pandas cannot compare days before 1677 or after 2262 with a calendar's; both lie outside of every calendar."""
-
 
 @lru_cache(maxsize=64)
 def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
-    """The exchange's calendar, 1962 to 2060 or as much of it as exchange_calendars has.
-
-    Raises:
-        UsageError: exchange_calendars has no such exchange, or cannot make its calendar with this pandas.
-    """
+    """The exchange's calendar, 1962 to 2060 or as much of it as there is; a UsageError where it cannot be made."""
     import exchange_calendars as xc
     import pandas as pd
 
     try:
         check_exchange(exchange)
+        first, last = pd.Timestamp(OLDEST_DAY), pd.Timestamp(NEWEST_DAY)  # xc's own are 20 years before today, 1 after
         try:
-            return xc.get_calendar(exchange, start=_FIRST, end=_LAST)
+            return xc.get_calendar(exchange, start=first, end=last)
         except ValueError:  # it covers less; only the calendar itself says how much, and making it takes half a second
-            oldest, newest = _bounds(type(xc.get_calendar(exchange)))
-            return xc.get_calendar(exchange, start=oldest, end=newest)
+            kind = type(xc.get_calendar(exchange))
+            start, end = max(first, kind.bound_min() or first), min(last, kind.bound_max() or last)
+            return xc.get_calendar(exchange, start=start, end=end)
     # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
         problem = "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
@@ -54,8 +46,7 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
 def last_completed(at: datetime, exchange: str = "XNYS") -> date:
     """The newest session that had closed at the instant `at` (aware)."""
     closes = calendar(exchange).closes
-    position = int(closes.searchsorted(_utc(at), side="right")) - 1
-    found: date = closes.index[position].date()
+    found: date = closes.index[closes.searchsorted(_utc(at), side="right") - 1].date()
     return found
 
 
@@ -67,11 +58,7 @@ def newest_up_to(day: date, exchange: str = "XNYS") -> date:
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
-    """The `n` sessions after `session`, ascending; `session` itself need not be traded.
-
-    Raises:
-        ForecastingError: The calendar ends before; some cover the present year only.
-    """
+    """The `n` sessions after `session`, which need not be traded; a ForecastingError where the calendar ends before."""
     days = calendar(exchange).sessions
     start = int(days.searchsorted(_stamp(session), side="right"))
     if start + n > len(days):
@@ -95,12 +82,9 @@ def ends_soon(session: date, exchange: str = "XNYS") -> str:
 
 
 def shift(session: date, by: int, exchange: str = "XNYS") -> date:
-    """The session `by` sessions after (before, when negative) the traded day `session`.
+    """The session `by` sessions after (before, when negative) the traded day `session`; raises as `next_sessions`.
 
     The calendar's oldest session where it does not reach back that far (Riyadh's begins in 2021).
-
-    Raises:
-        ForecastingError: The calendar ends before.
     """
     if by > 0:
         return next_sessions(session, by, exchange)[-1]
@@ -121,15 +105,12 @@ def after(day: date, last: date, exchange: str = "XNYS") -> list[date]:
 
 
 def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
-    """The same as a naive midnight DatetimeIndex, for vectorised work."""
+    """Every session from `first` to `last`, both included, ascending; as naive midnights."""
     return _cut(calendar(exchange).sessions, first, last)
 
 
 def holidays(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
-    """The days from `first` to `last` without a session on which the exchange usually trades, ascending.
-
-    A Friday is one in New York, none in Riyadh, which trades from Sunday to Thursday. None outside of the calendar.
-    """
+    """The days from `first` to `last` without a session on which the exchange usually trades; ascending."""
     return _cut(_holidays(exchange), first, last)
 
 
@@ -163,12 +144,7 @@ def closes_at(session: date, exchange: str = "XNYS") -> datetime:
 
 def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
     """The sessions from `first` to `last` that close before the usual hour."""
-    return {day for day in _early_closes(exchange) if first <= day <= last}
-
-
-@lru_cache(maxsize=32)
-def _early_closes(exchange: str) -> tuple[date, ...]:
-    return tuple(day.date() for day in calendar(exchange).early_closes)
+    return set(_cut(calendar(exchange).early_closes, first, last).date)
 
 
 @lru_cache(maxsize=32)
@@ -196,24 +172,14 @@ def _cut(days: pd.DatetimeIndex, first: date, last: date) -> pd.DatetimeIndex:
     return days[days.searchsorted(_stamp(first), side="left") : days.searchsorted(_stamp(last), side="right")]
 
 
-def _bounds(kind: type[ExchangeCalendar]) -> tuple[str, str]:
-    oldest, newest = kind.bound_min(), kind.bound_max()
-    return (
-        _FIRST if oldest is None else max(_FIRST, str(oldest.date())),
-        _LAST if newest is None else min(_LAST, str(newest.date())),
-    )
-
-
 def _stamp(day: date) -> pd.Timestamp:
     import pandas as pd
 
-    day = min(max(date(day.year, day.month, day.day), _CLAMPED[0]), _CLAMPED[1])
-    return pd.Timestamp(day.year, day.month, day.day)
+    # pandas cannot compare days before 1677 or after 2262 with a calendar's: leap years outside of every one, instead.
+    return pd.Timestamp(min(max(day.year, 1904), 2096), day.month, day.day)
 
 
 def _utc(at: datetime) -> pd.Timestamp:
     import pandas as pd
 
-    if at.tzinfo is None:
-        raise ValueError(f"Expected an instant with a time zone, found the naive {at.isoformat()}")
     return pd.Timestamp(at).tz_convert("UTC")

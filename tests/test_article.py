@@ -82,7 +82,7 @@ def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars):
     assert before["Scalers apart"].forecast.iloc[-1] != after["Scalers apart"].forecast.iloc[-1]
 
 
-def test_incomplete_sessions_are_left_out_too_few_are_refused_and_so_are_missing_forecasts_of_ours(bars):
+def test_incomplete_sessions_are_left_out_and_too_few_are_refused(bars):
     holed = bars.copy()
     holed.iloc[-2, holed.columns.get_loc("volume")] = np.nan
     result = run(holed)
@@ -90,8 +90,6 @@ def test_incomplete_sessions_are_left_out_too_few_are_refused_and_so_are_missing
     assert bars.index[-2] not in result.volume.index
     with pytest.raises(HistoryError, match=r"Expected 253 sessions .* found 252"):
         run(bars.iloc[-252:])
-    with pytest.raises(ValueError, match=f"1 miss: .'{bars.index[-1].date()}'"):
-        run(bars, ours=bars["volume"].iloc[:-1])
 
 
 def test_without_an_adjusted_close_the_close_is_used_with_a_note(bars):

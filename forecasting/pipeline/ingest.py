@@ -140,7 +140,7 @@ def fetch_and_store(
         if night.symbol in failed:
             done.append(failed[night.symbol])
         elif night.source in refusals and asked[night.symbol].response is None:
-            done.append(replace(night, error=refusals[night.source].without_request()))
+            done.append(replace(night, error=refusals[night.source]))
         else:
             done.append(night.then("ingest", partial(_fetch, asked[night.symbol], calendar, purpose)))
             if isinstance(refusal := done[-1].error, RateLimitedError):
