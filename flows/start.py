@@ -147,7 +147,7 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
     migrate.check_ready(settings.url)
     targets = targets or [settings.target]
     try:
-        schedule = CronSchedule(cron=settings.cron, timezone=settings.timezone)
+        schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
     except ValueError:
         raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: Prefect refuses it.") from None
     with lock.serve_lock(settings.data_dir), ensure_server() as url:
@@ -159,7 +159,7 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
         nightly.serve(
             "nightly",
             schedules=[
-                Cron(settings.cron, timezone=settings.timezone, slug=slug, parameters={"target": target})
+                Cron(settings.cron, timezone=str(settings.timezone), slug=slug, parameters={"target": target})
                 for target, slug in slugs.items()
             ],
             parameters={"patient": True, "mode": mode, "switch_source": switch_source},

@@ -10,6 +10,7 @@ from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -25,7 +26,6 @@ from pydantic_settings import (
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
-from forecasting.plain_text import fits_utf8
 from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
@@ -34,21 +34,16 @@ from forecasting.values import (
     check_cron,
     check_hour,
     check_symbol,
-    check_time_zone,
-    choose_market,
     chooses_market,
     listed,
+    market_symbol,
 )
 from forecasting.vocabulary import Target as Target
 
 OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
 """Names after FORECASTING_ besides the settings: forecasting.toml, secret files, and what containers read."""
 
-MOST = 100_000
-"""Largest number of sessions, nights or symbols that a setting takes.
-
-100,000 sessions are four centuries, and no sum of them overflows.
-"""
+MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of four centuries
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
@@ -57,6 +52,22 @@ _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
+
+
+def _valid_symbol(symbol: str) -> str:
+    """`symbol` itself; its error is one that pydantic collects, so that the variable is named."""
+    try:
+        return check_symbol(symbol)
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(symbols))
+
+
+_Symbol = Annotated[str, AfterValidator(_valid_symbol)]
+_Exchange = Annotated[str, AfterValidator(check_exchange)]
 
 
 class Settings(BaseSettings):
@@ -71,7 +82,9 @@ class Settings(BaseSettings):
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
-    symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
+    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
+        ("SBUX",), min_length=1, description="Symbols of a night, comma separated."
+    )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
@@ -92,10 +105,10 @@ class Settings(BaseSettings):
         description="Folders whose files flow parameters may name as csv:PATH or parquet:PATH, comma separated; "
         "if not set, sources in data_dir.",
     )
-    exchange: Annotated[str, AfterValidator(check_exchange)] = Field(
+    exchange: _Exchange = Field(
         "XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it."
     )
-    exchanges: Annotated[dict[str, str], NoDecode] = Field(
+    exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode] = Field(
         default_factory=dict,
         description="Exchanges of single symbols, before suffix (VOD.L) and FORECASTING_EXCHANGE: VOD=XLON,...",
     )
@@ -107,9 +120,7 @@ class Settings(BaseSettings):
     cron: Annotated[str, AfterValidator(check_cron)] = Field(
         "30 5-8 * * 2-6", description="When `serve` starts the night; a later hour finds it done, or makes up for it."
     )
-    timezone: Annotated[str, AfterValidator(check_time_zone)] = Field(
-        "America/New_York", description="Time zone of cron and late_until."
-    )
+    timezone: ZoneInfo = Field(ZoneInfo("America/New_York"), description="Time zone of cron and late_until.")
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
     runner: Literal["local", "processes", "dask"] = Field(
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
@@ -171,19 +182,12 @@ class Settings(BaseSettings):
             values["symbols"] = "^GSPC"
         return values
 
-    @field_validator("symbols", "files", mode="before")
+    @field_validator("symbols", "files", "exchanges", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(listed(value)) if isinstance(value, str) else value
-
-    @field_validator("symbols")
-    @classmethod
-    def _check_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            _valid_symbol(symbol)
-        if not value:
-            raise ValueError("Expected at least one symbol, found none")
-        return tuple(dict.fromkeys(value))
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        return parse_exchanges(value) if info.field_name == "exchanges" else listed(value)
 
     _check_late_until = field_validator("late_until", mode="before")(check_hour)
 
@@ -201,16 +205,6 @@ class Settings(BaseSettings):
             raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
         return value
 
-    @field_validator("exchanges", mode="before")
-    @classmethod
-    def _split_exchanges(cls, value: object) -> object:
-        return parse_exchanges(value) if isinstance(value, str) else value
-
-    @field_validator("exchanges")
-    @classmethod
-    def _check_exchanges(cls, value: dict[str, str]) -> dict[str, str]:
-        return {_valid_symbol(symbol): check_exchange(exchange) for symbol, exchange in value.items()}
-
     def exchange_of(self, symbol: str) -> str:
         """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
@@ -222,7 +216,12 @@ class Settings(BaseSettings):
     @property
     def market_choice(self) -> MarketChoice | None:
         """The market series in force; None for none."""
-        return choose_market(self.market, source=self.source, exchanges=self.exchanges)
+        chosen = self.market or ("^VIX" if self.source == "yahoo" else NO_MARKET)
+        if chosen == NO_MARKET:
+            return None
+        symbol = market_symbol(chosen)  # has the VIX's sessions, whatever `exchange` says of symbols without a suffix
+        exchange, own_file = exchange_of(symbol, overrides=self.exchanges, default="XNYS"), symbol != chosen
+        return MarketChoice(symbol, chosen if own_file else self.source, exchange, own_file)
 
     @property
     def file_folders(self) -> tuple[Path, ...]:
@@ -238,7 +237,7 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
-            return sqlite_url(self.data_dir.absolute() / "forecasting.db")
+            return f"sqlite:///{encoded(self.data_dir.absolute() / 'forecasting.db')}"
         # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
 
@@ -258,12 +257,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings in force, from the places that the first line of this module lists.
-
-    Raises:
-        UsageError: A setting is invalid or its name misspelt; names each, what is expected and what was found, no
-            secrets.
-    """
+    """The settings in force; a UsageError names each that is invalid or misspelt, and quotes no secret."""
     _check_variables()
     try:
         return Settings()
@@ -294,11 +288,7 @@ def config_file() -> Path | None:
 
 
 def write_config(settings: Settings) -> Path:
-    """Where it has written a forecasting.toml of these settings: beside the data folder.
-
-    Raises:
-        UsageError: There is one, or it cannot be written.
-    """
+    """Where it has written a forecasting.toml of these settings, beside the data folder; it replaces none."""
     path = settings.data_dir.absolute().parent / "forecasting.toml"
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -333,32 +323,19 @@ def _toml_value(value: object) -> str:
     return json.dumps("" if value is None or isinstance(value, SecretStr) else str(value), ensure_ascii=False)
 
 
-def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file, percent-encoded: `?` and %XX in the name of a folder are part of its path."""
-    return f"sqlite:///{encoded(path)}"
-
-
 def encoded(path: Path) -> str:
-    """The path percent-encoded, but for its slashes; bytes that are no UTF-8 too."""
+    """The path percent-encoded, but for its slashes: `?` and %XX in the name of a folder are part of it."""
     return quote(str(path), errors="surrogateescape")
 
 
 def sqlite_database(url: str) -> str:
-    """The path that a SQLite URL names, decoded; empty where it names none. The inverse of `sqlite_url`."""
+    """The path that a SQLite URL names, decoded; empty where it names none."""
     return unquote(url.partition(":///")[2].partition("?")[0], errors="surrogateescape")
-
-
-def _valid_symbol(symbol: str) -> str:
-    """`symbol` itself; its error is one that pydantic collects, so that the variable is named."""
-    try:
-        return check_symbol(symbol)
-    except UsageError as error:
-        raise ValueError(str(error).rstrip(".")) from None
 
 
 def _problem(problem: ErrorDetails) -> str:
     """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
-    name = "_".join(str(part) for part in problem["loc"])
+    name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
         return f"{name}: no such setting"
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
@@ -368,19 +345,11 @@ def _problem(problem: ErrorDetails) -> str:
 
 
 def _check_variables() -> None:
-    """Refuse variables whose bytes are no UTF-8, which no page could hold, or whose name is nearly that of a setting.
-
-    Raises:
-        UsageError: Names each; of a name, which would be ignored, the nearest setting too.
-    """
+    """Refuse variables that would be ignored, since their names are nearly, but not, those of settings."""
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
-    upper = {name.upper(): value for name, value in os.environ.items()}
-    given = {
-        name.removeprefix("FORECASTING_"): value for name, value in upper.items() if name.startswith("FORECASTING_")
-    }
-    for name, value in given.items():
-        if not fits_utf8(value):
-            raise UsageError(f"Expected UTF-8 in FORECASTING_{name[:48]}, found other bytes. Correct it.")
+    given = [
+        name.upper().removeprefix("FORECASTING_") for name in os.environ if name.upper().startswith("FORECASTING_")
+    ]
     nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
     wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
     if wrong:

@@ -2,16 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path, PurePath
 from typing import cast, get_args
-from zoneinfo import ZoneInfo
 
 from forecasting.errors import UsageError
-from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, exchange_of
-from forecasting.plain_text import fits_utf8
+from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
@@ -20,19 +17,14 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:PATH of a file with such a name"
 """What chooses a market series, in words."""
 
-DEFAULT_MARKET, NO_MARKET = "^VIX", "none"
-"""What is chosen without a setting: the VIX where the source is Yahoo, no series from any other source."""
+NO_MARKET = "none"
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
 _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
 
 
 def check_symbol(symbol: str) -> str:
-    """`symbol` itself.
-
-    Raises:
-        UsageError: It has lower-case letters or characters outside Yahoo's ticker alphabet.
-    """
+    """`symbol` itself; a UsageError for lower-case letters and characters outside Yahoo's ticker alphabet."""
     if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):  # Python's callers may give anything
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
@@ -59,10 +51,17 @@ def parse_mode(text: str) -> Mode:
     return cast(Mode, text)
 
 
+def check_target(target: object, *, name: str = "target") -> Target:
+    """`target` itself; anything else than a target is a UsageError, which names the option or argument."""
+    if not isinstance(target, str) or target not in get_args(Target):
+        raise UsageError(f"Invalid {name} {target!r:.60}: expected volume, close or range.")
+    return cast(Target, target)
+
+
 def check_option(name: str, text: str) -> str:
     """`text` itself, the value of an option that overrides the setting `name`; an error names the option."""
-    if name == "target" and text not in get_args(Target):
-        raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
+    if name == "target":
+        return check_target(text, name="--target")
     if name == "cost_ratio" and not _is_above_zero(text):
         raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
     if name == "market" and not chooses_market(text):
@@ -78,11 +77,7 @@ def _is_above_zero(text: str) -> bool:
 
 
 def parse_date(text: str) -> date:
-    """The date of an ISO text.
-
-    Raises:
-        UsageError: Not of the form 2024-03-08, no such day, or outside the span of the calendars.
-    """
+    """The date of an ISO text; a UsageError for another form, or a day outside the span of the calendars."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -93,32 +88,22 @@ def parse_date(text: str) -> date:
 
 
 def check_day(name: str, day: object) -> date:
-    """The day that a caller from Python gives: a date, its ISO text, or a naive midnight, as in a frame's index.
-
-    Raises:
-        UsageError: Anything else, or a day outside the span of the calendars.
-    """
+    """The day that a caller from Python gives: a date, its ISO text, or a naive midnight, as in a frame's index."""
     if isinstance(day, str):
         return parse_date(day)
     if isinstance(day, datetime) and day == day and day.tzinfo is None and day.time() == time():  # NaT is not itself
         day = day.date()
-    if not isinstance(day, date) or isinstance(day, datetime):
+    if type(day) is not date:
         raise UsageError(f"Invalid {name} {day!r:.60}: expected a datetime.date or a text such as '2024-03-08'.")
     return parse_date(str(day))
 
 
 def check_text(name: str, text: object) -> str:
-    """`text` itself, which a caller from Python gives.
-
-    Raises:
-        UsageError: It is no str, or empty, which a variable that is not set often is.
-    """
+    """`text` itself, which a caller from Python gives; an empty one, as of a variable that is not set, is refused."""
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
     if not text.strip():
         raise UsageError(f"Invalid {name}: expected a text, found an empty one. Leave it out for the default.")
-    if not fits_utf8(text):
-        raise UsageError(f"Invalid {name}: expected text that UTF-8 can hold, found half of a surrogate pair.")
     return text
 
 
@@ -134,44 +119,20 @@ def checked_clock(now: object) -> Clock:
 
 @dataclass(frozen=True)
 class MarketChoice:
-    """The market series that FORECASTING_MARKET chooses.
+    """The market series that FORECASTING_MARKET chooses."""
 
-    Attributes:
-        symbol: The symbol that its bars are stored under.
-        source: The option that names the source that it is fetched from.
-        exchange: The exchange whose sessions it has.
-        has_own_file: Whether the source is a file of this series alone.
-    """
-
-    symbol: str
-    source: str
-    exchange: str
-    has_own_file: bool = False
-
-
-def choose_market(text: str | None, *, source: str, exchanges: Mapping[str, str]) -> MarketChoice | None:
-    """The series of FORECASTING_MARKET; None for none.
-
-    Args:
-        text: A symbol of the source, csv:PATH, parquet:PATH or `none`; None where it is not set.
-        source: FORECASTING_SOURCE.
-        exchanges: FORECASTING_EXCHANGES; for a symbol that it lacks, the suffix gives the exchange, else XNYS: the
-            VIX's sessions, whatever FORECASTING_EXCHANGE says of symbols without a suffix.
-    """
-    chosen = text or (DEFAULT_MARKET if source == "yahoo" else NO_MARKET)
-    if chosen == NO_MARKET:
-        return None
-    symbol, own_file = _market_symbol(chosen), _FILE.fullmatch(chosen) is not None
-    exchange = exchange_of(symbol, overrides=exchanges, default="XNYS")
-    return MarketChoice(symbol, chosen if own_file else source, exchange, own_file)
+    symbol: str  # that its bars are stored under
+    source: str  # the option of the source that it is fetched from
+    exchange: str  # whose sessions it has
+    has_own_file: bool = False  # whether the source is a file of this series alone
 
 
 def chooses_market(text: str) -> bool:
     """Whether a text is `none` or leads to the symbol of a market series."""
-    return text == NO_MARKET or SYMBOL.fullmatch(_market_symbol(text)) is not None
+    return text == NO_MARKET or SYMBOL.fullmatch(market_symbol(text)) is not None
 
 
-def _market_symbol(text: str) -> str:
+def market_symbol(text: str) -> str:
     """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
     found = _FILE.fullmatch(text)
     return text if found is None else f"^{Path(found[2]).stem.upper().lstrip('^')}"
@@ -180,30 +141,19 @@ def _market_symbol(text: str) -> str:
 def check_cron(text: str) -> str:
     """`text` itself: @daily or its like, or five fields; `serve` has Prefect check each field."""
     if not text.startswith("@") and len(text.split()) != 5:
-        raise ValueError(
-            "Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found "
-            f"{len(text.split())} in {text[:40]!r}"
-        )
+        raise ValueError(f"Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found {text[:40]!r}")
     return text
 
 
 @dataclass(frozen=True)
 class ForecastAlert:
-    """A condition on a published forecast one session ahead.
+    """A condition on a published forecast one session ahead."""
 
-    Attributes:
-        symbol: Whose forecast; empty for every symbol's.
-        value: median, width (of the 80% interval) or a quantile, as q90.
-        sign: > or <.
-        number: What the value is compared with, in the target's own unit, or times the usual value.
-        of_usual: Whether it is times the usual value.
-    """
-
-    symbol: str
-    value: str
-    sign: str
-    number: float
-    of_usual: bool
+    symbol: str  # whose forecast; empty for every symbol's
+    value: str  # median, width (of the 80% interval) or a quantile, as q90
+    sign: str  # > or <
+    number: float  # what the value is compared with, in the target's own unit, or times the usual value
+    of_usual: bool  # whether it is times the usual value
 
     def __str__(self) -> str:
         """As a user writes it."""
@@ -246,12 +196,3 @@ def check_hour(value: object) -> object:
     if isinstance(value, str) and not _HOUR.fullmatch(value):
         raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value[:40]!r}")
     return value
-
-
-def check_time_zone(name: str) -> str:
-    """`name` itself; a ValueError where this machine has no such time zone."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # OSError: a name of a folder, such as America, or one that is too long
-        raise ValueError(f"Expected a time zone such as America/New_York, found {name[:40]!r}") from None
-    return name

@@ -76,10 +76,11 @@ def test_a_cost_ratio_changes_no_forecast_and_so_no_hash(monkeypatch):
     assert read_settings().hash == unset.hash
 
 
-def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch):
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "America", "/etc/passwd", "../UTC", "New York"])
+def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch, zone):
     monkeypatch.setenv("FORECASTING_CRON", "30 5 * *")
-    monkeypatch.setenv("FORECASTING_TIMEZONE", "Mars/Olympus")
-    with pytest.raises(UsageError, match=r"(?is)cron.*five fields.*timezone.*time zone"):
+    monkeypatch.setenv("FORECASTING_TIMEZONE", zone)
+    with pytest.raises(UsageError, match=rf"(?s)FORECASTING_CRON: .*five fields.*FORECASTING_TIMEZONE: .*{zone}"):
         read_settings()
 
 

@@ -16,7 +16,6 @@ from forecasting.values import (
     check_hour,
     check_option,
     check_symbol,
-    check_time_zone,
     parse_alerts,
     parse_date,
 )
@@ -103,13 +102,6 @@ def test_a_schedule_has_five_fields_or_a_name() -> None:
     for text in ("", "30 5 * *", "nightly", "* * * * * *"):
         with pytest.raises(ValueError, match="Expected five fields"):
             check_cron(text)
-
-
-def test_a_time_zone_is_one_of_this_machine() -> None:
-    assert check_time_zone("America/New_York") == "America/New_York"
-    for name in ("Mars/Olympus", "America", "", "/etc/passwd", "../UTC", "x" * 300, "New York"):
-        with pytest.raises(ValueError, match="Expected a time zone such as America/New_York"):
-            check_time_zone(name)
 
 
 def test_an_hour_has_no_zone_of_its_own_and_one_form(monkeypatch: pytest.MonkeyPatch) -> None:

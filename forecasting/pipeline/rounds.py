@@ -205,7 +205,7 @@ class Rounds:
         """
         if not self._patient:
             return self._began + timedelta(days=1)
-        zone = ZoneInfo(self._settings.timezone)
+        zone = self._settings.timezone
         stated = at_hour(self._began, self._settings.late_until, zone)
         if stated <= self._began:
             stated = at_hour(self._began.astimezone(zone) + timedelta(days=1), self._settings.late_until, zone)
@@ -262,4 +262,4 @@ def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
 
 def clock_time(moment: datetime, settings: Settings) -> str:
     """`09:00 America/New_York`: an instant as local time."""
-    return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"
+    return f"{moment.astimezone(settings.timezone):%H:%M} {settings.timezone}"
