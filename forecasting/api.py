@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import pandas as pd
 from pydantic import SecretStr
@@ -17,8 +18,8 @@ from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_day, check_symbol, check_text, checked_clock, parse_mode
-from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.values import check_day, check_symbol, check_target, check_text, checked_clock, parse_mode
+from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
 
@@ -35,14 +36,15 @@ class Backtest:
     forecasts: pd.DataFrame
     figures: pd.DataFrame
 
+    @property
+    def long(self) -> pd.DataFrame:
+        """In Nixtla's long form: unique_id, ds, cutoff, y, and of each forecaster its median and intervals."""
+        return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG, which a notebook shows.
-
-    Attributes:
-        svg: Its text.
-    """
+    """An SVG, which a notebook shows."""
 
     svg: str
 
@@ -109,12 +111,13 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         UsageError: A column is missing, or a value is not valid.
         ForecastingError: A series is too short, its newest bar is refused, or its night failed.
     """
-    from forecasting.pipeline.frame_forecast import forecast_frame
+    from forecasting.pipeline.frame_forecast import forecast_frame, frame_settings
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
-    settings = _narrowed(read_settings(), {"target": _checked_target(target)})
-    found, drawings = forecast_frame(frame, settings, symbol=symbol, market=market, events=events, now=_clock(now))
+    settings = read_settings().model_copy(update={"target": check_target(target)})
+    with frame_settings(frame, settings, symbol, market=market, events=events) as own:
+        found, drawings = forecast_frame(own, now=_clock(now))
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "model", "reason"]
     return Forecast(found.loc[found["horizon"] <= h, names].reset_index(drop=True), drawings)
 
@@ -146,21 +149,21 @@ class Ledger:
             UsageError: A symbol or the target is not valid, or the ledger has nothing of the symbol.
             StoreError: The database cannot be read.
         """
-        return export.latest(self._asked(symbols, target))
+        return export.latest(self._asked(*symbols, target=target))
 
     def history(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
-        return export.history(self._asked(symbols, target))
+        return export.history(self._asked(*symbols, target=target))
 
     def skill(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
-        return export.skill(self._asked(symbols, target))
+        return export.skill(self._asked(*symbols, target=target))
 
     def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -169,7 +172,7 @@ class Ledger:
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return export.bars(self._asked(symbols, None), as_of=day)
+        return export.bars(self._asked(*symbols), as_of=day)
 
     def run_night(
         self,
@@ -199,7 +202,7 @@ class Ledger:
         """
         from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
 
-        settings = self._settings([symbol], target, source)
+        settings = self._settings([symbol], target=target, source=source)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=_clock(now))
         found = export.history(settings)
@@ -213,7 +216,7 @@ class Ledger:
         *,
         now: Clock | None = None,
         target: Target | None = None,
-        source: str | None = None,
+        source: str | pd.DataFrame | None = None,
         refit_every: int = 21,
     ) -> Backtest:
         """The nightly path replayed at past origins, against every baseline; nothing is stored in the ledger.
@@ -224,7 +227,7 @@ class Ledger:
             last: Last origin.
             now: The clock; without it the machine's.
             target: volume, close or range.
-            source: As FORECASTING_SOURCE, which holds without it.
+            source: As FORECASTING_SOURCE, which holds without it; or a frame of bars, as `forecast` takes.
             refit_every: Sessions between fits.
 
         Raises:
@@ -232,28 +235,35 @@ class Ledger:
         """
         from forecasting.backtest.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
+        from forecasting.pipeline.frame_forecast import frame_settings
 
-        settings = self._settings([symbol], target, source)
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
-        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
-        result = replayed(spec, now=_clock(now))
+        given: AbstractContextManager[Settings]
+        if isinstance(source, pd.DataFrame):
+            own = self._settings([symbol], target=target)
+            given = frame_settings(source, own, symbol, market=own.market, events=own.events)
+        else:
+            given = nullcontext(self._settings([symbol], target=target, source=source))
+        with given as settings:
+            spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
+            result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
 
-    def _asked(self, symbols: Sequence[str | Iterable[str]], target: Target | None) -> Settings:
+    def _asked(self, *symbols: str | Iterable[str], target: Target | None = None) -> Settings:
         """The settings of one call that reads; a symbol that it names is one of the ledger."""
-        each = [name for given in symbols for name in (given if _is_several(given) else [given])]
-        settings = self._settings(each, target)
+        each = [name for one in symbols for name in ([one] if isinstance(one, str) else one)]
+        settings = self._settings(each, target=target)
         if each:
             export.check_known(settings)
         return settings
 
-    def _settings(self, symbols: Sequence[Any], target: Target | None, source: str | None = None) -> Settings:
+    def _settings(self, symbols: Sequence[Any], *, target: object = None, source: str | None = None) -> Settings:
         """The settings of one call."""
         asked = {
             "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
-            "target": None if target is None else _checked_target(target),
+            "target": None if target is None else check_target(target),
             "source": None if source is None else check_text("source", source),
         }
         return _narrowed(self.settings, asked)
@@ -279,16 +289,6 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     except OSError as error:  # a path that is too long, or that this user may not look at
         raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
     return Ledger(settings)
-
-
-def _is_several(symbols: object) -> bool:
-    return isinstance(symbols, Iterable) and not isinstance(symbols, str | bytes)
-
-
-def _checked_target(target: object) -> Target:
-    if not (isinstance(target, str) and target in get_args(Target)):
-        raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
-    return cast(Target, target)
 
 
 def _clock(now: Clock | None) -> Clock:

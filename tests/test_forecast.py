@@ -79,3 +79,24 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(ledger.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(ledger.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
         ledger.history(["TEST", "SBUX"])
+
+
+def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(tmp_path: Path) -> None:
+    migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
+    frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
+    BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
+    of_frame, of_file = (
+        fc.connect().backtest("TEST", "2024-02-01", "2024-02-20", source=source, refit_every=30)
+        for source in (frame, "parquet:bars.parquet")
+    )
+    pd.testing.assert_frame_equal(of_frame.forecasts, of_file.forecasts)
+    ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
+    long = of_frame.long
+    assert long["unique_id"].unique().tolist() == ["TEST"]
+    for name, column in {
+        "ds": "target_session",
+        "cutoff": "origin_session",
+        "y": "actual",
+        "LSTM-lo-80": "q10",
+    }.items():
+        assert long[name].tolist() == ours[column].tolist()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,65 +21,59 @@ from forecasting.store import migrate
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
 
-_OWN_COLUMN = {"volume": "volume", "close": "close"}
-"""The column of bars that `y` stands for, by target."""
-
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
+_NEEDED = ("session", "open", "high", "low", "close", "volume")
 
 
-def forecast_frame(
+def forecast_frame(own: Settings, *, now: Clock) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The published forecasts, as `export.latest`, and by symbol the drawing of the newest sessions with them."""
+    migrate.upgrade(own.url)
+    run_missed(own, as_of=None, mode="auto", now=now)
+    fans = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=now))}
+    return export.latest(own), fans
+
+
+@contextmanager
+def frame_settings(
     frame: pd.DataFrame,
     settings: Settings,
-    *,
     symbol: str | None,
+    *,
     market: pd.DataFrame | pd.Series | str | None,
     events: pd.DataFrame | Sequence[Any] | str | None,
-    now: Clock,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The published forecasts, as `export.latest`, and by symbol the drawing of the newest sessions with them.
-
-    Raises:
-        UsageError: The frame lacks a column, or a symbol is not valid.
-        ForecastingError: A series is too short, its newest bar is refused, or its night failed.
-    """
+) -> Iterator[Settings]:
+    """The settings with a frame's series as symbols and source, in a data folder that is deleted afterwards."""
     bars = bars_of(frame, symbol=symbol, target=settings.target)
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
         folder = Path(name)
         bars.to_parquet(folder / "bars.parquet")
-        changed = {
-            "data_dir": folder,
-            "database_url": None,
-            "symbols": tuple(bars["symbol"].unique()),
-            "source": f"parquet:{folder / 'bars.parquet'}",
-            "market": _market_option(market, folder),
-            "events": _events_option(events, folder),
-            "witness": None,
-            "notify": None,
-            "runner": "local",
-        }
-        own = settings.model_copy(update=changed)
-        migrate.upgrade(own.url)
-        run_missed(own, as_of=None, mode="auto", now=now)
-        fans = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=now))}
-        return export.latest(own), fans
+        if market is not None and not isinstance(market, str):
+            closes = market.to_frame("close") if isinstance(market, pd.Series) else market
+            _with_days(closes).to_parquet(folder / "MARKET.parquet")
+            market = f"parquet:{folder / 'MARKET.parquet'}"
+        if events is not None and not isinstance(events, str):
+            listed = (
+                events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
+            )
+            days = pd.to_datetime(listed["announced"]).dt.strftime("%Y-%m-%d")
+            listed.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
+            events = f"csv:{folder / 'events.csv'}"
+        own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
+        own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}
+        yield settings.model_copy(update=own | {"symbols": tuple(bars["symbol"].unique())})
 
 
 def bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars with columns symbol, session, open, high, low, close, volume and what else a file of bars may have.
+    """The bars in this project's names; in those of Yahoo, or of Nixtla with `y` for the target, the days maybe index.
 
-    Args:
-        frame: In the names of Yahoo, of this project, or Nixtla's long form: unique_id, ds, and `y` in place of the
-            target's own column. The days may be the index.
-        symbol: Of a frame without a column of symbols.
-        target: volume, close or range.
+    `symbol` is of a frame without a column of symbols, or the one to keep; a UsageError where a column is missing.
     """
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
-    rows = frame if isinstance(frame.index, pd.RangeIndex) else _with_days(frame)
-    rows = rows.rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
-    if "y" in rows and (own := _OWN_COLUMN.get(target)) and own not in rows:
-        rows = rows.rename(columns={"y": own})
-    if missing := [name for name in ("session", "open", "high", "low", "close", "volume") if name not in rows]:
+    rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
+    if target in ("volume", "close") and target not in rows:
+        rows = rows.rename(columns={"y": target})
+    if missing := [name for name in _NEEDED if name not in rows]:
         raise UsageError(
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
             f"missing among {', '.join(map(str, frame.columns))[:200]}."
@@ -95,25 +90,5 @@ def bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataF
 
 
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its index as a column."""
-    return frame.reset_index(names=str(frame.index.name or "date"))
-
-
-def _market_option(market: pd.DataFrame | pd.Series | str | None, folder: Path) -> str:
-    """FORECASTING_MARKET of closes by day, of the symbol of a series in the frame itself, or for none."""
-    if market is None or isinstance(market, str):
-        return market or "none"
-    closes = market.rename("close").to_frame() if isinstance(market, pd.Series) else market
-    rows = closes if isinstance(closes.index, pd.RangeIndex) else _with_days(closes)
-    rows.to_parquet(folder / "MARKET.parquet")
-    return f"parquet:{folder / 'MARKET.parquet'}"
-
-
-def _events_option(events: pd.DataFrame | Sequence[Any] | str | None, folder: Path) -> str | None:
-    """FORECASTING_EVENTS of a frame of announcements or of their days; None for those that the package knows."""
-    if events is None or isinstance(events, str):
-        return events
-    listed = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": list(events), "timing": ""})
-    days = pd.to_datetime(listed["announced"]).dt.strftime("%Y-%m-%d")
-    listed.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
-    return f"csv:{folder / 'events.csv'}"
+    """The frame with its index, where that is of days, as a column."""
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(names=str(frame.index.name or "date"))
