@@ -11,7 +11,7 @@ import typer
 from flows import clock
 from forecasting.article import ArticleResult
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.folders import INDEX, page_address, report_path
 from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
 from forecasting.report import terminal, wording
 from forecasting.report.documents import forecast_csv, json_text, night_document
@@ -66,7 +66,8 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
             show_table(*line_listing(nights, now=clock.now()))
             echo(LEGEND)
         page = report_path(read_settings(), nights[0].symbol, nights[0].target)
-        echo(f"Report:   {page if len(nights) == 1 else page.parent}")
+        page = page if len(nights) == 1 else page.with_name(INDEX)
+        echo(f"Report:   {page_address(read_settings(), page.name) or page}")
         echo(f"Database: {place(read_settings().url)}")
 
 

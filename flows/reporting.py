@@ -20,7 +20,7 @@ from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import notify
 from forecasting.pipeline.digest import send_digest
-from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.folders import page_address, report_path
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import run_name, subject_of
 from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
@@ -170,7 +170,7 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
         if night.report is not None:
             about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
             page = report_path(night.settings, night.symbol, night.target)
-            add_artifacts([night_artifact(night.report, page)], about)
+            add_artifacts([night_artifact(night.report, page_address(night.settings, page.name) or page)], about)
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:

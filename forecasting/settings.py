@@ -34,6 +34,7 @@ from forecasting.values import (
     check_cron,
     check_hour,
     check_symbol,
+    check_web_address,
     chooses_market,
     listed,
     market_symbol,
@@ -146,6 +147,11 @@ class Settings(BaseSettings):
     )
     alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
+    )
+    pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(
+        "",
+        description="Address of the folder reports on a web server, https://HOST/reports: digests, Prefect's pages and "
+        "`show` then link to the pages there. If not set, they name the files.",
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 

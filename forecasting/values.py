@@ -145,6 +145,13 @@ def check_cron(text: str) -> str:
     return text
 
 
+def check_web_address(text: str) -> str:
+    """`text` without a slash at its end: an address of a web server, or empty."""
+    if text and not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text, re.ASCII):
+        raise ValueError(f"Expected an address as https://HOST/reports, found {text[:80]!r}")
+    return text.rstrip("/")
+
+
 @dataclass(frozen=True)
 class ForecastAlert:
     """A condition on a published forecast one session ahead."""

@@ -84,6 +84,16 @@ def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch, z
         read_settings()
 
 
+def test_the_address_of_pages_is_checked_and_changes_no_forecast(monkeypatch):
+    unset = read_settings()
+    monkeypatch.setenv("FORECASTING_PAGES_URL", "https://host.example:8443/reports/")
+    assert (read_settings().pages_url, read_settings().hash) == ("https://host.example:8443/reports", unset.hash)
+    for wrong in ("file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:alert(1)"):
+        monkeypatch.setenv("FORECASTING_PAGES_URL", wrong)
+        with pytest.raises(UsageError, match=r"FORECASTING_PAGES_URL: Expected an address as https://HOST/reports"):
+            read_settings()
+
+
 def test_alerts_are_checked_with_the_settings(monkeypatch):
     unset = read_settings()
     monkeypatch.setenv("FORECASTING_ALERTS", "median > 1.5 usual")

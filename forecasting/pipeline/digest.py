@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import notify
+from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.symbols import NAMED
@@ -36,6 +37,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     if settings.notify is None or not nights:
         return
     digest = _digest(settings, newest_nights(settings, nights), [night.id for night in nights if night.is_done])
+    link = link or page_address(settings, INDEX)
     page = digest_html(digest, link=link)
     notify.send(settings, digest.title, digest_text(digest), link=link, page=page)
 

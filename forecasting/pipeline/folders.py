@@ -9,12 +9,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.settings import Settings
 from forecasting.store.connect import place
 from forecasting.vocabulary import Target, short_id
 
+INDEX = "index.html"
 ARTIFACTS, PRETRAINED, REPORTS, BACKTESTS = "artifacts", "weights", "reports", "backtests"
 """Folders of the models' folders, of the user's own pretrained weights, of pages, and of finished refits."""
 
@@ -92,6 +94,11 @@ def report_path(settings: Settings, symbol: str, target: Target, *, origin: date
 def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:
     """The page's file name; `^` is awkward in shells and links."""
     return f"{symbol.replace('^', '_')}-{target}{f'-{origin}' if origin else ''}.html"
+
+
+def page_address(settings: Settings, name: str) -> str:
+    """The web address of a page by its file name; empty without FORECASTING_PAGES_URL."""
+    return f"{settings.pages_url}/{quote(name)}" if settings.pages_url else ""
 
 
 def check_writable(out: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import ForecastingError, PageError, StoreError, UsageError
-from forecasting.pipeline.folders import check_writable, page_name, report_path, write_whole
+from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
@@ -42,7 +42,6 @@ LINE_ORIGINS = 40
 
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
-INDEX = "index.html"
 
 INDEX_SESSIONS, INDEX_DAYS = 30, 60
 """Sessions of a chart in the index, and the calendar days that hold them on any exchange, holidays included."""
@@ -335,7 +334,8 @@ def _newest(connection: Connection, own: Settings, line: SymbolLine | None, fail
     if line is None:  # it has no forecast
         return SymbolLine(symbol, own.target, run)
     parts = _parts(connection, line.row).get(1, [])
-    return replace(line, run=run, parts=parts, opens=opens_at(line.session, own.exchange))
+    page = page_address(own, page_name(symbol, own.target))
+    return replace(line, run=run, parts=parts, opens=opens_at(line.session, own.exchange), page=page)
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:

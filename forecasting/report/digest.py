@@ -28,6 +28,7 @@ class DigestRow:
         change: Against the usual value, or of what came against the median.
         notes: Special days, or hit or miss.
         why: The parts of the median in a sentence; empty where they are unknown.
+        page: The web address of its page; empty where pages have none.
     """
 
     subject: str
@@ -35,6 +36,7 @@ class DigestRow:
     change: str
     notes: str
     why: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,8 @@ def _first(sentences: Sequence[str]) -> list[str]:
 def _forecast(line: SymbolLine) -> DigestRow:
     row, unit = line.row, line.unit
     value = f"{unit.brief(row['q50'])} (80% interval {unit.brief_span(row['q10'], row['q90'])})"
-    return DigestRow(
-        f"{line.symbol} {line.target}", value, line.change, ", ".join(line.special_days), wording.why(line)
-    )
+    special, why = ", ".join(line.special_days), wording.why(line)
+    return DigestRow(f"{line.symbol} {line.target}", value, line.change, special, why, line.page)
 
 
 def _result(line: SymbolLine) -> DigestRow:
@@ -166,7 +167,7 @@ def digest_markdown(digest: Digest) -> str:
     blocks = blocks if digest.alerts else []
     blocks += [f"**{digest.verdict}**", "\n".join(f"- {markdown_text(text)}" for text in _first(digest.problems))]
     if digest.forecasts:
-        rows = [f"- **{markdown_text(row.subject)}**{_rest(row)}" for row in digest.forecasts]
+        rows = [f"- {_name(row)}{_rest(row)}" for row in digest.forecasts]
         rows += [f"- and {digest.left_out} more"] if digest.left_out else []
         blocks += [f"### {digest.session}, the most unusual first", "\n".join(rows)]
     if digest.results:
@@ -176,6 +177,11 @@ def digest_markdown(digest: Digest) -> str:
         ]
         blocks += [f"### Results of {digest.results_of}", "\n".join(rows)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _name(row: DigestRow) -> str:
+    name = f"**{markdown_text(row.subject)}**"
+    return f"[{name}]({row.page})" if row.page else name
 
 
 def _rest(row: DigestRow) -> str:

@@ -219,7 +219,7 @@ class SymbolLine:
         skill: In error against the best baseline, last 20 sessions, 0.1 for a tenth less; None without one.
         parts: (part, factor) of its median in order, as in ReportData.parts.
         opens: When the session that is forecast opens; None where it does not matter.
-        page: File name of its page; empty where there is none.
+        page: File name or address of its page; empty where there is none.
     """
 
     symbol: str

@@ -47,15 +47,15 @@ class Artifact:
     body: str
 
 
-def night_artifact(data: ReportData, page: Path) -> Artifact:
-    """The night in one page; `page` is where its report page is."""
+def night_artifact(data: ReportData, page: Path | str) -> Artifact:
+    """The night in one page; `page` is the path or the web address of its report page."""
     row = data.rows.iloc[0]
     about = f"{data.symbol} {short_day(row['target_session'])}: {data.unit.text(float(row['q50']))}"
     about += f", 80% {data.lines[0].span_80}"
     return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), night_markdown(data, page))
 
 
-def night_markdown(data: ReportData, page: Path) -> str:
+def night_markdown(data: ReportData, page: Path | str) -> str:
     """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model."""
     bars = f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
     results = [text for text in (wording.last_result(data), wording.record_sentence(data)) if text]
@@ -84,7 +84,7 @@ def night_markdown(data: ReportData, page: Path) -> str:
             "### Bars and model",
             markdown_text(f"{bars}, fetched {instant(data.fetch['fetched_at'])}. {_findings(data)}"),
             markdown_text(f"Published: {data.model['name']} {data.model['id']}, {data.model['method']}. {decision}"),
-            f"Report page: `{plain_text(page)}`",
+            f"[Report page]({page})" if isinstance(page, str) else f"Report page: `{plain_text(page)}`",
         ]
     )
 

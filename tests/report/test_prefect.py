@@ -230,6 +230,7 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
 
 
 def test_a_first_night_says_that_nothing_is_scored() -> None:
+    assert "[Report page](https://host/_.html)" in night_markdown(report_data(), "https://host/_.html")
     assert "### How it did\n\nNothing is scored yet." in night_markdown(report_data(scored=scored()), PAGE)
 
 
