@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from inferred_earnings import inferred_earnings
 
-from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings

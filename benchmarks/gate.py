@@ -32,7 +32,7 @@ from forecasting.train import fit as fit_module
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.loop import Hyperparameters, TrainingRows, generator, named_weights, new_network, train
+from forecasting.train.loop import Hyperparameters, Tensors, generator, named_weights, new_network, train
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.values import parse_date
@@ -82,8 +82,8 @@ def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
     weights: Weights = {}
     for member in range(night.settings.members):
         rng = generator(night.number, member)
-        network = new_network(prepared.training.tensors, prepared.training.rows, rng)
-        train(network, [prepared.training], Hyperparameters(1, 3e-3), rng=rng)
+        network = new_network(prepared.tensors, rng)
+        train(network, [prepared.tensors], Hyperparameters(1, 3e-3), rng=rng)
         weights |= named_weights(network, member)
     return replace(fitted, weights=weights)
 
@@ -163,10 +163,10 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
 def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
     """A fit from random weights that saw its features in the reverse order while it was trained."""
 
-    def trained(network: Network, panel: list[TrainingRows], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+    def trained(network: Network, panel: list[Tensors], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         (rows,) = panel
-        tensors = replace(rows.tensors, past=rows.tensors.past.flip(-1), steps=rows.tensors.steps.flip(-1))
-        train(network, [replace(rows, tensors=tensors)], *arguments, **options)
+        flipped = replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))
+        train(network, [flipped], *arguments, **options)
 
     with patch.object(fit_module, "train", trained):
         return fit(windows, mode="scratch", parent=None, settings=settings)

@@ -25,7 +25,7 @@ from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
 from forecasting.evaluate.significance import SIZE
 from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue
-from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings

@@ -27,7 +27,7 @@ from forecasting.ingest.sources.plugins import fetched_from, market_source_of, n
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, only_symbol, values_of
-from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.features import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings

@@ -16,7 +16,7 @@ from typing import get_args
 from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.snapshot import first_session
-from forecasting.preprocess.market import FILLED_SESSIONS, MarketSeries
+from forecasting.preprocess.features import FILLED_SESSIONS, MarketSeries
 from forecasting.sessions import closes_at, last_completed, sessions_index
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection

@@ -39,8 +39,8 @@ from forecasting.predict.fallback import (
     margin_of,
     unusable,
 )
+from forecasting.preprocess.features import actual_of
 from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write

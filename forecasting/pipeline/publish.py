@@ -20,7 +20,7 @@ from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
 from forecasting.pipeline.unexpected import explained
-from forecasting.preprocess.targets import actual_of
+from forecasting.preprocess.features import actual_of
 from forecasting.report.index import render_index
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_page

@@ -9,8 +9,7 @@ import pandas as pd
 
 from forecasting.errors import StoreError
 from forecasting.pipeline.night import Night
-from forecasting.preprocess.features import WARM_UP
-from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.features import WARM_UP, MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings

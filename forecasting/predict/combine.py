@@ -1,6 +1,6 @@
 """The forecast issued at an origin: the network's and the linear model's quantiles, combined and calibrated.
 
-A weight and online conformal factors are estimated on past forecasts alone, in model scale (see preprocess/targets.py)
+A weight and online conformal factors are estimated on past forecasts alone, in model scale (see preprocess/features.py)
 and per horizon. A past forecast counts once its target session has closed; its raw quantiles are stored with it, so
 that a change of these rules changes no history.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats, pinball
-from forecasting.preprocess.targets import Scale
+from forecasting.preprocess.features import Scale
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
@@ -188,7 +188,7 @@ class Issued:
 
 def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
     """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
-    from forecasting.train.ensemble import scaled_quantiles
+    from forecasting.train.prepare import scaled_quantiles
 
     asked = np.array([len(windows) - 1]) if rows is None else rows
     quantiles = windows.scale(asked).from_model(scaled_quantiles(checkpoint, windows, asked))

@@ -1,15 +1,24 @@
-"""Per-session features: row t is a function of the bars of sessions <= t only.
+"""Targets and their scaling, features of sessions, and the market series: all that windows hold but the calendar.
 
-Trailing means add shifted copies instead of differencing a running sum: a row's bits depend only on the values in its
-window, wherever the history starts or ends.
+All three targets are scaled alike. A model's inputs and outputs are `z = (log(value) - level) / spread`, where level
+and spread belong to the row (the origin) and are known at its close:
+
+    volume   level: mean log volume of the row's last 22 sessions; spread 1
+    range    level: mean log of log(high/low) over the same sessions; spread 1
+    close    level: log close of the row's session; spread: geometric mean range of those sessions times sqrt(h)
+
+A feature of session t is a function of the bars of sessions <= t only. Trailing means add shifted copies instead of
+differencing a running sum: a row's bits depend only on the values in its window, wherever the history starts or ends.
 """
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.targets import SMALLEST_RANGE, values_of
+from forecasting.sessions import calendar
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -30,8 +39,64 @@ HALF_LIVES = (1, 5, 25, 60)
 WARM_UP = max(MEANS) + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
 
+SMALLEST_RANGE = 1e-4  # a basis point, the floor of log ranges, so that a bar whose price did not move has a logarithm
 _SMALLEST = float(np.log(SMALLEST_RANGE)) + 1e-9  # the last bit of a logarithm depends on how many are taken at once
 _LOG_RANGE, _ABS_RETURN = (STEP_NAMES.index(name) for name in ("log_range", "abs_return"))
+
+FILLED_SESSIONS = 5
+"""Sessions of its own exchange over which a close of the series is filled forward where newer ones are missing."""
+
+UNKNOWN = 0.0  # value of a session without a known close. A logarithm: it would be that of a close of exactly 1.
+MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
+"""The market's features: of the ridges, not of the network (see train/prepare.py)."""
+
+_DAILY = math.log(100.0 * math.sqrt(252.0))  # from the VIX, per cent a year, to a standard deviation a session
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scaling of one row's targets, or of N rows', to model scale and back."""
+
+    level: Floats  # () or (N,) subtracted from the log of a value
+    spread: Floats  # (H,) or (N, H) divisor of the difference; positive
+
+    def to_model(self, values: Floats) -> Floats:
+        """Values (.., H) or (.., H, Q), given in the target's own unit, in model scale; NaN stays NaN."""
+        level, spread = self._broadcast(values)
+        scaled: Floats = (np.log(values) - level) / spread
+        return scaled
+
+    def from_model(self, scaled: Floats) -> Floats:
+        """Values in the target's own unit, given in model scale; quantiles keep their order and levels."""
+        level, spread = self._broadcast(scaled)
+        values: Floats = np.exp(level + spread * scaled)
+        return values
+
+    def _broadcast(self, values: Floats) -> tuple[Floats, Floats]:
+        # Quantiles have one axis more than horizons.
+        level, spread = self.level[..., None], self.spread
+        return (level[..., None], spread[..., None]) if values.ndim > spread.ndim else (level, spread)
+
+
+def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
+    """Actual values in the target's own unit, one per bar.
+
+    Volume in shares, close in the bar's currency, range as log(high / low), at least `SMALLEST_RANGE`. NaN where the
+    bar has no value: an unknown or zero volume, a missing price.
+    """
+    import pandas as pd
+
+    return pd.Series(values_of(target, bars), index=bars.index, name=target)
+
+
+def values_of(target: Target, bars: "pd.DataFrame") -> Floats:
+    """The same as an array (D,)."""
+    if target == "range":
+        high, low = (bars[name].to_numpy(dtype=np.float64) for name in ("high", "low"))
+        values = np.maximum(np.log(high / low), SMALLEST_RANGE)
+    else:
+        values = bars[target].to_numpy(dtype=np.float64)
+    return np.where(values > 0.0, values, np.nan)
 
 
 def step_features(bars: "pd.DataFrame") -> Floats:
@@ -110,43 +175,80 @@ def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
     return total / float(weights.sum())
 
 
-def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
-    """(D, P) inputs of the linear path from past sessions, and the P names; NaN before the longest mean is defined.
+def lag_features(steps: Floats, target: Target) -> Floats:
+    """(D, P) inputs of the linear path from past sessions; NaN before the longest mean is defined.
 
     Lags and means of the target's own log series (for close: of the range) less its level, a few means of the other
     series, and returns.
     """
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level, other_level = trailing_mean(own, LEVEL_SESSIONS), trailing_mean(other, LEVEL_SESSIONS)
-    moved, signed, gap = steps[:, 2], steps[:, 3], steps[:, 4]
-    columns = {f"lag{k}": _lag(own, k) - level for k in range(LAGS)}
-    columns |= {f"mean{k}": trailing_mean(own, k) - level for k in MEANS}
-    columns |= {
-        "other": other - other_level,
-        "other_mean5": trailing_mean(other, 5) - other_level,
-        "other_mean120": other_level - trailing_mean(other, max(MEANS)),
-        "abs_return": moved,
-        "abs_return_mean5": trailing_mean(moved, 5),
-        "return": signed,
-        "abs_gap": np.abs(gap),
-    }
-    return np.column_stack(list(columns.values())), tuple(columns)
+    columns = [np.append(np.full(k, np.nan), own[: len(own) - k]) - level for k in range(LAGS)]
+    columns += [trailing_mean(own, k) - level for k in MEANS]
+    columns += [other - other_level, trailing_mean(other, 5) - other_level]
+    columns += [other_level - trailing_mean(other, max(MEANS))]
+    columns += [steps[:, 2], trailing_mean(steps[:, 2], 5), steps[:, 3], np.abs(steps[:, 4])]
+    return np.column_stack(columns)
 
 
-def long_memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
-    """(D, M) long-memory features of a range, and the M names; M = 0 for other targets. NaN as in `lag_features`.
+def long_memory_features(steps: Floats, target: Target) -> Floats:
+    """(D, M) long-memory features of a range; M = 0 for other targets. NaN as in `lag_features`.
 
     Exponential means less the level, because volatility decays slowly and on many time scales; and the levels, to which
     it reverts. The ridge baseline does not use them: Corsi's HAR, a similar model, has three means.
     """
     if target != "range":
-        return np.empty((len(steps), 0)), ()
+        return np.empty((len(steps), 0))
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level = trailing_mean(own, LEVEL_SESSIONS)
-    columns = {f"fading{k}": exponential_mean(own, k, max(MEANS)) - level for k in HALF_LIVES}
-    columns |= {"level": level, "other_level": trailing_mean(other, LEVEL_SESSIONS)}
-    return np.column_stack(list(columns.values())), tuple(columns)
+    columns = [exponential_mean(own, k, max(MEANS)) - level for k in HALF_LIVES]
+    return np.column_stack([*columns, level, trailing_mean(other, LEVEL_SESSIONS)])
 
 
-def _lag(values: Floats, by: int) -> Floats:
-    return np.concatenate([np.full(by, np.nan), values[: len(values) - by]])
+@dataclass(frozen=True)
+class MarketSeries:
+    """The closes of a market series (the VIX): an index that is an input for every symbol.
+
+    The value of session t is the newest close of the series whose session had closed when t closed on the symbol's own
+    exchange: for a symbol of the series' exchange that of t itself; London and Tokyo close before New York, so that of
+    the session before.
+    """
+
+    # by session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is no
+    # session are ignored
+    closes: "pd.Series[float]"
+    exchange: str = "XNYS"  # the exchange whose calendar says when each session closed
+
+
+def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
+    """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is.
+
+    A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions. A value depends on closes made
+    public by the close of its session only.
+    """
+    if market is None or len(market.closes) == 0:
+        return np.full(len(sessions), UNKNOWN)
+    closed_at = calendar(market.exchange).closes
+    positive = market.closes.where(market.closes > 0.0)
+    filled = positive.reindex(closed_at.index).ffill(limit=FILLED_SESSIONS)
+    newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
+    known = np.append(filled.to_numpy(), np.nan)[newest]  # -1: before the first session of the series' calendar
+    return np.where(np.isnan(known), UNKNOWN, np.log(np.where(np.isnan(known), 1.0, known)))
+
+
+def market_features(market: Floats, steps: Floats) -> Floats:
+    """(D, 4) columns `MARKET_NAMES`: the market series less its level, the level less its long mean, change and gap.
+
+    The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
+    symbol's log range. NaN where the series (D,) or its means are unknown; steps (D, F) as from `step_features`.
+    """
+    known = np.where(market == UNKNOWN, np.nan, market)
+    level = trailing_mean(known, LEVEL_SESSIONS)
+    usual_range = trailing_mean(steps[:, STEP_NAMES.index("log_range")], LEVEL_SESSIONS)
+    columns = (
+        known - level,
+        level - trailing_mean(known, max(MEANS)),
+        np.diff(known, prepend=np.nan),
+        known - _DAILY - usual_range,
+    )
+    return np.column_stack(columns)

@@ -14,15 +14,20 @@ from forecasting.preprocess import future_covariates
 from forecasting.preprocess.features import (
     LEVEL_SESSIONS,
     MEANS,
+    UNKNOWN,
     WARM_UP,
+    MarketSeries,
+    Scale,
+    actual_of,
     fill_forward,
+    log_closes,
+    market_features,
     own_column,
     step_features,
     trailing_mean,
+    values_of,
     with_usual_ranges,
 )
-from forecasting.preprocess.market import UNKNOWN, MarketSeries, log_closes, market_features
-from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -244,7 +249,7 @@ def _calendar_and_events(
 
 
 def _scale(steps: Floats, values: Floats, target: Target) -> Scale:
-    """Level (N,) and spread (N, H) of the rows, as defined in targets.py."""
+    """Level (N,) and spread (N, H) of the rows, as defined in features.py."""
     level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
     if target != "close":
         return Scale(level, np.ones((len(level), H)))

@@ -12,8 +12,7 @@ from forecasting.losses import Floats
 from forecasting.preprocess.features import STEP_NAMES, fill_forward, lag_features, own_column, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
-from forecasting.train.linear import log_volatility
-from forecasting.train.ridge import fit_ridge, one_blas_thread
+from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 VERSION = "1"
@@ -57,7 +56,7 @@ def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | No
 
 def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """The ridge's features: (N, P) past, market and event flags of each row, (N, H, C) flags of its target sessions."""
-    past, _ = lag_features(windows.steps, windows.target)
+    past = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
     own, flags = past[windows.warm_up :], windows.flags[windows.warm_up :, events]
     return np.column_stack([own, windows.market_inputs(), flags]), windows.future_flags

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import date
@@ -28,7 +28,7 @@ FILES = (_WEIGHTS, _MODEL)  # names of the files in a checkpoint's folder
 Vector = tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """The metadata of a checkpoint; every field can be written as JSON and read back to the bit."""
 
@@ -46,10 +46,12 @@ class Card:
     trained_from: str  # oldest origin
     trained_to: str  # newest session whose value was used in training
     rows: int
-    epochs: int
-    chain_epochs: int  # since the last fit from scratch, which is included
-    validation_loss: float | None  # on the purged rows that chose the epochs; None if these are fixed
-    base: str  # name of the pretrained weights that its chain started from, or that it holds; empty for random ones
+    epochs: int = 0
+    chain_epochs: int = 0  # since the last fit from scratch, which is included
+    validation_loss: float | None = None  # on the purged rows that chose the epochs; None if these are fixed
+    base: str = (
+        ""  # name of the pretrained weights that its chain started from, or that it holds; empty for random ones
+    )
     settings_hash: str
     seed: int
     members: int
@@ -105,7 +107,13 @@ def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
     written.mkdir()  # under the umask, as every other folder: one of tempfile's is its user's alone
     (written / _WEIGHTS).write_bytes(weights)
     (written / _MODEL).write_bytes(model)
-    _move(written, folder)
+    if folder.exists():  # a rename cannot replace a folder that holds files; the old or the new one is there complete
+        old = written.with_suffix(".old")
+        folder.rename(old)
+        written.rename(folder)
+        shutil.rmtree(old)
+    else:
+        written.rename(folder)
     return Artifact(folder, hashlib.sha256(model).hexdigest())
 
 
@@ -130,25 +138,23 @@ def load(path: Path, sha256: str) -> Checkpoint:
             f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]} in "
             f"{path}: it was written by other code. Fit from scratch (--mode scratch), or run the code that wrote it."
         )
-    with checked_content(path):
-        stored = Checkpoint(_card(card), from_bytes(weights))
-        check_content(stored.card, stored.weights)
+    with _checked_content(path):  # of Python's values the strict check takes a Card alone
+        stored = Checkpoint(_types().validate_json(json.dumps(card), strict=True), from_bytes(weights))
+        _check_content(stored)
     return stored
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
     """The card and the weights as stored in the folder `path`, of any format; does not load torch."""
-    model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
-    _check_hash(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
-    with checked_content(path):
+    model = _read(path / _MODEL, sha256)
+    with _checked_content(path):
         card: dict[str, Any] = dict(json.loads(model))
         weights_sha256 = str(card.pop("weights_sha256"))
-    _check_hash(path / _WEIGHTS, weights_sha256, hashlib.sha256(weights).hexdigest())
-    return card, weights
+    return card, _read(path / _WEIGHTS, weights_sha256)
 
 
 @contextmanager
-def checked_content(path: Path) -> Iterator[None]:
+def _checked_content(path: Path) -> Iterator[None]:
     """Within the block, any error is the content's: its hash is right, but somebody else wrote it."""
     try:
         yield
@@ -160,48 +166,25 @@ def checked_content(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _move(written: Path, folder: Path) -> None:
-    """Move the folder `written` to `folder`; the old or the new one exists complete at every moment."""
-    if folder.exists():  # a rename cannot replace a folder that holds files
-        old = written.with_suffix(".old")
-        folder.rename(old)
-        written.rename(folder)
-        shutil.rmtree(old)
-    else:
-        written.rename(folder)
-
-
-def _card(stored: dict[str, object]) -> Card:
-    return Card(**{name: _tuples(value) for name, value in stored.items()})  # type: ignore[arg-type]  # from our own JSON
-
-
-def _tuples(value: object) -> object:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
-
-
-def _read(path: Path) -> bytes:
+def _read(path: Path, sha256: str) -> bytes:
+    restore = "Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
+        raise ArtifactError(f"Expected a model in {path}; found {error.strerror or error}. {restore}") from None
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise ArtifactError(
-            f"Expected a model in {path}; found {error.strerror or error}. Restore the artifacts folder from a backup, "
-            "roll back to another model, or fit from scratch (--mode scratch)."
-        ) from None
-
-
-def _check_hash(path: Path, expected: str, found: str) -> None:
-    if expected != found:
-        raise ArtifactError(
-            f"Expected SHA-256 {expected[:16]} of {path}; found {found[:16]}: the file has changed since it was "
-            "written. Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
+            f"Expected SHA-256 {sha256[:16]} of {path}; found {found[:16]}: the file has changed since it was "
+            f"written. {restore}"
         )
+    return content
 
 
-def check_content(card: Card, weights: "Mapping[str, Tensor]") -> None:
-    """Raise ValueError unless the card has its types, shapes and bounds, and the weights are those of its members."""
+def _check_content(stored: Checkpoint) -> None:
+    """Raise ValueError unless the card has its shapes and bounds, and the weights are those of its members."""
     import torch
 
-    _types().validate_json(json.dumps(asdict(card)), strict=True)  # of Python's values strict takes a Card alone
+    card, weights = stored.card, stored.weights
     date.fromisoformat(card.trained_from), date.fromisoformat(card.trained_to)
     pairs = [(card.step_mean, card.step_scale), (card.past_mean, card.past_scale), (card.effect, card.flag_names)]
     pairs += [(row, card.market_mean) for row in card.market_effect]
@@ -221,7 +204,6 @@ def check_content(card: Card, weights: "Mapping[str, Tensor]") -> None:
 
 @lru_cache(maxsize=1)
 def _types() -> "TypeAdapter[Card]":
-    """The types of a card's fields; it is built on the first call."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Card)

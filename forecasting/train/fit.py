@@ -22,12 +22,11 @@ from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
 from forecasting.train.loop import (
     Hyperparameters,
-    TrainingRows,
+    Tensors,
     forecast_rows,
     generator,
     load_members,
@@ -38,16 +37,14 @@ from forecasting.train.loop import (
 )
 from forecasting.train.model import Network
 from forecasting.train.prepare import (
-    Prepared,
     check_features,
     check_target_and_flags,
     prepare,
     prepare_like,
+    span_of,
     training_rows,
-    with_span,
 )
 from forecasting.train.pretrained import OwnWeights, pretrained_for
-from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8  # the most epochs of a fit from random weights
@@ -118,66 +115,66 @@ def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeight
 
 def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:
     prepared = prepare(windows, method="scratch", settings=settings)
-    training = prepared.training
+    tensors = prepared.tensors
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     if pretrained is not None:
         check_target_and_flags(pretrained, windows)
         check_features(pretrained.card, prepared.adjusted)
-        networks = starting_networks(pretrained.weights, training.tensors, settings.members)
-        if validation_loss(networks, training) <= MAX_LOSS_RATIO * linear_validation_loss(windows, prepared):
-            weights = _train_members(networks, rngs, training, PRETRAINED)
-            epochs = PRETRAINED.epochs
+        networks = starting_networks(pretrained.weights, tensors, settings.members)
+        # Out of sample for both: pretrained weights, unless trained on this symbol, and a linear model of earlier rows.
+        fitting, rows = split_validation(tensors.rows)
+        quantiles = np.mean([forecast_rows(network, tensors, rows) for network in networks], axis=0)
+        before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
+        scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
+        limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, prepared.adjusted.to_adjusted(scaled, rows)))
+        if _mean(_losses(tensors, rows, quantiles)) <= limit:
+            weights, epochs = _train_members(networks, rngs, tensors, PRETRAINED), PRETRAINED.epochs
             card = replace(prepared.card, epochs=epochs, chain_epochs=epochs, base=pretrained.card.base)
             return Checkpoint(card, weights)
-    epochs, loss = _choose_epochs(training, settings.seed)
-    random = (new_network(training.tensors, training.rows, rng) for rng in rngs)
-    weights = _train_members(random, rngs, training, Hyperparameters(epochs, _RATE))
+    epochs, loss = _choose_epochs(tensors, settings.seed)
+    random = (new_network(tensors, rng) for rng in rngs)
+    weights = _train_members(random, rngs, tensors, Hyperparameters(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
     prepared, rows = prepare_like(parent, windows), training_rows(windows)
-    training = TrainingRows(prepared.training.tensors, rows)
-    networks = load_members(parent.weights, training.tensors)
-    chain = parent.card.chain_epochs
+    tensors = replace(prepared.tensors, rows=rows)
+    networks, chain = load_members(parent.weights, tensors), parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
     rngs = [generator(settings.seed + chain, member) for member in range(len(networks))]
-    weights = _train_members(networks, rngs, training, WARM)
+    weights = _train_members(networks, rngs, tensors, WARM)
     card = replace(prepared.card, method="warm", epochs=WARM.epochs, chain_epochs=chain + WARM.epochs)
-    card = replace(card, settings_hash=settings.hash, seed=settings.seed)
-    return Checkpoint(with_span(card, windows, rows), weights)
+    card = replace(card, settings_hash=settings.hash, seed=settings.seed, **span_of(windows, rows))
+    return Checkpoint(card, weights)
 
 
 def _train_members(
-    networks: Iterable[Network], rngs: list[torch.Generator], training: TrainingRows, hyperparameters: Hyperparameters
+    networks: Iterable[Network], rngs: list[torch.Generator], tensors: Tensors, hyperparameters: Hyperparameters
 ) -> dict[str, Tensor]:
     """The weights of every member, trained one after the other: faster on a CPU than all in one batch."""
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(network, [training], hyperparameters, rng=rng)
+        train(network, [tensors], hyperparameters, rng=rng)
         weights |= named_weights(network, member)
     return weights
 
 
-def _choose_epochs(training: TrainingRows, seed: int) -> tuple[int, float]:
+def _choose_epochs(tensors: Tensors, seed: int) -> tuple[int, float]:
     """The number of epochs and its validation loss, for one network trained on the rows before the validation rows.
 
     The largest number whose loss is within one standard error of the difference from the least loss. The least itself
     is a noisy choice: following it, three or four epochs on most refits, cost 1 % of error against all eight.
     """
-    tensors = training.tensors
-    fitting, validation = split_validation(training.rows)
-    rng = generator(seed, 0)
-    network = new_network(tensors, fitting, rng)
-    truth = tensors.truth[validation].cpu().numpy()
+    fitting, validation = split_validation(tensors.rows)
+    before, rng = replace(tensors, rows=fitting), generator(seed, 0)
+    network = new_network(before, rng)
     losses: list[Floats] = []
-    train(
-        network,
-        [TrainingRows(tensors, fitting)],
-        Hyperparameters(EPOCHS, _RATE),
-        rng=rng,
-        after_epoch=lambda: losses.append(row_losses(truth, forecast_rows(network, tensors, validation))),
-    )
+
+    def validate() -> None:
+        losses.append(_losses(tensors, validation, forecast_rows(network, tensors, validation)))
+
+    train(network, [before], Hyperparameters(EPOCHS, _RATE), rng=rng, after_epoch=validate)
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
         raise FitError(
@@ -198,23 +195,8 @@ def split_validation(rows: Rows) -> tuple[Rows, Rows]:
     return rows[: -held_out - len(HORIZONS)], rows[-held_out:]
 
 
-def validation_loss(networks: list[Network], training: TrainingRows) -> float:
-    """The loss of pretrained networks on the validation rows, out of sample unless they were trained on the symbol."""
-    _, rows = split_validation(training.rows)
-    quantiles = np.mean([forecast_rows(network, training.tensors, rows) for network in networks], axis=0)
-    return _loss(quantiles, training, rows)
-
-
-def linear_validation_loss(windows: Windows, prepared: Prepared) -> float:
-    """The loss, on the validation rows, of the linear model fitted on the rows before them."""
-    fitting, rows = split_validation(prepared.training.rows)
-    before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
-    scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
-    return _loss(prepared.adjusted.to_adjusted(scaled, rows), prepared.training, rows)
-
-
-def _loss(quantiles: Floats, training: TrainingRows, rows: Rows) -> float:
-    return _mean(row_losses(training.tensors.truth[rows].cpu().numpy(), quantiles))
+def _losses(tensors: Tensors, rows: Rows, quantiles: Floats) -> Floats:
+    return row_losses(tensors.truth[rows].cpu().numpy(), quantiles)
 
 
 def _mean(losses: Floats) -> float:

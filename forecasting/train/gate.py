@@ -18,15 +18,12 @@ from torch import Tensor
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import Rows
-from forecasting.train.checkpoint import Card, Checkpoint
-from forecasting.train.ensemble import member_quantiles
+from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import PRETRAINED, WARM
-from forecasting.train.linear import linear_quantiles
-from forecasting.train.loop import TrainingRows, load_members, sequences_in, training_losses
-from forecasting.train.prepare import prepare, prepare_like, training_rows
+from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
+from forecasting.train.loop import load_members, training_losses
+from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
-from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
@@ -75,7 +72,8 @@ class Verdict:
 def gate_rows(windows: Windows) -> Rows:
     """The SESSIONS newest rows whose targets are all in the past, then tonight's."""
     tonight = len(windows) - 1
-    return np.append(np.arange(max(0, tonight - HORIZONS[-1] + 1 - SESSIONS), tonight - HORIZONS[-1] + 1), tonight)
+    stop = tonight - HORIZONS[-1] + 1
+    return np.append(np.arange(max(0, stop - SESSIONS), stop), tonight)
 
 
 @one_blas_thread()
@@ -93,19 +91,16 @@ def examine(
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
-    members = member_quantiles(fitted, windows, rows)
-    loss, theirs = mean_pinball(members.mean(), windows, closed), None
-    warm = champion if fitted.card.method == "warm" else None
-    start = warm or _start(fitted, windows, own)
-    expected = warm.card if warm else prepare(windows, method="scratch", settings=settings).card
-    refused = not_finite(members.adjusted) or other_card(fitted.card, expected)
-    refused = refused or moved_too_far(fitted, start) or learned_nothing(fitted, start, windows)
+    quantiles, of_members = member_quantiles(fitted, windows, rows)
+    loss, theirs = mean_pinball(quantiles, windows, closed), None
+    refused = "" if np.isfinite(of_members).all() else "a quantile of a member is not finite"
+    refused = refused or other_training(fitted, windows, settings, champion=champion, own=own)
     if champion is None:
         refused = refused or worse_than_linear(fitted, windows)
     else:
-        quantiles = member_quantiles(champion, windows, rows).mean()
-        theirs = mean_pinball(quantiles, windows, closed)
-        if not refused and loss > theirs and (refused := unlike(members.each(), quantiles)):
+        champions = member_quantiles(champion, windows, rows)[0]
+        theirs = mean_pinball(champions, windows, closed)
+        if not refused and loss > theirs and (refused := unlike(of_members, champions)):
             refused = f"{refused}, and worse: pinball {loss:.4g} against {theirs:.4g}"
     first, last = (windows.origins[closed[place]].astype(object) for place in (0, -1))
     return Verdict(refused, len(closed), first, last, loss if np.isfinite(loss) else None, theirs)
@@ -120,43 +115,49 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
 
 
-def not_finite(quantiles: Floats) -> str:
-    """Why these quantiles cannot be published; empty where every one is a finite number."""
-    return "" if np.isfinite(quantiles).all() else "a quantile of a member is not finite"
-
-
-def other_card(card: Card, expected: Card) -> str:
-    """Which estimates of a card are not the expected ones, in words; empty where all are."""
-    others = [name for name in _ESTIMATED if getattr(card, name) != getattr(expected, name)]
-    whose = "its parent" if card.method == "warm" else "its rows"
-    return f"its card has another {', '.join(others)} than {whose}" if others else ""
-
-
-def moved_too_far(fitted: Checkpoint, start: Checkpoint | None) -> str:
-    """Whether a weight is further from its start, None for random weights, than training moves it; empty where not."""
-    if start is None:
+def other_training(
+    fitted: Checkpoint,
+    windows: Windows,
+    settings: Settings,
+    *,
+    champion: Checkpoint | None,
+    own: Sequence[OwnWeights] = (),
+) -> str:
+    """Why a fit was not trained on these rows from its start, in words; empty where it may have been."""
+    parent = champion if fitted.card.method == "warm" else None
+    expected = parent.card if parent else prepare(windows, method="scratch", settings=settings).card
+    others = [name for name in _ESTIMATED if getattr(fitted.card, name) != getattr(expected, name)]
+    if others:
+        return f"its card has another {', '.join(others)} than its {'parent' if parent else 'rows'}"
+    newest = pretrained_for(windows, own) if fitted.card.base and parent is None else None
+    start = newest if newest is not None and newest.card.base == fitted.card.base else parent
+    if start is None:  # random weights, or unknown ones
         return ""
-    hyperparameters = WARM if fitted.card.method == "warm" else PRETRAINED
-    limit = hyperparameters.reach(sequences_in(fitted.card.rows))
-    moved = max(float((weight - _weight_of(start, name)).abs().max()) for name, weight in fitted.weights.items())
+    return moved_too_far(fitted, start) or ("" if parent else learned_nothing(fitted, start, windows))
+
+
+def moved_too_far(fitted: Checkpoint, start: Checkpoint) -> str:
+    """Whether a weight is further from its start than training moves it, in words; empty where not."""
+    limit = (WARM if fitted.card.method == "warm" else PRETRAINED).reach(fitted.card.rows)
+    starts = starting_weights(fitted, start)
+    moved = max(float((weight - starts[name]).abs().max()) for name, weight in fitted.weights.items())
     if moved <= limit:
         return ""
     return f"a weight is {moved:.2g} from where the fit started, which training moves by {limit:.2g} at most"
 
 
-def learned_nothing(fitted: Checkpoint, start: Checkpoint | None, windows: Windows) -> str:
+def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> str:
     """Whether a fit from pretrained weights gained no more than chance on its training rows; empty where it did.
 
     Weights of another symbol that start from the same ones are within reach, but were trained on other rows.
     """
-    if start is None or fitted.card.method == "warm":
-        return ""
-    at_start = replace(fitted, weights={name: _weight_of(start, name) for name in fitted.weights})
-    before, after = _losses(at_start, windows), _losses(fitted, windows)
+    before = _losses(replace(fitted, weights=starting_weights(fitted, start)), windows)
+    after = _losses(fitted, windows)
     gained = before - after
-    clear = gained.mean() >= MIN_GAIN * gained.std() > 0.0
+    if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
+        return ""
     found = f"from a loss of {before.mean():.5g} at its start to {after.mean():.5g}"
-    return "" if clear else f"no clear gain on its training rows: {found}"
+    return f"no clear gain on its training rows: {found}"
 
 
 def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
@@ -177,45 +178,33 @@ def unlike(members: Floats, theirs: Floats) -> str:
         return ""
     apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
     together = np.abs(ensemble[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (n, H)
-    found = {
-        "its medians differ by {:.2f} of an 80 % interval from the champion's": (
-            _root_mean_square(together[:-1]),
-            MAX_DISTANCE,
-        ),
-        "tonight's median differs by {:.2f} of an 80 % interval from the champion's": (
-            float(together[-1].max()),
-            MAX_DISTANCE_TONIGHT,
-        ),
-        "a member's medians differ by {:.2f} of an 80 % interval from the champion's": (
-            max(_root_mean_square(one[:-1]) for one in apart),
-            MAX_MEMBER_DISTANCE,
-        ),
-        "its 80 % intervals are {:.2f} times as wide as the champion's, or as narrow": (
+    by = "by {:.2f} of an 80 % interval from the champion's"
+    found = (
+        (f"its medians differ {by}", _root_mean_square(together[:-1]), MAX_DISTANCE),
+        (f"tonight's median differs {by}", float(together[-1].max()), MAX_DISTANCE_TONIGHT),
+        (f"a member's medians differ {by}", max(_root_mean_square(one[:-1]) for one in apart), MAX_MEMBER_DISTANCE),
+        (
+            "its 80 % intervals are {:.2f} times as wide as the champion's, or as narrow",
             max(own, unit) / min(own, unit),
             MAX_WIDTH_RATIO,
         ),
-    }
-    return next((text.format(value) for text, (value, limit) in found.items() if value > limit), "")
+    )
+    return next((text.format(value) for text, value, limit in found if value > limit), "")
+
+
+def starting_weights(fitted: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:
+    """The weight that each of the fit's started from, by its name; members start in turn."""
+    members = start.card.members
+    parts = {name: name.split(".", 1) for name in fitted.weights}
+    return {name: start.weights[f"{int(member) % members}.{part}"] for name, (member, part) in parts.items()}
 
 
 def _losses(fitted: Checkpoint, windows: Windows) -> Floats:
     """(n,) a fit's losses on its training rows, the mean over its members."""
-    training = TrainingRows(prepare_like(fitted, windows).training.tensors, training_rows(windows))
-    networks = load_members(fitted.weights, training.tensors)
-    losses: Floats = np.mean([training_losses(network, training) for network in networks], axis=0)
+    tensors = replace(prepare_like(fitted, windows).tensors, rows=training_rows(windows))
+    networks = load_members(fitted.weights, tensors)
+    losses: Floats = np.mean([training_losses(network, tensors) for network in networks], axis=0)
     return losses
-
-
-def _start(fitted: Checkpoint, windows: Windows, own: Sequence[OwnWeights]) -> Checkpoint | None:
-    """The pretrained weights that the fit started from; None for random ones."""
-    newest = pretrained_for(windows, own) if fitted.card.base else None
-    return newest if newest is not None and newest.card.base == fitted.card.base else None
-
-
-def _weight_of(start: Checkpoint, name: str) -> Tensor:
-    """The weight that the fit's `member.parameter` started from; members start in turn."""
-    member, parameter = name.split(".", 1)
-    return start.weights[f"{int(member) % start.card.members}.{parameter}"]
 
 
 def _root_mean_square(values: Floats) -> float:

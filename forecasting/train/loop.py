@@ -5,8 +5,9 @@ many origins. A forecast uses the LOOKBACK sessions of its own row alone: it can
 """
 
 import copy
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,10 +20,9 @@ from torch.optim.adamw import adamw
 from forecasting.errors import ArtifactError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
-from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Card, Vector
+from forecasting.train.linear import IN_TURN, AdjustedWindows, Rows
 from forecasting.train.model import Network, initialise, pinball
-from forecasting.train.ridge import IN_TURN
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _LOSS_ROWS = 44  # of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
@@ -31,8 +31,6 @@ _RISING = 0.3  # share of the steps on which the rate rises
 _PEAK_BY_FIRST = 25.0  # the peak rate by the first rate
 _FIRST_BY_LAST = 1e4  # the first rate by the last one
 _BETAS = (0.85, 0.95)  # of the first moment, at the peak rate and at the ends
-_SECOND_BETA = 0.999
-_EPSILON = 1e-8
 _MAX_GRADIENT_NORM = 1.0
 _INPUT_LIMIT = 6.0  # standard deviations at which inputs are clipped
 _ROWS_PER_PASS = 32  # rows forecast in one pass
@@ -46,8 +44,15 @@ class Tensors:
     past: Tensor  # (N, P) features of each row
     future: Tensor  # (N, H, K) future covariates
     truth: Tensor  # (N, H) targets
+    rows: Rows  # those to train on, or all
     warm_up: int  # D - N
     directed: bool  # whether the median may depend on the inputs
+
+    @property
+    def ends(self) -> Rows:
+        """The last row of each of the sequences that tile the rows, newest first."""
+        ends: Rows = self.rows[-1] - _LOSS_ROWS * np.arange(len(self.rows) // _LOSS_ROWS)
+        return ends
 
     def batch(self, ends: Rows, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The LOOKBACK sessions up to each row of `ends`, and past, future and truth of the last `length` of them."""
@@ -64,34 +69,16 @@ class Hyperparameters:
     learning_rate: float
     batch_size: int = 8
 
-    def reach(self, sequences: int) -> float:
-        """The most that training on so many sequences an epoch can move one weight.
+    def reach(self, rows: int) -> float:
+        """The most that training on so many rows can move one weight.
 
         A step of Adam is at most 1.3 times its rate, by Cauchy and Schwarz over thirty steps with these betas, and the
         mean rate of a one-cycle schedule is about half its peak: together 0.7, the rest is for weight decay.
         """
-        return self.epochs * -(-sequences // self.batch_size) * self.learning_rate
+        return self.epochs * -(-(rows // _LOSS_ROWS) // self.batch_size) * self.learning_rate
 
 
-def sequences_in(rows: int) -> int:
-    """The number of sequences that tile so many rows."""
-    return rows // _LOSS_ROWS
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """One symbol's tensors and its training rows."""
-
-    tensors: Tensors
-    rows: Rows
-
-    @property
-    def sequences(self) -> int:
-        """The number of sequences in one epoch."""
-        return sequences_in(len(self.rows))
-
-
-def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors:
+def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int) -> Tensors:
     """The inputs standardised by the card's scaler, on the GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -109,6 +96,7 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors
             past=scaled(adjusted.past, card.past_mean, card.past_scale),
             future=put(adjusted.future),
             truth=put(adjusted.truth),
+            rows=rows,
             warm_up=warm_up,
             directed=card.target != "close",
         )
@@ -147,44 +135,84 @@ def _built(steps: int, past: int, future: int, directed: bool) -> Network:
         return Network(steps, past, future, directed=directed)
 
 
-def new_network(tensors: Tensors, rows: Rows, rng: torch.Generator) -> Network:
-    """A randomly initialised network whose first output is the empirical quantiles of the targets of `rows`."""
+def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
+    """A randomly initialised network whose first output is the empirical quantiles of the targets of the rows."""
     network = empty_network(tensors)
     # Not to_empty: of a meta tensor it imports torch.fx's symbolic shapes, half a second of a process.
     network.load_state_dict({name: torch.empty(it.shape) for name, it in network.state_dict().items()}, assign=True)
-    initialise(network, tensors.truth[torch.as_tensor(rows)].cpu(), rng)
+    initialise(network, tensors.truth[torch.as_tensor(tensors.rows)].cpu(), rng)
     return network.to(tensors.steps.device)
 
 
 def train(
     network: Network,
-    panel: Sequence[TrainingRows],
+    panel: Sequence[Tensors],
     hyperparameters: Hyperparameters,
     *,
     rng: torch.Generator,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
-    """Train `network` in place on all symbols of `panel` together; every random number comes from `rng`."""
-    device = panel[0].tensors.steps.device
-    dropout = torch.Generator(device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
-    rate, epochs = hyperparameters.learning_rate, hyperparameters.epochs
-    total = epochs * -(-sum(symbol.sequences for symbol in panel) // hyperparameters.batch_size)
-    optimiser = OneCycleAdamW(network.parameters(), peak=rate, steps=total, weight_decay=_WEIGHT_DECAY)
-    for _ in range(epochs):
+    """Train `network` in place on the rows of all symbols together; every random number comes from `rng`.
+
+    The bits are those of torch.optim.AdamW under OneCycleLR, by torch's function for a step: the two classes import
+    torch._dynamo, 830 modules, 1.2 s of CPU a process, where a night takes 3 s.
+    """
+    dropout = torch.Generator(panel[0].steps.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
+    weights, taken = list[Tensor](network.parameters()), itertools.count()
+    first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    counts = [torch.tensor(0.0) for _ in weights]
+    steps = hyperparameters.epochs * -(-sum(len(symbol.ends) for symbol in panel) // hyperparameters.batch_size)
+    for _ in range(hyperparameters.epochs):
         with one_thread():
-            for steps, past, future, truth in _shuffled_batches(panel, hyperparameters.batch_size, rng):
-                pinball(truth, network(steps, past, future, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
-                torch.nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
-                optimiser.step()
+            for sessions, past, future, truth in _shuffled_batches(panel, hyperparameters.batch_size, rng):
+                pinball(truth, network(sessions, past, future, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
+                torch.nn.utils.clip_grad_norm_(weights, _MAX_GRADIENT_NORM)
+                rate, beta = one_cycle(next(taken), steps, peak=hyperparameters.learning_rate)
+                gradients = [gradient for weight in weights if (gradient := weight.grad) is not None]
+                with torch.no_grad():
+                    adamw(
+                        weights,
+                        gradients,
+                        first,
+                        second,
+                        [],
+                        counts,
+                        foreach=True,
+                        amsgrad=False,
+                        maximize=False,
+                        lr=rate,
+                        weight_decay=_WEIGHT_DECAY,
+                        beta1=beta,
+                        beta2=0.999,
+                        eps=1e-8,
+                    )
+                network.zero_grad()
         if after_epoch is not None:
             after_epoch()
 
 
-def training_losses(network: Network, training: TrainingRows) -> Floats:
-    """(n,) adjusted pinball loss, without dropout, of each known row in the sequences that tile the training rows."""
-    ends = training.rows[-1] - _LOSS_ROWS * np.arange(training.sequences)
+def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
+    """Learning rate and first beta of a step, of which the first is 0 and the last `steps`, as by torch's defaults.
+
+    The rate rises from a 25th of its peak along half a cosine and falls along the next half to nearly zero, the beta
+    falls and rises with it (Smith and Topin 2018, arXiv:1708.07120).
+    """
+
+    def half_cosine(start: float, end: float) -> float:
+        return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
+
+    start, top = peak / _PEAK_BY_FIRST, _RISING * (steps + 1) - 1
+    if step <= top:
+        share = step / top
+        return half_cosine(start, peak), half_cosine(_BETAS[1], _BETAS[0])
+    share = (step - top) / (steps - top)
+    return half_cosine(peak, start / _FIRST_BY_LAST), half_cosine(_BETAS[0], _BETAS[1])
+
+
+def training_losses(network: Network, tensors: Tensors) -> Floats:
+    """(n,) adjusted pinball loss, without dropout, of each known row in the sequences that tile the rows."""
     with one_thread(), torch.inference_mode():
-        steps, past, future, truth = training.tensors.batch(ends, _LOSS_ROWS)
+        steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
     return row_losses(truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy())
 
@@ -193,20 +221,16 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     """(len(rows), H, Q) quantiles of one network for `rows`; each row's are independent of the other rows.
 
     The last bits of a matrix product depend on its shape, on a row's position in it and on the processor. Computing in
-    double precision and rounding to single removes these differences.
+    double precision and rounding to single removes these differences; the weights themselves come back unchanged.
     """
-    return forecast_rows_in_place(copy.deepcopy(network), tensors, rows)
-
-
-def forecast_rows_in_place(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """As `forecast_rows`, of a network that nothing uses afterwards: not copied, and of doubles then."""
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
-    double = network.double()
+    network.double()
     with one_thread(), torch.inference_mode(), np.errstate(over="ignore"):
         for start in range(0, len(rows), _ROWS_PER_PASS):
             batch = rows[start : start + _ROWS_PER_PASS]
             steps, past, future = (values.double() for values in tensors.batch(batch, 1)[:3])
-            quantiles[start : start + len(batch)] = double(steps, past, future)[:, 0].cpu().numpy()
+            quantiles[start : start + len(batch)] = network(steps, past, future)[:, 0].cpu().numpy()
+    network.float()
     return quantiles.astype(np.float64)
 
 
@@ -218,9 +242,8 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
 def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
     """The networks whose weights `named_weights` returned; ArtifactError where they have another shape."""
     networks = []
-    for member in range(1 + max(int(name.split(".")[0]) for name in weights)):
-        network = empty_network(tensors)
-        prefix = f"{member}."
+    for member in range(len({name.partition(".")[0] for name in weights})):
+        network, prefix = empty_network(tensors), f"{member}."
         own = {
             name.removeprefix(prefix): weight.to(dtype=torch.float32, copy=True)  # training changes it in place
             for name, weight in weights.items()
@@ -245,76 +268,17 @@ def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) 
     return networks[:count]
 
 
-def _shuffled_batches(
-    panel: Sequence[TrainingRows], batch_size: int, rng: torch.Generator
-) -> Iterator[tuple[Tensor, ...]]:
+def _shuffled_batches(panel: Sequence[Tensors], batch_size: int, rng: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
     """Batches of sequences that tile every symbol's rows from a random offset, shuffled over all symbols."""
-    owners_by_symbol, ends_by_symbol = [], []
-    for owner, symbol in enumerate(panel):
-        spare = len(symbol.rows) - symbol.sequences * _LOSS_ROWS
-        offset = int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng))
-        ends_by_symbol.append(symbol.rows[-1] - offset - _LOSS_ROWS * np.arange(symbol.sequences))
-        owners_by_symbol.append(np.full(symbol.sequences, owner))
-    order = torch.randperm(sum(map(len, ends_by_symbol)), generator=rng).numpy()
-    ends, owners = np.concatenate(ends_by_symbol)[order], np.concatenate(owners_by_symbol)[order]
+    ends_by_symbol = []
+    for symbol in panel:
+        spare = len(symbol.rows) - len(symbol.ends) * _LOSS_ROWS
+        ends_by_symbol.append(symbol.ends - int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng)))
+    counts = list(map(len, ends_by_symbol))
+    order = torch.randperm(sum(counts), generator=rng).numpy()
+    ends, owners = np.concatenate(ends_by_symbol)[order], np.repeat(np.arange(len(panel)), counts)[order]
     for part in np.array_split(np.arange(len(order)), -(-len(order) // batch_size)):
         batches = [
-            panel[owner].tensors.batch(ends[part][owners[part] == owner], _LOSS_ROWS)
-            for owner in np.unique(owners[part])
+            panel[owner].batch(ends[part][owners[part] == owner], _LOSS_ROWS) for owner in np.unique(owners[part])
         ]
         yield tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))
-
-
-class OneCycleAdamW:
-    """The bits of torch.optim.AdamW under OneCycleLR with torch's defaults, by torch's function for a step.
-
-    The two classes import torch._dynamo, 830 modules: 1.2 s of CPU a process, where a night takes 3 s. The rate rises
-    from a 25th of its peak along half a cosine and falls along the next half to nearly zero, the first moment's beta
-    falls and rises with it (Smith and Topin 2018, arXiv:1708.07120).
-    """
-
-    def __init__(self, weights: Iterable[Tensor], *, peak: float, steps: int, weight_decay: float) -> None:
-        self._weights = list(weights)
-        self._moments = [(torch.zeros_like(weight), torch.zeros_like(weight)) for weight in self._weights]
-        self._taken = [torch.tensor(0.0) for _ in self._weights]
-        self._peak, self._steps, self._weight_decay = peak, steps, weight_decay
-        self._step = 0
-
-    def step(self) -> None:
-        """Move each weight that has a gradient, and clear the gradients."""
-        moved = [at for at, weight in enumerate(self._weights) if weight.grad is not None]
-        rate, beta = one_cycle(self._step, self._steps, peak=self._peak)
-        with torch.no_grad():
-            adamw(
-                [self._weights[at] for at in moved],
-                [gradient for at in moved if (gradient := self._weights[at].grad) is not None],
-                [self._moments[at][0] for at in moved],
-                [self._moments[at][1] for at in moved],
-                [],
-                [self._taken[at] for at in moved],
-                foreach=True,
-                amsgrad=False,
-                beta1=beta,
-                beta2=_SECOND_BETA,
-                lr=rate,
-                weight_decay=self._weight_decay,
-                eps=_EPSILON,
-                maximize=False,
-            )
-        for weight in self._weights:
-            weight.grad = None
-        self._step += 1
-
-
-def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
-    """Learning rate and first beta of a step, of which the first is 0 and the last `steps`."""
-    first = peak / _PEAK_BY_FIRST
-    top = _RISING * (steps + 1) - 1
-    if step <= top:
-        return _half_cosine(first, peak, step / top), _half_cosine(_BETAS[1], _BETAS[0], step / top)
-    fallen = (step - top) / (steps - top)
-    return _half_cosine(peak, first / _FIRST_BY_LAST, fallen), _half_cosine(_BETAS[0], _BETAS[1], fallen)
-
-
-def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)

@@ -1,4 +1,4 @@
-"""From windows to the inputs of a fit: effects of calendar and market, scaler, tensors and training rows.
+"""Between windows and networks: the inputs of a fit (effects of calendar and market, scaler, tensors), and forecasts.
 
 The market series' effect is estimated with the linear model and removed before the network. As an input of the network,
 a series that all symbols share says which day it is: networks pretrained on 94 stocks learned its past by heart, and
@@ -8,19 +8,19 @@ symbol, and the network learns what remains.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from forecasting.errors import ArtifactError
 from forecasting.losses import Floats
-from forecasting.preprocess.market import MARKET_NAMES
+from forecasting.preprocess.features import LOOKBACK, MARKET_NAMES
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
-from forecasting.train.linear import fit_ridges
-from forecasting.train.loop import TrainingRows, make_tensors
+from forecasting.train.linear import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect, fit_horizons
+from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors
 from forecasting.train.model import ARCHITECTURE
 from forecasting.vocabulary import HORIZONS
 
@@ -31,7 +31,7 @@ class Prepared:
 
     card: Card  # scaler and effect, with the rows and settings that they come from
     adjusted: AdjustedWindows  # the windows with the effect removed
-    training: TrainingRows  # standardised tensors, and the training rows
+    tensors: Tensors  # standardised
 
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
@@ -41,8 +41,12 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    market = fit_market_effect(windows, effect, adjusted)
-    adjusted = without_market(adjusted, windows, market)
+    mean, coefficients = np.zeros(len(MARKET_NAMES)), np.zeros((len(HORIZONS), len(MARKET_NAMES)))
+    if windows.has_market:  # the part that its features have in the ridges of the linear model
+        ridges, market = [fit.ridge for fit in fit_horizons(windows, effect, adjusted)], slice(len(MARKET_NAMES))
+        mean = ridges[0].mean[market]
+        coefficients = np.stack([ridge.coefficients[market] / ridge.scale[market] for ridge in ridges])
+    adjusted = without_market(adjusted, windows, mean, coefficients)
     step, past = (StandardScaler().fit(part) for part in (adjusted.steps[windows.warm_up + rows], adjusted.past[rows]))
     card = Card(
         target=windows.target,
@@ -50,46 +54,58 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
         flag_names=windows.flag_names,
         effect=tuple(effect.coefficients.tolist()),
         effect_intercept=effect.intercept,
-        market_mean=tuple(market.mean.tolist()),
-        market_effect=tuple(map(tuple, market.coefficients.tolist())),
+        market_mean=tuple(mean.tolist()),
+        market_effect=tuple(map(tuple, coefficients.tolist())),
         step_mean=tuple(step.mean_.tolist()),
         step_scale=tuple(step.scale_.tolist()),
         past_mean=tuple(past.mean_.tolist()),
         past_scale=tuple(past.scale_.tolist()),
-        trained_from="",
-        trained_to="",
-        rows=0,
-        epochs=0,
-        chain_epochs=0,
-        validation_loss=None,
-        base="",
         settings_hash=settings.hash,
         seed=settings.seed,
         members=settings.members,
         architecture=ARCHITECTURE,
+        **span_of(windows, rows),
     )
-    card = with_span(card, windows, rows)
-    return Prepared(card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), rows))
+    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
-    """The windows with the scaler and effects of `checkpoint`; every row is in `training`."""
+    """The windows with the scaler and effects of `checkpoint`, and every row."""
     check_target_and_flags(checkpoint, windows)
     card = checkpoint.card
     adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
     check_features(card, adjusted)
-    return Prepared(
-        card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
-    )
+    return Prepared(card, adjusted, make_tensors(card, adjusted, np.arange(len(windows)), windows.warm_up))
 
 
 @lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared: the same five times
 def _adjusted_like(
     windows: Windows, effect: Vector, intercept: float, market_mean: Vector, market_effect: tuple[Vector, ...]
 ) -> AdjustedWindows:
-    """The windows without these effects, which are of a card."""
     adjusted = adjust(windows, CalendarEffect(np.array(effect), intercept))
-    return without_market(adjusted, windows, MarketEffect(np.array(market_mean), np.array(market_effect)))
+    return without_market(adjusted, windows, np.array(market_mean), np.array(market_effect))
+
+
+def without_market(adjusted: AdjustedWindows, windows: Windows, mean: Floats, coefficients: Floats) -> AdjustedWindows:
+    """The adjusted windows with the market's effect removed from their targets.
+
+    Args:
+        adjusted: Their centre has the effect in it, for close the log of their width.
+        windows: Their features of the market; one that is unknown counts as its mean.
+        mean: (M,) of the features `MARKET_NAMES`, at which the effect is 0.
+        coefficients: (H, M) one per horizon and feature; zeros without a market series.
+    """
+    if not coefficients.any():
+        return adjusted
+    deviation = np.nan_to_num(windows.market_features() - mean)
+    # Not a matrix product: its bits may depend on the number of rows.
+    moved = (deviation[:, None] * coefficients).sum(axis=-1)  # (N, H)
+    centre, width = adjusted.centre, adjusted.width
+    if windows.target == "close":
+        width = width * np.exp(moved)
+    else:
+        centre = centre + moved
+    return replace(adjusted, centre=centre, width=width, truth=(windows.scaled - centre) / width)
 
 
 def check_features(card: Card, adjusted: AdjustedWindows) -> None:
@@ -121,48 +137,44 @@ def training_rows(windows: Windows) -> Rows:
     return np.arange(known[0], known[-1] + 1)
 
 
-def with_span(card: Card, windows: Windows, rows: Rows) -> Card:
-    """The card with the span of `rows`: oldest origin, newest learnable session and number of rows."""
+def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
+    """The span of `rows` as fields of a card: oldest origin, newest learnable session and number of rows."""
     oldest, newest = windows.origins[rows[0]], windows.sessions[windows.learnable_sessions - 1]
-    return replace(card, trained_from=str(oldest), trained_to=str(newest), rows=len(rows))
+    return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
 
 
-@dataclass(frozen=True)
-class MarketEffect:
-    """The effect of the market's features on the centre of the targets; for close on the log of their width."""
-
-    mean: Floats  # (M,) of the features `MARKET_NAMES`, at which the effect is 0
-    coefficients: Floats  # (H, M) one per horizon and feature
-
-    def of(self, market: Floats) -> Floats:
-        """(N, H) the effect of features (N, M); one that is unknown counts as its mean."""
-        deviation = np.nan_to_num(market - self.mean)
-        # Not a matrix product: its bits may depend on the number of rows.
-        effect: Floats = (deviation[:, None] * self.coefficients).sum(axis=-1)
-        return effect
+def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
+    """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending."""
+    return member_quantiles(checkpoint, windows, rows)[0]
 
 
-NO_EFFECT = MarketEffect(np.zeros(len(MARKET_NAMES)), np.zeros((len(HORIZONS), len(MARKET_NAMES))))
-"""Of a symbol without a market series."""
+def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
+    """(n, H, Q) the ensemble's quantiles at `rows` and (M, n, H, Q) its members', in model scale.
+
+    An ArtifactError where its features are not the windows'.
+    """
+    prepared = prepare_like(checkpoint, windows)
+    networks = load_members(checkpoint.weights, prepared.tensors)
+    adjusted = np.stack([forecast_rows(network, prepared.tensors, rows) for network in networks])
+    mean, *each = (prepared.adjusted.from_adjusted(one, rows) for one in (np.mean(adjusted, axis=0), *adjusted))
+    return mean, np.stack(each)
 
 
-def fit_market_effect(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> MarketEffect:
-    """The part that the market's features have in the ridges of the linear model; `NO_EFFECT` without the series."""
-    if not windows.has_market:
-        return NO_EFFECT
-    market = slice(len(MARKET_NAMES))
-    ridges = fit_ridges(windows, effect, adjusted)
-    coefficients = [ridge.coefficients[market] / ridge.scale[market] for ridge in ridges]
-    return MarketEffect(ridges[0].mean[market], np.stack(coefficients))
-
-
-def without_market(adjusted: AdjustedWindows, windows: Windows, effect: MarketEffect) -> AdjustedWindows:
-    """The adjusted windows with `effect` removed from their targets."""
-    if not effect.coefficients.any():
-        return adjusted
-    moved = effect.of(windows.market_features())
-    if windows.target == "close":
-        width, centre = adjusted.width * np.exp(moved), adjusted.centre
-    else:
-        width, centre = adjusted.width, adjusted.centre + moved
-    return replace(adjusted, centre=centre, width=width, truth=(windows.scaled - centre) / width)
+def check_runs(checkpoint: Checkpoint) -> None:
+    """Run the checkpoint once on zero inputs; ArtifactError where this code cannot evaluate it."""
+    card, flags = checkpoint.card, checkpoint.weights.get("0.linear_flags")
+    tensors = Tensors(
+        steps=torch.zeros(LOOKBACK, len(card.step_mean)),
+        past=torch.zeros(1, len(card.past_mean)),
+        future=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
+        truth=torch.zeros(1, len(HORIZONS)),
+        rows=np.array([0]),
+        warm_up=LOOKBACK - 1,
+        directed=card.target != "close",
+    )
+    for network in load_members(checkpoint.weights, tensors):
+        if not np.isfinite(forecast_rows(network, tensors, tensors.rows)).all():
+            raise ArtifactError(
+                "Expected finite quantiles for zero inputs; found others from a member of this model. "
+                "Promote another model, or fit from scratch (--mode scratch)."
+            )

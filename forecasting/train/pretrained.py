@@ -26,9 +26,9 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint, load
+from forecasting.train.linear import one_blas_thread
 from forecasting.train.loop import Hyperparameters, generator, named_weights, new_network, starting_networks, train
 from forecasting.train.prepare import prepare
-from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import Progress, Target
 
 logger = logging.getLogger("forecasting.train")
@@ -151,13 +151,13 @@ def pretrain(
         progress: Called with networks trained and networks in all, after each.
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
-    training = [symbol.training for symbol in prepared]
+    training = [symbol.tensors for symbol in prepared]
     has_events = any(windows.has_events for windows in panel)
     weights: dict[str, Tensor] = {}
-    begun = starting_networks(start.weights, training[0].tensors, settings.members) if start else None
+    begun = starting_networks(start.weights, training[0], settings.members) if start else None
     for member in range(settings.members):
         rng = generator(settings.seed, member)
-        network = begun[member] if begun else new_network(training[0].tensors, training[0].rows, rng)
+        network = begun[member] if begun else new_network(training[0], rng)
         train(network, training, hyperparameters, rng=rng)
         if not has_events:  # the weights of events' columns are still random, noise to a symbol that has some
             with torch.no_grad():

@@ -19,7 +19,7 @@ from forecasting.losses import Floats
 from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
-from forecasting.train.calendar_effects import unusual_quarters_before
+from forecasting.train.linear import unusual_quarters_before
 from forecasting.vocabulary import HORIZONS, Target
 
 TARGETS: tuple[Target, ...] = ("volume",)

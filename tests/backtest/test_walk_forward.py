@@ -11,8 +11,7 @@ from forecasting.backtest.refits import LINEAR, NETWORK, _RefitCache
 from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.combine import combine_and_calibrate, network_quantiles, read_past
-from forecasting.preprocess.market import MarketSeries
-from forecasting.preprocess.targets import actual_of
+from forecasting.preprocess.features import MarketSeries, actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
 from forecasting.train import baselines

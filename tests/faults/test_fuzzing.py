@@ -47,8 +47,8 @@ from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.symbols import asked_symbols, raise_failed
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
-from forecasting.train.ensemble import check_runs, scaled_quantiles
 from forecasting.train.fit import fit
+from forecasting.train.prepare import check_runs, scaled_quantiles
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.fuzzing import LONGEST, TOKENS, altered, case, damaged, ended
 from tests.ingest.sources.test_plugins import install

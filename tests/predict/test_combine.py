@@ -26,7 +26,7 @@ from forecasting.predict.combine import (
     widen,
     with_trees,
 )
-from forecasting.preprocess.targets import Scale
+from forecasting.preprocess.features import Scale
 from forecasting.sessions import between
 from forecasting.train.fit import fit
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target

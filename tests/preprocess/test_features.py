@@ -5,6 +5,7 @@ import pytest
 
 from forecasting.preprocess.features import (
     MEANS,
+    SMALLEST_RANGE,
     STEP_NAMES,
     exponential_mean,
     lag_features,
@@ -13,7 +14,6 @@ from forecasting.preprocess.features import (
     trailing_mean,
     with_usual_ranges,
 )
-from forecasting.preprocess.targets import SMALLEST_RANGE
 from forecasting.preprocess.windows import make_windows
 from forecasting.vocabulary import Target
 from tests.builders import LAST, no_events, random_bars
@@ -34,27 +34,22 @@ def test_no_lag_feature_changes_when_later_bars_do(target):
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN:] *= [2.0, 3.0, 0.5, 2.0, 1.0, 4.0]
-    before, names = lag_features(step_features(bars), target)
-    after, _ = lag_features(step_features(altered), target)
-    for column, name in enumerate(names):
-        np.testing.assert_array_equal(before[:SEEN, column], after[:SEEN, column], err_msg=name)
+    before, after = (lag_features(step_features(each), target) for each in (bars, altered))
+    np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
 
 
 def test_every_lag_feature_changes_with_its_own_session():
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    before, names = lag_features(step_features(bars), "volume")
-    after, _ = lag_features(step_features(altered), "volume")
-    unchanged = {name for column, name in enumerate(names) if before[SEEN, column] == after[SEEN, column]}
-    assert unchanged == set()
+    before, after = (lag_features(step_features(each), "volume") for each in (bars, altered))
+    assert (before[SEEN] != after[SEEN]).all()
 
 
 @pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (long_memory_features, "range")])
 def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     bars = random_bars(days=400, seed=3)
-    whole, _ = features(step_features(bars), target)
-    late, _ = features(step_features(bars.iloc[-250:]), target)
+    whole, late = (features(step_features(each), target) for each in (bars, bars.iloc[-250:]))
     kept = 250 - max(MEANS) - 1
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
@@ -63,9 +58,7 @@ def test_no_long_memory_feature_changes_when_later_bars_do_and_each_changes_with
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN:] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    before, names = long_memory_features(step_features(bars), "range")
-    after, _ = long_memory_features(step_features(altered), "range")
-    assert names == ("fading1", "fading5", "fading25", "fading60", "level", "other_level")
+    before, after = (long_memory_features(step_features(each), "range") for each in (bars, altered))
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
 

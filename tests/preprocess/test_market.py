@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.preprocess.features import MEANS, STEP_NAMES, step_features
-from forecasting.preprocess.market import MARKET_NAMES, MarketSeries, log_closes, market_features
+from forecasting.preprocess.features import (
+    MARKET_NAMES,
+    MEANS,
+    STEP_NAMES,
+    MarketSeries,
+    log_closes,
+    market_features,
+    step_features,
+)
 from forecasting.sessions import between, closes_at, sessions_index
 from tests.builders import random_bars
 from tests.train.windows import some_windows

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
-from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.features import SMALLEST_RANGE, WARM_UP, MarketSeries, Scale, actual_of
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.market import MarketSeries
-from forecasting.preprocess.targets import SMALLEST_RANGE, Scale, actual_of
 from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.train.baselines import baseline_names, baseline_quantiles

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from forecasting.preprocess.features import own_column
-from forecasting.train.calendar_effects import adjust, fit_effect
+from forecasting.train.linear import adjust, fit_effect
 from tests.train.windows import some_windows
 
 

@@ -10,8 +10,8 @@ import torch
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import make_windows
 from forecasting.train.checkpoint import Artifact, Checkpoint, load, save
-from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import fit
+from forecasting.train.prepare import scaled_quantiles
 from tests.builders import LAST, no_events, random_bars
 from tests.train.windows import SETTINGS, some_windows
 

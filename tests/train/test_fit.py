@@ -6,14 +6,12 @@ import torch
 
 from forecasting.errors import ArtifactError
 from forecasting.train import prepare
-from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import EPOCHS, WARM, fit
+from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import (
     Hyperparameters,
     Tensors,
-    TrainingRows,
     forecast_rows,
     generator,
     load_members,
@@ -22,6 +20,7 @@ from forecasting.train.loop import (
     train,
 )
 from forecasting.train.model import Network
+from forecasting.train.prepare import scaled_quantiles
 from forecasting.vocabulary import MEDIAN
 from tests.train.windows import SETTINGS, plain_tensors, some_windows
 
@@ -44,8 +43,8 @@ def test_the_network_can_overfit_ten_windows():
     truth = torch.full_like(tensors.truth, torch.nan)
     truth[ten] = tensors.truth[ten]
     rng = generator(0, 0)
-    network = new_network(tensors, rows, rng)
-    train(network, [TrainingRows(replace(tensors, truth=truth), rows)], Hyperparameters(400, 1e-2), rng=rng)
+    network = new_network(replace(tensors, rows=rows), rng)
+    train(network, [replace(tensors, truth=truth, rows=rows)], Hyperparameters(400, 1e-2), rng=rng)
     errors = np.abs(forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
@@ -76,7 +75,7 @@ def test_loaded_members_forecast_and_train_as_constructed_ones_bit_for_bit(scrat
     for member, pair in enumerate(pairs):
         np.testing.assert_array_equal(*(forecast_rows(network, tensors, rows) for network in pair))
         for network in pair:
-            train(network, [TrainingRows(tensors, rows)], WARM, rng=generator(0, member))
+            train(network, [replace(tensors, rows=rows)], WARM, rng=generator(0, member))
         trained, expected = (named_weights(network, member) for network in pair)
         assert all(torch.equal(trained[name], weight) for name, weight in expected.items())
         assert not torch.equal(trained[f"{member}.linear_past"], kept[f"{member}.linear_past"])

@@ -6,8 +6,14 @@ import pandas as pd
 from forecasting.preprocess.features import STEP_NAMES
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.train.calendar_effects import fit_effect
-from forecasting.train.linear import _close_features, linear_forecast, linear_quantiles, log_volatility, squared_moves
+from forecasting.train.linear import (
+    _close_features,
+    fit_effect,
+    linear_forecast,
+    linear_quantiles,
+    log_volatility,
+    squared_moves,
+)
 from forecasting.vocabulary import HORIZONS
 from tests.builders import random_bars
 from tests.train.windows import some_events, some_windows

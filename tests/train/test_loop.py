@@ -1,54 +1,62 @@
-"""The optimiser against torch's own classes."""
+"""Training against torch's own optimiser and schedule."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from forecasting.train.loop import OneCycleAdamW
-
-DECAY = 1e-3
-
-
-def network() -> torch.nn.Module:
-    torch.manual_seed(1)
-    return torch.nn.ModuleDict({"used": torch.nn.GRU(3, 4), "unused": torch.nn.Linear(2, 2)})
+from forecasting.train import loop
+from forecasting.train.linear import adjust, fit_effect
+from forecasting.train.loop import Hyperparameters, Tensors, generator, new_network, train
+from forecasting.train.model import Network, pinball
+from tests.train.windows import plain_tensors, some_windows
 
 
-def run_backward(network: torch.nn.ModuleDict, step: int) -> None:
-    given = torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(step))
-    network["used"](given)[0].square().sum().backward()
+def trained_by_torch(network: Network, tensors: Tensors, given: Hyperparameters, rng: torch.Generator) -> None:
+    dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
+    steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=given.learning_rate, weight_decay=1e-3, foreach=True)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, given.learning_rate, total_steps=steps + 1, pct_start=0.3)
+    for _ in range(given.epochs):
+        for sessions, past, future, truth in loop._shuffled_batches([tensors], given.batch_size, rng):
+            optimiser.zero_grad()
+            pinball(truth, network(sessions, past, future, dropout)).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            cycle.step()
 
 
-@pytest.mark.parametrize(("steps", "peak"), [(1, 0.004), (2, 0.003), (7, 0.0017), (40, 0.004)])
-def test_weights_are_those_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(steps: int, peak: float) -> None:
-    ours, theirs = network(), network()
-    optimiser = OneCycleAdamW(ours.parameters(), peak=peak, steps=steps, weight_decay=DECAY)
-    expected = torch.optim.AdamW(theirs.parameters(), lr=peak, weight_decay=DECAY, foreach=True)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(expected, peak, total_steps=steps + 1, pct_start=0.3)
-    for step in range(steps):
-        run_backward(ours, step)
-        optimiser.step()
-        expected.zero_grad()
-        run_backward(theirs, step)
-        expected.step()
-        cycle.step()
-        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            assert torch.equal(one, other)
-    assert all(weight.grad is None for weight in ours.parameters())
+@pytest.mark.parametrize(("rows", "given"), [(60, (1, 4e-3)), (95, (1, 3e-3, 1)), (280, (3, 1.7e-3, 2))])
+@pytest.mark.parametrize("directed", [True, False])
+def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
+    rows: int, given: tuple[int, float], directed: bool
+) -> None:
+    windows = some_windows()
+    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    tensors = replace(tensors, rows=np.arange(rows), directed=directed)
+    ours, theirs = (new_network(tensors, generator(1, 0)) for _ in range(2))
+    train(ours, [tensors], Hyperparameters(*given), rng=generator(2, 0))
+    with loop.one_thread():
+        trained_by_torch(theirs, tensors, Hyperparameters(*given), generator(2, 0))
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
 
 
-def test_a_step_does_not_import_torch_dynamo() -> None:
+def test_training_does_not_import_torch_dynamo() -> None:
     code = """
-import sys, torch
-from forecasting.train.loop import OneCycleAdamW
-weight = torch.zeros(2, requires_grad=True)
-weight.sum().backward()
-OneCycleAdamW([weight], peak=0.1, steps=1, weight_decay=0.0).step()
-assert float(weight.sum()) < 0.0
+import sys
+from dataclasses import replace
+from forecasting.train.linear import adjust, fit_effect
+from forecasting.train.loop import Hyperparameters, generator, new_network, train
+from tests.train.windows import plain_tensors, some_windows
+windows = some_windows()
+tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+train(new_network(tensors, generator(0, 0)), [tensors], Hyperparameters(1, 1e-3), rng=generator(0, 0))
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

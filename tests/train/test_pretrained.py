@@ -8,12 +8,11 @@ import torch
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
-from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint, save
-from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import PRETRAINED, fit, fit_scratch
 from forecasting.train.gate import examine
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import Rows, linear_quantiles
+from forecasting.train.prepare import scaled_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.train.windows import SETTINGS, some_windows

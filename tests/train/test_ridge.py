@@ -12,12 +12,11 @@ import torch
 from sklearn.linear_model import Ridge as Reference
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecasting.train import baselines, calendar_effects, linear
+from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import Ridge, fit_ridge, linear_quantiles, one_blas_thread
 from forecasting.train.loop import one_thread
-from forecasting.train.ridge import Ridge, fit_ridge, one_blas_thread
 from tests.train.windows import SETTINGS, some_windows
 
 RNG = np.random.default_rng(0)
@@ -67,7 +66,7 @@ def recording(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..
 def threads_of_ridges(monkeypatch) -> list[set[int]]:
     """The number of BLAS threads at every ridge, on a machine that would use two."""
     found: list[set[int]] = []
-    for module in (baselines, calendar_effects, linear):
+    for module in (baselines, linear):
         monkeypatch.setattr(module, "fit_ridge", recording(module.fit_ridge, found))
     return found
 
@@ -89,7 +88,7 @@ def test_a_library_that_a_later_import_loads_has_one_thread_too():
 import numpy
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
-from forecasting.train.ridge import one_blas_thread
+from forecasting.train.linear import one_blas_thread
 
 def threads():
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import AdjustedWindows
+from forecasting.train.linear import AdjustedWindows
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
@@ -53,4 +53,5 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
 def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
     parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.future, adjusted.truth)
     steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
-    return Tensors(steps=steps, past=past, future=future, truth=truth, warm_up=warm_up, directed=True)
+    rows = np.arange(len(adjusted.past))
+    return Tensors(steps=steps, past=past, future=future, truth=truth, rows=rows, warm_up=warm_up, directed=True)
