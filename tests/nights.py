@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from flows.start import start_night
 from forecasting.pipeline.publish import each_report
 from forecasting.report.night_view import ReportData
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect
+from forecasting.store import connect, write
 from forecasting.store.schema import metadata
 from tests.builders import csv_of_small_night, set_small_night
 from tests.plain_flows import without_prefect
@@ -138,6 +138,12 @@ def forget_derived_rows() -> None:
 
 def killed(*args: object, **kwargs: object) -> None:
     raise KeyboardInterrupt
+
+
+def killed_before(table: str) -> Callable[..., int]:
+    """In place of `write.add`: a kill before the first row of a table is written."""
+    add = write.add
+    return lambda connection, name, *added: killed() if name == table else add(connection, name, *added)
 
 
 def broken(*args: object, **kwargs: object) -> None:

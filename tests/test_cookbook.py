@@ -139,8 +139,8 @@ def seeded(request: pytest.FixtureRequest) -> str:
             connection.execute(sa.insert(schema.bar_versions), [bar | numbers])
         connection.execute(sa.insert(schema.findings), [finding | {"detail": "twice the day before"}])
         failed = {"symbol": SYMBOL, "status": "failed", "error": "No usable response."}
-        write.start_run(connection, run_row("r1", "2018-12-28", **failed))
-        write.add_model(connection, model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day))
+        write.add(connection, "runs", run_row("r1", "2018-12-28", **failed))
+        write.add(connection, "models", model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day))
     return url
 
 

@@ -203,8 +203,8 @@ def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> No
     }
     metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
-        write.add_model(connection, model)
-        write.add_metrics(connection, metrics)
+        write.add(connection, "models", model)
+        write.add(connection, "metrics", *metrics)
 
 
 def article_experiment(

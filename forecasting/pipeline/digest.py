@@ -83,7 +83,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
 def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
     """What a person should see of a completed night beside its forecasts and its status: kind and words."""
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
-    decision = read.decision_of_run(connection, run["id"])
+    decision = read.row(connection, "promotions", {"run_id": run["id"]})
     fit = read.model_of_run(connection, run["id"])
     if fetch is not None and fetch["verdict"] in NOTABLE_VERDICTS:
         yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"

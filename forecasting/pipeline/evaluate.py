@@ -57,7 +57,8 @@ def score_and_decide(night: Night) -> Night:
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
         champion = read.champion(connection, symbol, target, session=session)
         challenger = None if night.windows is None else read.model_of_run(connection, night.id)
-        newest, later = read.newest_session(connection, symbol), unscored.iloc[:0]
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+        later = unscored.iloc[:0]
         if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them
             later = read.unscored_forecasts(connection, symbol, target, last=newest)
             later = later[later["target_session"] > pd.Timestamp(session)]
@@ -70,7 +71,7 @@ def score_and_decide(night: Night) -> Night:
         last = max((row["target_session"] for row in scores), default=session)
         logger.info("scored %d forecasts of %s up to %s", added, symbol, last)
         if decision is not None:
-            write.add_promotion(connection, decision)
+            write.add(connection, "promotions", decision)
             logger.info("champion of %s from now on: %s (%s)", symbol, decision["winner"], decision["reason"])
     return night
 

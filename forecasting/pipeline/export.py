@@ -112,7 +112,7 @@ def check_known(settings: Settings) -> None:
     """
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
-        known = read.requested_symbols(connection)
+        known = read.values(connection, "fetches", "symbol", {})
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
     if known and unknown:
         raise UsageError(f"Expected symbols of the ledger ({named(known, 10)}), found {named(unknown, 10)}.")

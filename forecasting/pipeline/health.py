@@ -22,7 +22,7 @@ from forecasting.store import connect, migrate, read
 from forecasting.store.connect import place
 from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
-from forecasting.vocabulary import HORIZONS, Clock
+from forecasting.vocabulary import CHAMPION, HORIZONS, Clock
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
 STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
@@ -62,11 +62,13 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
             except UsageError as without:  # its exchange has no calendar
                 failed.append((symbol, without))
                 continue
-            newest = read.newest_live_origin(connection, symbol, own.target)
+            series = {"symbol": symbol, "target": own.target}
+            live = series | {"kind": "live", "role": CHAMPION}
+            newest = read.newest(connection, "forecasts", "origin_session", live)
             if newest is not None and newest >= due:
                 fresh.setdefault(due, []).append(symbol)
                 continue
-            exists = read.has_forecast(connection, symbol, own.target, origin=due)
+            exists = read.row(connection, "forecasts", series | {"origin_session": due}) is not None
             stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
             failed.append((symbol, NoLiveForecastError(not_fresh(own, due, newest, exists, stopped))))
     each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())

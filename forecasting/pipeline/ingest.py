@@ -205,7 +205,9 @@ def _asked(night: Night, first: date, *, switch_source: bool, purpose: Purpose) 
             last=last,
             switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
             bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
-            newest_instant=read.newest_instant(connection, [symbol, *([choice.symbol] if choice else [])]),
+            newest_instant=read.newest(
+                connection, "fetches", "fetched_at", {"symbol": [symbol, *([choice.symbol] if choice else [])]}
+            ),
             accept=switch_source,
         )
 

@@ -54,11 +54,12 @@ def delete_leftovers(settings: Settings) -> int:
     windows = [path for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)]
     deleted += sum(delete_files(path, [WINDOWS]) for path in windows)
     with connect.reading(settings.url) as connection:
-        fits = {network_id(run_id, method) for run_id in read.not_done(connection) for method in FITS}
+        not_done = read.values(connection, "runs", "id", {"status": ["running", "late", "failed"]})
+        fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
         if not fits:  # on most mornings: the folder has thirty names a symbol
             return deleted
         present = fits.intersection(path.name for path in folder.glob("*"))
-        left = present.difference(read.models_among(connection, sorted(present)))
+        left = present.difference(read.values(connection, "models", "id", {"id": sorted(present)}))
     return deleted + sum(delete_files(folder / model_id, FILES) for model_id in sorted(left))
 
 
@@ -94,7 +95,7 @@ def _delete_windows_and_pruned(nights: Sequence[Night], settings: Settings) -> N
     folders = {path.name: path for path in runs_folder(settings).glob("*")}
     present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
     with connect.reading(settings.url) as connection:
-        done = read.done_among(connection, list(folders))
+        done = read.values(connection, "runs", "id", {"id": [*folders], "status": "done"})
         pruned = [read.network_ids(connection, night.symbol, night.target, pruned=True) for night in nights]
     for run_id in done:
         delete_files(folders[run_id], [WINDOWS])

@@ -118,7 +118,8 @@ def _missing_note(market: Night, newest: date | None, request: Row | None) -> st
 
 def _is_enough(connection: Connection, market: Night, first: date) -> bool:
     """Whether what is stored spans the night's window, or was asked for a moment ago."""
-    fetch, newest = read.newest_fetch(connection, market.symbol), read.newest_session(connection, market.symbol)
+    fetch = read.newest_fetch(connection, market.symbol)
+    newest = read.newest(connection, "bar_versions", "session", {"symbol": market.symbol})
     spans = fetch is not None and fetch["first_asked"] <= first and (fetch["last_received"] or first) >= market.session
     if spans and newest is not None and newest >= market.session:
         return True

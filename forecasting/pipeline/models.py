@@ -83,7 +83,9 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[Symb
 def _networks(own: Settings) -> list[Row]:
     symbol, target = own.symbols[0], own.target
     with connect.reading(own.url) as connection:
-        rows = _marked(read.champion(connection, symbol, target), read.models(connection, symbol, target), own)
+        series, newest_first = {"symbol": symbol, "target": target}, ("created_at DESC", "id")
+        fitted = read.table_rows(connection, "models", series, order=newest_first)
+        rows = _marked(read.champion(connection, symbol, target), fitted, own)
         if not rows:
             check_forecast(connection, symbol, target)
             raise StoreError(
@@ -151,7 +153,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         before = read.champion_before(connection, symbol, settings.target)
         if before is None:
-            if not read.models(connection, symbol, settings.target):
+            if not read.row(connection, "models", {"symbol": symbol, "target": settings.target}):
                 check_forecast(connection, symbol, settings.target)
             raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
         return make_champion(connection, before, settings, trigger="rollback", now=now)
@@ -182,9 +184,13 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
     decided_at, symbol, target = now(), model["symbol"], model["target"]
     reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
     # A night without a fit decides nothing: its forecast was still the former champion's.
-    before = (read.newest_decision(connection, symbol, target), read.newest_finished(connection, symbol, target))
-    write.add_promotion(
+    before = (
+        read.newest(connection, "promotions", "session", {"symbol": symbol, "target": target}),
+        read.newest_finished(connection, symbol, target),
+    )
+    write.add(
         connection,
+        "promotions",
         {
             "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
             "symbol": symbol,

@@ -109,7 +109,7 @@ def write_forecasts(night: Night) -> Night:
         if deficit is not None:
             margin = margin_of(deficit, in_fallback=stored.in_fallback)
             of_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
-            write.add_margin(connection, of_night | margin)
+            write.add(connection, "fallback_margins", of_night | margin)
     return night
 
 
@@ -245,13 +245,13 @@ def _write(
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for one in candidates:
         if one.forecaster in baseline_names(night.target):
-            write.add_model(connection, _baseline_row(night, one, created_at=issued_at))
+            write.add(connection, "models", _baseline_row(night, one, created_at=issued_at))
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = forecast_rows(candidates, published, about=about, sessions=sessions, calendar=calendar)
     added = write.add_forecasts(connection, rows)
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.has_forecasts(connection, night.id, role=CHAMPION):
-        write.add_parts(connection, factor_rows(candidates, about))
+        write.add(connection, "forecast_parts", *factor_rows(candidates, about))
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
@@ -260,10 +260,12 @@ def _write(
 
 def _issue_instant(connection: Connection, night: Night) -> datetime:
     """Now; by a clock that is before the symbol's newest fetch, after all fetches and forecasts of it: seldom live."""
-    now, fetched = night.now(), read.newest_instant(connection, [night.symbol])
+    of_symbol = {"symbol": night.symbol}
+    now, fetched = night.now(), read.newest(connection, "fetches", "fetched_at", of_symbol)
     if not is_before(now, fetched):
         return now
-    return ledger_instant(max(filter(None, (fetched, read.newest_issue(connection, night.symbol)))), now)
+    issued = read.newest(connection, "forecasts", "issued_at", of_symbol)
+    return ledger_instant(max(filter(None, (fetched, issued))), now)
 
 
 def _baseline_row(night: Night, candidate: Candidate, *, created_at: datetime) -> Row:

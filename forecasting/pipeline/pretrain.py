@@ -74,7 +74,8 @@ def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str
     kept, left_out = [], {}
     for symbol in settings.symbols:
         with connect.reading(settings.url) as connection:
-            fetch, session = read.newest_fetch(connection, symbol), read.newest_session(connection, symbol)
+            fetch = read.newest_fetch(connection, symbol)
+            session = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
             if fetch is None or session is None:
                 left_out[symbol] = "no bars are stored"
                 continue
@@ -121,8 +122,9 @@ def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Cl
     row = _fit_and_save(model_id, kind, panel, settings, start=start, bar=bar)
     row["companion_fetches"] = json.dumps(fetches, sort_keys=True)
     with connect.transaction(settings.url) as connection:
-        row["created_at"] = ledger_instant(read.newest_instant(connection, fetches), now())
-        write.add_model(connection, row)
+        newest_fetch = read.newest(connection, "fetches", "fetched_at", {"symbol": [*fetches]})
+        row["created_at"] = ledger_instant(newest_fetch, now())
+        write.add(connection, "models", row)
     span = f"{row['trained_from']} to {row['trained_to']}"
     return f"Made {row['base']} of {len(panel)} symbols, {span}, in {row['seconds']:.0f} s; model {model_id}."
 

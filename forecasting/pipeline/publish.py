@@ -168,8 +168,8 @@ def report_data(
         findings=read.findings(connection, str((request or fetch)["id"])),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
-        decision=read.decision_of_run(connection, str(run["id"])),
-        margin=read.margin_of_run(connection, str(run["id"])),
+        decision=read.row(connection, "promotions", {"run_id": run["id"]}),
+        margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
         parts=_parts(connection, published.iloc[0].to_dict()),
         alike=() if brief else _alike(connection, published.iloc[0].to_dict(), scored),
         exchange=exchange,
@@ -328,7 +328,9 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
 
 def _newest(connection: Connection, own: Settings, line: SymbolLine | None, failed: Night | None) -> SymbolLine:
     symbol = own.symbols[0]
-    run = read.newest_run(connection, symbol, own.target)
+    run = read.row(
+        connection, "runs", {"symbol": symbol, "target": own.target}, order=("as_of DESC", "started_at DESC")
+    )
     if failed is not None and (run is None or run["status"] == "done"):
         run = {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
     if line is None:  # it has no forecast

@@ -56,7 +56,12 @@ def finished_nights(
     """The finished nights of a span under the settings in force, in the order made, and the promotions by hand."""
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
-        by_hand = read.decisions_by_hand(connection, symbol, settings.target)
+        by_hand = read.table_rows(
+            connection,
+            "promotions",
+            {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]},
+            order=("session", "decided_at"),
+        )
     nights = [row for row in in_order(runs) if (first or date.min) <= row["as_of"] <= (last or date.max)]
     if not nights:
         span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
@@ -92,7 +97,7 @@ def scratch_ledger(settings: Settings) -> Settings:
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_inputs(source, target)
         for row in read.pretrained(source, settings.target):
-            write.add_model(target, row)
+            write.add(target, "models", row)
             copy_weights(row, settings, data_dir=folder)
     return scratch
 
@@ -102,7 +107,7 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)
-        for row in read.models(target, symbol, settings.target):
+        for row in read.table_rows(target, "models", {"symbol": symbol, "target": settings.target}):
             if row["artifact_path"] is not None:
                 copy_weights(row, settings, data_dir=scratch.data_dir)
     # Weights of an older format are as unusable to the night as they were then.
@@ -123,7 +128,7 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     delete_files_of([night])
     with connect.transaction(settings.url) as connection:
         for hand in by_hand:
-            write.add_promotion(connection, hand | {"decided_at": now()})
+            write.add(connection, "promotions", hand | {"decided_at": now()})
 
 
 def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:

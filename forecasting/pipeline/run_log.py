@@ -74,7 +74,7 @@ def open_run(
         "settings_hash": night.settings.hash,
         "settings": json.dumps(settings, sort_keys=True),
     }
-    if not write.start_run(connection, row):
+    if not write.add(connection, "runs", row):
         stored = _row(connection, night)
         if stored["status"] in ("late", "failed"):
             write.update_run(connection, night.id, {"status": "running", "error": None})

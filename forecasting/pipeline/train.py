@@ -70,7 +70,7 @@ def fit_challenger(night: Night) -> Night:
         write.update_run(connection, night.id, {"mode": choice.method, "mode_reason": choice.reason})
         add_notes(connection, night, notes)
         if model is not None:
-            write.add_model(connection, model)
+            write.add(connection, "models", model)
     return _with_challenger(night, model)
 
 

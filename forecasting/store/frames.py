@@ -1,9 +1,9 @@
 """Query results as frames, in the types that the library computes with, or as rows; and parts of many queries."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,6 @@ from forecasting.store.schema import UtcDateTime, metadata
 
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
-
-Value = TypeVar("Value")
 
 # A view's columns have no type of their own; they take that of the table column of the same name, or are listed here.
 _OF_VIEWS: dict[str, TypeEngine[Any]] = {
@@ -64,9 +62,34 @@ def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | Non
     return None if found is None else dict(found)
 
 
-def newest(connection: sa.Connection, column: sa.Column[Value], *conditions: sa.ColumnElement[bool]) -> Value | None:
-    """The largest value of a column in the rows under these conditions; None without any."""
-    return connection.scalar(sa.select(sa.func.max(column)).where(*conditions))
+def table_rows(
+    connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
+) -> list[Row]:
+    """The rows of a table whose columns have these values, of a list any of them, in an order as SQL writes it."""
+    return rows(connection, _chosen(table, where, order))
+
+
+def row(connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()) -> Row | None:
+    """The first of such rows; None when there is none."""
+    return first_row(connection, _chosen(table, where, order).limit(1))
+
+
+def values(connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:
+    """The distinct values of a column in such rows, ascending."""
+    chosen = _chosen(table, where, [column]).with_only_columns(metadata.tables[table].c[column])
+    return list(connection.scalars(chosen.distinct()))
+
+
+def newest(connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the column
+    """The largest value of a column in such rows; None without any."""
+    largest = sa.func.max(metadata.tables[table].c[column])
+    return connection.scalar(_chosen(table, where).with_only_columns(largest))
+
+
+def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> sa.Select[Any]:
+    of = metadata.tables[table].c
+    equal = (of[name].in_(value) if isinstance(value, list) else of[name] == value for name, value in where.items())
+    return sa.select(metadata.tables[table]).where(*equal).order_by(*map(sa.text, order))
 
 
 def of_series(table: sa.FromClause, symbol: str | None, target: str | None) -> tuple[sa.ColumnElement[bool], ...]:

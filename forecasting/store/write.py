@@ -1,7 +1,6 @@
 """Write statements of the ledger. A row whose key exists is left as it is, so that a night can run twice.
 
-Rows are dicts with the tables' column names. Each function returns how many rows it added. For accepted values, and for
-rows that the database refuses, see insert.py.
+Rows are dicts with the tables' column names. Each function returns how many rows it added.
 """
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
@@ -9,18 +8,21 @@ rows that the database refuses, see insert.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.ingest.earnings import KEY, VALUES, unseen
 from forecasting.store import read, schema
-from forecasting.store.frames import Row, of_series
-from forecasting.store.insert import insert, plain
+from forecasting.store.frames import Row, of_series, rows
 from forecasting.store.read.inputs import PRICES
+from forecasting.store.schema import UtcDateTime, in_utc
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS, finding_id
@@ -32,6 +34,60 @@ if TYPE_CHECKING:
 
 _OF_FETCHED = ("source", "symbol", "title", "currency", "first_asked", "last_asked", "library_version")
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
+
+
+def add(connection: sa.Connection, table: str, *rows: Row) -> int:
+    """The number of rows added to a table: those whose key did not exist.
+
+    NaN and NaT become NULL, numpy scalars the Python type. A row whose key exists is left as it is; one that violates a
+    check, a foreign key or NOT NULL raises.
+    """
+    into = schema.metadata.tables[table]
+    alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
+    for row in rows:
+        alike.setdefault(frozenset(row), []).append(plain(row, into))
+    statement = _insert(into, connection.dialect.name)
+    counted = {"preserve_rowcount": True}  # SQLAlchemy drops an insert's count unless asked
+    return sum(connection.execute(statement, some, execution_options=counted).rowcount for some in alike.values())
+
+
+def plain(row: Row, table: sa.Table) -> Row:
+    """The row in the table's types: no NaN or NaT, no numpy types, sessions as dates."""
+    makers = _makers(table)
+    # NaN and NaT are not equal to themselves.
+    return {name: None if value is None or value != value else makers[name](value) for name, value in row.items()}
+
+
+@lru_cache
+def _insert(table: sa.Table, dialect: str) -> sa.Insert:
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return make(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
+
+
+@lru_cache
+def _makers(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
+    return {
+        column.name: next(make for kind, make in _PLAIN.items() if isinstance(column.type, kind))
+        for column in table.columns
+    }
+
+
+def _plain_text(value: object) -> str:
+    text = str(value)
+    return text if text.isascii() and "\0" not in text else _NOT_STORABLE.sub("\ufffd", text)
+
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters that PostgreSQL, or both databases, refuse: NUL and halves of a surrogate pair."""
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    sa.String: _plain_text,
+    UtcDateTime: in_utc,
+    sa.Date: lambda value: value.date() if isinstance(value, datetime) else value,
+    sa.Float: float,
+    sa.Boolean: bool,
+    sa.Integer: round,
+}
 
 
 def add_fetch(
@@ -67,11 +123,11 @@ def add_fetch(
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
-    if not insert(connection, schema.fetches, [row]):
+    if not add(connection, "fetches", row):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
-    add_actions(connection, revision.new_actions, symbol=fetched.symbol, fetch_id=fetch_id, first_seen_at=fetched_at)
+    add(connection, "corporate_actions", *_rows(revision.new_actions[["session", "kind", "value"]], seen))
     add_findings(connection, fetched, revision.findings, fetch_id=fetch_id, fetched_at=fetched_at)
     return True
 
@@ -84,7 +140,9 @@ def add_findings(
     A persistent finding keeps the fetch that first showed it and is not written again. A flag about one row is cleared
     by its own fetch, so that `cleared_at IS NULL` selects what is still wrong. Ids derive from fetch, session and rule.
     """
-    new, cleared = diff(read.open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
+    symbol_open = {"symbol": fetched.symbol, "cleared_at": None}
+    open_findings = read.table_rows(connection, "findings", symbol_open)
+    new, cleared = diff(open_findings, found, span=covered_span(fetched))
     if cleared:
         table = schema.findings
         clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
@@ -103,17 +161,7 @@ def add_flags(
         | {"cleared_at": None if finding.is_persistent else fetched_at}
         for finding in found
     ]
-    return insert(connection, schema.findings, rows)
-
-
-def add_actions(
-    connection: sa.Connection, actions: pd.DataFrame, *, symbol: str, fetch_id: str, first_seen_at: datetime
-) -> int:
-    """Add dividends and splits (columns session, kind, value) as first seen at an instant."""
-    if actions.empty:
-        return 0
-    seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
-    return insert(connection, schema.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
+    return add(connection, "findings", *rows)
 
 
 def add_events(
@@ -125,12 +173,7 @@ def add_events(
     """
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
-    return insert(connection, schema.events, _rows(new[[*KEY, *VALUES]], seen))
-
-
-def start_run(connection: sa.Connection, row: Row) -> int:
-    """Add the run's row when it begins."""
-    return insert(connection, schema.runs, [row])
+    return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
 
 
 def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
@@ -138,11 +181,6 @@ def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
     table = schema.runs
     statement = sa.update(table).where(table.c.id == run_id).values(plain(values, table))
     return connection.execute(statement).rowcount
-
-
-def add_model(connection: sa.Connection, row: Row) -> int:
-    """Add a fitted model or a baseline."""
-    return insert(connection, schema.models, [row])
 
 
 def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
@@ -160,22 +198,12 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
                 f"Expected finite quantiles of model {row['model_id']} for {row['symbol']} {row['target']} on "
                 f"{row['target_session']}; found {found}. Publish the fallback instead."
             )
-    return insert(connection, schema.forecasts, rows)
-
-
-def add_parts(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Add the parts of published medians: rows of table forecast_parts, whose forecasts are stored."""
-    return insert(connection, schema.forecast_parts, rows)
-
-
-def add_margin(connection: sa.Connection, row: Row) -> int:
-    """Add how near a run's network was to a baseline in its place."""
-    return insert(connection, schema.fallback_margins, [row])
+    return add(connection, "forecasts", *rows)
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add scores and update the standings that they change; returns the number added."""
-    added = insert(connection, schema.scores, rows)
+    added = add(connection, "scores", *rows)
     if added:
         for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
             write_standings(connection, *scope)
@@ -248,16 +276,6 @@ def write_standings(connection: sa.Connection, symbol: str, target: str, kind: s
     connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * _GRAIN[target]})
 
 
-def add_promotion(connection: sa.Connection, row: Row) -> int:
-    """Add the decision which model is champion next, and why."""
-    return insert(connection, schema.promotions, [row])
-
-
-def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Add metrics over a window."""
-    return insert(connection, schema.metrics, rows)
-
-
 INPUT_TABLES = (schema.fetches, schema.bar_versions, schema.corporate_actions, schema.events, schema.findings)
 """The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
@@ -278,19 +296,19 @@ def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_ta
     Scores that a later night added to an older session are among them: readers filter by when the bar was known.
     `target` has the input tables of `source`.
     """
-    runs, models, promotions = schema.runs, schema.models, schema.promotions
-    forecasts, scores = schema.forecasts, schema.scores
-
-    def rows(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> list[Row]:
-        statement = sa.select(table).where(*of_series(table, symbol, of_target), *wanted)
-        return [dict(row) for row in source.execute(statement).mappings()]
-
-    copied = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
-    insert(target, runs, rows(runs, runs.c.as_of < before))
-    insert(target, models, rows(models, sa.or_(models.c.run_id.is_(None), models.c.run_id.in_(copied))))
-    insert(target, promotions, rows(promotions, promotions.c.session < before))
-    insert(target, forecasts, rows(forecasts, forecasts.c.run_id.in_(copied)))
-    add_scores(target, rows(scores, scores.c.origin_session < before, scores.c.target_session < before))
+    runs, models, scores = schema.runs, schema.models, schema.scores
+    of_runs = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
+    chosen = {
+        "runs": runs.c.as_of < before,
+        "models": models.c.run_id.is_(None) | models.c.run_id.in_(of_runs),
+        "promotions": schema.promotions.c.session < before,
+        "forecasts": schema.forecasts.c.run_id.in_(of_runs),
+        "scores": (scores.c.origin_session < before) & (scores.c.target_session < before),
+    }
+    for name, condition in chosen.items():
+        table = schema.metadata.tables[name]
+        found = rows(source, sa.select(table).where(*of_series(table, symbol, of_target), condition))
+        add_scores(target, found) if name == "scores" else add(target, name, *found)
 
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
@@ -299,7 +317,7 @@ def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> N
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
-    insert(connection, table, rows)
+    add(connection, "bar_versions", *rows)
     current = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
     restated = [row["session"] for row in rows if row["version"] > 1]
     if restated:

@@ -26,7 +26,6 @@ from forecasting.predict.combine import _USUAL_WEIGHTS
 from forecasting.sessions import next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
-from forecasting.store.insert import insert
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import QUANTILE_COLUMNS, Mode
 
@@ -118,7 +117,7 @@ def replay_one(
             target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
             for name in DERIVED:
                 kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
-                insert(target, metadata.tables[name], kept)
+                write.add(target, name, *kept)
         used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
         rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
         with connect.reading(scratch.url) as connection:

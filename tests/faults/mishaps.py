@@ -351,9 +351,9 @@ def new_release(world: World) -> Iterator[None]:
             world.reached["an upgrade killed"] += boundaries.dead
     migrate.upgrade(world.url)
     with connect.transaction(world.url) as connection:  # what that release has no table for
-        write.add_parts(connection, list(before["forecast_parts"].values()))
+        write.add(connection, "forecast_parts", *before["forecast_parts"].values())
         for margin in before["fallback_margins"].values():
-            write.add_margin(connection, margin)
+            write.add(connection, "fallback_margins", margin)
     assert without_notes(read_all(world.url, defaultdict(dict))) == before
     world.reached["a night refused until an upgrade"] += 1
     yield

@@ -229,10 +229,10 @@ class SameSteps(RuleBasedStateMachine):
         def step(connection: sa.Connection) -> object:
             newest = read.newest_fetch(connection, symbol)
             assert newest is not None
-            made = [write.start_run(connection, row)]
+            made = [write.add(connection, "runs", row)]
             for name, id in models.items():
                 path = None if name != "lstm" else f"artifacts/{id}"
-                made.append(write.add_model(connection, model_row(id, name, **common, artifact_path=path)))
+                made.append(write.add(connection, "models", model_row(id, name, **common, artifact_path=path)))
             rows = [
                 forecast_row(id, origin.isoformat(), horizon, **common, **quantiles, kind=kind, role=roles[name])
                 | {"run_id": run, "fetch_id": newest["id"], "issued_at": at, "data_as_of": at, "reason": drawn["text"]}
@@ -249,7 +249,7 @@ class SameSteps(RuleBasedStateMachine):
         at = self.now()
 
         def step(connection: sa.Connection) -> object:
-            last = read.newest_session(connection, symbol) or date.min
+            last = read.newest(connection, "bar_versions", "session", {"symbol": symbol}) or date.min
             due = read.unscored_forecasts(connection, symbol, of, last=last)
             return write.add_scores(connection, score_rows(due, target=of, scored_at=at))
 
@@ -276,7 +276,7 @@ class SameSteps(RuleBasedStateMachine):
         row = {"id": short_id(winner, at.isoformat()), "symbol": run["symbol"], "target": run["target"]}
         row |= {"session": run["as_of"], "challenger": winner, "winner": winner, "champion_pinball": losses[0]}
         row |= {"challenger_pinball": losses[1], "origins": 3, "reason": "drawn", "trigger": trigger, "decided_at": at}
-        self.write(lambda connection: write.add_promotion(connection, row))
+        self.write(lambda connection: write.add(connection, "promotions", row))
 
     @precondition(lambda self: self.runs)
     @rule(which=counts, value=values)
@@ -286,7 +286,9 @@ class SameSteps(RuleBasedStateMachine):
         row = {"model_id": id, "symbol": run["symbol"], "target": run["target"], "horizon": 0, "metric": "mae", "n": 1}
         row |= {"scope": "backtest", "window_from": date(2024, 1, 2), "window_to": run["as_of"], "value": value}
         row |= {"run_id": run["id"]}
-        self.write(lambda connection: (write.clear_artifact_path(connection, id), write.add_metrics(connection, [row])))
+        self.write(
+            lambda connection: (write.clear_artifact_path(connection, id), write.add(connection, "metrics", row))
+        )
 
     @rule(symbol=symbols, place=st.integers(1, 3), timing=st.sampled_from(["amc", "bmo", ""]))
     def read_events(self, symbol: str, place: int, timing: str) -> None:

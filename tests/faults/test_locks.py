@@ -154,7 +154,7 @@ def test_a_reader_shows_reports_and_checks(
 
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     with connect.transaction(postgres_url) as connection:
-        write.add_model(connection, model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
+        write.add(connection, "models", model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
     with a_role(postgres_url, "test_showing_reader", "forecasting_reader") as reader:
         found = {}
         for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):

@@ -48,7 +48,7 @@ def test_a_model_id_deletes_no_other_folder(ledger: Path, model_id: str) -> None
     pruned = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
     with connect.transaction(read_settings().url) as connection:
         for each in ("pruned", model_id):
-            write.add_model(connection, model_row(each, **pruned))
+            write.add(connection, "models", model_row(each, **pruned))
     delete_files_of([a_night()])
     assert files(ledger) == ["artifacts/notes.txt", "notes.txt"]
 
@@ -57,7 +57,7 @@ def test_pruning_keeps_files_that_it_has_not_written(ledger: Path) -> None:
     (ledger / "artifacts/pruned/thesis.tex").write_text("kept", encoding="utf-8")
     pruned: dict[str, Any] = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
     with connect.transaction(read_settings().url) as connection:
-        write.add_model(connection, model_row("pruned", **pruned))
+        write.add(connection, "models", model_row("pruned", **pruned))
     delete_files_of([a_night()])
     assert files(ledger) == ["artifacts/notes.txt", "artifacts/pruned/thesis.tex", "notes.txt"]
 
@@ -87,7 +87,7 @@ def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
     (folder / "linked").symlink_to(ledger / "artifacts")
     with connect.transaction(read_settings().url) as connection:
         for place, name in enumerate(("kept", "done", "linked")):
-            write.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
+            write.add(connection, "runs", run_row(name, f"2024-03-0{place + 5}"))
         connection.execute(sa.update(schema.runs).values(status="done"))
     delete_files_of([a_night()])
     assert files(folder) == ["kept/notes.txt"]

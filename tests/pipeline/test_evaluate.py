@@ -48,16 +48,16 @@ def fitted_tonight(
     change = revision(versions, settled=(str(LAST),))
     write.add_fetch(connection, fetched(versions), change, fetch_id="2024-01-02T21:00", fetched_at=at, run_id=None)
     run = tonight(settings)
-    write.start_run(connection, run_row(run.id, str(LAST), settings_hash=settings.hash))
+    write.add(connection, "runs", run_row(run.id, str(LAST), settings_hash=settings.hash))
     for name, run_id in (("champion", "first"), ("challenger", run.id)):
         kept = checkpoint.save(fitted, artifact_folder(settings, name))
         where = {"artifact_path": f"artifacts/{name}", "artifact_hash": kept.sha256, "run_id": run_id}
         own = {"gate": GATE} | changed if name == "challenger" else {}
-        write.add_model(connection, model_row(name, trained_to=LAST, **where, **own))
+        write.add(connection, "models", model_row(name, trained_to=LAST, **where, **own))
     if champion:
         first = {"id": "p", "symbol": SYMBOL, "target": TARGET, "session": shift(LAST, -1), "challenger": "champion"}
         first |= {"winner": "champion", "origins": 0, "reason": "", "trigger": "night", "decided_at": at}
-        write.add_promotion(connection, first)
+        write.add(connection, "promotions", first)
 
 
 def tonight(settings: Settings) -> Night:
@@ -69,7 +69,7 @@ def tonight(settings: Settings) -> Night:
 def decided(url: str, settings: Settings) -> dict[str, Any]:
     run = score_and_decide(tonight(settings))
     with reading(url) as connection:
-        found = read.decision_of_run(connection, run.id)
+        found = read.row(connection, "promotions", {"run_id": run.id})
         champion = read.champion(connection, SYMBOL, TARGET)
     assert found is not None
     assert champion is not None
@@ -113,7 +113,7 @@ def test_without_a_champion_a_refused_fit_leaves_none(
         fitted_tonight(connection, settings, fitted, champion=False, refused="a weight is too far")
     score_and_decide(tonight(settings))
     with reading(sqlite_url) as connection:
-        assert read.decision_of_run(connection, tonight(settings).id) is None
+        assert read.row(connection, "promotions", {"run_id": tonight(settings).id}) is None
 
 
 def test_a_night_that_could_not_forecast_decides_nothing(
@@ -125,7 +125,7 @@ def test_a_night_that_could_not_forecast_decides_nothing(
         fitted_tonight(connection, settings, fitted)
     score_and_decide(replace(tonight(settings), windows=None))
     with reading(database_url) as connection:
-        assert read.decision_of_run(connection, tonight(settings).id) is None
+        assert read.row(connection, "promotions", {"run_id": tonight(settings).id}) is None
 
 
 def altered(folder: Path) -> None:

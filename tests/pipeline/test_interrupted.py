@@ -16,7 +16,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, write
 from forecasting.store.connect import transaction
-from tests.nights import killed, rows
+from tests.nights import killed, killed_before, rows
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
 
 NIGHTS = between(date(2024, 2, 1), date(2024, 3, 8))
@@ -30,11 +30,11 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
     with connect.transaction(database_url) as connection:
         for place, night in enumerate(NIGHTS):
-            write.start_run(connection, run_row(f"run{place}", str(night), status="done"))
-        write.start_run(connection, run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
+            write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
+        write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
         for name, given in left.items():
             as_of = NIGHTS[-1] if name == "newest" else date(2021, 3, 1)
-            write.start_run(connection, run_row(name, str(as_of), status="running", **given))
+            write.add(connection, "runs", run_row(name, str(as_of), status="running", **given))
     assert mark_cut_off(read_settings()) == len(left)
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
     assert failed == dict.fromkeys(left, CUT_OFF)
@@ -105,7 +105,7 @@ def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_f
 ) -> None:
     nightly.nightly(as_of=NIGHTS[-2])
     with monkeypatch.context() as patch:
-        patch.setattr(write, "add_model", killed)
+        patch.setattr(write, "add", killed_before("models"))
         with pytest.raises(KeyboardInterrupt):
             nightly.nightly(as_of=NIGHTS[-1], mode="warm")
     folder = read_settings().data_dir / "artifacts"
@@ -129,11 +129,15 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(
         start(connection, origins=(origin, "2024-03-06", "2024-03-08"), models=())
         for place in range(5):
             fitted = at(f"2024-03-0{place + 1}T22:00")
-            write.add_model(connection, model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}"))
+            write.add(
+                connection, "models", model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}")
+            )
         for place in range(3):  # m2 is champion, m1 was before it
             promotion = {"symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 1 + place), "origins": 0}
             promotion |= {"id": f"p{place}", "challenger": f"m{place}", "winner": f"m{place}", "trigger": "night"}
-            write.add_promotion(connection, promotion | {"reason": "", "decided_at": at(f"2024-03-0{place + 1}T22:00")})
+            write.add(
+                connection, "promotions", promotion | {"reason": "", "decided_at": at(f"2024-03-0{place + 1}T22:00")}
+            )
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
         write.add_forecasts(connection, [forecast_row(model, session) for model, session in said])
         assert (

@@ -38,6 +38,7 @@ from tests.nights import (
     counts,
     forget_derived_rows,
     killed,
+    killed_before,
     leave_nights,
     newest_reports,
     night,
@@ -195,9 +196,14 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_weights(night_folder)
-    for place in ("predict.write.add_forecasts", "evaluate.write.add_promotion", "evaluate.close"):
+    stops = {
+        "predict.write.add_forecasts": killed,
+        "evaluate.write.add": killed_before("promotions"),
+        "evaluate.close": killed,
+    }
+    for place, stop in stops.items():
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
-            once.setattr(f"forecasting.pipeline.{place}", killed)
+            once.setattr(f"forecasting.pipeline.{place}", stop)
             night(LAST)
     night(LAST)
     (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]

@@ -28,7 +28,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.vocabulary import Clock
 from tests.builders import random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed, rows
+from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed_before, rows
 
 FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NAMES = [f"S{number}" for number in range(11)]
@@ -167,7 +167,7 @@ def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
     ingested: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("forecasting.store.write.add_model", killed)
+        patched.setattr(write, "add", killed_before("models"))
         with pytest.raises(KeyboardInterrupt):
             pretrain_own(ingested, now=after(FIRST, 20))
     (left,) = (ingested.data_dir / "weights").iterdir()

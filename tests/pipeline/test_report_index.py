@@ -43,8 +43,8 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
         newest = {LAST: volumes.pop(LAST)}
         store_bars(connection, volumes, seen="2024-03-07T21:00")
         store_bars(connection, newest, seen="2024-03-08T21:00")
-        write.start_run(connection, run_row("close", "2024-03-07", target="close"))
-        write.add_model(connection, model_row("other", target="close"))
+        write.add(connection, "runs", run_row("close", "2024-03-07", target="close"))
+        write.add(connection, "models", model_row("other", target="close"))
         own = {"target": "close", "run_id": "close", "model_id": "other"}
         forecasts = [forecast_row("lstm", LAST), forecast_row("lstm", "2024-03-07") | own]
         write.add_forecasts(connection, forecasts)
@@ -74,7 +74,7 @@ def test_the_values_of_a_line_are_those_that_its_night_had(settings: Settings) -
 
 def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
     with transaction(settings.url) as connection:
-        write.start_run(connection, run_row("next", "2024-03-11", status="late", note="no bar yet"))
+        write.add(connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet"))
     with reading(settings.url) as connection:
         close, volume = index_lines(connection, settings.data_dir)
     assert (close.state, volume.state) == ("ok", "data late")
@@ -97,9 +97,9 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settin
 def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     with transaction(settings.url) as connection:
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-        write.add_model(connection, model_row("lstm:2"))
-        write.add_promotion(connection, promotion("2024-03-06", "lstm"))
-        write.add_promotion(connection, promotion(LAST, "lstm:2"))
+        write.add(connection, "models", model_row("lstm:2"))
+        write.add(connection, "promotions", promotion("2024-03-06", "lstm"))
+        write.add(connection, "promotions", promotion(LAST, "lstm:2"))
     (newest,), _ = write_reports(settings, None, now=clock.now)
     before = newest.get().read_bytes()
     (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
@@ -121,7 +121,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings: 
         write.add_scores(connection, [score_row(forecast, actual=90.0)])
     before = past_night(settings)
     with transaction(settings.url) as connection:
-        write.start_run(connection, run_row("2024-03-11", "2024-03-11"))
+        write.add(connection, "runs", run_row("2024-03-11", "2024-03-11"))
         store_bars(connection, {LAST: 99.0}, seen="2024-03-11T21:00", version=2)
         store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(LAST,))
         write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])

@@ -150,7 +150,7 @@ def test_a_symbol_with_a_forecast_passes_and_a_misspelt_one_is_answered_with_tho
 
 def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger: str) -> None:
     with transaction(ledger) as connection:
-        write.start_run(connection, run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
+        write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
     assert (
         error_of(ledger, "NEW")
         == "NEW has no volume forecast; its night of 2024-03-08 has status failed: no such symbol"
@@ -167,8 +167,8 @@ def test_models_of_a_misspelt_symbol_are_answered_as_show_is(ledger: str, capsys
 
 def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(ledger: str) -> None:
     with transaction(ledger) as connection:
-        write.start_run(connection, run_row("b", "2024-03-08", symbol="OLD"))
-        write.add_model(connection, model_row("ridge", "ridge", symbol="OLD"))
+        write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
+        write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
         write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
     with pytest.raises(StoreError, match="Expected a volume network of OLD in the database; found none: its forecasts"):
         models_list(symbol=["OLD"])

@@ -161,9 +161,9 @@ def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[
     """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up to a colon."""
     store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
     for origin in origins:
-        write.start_run(connection, run_row(origin, origin))
+        write.add(connection, "runs", run_row(origin, origin))
     for id in models:
-        write.add_model(connection, model_row(id, id.partition(":")[0]))
+        write.add(connection, "models", model_row(id, id.partition(":")[0]))
 
 
 def gather_statistics(connection: sa.Connection) -> None:

@@ -165,16 +165,16 @@ def test_a_failed_savepoint_is_undone_alone(database_url):
     runs = sa.select(schema.runs.c.id).order_by(schema.runs.c.id)
     with transaction(database_url) as connection:
         with savepoint(connection):
-            write.start_run(connection, run_row("before", "2024-03-06"))
+            write.add(connection, "runs", run_row("before", "2024-03-06"))
         refused = r"The database refused a row: .*\. This step wrote nothing for it\."
         with pytest.raises(StoreError, match=refused), savepoint(connection):
-            write.start_run(connection, run_row("undone", "2024-03-07"))
+            write.add(connection, "runs", run_row("undone", "2024-03-07"))
             write.add_forecasts(connection, [forecast_row("no such model", "2024-03-07")])
         with pytest.raises(KeyError), savepoint(connection):
-            write.start_run(connection, run_row("undone too", "2024-03-07"))
+            write.add(connection, "runs", run_row("undone too", "2024-03-07"))
             raise KeyError
         with savepoint(connection):
-            write.start_run(connection, run_row("after", "2024-03-08"))
+            write.add(connection, "runs", run_row("after", "2024-03-08"))
         assert connection.scalars(runs).all() == ["after", "before"]
     with reading(database_url) as connection:
         assert connection.scalars(runs).all() == ["after", "before"]

@@ -52,10 +52,10 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(database_url):
     moved = [("2024-03-15", "seen", "01"), ("2024-03-18", "seen", "02"), ("2024-03-18", "withdrawn", "03")]
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-14",))
-        write.start_run(connection, run_row("close", "2024-03-14", target="close"))
+        write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
         write.add_forecasts(connection, [told, forecast_row("lstm", "2024-03-14", 2), close])
         parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
-        write.add_parts(connection, part_rows(told, **parts))
+        write.add(connection, "forecast_parts", *part_rows(told, **parts))
         for session, rule, day in moved:
             row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
             row |= {"announced": pd.Timestamp("2024-03-14"), "timing": "amc", "known_rule": rule}

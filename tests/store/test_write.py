@@ -71,14 +71,14 @@ def a_night(connection: sa.Connection) -> list[int]:
     return [
         int(added),
         write.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
-        write.start_run(connection, run_row("r1", "2024-03-07")),
-        write.add_model(connection, model_row("m1")),
+        write.add(connection, "runs", run_row("r1", "2024-03-07")),
+        write.add(connection, "models", model_row("m1")),
         write.add_forecasts(connection, [forecast]),
         write.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
-        write.add_promotion(connection, promotion),
-        write.add_metrics(connection, [metric]),
-        write.add_parts(connection, part_rows(forecast, usual=50.0, report=2.0)),
-        write.add_margin(connection, margin),
+        write.add(connection, "promotions", promotion),
+        write.add(connection, "metrics", metric),
+        write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
+        write.add(connection, "fallback_margins", margin),
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_u
 def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url):
     with transaction(database_url) as connection:
         for id in ("m1", "m2"):
-            write.add_model(connection, model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
+            write.add(connection, "models", model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
         assert [write.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
         table = schema.models
         found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
@@ -209,7 +209,7 @@ def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_u
 
 def test_a_run_is_updated_as_it_proceeds(database_url):
     with transaction(database_url) as connection:
-        write.start_run(connection, run_row("r1", "2024-03-08", status="running"))
+        write.add(connection, "runs", run_row("r1", "2024-03-08", status="running"))
         assert write.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1
         assert write.update_run(connection, "r2", {"status": "done"}) == 0
         row = read.run(connection, "r1")

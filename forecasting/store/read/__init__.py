@@ -4,6 +4,7 @@ Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware U
 takes an open connection.
 """
 
+from forecasting.store.frames import *
 from forecasting.store.read.forecasts import *
 from forecasting.store.read.inputs import *
 from forecasting.store.read.models import *

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, newest, of_series, rows, view_frame, view_rows
+from forecasting.store.frames import Row, frame, kind_rank, of_series, rows, view_frame, view_rows
 from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
@@ -38,11 +38,6 @@ def parts(
     wanted += () if horizon is None else (table.c.horizon == horizon,)
     order = ("origin_session", "horizon", "model_id", "kind", "place")
     return frame(connection, sa.select(table).where(*wanted).order_by(*(table.c[name] for name in order)))
-
-
-def newest_issue(connection: sa.Connection, symbol: str) -> datetime | None:
-    """The newest instant at which a forecast of the symbol was issued; None before the first."""
-    return newest(connection, schema.forecasts.c.issued_at, schema.forecasts.c.symbol == symbol)
 
 
 def past_forecasts(
@@ -183,13 +178,6 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
     return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
 
 
-def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
-    """Whether there is a forecast of any kind from an origin session."""
-    table = schema.forecasts
-    wanted = (*of_series(table, symbol, target), table.c.origin_session == origin)
-    return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
-
-
 def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None = None) -> bool:
     """Whether a run has written its forecasts, or one of a role."""
     table, run = schema.forecasts, schema.runs
@@ -197,13 +185,6 @@ def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None =
     same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target, table.c.origin_session == run.c.as_of)
     own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, table.c.run_id == run_id).limit(1)
     return connection.scalar(own if role is None else own.where(table.c.role == role)) is not None
-
-
-def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
-    """The newest origin with a live forecast; None when there is none."""
-    table = schema.forecasts
-    live = (table.c.kind == "live", table.c.role == CHAMPION)
-    return newest(connection, table.c.origin_session, *of_series(table, symbol, target), *live)
 
 
 def alerts_held(

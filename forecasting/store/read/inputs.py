@@ -15,7 +15,7 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, newest, of_series, rows
+from forecasting.store.frames import Row, first_row, frame, of_series
 
 PRICES = ("open", "high", "low", "close", "volume")
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
@@ -24,12 +24,6 @@ _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     """The row of table fetches; None when there is none."""
     return first_row(connection, sa.select(schema.fetches).where(schema.fetches.c.id == fetch_id))
-
-
-def requested_symbols(connection: sa.Connection) -> list[str]:
-    """The symbols that bars were requested of, ascending."""
-    symbol = schema.fetches.c.symbol
-    return list(connection.scalars(sa.select(symbol).distinct().order_by(symbol)))
 
 
 def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
@@ -51,11 +45,6 @@ def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: d
     of_session = (*of_series(forecasts, symbol, target), forecasts.c.origin_session == session)
     joined = sa.select(fetches).join(forecasts, forecasts.c.fetch_id == fetches.c.id).where(*of_session)
     return first_row(connection, joined.order_by(forecasts.c.issued_at.desc(), fetches.c.id).limit(1))
-
-
-def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datetime | None:
-    """The newest instant at which any of these symbols was fetched, with bars or without; None before the first."""
-    return newest(connection, schema.fetches.c.fetched_at, schema.fetches.c.symbol.in_(symbols))
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
@@ -131,11 +120,6 @@ def first_prints(
     found = frame(connection, statement).drop_duplicates("session", keep="first", ignore_index=True)
     rebased = rebase(found, split_factors(connection, symbol, found, until=all_at(basis_at, found)))
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
-
-
-def newest_session(connection: sa.Connection, symbol: str) -> date | None:
-    """The newest session whose bar is stored; None without any."""
-    return newest(connection, schema.bar_versions.c.session, schema.bar_versions.c.symbol == symbol)
 
 
 def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
@@ -221,12 +205,6 @@ def newest_flag(
     statement = statement.where(*wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
     found = connection.execute(statement.order_by(table.c.session.desc(), table.c.rule).limit(1)).first()
     return None if found is None else (found.session, found.rule)
-
-
-def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
-    """The rows of table findings that no fetch has cleared."""
-    table = schema.findings
-    return rows(connection, sa.select(table).where(table.c.symbol == symbol, table.c.cleared_at.is_(None)))
 
 
 def split_factors(

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, newest, of_series, rows
+from forecasting.store.frames import Row, first_row, of_series, rows
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import fetch
 from forecasting.vocabulary import OF_MANY
 
 _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
-
-
-def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
-    """Every model of the symbol and target, newest first, as rows of table models."""
-    table = schema.models
-    of_symbol = sa.select(table).where(*of_series(table, symbol, target))
-    return rows(connection, of_symbol.order_by(table.c.created_at.desc(), table.c.id))
 
 
 def network_ids(connection: sa.Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
@@ -44,11 +36,6 @@ def pretrained(connection: sa.Connection, target: str, *, known_at: datetime | N
     made = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
     made = made if known_at is None else made.where(table.c.created_at <= known_at)
     return rows(connection, made.order_by(table.c.created_at.desc(), table.c.id))
-
-
-def models_among(connection: sa.Connection, model_ids: Sequence[str]) -> list[str]:
-    """Those of the ids that are of models."""
-    return list(connection.scalars(sa.select(schema.models.c.id).where(schema.models.c.id.in_(model_ids))))
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:
@@ -85,7 +72,9 @@ def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, sessi
     """
     table = schema.models
     passed = (table.c.method == "scratch", table.c.refused == "", table.c.trained_to <= session)
-    return newest(connection, table.c.trained_to, *of_series(table, symbol, target), *passed)
+    trained_to = sa.select(sa.func.max(table.c.trained_to)).where(*of_series(table, symbol, target), *passed)
+    found: date | None = connection.scalar(trained_to)
+    return found
 
 
 def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
@@ -150,25 +139,3 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
     table = schema.promotions
     newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
     return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
-
-
-def newest_decision(connection: sa.Connection, symbol: str, target: str) -> date | None:
-    """The newest session of a promotion; None before the first."""
-    return newest(connection, schema.promotions.c.session, *of_series(schema.promotions, symbol, target))
-
-
-def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
-    """The promotion that a run decided, a row of table promotions; None without one."""
-    return first_row(connection, sa.select(schema.promotions).where(schema.promotions.c.run_id == run_id))
-
-
-def margin_of_run(connection: sa.Connection, run_id: str) -> Row | None:
-    """How near a baseline was to being published in the network's place, a row of table fallback_margins."""
-    return first_row(connection, sa.select(schema.fallback_margins).where(schema.fallback_margins.c.run_id == run_id))
-
-
-def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
-    """The promotions and rollbacks by command, oldest first, rows of table promotions."""
-    table = schema.promotions
-    by_hand = sa.select(table).where(*of_series(table, symbol, target), table.c.trigger != "night")
-    return rows(connection, by_hand.order_by(table.c.session, table.c.decided_at))

@@ -23,12 +23,6 @@ def run(connection: sa.Connection, run_id: str) -> Row | None:
     return first_row(connection, sa.select(schema.runs).where(schema.runs.c.id == run_id))
 
 
-def done_among(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
-    """Those of the ids whose runs are done."""
-    table = schema.runs
-    return list(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(run_ids), table.c.status == "done")))
-
-
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
     run, fetch = schema.runs, schema.fetches
@@ -38,8 +32,8 @@ def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
 
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
-    table = schema.runs
-    return newest(connection, table.c.as_of, *of_series(table, symbol, target), table.c.status == "done")
+    done: date | None = newest(connection, "runs", "as_of", {"symbol": symbol, "target": target, "status": "done"})
+    return done
 
 
 def done_before(connection: sa.Connection, run: Row) -> Row | None:
@@ -52,11 +46,6 @@ def done_before(connection: sa.Connection, run: Row) -> Row | None:
     return first_row(connection, done.limit(1))
 
 
-def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | None:
-    """The run of the newest session, whatever came of it, a row of table runs; None before the first."""
-    return first_row(connection, _newest_first(symbol, target).limit(1))
-
-
 def _newest_first(symbol: str, target: str) -> sa.Select[Any]:
     table = schema.runs
     of_symbol = sa.select(table).where(*of_series(table, symbol, target))
@@ -66,18 +55,6 @@ def _newest_first(symbol: str, target: str) -> sa.Select[Any]:
 def running(connection: sa.Connection) -> list[str]:
     """The ids of runs with status running, of any symbol and target, oldest session first."""
     return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.RUNNING).order_by(schema.runs.c.as_of)))
-
-
-def not_done(connection: sa.Connection) -> list[str]:
-    """The ids of all runs that have not come to their end, of any symbol and target."""
-    return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.runs.c.status != "done")))
-
-
-def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
-    """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
-    table = schema.runs
-    of_session = (*of_series(table, symbol, target), table.c.as_of == session, table.c.status == "done")
-    return rows(connection, sa.select(table).where(*of_session).order_by(table.c.started_at, table.c.id))
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:

@@ -27,7 +27,7 @@ def test_the_parts_of_a_median_are_read_in_their_order(database_url):
         rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07")]
         write.add_forecasts(connection, rows)
         for row in rows:
-            write.add_parts(connection, part_rows(row, usual=50.0, report=2.5, calendar=0.8))
+            write.add(connection, "forecast_parts", *part_rows(row, usual=50.0, report=2.5, calendar=0.8))
         found = read.parts(connection, SYMBOL, TARGET, first=date(2024, 3, 7), last=date(2024, 3, 7))
         assert len(read.parts(connection, SYMBOL, TARGET, first=date(2024, 3, 6), last=date(2024, 3, 7))) == 6
     assert list(zip(found["part"], found["factor"], strict=True)) == [("usual", 50), ("report", 2.5), ("calendar", 0.8)]

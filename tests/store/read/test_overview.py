@@ -51,7 +51,7 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
     with transaction(database_url) as connection:
         start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
         write.add_forecasts(connection, rows)
-        write.add_parts(connection, part_rows(newest, usual=100.0, report=1.9))
+        write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
     with reading(database_url) as connection:
         found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text), nights=250)
         (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
@@ -71,8 +71,10 @@ def test_an_assistants_questions_are_answered_from_the_newest_rows(database_url:
         start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
         write.add_forecasts(connection, [forecast_row("lstm", FIRST), newest, next_one, newest | {"kind": "replay"}])
         write.add_forecasts(connection, [forecast_row("ridge", LAST, role="baseline")])
-        write.add_parts(connection, [*part_rows(newest, usual=40.0, report=2.5), *part_rows(next_one, usual=100.0)])
-        write.add_parts(connection, part_rows(forecast_row("lstm", FIRST), usual=100.0))
+        write.add(
+            connection, "forecast_parts", *part_rows(newest, usual=40.0, report=2.5), *part_rows(next_one, usual=100.0)
+        )
+        write.add(connection, "forecast_parts", *part_rows(forecast_row("lstm", FIRST), usual=100.0))
     with reading(database_url) as connection:
         for symbol in (SYMBOL, ""):
             found = {
@@ -107,8 +109,8 @@ def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) 
 
 def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None:
     with transaction(database_url) as connection:
-        write.start_run(connection, run_row("a", "2024-03-08"))
-        write.start_run(connection, run_row("b", "2024-03-11", status="late", note="no bar"))
+        write.add(connection, "runs", run_row("a", "2024-03-08"))
+        write.add(connection, "runs", run_row("b", "2024-03-11", status="late", note="no bar"))
     with reading(database_url) as connection:
         found = read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 9))
         assert read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 12)) == {}

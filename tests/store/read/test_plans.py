@@ -16,7 +16,7 @@ DAY = date(2024, 3, 8)
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "has_forecasts": lambda connection: read.has_forecasts(connection, "r"),
     "model_of_run": lambda connection: read.model_of_run(connection, "r"),
-    "decision_of_run": lambda connection: read.decision_of_run(connection, "r"),
+    "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
     "lineage": lambda connection: read.lineage(connection, "m"),
     "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),
     "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
@@ -25,7 +25,12 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
     "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
     "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120),
-    "newest_live_origin": lambda connection: read.newest_live_origin(connection, SYMBOL, TARGET),
+    "newest_live_origin": lambda connection: read.newest(
+        connection,
+        "forecasts",
+        "origin_session",
+        {"symbol": SYMBOL, "target": TARGET, "kind": "live", "role": "champion"},
+    ),
 }
 
 
@@ -36,8 +41,8 @@ def plan_of(
     """The steps of SQLite's plans for the statements of a query, on one ledger, which no query changes."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('plans') / 'forecasting.db')}"
     with connect.transaction(url) as connection:
-        write.start_run(connection, run_row("r", str(DAY)))
-        write.add_model(connection, model_row("m", run_id="r"))
+        write.add(connection, "runs", run_row("r", str(DAY)))
+        write.add(connection, "models", model_row("m", run_id="r"))
 
     def plan(query: Callable[[sa.Connection], object]) -> list[str]:
         sent: list[tuple[str, object]] = []

@@ -29,9 +29,9 @@ def decided(database_url: str) -> str:
     ]
     with transaction(database_url) as connection:
         for id in "abcd":
-            write.add_model(connection, model_row(id, method="warm" if id > "a" else "scratch"))
+            write.add(connection, "models", model_row(id, method="warm" if id > "a" else "scratch"))
         for row in rows:
-            write.add_promotion(connection, row)
+            write.add(connection, "promotions", row)
     return database_url
 
 

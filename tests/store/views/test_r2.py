@@ -28,7 +28,7 @@ def ledger(url: str, seed: int) -> None:
     versions: Versions = {}
     with transaction(url) as connection:
         for model in ("lstm", "lstm:2", "ridge"):
-            write.add_model(connection, model_row(model, model.partition(":")[0]))
+            write.add(connection, "models", model_row(model, model.partition(":")[0]))
         for place, session in enumerate(SESSIONS):
             basis = 2.0 if place >= SPLIT else 1.0
             changed = {place: (rng.lognormal(4.6, 0.4) * basis, rng.lognormal(2.3, 0.1) / basis)}
@@ -37,7 +37,7 @@ def ledger(url: str, seed: int) -> None:
             if place == SPLIT:
                 changed |= {known: (one[-1][0] * 2, one[-1][1] / 2) for known, one in versions.items()}
             store(connection, versions, changed, seen=f"{session}T21:00")
-            write.start_run(connection, run_row(str(session), str(session)))
+            write.add(connection, "runs", run_row(str(session), str(session)))
             if place >= 8:
                 write.add_forecasts(connection, night(place, basis, rng))
         stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
