@@ -81,7 +81,7 @@ def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetim
     symbol = market.symbol
     fetch = read.newest_fetch(connection, symbol, known_at=data_as_of)
     bars = read.bars(connection, symbol, last=market.session, known_at=data_as_of)
-    request = read.newest_request(connection, symbol, known_at=data_as_of)
+    request = read.newest_fetch(connection, symbol, known_at=data_as_of, with_bars=False)
     newest = bars.index[-1].date() if len(bars) else None
     series = MarketSeries(bars["close"], market.settings.exchange)
     return MarketSnapshot(series, fetch["id"] if fetch else "", _missing_note(market, newest, request))
@@ -123,7 +123,7 @@ def _is_enough(connection: Connection, market: Night, first: date) -> bool:
     spans = fetch is not None and fetch["first_asked"] <= first and (fetch["last_received"] or first) >= market.session
     if spans and newest is not None and newest >= market.session:
         return True
-    request = read.newest_request(connection, market.symbol)
+    request = read.newest_fetch(connection, market.symbol, with_bars=False)
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
     return bool(abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)

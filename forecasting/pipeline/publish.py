@@ -148,7 +148,7 @@ def report_data(
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
-    request = read.newest_request(connection, symbol) if unfinished else None
+    request = read.newest_fetch(connection, symbol, with_bars=False) if unfinished else None
     events = read.events(connection, symbol)
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
     oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing

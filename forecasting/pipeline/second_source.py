@@ -105,7 +105,9 @@ def _compare(connection: Connection, night: Night, response: Fetched | Exception
         logger.warning("%s: %s", symbol, note)
         open_run(connection, night, started_at=night.now(), notes={"second_source": note})
         return
-    stored = read.findings_of(connection, symbol, RULES, first=shift(session, 1 - 2 * SESSIONS, exchange))
+    first = shift(session, 1 - 2 * SESSIONS, exchange)
+    before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*RULES]})
+    stored = [(row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first]
     findings = disagreements(bars, response.bars, witness=response.source, stored=stored)
     fetch = read.fetch(connection, night.fetch_id) or {}
     write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])

@@ -7,6 +7,5 @@ takes an open connection.
 from forecasting.store.frames import *
 from forecasting.store.read.forecasts import *
 from forecasting.store.read.inputs import *
-from forecasting.store.read.models import *
 from forecasting.store.read.runs import *
 from forecasting.store.read.scores import *

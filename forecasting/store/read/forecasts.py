@@ -11,10 +11,12 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, of_series, rows, view_frame, view_rows
-from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
+from forecasting.store.frames import Row, frame, kind_rank, of_series, view_frame, view_rows
+from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
+
+_KEY = [column.name for column in schema.forecasts.primary_key]
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
@@ -34,10 +36,10 @@ def parts(
 ) -> pd.DataFrame:
     """Rows of table forecast_parts of origins `first` to `last`, maybe of one horizon, ascending by key and place."""
     table = schema.forecast_parts
-    wanted = (*of_series(table, symbol, target), table.c.origin_session.between(first, last))
-    wanted += () if horizon is None else (table.c.horizon == horizon,)
-    order = ("origin_session", "horizon", "model_id", "kind", "place")
-    return frame(connection, sa.select(table).where(*wanted).order_by(*(table.c[name] for name in order)))
+    horizons = table.c.horizon.in_(HORIZONS if horizon is None else (horizon,))
+    wanted = (*of_series(table, symbol, target), table.c.origin_session.between(first, last), horizons)
+    order = (table.c[name] for name in ("origin_session", "horizon", "model_id", "kind", "place"))
+    return frame(connection, sa.select(table).where(*wanted).order_by(*order))
 
 
 def past_forecasts(
@@ -92,12 +94,8 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
     newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
     of_origin = table.c.origin_session == (newest_origin if origin is None else origin)
-    found = frame(
-        connection,
-        sa.select(table)
-        .where(*wanted, of_origin)
-        .order_by(table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc()),
-    )
+    order = (table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
+    found = frame(connection, sa.select(table).where(*wanted, of_origin).order_by(*order))
     if found.empty:
         origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
         oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
@@ -128,9 +126,7 @@ def issued(
     model) and split_factor (shares at `basis_at` per share when issued).
     """
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
-    wanted = [*of_series(table, symbol, target)]
-    if last is not None:
-        wanted.append(table.c.origin_session <= last)
+    wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
     oldest = oldest_of_newest(wanted, origins=origins)
     names = ("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "kind", "role", "status", "reason")
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
@@ -143,7 +139,7 @@ def issued(
     )
     found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
     found = of_present_history(connection, symbol, found, at=basis_at)
-    factor = split_factors(connection, symbol, found, until=all_at(basis_at, found))
+    factor = split_factors(connection, symbol, found, until=basis_at)
     return found.assign(split_factor=factor).drop(columns="first_received")
 
 
@@ -196,49 +192,39 @@ def alerts_held(
     it holds on the newest one. In the order of alerts, then symbols.
     """
     table, part = schema.forecasts, schema.forecast_parts
-    best = sa.func.row_number().over(
-        partition_by=(table.c.symbol, table.c.origin_session),
-        order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
-    )
+    best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
+    place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
+    night = sa.func.dense_rank().over(partition_by=table.c.symbol, order_by=table.c.origin_session.desc())
     wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
-    ranked = sa.select(table, best.label("rank")).where(*wanted).subquery()
-    night = sa.func.row_number().over(partition_by=ranked.c.symbol, order_by=ranked.c.origin_session.desc())
-    dated = sa.select(ranked, night.label("night")).where(ranked.c.rank == 1).subquery()
-    same = (part.c[column.name] == dated.c[column.name] for column in table.primary_key)
-    level = sa.select(part.c.factor).where(*same, part.c.part == "usual").scalar_subquery()
-    usual = dated.c.last_value if target == "close" else level
-    f = sa.select(dated, usual.label("usual")).where(dated.c.night <= nights).subquery()
-    columns: list[sa.ColumnElement[Any]] = []
-    for place, alert in enumerate(alerts):
-        value = {"median": f.c.q50, "width": f.c.q90 - f.c.q10}.get(alert.value, f.c.get(alert.value))
-        bound = alert.number * f.c.usual if alert.of_usual else sa.literal(alert.number)
-        holds = sa.case((value > bound if alert.sign == ">" else value < bound, 1), else_=0)
-        columns += [
-            sa.func.sum(holds).label(f"held_{place}"),
-            sa.func.count(bound).label(f"nights_{place}"),
-            sa.func.sum(sa.case((f.c.night == 1, holds), else_=0)).label(f"tonight_{place}"),
-        ]
-    found = rows(connection, sa.select(f.c.symbol, *columns).group_by(f.c.symbol).order_by(f.c.symbol))
-    return [
-        {
-            "symbol": row["symbol"],
-            "alert": alert,
-            "held": row[f"held_{place}"],
-            "nights": row[f"nights_{place}"],
-            "tonight": bool(row[f"tonight_{place}"]),
-        }
-        for place, alert in enumerate(alerts)
-        for row in found
-        if alert.symbol in ("", row["symbol"])
-    ]
+    ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
+    usual_part = sa.and_(*(part.c[name] == ranked.c[name] for name in _KEY), part.c.part == "usual")
+    usual = ranked.c.last_value if target == "close" else part.c.factor
+    statement = (
+        sa.select(ranked.c.symbol, *(ranked.c[name] for name in QUANTILE_COLUMNS), usual.label("usual"))
+        .outerjoin(part, usual_part)
+        .where(ranked.c.place == 1, ranked.c.night <= nights)
+        .order_by(ranked.c.symbol, ranked.c.night)
+    )
+    found = frame(connection, statement).assign(
+        median=lambda shown: shown["q50"], width=lambda shown: shown["q90"] - shown["q10"], number=1.0
+    )
+    counts = []
+    for alert in alerts:
+        for symbol, shown in found.groupby("symbol"):
+            if alert.symbol in ("", symbol):
+                bound = alert.number * shown["usual" if alert.of_usual else "number"]
+                holds = shown[alert.value] > bound if alert.sign == ">" else shown[alert.value] < bound
+                row = {"symbol": symbol, "alert": alert, "held": int(holds.sum()), "nights": int(bound.notna().sum())}
+                counts.append({**row, "tonight": bool(holds.iloc[0])})
+    return counts
 
 
-_KEY = ", ".join(column.name for column in schema.forecasts.primary_key)
+_NAMES = ", ".join(_KEY)
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
     "history": ("forecast_vs_actual", f"role = '{CHAMPION}'", "origin_session DESC, symbol, horizon"),
     "skill": ("live_skill", "1 = 1", "symbol, kind, horizon, window_sessions"),
-    "why": ("forecast_parts", f"({_KEY}) IN (SELECT {_KEY} FROM latest_forecasts)", "symbol, horizon, place"),  # noqa: S608 - of this file
+    "why": ("forecast_parts", f"({_NAMES}) IN (SELECT {_NAMES} FROM latest_forecasts)", "symbol, horizon, place"),  # noqa: S608 - of this file
 }
 
 

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, of_series
+from forecasting.store.frames import Row, first_row, frame, of_series, row
 
 PRICES = ("open", "high", "low", "close", "volume")
+_HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     """The row of table fetches; None when there is none."""
-    return first_row(connection, sa.select(schema.fetches).where(schema.fetches.c.id == fetch_id))
-
-
-def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
-    """The newest fetch of the symbol, now or as of an instant, whether it stored bars or not; None before the first."""
-    return first_row(connection, _newest_first(symbol, known_at))
+    return row(connection, "fetches", {"id": fetch_id})
 
 
 def newest_fetch(
-    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None, run_id: str | None = None
+    connection: sa.Connection,
+    symbol: str,
+    *,
+    known_at: datetime | None = None,
+    run_id: str | None = None,
+    with_bars: bool = True,
 ) -> Row | None:
-    """As `newest_request`, of those that stored bars, and of one night's where `run_id` names it."""
-    stored = _newest_first(symbol, known_at).where(_has_bars())
-    return first_row(connection, stored if run_id is None else stored.where(schema.fetches.c.run_id == run_id))
+    """The symbol's newest fetch that stored bars, or of any outcome; now or as of an instant; of one night's or any."""
+    table = schema.fetches
+    wanted = [table.c.symbol == symbol, *([_HAS_BARS] if with_bars else [])]
+    wanted += [] if known_at is None else [table.c.fetched_at <= known_at]
+    wanted += [] if run_id is None else [table.c.run_id == run_id]
+    newest_first = (table.c.fetched_at.desc(), table.c.id.desc())
+    return first_row(connection, sa.select(table).where(*wanted).order_by(*newest_first))
 
 
 def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
@@ -48,31 +51,20 @@ def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: d
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
-    """The fetch whose bars a night at `session` uses, a row of table fetches.
+    """The fetch whose bars a night at `session` uses.
 
     The newest with the session's bar up to `cutoff`, the last moment for a live forecast; else the first with that bar
     that asked for the sessions from `first` on; else the first with that bar; else StoreError. Fetches of nights come
     first: no market series is fetched before an `ingest` alone.
     """
     table = schema.fetches
-    reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _has_bars())
+    reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS)
     in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
     for statement in (in_time, late.where(table.c.first_asked <= first), late):
         if (found := first_row(connection, statement)) is not None:
             return found
     raise StoreError(f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first.")
-
-
-def _newest_first(symbol: str, known_at: datetime | None) -> sa.Select[Any]:
-    table = schema.fetches
-    fetched = sa.select(table).where(table.c.symbol == symbol)
-    fetched = fetched if known_at is None else fetched.where(table.c.fetched_at <= known_at)
-    return fetched.order_by(table.c.fetched_at.desc(), table.c.id.desc())
-
-
-def _has_bars() -> sa.ColumnElement[bool]:
-    return schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
 
 
 def bars(
@@ -83,21 +75,15 @@ def bars(
     last: date | None = None,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One row per session, the newest version known: index session; open, high, low, close, volume, version, settled.
-
-    From `first` to `last`, both inclusive; with `known_at`, an aware instant, as they were stored then.
-    """
+    """One row per session, the newest version, now or as of an instant: index session; PRICES, version, settled."""
     table = schema.bar_versions
     columns = [table.c[name] for name in ("session", *PRICES, "version")]
     is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
     # Not the instants: to read them takes longer than all the rest.
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
     known = table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
-    statement = sa.select(*columns, settled).where(table.c.symbol == symbol, known)
-    if first is not None:
-        statement = statement.where(table.c.session >= first)
-    if last is not None:
-        statement = statement.where(table.c.session <= last)
+    span = table.c.session.between(first or date.min, last or date.max)
+    statement = sa.select(*columns, settled).where(table.c.symbol == symbol, span, known)
     found = frame(connection, statement.order_by(table.c.session, table.c.version))
     return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
 
@@ -105,10 +91,7 @@ def bars(
 def first_prints(
     connection: sa.Connection, symbol: str, *, first: date, last: date, basis_at: datetime | None = None
 ) -> pd.DataFrame:
-    """The bars as first stored, on the share basis known at `basis_at` (None: now).
-
-    Index session; open, high, low, close, volume; NaN if unknown.
-    """
+    """The bars as first stored, on the share basis known at `basis_at` (None: now): index session; PRICES."""
     table, fetches = schema.bar_versions, schema.fetches
     basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
     statement = (
@@ -118,7 +101,7 @@ def first_prints(
         .order_by(table.c.session, table.c.version)
     )
     found = frame(connection, statement).drop_duplicates("session", keep="first", ignore_index=True)
-    rebased = rebase(found, split_factors(connection, symbol, found, until=all_at(basis_at, found)))
+    rebased = rebase(found, split_factors(connection, symbol, found, until=basis_at))
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
@@ -139,12 +122,19 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
     return _valid(event_rows(connection, symbol, known_at=known_at))
 
 
-def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> dict[str, pd.DataFrame]:
-    """By symbol, what `events` returns, from one statement; without symbols that have no event."""
+def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
+    """The kinds of the valid events on some sessions, by symbol and session."""
     table = schema.events
-    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(symbols))
-    found = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
-    return {str(symbol): _valid(own) for symbol, own in found.groupby("symbol")}
+    named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions)))
+    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(named))
+    seen = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
+    kinds: dict[tuple[str, date], list[str]] = {}
+    for symbol, of_symbol in seen.groupby("symbol"):
+        valid = _valid(of_symbol)
+        for event in valid[valid["withdrawn_from"].isna()].to_dict("records"):
+            if (session := event["session"].date()) in sessions:
+                kinds.setdefault((str(symbol), session), []).append(str(event["kind"]))
+    return kinds
 
 
 def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
@@ -184,17 +174,6 @@ def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
     return frame(connection, statement)
 
 
-def findings_of(
-    connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date
-) -> list[tuple[date, str, float | None]]:
-    """Session, rule and value of the findings by these rules on the session `first` or later, cleared or not."""
-    table = schema.findings
-    statement = sa.select(table.c.session, table.c.rule, table.c.value).where(
-        table.c.symbol == symbol, table.c.session >= first, table.c.rule.in_(rules)
-    )
-    return [(row.session, row.rule, row.value) for row in connection.execute(statement)]
-
-
 def newest_flag(
     connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date, last: date, known_at: datetime
 ) -> tuple[date, str] | None:
@@ -208,13 +187,13 @@ def newest_flag(
 
 
 def split_factors(
-    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, until: pd.Series | None = None
+    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, until: pd.Series | datetime | None = None
 ) -> pd.Series:
     """New shares per share of the day each forecast was issued, 1.0 without a split in between.
 
     A split counts when the bars of the forecast (data_as_of, the instant of their fetch; first_received, their oldest
-    session) could not show it yet, and those at `until`, an instant a row (None: now), do. Splits of years before the
-    bars begin do not count: bars stored without them are on the new basis already.
+    session) could not show it yet, and those at `until`, one instant or one a row (None: now), do. Splits from before
+    the bars begin do not count: bars stored without them are on the new basis already.
     """
     table = schema.corporate_actions
     splits = frame(
@@ -224,23 +203,13 @@ def split_factors(
         .order_by(table.c.session, table.c.first_seen_at),
     )
     factor = np.ones(len(forecasts))
-    for _, versions in splits.groupby("session"):
-        inside = (forecasts["first_received"] < versions["session"].iloc[0]).to_numpy()
-        before = _value_at(versions, forecasts["data_as_of"])
-        after = _value_at(versions, until) if until is not None else np.full(len(factor), versions["value"].iloc[-1])
-        factor = np.where(inside, factor * after / before, factor)
+    for session, versions in splits.groupby("session"):
+        values = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
+        seen_at = versions["first_seen_at"]
+        before = values[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
+        after = values[-1 if until is None else seen_at.searchsorted(until, side="right")]
+        factor = np.where(forecasts["first_received"] < session, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
-
-
-def _value_at(versions: pd.DataFrame, instants: pd.Series) -> NDArray[np.float64]:
-    """The newest value of a split at each instant; 1.0 before it was first seen."""
-    position = versions["first_seen_at"].searchsorted(instants, side="right")
-    return np.concatenate([[1.0], versions["value"].to_numpy()])[position]
-
-
-def all_at(at: datetime | None, forecasts: pd.DataFrame) -> pd.Series | None:
-    """One instant for every row, as `split_factors` takes them; None for now."""
-    return None if at is None else pd.Series(pd.Timestamp(at), index=forecasts.index)
 
 
 def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
@@ -295,7 +264,7 @@ def on_basis_at(
     lacks them.
     """
     forecasts = of_present_history(connection, symbol, forecasts, at=at)
-    factor = split_factors(connection, symbol, forecasts, until=all_at(at, forecasts))
+    factor = split_factors(connection, symbol, forecasts, until=at)
     found = forecasts.drop(columns=["data_as_of", "first_received"])
     if (factor != 1.0).any() and target != "range":
         found[list(columns)] = found[list(columns)].mul(factor if target == "volume" else 1.0 / factor, axis=0)

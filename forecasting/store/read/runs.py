@@ -1,33 +1,35 @@
-"""Runs, one a night, and the newest night of every symbol and target, which the index of the pages lists.
+"""Runs, one a night, the models that they fitted, and the newest night of every symbol and target.
 
-The index has statements for all symbols at once. Each names symbols and a span of sessions, the beginning of a key.
+The index of the pages has statements for all symbols at once. Each names symbols and a span of sessions, the beginning
+of a key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, rows, view_frame
-from forecasting.store.read.inputs import PRICES, events_of_symbols
-from forecasting.vocabulary import CHAMPION, KINDS, Target
+from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, row, rows, view_frame
+from forecasting.store.read.forecasts import oldest_of_newest
+from forecasting.store.read.inputs import PRICES, fetch
+from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
     """The row of table runs; None when there is none."""
-    return first_row(connection, sa.select(schema.runs).where(schema.runs.c.id == run_id))
+    return row(connection, "runs", {"id": run_id})
 
 
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
-    run, fetch = schema.runs, schema.fetches
-    found = sa.select(fetch.c.symbol).join(run, run.c.market_fetch == fetch.c.id).where(run.c.id == run_id)
-    return connection.scalar(found) or ""
+    night, fetched = schema.runs, schema.fetches
+    used = sa.select(fetched.c.symbol).join(night, night.c.market_fetch == fetched.c.id).where(night.c.id == run_id)
+    return connection.scalar(used) or ""
 
 
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
@@ -36,20 +38,25 @@ def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date
     return done
 
 
-def done_before(connection: sa.Connection, run: Row) -> Row | None:
+def done_before(connection: sa.Connection, night: Row) -> Row | None:
     """The newest night before that of a row that is done, a row of table runs; None before the first."""
     table = schema.runs
     earlier = sa.tuple_(table.c.as_of, table.c.started_at) < sa.tuple_(
-        sa.literal(run["as_of"], table.c.as_of.type), sa.literal(run["started_at"], table.c.started_at.type)
+        sa.literal(night["as_of"], table.c.as_of.type), sa.literal(night["started_at"], table.c.started_at.type)
     )
-    done = _newest_first(run["symbol"], run["target"]).where(table.c.status == "done", earlier)
-    return first_row(connection, done.limit(1))
+    return first_row(connection, _newest_first(night["symbol"], night["target"], table.c.status == "done", earlier))
 
 
-def _newest_first(symbol: str, target: str) -> sa.Select[Any]:
+def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
+    """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
+    found = first_row(connection, _newest_first(symbol, target, schema.runs.c.as_of > after))
+    return found if found is not None and found["status"] in ("late", "failed") else None
+
+
+def _newest_first(symbol: str, target: str, *wanted: sa.ColumnElement[bool]) -> sa.Select[Any]:
     table = schema.runs
-    of_symbol = sa.select(table).where(*of_series(table, symbol, target))
-    return of_symbol.order_by(table.c.as_of.desc(), table.c.started_at.desc())
+    of_symbol = sa.select(table).where(*of_series(table, symbol, target), *wanted)
+    return of_symbol.order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
 
 
 def running(connection: sa.Connection) -> list[str]:
@@ -78,12 +85,6 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     return rows(connection, done.order_by(table.c.as_of, table.c.started_at))
 
 
-def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
-    """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    found = first_row(connection, _newest_first(symbol, target).where(schema.runs.c.as_of > after).limit(1))
-    return found if found is not None and found["status"] in ("late", "failed") else None
-
-
 def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
     """The rows of view night_durations for a target and any of the symbols, a row a symbol and step."""
     names = {f"symbol_{place}": symbol for place, symbol in enumerate(symbols)}
@@ -91,18 +92,142 @@ def durations(connection: sa.Connection, symbols: Sequence[str], target: str) ->
     return view_frame(connection, "night_durations", of_symbols, target=target, **names)
 
 
+# Fitted models, their lineage, and which of them is champion.
+
+
+def model(connection: sa.Connection, model_id: str) -> Row | None:
+    """The row of table models; None when there is none."""
+    return row(connection, "models", {"id": model_id})
+
+
+def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The network that a run fitted, a row of table models; None without one."""
+    table, night = schema.models, schema.runs
+    same = (table.c.symbol == night.c.symbol, table.c.target == night.c.target)  # the columns of an index of models
+    return first_row(connection, sa.select(table).where(night.c.id == run_id, *same, table.c.run_id == run_id))
+
+
+def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
+    """The first `limit` models by id whose ids begin so, rows of table models."""
+    table = schema.models
+    named = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True))
+    return rows(connection, named.order_by(table.c.id).limit(limit))
+
+
+def network_ids(connection: sa.Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
+    """The ids of the symbol's networks, newest first: those whose weights were pruned, or the others."""
+    table = schema.models
+    emptied = table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None)
+    wanted = emptied if pruned else table.c.artifact_path.is_not(None)
+    of_symbol = sa.select(table.c.id).where(*of_series(table, symbol, target), wanted)
+    return list(connection.scalars(of_symbol.order_by(table.c.created_at.desc(), table.c.id)))
+
+
+def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
+    """Ids of the models with a forecast at the newest `origins` origin sessions."""
+    forecasts = schema.forecasts
+    of_symbol = of_series(forecasts, symbol, target)
+    newer = forecasts.c.origin_session >= oldest_of_newest(of_symbol, origins=origins)
+    return set(connection.scalars(sa.select(forecasts.c.model_id).where(*of_symbol, newer)))
+
+
+def pretrained(connection: sa.Connection, target: str, *, known_at: datetime | None = None) -> list[Row]:
+    """The pretrained weights that `forecasting pretrain` made of many symbols by an instant (None: now), newest first.
+
+    Rows of table models; with `known_at` without companion_fetches, a column of up to thousands of symbols that each
+    symbol's night would read.
+    """
+    table = schema.models
+    columns = [column for column in table.c if known_at is None or column.name != "companion_fetches"]
+    made = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
+    made = made if known_at is None else made.where(table.c.created_at <= known_at)
+    return rows(connection, made.order_by(table.c.created_at.desc(), table.c.id))
+
+
+def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
+    """The last training session, up to `session`, of the newest network fitted from scratch that the gate passed."""
+    table = schema.models
+    passed = (table.c.method == "scratch", table.c.refused == "", table.c.trained_to <= session)
+    trained_to = sa.select(sa.func.max(table.c.trained_to)).where(*of_series(table, symbol, target), *passed)
+    found: date | None = connection.scalar(trained_to)
+    return found
+
+
+_FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
+
+
+def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
+    """A model's ancestors, the run that fitted it with its settings, the fetch of its training bars, its forecasts.
+
+    These are counted up to the origin `last`; None for all.
+    """
+    found = model(connection, model_id) or {}
+    trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
+    fitted_by = row(connection, "runs", {"id": found.get("run_id")}) or {}
+    symbol, target = found.get("symbol"), found.get("target")
+    made, table = schema.forecasts, schema.models
+    origins = (sa.func.min(made.c.origin_session), sa.func.max(made.c.origin_session))
+    counted = sa.select(sa.func.count(), *origins).where(*of_series(made, symbol, target), made.c.model_id == model_id)
+    counted = counted.where(made.c.origin_session <= (last or date.max))
+    count, first_origin, last_origin = connection.execute(counted).one()
+    of_symbol = sa.select(table.c.id, table.c.parent_id).where(*of_series(table, symbol, target))
+    parent_of = {fitted.id: fitted.parent_id for fitted in connection.execute(of_symbol)}
+    parents: list[str] = []
+    parent = found.get("parent_id")
+    while parent is not None and parent not in parents:
+        parents.append(parent)
+        parent = parent_of.get(parent)
+    return {
+        "parents": parents,
+        "settings": fitted_by.get("settings"),
+        "fitted_on_the_night_of": fitted_by.get("as_of"),
+        "why_so": fitted_by.get("mode_reason"),
+        **{f"bars_{name}": trained_on[name] if trained_on else None for name in _FETCH_COLUMNS},
+        "forecasts": count,
+        "first_origin": first_origin,
+        "last_origin": last_origin,
+    }
+
+
+def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
+    """The winner of the newest promotion, a row of table models; None before the first promotion.
+
+    With `session`, of those up to it, so that a night run later gets the champion of its own day. The newest session
+    counts before the newest decision: replaying a span today does not change tomorrow's champion.
+    """
+    up_to = schema.promotions.c.session <= (session or date.max)
+    newest_winner = _winners(symbol, target).where(up_to).limit(1).scalar_subquery()
+    return first_row(connection, sa.select(schema.models).where(schema.models.c.id == newest_winner))
+
+
+def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+    """The champion before the present one; None without another."""
+    winners = connection.scalars(_winners(symbol, target)).all()
+    before = next((winner for winner in winners if winner != winners[0]), None)
+    return model(connection, before) if before is not None else None
+
+
+def _winners(symbol: str, target: str) -> sa.Select[Any]:
+    table = schema.promotions
+    newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
+    return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
+
+
+# Of every symbol and target, for the index.
+
+
 def newest_nights(connection: sa.Connection) -> list[Row]:
     """The published forecast one session ahead of the newest origin, of every symbol and target in this order.
 
     Rows of table forecasts with the title and currency of the fetch.
     """
-    table, fetch = schema.forecasts, schema.fetches
+    table, fetched = schema.forecasts, schema.fetches
     key = [column.name for column in table.primary_key]
     latest = sa.table("latest_forecasts", *(sa.column(name) for name in key))
     statement = (
-        sa.select(table, fetch.c.title, fetch.c.currency)
+        sa.select(table, fetched.c.title, fetched.c.currency)
         .join(latest, sa.and_(*(latest.c[name] == table.c[name] for name in key)))
-        .join(fetch, fetch.c.id == table.c.fetch_id)
+        .join(fetched, fetched.c.id == table.c.fetch_id)
         .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
     )
     return rows(connection, statement.order_by(table.c.symbol, table.c.target))
@@ -111,8 +236,7 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
     """Every version of the bars of several symbols, ascending by symbol and session.
 
-    Columns symbol, session, open, high, low, close, volume, first_seen_at and superseded_at: nights of the same bars
-    may be of different fetches.
+    Columns symbol, session, PRICES, first_seen_at and superseded_at: nights of the same bars may be of other fetches.
     """
     table = schema.bar_versions
     columns = [table.c[name] for name in ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")]
@@ -134,36 +258,24 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
         .where(table.c.horizon == 1, table.c.role == CHAMPION, table.c.origin_session >= first)
         .order_by(table.c.origin_session.desc(), *best)
     )
-    return _first_of_each(rows(connection, statement))
+    return _first_of_each(connection, statement)
 
 
 def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
     """The run of the newest session from `first` on, by symbol and target: as_of, status, note, error."""
     table = schema.runs
-    names = ("symbol", "target", "as_of", "status", "note", "error")
-    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.as_of >= first, table.c.symbol.in_(symbols))
-    return _first_of_each(rows(connection, wanted.order_by(table.c.as_of.desc(), table.c.started_at.desc())))
+    columns = (table.c[name] for name in ("symbol", "target", "as_of", "status", "note", "error"))
+    wanted = sa.select(*columns).where(table.c.as_of >= first, table.c.symbol.in_(symbols))
+    return _first_of_each(connection, wanted.order_by(table.c.as_of.desc(), table.c.started_at.desc()))
 
 
 def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:
     """Skill one session ahead over the newest 20 nights, by symbol and target: that of live nights where there are."""
     skill = sa.table("live_skill", *map(sa.column, ("symbol", "target", "kind", "horizon", "window_sessions", "skill")))
     wanted = sa.select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
-    found = _first_of_each(rows(connection, wanted.order_by(kind_rank(skill.c.kind))))
-    return {key: row["skill"] for key, row in found.items()}
+    found = _first_of_each(connection, wanted.order_by(kind_rank(skill.c.kind)))
+    return {key: line["skill"] for key, line in found.items()}
 
 
-def _first_of_each(found: Sequence[Row]) -> dict[tuple[str, str], Row]:
-    return {(row["symbol"], row["target"]): row for row in reversed(found)}
-
-
-def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
-    """The kinds of the valid events on some sessions, by symbol and session."""
-    table = schema.events
-    named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions))).distinct()
-    found: dict[tuple[str, date], list[str]] = {}
-    for symbol, valid in events_of_symbols(connection, connection.scalars(named).all()).items():
-        for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
-            if (session := row["session"].date()) in sessions:
-                found.setdefault((symbol, session), []).append(str(row["kind"]))
-    return found
+def _first_of_each(connection: sa.Connection, statement: sa.Select[Any]) -> dict[tuple[str, str], Row]:
+    return {(line["symbol"], line["target"]): line for line in reversed(rows(connection, statement))}

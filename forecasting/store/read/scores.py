@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -14,11 +15,7 @@ from forecasting.store.frames import frame, kind_rank, of_series
 from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
 
-_FORECAST = (
-    *("origin_session", "horizon", "model_id", "kind", "target_session"),
-    *QUANTILE_COLUMNS,
-    *("role", "issued_at"),
-)
+_KEY = [column.name for column in schema.forecasts.primary_key]
 
 
 def scored(
@@ -36,53 +33,26 @@ def scored(
     origin, horizon and model, on the share basis that was known at `known_at` (None: now). With `last`, of a past
     night: of target sessions up to it, and by the bars that were stored and settled at `known_at`.
     """
-    forecasts, scores, model, fetch = schema.forecasts, schema.scores, schema.models, schema.fetches
-    wanted = [*of_series(scores, symbol, target)]
-    later = scores.alias("later")
-    superseded = [_same_forecast(later, scores), operator.gt(_place(later), _place(scores))]
-    if last is not None:
-        wanted.append(scores.c.target_session <= last)
-        if known_at is not None:
-            wanted.append(_bar_known(scores, known_at))
-            superseded.append(_bar_known(later, known_at))
-    names = ("actual", "error", "pinball", "inside_80", "inside_90")
-    order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
+    table, made, model, fetch = schema.scores, schema.forecasts, schema.models, schema.fetches
+    wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at if last else None)
+    one = [table.c[name] for name in _KEY]
+    place = sa.func.row_number().over(partition_by=one, order_by=(table.c.stage.desc(), table.c.bar_version.desc()))
+    ranked = sa.select(table, place.label("place")).where(*wanted).subquery()
+    names = ("origin_session", "horizon", "model_id", "kind", "target_session", *QUANTILE_COLUMNS, "role", "issued_at")
+    columns = (*(made.c[name] for name in (*names, "data_as_of")), *(ranked.c[name] for name in _SCORE))
     statement = (
-        sa.select(
-            *(forecasts.c[name] for name in (*_FORECAST, "data_as_of")),
-            *(scores.c[name] for name in names),
-            model.c.name,
-            fetch.c.first_received,
-        )
-        .join(scores, _same_forecast(forecasts, scores))
-        .join(model, model.c.id == forecasts.c.model_id)
-        .join(fetch, fetch.c.id == forecasts.c.fetch_id)
-        .where(*wanted, *_newer(connection, wanted, origins), ~sa.exists().where(*superseded).correlate(scores))
-        .order_by(*order)
+        sa.select(*columns, model.c.name, fetch.c.first_received)
+        .join(ranked, _same_forecast(made, ranked))
+        .join(model, model.c.id == made.c.model_id)
+        .join(fetch, fetch.c.id == made.c.fetch_id)
+        .where(ranked.c.place == 1)
+        .order_by(*(made.c[name] for name in names[:4]))
     )
     found = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
-    values = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
-    return on_basis_at(connection, symbol, target, found, values, at=known_at)
+    return on_basis_at(connection, symbol, target, found, (*QUANTILE_COLUMNS, *_SCORE[:3]), at=known_at)
 
 
-def _place(scores: sa.FromClause) -> sa.Tuple:
-    """Where a score stands among those of its forecast, the last of which counts: "settled" sorts last."""
-    return sa.tuple_(scores.c.stage, scores.c.bar_version)
-
-
-def _same_forecast(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
-    return sa.and_(*(one.c[column.name] == other.c[column.name] for column in schema.forecasts.primary_key))
-
-
-def _bar_known(scores: sa.FromClause, known_at: datetime) -> sa.ColumnElement[bool]:
-    bar = schema.bar_versions
-    same = (bar.c.symbol == scores.c.symbol, bar.c.session == scores.c.target_session)
-    settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
-    return (
-        sa.exists()
-        .where(*same, bar.c.version == scores.c.bar_version, bar.c.first_seen_at <= known_at, settled)
-        .correlate(scores)
-    )
+_SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
 
 
 def losses(
@@ -104,9 +74,7 @@ def losses(
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = schema.scores
-    wanted = [*of_series(table, symbol, target), table.c.target_session <= last]
-    if known_at is not None:
-        wanted.append(_bar_known(table, known_at))
+    wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at)
     forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
     best_first = (
         kind_rank(table.c.kind),
@@ -115,10 +83,8 @@ def losses(
     )
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
-    of_forecasters = (*wanted, *_newer(connection, wanted, origins), table.c.role != CHALLENGER)
-    key = [column.name for column in schema.forecasts.primary_key]
-    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *key} - {"forecaster"}))
-    ranked = sa.select(*values, forecaster, place).where(*of_forecasters).subquery()
+    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *_KEY} - {"forecaster"}))
+    ranked = sa.select(*values, forecaster, place).where(*wanted, table.c.role != CHALLENGER).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     if has_other_basis(connection, symbol):
@@ -132,15 +98,26 @@ def losses(
     return counted.assign(inside_80=counted["inside_80"].astype(float))
 
 
-def _newer(
-    connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int
+def _wanted(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    origins: int,
+    last: date | None,
+    known_at: datetime | None,
 ) -> list[sa.ColumnElement[bool]]:
-    """Conditions that keep the newest `origins` scored origins, and few others, by the order of the key alone.
-
-    They use the n-th newest origin of each kind one session ahead, which is scored first: the n-th newest of all is as
-    new as any of these.
-    """
-    scores = schema.scores
+    """Conditions on scores: of target sessions up to `last`, of the newest scored origins, few others, known then."""
+    scores, bar = schema.scores, schema.bar_versions
+    wanted = [*of_series(scores, symbol, target)]
+    if last is not None:
+        wanted.append(scores.c.target_session <= last)
+    if known_at is not None:
+        same = (bar.c[name] == scores.c[other] for name, other in _BAR.items())
+        settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
+        wanted.append(sa.exists().where(*same, bar.c.first_seen_at <= known_at, settled).correlate(scores))
+    # The n-th newest origin of each kind one session ahead, which is scored first, by the order of the key alone: the
+    # n-th newest of all is as new as any of these.
     nth_newest = [
         sa.select(scores.c.origin_session)
         .where(*wanted, scores.c.kind == kind, scores.c.horizon == HORIZONS[0])
@@ -154,7 +131,14 @@ def _newer(
     found = connection.execute(sa.select(*nth_newest)).one()
     oldest = max((origin for origin in found if origin is not None), default=date.min)
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
-    return [scores.c.kind.in_(KINDS), scores.c.horizon.in_(HORIZONS), scores.c.origin_session >= oldest]
+    return [*wanted, scores.c.kind.in_(KINDS), scores.c.horizon.in_(HORIZONS), scores.c.origin_session >= oldest]
+
+
+_BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
+
+
+def _same_forecast(row: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(*(row.c[name] == other.c[name] for name in _KEY))
 
 
 def unscored_forecasts(
@@ -174,17 +158,26 @@ def unscored_forecasts(
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(sa.select(sa.func.min(forecasts.c.target_session)).where(*of_symbol))
     actual = _actuals(symbol, target, oldest or date.max, last, known_at)
-    key = [scores.c[column.name] == column for column in forecasts.primary_key]
-    order = ("target_session", "horizon", "model_id", "kind")
-    done = sa.exists().where(*key, scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
+    same_bar = (scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
+    # Counting first is several times as fast as looking up the scores of every forecast of five years.
+    issued = _counted(forecasts, of_symbol, ("target_session",))
+    done = _counted(scores, of_series(scores, symbol, target), ("target_session", "stage", "bar_version"))
+    same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
+    not_all_scored = (
+        sa.select(actual.c.session)
+        .join(issued, issued.c.target_session == actual.c.session)
+        .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
+        .where(sa.func.coalesce(done.c.n, 0) < issued.c.n)
+    )
+    sessions = connection.scalars(not_all_scored.distinct()).all()
     statement = (
         sa.select(forecasts, *actual.c, schema.fetches.c.first_received, schema.models.c.name.label("model"))
         .join(actual, actual.c.session == forecasts.c.target_session)
         .join(schema.models, schema.models.c.id == forecasts.c.model_id)
         .join(schema.fetches, schema.fetches.c.id == forecasts.c.fetch_id)
-        .where(*of_symbol, ~done)
-        .where(forecasts.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
-        .order_by(*(forecasts.c[name] for name in order), actual.c.stage)
+        .where(*of_symbol, ~sa.exists().where(_same_forecast(scores, forecasts), *same_bar))
+        .where(forecasts.c.target_session.in_(sessions))
+        .order_by(*(forecasts.c[name] for name in ("target_session", "horizon", "model_id", "kind")), actual.c.stage)
     )
     found = frame(connection, statement)
     accepted = next_history(connection, symbol, found["data_as_of"])
@@ -195,17 +188,19 @@ def unscored_forecasts(
     return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(split_factor=factor)
 
 
+def _counted(table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], names: Sequence[str]) -> sa.Subquery:
+    columns = [table.c[name] for name in names]
+    return sa.select(*columns, sa.func.count().label("n")).where(*wanted).group_by(*columns).subquery()
+
+
 def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
+    """The bars to score against, with the stage of such a score."""
     bar, earlier = schema.bar_versions, schema.bar_versions.alias("earlier")
     needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
-    columns = (
-        bar.c.session,
-        bar.c.version.label("bar_version"),
-        bar.c.first_seen_at,
-        *(bar.c[name] for name in PRICES),
-    )
-    sessions = bar.c.session.between(first, last)
-    usable = (bar.c.symbol == symbol, sessions, *(bar.c[name].is_not(None) for name in needed))
+    prices = (bar.c[name] for name in PRICES)
+    columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *prices)
+    usable = [bar.c.symbol == symbol, bar.c.session.between(first, last)]
+    usable += [bar.c[name].is_not(None) for name in needed]
     before = sa.exists().where(
         earlier.c.symbol == bar.c.symbol,
         earlier.c.session == bar.c.session,
@@ -215,27 +210,10 @@ def _actuals(symbol: str, target: Target, first: date, last: date, known_at: dat
     current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
     confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
     if known_at is not None:
-        usable += (bar.c.first_seen_at <= known_at,)
+        usable.append(bar.c.first_seen_at <= known_at)
         current, confirmed = current | (bar.c.superseded_at > known_at), bar.c.settled_at <= known_at
-    first_print = sa.select(sa.literal("first_print").label("stage"), *columns).where(*usable, ~before)
-    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(*usable, current, confirmed)
-    return sa.union_all(first_print, settled).subquery("actual")
 
+    def staged(stage: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return sa.select(sa.literal(stage).label("stage"), *columns).where(*usable, *conditions)
 
-def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
-    # Counting first is several times as fast as looking up the scores of every forecast of five years.
-    forecasts, scores = schema.forecasts, schema.scores
-    issued = sa.select(forecasts.c.target_session.label("session"), sa.func.count().label("n"))
-    issued = issued.where(*of_series(forecasts, symbol, target)).group_by(forecasts.c.target_session)
-    key = (scores.c.target_session.label("session"), scores.c.stage, scores.c.bar_version)
-    done = sa.select(*key, sa.func.count().label("n")).where(*of_series(scores, symbol, target))
-    counts = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
-    counts = counts.merge(frame(connection, issued), on="session")
-    counts = counts.merge(
-        frame(connection, done.group_by(*key)),
-        on=["session", "stage", "bar_version"],
-        how="left",
-        suffixes=("", "_done"),
-    )
-    missing = counts.loc[counts["n_done"].fillna(0) < counts["n"], "session"]
-    return [day.date() for day in missing.unique()]
+    return sa.union_all(staged("first_print", ~before), staged("settled", current, confirmed)).subquery("actual")
