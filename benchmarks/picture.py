@@ -157,7 +157,7 @@ def _label(name: str, past: pd.DataFrame, ahead: pd.DataFrame, unit: Unit) -> st
     return (
         f"{name}: {len(past)} forecasts of daily volume with the actual, {sessions.iloc[0]:%Y-%m-%d} to "
         f"{sessions.iloc[-1]:%Y-%m-%d}; for {first['target_session']:%Y-%m-%d} {unit.text(first['q50'])}, "
-        f"80 % interval {unit.span_text(first['q10'], first['q90'])}."
+        f"80 % interval {unit.text(first['q10'], first['q90'])}."
     )
 
 

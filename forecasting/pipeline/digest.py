@@ -10,7 +10,7 @@ from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.symbols import NAMED
-from forecasting.report.digest import Digest, digest_html, digest_text, make_digest
+from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -38,8 +38,8 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
         return
     digest = _digest(settings, newest_nights(settings, nights), [night.id for night in nights if night.is_done])
     link = link or page_address(settings, INDEX)
-    page = digest_html(digest, link=link)
-    notify.send(settings, digest.title, digest_text(digest), link=link, page=page)
+    page = digest_in("html", digest, link=link)
+    notify.send(settings, digest.title, digest_in("text", digest), link=link, page=page)
 
 
 def alert_counts(settings: Settings) -> list[Row]:

@@ -21,9 +21,8 @@ from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.features import actual_of
-from forecasting.report.index import render_index
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.page import render_page
+from forecasting.report.page import render_index, render_page
 from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
 from forecasting.report.record import has_enough_live
 from forecasting.report.units import as_day

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from typing import Any, Literal
+from itertools import groupby
+from typing import Literal
 
 import pandas as pd
 
 from forecasting.plain_text import markdown_text
-from forecasting.report.night_view import ReportData
-from forecasting.report.units import GAP, Unit, long_day, percent, quantity, short_day
+from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.units import Unit, long_day, percent, quantity, short_day
 
 TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0
 """Margins of the plot area, in SVG units, which are CSS pixels at full size."""
@@ -142,10 +143,26 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     plot = make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among twenty.
     step = (plot.right - plot.left) / max(len(ahead), 20)
-    marks = [grid(plot, unit)]
+    marks, wide = [grid(plot, unit)], min(step * 0.7, 16.0)
     for position, row in enumerate(ahead.to_dict("records")):
-        x = plot.left + position * step
-        marks.append(slot(x, plot, width=step, tip=_past_tip(row, unit), marks=_past_marks(row, plot, x=x, step=step)))
+        x, y, median = plot.left + position * step, plot.y(row["actual"]), plot.y(row["q50"])
+        middle, left = x + step / 2, x + step / 2 - wide / 2
+        drawn = [box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in BANDS[:2]]
+        drawn.append(line(left, median, left + wide, median, css="median"))
+        if row["inside_80"]:
+            drawn.append(_dot(middle, y))
+        elif row["inside_90"]:
+            drawn.append(_diamond(middle, y, 4.5))
+        else:
+            strokes = ((y - 4, y + 4), (y + 4, y - 4))
+            drawn += [line(middle - 4, start, middle + 4, end, css="cross") for start, end in strokes]
+        tip = (
+            f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
+            f"{'inside' if row['inside_80'] else 'outside'} {80 if row['inside_80'] or row['inside_90'] else 90}%\n"
+            f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
+            f"{row['kind']}, from {short_day(row['origin_session'])}"
+        )
+        marks.append(slot(x, plot, width=step, tip=tip, marks="".join(drawn)))
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80% interval."
@@ -181,14 +198,12 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
     step, marks = width / max(len(skills_by_horizon), 1), [line(0, middle, width, middle, css="floor")]
     for position, (_, skill) in enumerate(sorted(skills_by_horizon.items())):
         x, rise = position * step, 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
-        marks.append(
-            box(x + step * 0.28, middle, middle - rise, width=step * 0.44, css="gain" if rise >= 0 else "loss")
-        )
-        y = middle - rise - 4 if rise >= 0 else middle - rise + 12
-        marks.append(text(x + step / 2, y, percent(skill, signed=True).replace(GAP, ""), css="value middle"))
-    label = ", ".join(
-        f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in sorted(skills_by_horizon.items())
-    )
+        end, css = middle - rise, "gain" if rise >= 0 else "loss"
+        marks.append(box(x + step * 0.28, middle, end, width=step * 0.44, css=css))
+        value = percent(skill, signed=True)
+        marks.append(text(x + step / 2, end - 4 if rise >= 0 else end + 12, value, css="value middle"))
+    each = sorted(skills_by_horizon.items())
+    label = ", ".join(f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in each)
     return drawing(Axes(width, height, 0, 0, 1, ()), label=label, marks="".join(marks), css="bars")
 
 
@@ -206,26 +221,6 @@ def why_bars(parts: Sequence[tuple[str, float]]) -> str:
     return drawing(plot, label="Its factors", marks="".join(marks), css="why") if parts else ""
 
 
-def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
-    middle, wide = x + step / 2, min(step * 0.7, 16.0)
-    left = middle - wide / 2
-    marks = "".join(box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in BANDS[:2])
-    marks += line(left, plot.y(row["q50"]), left + wide, plot.y(row["q50"]), css="median")
-    y = plot.y(row["actual"])
-    if row["inside_80"]:
-        return marks + _dot(middle, y)
-    return marks + (_diamond(middle, y, 4.5) if row["inside_90"] else _cross(middle, y))
-
-
-def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
-    where = "inside 80%" if row["inside_80"] else "outside 80%" if row["inside_90"] else "outside 90%"
-    return (
-        f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
-        f"forecast {unit.text(row['q50'])}\n80% {unit.span_text(row['q10'], row['q90'])}\n"
-        f"{row['kind']}, from {short_day(row['origin_session'])}"
-    )
-
-
 def _dot(x: float, y: float) -> str:
     return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
 
@@ -234,25 +229,17 @@ def _diamond(x: float, y: float, r: float) -> str:
     return path([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], css="diamond", closed=True)
 
 
-def _cross(x: float, y: float) -> str:
-    return line(x - 4, y - 4, x + 4, y + 4, css="cross") + line(x - 4, y + 4, x + 4, y - 4, css="cross")
-
-
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
     """Dates at even steps: under the first session of every k-th week; under every session when there are few."""
     every = math.ceil(_LABEL_WIDTH / (5 * step))
-    labels = []
+    labels, weeks = [], [(session.toordinal() - 1) // 7 for session in sessions]
     for position, session in enumerate(sessions):
-        x, week = plot.left + (position + 0.5) * step, _week(session)
-        is_week_start = position > 0 and week != _week(sessions[position - 1]) and week % every == 0
+        x, week = plot.left + (position + 0.5) * step, weeks[position]
+        is_week_start = position > 0 and week != weeks[position - 1] and week % every == 0
         if (is_week_start or len(sessions) < 12) and x + 26 < plot.left + max(len(sessions), 20) * step:
             labels.append(text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
             labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
     return labels
-
-
-def _week(session: date) -> int:
-    return (session.toordinal() - 1) // 7
 
 
 _SHARE = Unit(0.01, 0, "", "%")
@@ -281,30 +268,27 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
 
 def pit_bars(shares: pd.DataFrame) -> str:
     """A column a gap between quantiles: observed over expected share, and the band of it by chance; 1 is right."""
-    ratios = [(row["share"], row["low"], row["high"], row["expected"]) for row in shares.to_dict("records")]
-    tops = [max(share, high) / expected for share, _, high, expected in ratios]
+    rows = shares.to_dict("records")
+    tops = [max(row["share"], row["high"]) / row["expected"] for row in rows]
     unit = Unit(1.0, 1, "", "", bare="times as many as expected")
     plot = make_axes([*tops, 1.0], width=480.0, height=_HEIGHT, unit=unit, from_zero=True)
-    step = (plot.right - plot.left) / len(shares)
+    step = (plot.right - plot.left) / len(rows)
     marks = [grid(plot, unit)]
-    for place, (row, ratio) in enumerate(zip(shares.to_dict("records"), ratios, strict=True)):
-        share, low, high, expected = ratio
+    for place, row in enumerate(rows):
+        observed, low, high = (plot.y(row[name] / row["expected"]) for name in ("share", "low", "high"))
         x = plot.left + place * step
-        column = box(x + step * 0.2, plot.y(share / expected), plot.floor, width=step * 0.6, css="bar")
-        middle, ends = x + step / 2, (plot.y(low / expected), plot.y(high / expected))
-        whisker = line(middle, ends[0], middle, ends[1], css="median thin")
-        tip = f"{row['place']}\n{percent(share)} of actuals, {percent(expected)} expected\n"
-        tip += f"{percent(low)} to {percent(high)} by chance"
-        marks.append(slot(x, plot, width=step, tip=tip, marks=column + whisker))
-        marks.append(text(middle, plot.floor + 16, _edge(str(row["place"])), css="axis middle"))
+        middle = x + step / 2
+        drawn = box(x + step * 0.2, observed, plot.floor, width=step * 0.6, css="bar")
+        drawn += line(middle, low, middle, high, css="median thin")
+        tip = f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} expected\n"
+        tip += f"{percent(row['low'])} to {percent(row['high'])} by chance"
+        edge = row["place"].replace("below ", "<").replace("above ", ">").replace(" to ", "\N{EN DASH}").rstrip("%")
+        marks.append(slot(x, plot, width=step, tip=tip, marks=drawn))
+        marks.append(text(middle, plot.floor + 16, edge, css="axis middle"))
     marks.append(line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"))
     marks.append(text((plot.left + plot.right) / 2, plot.floor + 32, "place among the quantiles, %", css="axis middle"))
-    label = f"Share of {int(shares['n'].iloc[0])} actuals between neighbouring quantiles against the expected share."
+    label = f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected share."
     return drawing(plot, label=label, marks="".join(marks), css="pit")
-
-
-def _edge(place: str) -> str:
-    return place.replace("%", "").replace(" to ", "\N{EN DASH}").replace("below ", "<").replace("above ", ">")
 
 
 FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0
@@ -344,12 +328,22 @@ def fan_svg(data: ReportData) -> str:
     opening = {name: [*start, *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
     at = [*(x[place] for place in known), *x[len(past) :]]
     marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>', grid(plot, unit)]
+    edges = {name: list(zip(at, map(plot.y, values), strict=True)) for name, values in opening.items()}
     for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
-        edge = [*_fan_points(at, opening[low], plot), *reversed(_fan_points(at, opening[high], plot))]
-        marks.append(path(edge, css=css, closed=True))
-    marks += [path(part, css="known") for part in _unbroken(x, past, plot)]
-    marks.append(path(_fan_points(at, opening["q50"], plot), css="median"))
-    marks += _fan_labels(data, unit, plot, first=x[0], origin=origin, last=x[-1])
+        marks.append(path([*edges[low], *reversed(edges[high])], css=css, closed=True))
+    # The line through the known values is cut where one is unknown.
+    for is_known, part in groupby(zip(x, past, strict=False), key=lambda point: math.isfinite(point[1])):
+        if is_known and len(points := [(place, plot.y(value)) for place, value in part]) > 1:
+            marks.append(path(points, css="known"))
+    first, below = ahead.iloc[0], plot.floor + 24
+    marks += [
+        path(edges["q50"], css="median"),
+        line(origin, TOP, origin, plot.floor, css="grid"),
+        text(x[0], below, short_day(data.history.index[-FAN_SESSIONS:][0]), css=""),
+        text(origin - 6, below, short_day(data.origin), css="end"),
+        text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
+        text(x[-1], 14, f"{short_day(first['target_session'])}: {unit.text(first['q50'])}", css="end strong"),
+    ]
     return drawing(plot, label=_fan_label(data), marks="".join(marks), css="fan")
 
 
@@ -357,29 +351,16 @@ def _fan_label(data: ReportData) -> str:
     return f"{data.symbol} {data.target}: the last {FAN_SESSIONS} sessions, then median, 80% and 90% interval"
 
 
-def _fan_points(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[tuple[float, float]]:
-    return [(place, plot.y(value)) for place, value in zip(x, values, strict=True)]
-
-
-def _unbroken(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[list[tuple[float, float]]]:
-    """The line through the known values, cut where one is unknown."""
-    parts: list[list[tuple[float, float]]] = [[]]
-    for place, value in zip(x, values, strict=False):
-        if math.isfinite(value):
-            parts[-1].append((place, plot.y(value)))
-        else:
-            parts.append([])
-    return [part for part in parts if len(part) > 1]
-
-
-def _fan_labels(data: ReportData, unit: Unit, plot: Axes, *, first: float, origin: float, last: float) -> list[str]:
-    """The oldest session, the origin and the last session below the plot, and tomorrow's median above it."""
-    row, oldest = data.rows.iloc[0], data.history.index[-FAN_SESSIONS:][0]
-    below = plot.floor + 24
-    return [
-        line(origin, TOP, origin, plot.floor, css="grid"),
-        text(first, below, short_day(oldest), css=""),
-        text(origin - 6, below, short_day(data.origin), css="end"),
-        text(last, below, short_day(data.rows["target_session"].iloc[-1]), css="end"),
-        text(last, 14, f"{short_day(row['target_session'])}: {unit.text(float(row['q50']))}", css="end strong"),
-    ]
+def sparkline(line: SymbolLine) -> str:
+    """A row of the index: the last sessions, and beside them the box and the median of the forecast."""
+    known, row, width, height, ahead = line.known, line.row, 132.0, 30.0, 12.0
+    shown = [*known, row["q10"], row["q90"]]
+    low, scale = min(shown), (height - 4.0) / (max(shown) - min(shown) or 1.0)
+    bottom, middle, top = (height - 2.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
+    step = (width - ahead - 4.0) / max(len(known) - 1, 1)
+    points = "L".join(f"{n * step:.1f} {height - 2.0 - (value - low) * scale:.1f}" for n, value in enumerate(known))
+    history = f'<path d="M{points}"/>' if known else ""
+    return (
+        f'<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">{history}<rect x="121" width="9" '
+        f'y="{top:.1f}" height="{max(bottom - top, 1.0):.1f}"/><path class="m" d="M120 {middle:.1f}H131"/></svg>'
+    )

@@ -79,7 +79,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "target": data.target,
         "series": data.fetch["title"],
         "origin_session": data.origin,
-        "last_value": data.last_value,
+        "last_value": float(data.known.iloc[-1]),
         "usual": data.usual,
         "fetched_at": data.fetch["fetched_at"],
         "first_print": data.is_provisional,
@@ -116,7 +116,7 @@ def _cost_document(data: ReportData) -> dict[str, Any] | None:
         "optimal_level": optimal_level(ratio),
         "level": nearest_level(ratio),
         "forecasts": rows.to_dict("records"),
-        "realised": realised_costs(data.record, ratio).to_dict("records"),
+        "realised": realised_costs(data.record, ratio),
     }
 
 

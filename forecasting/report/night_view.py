@@ -32,16 +32,7 @@ def usual_value(target: Target, known: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class SessionLine:
-    """What is published for one session, in the night's unit: a row of every table that shows the night.
-
-    Attributes:
-        session: That is forecast.
-        median: As the spans a bare number.
-        span_50: As the other spans of the interval of so many percent.
-        change: Of the median against the usual value.
-        status: ok or fallback.
-        special_days: Earnings, half day, expiry, the first after a holiday.
-    """
+    """What is published for one session, as bare numbers in the night's unit: a row of every table of the night."""
 
     session: date
     median: str
@@ -61,28 +52,22 @@ class ReportData:
     price, log(high / low)). Frames may hold more columns and need no order.
 
     Attributes:
-        run: The row of `runs`; what is not written yet (stage seconds, finished_at) may be None or absent.
-        fetch: The row of `fetches` that brought the bars.
-        model: The row of `models` whose forecasts are published.
+        run: The row of `runs`, as `fetch` and `model` of what was published; stage seconds may be None or absent.
         forecasts: The published rows of the newest origin, one per horizon, of table forecasts; at least one.
         history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
         events: session and kind; earnings and the like, on the session that reacts, history and coming sessions alike.
-        scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published,
-            whichever model made it. One score per forecast, of every kind. No rows on the first night. Every row given
-            is counted: pass the last 250 origins or so.
-        findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
+        scored: SCORED_COLUMNS of about 250 origins; role champion: as published, whichever model made it.
+        findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included.
         issued: Columns of `forecasts`, `name` of the model, `role` and `split_factor` (shares of this night per share
             when issued) of past nights and this one; None: a reader can pick this night alone.
         first_prints: The target's values as first stored, by session, of the newest sessions; NaN for unknown.
         champions: Rows of view `champions`, up to this night.
         lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
-        decision: The row of `promotions` of this night; None when nothing was decided.
-        margin: The row of `fallback_margins` of this night; None where nothing was compared.
+        decision: The row of `promotions` of this night, as `margin` of `fallback_margins`; None without one.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         changed: Inputs that are not those of the last finished night: name, value then and now.
         parts: By horizon, (part, factor) of table forecast_parts in order; empty where none are stored.
         alike: Next session, median and actual of the scored nights whose parts were most like this night's.
-        exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
         cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
     """
@@ -186,11 +171,6 @@ class ReportData:
             kinds.setdefault(as_day(session), []).append(str(kind))
         return kinds
 
-    @property
-    def last_value(self) -> float:
-        """The newest known value at the origin."""
-        return float(self.known.iloc[-1])
-
     @cached_property
     def usual(self) -> float:
         """What a median is compared with: `usual_value`."""
@@ -208,8 +188,6 @@ class SymbolLine:
     """The newest night of a symbol and target: a row of the index, of a run's page and of the digest.
 
     Attributes:
-        symbol: The ticker.
-        target: What is forecast.
         run: The newest row of `runs`, whatever came of it; None before the first night.
         forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch; None
             before the first.
@@ -263,6 +241,16 @@ class SymbolLine:
         return as_day(self.row["target_session"])
 
     @property
+    def median(self) -> str:
+        """With its unit, in brief."""
+        return self.unit.brief(self.row["q50"])
+
+    @property
+    def interval(self) -> str:
+        """That of 80%, with its unit, in brief."""
+        return self.unit.brief(self.row["q10"], self.row["q90"])
+
+    @property
     def change(self) -> str:
         """The median's change against the usual value; a dash where that is 0 or unknown."""
         return change(self.row["q50"], self.usual, target=self.target)
@@ -277,6 +265,11 @@ class SymbolLine:
     def special_days(self) -> list[str]:
         """What is special about the session."""
         return [*self.events, *filter(None, [str(self.row["calendar"] or "")])]
+
+    @property
+    def hit(self) -> str:
+        """`hit` where the newest result came inside the 80% interval, else `miss`."""
+        return "hit" if self.result and self.result["inside_80"] else "miss"
 
     @property
     def status(self) -> str:

@@ -15,16 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.plain_text import markdown_text, named, plain_text
-from forecasting.report import charts, terminal, wording
+from forecasting.plain_text import markdown_text, named
+from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import (
-    GAP,
-    instant,
-    quantity,
-    seconds,
-    short_day,
-)
+from forecasting.report.page import environment
+from forecasting.report.units import GAP, instant, quantity, seconds, short_day
 
 SHOWN = 3
 """Symbols that a sentence names."""
@@ -48,54 +43,11 @@ class Artifact:
 
 
 def night_artifact(data: ReportData, page: Path | str) -> Artifact:
-    """The night in one page; `page` is the path or the web address of its report page."""
-    row = data.rows.iloc[0]
-    about = f"{data.symbol} {short_day(row['target_session'])}: {data.unit.text(float(row['q50']))}"
-    about += f", 80% {data.lines[0].span_80}"
-    return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), night_markdown(data, page))
-
-
-def night_markdown(data: ReportData, page: Path | str) -> str:
-    """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model."""
-    bars = f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
-    results = [text for text in (wording.last_result(data), wording.record_sentence(data)) if text]
-    week = [
-        [
-            short_day(line.session).replace(" ", GAP),
-            line.median,
-            line.span_80,
-            line.change,
-            ", ".join([*([] if line.status == "ok" else [line.status]), *line.special_days]),
-        ]
-        for line in data.lines
-    ]
-    names = ["session", f"median, {data.unit.name}", "80% interval", "vs usual", "note"]
-    decision = "No promotion was decided on this night." if data.decision is None else data.decision["reason"]
-    return "\n\n".join(
-        [
-            f"**{markdown_text(wording.sentence(data))}**",
-            *filter(None, [markdown_text(wording.why(data))]),
-            *(f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)),
-            charts.fan_markdown(data),
-            f"The last {charts.FAN_SESSIONS} sessions; the fan is the 80% interval, its pale edge the 90% one.",
-            table_markdown(map(markdown_text, names), [map(markdown_text, row) for row in week]),
-            "### How it did",
-            *([markdown_text(f"{text.rstrip('.')}.") for text in results] or ["Nothing is scored yet."]),
-            "### Bars and model",
-            markdown_text(f"{bars}, fetched {instant(data.fetch['fetched_at'])}. {_findings(data)}"),
-            markdown_text(f"Published: {data.model['name']} {data.model['id']}, {data.model['method']}. {decision}"),
-            f"[Report page]({page})" if isinstance(page, str) else f"Report page: `{plain_text(page)}`",
-        ]
-    )
-
-
-def _findings(data: ReportData) -> str:
-    rows = wording.finding_rows(data)
-    new = ", ".join(f"{row['rule']} {row['session']}" for row in rows if row["since"] == "tonight")
-    if not rows:
-        return "Every bar passed every check."
-    count = quantity(len(data.findings), "open finding")
-    return f"{count} about its bars, {f'new tonight: {new}' if new else 'none new tonight'}."
+    """The night on one page, tomorrow first; `page` is the path or the web address of its report page."""
+    line = data.lines[0]
+    about = f"{data.symbol} {short_day(line.session)}: {wording.headline(data)['median']}, 80% {line.span_80}"
+    body = environment().get_template("night.md").render(data=data, page=page).rstrip()
+    return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), body)
 
 
 def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -168,17 +120,20 @@ def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, time
     `nights` has one a symbol, at least one; `durations` rows of view `night_durations` of these symbols and the target.
     """
     ordered = sorted(nights, key=lambda night: night.status == "done")
-    body = [
-        f"**{markdown_text(counts_of(nights))}.**",
-        "### What to do",
-        "\n".join(f"- {line}" for line in _actions(ordered)),
-        *_forecasts(ordered),
-        "### How late",
-        "\n".join(f"- {markdown_text(line)}" for line in _lateness(nights, times)),
-        *_durations(nights, durations),
-    ]
+    body = (
+        environment()
+        .get_template("outcomes.md")
+        .render(
+            nights=ordered,
+            counts=counts_of(nights),
+            actions=_actions(ordered),
+            lateness=_lateness(nights, times),
+            durations=_durations(nights, durations),
+            key_of=lambda night: artifact_key("night", night.symbol, night.target),
+        )
+    )
     about = f"{counts_of(nights)}, {nights[0].target}"
-    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), "\n\n".join(body))
+    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), body.rstrip())
 
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
@@ -203,36 +158,6 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     if any(status == "fallback" for status, _ in reasons):
         lines.append("After a fallback nothing: the best baseline is published until the network passes again.")
     return lines or ["Nothing."]
-
-
-def _forecasts(nights: Sequence[SymbolLine]) -> list[str]:
-    """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it.
-
-    The session is in the heading where all have the same: a phone has no room for its column.
-    """
-    sessions = {short_day(night.session) for night in nights if night.forecast}
-    several = len(sessions) > 1
-    rows: list[list[str]] = []
-    for night in nights:
-        name = markdown_text(night.symbol)
-        if night.forecast is None:
-            rows.append([name, *([""] if several else []), "", "", "", night.status])
-            continue
-        behind = [f"{night.status} {night.run['as_of']}"] if night.run and night.status != "done" else []
-        rows.append(
-            [
-                # To the history of a key, from the page of another artifact: in either UI, below any path.
-                f"[{name}](../key/{artifact_key('night', night.symbol, night.target)})",
-                *([short_day(night.session).replace(" ", GAP)] if several else []),
-                night.unit.brief(night.row["q50"]),
-                night.unit.span(night.row["q10"], night.row["q90"]),
-                night.change,
-                markdown_text(", ".join([*behind, *night.unusual])),
-            ]
-        )
-    heading = "### Forecasts" if len(sessions) != 1 else f"### Forecasts of {sessions.pop()}"
-    columns = ["symbol", *(["session"] if several else []), "median", "80% interval", "vs usual", "note"]
-    return [heading, table_markdown(columns, rows)]
 
 
 def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
@@ -260,11 +185,11 @@ def _span(gap: timedelta) -> str:
     return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"
 
 
-def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> list[str]:
+def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
     """How long the steps of the newest night took, all symbols together, against their usual time."""
     runs = [night.run for night in nights if night.run is not None and night.status == "done"]
     if not runs or durations.empty:
-        return []
+        return ""
     symbols = [run["symbol"] for run in runs]
     of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
     usual, known = of_step[["median_seconds", "p95_seconds"]].sum(), of_step["n"].min()
@@ -279,11 +204,9 @@ def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> list[st
     # One request brings the bars of several missed nights: the others have no duration of it.
     least, most = int(known.min()), int(known.max())
     count = quantity(most, "night") if least == most else f"{least} to {most} nights"
-    return [
-        "### How long",
-        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of {count}.",
-        table_markdown(["step", "this night", "median", "95th", "note"], rows),
-    ]
+    table = table_markdown(["step", "this night", "median", "95th", "note"], rows)
+    about = f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of {count}."
+    return f"{about}\n\n{table}"
 
 
 NIGHTLY = """Brings the bars of every symbol up to date, fits a network, forecasts the next five sessions and scores the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import day_name
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -11,13 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at, skill
+from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.ingest.bars import PRICE_TOLERANCE
-from forecasting.losses import EXACT, Floats
-from forecasting.report.units import days_of
+from forecasting.losses import EXACT
+from forecasting.report.units import as_day
 from forecasting.vocabulary import (
     CHALLENGER,
     CHAMPION,
@@ -55,8 +55,6 @@ _SAME: dict[Target, tuple[float, float]] = {
 """How far two values may be apart that are the same, relative and absolute: a price on another share basis has other
 last digits."""
 
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
 
 @dataclass(frozen=True)
 class TrackRecord:
@@ -90,6 +88,11 @@ class TrackRecord:
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
 
     @cached_property
+    def losses(self) -> pd.DataFrame:
+        """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
+        return _mean_losses(_pairs_of(self.published, self.baselines))
+
+    @cached_property
     def skills(self) -> pd.DataFrame:
         """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
 
@@ -97,22 +100,13 @@ class TrackRecord:
         ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
         NaN below ten origins for each session of the horizon, where its size is off.
         """
-        return _tested(self.losses, self._pairs)
-
-    @cached_property
-    def losses(self) -> pd.DataFrame:
-        """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
-        return _mean_losses(self._pairs)
-
-    @cached_property
-    def _pairs(self) -> pd.DataFrame:
-        return _pairs_of(self.published, self.baselines)
+        return _tested(_pairs_of(self.published, self.baselines), self.losses)
 
     @cached_property
     def network_skills(self) -> pd.DataFrame:
         """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
         pairs = _pairs_of(self.published, self.network)
-        return _tested(_mean_losses(pairs), pairs)
+        return _tested(pairs, _mean_losses(pairs))
 
     @property
     def comparisons(self) -> pd.DataFrame:
@@ -127,11 +121,13 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
 
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does.
     """
-    rows = counted(scored)
-    rows = rows[rows["line"] != CHALLENGER].copy()
-    for column in ("origin_session", "target_session"):
-        rows[column] = days_of(rows[column])
-    # Sorted by place in KINDS: the best kind comes first.
+    rows = by_line(scored, model="name")
+    rows = rows[rows["line"] != CHALLENGER]
+    # Best first: the kind, then the newest forecast, the smallest id of those issued at one instant.
+    rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
+    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True]).drop(columns="place")
+    for column in ("origin_session", "target_session"):  # many rows share a session
+        rows[column] = rows[column].map({day: as_day(day) for day in rows[column].unique()}).astype(object)
     rows = rows.drop_duplicates(["line", *_NIGHT]).sort_values([*_NIGHT, "line"], ignore_index=True)
     is_published = rows["line"] == PUBLISHED_LINE
     if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
@@ -152,15 +148,6 @@ def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
     frames = (record.published, record.baselines, record.network)
     return TrackRecord(*(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames))
-
-
-def counted(scored: pd.DataFrame) -> pd.DataFrame:
-    """One row per kind, line, origin and horizon, by the rule of the standings; the best kind first."""
-    rows = by_line(scored, model="name")
-    rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
-    # Best first: newest forecast, smallest id of those issued at one instant.
-    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True], ignore_index=True)
-    return rows.drop_duplicates(["kind", "line", *_NIGHT]).drop(columns="place").reset_index(drop=True)
 
 
 def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
@@ -211,35 +198,29 @@ def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
     means = {"absolute": "mae", "pinball": "pinball", "absolute_theirs": "their_mae", "pinball_theirs": "their_pinball"}
-    if pairs.empty:
-        return pd.DataFrame(columns=["forecaster", "horizon", "n", *means.values(), "skill_mae", "skill_pinball"])
     groups = pairs.groupby(["name", "horizon"])
     losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
     losses.insert(0, "n", groups.size())
     losses = losses.reset_index(names=["forecaster", "horizon"])
     for loss in ("mae", "pinball"):
-        each = zip(losses[loss].tolist(), losses[f"their_{loss}"].tolist(), strict=True)
-        losses[f"skill_{loss}"] = [skill(own, other) for own, other in each]
-    best_first = losses[losses["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
-    order = losses["forecaster"].map({name: position for position, name in enumerate(best_first)})
-    return losses.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
+        losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
+    pooled = losses[losses["horizon"] == 0].sort_values(["their_pinball", "forecaster"])
+    return losses.set_index("forecaster").loc[pooled["forecaster"]].reset_index()
 
 
-def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The mean losses of the pairs with column p_value."""
-    origins, both = pd.factorize(pairs["origin_session"], sort=True)[0], pairs[["pinball", "pinball_theirs"]].to_numpy()
-    rows = pairs.groupby(["name", "horizon"]).indices
-    keys = zip(losses["forecaster"], losses["horizon"], strict=True)
-    p_values = [_p_value(origins[rows[key]], both[rows[key]], horizon=key[1]) for key in keys]
+def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:
+    """As `scores.skill`, of many."""
+    return 1.0 - ours / theirs.where(theirs > EXACT * ours)
+
+
+def _tested(pairs: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
+    """The mean losses of the pairs with column p_value: of origins' means, where all horizons are pooled."""
+    means = pairs.groupby(["name", "horizon", "origin_session"])[["pinball", "pinball_theirs"]].mean()
+    p_values = [
+        p_value_of_enough(*means.loc[forecaster, horizon].to_numpy().T, horizon=horizon or max(HORIZONS))
+        for forecaster, horizon in zip(losses["forecaster"], losses["horizon"], strict=True)
+    ]
     return losses.assign(p_value=np.array(p_values, dtype=float))
-
-
-def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float | None:
-    """The p-value of the difference between two losses (n, 2) of the same forecasts; horizon 0: of origins' means."""
-    at = np.unique(origins, return_inverse=True)[1]
-    count = np.bincount(at)
-    ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)
-    return p_value_of_enough(ours, theirs, horizon=horizon or max(HORIZONS))
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
@@ -275,8 +256,8 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
     if len(pairs) < ENOUGH_NIGHTS:
         return "", pd.DataFrame(columns=["session", "skill"])
     sums = pairs[["pinball", "pinball_theirs"]].rolling(SKILL_WINDOW).sum()
-    shares = 1.0 - sums["pinball"] / sums["pinball_theirs"].where(sums["pinball_theirs"] > EXACT * sums["pinball"])
-    rows = pd.DataFrame({"session": pairs["target_session"], "skill": shares.astype(float)})
+    skill = _skill_of(sums["pinball"], sums["pinball_theirs"])
+    rows = pd.DataFrame({"session": pairs["target_session"], "skill": skill})
     return str(best["forecaster"]), rows.iloc[SKILL_WINDOW - 1 :].reset_index(drop=True)
 
 
@@ -310,17 +291,14 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
     Rows of day, n, mae, bias (mean of forecast minus actual), inside_80 (share); none below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
-    days: dict[str, list[int]] = {name: [] for name in _WEEKDAYS}
-    for place, session in enumerate(ahead["target_session"] if len(ahead) >= ENOUGH_FOR_SHARES else ()):
-        for name in (_WEEKDAYS[session.weekday()], *notes_of(session)):
-            days.setdefault(name, []).append(place)
-    rows = []
-    for name, places in days.items():
-        if places:
-            errors, inside = ahead.iloc[places]["error"].astype(float), ahead.iloc[places]["inside_80"].astype(float)
-            bias = float(errors.mean())
-            rows.append((name, len(places), float(errors.abs().mean()), bias, float(inside.mean())))
-    return pd.DataFrame(rows, columns=["day", "n", "mae", "bias", "inside_80"])
+    ahead = ahead.iloc[: len(ahead) if len(ahead) >= ENOUGH_FOR_SHARES else 0]
+    days = [[f"{session:%A}", *notes_of(session)] for session in ahead["target_session"]]
+    each = pd.DataFrame({"day": days, "error": ahead["error"], "inside_80": ahead["inside_80"]}).explode("day")
+    each = each.assign(mae=each["error"].abs(), n=1).astype({"inside_80": float})
+    groups = each.groupby("day", sort=False)
+    found = groups[["mae", "error", "inside_80"]].mean().rename(columns={"error": "bias"}).assign(n=groups["n"].sum())
+    in_order = sorted(found.index, key=lambda day: list(day_name).index(day) if day in day_name else len(day_name))
+    return found.loc[in_order].reset_index()
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
@@ -337,30 +315,20 @@ def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
     return pd.Series(quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)), index=rows.index, dtype=float)
 
 
-def realised_costs(record: TrackRecord, ratio: float) -> pd.DataFrame:
+def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
     """Mean costs of past forecasts one session ahead: of the published ones, then of each baseline, the cheapest first.
 
-    Columns as in view costs.
+    Keys as the columns of view costs; no rows before the first score.
     """
-    columns = ["forecaster", "n", "cost", "median_cost", "saving", "published_cost", "published_saving"]
-    published = record.ahead(1)
-    if published.empty:
-        return pd.DataFrame(columns=columns)
-
-    def costs(rows: pd.DataFrame) -> pd.DataFrame:
-        own = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
-        return rows.assign(cost=own, median_cost=cost(rows["actual"], rows["q50"], ratio=ratio))
-
-    def row(name: str, costs: pd.DataFrame) -> dict[str, Any]:
-        means = {column: float(costs[column].mean()) for column in ("cost", "median_cost", "published_cost")}
-        saving = skill(means["cost"], means["median_cost"])
-        published_saving = skill(means["published_cost"], means["cost"])
-        return {"forecaster": name, "n": len(costs), **means, "saving": saving, "published_saving": published_saving}
-
-    ours = costs(published)
-    ours["published_cost"] = ours["cost"]
-    others = record.baselines[record.baselines["horizon"] == 1]
-    theirs = costs(others).merge(ours[[*_PAIR, "published_cost"]], on=_PAIR)
-    rows = [row(str(name), group) for name, group in theirs.groupby("name")]
-    ordered = [row("published", ours), *sorted(rows, key=lambda each: float(each["cost"]))]
-    return pd.DataFrame(ordered, columns=columns)
+    ours, theirs = record.ahead(1).assign(name="published"), record.baselines[record.baselines["horizon"] == 1]
+    rows = pd.concat([ours, theirs]) if len(theirs) else ours
+    rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
+    rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
+    published = rows.loc[rows["name"] == "published", [*_PAIR, "cost"]].rename(columns={"cost": "published_cost"})
+    groups = rows.merge(published, on=_PAIR).groupby("name")[["cost", "median_cost", "published_cost"]]
+    means = groups.mean()
+    means.insert(0, "n", groups.size())
+    means.insert(3, "saving", _skill_of(means["cost"], means["median_cost"]))
+    means["published_saving"] = _skill_of(means["published_cost"], means["cost"])
+    found: list[dict[Any, Any]] = means.reset_index(names="forecaster").to_dict("records")
+    return sorted(found, key=lambda row: (row["forecaster"] != "published", row["cost"]))

@@ -212,7 +212,7 @@ def _quantile_listing(data: ReportData, ratio: float) -> Listing:
 def _cost_listing(data: ReportData, ratio: float) -> Listing:
     """A row a forecaster: mean cost one session ahead of its quantile and its median, and of ours on its nights."""
     rows: list[list[object]] = []
-    for row in realised_costs(data.record, ratio).to_dict("records"):
+    for row in realised_costs(data.record, ratio):
         cost, median, ours = (data.unit.number(row[f"{of}cost"], finer=1) for of in ("", "median_", "published_"))
         saving, our_saving = (percent(row[f"{of}saving"], signed=True) for of in ("", "published_"))
         rows.append([wording.forecaster_label(row["forecaster"]), row["n"], cost, median, saving, ours, our_saving])

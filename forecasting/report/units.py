@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import pandas as pd
@@ -22,14 +22,9 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How the target's values are written.
+    """How the target's values are written: divided by `scale`, with `decimals`, between `before` and `after`.
 
-    Attributes:
-        scale: A value is divided by it.
-        decimals: Digits after the point.
-        before: Put before a number, like a currency sign.
-        after: Put after it, with a space between.
-        bare: The unit's name where it has neither.
+    `bare` is the unit's name where it has neither a sign before a number nor a word after it.
     """
 
     scale: float
@@ -38,44 +33,29 @@ class Unit:
     after: str
     bare: str = "points"
 
+    @property
+    def name(self) -> str:
+        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`, `price`."""
+        return self.after or self.before or self.bare
+
     def number(self, value: float, *, finer: int = 0) -> str:
         """The bare number, `finer` digits more than usual; a dash for NaN."""
         if not math.isfinite(value):
             return "\N{EN DASH}"
         return f"{value / self.scale:,.{self.decimals + finer}f}".replace("-", _MINUS)
 
-    def text(self, value: float) -> str:
-        """The number with its unit."""
-        return self._with_unit(self.number(value), self.after)
-
     def span(self, low: float, high: float) -> str:
         """An interval of bare numbers."""
         return f"{self.number(low)}\N{EN DASH}{self.number(high)}"
 
-    def span_text(self, low: float, high: float) -> str:
-        """An interval with its unit."""
-        return self._with_unit(self.span(low, high), self.after)
+    def text(self, *values: float) -> str:
+        """A number with its unit, or the two of an interval."""
+        gap = "" if self.after in ("", "%") else GAP
+        return self.before + "\N{EN DASH}".join(map(self.number, values)) + gap + self.after
 
-    def brief(self, value: float) -> str:
-        """The number with its unit, without the word `shares`."""
-        return self._with_unit(self.number(value), self._brief_after)
-
-    def brief_span(self, low: float, high: float) -> str:
-        """An interval with its unit, without the word `shares`."""
-        return self._with_unit(self.span(low, high), self._brief_after)
-
-    def _with_unit(self, number: str, after: str) -> str:
-        gap = "" if after in ("", "%") else GAP
-        return self.before + number + gap + after
-
-    @property
-    def _brief_after(self) -> str:
-        return self.after.removesuffix(SHARES).rstrip()
-
-    @property
-    def name(self) -> str:
-        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`, `price`."""
-        return self.after or self.before or self.bare
+    def brief(self, *values: float) -> str:
+        """As `text`, without the word `shares`."""
+        return replace(self, after=self.after.removesuffix(SHARES).rstrip()).text(*values)
 
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
@@ -102,10 +82,8 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     """A share as a percentage; a dash for NaN."""
     if not math.isfinite(share):
         return "\N{EN DASH}"
-    rounded = round(100 * share, decimals)
-    text = f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}" if rounded else f"{0:.{decimals}f}"
-    text = text.replace("-", _MINUS)
-    return f"{text}%"
+    rounded = round(100 * share, decimals) or 0.0  # no sign of a share that rounds to nothing
+    return f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}%".replace("-", _MINUS)
 
 
 def change(value: float, other: float, *, target: Target) -> str:
@@ -131,11 +109,6 @@ def as_day(value: object) -> date:
     """The calendar day of a date, timestamp or ISO text."""
     day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
     return day
-
-
-def days_of(values: pd.Series) -> pd.Series:
-    """The calendar day of each value; of equal ones once, as many rows share a session."""
-    return values.map({value: as_day(value) for value in values.unique()}).astype(object)
 
 
 def long_day(session: date) -> str:

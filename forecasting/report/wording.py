@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.record import best_ahead
+from forecasting.report.record import TrackRecord, best_ahead
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -45,15 +44,8 @@ _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the net
 _RUN_STATUSES = {"running": "still running when this page was written"}
 
 
-@dataclass(frozen=True)
-class Notice:
-    """A banner at the top of the page.
-
-    Attributes:
-        tone: warn where the forecast is less reliable than usual, info where it needs an explanation.
-        title: Two or three words.
-        text: A sentence or two.
-    """
+class Notice(NamedTuple):
+    """A banner at the top of the page; its tone is warn where the forecast is less reliable than usual."""
 
     tone: Literal["warn", "info"]
     title: str
@@ -62,13 +54,20 @@ class Notice:
 
 def headline(data: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
-    unit, row = data.unit, data.rows.iloc[0]
+    unit, row, name = data.unit, data.rows.iloc[0], "the last close," if data.target == "close" else "the usual"
+    usual, decimals = f"{name} {unit.brief(data.usual)}", 1 if data.target == "close" else 0
+    share = row["q50"] / data.usual - 1.0 if data.usual else math.nan
+    comparison = f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'} {usual}"
+    if math.isnan(share):
+        comparison = f"against {usual}"
+    elif round(abs(share), 2 + decimals) == 0:
+        comparison = f"about the same as {usual}"
     return {
         "subject": f"{data.symbol} {_VERBS[data.target]}",
-        "median": unit.text(float(row["q50"])),
+        "median": unit.text(row["q50"]),
         "day": f"on {long_day(row['target_session'])}",
-        "interval": unit.brief_span(float(row["q10"]), float(row["q90"])),
-        "comparison": _comparison(data, float(row["q50"])),
+        "interval": unit.brief(row["q10"], row["q90"]),
+        "comparison": comparison,
     }
 
 
@@ -77,16 +76,6 @@ def sentence(data: ReportData) -> str:
     parts = headline(data)
     interval = f"(80% interval {parts['interval']})"
     return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
-
-
-def _comparison(data: ReportData, median: float) -> str:
-    name, decimals = ("the last close,", 1) if data.target == "close" else ("the usual", 0)
-    share, usual = median / data.usual - 1.0 if data.usual else math.nan, f"{name} {data.unit.brief(data.usual)}"
-    if math.isnan(share):
-        return f"against {usual}"
-    if round(abs(share), 2 + decimals) == 0:
-        return f"about the same as {usual}"
-    return f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'} {usual}"
 
 
 def usual_sentence(data: ReportData) -> str:
@@ -125,7 +114,8 @@ def why(view: ReportData | SymbolLine) -> str:
     usual = f"Usual {view.unit.brief(level)}"
     if view.target == "close":
         usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
-    return "; ".join([usual, *(f"{name} x{factor_text(factor)}" for name, factor in named_parts(view))]) + "."
+    factors = [f"{name} x{f'{factor:.2f}'.rstrip('0').rstrip('.')}" for name, factor in named_parts(view)]
+    return "; ".join([usual, *factors]) + "."
 
 
 def alike(data: ReportData) -> str:
@@ -141,9 +131,26 @@ def _parts(view: ReportData | SymbolLine) -> Sequence[tuple[str, float]]:
     return view.parts.get(1, ()) if isinstance(view, ReportData) else view.parts
 
 
-def factor_text(factor: float) -> str:
-    """Like 1.9 or 0.96."""
-    return f"{factor:.2f}".rstrip("0").rstrip(".")
+def counted(record: TrackRecord) -> str:
+    """How many nights the figures are of, from when, of which kinds; empty before the first score."""
+    if not record.origins:
+        return ""
+    days = record.published["origin_session"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kinds.items()))
+    many = f"{record.origins} nights from {days.min()} to {days.max()}"
+    return f"{many if record.origins > 1 else f'one night, {days.min()}'} ({kinds})"
+
+
+def forecast_words(line: SymbolLine) -> str:
+    """The forecast of a line of the digest, with why."""
+    notes = f"; {', '.join(line.special_days)}" if line.special_days else ""
+    return f"{line.median} (80% interval {line.interval}), {line.change} against usual{notes}. {why(line)}".rstrip()
+
+
+def result_words(line: SymbolLine) -> tuple[str, str]:
+    """What came for which median in the newest result of a line of the digest, and by how much it was off."""
+    actual, median = (line.result[name] for name in ("actual", "q50")) if line.result else (math.nan, math.nan)
+    return f"{line.unit.brief(actual)} for {line.unit.brief(median)}", change(actual, median, target=line.target)
 
 
 def record_sentence(data: ReportData) -> str:
@@ -155,7 +162,7 @@ def record_sentence(data: ReportData) -> str:
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
     text = (
         f"Of {times} one session ahead, {hits} landed inside the 80% interval"
-        f" and the median missed by {data.unit.brief(float(ahead['error'].abs().mean()))} on average"
+        f" and the median missed by {data.unit.brief(ahead['error'].abs().mean())} on average"
     )
     best = best_ahead(data.record, "mae")
     if best is None:
@@ -175,12 +182,11 @@ def last_result(data: ReportData) -> str:
     if ahead.empty:
         return ""
     row = ahead.iloc[-1]
-    off = change(float(row["actual"]), float(row["q50"]), target=data.target)
+    off = change(row["actual"], row["q50"], target=data.target)
     side = "inside" if row["inside_80"] else "outside"
     return (
-        f"{short_day(row['target_session'])}: forecast {unit.brief(float(row['q50']))}, actual "
-        f"{unit.brief(float(row['actual']))} ({off}), {side} the 80% interval "
-        f"{unit.span(float(row['q10']), float(row['q90']))}"
+        f"{short_day(row['target_session'])}: forecast {unit.brief(row['q50'])}, actual {unit.brief(row['actual'])} "
+        f"({off}), {side} the 80% interval {unit.span(row['q10'], row['q90'])}"
     )
 
 
@@ -201,8 +207,12 @@ def notices(data: ReportData) -> list[Notice]:
         notes.append(Notice("warn", "Fallback", f"The network is not published: {reasons or 'no reason was given'}."))
     elif broken := str(first["reason"] or ""):
         notes.append(Notice("warn", "Break in the bars", f"{broken[0].upper()}{broken[1:]}."))
-    if out_of_range := _out_of_range(str(first.get("outside", ""))):
-        notes.append(Notice("info", "Never seen before", out_of_range))
+    outside = [part.rpartition(" ") for part in str(first.get("outside", "")).split(", ") if part]
+    if inputs := [f"{name} on {session}" for name, _, session in outside]:
+        *others, last = inputs
+        named = f"{', '.join(others)} and {last}" if others else last
+        text = f"{named[0].upper()}{named[1:]} {'are' if others else 'is'} outside the range of the training data."
+        notes.append(Notice("info", "Never seen before", text))
     kinds = set(rows["kind"])
     if "late" in kinds:
         opened = short_day(first["target_session"])
@@ -226,17 +236,6 @@ def _input(value: object) -> str:
     if value is None:
         return "default"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")
-
-
-def _out_of_range(listing: str) -> str:
-    """A sentence that lists the inputs outside the range of the training data; empty without any."""
-    named = [part.rpartition(" ") for part in listing.split(", ") if part]
-    inputs = [f"{name} on {session}" for name, _, session in named]
-    if not inputs:
-        return ""
-    listed = " and ".join([", ".join(inputs[:-1]), inputs[-1]]) if len(inputs) > 1 else inputs[0]
-    verb = "is" if len(inputs) == 1 else "are"
-    return f"{listed[0].upper()}{listed[1:]} {verb} outside the range of the training data."
 
 
 def forecaster_label(name: str) -> str:
@@ -404,3 +403,12 @@ def finding_rows(data: ReportData) -> list[dict[str, str]]:
         }
         for row in data.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
     ]
+
+
+def findings_sentence(data: ReportData) -> str:
+    """How many findings about the bars are open, and which are new."""
+    new = ", ".join(f"{row['rule']} {row['session']}" for row in finding_rows(data) if row["since"] == "tonight")
+    if data.findings.empty:
+        return "Every bar passed every check."
+    count = quantity(len(data.findings), "open finding")
+    return f"{count} about its bars, {f'new tonight: {new}' if new else 'none new tonight'}."

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from forecasting.report.index import render_index
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.page import render_index
 from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE, axe_violations
 from tests.report.lines import index_line
 

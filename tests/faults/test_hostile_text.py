@@ -21,7 +21,7 @@ from forecasting.errors import ForecastingError
 from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.plain_text import LIMIT
-from forecasting.report.prefect import night_markdown
+from forecasting.report.prefect import night_artifact
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -79,7 +79,7 @@ def pages(folder: Path) -> dict[str, str]:
     write_reports(read_settings(), out, now=lambda: AT)[0][0].get()
     (data,) = newest_reports(read_settings())
     found = {path.name: path.read_text(encoding="utf-8") for path in out.parent.glob("*.html")}
-    return found | {"artifact": night_markdown(data, out)}
+    return found | {"artifact": night_artifact(data, out).body}
 
 
 def check_pages(found: dict[str, str], clean: dict[str, str]) -> None:
@@ -147,7 +147,7 @@ def test_show_prints_neither_escape_codes_nor_megabytes(
     assert not {"\x1b", "\r"} & set(printed)
     assert "\ufffd]0;owned" in printed
     assert len(printed) < 5 * LIMIT
-    assert len(night_markdown(data, Path("page.html"))) < 20 * LIMIT
+    assert len(night_artifact(data, Path("page.html")).body) < 20 * LIMIT
 
 
 def test_a_table_s_cells_are_text_and_not_the_terminal_s_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,8 +260,8 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
         run_missed(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
     settings = read_settings()
     (past,), (newest,) = newest_reports(settings, days[0]), newest_reports(settings)
-    assert past.last_value == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]
-    assert newest.last_value == newest.forecasts["last_value"].iloc[0] == 4.0 * bars["volume"].loc[str(LAST)]
+    assert past.known.iloc[-1] == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]
+    assert newest.known.iloc[-1] == newest.forecasts["last_value"].iloc[0] == 4.0 * bars["volume"].loc[str(LAST)]
     assert past.is_provisional
     ahead = newest.scored[(newest.scored["role"] == "champion") & (newest.scored["horizon"] == 1)]
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
@@ -272,4 +272,4 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     assert page.issued is not None
     assert set(page.issued["split_factor"]) == {1.0}
     assert page.first_prints is not None
-    assert page.first_prints.iloc[-1] == past.last_value
+    assert page.first_prints.iloc[-1] == past.known.iloc[-1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forecasting.report.digest import SHOWN, digest_html, digest_markdown, digest_text, make_digest
+from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
 from tests.report.lines import index_line
 from tests.report.nights import ORIGIN
@@ -49,23 +49,23 @@ Results of Fri 8 Mar:
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     assert digest.title == "3 forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 3 things to know"
-    assert digest_text(digest) == TEXT
+    assert digest_in("text", digest) == TEXT
 
 
 def test_alerts_that_hold_stand_first_in_every_form() -> None:
     digest = make_digest(morning(), alerts={"ADBE": ["median > 1.5 usual", "ADBE q90 > 2e+07"], "GONE": ["median > 1"]})
     held = "ADBE volume: median > 1.5 usual; ADBE q90 > 2e+07. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
     assert digest.title.startswith("1 alert, 3 forecasts of Mon 11 Mar, ")
-    assert digest_text(digest).startswith(f"Alerts:\n- {held}\n\n2 things to know.")
-    assert digest_markdown(digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
-    page = digest_html(digest)
+    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n2 things to know.")
+    assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
+    page = digest_in("html", digest)
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
 
 
 def test_markdown_and_html_have_the_same_rows() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "for", "against", "usual"}
-    markdown, page = digest_markdown(digest), re.sub(r"<[^>]+>", " ", digest_html(digest))
+    markdown, page = digest_in("markdown", digest), re.sub(r"<[^>]+>", " ", digest_in("html", digest))
     for text in (markdown, page):
         shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
         assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}
@@ -73,29 +73,29 @@ def test_markdown_and_html_have_the_same_rows() -> None:
 
 def test_rows_link_to_pages_that_a_web_server_has() -> None:
     digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
-    assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_markdown(digest)
-    assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC volume</a>' in digest_html(digest)
+    assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in("markdown", digest)
+    assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC volume</a>' in digest_in("html", digest)
 
 
 def test_all_well_is_a_message_too() -> None:
     digest = make_digest([index_line("SBUX")])
     assert digest.title.endswith(", all well")
-    assert digest_text(digest).startswith("All well.\n\nMon 11 Mar")
-    assert digest_markdown(digest).startswith("**All well.**\n\n### Mon 11 Mar")
-    assert "<ul" not in digest_html(digest)
+    assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
+    assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
+    assert "<ul" not in digest_in("html", digest)
     assert make_digest([]).title == "no forecast, 1 thing to know"
 
 
 def test_many_forecasts_are_cut_after_the_most_unusual() -> None:
     digest = make_digest([index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)])
-    assert [row.subject for row in digest.forecasts][:2] == [f"S{SHOWN + 2} volume", f"S{SHOWN + 1} volume"]
-    assert "and 3 more" in digest_text(digest)
+    assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
+    assert "and 3 more" in digest_in("text", digest)
 
 
 @pytest.mark.parametrize("changed", [{"reason": "<img src=x>![x](http://evil) \x1b[2J", "status": "fallback"}])
 def test_texts_of_others_stay_text(changed: dict[str, Any]) -> None:
     digest = make_digest([index_line("SBUX", **changed)])
-    assert "\x1b" not in digest_text(digest) + digest_markdown(digest) + digest_html(digest)
-    assert "<img" not in digest_html(digest)
-    assert "![x]" not in digest_markdown(digest)
-    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", digest_html(digest))
+    assert "\x1b" not in digest_in("text", digest) + digest_in("markdown", digest) + digest_in("html", digest)
+    assert "<img" not in digest_in("html", digest)
+    assert "![x]" not in digest_in("markdown", digest)
+    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", digest_in("html", digest))

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from forecasting.report.index import render_index
+from forecasting.report.page import render_index
 from tests.report.lines import index_line
 from tests.report.nights import ORIGIN
 

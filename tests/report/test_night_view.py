@@ -23,7 +23,7 @@ def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
         [5.0, 6.0, float("nan"), 99.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN, "2024-03-11"])
     )
     data = report_data(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
-    assert (data.last_value, data.is_provisional) == (6.0, True)
+    assert (data.known.iloc[-1], data.is_provisional) == (6.0, True)
     assert data.known.index[-1] == date(2024, 3, 7)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from forecasting.report.documents import night_document
-from forecasting.report.page import CHAMPIONS_SHOWN, embedded, render_page, stale_after
-from forecasting.report.prefect import night_markdown
+from forecasting.report.page import embedded, render_page, stale_after
+from forecasting.report.prefect import night_artifact
 from forecasting.report.terminal import night_text
 from tests.report.nights import ISSUED, forecasts, long_record, report_data, score, scored, values_of
 
@@ -186,7 +186,7 @@ def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
 
 
 def test_champions_are_the_newest_ones_with_the_present_one_first() -> None:
-    days = [*pd.date_range("2024-01-01", periods=CHAMPIONS_SHOWN + 1), pd.Timestamp("2024-01-11")]  # one rolled back
+    days = [*pd.date_range("2024-01-01", periods=11), pd.Timestamp("2024-01-11")]  # one rolled back
     champions = pd.DataFrame(
         {
             "from_session": days,
@@ -244,7 +244,7 @@ def test_why_is_a_sentence_and_a_bar_a_factor_on_page_show_artifact_and_json() -
     assert up == pytest.approx(70.0)
     assert down == pytest.approx(70.0 * math.log(1 / 0.9) / math.log(1.9), abs=0.1)
     assert "a report nearby x1.9" in night_text(data, now=ISSUED, width=None)
-    assert "a report nearby x1.9" in night_markdown(data, Path("x.html"))
+    assert "a report nearby x1.9" in night_artifact(data, Path("x.html")).body
     assert night_document(data)["forecasts"][0]["parts"] == {"usual": 7.03e6, "report": 1.9, "network": 0.9}
     assert 'id="why"' not in render_page(report_data())
 

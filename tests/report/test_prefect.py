@@ -16,7 +16,6 @@ from forecasting.report.prefect import (
     backtest_artifact,
     counts_of,
     night_artifact,
-    night_markdown,
     outcome_artifact,
     outcome_sentence,
     outcome_tags,
@@ -213,7 +212,7 @@ def test_a_nights_artifact_begins_with_what_matters() -> None:
 
 
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
-    text = plain(night_markdown(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE))
+    text = plain(night_artifact(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE).body)
     first, chart, *_ = text.split("\n\n")
     assert first.startswith(
         "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval 6.00-12.00 M)"
@@ -230,13 +229,13 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
 
 
 def test_a_first_night_says_that_nothing_is_scored() -> None:
-    assert "[Report page](https://host/_.html)" in night_markdown(report_data(), "https://host/_.html")
-    assert "### How it did\n\nNothing is scored yet." in night_markdown(report_data(scored=scored()), PAGE)
+    assert "[Report page](https://host/_.html)" in night_artifact(report_data(), "https://host/_.html").body
+    assert "### How it did\n\nNothing is scored yet." in night_artifact(report_data(scored=scored()), PAGE).body
 
 
 def test_each_notice_is_a_paragraph_of_its_own() -> None:
     data = report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old"))
-    paragraphs = night_markdown(data, PAGE).split("\n\n")
+    paragraphs = night_artifact(data, PAGE).body.split("\n\n")
     assert "**Fallback.** The network is not published: too old." in paragraphs
     assert any(part.startswith("**Replay.** ") for part in paragraphs)
 
@@ -245,9 +244,9 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
     finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": ""}
     old = finding | {"session": date(2024, 3, 1), "since": ISSUED - pd.Timedelta(days=7)}
     new = finding | {"session": ORIGIN, "since": ISSUED}
-    page = night_markdown(report_data(findings=pd.DataFrame([old])), PAGE)
+    page = night_artifact(report_data(findings=pd.DataFrame([old])), PAGE).body
     assert "1 open finding about its bars, none new tonight." in page
-    page = night_markdown(report_data(findings=pd.DataFrame([old, new])), PAGE)
+    page = night_artifact(report_data(findings=pd.DataFrame([old, new])), PAGE).body
     assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
 
 

@@ -269,7 +269,7 @@ def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
         score(ago=2, median=12.0, name="ridge", role="baseline"),
         score(ago=1, horizon=2, median=99.0),  # of two sessions ahead, which does not count
     ]
-    ours, ridge = realised_costs(track_record(scored(*rows)), 3.0).to_dict("records")
+    ours, ridge = realised_costs(track_record(scored(*rows)), 3.0)
     assert (ours["forecaster"], ours["n"]) == ("published", 2)
     assert (ours["cost"], ours["median_cost"]) == (pytest.approx((1.5 + 21.0) / 2), pytest.approx(15.0))
     assert (ours["saving"], ours["published_saving"]) == (pytest.approx(1 - 11.25 / 15), 0.0)

@@ -55,8 +55,8 @@ def test_a_unit_is_named_and_a_volume_in_brief_lacks_the_word_shares():
     assert names == ["points", "price"]
     unit = unit_for("volume", usual=12.34e6, symbol="TEST", currency="USD")
     assert (unit.name, unit.brief(12.34e6)) == ("M shares", f"12.3{GAP}M")
-    assert unit.brief_span(12.34e6, 12.34e6) == f"12.3{DASH}12.3{GAP}M"
-    assert unit.span_text(1e6, 2e6) == f"1.0{DASH}2.0{GAP}M shares"
+    assert unit.brief(12.34e6, 12.34e6) == f"12.3{DASH}12.3{GAP}M"
+    assert unit.text(1e6, 2e6) == f"1.0{DASH}2.0{GAP}M shares"
 
 
 def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
