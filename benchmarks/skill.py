@@ -29,8 +29,7 @@ import numpy as np
 import pandas as pd
 
 from flows.clock import now
-from forecasting.backtest.figures import Loss, best_set
-from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
+from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, Loss, backtest, best_set
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano

@@ -7,6 +7,7 @@ missing: arrays take its place. A night decides on the scores of the session bef
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -77,61 +78,49 @@ def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress
     return walk.nights
 
 
-@dataclass(frozen=True)
-class _Champion:
-    """The model that is published, and the last session it was fitted on, counted from the first of the windows."""
-
-    checkpoint: Checkpoint
-    trained_to: int
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """A model's forecast of a night, NaN without one, what it was combined from, and whether it may be published."""
-
-    facts: ChampionFacts
-    raw: Floats
-    issued: Floats
-
-
 class _Walk:
     """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
 
     def __init__(self, windows: Windows, rows: Block, settings: Settings) -> None:
         self.windows, self.rows, self.settings = windows, rows, settings
-        n = len(rows)
-        self.scale, self.scaled = windows.scale(rows), windows.scaled[rows]
-        self.actual = self.scale.from_model(self.scaled[..., None])[..., 0]
+        n, names = len(rows), baseline_names(settings.target)
+        self.scaled = windows.scaled[rows]
+        self.actual = windows.scale(rows).from_model(self.scaled[..., None])[..., 0]
         self.raw = np.full((2, n, H, Q), np.nan)  # the champion's and the linear model's, in model scale
         self.trees = np.full((n, H), np.nan)  # medians, in model scale
-        self.pinball = {name: np.full((n, H), np.nan) for name in (CHAMPION, *baseline_names(settings.target))}
+        self.pinball = {name: np.full((n, H), np.nan) for name in (CHAMPION, *names)}
         self.inside_80 = np.full((n, H), np.nan)
-        self.champion: _Champion | None = None
-        self.scratch_to: int | None = None
+        self.champion: Checkpoint | None = None
+        self.scratch_to: date | None = None  # the last training session of the newest fit from scratch
         self.in_fallback = False
-        self.nights = Nights(
-            issued=np.empty((n, H, Q)),
-            network=np.full((n, H, Q), np.nan),
-            baselines={name: np.empty((n, H, Q)) for name in baseline_names(settings.target)},
-            published=[],
-            modes=[],
-            verdicts=[],
-        )
+        issued, network = np.empty((n, H, Q)), np.full((n, H, Q), np.nan)
+        self.nights = Nights(issued, network, {name: np.empty((n, H, Q)) for name in names}, [], [], [])
 
     def work_off(self, night: int) -> None:
         """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
         windows = windows_at(self.windows, int(self.rows[night]), self.settings)
         losses = self._losses(night)
         mode = self._mode(night, windows, losses)
-        verdict, successor = self._successor(night, mode, windows)
-        self._forecast_baselines(night, windows)
+        verdict, successor = self._successor(mode, windows)
+        for name, quantiles in self.nights.baselines.items():
+            quantiles[night] = baseline_quantiles(name, windows)
+            self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
         self.trees[night] = tree_medians(windows)
         recent = newest_origins(losses, SCORED_ORIGINS)
-        attempt = self._attempt(night, windows, recent, self.champion or successor)
-        if self.champion is not None and successor is not None and unusable(attempt.facts):
+        facts, raw, issued = self._attempt(night, windows, recent, self.champion or successor)
+        if self.champion is not None and successor is not None and unusable(facts):
             instead = self._attempt(night, windows, recent, successor)
-            attempt = attempt if unusable(instead.facts) else instead
-        self._publish(night, attempt)
+            facts, raw, issued = (facts, raw, issued) if unusable(instead[0]) else instead
+        if facts.finite:
+            self.raw[:, night] = raw
+            self.pinball[CHAMPION][night] = pinball(self.actual[night], issued)
+            self.inside_80[night] = inside(self.actual[night], issued, 80)
+        published = choose_published(facts)
+        ours = published.forecaster == CHAMPION
+        self.in_fallback = not ours if facts.finite else self.in_fallback
+        self.nights.network[night] = issued
+        self.nights.issued[night] = issued if ours else self.nights.baselines[published.forecaster][night]
+        self.nights.published.append(published)
         self.nights.modes.append(mode)
         self.nights.verdicts.append(verdict)
         if successor is not None:
@@ -142,14 +131,13 @@ class _Walk:
         every = self.settings.scratch_every
         if self.champion is None or self.scratch_to is None:
             return choose_mode("auto", None, scratch_every=every)
-        card = self.champion.checkpoint.card
-        newest_scratch = self.windows.sessions[self.scratch_to].astype(object)
+        card = self.champion.card
         facts = ChainFacts(
             usable=True,
             error="",
-            sessions_since_scratch=self._session(night) - self.scratch_to,
+            sessions_since_scratch=self._sessions_since(self.scratch_to, night),
             chain_epochs=card.chain_epochs,
-            drift=drift_reason(losses, newest_scratch=newest_scratch),
+            drift=drift_reason(losses, newest_scratch=self.scratch_to),
             had_events=card.has_events,
             has_events=windows.has_events,
             had_market=card.has_market,
@@ -157,31 +145,27 @@ class _Walk:
         )
         return choose_mode("auto", facts, scratch_every=every)
 
-    def _successor(self, night: int, mode: ModeChoice, windows: Windows) -> tuple[Verdict | None, _Champion | None]:
+    def _successor(self, mode: ModeChoice, windows: Windows) -> tuple[Verdict | None, Checkpoint | None]:
         """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
-        champion = self.champion.checkpoint if self.champion else None
         try:
-            if mode.method == "scratch" or champion is None:
+            if mode.method == "scratch" or self.champion is None:
                 fitted = fit_scratch(windows, settings=self.settings)
             else:
-                fitted = fit(windows, mode="warm", parent=champion, settings=self.settings)
-            verdict = examine(fitted, windows, settings=self.settings, champion=champion)
+                fitted = fit(windows, mode="warm", parent=self.champion, settings=self.settings)
+            verdict = examine(fitted, windows, settings=self.settings, champion=self.champion)
         except NUMERICAL_ERRORS:
             return None, None
-        trained_to = int(self.rows[night]) + windows.learnable_sessions - len(windows)
-        return verdict, None if verdict.refused else _Champion(fitted, trained_to)
+        return verdict, None if verdict.refused else fitted
 
-    def _forecast_baselines(self, night: int, windows: Windows) -> None:
-        for name, quantiles in self.nights.baselines.items():
-            quantiles[night] = baseline_quantiles(name, windows)
-            self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
-
-    def _attempt(self, night: int, windows: Windows, recent: pd.DataFrame, model: _Champion | None) -> _Attempt:
+    def _attempt(
+        self, night: int, windows: Windows, recent: pd.DataFrame, model: Checkpoint | None
+    ) -> tuple[ChampionFacts, Floats, Floats]:
+        """Whether a model's forecast may be published, what it was combined from, and itself; NaN without one."""
         raw, issued = np.full((2, H, Q), np.nan), np.full((H, Q), np.nan)
         if model is not None:
             scale = windows.scale()
             with suppress(*NUMERICAL_ERRORS):
-                network = scale.to_model(network_quantiles(model.checkpoint, windows))
+                network = scale.to_model(network_quantiles(model, windows))
                 linear = scale.to_model(linear_forecast(windows).quantiles)
                 past, trees = self._past(night), self.trees[night]
                 issued = issue(network, linear, trees, past, scale=scale, target=windows.target).quantiles
@@ -191,29 +175,17 @@ class _Walk:
         facts = ChampionFacts(
             champion="of the replay" if model else None,
             baseline=fallback_baseline(recent, deficit, usable),
-            age_sessions=self._session(night) - model.trained_to if model else None,
+            age_sessions=self._sessions_since(model.trained_to, night) if model else None,
             max_age_sessions=self.settings.max_model_age,
             finite=bool(np.isfinite(issued).all()),
             deficit=deficit,
             in_fallback=self.in_fallback,
         )
-        return _Attempt(facts, raw, issued)
+        return facts, raw, issued
 
-    def _publish(self, night: int, made: _Attempt) -> None:
-        if made.facts.finite:
-            self.raw[:, night] = made.raw
-            self.pinball[CHAMPION][night] = pinball(self.actual[night], made.issued)
-            self.inside_80[night] = inside(self.actual[night], made.issued, 80)
-        self.nights.network[night] = made.issued
-        published = choose_published(made.facts)
-        ours = published.forecaster == CHAMPION
-        self.nights.issued[night] = made.issued if ours else self.nights.baselines[published.forecaster][night]
-        self.nights.published.append(published)
-        self.in_fallback = not ours if made.facts.finite else self.in_fallback
-
-    def _session(self, night: int) -> int:
-        """The night's session, counted from the first of the windows."""
-        return int(self.rows[night]) + self.windows.warm_up
+    def _sessions_since(self, session: date, night: int) -> int:
+        at = int(np.searchsorted(self.windows.sessions, np.datetime64(session)))
+        return int(self.rows[night]) + self.windows.warm_up - at
 
     def _past(self, night: int) -> Past:
         """The closed forecasts of the nights before, for calibration."""
@@ -231,8 +203,7 @@ class _Walk:
         )
         scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]
         origins, horizons = origins[scored], horizons[scored]
-        windows = self.windows
-        names = sorted(self.pinball)
+        windows, names = self.windows, sorted(self.pinball)
         table = pd.DataFrame(
             {
                 "origin_session": np.repeat(windows.origins[self.rows[origins]], len(names)),

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -36,26 +36,22 @@ def fit_blocks(
     folder: Path | None,
     progress: Progress | None,
 ) -> Raw:
-    """Every block's raw forecasts, joined in order.
+    """Every block's raw forecasts, joined in order; blocks ascend.
 
-    Args:
-        windows: Every row of every block and the training rows before them.
-        blocks: Ascending.
-        settings: target, train_sessions, members and seed are used.
-        workers: Processes; 0 means one per core, 1 this process alone.
-        folder: Cache of finished blocks; a changed bar or setting changes their keys.
-        progress: Called with rows done and rows in all, after each block.
+    `windows` have every row of every block and the training rows before them. `folder` is a cache of finished blocks,
+    one .npz each; a changed bar or setting changes their names. `progress` counts rows.
     """
-    cache = None if folder is None else _RefitCache(folder, _key(windows, settings))
-    done = {} if cache is None else {at: raw for at, block in enumerate(blocks) if (raw := cache.read(block))}
+    key = _key(windows, settings) if folder else ""
+    names = [f"{key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz" for block in blocks]
+    done = {at: read_block(folder / name) for at, name in enumerate(names) if folder and (folder / name).exists()}
     missing = {at: block for at, block in enumerate(blocks) if at not in done}
     rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
     tasks = (delayed(_numbered)(at, windows, block, settings) for at, block in missing.items())
     processes = max(1, min(count_of(workers), len(missing)))
     for at, raw in Parallel(n_jobs=processes, return_as="generator_unordered")(tasks):
         done[at] = raw
-        if cache is not None:
-            cache.write(blocks[at], raw)
+        if folder is not None:
+            write_block(folder / names[at], raw)
         rows_done += len(blocks[at])
         if progress is not None:
             progress(rows_done, total)
@@ -88,33 +84,22 @@ def _numbered(at: int, windows: Windows, block: Block, settings: Settings) -> tu
     return at, forecast_block(windows, block, settings)
 
 
-@dataclass(frozen=True)
-class _RefitCache:
-    """Finished blocks on disk, one .npz each, named by the hash of their inputs, first and last row, number of rows."""
+def read_block(path: Path) -> Raw:
+    """A finished block."""
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
 
-    folder: Path
-    key: str
 
-    def read(self, block: Block) -> Raw | None:
-        path = self._path(block)
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-
-    def write(self, block: Block, raw: Raw) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(block)
-        # Its own name, as another backtest on the same folder may write the same block.
-        draft = path.with_suffix(f".{secrets.token_hex(8)}.part.npz")
-        try:
-            np.savez(draft, allow_pickle=False, **raw)
-            draft.replace(path)  # complete or not at all, whenever the process is killed
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _path(self, block: Block) -> Path:
-        return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz"
+def write_block(path: Path, raw: Raw) -> None:
+    """Write a finished block, complete or not at all, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Its own name, as another backtest on the same folder may write the same block.
+    draft = path.with_suffix(f".{secrets.token_hex(8)}.part.npz")
+    try:
+        np.savez(draft, allow_pickle=False, **raw)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _key(windows: Windows, settings: Settings) -> str:

@@ -5,11 +5,12 @@ closed forms every time, so `refit_every=1` equals nights that are fitted from s
 weights and calibration factors are learned at every origin, from the backtest's own earlier forecasts.
 
 Fits are from scratch and independent, so the refits run in parallel processes; their forecasts are then combined and
-calibrated in order.
+calibrated in order. The figures are those of the forecasts, of every baseline, and the significance of the difference.
 """
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.backtest.figures import Figures, best_set, figures, metric_rows, ranking_loss
 from forecasting.backtest.nights import Nights, replay_nights
 from forecasting.backtest.refits import LINEAR, NETWORK, TREES, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
-from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
-from forecasting.evaluate.significance import SIZE
-from forecasting.losses import Floats, pinball
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes, inside, skill
+from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
+from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue
 from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
@@ -31,7 +31,7 @@ from forecasting.sessions import next_sessions
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
 from forecasting.values import source_name
-from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress
+from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,9 @@ H = len(HORIZONS)
 
 MIN_PAIRS = H + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of the last one."""
+
+Loss = Callable[[Floats, Floats], Floats]
+"""(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where unknown."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,88 @@ class BacktestSpec:
     folder: Path | None = None  # cache of finished refits, from which a stopped backtest resumes; no cache without it
     min_origins: int = 0  # least number of origins with a known value at every horizon; figures need `MIN_PAIRS`
     as_published: bool = False  # whether to replay the nights too: a fit each, and their decisions
+
+
+def ranking_loss(target: Target) -> Loss:
+    """The loss that ranks and tests baselines: absolute error; for close, whose median is not predictable, pinball."""
+    return pinball if target == "close" else absolute_error
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one horizon, or their means over all; the fields are keys of the backtest's document."""
+
+    mae: float  # of the median, in the target's own unit; naive is the first baseline
+    mae_naive: float
+    baselines: dict[str, float]
+    best_baseline: str  # the one of least ranking loss: absolute error, for close pinball
+    skill_vs_naive: float  # 1 - mae / mae_naive; positive is better than naive
+    skill_vs_best: float  # the same against the best baseline, in the ranking loss
+    dm_p_value: float | None  # two-sided, of equal loss with the best baseline; None for too few origins
+    pinball: float  # mean over the seven levels
+    coverage_80: float  # share of actuals inside the central intervals
+    coverage_90: float
+    r2_dollar_volume: float | None  # of log dollar volume over its mean of five sessions; None but for volume
+    r2_baselines: dict[str, float]  # the baselines'; empty for other targets
+
+
+def figures(
+    target: Target,
+    actual: Floats,
+    issued: Floats,
+    baselines: dict[str, Floats],
+    *,
+    horizon: int | None = None,
+    dollars: DollarVolumes | None = None,
+) -> Figures:
+    """The figures of one horizon or, without it, their means over the horizons.
+
+    Of actuals (n, H), NaN where unknown, and quantiles (n, H, Q) in the target's own unit; the first baseline is the
+    naive one. `dollars` are of the n origins: only target volume has them, and R².
+    """
+
+    def mean(values: Floats) -> float:  # over the horizons of the mean over origins, of the known values
+        return float(np.nanmean(values, axis=0).mean())
+
+    at = slice(None) if horizon is None else slice(horizon - 1, horizon)
+    actual, issued = actual[:, at], issued[:, at]
+    baselines = {name: quantiles[:, at] for name, quantiles in baselines.items()}
+    loss = ranking_loss(target)
+    losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+    errors = {name: mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
+    best = min(losses, key=lambda name: mean(losses[name]))
+    ours, mae, naive = loss(actual, issued), mean(absolute_error(actual, issued)), next(iter(errors.values()))
+    r2: dict[str, float] = {}
+    if dollars is not None:
+        dollars = replace(dollars, actual=dollars.actual[:, at])
+        medians = {name: quantiles[..., MEDIAN] for name, quantiles in {"": issued, **baselines}.items()}
+        r2 = {name: dollar_volume_r2(dollars, shares) for name, shares in medians.items()}
+    return Figures(
+        mae=mae,
+        mae_naive=naive,
+        baselines=errors,
+        best_baseline=best,
+        skill_vs_naive=skill(mae, naive),
+        skill_vs_best=skill(mean(ours), mean(losses[best])),
+        dm_p_value=p_value_of_enough(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1]),
+        pinball=mean(pinball(actual, issued)),
+        coverage_80=mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
+        coverage_90=mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
+        r2_dollar_volume=r2.pop("", None),
+        r2_baselines=r2,
+    )
+
+
+def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
+    """The 90 % model confidence set of the issued forecasts (named `ours`) and the baselines, by a mean over horizons.
+
+    Only origins with all horizons known count; shapes as in `figures`.
+    """
+    import pandas as pd
+
+    forecasts = {"ours": issued, **baselines}
+    losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in forecasts.items()}
+    return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
 
 
 @dataclass(frozen=True)
@@ -125,16 +210,27 @@ class BacktestResult:
 
     def metric_rows(self) -> list[dict[str, object]]:
         """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
-        window = {"symbol": self.spec.symbol, "target": self.spec.settings.target}
+        about = {"symbol": self.spec.symbol, "target": self.spec.settings.target}
         span = {"window_from": self.origins[0].item(), "window_to": self.origins[-1].item()}
         known = np.isfinite(self.actual)
         rows: list[dict[str, object]] = []
         for scope, of in (("backtest", None), *([("published", self.nights)] if self.nights else [])):
-            for horizon in (0, *HORIZONS):
-                n = known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum()
-                part = metric_rows(self.figures(horizon or None, of=of), horizon=horizon, n=int(n))
-                rows += [{**window, "scope": scope, **span, **row} for row in part]
+            for horizon in (0, *HORIZONS):  # 0 is the mean over all
+                n = int(known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum())
+                for metric, value, baseline, p_value in _metrics(self.figures(horizon or None, of=of)):
+                    row = {**about, "scope": scope, **span, "horizon": horizon, "metric": metric, "value": value}
+                    rows.append(row | {"n": n, "baseline": baseline, "p_value": p_value})
         return rows
+
+
+def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
+    """Name and value of each figure, the baseline that it is against or of, and its p-value."""
+    values = {name: value for name, value in asdict(part).items() if isinstance(value, float) and name != "dm_p_value"}
+    tests = {"skill_vs_best": (part.best_baseline, part.dm_p_value)}
+    rows = [(metric, value, *tests.get(metric, ("", None))) for metric, value in values.items()]
+    for prefix, of_baselines in (("mae", part.baselines), ("r2", part.r2_baselines)):
+        rows += [(f"{prefix}_{name}", value, name, None) for name, value in of_baselines.items()]
+    return rows
 
 
 def backtest(
@@ -152,13 +248,9 @@ def backtest(
     Args:
         bars: Canonical bars; those after the last origin are used as actuals alone.
         events: Columns session, kind, known_from and optionally source.
-        spec: What to replay.
+        spec: What to replay; an error of ours where its span has no origin, or too few or too little before the first.
         market: The market series, an input of the symbol's windows.
         progress: Called with origins done and origins in all, after each refit; then the same after each night.
-
-    Raises:
-        HistoryError: No origin in the span, or fewer than `spec.min_origins`, or too little history before the first.
-        UsageError: `refit_every` below 1.
     """
     started = time.perf_counter()
     settings = spec.settings
@@ -168,9 +260,12 @@ def backtest(
     rows = np.concatenate(blocks)
     issued, used = issue_in_order(windows, rows, raw)
     nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
-    origins = windows.origins[rows]
-    is_volume = windows.target == "volume"
-    dollars = dollar_volumes(bars, origins, windows.target_sessions[rows]) if is_volume else None
+    origins, dollars, earnings_dates = windows.origins[rows], None, {}
+    if windows.target == "volume":
+        dollars = dollar_volumes(bars, origins, windows.target_sessions[rows])
+    if "source" in events:  # the most first
+        sources = events.loc[events["session"] <= bars.index[-1], "source"].value_counts()
+        earnings_dates = {source_name(str(source)): int(count) for source, count in sources.items()}
     return BacktestResult(
         spec=spec,
         origins=origins,
@@ -182,7 +277,7 @@ def backtest(
         past_forecasts=used,
         dollars=dollars,
         nights=nights,
-        earnings_dates=_counted(events[events["session"] <= bars.index[-1]]),
+        earnings_dates=earnings_dates,
     )
 
 
@@ -199,13 +294,6 @@ def all_windows(
         train_sessions=len(bars),
         market=market,
     )
-
-
-def _counted(events: "pd.DataFrame") -> dict[str, int]:
-    """Number of events by source, the most first."""
-    if "source" not in events:
-        return {}
-    return {source_name(str(source)): int(count) for source, count in events["source"].value_counts().items()}
 
 
 def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
@@ -256,8 +344,21 @@ def forecast_frame(result: BacktestResult) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    forecasters = {LSTM: result.issued, **result.baselines}
-    frame = pd.concat([_of_one(result, name, issued) for name, issued in forecasters.items()])
+    settings, n = result.spec.settings, len(result.origins)
+    origins = [day.item() for day in result.origins.astype("datetime64[D]")]
+    targets = [next_sessions(origin, H, settings.exchange) for origin in origins]
+    shared = {
+        "origin_session": np.repeat(np.array(origins, dtype="datetime64[ns]"), H),
+        "target_session": np.array(targets, dtype="datetime64[ns]").ravel(),
+        "horizon": np.tile(np.array(HORIZONS, dtype=np.int64), n),
+    }
+    frames = []
+    for name, issued in {LSTM: result.issued, **result.baselines}.items():
+        flat = {"symbol": result.spec.symbol, "target": settings.target, "model": name, **shared}
+        flat |= dict(zip(QUANTILE_COLUMNS, issued.reshape(n * H, -1).T, strict=True))
+        flat |= {"actual": result.actual.ravel(), "error": (issued[..., MEDIAN] - result.actual).ravel()}
+        frames.append(pd.DataFrame(flat | {"pinball": pinball(result.actual, issued).ravel()}))
+    frame = pd.concat(frames).astype(dict.fromkeys(("symbol", "target", "model"), "string"))
     return frame.sort_values(["origin_session", "horizon"], kind="stable", ignore_index=True)
 
 
@@ -265,29 +366,6 @@ def figure_frame(result: BacktestResult) -> "pd.DataFrame":
     """A row a figure: the columns of table metrics but for the ids; those without a test have p_value NaN."""
     import pandas as pd
 
-    days = ("window_from", "window_to")
-    texts = ("symbol", "target", "scope", "metric", "baseline")
-    types = {**dict.fromkeys(days, "datetime64[ns]"), **dict.fromkeys(texts, "string"), "p_value": "float64"}
+    texts = dict.fromkeys(("symbol", "target", "scope", "metric", "baseline"), "string")
+    types = {"window_from": "datetime64[ns]", "window_to": "datetime64[ns]", **texts, "p_value": "float64"}
     return pd.DataFrame(result.metric_rows()).astype(types)
-
-
-def _of_one(result: BacktestResult, name: str, issued: Floats) -> "pd.DataFrame":
-    import pandas as pd
-
-    settings, n, horizons = result.spec.settings, len(result.origins), len(HORIZONS)
-    origins = [day.item() for day in result.origins.astype("datetime64[D]")]
-    targets = [next_sessions(origin, horizons, settings.exchange) for origin in origins]
-    actual = result.actual.ravel()  # (n * H,)
-    flat = {
-        "symbol": result.spec.symbol,
-        "target": settings.target,
-        "model": name,
-        "origin_session": np.repeat(np.array(origins, dtype="datetime64[ns]"), horizons),
-        "target_session": np.array(targets, dtype="datetime64[ns]").ravel(),
-        "horizon": np.tile(np.array(HORIZONS, dtype=np.int64), n),
-        **dict(zip(QUANTILE_COLUMNS, issued.reshape(n * horizons, -1).T, strict=True)),
-        "actual": actual,
-        "error": issued[..., MEDIAN].ravel() - actual,
-        "pinball": pinball(result.actual, issued).ravel(),
-    }
-    return pd.DataFrame(flat).astype(dict.fromkeys(("symbol", "target", "model"), "string"))

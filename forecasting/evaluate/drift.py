@@ -65,11 +65,9 @@ class DriftVerdict:
 def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     """The verdict on the newest session in `days`, against a baseline that is the same on every day.
 
-    Args:
-        days: Index session (that of the targets), ascending, unique; columns pinball and baseline_pinball (means over
-            the forecasts that closed on it, same unit) and inside_80 (share of them inside, 0 to 1). Sessions with a
-            NaN, or with a loss of 0, are left out.
-        baseline: Its name.
+    `days` have the session of the targets as index, ascending, and columns pinball and baseline_pinball (means over the
+    forecasts that closed on it, same unit) and inside_80 (share of them inside). Sessions with a NaN, or with a loss of
+    0, are left out.
     """
     whole = days[(days["pinball"] > 0) & (days["baseline_pinball"] > 0) & days["inside_80"].notna()]
     watched = min(WATCHED_SESSIONS, len(whole) - MIN_REFERENCE)
@@ -156,17 +154,11 @@ def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: 
 
 def _words(skill: ControlChart, coverage: ControlChart, *, baseline: str, reference: int, watched: int) -> str:
     gained, usual, least = (-math.expm1(-value) for value in (skill.average, skill.centre, skill.lower))
-    verdicts = [
-        f"pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%})"
-        + _run(skill),
-        f"80 % intervals cover {coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}"
-        + (f" or above {coverage.upper:.0%})" if coverage.upper < 1 else ")")
-        + _run(coverage),
-    ]
-    head = "Drift" if skill.since or coverage.since else "No drift"
-    over = f"moving averages over {watched} sessions after {reference} reference sessions"
-    return f"{head}: {'; '.join(verdicts)}; {over}."
-
-
-def _run(chart: ControlChart) -> str:
-    return f", outside since {chart.since.isoformat()}" if chart.since else ""
+    above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
+    skills, coverages = (f", outside since {chart.since}" if chart.since else "" for chart in (skill, coverage))
+    return (
+        f"{'Drift' if skill.since or coverage.since else 'No drift'}: pinball skill against {baseline} is "
+        f"{gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%}){skills}; 80 % intervals cover "
+        f"{coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}{above}){coverages}; moving averages over "
+        f"{watched} sessions after {reference} reference sessions."
+    )

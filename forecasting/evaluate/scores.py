@@ -77,16 +77,10 @@ def skill(score: float, baseline_score: float) -> float:
 
 
 def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[str, Any]]:
-    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value.
+    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value; plain Python values.
 
-    Args:
-        due: A row per forecast and bar version: the columns of `forecasts`, `model` (the model's name), `stage`,
-            `bar_version` and the bar's open, high, low, close and volume (NaN unknown).
-        target: What was forecast; all of `due` is of this target.
-        scored_at: Aware UTC instant that goes into every row.
-
-    Returns:
-        Plain Python values under exactly the columns of `scores`. No row where the actual is NaN or infinite.
+    `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`, `model` (the model's
+    name), `stage`, `bar_version` and the bar's open, high, low, close and volume (NaN unknown).
     """
     import pandas as pd
 
@@ -154,15 +148,7 @@ def nearest_level(ratio: float) -> float:
 
 
 def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
-    """(...) quantile at a level, linear between the two neighbouring ones of QUANTILES.
-
-    Args:
-        quantiles: (..., Q) forecasts at QUANTILES, ascending.
-        level: From the first of QUANTILES to the last.
-
-    Raises:
-        ValueError: The level is outside them.
-    """
+    """(...) quantile at a level, linear between the two neighbouring ones of QUANTILES; ValueError outside them."""
     if not QUANTILES[0] <= level <= QUANTILES[-1]:
         raise ValueError(f"Expected a level from {QUANTILES[0]} to {QUANTILES[-1]}, found {level}.")
     forecasts = np.asarray(quantiles, dtype=float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,12 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> Di
     mean = float(difference.mean())
     centred = difference - mean
     covariances = np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
-    variance = _long_run_variance(covariances, difference)
+    variance = float(covariances[0] + 2 * covariances[1:].sum())
+    if covariances[0] <= (1e-12 * float(np.abs(difference).max())) ** 2:  # constant up to rounding
+        variance = 0.0
+    elif not variance > 0:
+        weights = 1 - np.arange(1, lag + 1) / (lag + 1)
+        variance = max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
     if variance == 0.0:
         statistic, p_value = (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
         return DieboldMariano(statistic, p_value, n)
@@ -100,11 +106,17 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
             f"Expected at least two complete rows and one column of losses, found {complete.shape}; widen the window."
         )
     # Equal columns differ with zero variance, by which the bootstrap would divide: one column represents all of them.
-    first: dict[bytes, object] = {}
+    first: dict[bytes, Hashable] = {}
     representative = {name: first.setdefault(complete[name].to_numpy().tobytes(), name) for name in complete.columns}
     distinct = complete[list(dict.fromkeys(representative.values()))]
-    p_distinct = _confidence_p_values(distinct, block)
-    p_values = {str(name): p_distinct[representative[name]] for name in complete.columns}
+    p_distinct: dict[Hashable, float] = {distinct.columns[0]: 1.0}
+    if distinct.shape[1] > 1:
+        from arch.bootstrap import MCS
+
+        search = MCS(distinct, size=SIZE, reps=_REPS, block_size=block, method="R", bootstrap="stationary", seed=_SEED)
+        search.compute()
+        p_distinct = search.pvalues["Pvalue"].to_dict()
+    p_values = {str(name): float(p_distinct[representative[name]]) for name in complete.columns}
     ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
     return ConfidenceSet(tuple(name for name in ranked if p_values[name] > SIZE), p_values, len(complete))
 
@@ -115,24 +127,3 @@ def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
         raise ValueError(f"Expected paired losses of one dimension and equal length, found {a.shape} and {b.shape}.")
     difference: Floats = a - b
     return difference[~np.isnan(difference)]
-
-
-def _long_run_variance(covariances: Floats, difference: Floats) -> float:
-    scale = float(np.abs(difference).max())
-    if covariances[0] <= (1e-12 * scale) ** 2:  # constant up to rounding
-        return 0.0
-    rectangular = float(covariances[0] + 2 * covariances[1:].sum())
-    if rectangular > 0:
-        return rectangular
-    weights = 1 - np.arange(1, len(covariances)) / len(covariances)
-    return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
-
-
-def _confidence_p_values(losses: pd.DataFrame, block: int) -> dict[object, float]:
-    if losses.shape[1] == 1:
-        return {losses.columns[0]: 1.0}
-    from arch.bootstrap import MCS
-
-    search = MCS(losses, size=SIZE, reps=_REPS, block_size=block, method="R", bootstrap="stationary", seed=_SEED)
-    search.compute()
-    return {name: float(value) for name, value in search.pvalues["Pvalue"].items()}

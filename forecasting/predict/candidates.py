@@ -11,7 +11,7 @@ import numpy as np
 
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
-from forecasting.predict.combine import Issued, combine_and_calibrate, network_quantiles
+from forecasting.predict.combine import Issued, issue, network_quantiles
 from forecasting.preprocess.features import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
 from forecasting.train.trees import tree_medians
@@ -59,18 +59,13 @@ class Candidate:
 def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
     """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
     target, usual = windows.target, usual_sizes(windows)
-    found = [
-        Candidate(
-            short_id("baseline", name, VERSION, symbol, target, settings_hash),
-            name,
-            BASELINE,
-            quantiles,
-            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)},
-        )
-        for name in baseline_names(target)
-        for quantiles in [baseline_quantiles(name, windows)]
-    ]
-    finite = [candidate for candidate in found if candidate.is_finite]
+    finite = []
+    for name in baseline_names(target):
+        quantiles = baseline_quantiles(name, windows)
+        model_id = short_id("baseline", name, VERSION, symbol, target, settings_hash)
+        factors = {"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)}
+        if np.isfinite(quantiles).all():
+            finite.append(Candidate(model_id, name, BASELINE, quantiles, factors=factors))
     if not finite:
         raise HistoryError(
             f"Expected a finite forecast of {symbol} {target} from one of {', '.join(baseline_names(target))}; found "
@@ -90,11 +85,12 @@ def network_candidate(
 ) -> Candidate:
     """A network's forecast of the newest row, combined with the linear model's and calibrated.
 
-    `model` is its row in `models`, `past` as for `combine_and_calibrate`.
+    `model` is its row in `models`, `past` as for `issue`.
     """
     network = network_quantiles(checkpoint, windows)
     scale, trees = windows.scale(), tree_medians(windows)
-    issued = combine_and_calibrate(network, linear.quantiles, trees, past, scale=scale, target=windows.target)
+    models = scale.to_model(network), scale.to_model(linear.quantiles)
+    issued = issue(*models, trees, past, scale=scale, target=windows.target)
     outside = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     return Candidate(
         model["id"],
@@ -133,9 +129,9 @@ def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: 
     From the usual level over the linear model's effects (calendar, report, a quarter before, market; the rest is of the
     recent bars) to its median; then what the network changes, the trees, and combination with calibration.
     """
-    usual, of_linear, of_network, of_issued = (
-        usual_sizes(windows),
-        *(sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued.quantiles)),
+    usual = usual_sizes(windows)
+    of_linear, of_network, of_issued = (
+        sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued.quantiles)
     )
     effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
     return {
@@ -152,18 +148,12 @@ def factor_rows(candidates: Sequence[Candidate], about: Mapping[str, Any]) -> li
     """The rows of table forecast_parts: why each published median is what it is; `about` as in `forecast_rows`."""
     shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
     return [
-        {
-            **shared,
-            "model_id": candidate.model_id,
-            "horizon": horizon,
-            "part": part,
-            "place": order,
-            "factor": float(by[h]),
-        }
+        {**shared, "model_id": candidate.model_id, "horizon": horizon, "part": part, "place": order, "factor": factor}
         for candidate in candidates
         if candidate.role == CHAMPION
         for h, horizon in enumerate(HORIZONS)
         for order, (part, by) in enumerate(candidate.factors.items(), start=1)
+        for factor in [float(by[h])]
     ]
 
 
@@ -184,15 +174,10 @@ def forecast_rows(
     sessions: Sequence[date],
     calendar: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The rows of table forecasts, one per candidate and horizon.
+    """The rows of table forecasts, one per candidate, whose roles are assigned, and horizon.
 
-    Args:
-        candidates: With their roles assigned.
-        published: Gives status and reason of the rows in the champion's role.
-        about: The columns that all rows share: symbol, target, origin_session, kind, last_value, issued_at, data_as_of,
-            fetch_id and run_id.
-        sessions: The target session of each horizon.
-        calendar: What is special about each of them, as text; empty for an ordinary session.
+    `about` are the columns that all rows share, `sessions` the target session of each horizon and `calendar` what is
+    special about it.
     """
     return [
         {

@@ -6,7 +6,7 @@ that a change of these rules changes no history.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -55,21 +55,10 @@ class Past:
     trees: Floats  # (n, H) the medians of the boosted trees; NaN without
 
 
-def raw_values(network: Floats, linear: Floats, trees: Floats, scale: Scale, place: int) -> dict[str, object]:
-    """One horizon's raw forecasts and scaling, as JSON values, which `read_past` reads on a later night."""
-    return ({"trees": float(trees[place])} if np.isfinite(trees[place]) else {}) | {
-        "network": network[place].tolist(),
-        "partner": linear[place].tolist(),
-        "level": float(scale.level),
-        "spread": float(scale.spread[place]),
-    }
-
-
 def read_past(past: "pd.DataFrame") -> Past:
-    """Past forecasts of the store as arrays.
+    """Past forecasts of the store as arrays; rows without raw quantiles are left out.
 
-    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON that was issued with
-    the forecast. Rows without JSON have no raw quantiles and are left out.
+    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON issued with them.
     """
     with_raw = past[past["calibration"].astype(str).str.startswith("{")]
     origins, at = np.unique(with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True)
@@ -88,7 +77,7 @@ def read_past(past: "pd.DataFrame") -> Past:
 
 def learn_weight(past: Past, target: Target) -> float:
     """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS."""
-    return _learned(past, (combine(past.network, past.linear, weight) for weight in _WEIGHTS), _USUAL_WEIGHTS[target])
+    return _learned(past, lambda weight: combine(past.network, past.linear, weight), _USUAL_WEIGHTS[target])
 
 
 def learn_share(past: Past, combined: Floats) -> float:
@@ -97,20 +86,18 @@ def learn_share(past: Past, combined: Floats) -> float:
     _USUAL_SHARE with fewer than MIN_FORECASTS of theirs.
     """
     of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
-    return _learned(of_trees, (with_trees(combined, past.trees, share) for share in _WEIGHTS), _USUAL_SHARE)
+    return _learned(of_trees, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
 
 
-def _learned(past: Past, quantiles: Iterable[Floats], usual: float) -> float:
-    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised.
-
-    `quantiles` are made one by one, and none where there are too few forecasts: every origin of a backtest asks.
-    """
-    if known_forecasts(past).min() < MIN_FORECASTS:
+def _learned(past: Past, quantiles: Callable[[float], Floats], usual: float) -> float:
+    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised."""
+    known = np.isfinite(past.actual)
+    if known.sum(axis=0).min() < MIN_FORECASTS:
         return usual
     age = np.arange(len(past.actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
-    losses = np.array([np.nansum(recent * pinball(past.actual, some)) for some in quantiles])
-    losses = losses / np.sum(recent * np.isfinite(past.actual))
+    losses = np.array([np.nansum(recent * pinball(past.actual, quantiles(weight))) for weight in _WEIGHTS])
+    losses = losses / np.sum(recent * known)
     # An average of losses is itself uncertain: a distance from the usual weight is penalised.
     prior = _PRIOR / (_PRIOR + recent.sum())
     return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * prior * (_WEIGHTS - usual) ** 2)))])
@@ -128,12 +115,6 @@ def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
     return quantiles + np.where(np.isfinite(moved), moved, 0.0)[..., None]
 
 
-def known_forecasts(past: Past) -> NDArray[np.int64]:
-    """(H,) past forecasts per horizon whose target has closed."""
-    known: NDArray[np.int64] = np.isfinite(past.actual).sum(axis=0)
-    return known
-
-
 def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     """(Q,) factors for the distance of the combined quantiles of tonight, all horizons, from the median.
 
@@ -142,7 +123,12 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     falls with each one inside, at rates that balance at nominal coverage. All horizons and both sides have one factor:
     factors of their own were mostly noise. Starts at the target's usual factor with the oldest forecast.
     """
-    distances = _log_distances(actual, quantiles)
+    # (n, H, Q) log of the actuals' distance from the median on each quantile's side, in units of the quantile's: NaN
+    # where unknown; minus infinity on the other side of the median, and for the median.
+    median = quantiles[..., [MEDIAN]]
+    usual = np.maximum(_SIDES * (quantiles - median), _MIN_DISTANCE)
+    with np.errstate(divide="ignore"):
+        distances = np.log(np.maximum(_SIDES * (actual[..., None] - median), 0.0) / usual)  # the maximum of NaN is NaN
     logs = np.zeros((len(actual) + 1, Q))  # of each night; the last one is tonight
     logs[0] = np.log(_USUAL_FACTORS[target])
     for night in range(1, len(logs)):
@@ -155,19 +141,6 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     factors: Floats = np.exp(logs[-1])
     factors[MEDIAN] = 1.0
     return factors
-
-
-def _log_distances(actual: Floats, quantiles: Floats) -> Floats:
-    """(n, H, Q) log of the actuals' distance from the median on each quantile's side, in units of the quantile's.
-
-    NaN where unknown; minus infinity on the other side of the median, and for the median.
-    """
-    median = quantiles[..., [MEDIAN]]
-    distance = _SIDES * (actual[..., None] - median)
-    usual = np.maximum(_SIDES * (quantiles - median), _MIN_DISTANCE)
-    with np.errstate(divide="ignore"):
-        logs: Floats = np.log(np.maximum(distance, 0.0) / usual)  # the maximum of NaN is NaN
-    return logs
 
 
 def widen(quantiles: Floats, factors: Floats) -> Floats:
@@ -190,36 +163,33 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     from forecasting.train.prepare import scaled_quantiles
 
-    asked = np.array([len(windows) - 1]) if rows is None else rows
-    quantiles = windows.scale(asked).from_model(scaled_quantiles(checkpoint, windows, asked))
+    requested = np.array([len(windows) - 1]) if rows is None else rows
+    quantiles = windows.scale(requested).from_model(scaled_quantiles(checkpoint, windows, requested))
     return quantiles[0] if rows is None else quantiles
 
 
-def combine_and_calibrate(
-    network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target
-) -> Issued:
-    """The forecast to issue at one origin, from quantiles (H, Q) in the target's own unit and the trees' medians (H,).
+def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
+    """The forecast to issue at one origin, from quantiles (H, Q) and the trees' medians (H,), all in model scale.
 
     `past` are earlier forecasts whose target session is at or before the origin, `scale` is `windows.scale()` of its
-    row. The trees' medians are in model scale.
+    row.
     """
-    return issue(scale.to_model(network), scale.to_model(linear), trees, past, scale=scale, target=target)
-
-
-def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
-    """The same from arrays in model scale; used directly by the backtest, which has no store."""
     past = Past(*(values[-MAX_FORECASTS:] for values in (past.actual, past.network, past.linear, past.trees)))
-    weight, known = learn_weight(past, target), known_forecasts(past)
+    weight = learn_weight(past, target)
     past_combined = combine(past.network, past.linear, weight)
     share = learn_share(past, past_combined)
     factors = learn_factors(past.actual, with_trees(past_combined, past.trees, share), target)
     combined = combine(network, linear, weight)
     moved = with_trees(combined, trees, share)
     quantiles = scale.from_model(widen(moved, factors))
-    rules = {"weight": weight, "share": share, "factors": factors.tolist()}
-    texts = [json.dumps(raw_values(network, linear, trees, scale, h) | rules) for h in range(len(HORIZONS))]
+    texts = []
+    for h in range(H):
+        raw: dict[str, object] = {"trees": float(trees[h])} if np.isfinite(trees[h]) else {}
+        raw |= {"network": network[h].tolist(), "partner": linear[h].tolist()}
+        raw |= {"level": float(scale.level), "spread": float(scale.spread[h])}
+        texts.append(json.dumps(raw | {"weight": weight, "share": share, "factors": factors.tolist()}))
     by_trees = scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN]
-    return Issued(quantiles, known, texts, by_trees)
+    return Issued(quantiles, np.isfinite(past.actual).sum(axis=0), texts, by_trees)
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:

@@ -70,8 +70,7 @@ def choose_published(facts: ChampionFacts) -> Published:
     was published the night before, one above LEAVE is enough, whatever the excess.
     """
     if facts.champion is None:
-        why = facts.no_fit.strip().rstrip(".")
-        objection = f"there is no champion yet: {why}" if why else "there is no champion yet"
+        objection = f"there is no champion yet: {facts.no_fit.strip().rstrip('.')}".removesuffix(": ")
     else:
         objection = unusable(facts) or _behind(facts)
     near = ""

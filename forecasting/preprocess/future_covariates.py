@@ -4,7 +4,6 @@ The calendar is known years ahead. An event counts for a row from the session at
 the flags of one target session may therefore differ from row to row.
 """
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,8 +17,6 @@ from forecasting.vocabulary import HORIZONS
 if TYPE_CHECKING:
     import pandas as pd
 
-Flags = NDArray[np.bool_]
-Positions = NDArray[np.int64]
 Value = TypeVar("Value", np.bool_, np.int32)
 
 # Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to return.
@@ -40,28 +37,71 @@ RUN_UP = 3  # the first of them are of sessions before earnings
 _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span starts or ends
 
 
-@dataclass(frozen=True)
-class EventPositions:
-    """Events as numbers of sessions after a span's first; negative before it."""
-
-    reacting: Positions  # (E,) the session that trades on the news
-    known: Positions  # (E,) the first session at whose close the event is known
-    until: Positions  # (E,) the first at whose close it is withdrawn; after the calendar's last if it is not
-
-
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
-    """(D, C) calendar flags of each session from `first` to `last`, and the C names."""
+    """(D, C) calendar flags of each session from `first` to `last`, and the C names.
+
+    Expiries are the days of the US, for every exchange that trades on Fridays.
+    """
     import pandas as pd
 
     margin = pd.Timedelta(days=_MARGIN_DAYS)
     wide_first, wide_last = (pd.Timestamp(first) - margin).date(), (pd.Timestamp(last) + margin).date()
-    wide = sessions_index(wide_first, wide_last, exchange)
-    early = pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange)))
-    closed = holidays(wide_first, wide_last, exchange)
-    flags = _weekday_and_month(wide) | _expiries(wide, closed) | _holidays(wide, closed, np.asarray(wide.isin(early)))
+    sessions, closed = (span(wide_first, wide_last, exchange) for span in (sessions_index, holidays))
+    weekday, month, day = (np.asarray(part) for part in (sessions.day_of_week, sessions.month, sessions.day))
+    december, thursday = month == 12, day + 3 - weekday
+    ends, starts = _after(month, 1) != month, _after(month, -1) != month
+    friday_closed = (weekday == 3) & (sessions + pd.Timedelta(days=1)).isin(closed)  # the expiry moves to Thursday
+    third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (friday_closed & (day >= 14) & (day <= 20))
+    triple = third_friday & (month % 3 == 0)
+    half = np.asarray(sessions.isin(pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange)))))
+    passed = closed.searchsorted(sessions)  # (D,) holidays before each session
+    before = np.diff(passed, append=passed[-1:]) > 0
+    after = _after(before, -1)
+    flags = {f"weekday_{name}": weekday == k for k, name in enumerate(("tue", "wed", "thu", "fri"), start=1)}
+    flags |= {f"month_{k:02d}": month == k for k in range(2, 13)}
+    flags |= {
+        "month_end": ends,
+        "month_end-1": _after(ends, 1),
+        "month_start": starts,
+        "quarter_end": ends & (month % 3 == 0),
+        "quarter_start": starts & (month % 3 == 1),
+        "index_review": ends & (month % 3 == 2),  # MSCI reviews take effect at the end of Feb, May, Aug and Nov
+        "index_review_large": ends & (month % 6 == 5),
+        "third_friday": third_friday,
+        "triple_witching": triple,
+        "triple_witching_december": triple & december,
+        "triple_witching-1": _after(triple, 1),
+        "triple_witching+1": _after(triple, -1),
+        "triple_witching_week": np.any([_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0),
+        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
+        "half_day": half,
+        "half_day_november": half & (month == 11),
+        "before_holiday": before & ~half,
+        "before_holiday-1": _after(before, 1),
+        "after_holiday": after,
+        "after_holiday+1": _after(after, -1),
+        "before_christmas": december & (day >= 21) & (day <= 23),
+        "christmas_eve": december & (day == 24),
+        "after_christmas": december & (day >= 26),
+        "new_years_eve": december & (day == 31),
+        "new_year": (month == 1) & (day <= 3),
+        "thanksgiving_week": (month == 11) & (weekday <= 2) & (thursday >= 22) & (thursday <= 28),
+        "independence_day": (month == 7) & (day <= 5),
+        "late_august": (month == 8) & (day >= 15),
+    }
     values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
-    inside = (wide >= pd.Timestamp(first)) & (wide <= pd.Timestamp(last))
+    inside = (sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))
     return np.ascontiguousarray(values[inside]), tuple(flags)
+
+
+def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
+    """Per session, the value `by` sessions later (earlier when negative); 0 beyond the ends."""
+    moved = np.zeros_like(values)
+    if by > 0:
+        moved[:-by] = values[by:]
+    else:
+        moved[-by:] = values[:by]
+    return moved
 
 
 def calendar_notes(session: date, exchange: str) -> list[str]:
@@ -81,116 +121,25 @@ def calendar_notes(session: date, exchange: str) -> list[str]:
     return notes
 
 
-def event_positions(events: "pd.DataFrame", first: date, exchange: str) -> EventPositions:
-    """The earnings among `events`, counted from the session `first`; events that react on another day are left out.
+def event_flags(events: "pd.DataFrame", first: date, sessions: int, exchange: str) -> tuple[Floats, Floats]:
+    """Flags (D, E) of each session from `first` on, (D, H, E) of the H after each, by the events known at its close.
 
-    They are placed in the whole calendar: a report after a span's end has flags in it, as has one before its start.
+    Events that react on another day than a session are left out. They are placed in the whole calendar: a report after
+    a span's end has flags in it, as has one before its start.
 
-    Args:
-        events: Columns session (the one that reacts), kind, known_from and, for sources that withdraw events,
-            withdrawn_from (NaT if not withdrawn); naive midnights.
-        first: The span's first session.
-        exchange: The exchange whose sessions count.
+    `events` have columns session (the one that reacts), kind, known_from and, for sources that withdraw events,
+    withdrawn_from (NaT if not withdrawn); naive midnights. `sessions` is D.
     """
-    sessions = calendar(exchange).sessions.to_numpy()
-    earnings = events[(events["kind"] == "earnings") & events["session"].isin(sessions)]
+    days = calendar(exchange).sessions.to_numpy()
+    earnings = events[(events["kind"] == "earnings") & events["session"].isin(days)]
     withdrawn = earnings.get("withdrawn_from", np.full(len(earnings), np.datetime64("NaT", "D")))  # NaT sorts last
-    days = (earnings["session"], earnings["known_from"], withdrawn, [np.datetime64(first)])
-    *positions, start = (sessions.searchsorted(np.asarray(each, dtype="datetime64[ns]")) for each in days)
-    return EventPositions(*(each - start for each in positions))
-
-
-def own_event_flags(positions: EventPositions, sessions: int) -> Floats:
-    """(D, E) flags of each session as known at its own close."""
-    return _flags(positions, sessions, ahead=(0,))[:, 0]
-
-
-def target_event_flags(positions: EventPositions, sessions: int) -> Floats:
-    """(D, H, E) flags of the H sessions after each, from events known at that session's close only."""
-    return _flags(positions, sessions, ahead=HORIZONS)
-
-
-def _flags(positions: EventPositions, sessions: int, *, ahead: tuple[int, ...]) -> Floats:
-    flags = np.zeros((sessions, len(ahead), len(_PHASES)))
+    instants = (earnings["session"], earnings["known_from"], withdrawn, [np.datetime64(first)])
+    *counted, start = (days.searchsorted(np.asarray(each, dtype="datetime64[ns]")) for each in instants)
+    reacting, known_from, known_until = (each[:, None] - start for each in counted)  # (reports, 1) sessions after first
+    flags = np.zeros((sessions, 1 + len(HORIZONS), len(_PHASES)))
     for column, phases in enumerate(_PHASES.values()):
-        target = positions.reacting[:, None] + np.array(phases)  # (E, phases)
-        for place, horizon in enumerate(ahead):
-            origin = target - horizon
-            known = (
-                (origin >= positions.known[:, None])
-                & (origin < positions.until[:, None])
-                & (origin >= 0)
-                & (origin < sessions)
-            )
+        for place, horizon in enumerate((0, *HORIZONS)):
+            origin = reacting + np.array(phases) - horizon  # (reports, phases)
+            known = (origin >= known_from) & (origin < known_until) & (origin >= 0) & (origin < sessions)
             flags[origin[known], place, column] = 1.0
-    return flags
-
-
-def _weekday_and_month(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
-    weekday, month = np.asarray(sessions.day_of_week), np.asarray(sessions.month)
-    ends, starts = _after(month, 1, fill=0) != month, _after(month, -1, fill=0) != month
-    flags = {f"weekday_{name}": weekday == k for k, name in enumerate(("tue", "wed", "thu", "fri"), start=1)}
-    flags |= {f"month_{k:02d}": month == k for k in range(2, 13)}
-    return flags | {
-        "month_end": ends,
-        "month_end-1": _after(ends, 1),
-        "month_start": starts,
-        "quarter_end": ends & (month % 3 == 0),
-        "quarter_start": starts & (month % 3 == 1),
-        "index_review": ends & (month % 3 == 2),  # MSCI reviews take effect at the end of Feb, May, Aug and Nov
-        "index_review_large": ends & (month % 6 == 5),
-    }
-
-
-def _expiries(sessions: "pd.DatetimeIndex", closed: "pd.DatetimeIndex") -> dict[str, Flags]:
-    """The days of the US, for every exchange that trades on Fridays; `closed` are the holidays, ascending."""
-    import pandas as pd
-
-    weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
-    friday_closed = (weekday == 3) & (sessions + pd.Timedelta(days=1)).isin(closed)  # the expiry moves to Thursday
-    third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (friday_closed & (day >= 14) & (day <= 20))
-    triple = third_friday & (month % 3 == 0)
-    week = np.any([_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0)
-    return {
-        "third_friday": third_friday,
-        "triple_witching": triple,
-        "triple_witching_december": triple & (month == 12),
-        "triple_witching-1": _after(triple, 1),
-        "triple_witching+1": _after(triple, -1),
-        "triple_witching_week": week,
-        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
-    }
-
-
-def _holidays(sessions: "pd.DatetimeIndex", closed: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
-    weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
-    passed = closed.searchsorted(sessions)  # (D,) holidays before each session
-    before = np.diff(passed, append=passed[-1:]) > 0
-    after = _after(before, -1)
-    december, thursday = month == 12, day + 3 - weekday
-    return {
-        "half_day": half,
-        "half_day_november": half & (month == 11),
-        "before_holiday": before & ~half,
-        "before_holiday-1": _after(before, 1),
-        "after_holiday": after,
-        "after_holiday+1": _after(after, -1),
-        "before_christmas": december & (day >= 21) & (day <= 23),
-        "christmas_eve": december & (day == 24),
-        "after_christmas": december & (day >= 26),
-        "new_years_eve": december & (day == 31),
-        "new_year": (month == 1) & (day <= 3),
-        "thanksgiving_week": (month == 11) & (weekday <= 2) & (thursday >= 22) & (thursday <= 28),
-        "independence_day": (month == 7) & (day <= 5),
-        "late_august": (month == 8) & (day >= 15),
-    }
-
-
-def _after(values: NDArray[Value], by: int, *, fill: int = 0) -> NDArray[Value]:
-    """Per session, the value `by` sessions later (earlier when negative); `fill` beyond the ends."""
-    moved = np.full_like(values, fill)
-    if by > 0:
-        moved[:-by] = values[by:]
-    else:
-        moved[-by:] = values[:by]
-    return moved
+    return np.ascontiguousarray(flags[:, 0]), np.ascontiguousarray(flags[:, 1:])

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from forecasting.errors import HistoryError, NoBarError
 from forecasting.losses import Floats
-from forecasting.preprocess import future_covariates
 from forecasting.preprocess.features import (
     LEVEL_SESSIONS,
     MEANS,
@@ -28,6 +27,7 @@ from forecasting.preprocess.features import (
     values_of,
     with_usual_ranges,
 )
+from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP, calendar_flags, event_flags
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -84,7 +84,7 @@ class Windows:
         """Whether any session with a known value that training may use has an event flag."""
         learnable = slice(self.learnable_sessions)
         known = np.isfinite(self.values[learnable])
-        return bool(self.flags[learnable, -len(future_covariates.EVENT_NAMES) :][known].any())
+        return bool(self.flags[learnable, -len(EVENT_NAMES) :][known].any())
 
     @property
     def has_market(self) -> bool:
@@ -121,18 +121,10 @@ class Windows:
         """
         first, last = start, stop + self.warm_up
         ahead = np.arange(start, stop)[:, None] + np.array(HORIZONS)
-        return replace(
-            self,
-            sessions=self.sessions[first : last + H].copy(),
-            steps=self.steps[first:last].copy(),
-            flags=self.flags[first:last].copy(),
-            future_flags=self.future_flags[start:stop].copy(),
-            values=self.values[first:last].copy(),
-            level=self.level[start:stop].copy(),
-            spread=self.spread[start:stop].copy(),
-            scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
-            market=self.market[first:last].copy(),
-        )
+        of_sessions = {name: getattr(self, name)[first:last].copy() for name in ("steps", "flags", "values", "market")}
+        of_rows = {name: getattr(self, name)[start:stop].copy() for name in ("future_flags", "level", "spread")}
+        scaled = np.where(ahead <= known_to, self.scaled[start:stop], np.nan)
+        return replace(self, **of_sessions, **of_rows, sessions=self.sessions[first : last + H].copy(), scaled=scaled)
 
     def save(self, path: Path) -> None:
         """Write the windows to one .npz file, without pickle."""
@@ -158,20 +150,17 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     train_sessions: int,
     market: MarketSeries | None = None,
 ) -> Windows:
-    """The newest `train_sessions` rows up to `origin`; the last row is the origin's own.
+    """The newest `train_sessions` rows up to `origin`, fewer of a shorter history; the last is the origin's.
 
     Args:
         bars: Canonical bars, index session; those after `origin` are ignored. A missing session or an unknown volume
             is filled forward in the features and never a target.
-        events: Columns session (the one that reacts), kind, known_from.
-        origin: The newest session whose bar may be used.
+        events: As for `event_flags`.
+        origin: The newest session whose bar may be used; a NoBarError without one, a HistoryError for too few before.
         target: What is forecast.
         exchange: The exchange whose sessions count.
-        train_sessions: Number of rows; fewer where the history is shorter.
+        train_sessions: Number of rows.
         market: A market series; closes made public after the origin's close are ignored.
-
-    Raises:
-        NoBarError: No bar at `origin`. HistoryError: Fewer than `MIN_ROWS` rows.
     """
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
@@ -185,9 +174,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
     scale = _scale(steps, values, target)
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future
-    following = np.lib.stride_tricks.sliding_window_view(
-        padded, H
-    ).copy()  # (D, H) the values of the sessions after each
+    following = np.lib.stride_tricks.sliding_window_view(padded, H).copy()  # (D, H) values of the sessions after each
     return Windows(
         target=target,
         sessions=np.append(sessions.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
@@ -236,16 +223,14 @@ def _calendar_and_events(
     events: "pd.DataFrame", first: date, ahead: list[date], exchange: str, target: Target
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
-    calendar, names = future_covariates.calendar_flags(first, ahead[-1], exchange)
+    calendar, names = calendar_flags(first, ahead[-1], exchange)
     sessions = len(calendar) - H
-    positions = future_covariates.event_positions(events, first, exchange)
     following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
-    own = np.concatenate([calendar[:sessions], future_covariates.own_event_flags(positions, sessions)], axis=-1)
-    of_targets = future_covariates.target_event_flags(positions, sessions)
+    reports, reports_ahead = event_flags(events, first, sessions, exchange)
     if target == "range":  # what earlier run-ups say of the next one is worse than nothing (docs/experiments.md)
-        of_targets[..., : future_covariates.RUN_UP] = 0.0
-    targets = np.concatenate([following, of_targets], axis=-1)
-    return own, targets, names + future_covariates.EVENT_NAMES
+        reports_ahead[..., :RUN_UP] = 0.0
+    own = np.concatenate([calendar[:sessions], reports], axis=-1)
+    return own, np.concatenate([following, reports_ahead], axis=-1), names + EVENT_NAMES
 
 
 def _scale(steps: Floats, values: Floats, target: Target) -> Scale:

@@ -45,11 +45,11 @@ def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | No
     """(H, Q) ascending quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     requested = np.array([len(windows) - 1]) if rows is None else rows
     if name in ("har", "ridge"):
-        scaled = _linear_quantiles(_design(name, windows), windows, requested)
+        scaled = _linear_quantiles(name, windows, requested)
     elif name == "har_volatility":
         scaled = _volatility_quantiles(windows, requested)
     else:
-        scaled = _rule_quantiles(_points(name, windows), windows, requested, centred=name != "random_walk")
+        scaled = _rule_quantiles(name, windows, requested)
     quantiles = windows.scale(requested).from_model(scaled)
     return quantiles[0] if rows is None else quantiles
 
@@ -62,43 +62,38 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     return np.column_stack([own, windows.market_inputs(), flags]), windows.future_flags
 
 
-def _design(name: str, windows: Windows) -> Floats:
-    """(N, H, P) features of a linear baseline, `ridge` or `har`."""
+def _linear_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> Floats:
+    """(len(rows), H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors.
+
+    Of `har`, Corsi's (2009): session, week and quarter means, less the month's, which is the level.
+    """
     if name == "ridge":
         past, future = linear_features(windows)
     else:
-        past, future = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
-    repeated = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
-    return np.concatenate([repeated, future], axis=-1)
-
-
-def _har_features(windows: Windows) -> Floats:
-    """(N, 3) session, week and quarter means of Corsi's HAR (2009), less the month's, which is the level."""
-    own = windows.steps[:, own_column(windows.target)]
-    means = np.column_stack([trailing_mean(own, sessions) for sessions in (1, 5, 66)])
-    return (means - trailing_mean(own, 22)[:, None])[windows.warm_up :]
-
-
-def _linear_quantiles(design: Floats, windows: Windows, rows: NDArray[np.int64]) -> Floats:
-    """(len(rows), H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors."""
+        own, future = windows.steps[:, own_column(windows.target)], windows.future_flags[..., : -len(EVENT_NAMES)]
+        means = np.column_stack([trailing_mean(own, sessions) for sessions in (1, 5, 66)])
+        past = (means - trailing_mean(own, 22)[:, None])[windows.warm_up :]
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
     for h in range(len(HORIZONS)):
-        known = np.isfinite(windows.scaled[:, h])
+        design, known = np.column_stack([past, future[:, h]]), np.isfinite(windows.scaled[:, h])
         truth = windows.scaled[known, h]
-        ridge = fit_ridge(design[known, h], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
-        errors = np.quantile(ridge.loo_residuals, QUANTILES)
-        quantiles[:, h] = ridge.forecast(design[rows, h])[:, None] + errors
+        ridge = fit_ridge(design[known], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
+        quantiles[:, h] = ridge.forecast(design[rows])[:, None] + np.quantile(ridge.loo_residuals, QUANTILES)
     return quantiles
 
 
 def _volatility_quantiles(windows: Windows, rows: NDArray[np.int64]) -> Floats:
     """(len(rows), H, Q) quantiles of past returns over their forecast volatility, times that forecast for each row.
 
-    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999) with a HAR that has leverage and the
-    calendar and earnings flags of the sessions which the return spans; the past forecasts are leave-one-out.
+    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999) with a HAR of log range and of return
+    (volatility is higher after falls: Corsi and Renò 2012), the market, and the calendar and earnings flags of the
+    sessions which the return spans; the past forecasts are leave-one-out.
     """
+    series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
+    means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
+    past = np.column_stack([np.column_stack(means)[windows.warm_up :], windows.market_inputs()])
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
-    past, returns = _har_leverage_features(windows), windows.scaled * windows.spread
+    returns = windows.scaled * windows.spread
     for h in range(len(HORIZONS)):
         known = np.isfinite(returns[:, h])
         features = np.column_stack([past, windows.future_flags[:, : h + 1].max(axis=1)])
@@ -111,15 +106,8 @@ def _volatility_quantiles(windows: Windows, rows: NDArray[np.int64]) -> Floats:
     return quantiles
 
 
-def _har_leverage_features(windows: Windows) -> Floats:
-    """(N, P) means of log range and of return (volatility is higher after falls: Corsi and Renò 2012), the market."""
-    series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
-    means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
-    return np.column_stack([np.column_stack(means)[windows.warm_up :], windows.market_inputs()])
-
-
-def _points(name: str, windows: Windows) -> Floats:
-    """(N, H) point forecasts of a rule, in model scale."""
+def _rule_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> Floats:
+    """(len(rows), H, Q) a rule's points plus quantiles of its last known errors; but for a random walk, centred."""
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
         values = fill_forward(windows.values)[at[:, None] + np.array(HORIZONS) - _WEEK]
@@ -128,18 +116,13 @@ def _points(name: str, windows: Windows) -> Floats:
         values = np.repeat(np.median(month, axis=-1)[at - _MONTH + 1, None], len(HORIZONS), axis=1)
     else:  # last_value, random_walk
         values = np.repeat(windows.last_values[:, None], len(HORIZONS), axis=1)
-    return windows.scale(np.arange(len(windows))).to_model(values)
-
-
-def _rule_quantiles(points: Floats, windows: Windows, rows: NDArray[np.int64], *, centred: bool) -> Floats:
-    """(len(rows), H, Q) points plus quantiles of a rule's last known errors; if centred, the median is the point."""
+    points = windows.scale(np.arange(len(windows))).to_model(values)
+    # Errors are pooled in logs, so that a random walk's are returns and not returns over their spread.
+    errors = (windows.scaled - points) * windows.spread
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
-    spread = windows.spread
     for h in range(len(HORIZONS)):
-        # Errors are pooled in logs, so that a random walk's are returns and not returns over their spread.
-        errors = (windows.scaled - points)[:, h] * spread[:, h]
-        recent = errors[np.isfinite(errors)][-_RECENT_ERRORS:]
+        recent = errors[np.isfinite(errors[:, h]), h][-_RECENT_ERRORS:]
         offsets = np.quantile(recent, QUANTILES)
-        offsets = offsets - offsets[MEDIAN] if centred else offsets
-        quantiles[:, h] = points[rows, h, None] + offsets / spread[rows, h, None]
+        offsets = offsets if name == "random_walk" else offsets - offsets[MEDIAN]
+        quantiles[:, h] = points[rows, h, None] + offsets / windows.spread[rows, h, None]
     return quantiles

@@ -118,14 +118,9 @@ def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
 
 
 def load(path: Path, sha256: str) -> Checkpoint:
-    """The checkpoint in the folder `path`.
+    """The checkpoint that `save` wrote to the folder `path`; `sha256` is of model.json, which holds the weights' own.
 
-    Args:
-        path: The folder that `save` wrote.
-        sha256: The hash that `save` returned: of model.json, which itself holds the hash of the weights.
-
-    Raises:
-        ArtifactError: A file is missing or altered, of another format or architecture, or of another content.
+    An ArtifactError where a file is missing or altered, of another format or architecture, or of another content.
     """
     from safetensors.torch import load as from_bytes
 

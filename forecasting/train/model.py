@@ -59,14 +59,10 @@ class Network(nn.Module):
         median = raw[..., :1] + linear[..., :1]
         if not self.directed:
             median = self.shape_bias[:, :1].expand_as(median)
-        return _quantiles(median, raw, linear)
-
-
-def _quantiles(median: Tensor, raw: Tensor, linear: Tensor) -> Tensor:
-    width = torch.exp((raw[..., 1:2] + linear[..., 1:]).clamp(-3.0, 3.0))
-    above = functional.softplus(raw[..., 2 : 2 + _SIDE]).cumsum(-1) * width
-    below = functional.softplus(raw[..., 2 + _SIDE :]).cumsum(-1) * width
-    return torch.cat([median - below.flip(-1), median, median + above], dim=-1)
+        width = torch.exp((raw[..., 1:2] + linear[..., 1:]).clamp(-3.0, 3.0))
+        above = functional.softplus(raw[..., 2 : 2 + _SIDE]).cumsum(-1) * width
+        below = functional.softplus(raw[..., 2 + _SIDE :]).cumsum(-1) * width
+        return torch.cat([median - below.flip(-1), median, median + above], dim=-1)
 
 
 def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -82,6 +78,12 @@ def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
 
     Uniform within 1 / sqrt(fan-in) as in torch; the bias of the forget gate is 1 higher (Jozefowicz et al., 2015).
     """
+    levels = torch.tensor(QUANTILES, dtype=truth.dtype)
+    quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
+    gaps = torch.diff(quantiles, dim=-1).clamp_min(1e-2)
+    steps = torch.cat([gaps[:, MEDIAN:], gaps[:, :MEDIAN].flip(-1)], dim=-1)
+    # The inverse of softplus; far above 1 it is the step itself, and its exponential infinite.
+    inverse = torch.where(steps > _LARGE_STEP, steps, torch.log(torch.expm1(steps)))
     with torch.no_grad():
         for name, weight in network.named_parameters():
             fan_in = weight.shape[-1] if name != "from_horizon" and weight.ndim > 1 else HIDDEN
@@ -90,17 +92,7 @@ def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
         network.linear_past.zero_()
         network.linear_flags.zero_()
         network.shape.weight *= 0.3
-        network.shape_bias.copy_(_starting_shape(truth))
-
-
-def _starting_shape(truth: Tensor) -> Tensor:
-    levels = torch.tensor(QUANTILES, dtype=truth.dtype)
-    quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
-    gaps = torch.diff(quantiles, dim=-1).clamp_min(1e-2)
-    steps = torch.cat([gaps[:, MEDIAN:], gaps[:, :MEDIAN].flip(-1)], dim=-1)
-    # The inverse of softplus; far above 1 it is the step itself, and its exponential infinite.
-    inverse = torch.where(steps > _LARGE_STEP, steps, torch.log(torch.expm1(steps)))
-    return torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1)
+        network.shape_bias.copy_(torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1))
 
 
 def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:

@@ -87,13 +87,9 @@ def _adjusted_like(
 
 
 def without_market(adjusted: AdjustedWindows, windows: Windows, mean: Floats, coefficients: Floats) -> AdjustedWindows:
-    """The adjusted windows with the market's effect removed from their targets.
+    """The adjusted windows without the market's effect on the centre of their targets, for close on the log width.
 
-    Args:
-        adjusted: Their centre has the effect in it, for close the log of their width.
-        windows: Their features of the market; one that is unknown counts as its mean.
-        mean: (M,) of the features `MARKET_NAMES`, at which the effect is 0.
-        coefficients: (H, M) one per horizon and feature; zeros without a market series.
+    It is linear, with coefficients (H, M), and 0 at the mean (M,) of the features `MARKET_NAMES` or where one is NaN.
     """
     if not coefficients.any():
         return adjusted

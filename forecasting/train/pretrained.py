@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,38 +86,34 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     `own` are those made when the night's bars were fetched, in order of preference among equally new ones. One whose
     files are missing, altered or of other code is left out, with a warning; such a shipped file raises ArtifactError.
     """
-    kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1]
+    kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1].item()
+    usable = [weights for weights in own if weights.is_of(kind) and weights.trained_to < newest]
     shipped = _newest_shipped(kind, newest)
-    usable = [one for one in own if one.is_of(kind) and np.datetime64(one.trained_to) < newest]
-    for one in sorted(usable, key=lambda one: one.trained_to, reverse=True):
-        if shipped is not None and one.trained_to < shipped.trained_to:
-            break
+    for weights in sorted([*usable, *shipped], key=lambda weights: weights.trained_to, reverse=True):
         try:
-            return _load(one)
+            return _load(weights)
         except ArtifactError as error:
-            logger.warning("own pretrained weights %s are left out: %s", one.name, error)
-    return None if shipped is None else _load(shipped)
+            if weights in shipped:
+                raise
+            logger.warning("own pretrained weights %s are left out: %s", weights.name, error)
+    return None
 
 
 def shipped_for(kind: Kind, newest: date) -> Checkpoint | None:
     """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card."""
-    shipped = _newest_shipped(kind, np.datetime64(newest))
-    return None if shipped is None else _load(shipped)
+    return next(map(_load, _newest_shipped(kind, newest)), None)
 
 
-def _newest_shipped(kind: Kind, newest: np.datetime64) -> OwnWeights | None:
-    usable = [
-        OwnWeights(
-            str(entry["folder"]),
-            date.fromisoformat(str(entry["trained_to"])),
-            _SHIPPED / str(entry["folder"]),
-            str(entry["sha256"]),
-        )
+def _newest_shipped(kind: Kind, newest: date) -> list[OwnWeights]:
+    """One or none, as `shipped_for` chooses it."""
+    of_kind = [
+        OwnWeights(name, date.fromisoformat(str(entry["trained_to"])), _SHIPPED / name, str(entry["sha256"]))
         for entry in shipped_weights()
+        for name in [str(entry["folder"])]
         if (entry["target"], entry["earnings"], entry["market"]) == (kind.target, kind.earnings, kind.market)
-        and np.datetime64(str(entry["trained_to"])) <= newest
     ]
-    return max(usable, key=lambda weights: weights.trained_to, default=None)
+    usable = [weights for weights in of_kind if weights.trained_to <= newest]
+    return sorted(usable, key=lambda weights: weights.trained_to)[-1:]
 
 
 def _load(weights: OwnWeights) -> Checkpoint:
@@ -143,12 +138,8 @@ def pretrain(
 ) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
-    Args:
-        panel: Windows of one target, one per symbol, of any span.
-        settings: `members` and `seed` are used.
-        hyperparameters: A few symbols need more epochs than many.
-        start: Where each network begins, in turn where it has fewer; named as `base` in the card. Random without it.
-        progress: Called with networks trained and networks in all, after each.
+    `panel` has windows of one target, one per symbol, of any span. `start` is where each network begins, in turn where
+    it has fewer, and is named as `base` in the card; random without it. `progress` counts networks.
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
     training = [symbol.tensors for symbol in prepared]

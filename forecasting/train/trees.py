@@ -70,17 +70,9 @@ class Trees:
 
 
 def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """The trees' medians in model scale, by the newest trees whose training span had ended at each row's origin.
+    """(H,) medians in model scale of the newest row, or (len(rows), H); NaN without trees, or without earnings dates.
 
-    Args:
-        windows: Their newest `_WITHIN` sessions before each row are used.
-        rows: Rows to forecast; the newest alone without it.
-
-    Returns:
-        (H,) for the newest row, or (len(rows), H); NaN where there are no trees, or no earnings dates.
-
-    Raises:
-        ArtifactError: A shipped file is missing or altered.
+    By the newest trees whose training span had ended at each row's origin.
     """
     requested = np.array([len(windows) - 1]) if rows is None else rows
     medians = np.full((len(requested), H), np.nan)

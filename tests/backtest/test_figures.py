@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from forecasting.backtest.figures import best_set, figures, metric_rows
+from forecasting.backtest.walk_forward import best_set, figures
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import absolute_error
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -73,24 +73,3 @@ def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
 def test_without_dollar_volumes_there_is_no_r2():
     ours = figures("range", ACTUAL, forecasts(0.5), {"last_value": forecasts(2.0)})
     assert (ours.r2_dollar_volume, ours.r2_baselines) == (None, {})
-    assert not [row for row in metric_rows(ours, horizon=0, n=80) if str(row["metric"]).startswith("r2")]
-
-
-def test_metric_rows_name_the_baseline_of_a_figure():
-    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(2.0)}
-    ours = figures("volume", ACTUAL, forecasts(1.0), baselines, dollars=DOLLARS)
-    by_metric = {row["metric"]: row["baseline"] for row in metric_rows(ours, horizon=0, n=80)}
-    assert by_metric == {
-        "mae": "",
-        "mae_naive": "",
-        "skill_vs_naive": "",
-        "skill_vs_best": "ridge",
-        "pinball": "",
-        "coverage_80": "",
-        "coverage_90": "",
-        "mae_last_value": "last_value",
-        "mae_ridge": "ridge",
-        "r2_dollar_volume": "",
-        "r2_last_value": "last_value",
-        "r2_ridge": "ridge",
-    }

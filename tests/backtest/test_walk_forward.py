@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest.refits import LINEAR, NETWORK, _RefitCache
+from forecasting.backtest.refits import LINEAR, NETWORK, read_block, write_block
 from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
-from forecasting.predict.combine import combine_and_calibrate, network_quantiles, read_past
+from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.features import MarketSeries, actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
@@ -60,10 +60,9 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
         )
         linear = linear_forecast(windows).quantiles
-        past = read_past(past_forecasts(ledger, origin))
-        issued = combine_and_calibrate(
-            network, linear, tree_medians(windows), past, scale=windows.scale(), target=target
-        )
+        past, scale = read_past(past_forecasts(ledger, origin)), windows.scale()
+        models = scale.to_model(network), scale.to_model(linear)
+        issued = issue(*models, tree_medians(windows), past, scale=scale, target=target)
         raw = {NETWORK: network, LINEAR: linear}
         raw |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
         for name, quantiles in raw.items():
@@ -126,19 +125,17 @@ def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, of_three_re
 
 
 def test_two_backtests_that_write_the_same_refit_at_once_both_keep_it(tmp_path, monkeypatch):
-    cache, block, raw, savez = _RefitCache(tmp_path, "key"), np.arange(3), {"network": np.zeros(3)}, np.savez
+    path, raw, savez = tmp_path / "key.npz", {"network": np.zeros(3)}, np.savez
 
-    def beside_another(path: Path, **arrays: object) -> None:
-        savez(path, **arrays)
+    def beside_another(draft: Path, **arrays: object) -> None:
+        savez(draft, **arrays)
         monkeypatch.setattr(np, "savez", savez)
-        cache.write(block, raw)
+        write_block(path, raw)
 
     monkeypatch.setattr(np, "savez", beside_another)
-    cache.write(block, raw)
-    kept = cache.read(block)
-    assert kept is not None
-    assert kept["network"].tolist() == [0.0] * 3
-    assert len(list(tmp_path.iterdir())) == 1
+    write_block(path, raw)
+    assert read_block(path)["network"].tolist() == [0.0] * 3
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_cached_refits_of_other_bars_are_not_used(tmp_path):
@@ -235,6 +232,10 @@ def test_metric_rows_hold_the_figures_of_the_document(of_one_refit):
         "p_value": figures.dm_p_value,
     }
     assert rows[(0, "mae")]["value"] == of_one_refit.figures().mae
+    alone = ("mae", "mae_naive", "skill_vs_naive", "pinball", "coverage_80", "coverage_90", "r2_dollar_volume")
+    expected = dict.fromkeys(alone, "") | {"skill_vs_best": figures.best_baseline}
+    expected |= {f"{prefix}_{name}": name for prefix in ("mae", "r2") for name in baseline_names("volume")}
+    assert {metric: row["baseline"] for (horizon, metric), row in rows.items() if horizon == 2} == expected
 
 
 def test_the_newest_origins_are_scored_on_their_closed_targets():

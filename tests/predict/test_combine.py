@@ -12,16 +12,15 @@ from scipy.stats import norm
 from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import (
     MIN_FORECASTS,
+    Issued,
     Past,
     combine,
-    combine_and_calibrate,
+    issue,
     kind_of,
-    known_forecasts,
     learn_factors,
     learn_share,
     learn_weight,
     network_quantiles,
-    raw_values,
     read_past,
     widen,
     with_trees,
@@ -34,6 +33,11 @@ from tests.train.windows import SETTINGS, some_windows
 
 H, Q = len(HORIZONS), len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
+SCALE = Scale(np.array(15.0), np.ones(H))
+RAW = np.broadcast_to(NORMAL, (H, Q))
+USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
+NO_TREES = np.full(H, np.nan)
+NO_PAST = read_past(pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")}))
 
 
 def past_of(actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None) -> Past:
@@ -92,13 +96,12 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     n, jump, rng = 1200, 400, np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
     actual = rng.normal(size=(n, H)) * width[:, None]
-    raw = np.broadcast_to(NORMAL, (H, Q))
     nights = range(jump + 350, n, 2)
     issued = []
     for t in nights:
         earlier = np.arange(t - 500, t)
         closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
-        issued.append(widen(raw, factors_of(past_of(closed))))
+        issued.append(widen(RAW, factors_of(past_of(closed))))
     calibrated, actuals = np.array(issued), actual[list(nights)]
 
     def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
@@ -106,7 +109,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
 
     assert coverage(calibrated, 1, 5) == pytest.approx(0.8, abs=0.04)
     assert coverage(calibrated, 0, 6) == pytest.approx(0.9, abs=0.04)
-    assert coverage(raw, 1, 5) < 0.65
+    assert coverage(RAW, 1, 5) < 0.65
 
 
 @settings(max_examples=50, deadline=None)
@@ -151,22 +154,19 @@ def test_the_weight_is_that_of_a_loop_over_forecasts(n: int, shift: float, width
     assert len(set(weights)) > 1  # the usual weight pulls
 
 
-def test_read_past_inverts_raw_values():
+def test_read_past_finds_what_was_issued():
     rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
-    network, linear = rng.normal(size=(2, H, Q))
-    days = pd.to_datetime(["2024-03-04"] * H)
+    network, linear = np.sort(rng.normal(size=(2, H, Q)))
     trees = np.array([0.5, -0.5, np.nan, 1.0, 2.0])
-    texts = [json.dumps(raw_values(network, linear, trees, scale, place)) for place in range(H)]
-    volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
+    texts = issue(network, linear, trees, NO_PAST, scale=scale, target="volume").calibration
+    days, volumes = pd.to_datetime(["2024-03-04"] * H), np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
     issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
     baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
     past = read_past(pd.concat([pd.DataFrame(issued).iloc[::-1], pd.DataFrame(baseline)]))
     np.testing.assert_allclose(past.actual, [[0.1, 0.2, 0.3, 0.4, np.nan]])
-    np.testing.assert_array_equal(past.network, network[None])
-    np.testing.assert_array_equal(past.linear, linear[None])
-    np.testing.assert_array_equal(past.trees, trees[None])
-    assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
+    for found, expected in ((past.network, network), (past.linear, linear), (past.trees, trees)):
+        np.testing.assert_array_equal(found, expected[None])
 
 
 def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forecast():
@@ -182,24 +182,10 @@ def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind: str, 
     assert least <= learn_share(past, past.network) <= most
 
 
-def test_no_past_forecasts_give_empty_arrays():
-    empty = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
-    past = read_past(empty)
-    assert (past.actual.shape, past.network.shape) == ((0, H), (0, H, Q))
-
-
-H, Q = len(HORIZONS), len(QUANTILES)
-SCALE = Scale(np.array(15.0), np.ones(H))
-RAW = np.exp(15.0 + np.broadcast_to(norm.ppf(QUANTILES), (H, Q)))
-USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
-NO_TREES = np.full(H, np.nan)
-NO_PAST = read_past(pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")}))
-
-
 def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     """Past forecasts of `n` nights that issued RAW; every horizon has closed, its actuals `width` times as wide."""
     rng = np.random.default_rng(seed)
-    texts = combine_and_calibrate(RAW, RAW, NO_TREES, NO_PAST, scale=SCALE, target="volume").calibration
+    texts = issued_from(RAW).calibration
     sessions = between(date(2020, 1, 2), date(2024, 1, 2))[:n]
     rows = [
         (session, horizon, np.exp(15.0 + width * rng.normal()), texts[horizon - 1])
@@ -209,31 +195,25 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["origin_session", "horizon", "actual", "calibration"])
 
 
+def issued_from(linear: Floats, past: Past | None = None, target: Target = "volume") -> Issued:
+    return issue(RAW, linear, NO_TREES, NO_PAST if past is None else past, scale=SCALE, target=target)
+
+
 def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
-    issued = combine_and_calibrate(RAW, RAW**1.1, NO_TREES, NO_PAST, scale=SCALE, target="range")
-    combined = (0.9 + 0.1 * 1.1) * np.log(RAW)
-    np.testing.assert_allclose(np.log(issued.quantiles), widen(combined, USUAL))
+    issued = issued_from(1.1 * RAW, target="range")
+    np.testing.assert_allclose(np.log(issued.quantiles) - 15.0, widen((0.9 + 0.1 * 1.1) * RAW, USUAL))
     assert issued.past_forecasts.tolist() == [0] * H
     stored = [json.loads(text) for text in issued.calibration]
     assert [(entry["weight"], entry["factors"]) for entry in stored] == [(0.9, USUAL.tolist())] * H
 
 
-def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses():
-    issued = combine_and_calibrate(
-        RAW, RAW, NO_TREES, read_past(nights(MIN_FORECASTS, width=2.0)), scale=SCALE, target="volume"
-    )
+def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses_in_any_order():
+    past = nights(MIN_FORECASTS, width=2.0)
+    issued, shuffled = (issued_from(RAW, read_past(rows)) for rows in (past, past.sample(frac=1.0, random_state=1)))
     assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
-    assert (issued.quantiles[:, -1] > RAW[:, -1]).all()
-    assert (issued.quantiles[:, 0] < RAW[:, 0]).all()
-
-
-def test_the_order_of_past_forecasts_does_not_matter():
-    past = nights(80, width=2.0)
-    shuffled = past.sample(frac=1.0, random_state=1)
-    np.testing.assert_array_equal(
-        combine_and_calibrate(RAW, RAW, NO_TREES, read_past(past), scale=SCALE, target="volume").quantiles,
-        combine_and_calibrate(RAW, RAW, NO_TREES, read_past(shuffled), scale=SCALE, target="volume").quantiles,
-    )
+    assert (np.log(issued.quantiles[:, -1]) - 15.0 > RAW[:, -1]).all()
+    assert (np.log(issued.quantiles[:, 0]) - 15.0 < RAW[:, 0]).all()
+    np.testing.assert_array_equal(issued.quantiles, shuffled.quantiles)
 
 
 def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and_for_many():

@@ -10,9 +10,7 @@ from forecasting.preprocess.future_covariates import (
     EVENT_NAMES,
     calendar_flags,
     calendar_notes,
-    event_positions,
-    own_event_flags,
-    target_event_flags,
+    event_flags,
 )
 from forecasting.sessions import between, sessions_index
 
@@ -63,13 +61,17 @@ def earnings(session: str, known_from: str) -> pd.DataFrame:
     return pd.DataFrame(days | {"kind": ["earnings"]})
 
 
+def flags_by(events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return event_flags(events, FIRST, len(SESSIONS), "XNYS")
+
+
 FIRST = date(2024, 1, 2)
 SESSIONS = sessions_index(FIRST, date(2024, 2, 29))
 
 
 def test_a_target_session_has_the_flag_of_its_position_relative_to_earnings():
     reacting = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
-    flags = target_event_flags(event_positions(earnings("2024-01-31", "2024-01-02"), FIRST, "XNYS"), len(SESSIONS))
+    _, flags = flags_by(earnings("2024-01-31", "2024-01-02"))
     places = [EVENT_NAMES[int(flags[reacting - 1, h].argmax())] for h in range(5)]
     assert places == ["earnings+0", "earnings+1", "earnings+2", "earnings+3", "earnings+4"]
 
@@ -80,23 +82,20 @@ def test_the_sessions_around_earnings_have_the_flags_of_their_position():
     after = [f"earnings+{k}" for k in range(6)] + ["earnings+6..10"] * 5
     at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
     for start, stop in ((at - 6, at + 12), (at - 6, at - 3), (at + 3, at + 12)):
-        positions = event_positions(earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), "XNYS")
-        own = own_event_flags(positions, stop - start)
+        own, _ = event_flags(earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), stop - start, "XNYS")
         names = [[name for name, value in zip(EVENT_NAMES, row, strict=True) if value] for row in own]
         assert names == [[], *([name] for name in run_up + after), []][start - at + 6 : stop - at + 6]
 
 
 def test_no_row_uses_an_event_before_it_is_known():
-    events = earnings("2024-01-31", "2024-01-29")
     known = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
-    flags = target_event_flags(event_positions(events, FIRST, "XNYS"), len(SESSIONS))
+    _, flags = flags_by(earnings("2024-01-31", "2024-01-29"))
     assert not flags[:known].any()
     assert flags[known].any()
 
 
 def test_an_event_first_known_after_it_reacted_is_flagged_only_from_then_on():
-    events = earnings("2024-01-31", "2024-02-02")
-    own = own_event_flags(event_positions(events, FIRST, "XNYS"), len(SESSIONS))
+    own, _ = flags_by(earnings("2024-01-31", "2024-02-02"))
     first = int(SESSIONS.searchsorted(pd.Timestamp("2024-02-02")))
     assert not own[:first].any()
     assert own[first, EVENT_NAMES.index("earnings+2")] == 1.0
@@ -104,10 +103,9 @@ def test_an_event_first_known_after_it_reacted_is_flagged_only_from_then_on():
 
 def test_a_withdrawn_event_is_flagged_only_before_its_withdrawal():
     events = earnings("2024-01-31", "2024-01-10")
-    gone = events.assign(withdrawn_from=pd.Timestamp("2024-01-29"))
+    gone = flags_by(events.assign(withdrawn_from=pd.Timestamp("2024-01-29")))
     at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
-    for flags in (target_event_flags, own_event_flags):
-        kept, withdrawn = (flags(event_positions(frame, FIRST, "XNYS"), len(SESSIONS)) for frame in (events, gone))
+    for kept, withdrawn in zip(flags_by(events), gone, strict=True):
         np.testing.assert_array_equal(withdrawn[:at], kept[:at])
         assert kept[at:].any()
         assert not withdrawn[at:].any()
@@ -115,10 +113,8 @@ def test_a_withdrawn_event_is_flagged_only_before_its_withdrawal():
 
 def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
     other = earnings("2024-01-31", "2024-01-02").assign(kind="dividend")
-    weekend = earnings("2024-02-03", "2024-01-02")
-    beyond = earnings("2061-01-26", "2024-01-02")
-    positions = event_positions(pd.concat([other, weekend, beyond]), FIRST, "XNYS")
-    assert (positions.reacting.tolist(), positions.known.tolist()) == ([], [])
+    frames = [other, earnings("2024-02-03", "2024-01-02"), earnings("2061-01-26", "2024-01-02")]
+    assert not any(flags.any() for flags in flags_by(pd.concat(frames)))
 
 
 @pytest.mark.parametrize(
