@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection  # what every function of the store takes
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from forecasting.errors import StoreError, UsageError
@@ -20,11 +20,8 @@ from forecasting.settings import encoded, sqlite_database
 BUSY_TIMEOUT_S = 30
 """Seconds that a statement waits for a lock of another process's transaction."""
 
-STATEMENT_TIMEOUT_S = 300
-"""Seconds of one statement on Postgres; the longest of a night of 500 symbols takes a few."""
-
-MIGRATION_TIMEOUT_S = 3600
-"""The same for a migration, which may rewrite a table."""
+_STATEMENT_TIMEOUT_S = 300  # on Postgres; the longest of a night of 500 symbols takes a few
+_MIGRATION_TIMEOUT_S = 3600  # it may rewrite a table
 
 _EXPECTED = (
     "Expected a database URL like sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with "
@@ -53,11 +50,7 @@ _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 @contextmanager
 def transaction(url: str) -> Iterator[Connection]:
-    """A connection whose writes are committed together when the block ends, or rolled back when it fails.
-
-    Raises:
-        StoreError: The database cannot be reached, is locked, full or not writable.
-    """
+    """A connection whose writes are committed together when the block ends; a StoreError where the database fails."""
     with begun(url, _opened(url)) as connection:
         yield connection
 
@@ -68,27 +61,15 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
     On Postgres, where a reader waits, a statement may wait `within_s` seconds for a lock.
     """
-    sqlite = is_sqlite(parse(url))
-    options = (
-        {"forecasting_reading": True} if sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    )
+    options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    if is_sqlite(parse(url)):
+        options, within_s = {"forecasting_reading": True}, None
     with begun(url, _opened(url).execution_options(**options)) as connection:
-        if within_s is not None and not sqlite:
+        if within_s is not None:
             # A second more for the statement, so that the error of a wait for a lock is the lock's.
             for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
                 connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
         yield connection
-
-
-@contextmanager
-def savepoint(connection: Connection) -> Iterator[None]:
-    """A block of a transaction whose writes alone are undone when it fails, with StoreError where a row is refused."""
-    try:
-        with connection.begin_nested():
-            yield
-    except (IntegrityError, DataError) as error:
-        cause = " ".join(str(error.orig).split()).rstrip(".")
-        raise StoreError(f"The database refused a row: {cause}. This step wrote nothing for it.") from error
 
 
 @contextmanager
@@ -140,7 +121,7 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         sqlite = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
-    statement_s = MIGRATION_TIMEOUT_S if migrating else STATEMENT_TIMEOUT_S
+    statement_s = _MIGRATION_TIMEOUT_S if migrating else _STATEMENT_TIMEOUT_S
     limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
     options = f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()  # those of the URL win
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": options}
@@ -226,20 +207,16 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
 def _begin_sqlite(connection: sa.Connection) -> None:
     reads = bool(connection.get_execution_options().get("forecasting_reading"))
     connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
-    if reads:
-        connection.exec_driver_sql("BEGIN")
-    else:
-        # Taking the write lock first: a transaction that reads and then writes would otherwise fail when another
-        # process has written in between, without waiting for the busy timeout.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # Taking the write lock first: a transaction that reads and then writes would otherwise fail when another process
+    # has written in between, without waiting for the busy timeout.
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def store_error(url: str, error: DatabaseError) -> Exception:
     """The exception to raise for `error`: a StoreError for a fault of the database, `error` itself for one of ours."""
-    state = getattr(error.orig, "sqlstate", None)
+    state = getattr(error.orig, "sqlstate", None) or ""
     refused_connection = isinstance(error, ProgrammingError) and error.statement is None
-    known_type = type(error) in (OperationalError, DatabaseError)
-    if not (known_type or refused_connection or state in _KNOWN_STATES):
+    if not (type(error) in (OperationalError, DatabaseError) or refused_connection or state in _KNOWN):
         return error  # constraints, types, SQL syntax: faults of our code
     # libpq's second line is a question to the reader, which reads as a part of the first once lines are joined.
     lines = [line for line in str(error.orig).splitlines() if not line.rstrip().endswith("?")]
@@ -247,30 +224,19 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     parsed = parse(url)
     for secret in (parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))):
         cause = cause.replace(str(secret), "***") if secret else cause
-    what, do = _KNOWN_STATES.get(state or "") or next(
-        (words for sign, words in _KNOWN.items() if sign in cause), _OTHER
-    )
+    what, do = next((words for sign, words in _KNOWN.items() if sign == state or sign in cause), _OTHER)
     holder = f" {lock_holder(url)}" if state in _WAITED else ""
     return StoreError(f"The database {place(url)} {what}: {cause}.{holder} {do}")
 
 
-def lock_holder(url: str, table: str | None = None) -> str:
-    """A sentence that names the session whose lock on a table of the Postgres ledger is the strongest.
-
-    Of locks on one table, or on any, without the night's own.
-    """
-    wanted = {"table": table, "own": None if table else session_name()}
+def lock_holder(url: str, table: str = "") -> str:
+    """A sentence that names the session whose lock on a table, or on any without the night's own, is the strongest."""
     try:
         with engine(url).connect() as connection:
-            row = connection.execute(_HOLDER, wanted).mappings().first()
+            held = connection.scalar(_HOLDER, {"table": table, "own": session_name()})
     except DatabaseError:
         return "The process that holds the lock cannot be read."
-    if row is None:
-        return "No other process holds a lock now."
-    since = f"since {row['since']}" if row["since"] else "since a time that this role may not read"
-    state = row["state"] or "in a state that this role may not read"
-    program = row["program"] or "an unnamed program"
-    return f"Process {row['pid']} ({program}, role {row['role']}, {state} {since}) holds a lock on {row['table']}."
+    return held or "No other process holds a lock now."
 
 
 def session_name() -> str:
@@ -278,31 +244,50 @@ def session_name() -> str:
     return f"forecasting, process {os.getpid()} on {socket.gethostname()}"[:63]
 
 
-# The locks of a migration or a program with a transaction of its own come before those of a night.
+# The locks of a migration or a program with a transaction of its own come before those of a night. State and time of
+# another role's session are hidden from most.
 _HOLDER = sa.text(
     """
-    SELECT l.pid, a.application_name AS program, a.usename AS role, a.state, c.relname AS table,
-        to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') AS since
+    SELECT format('Process %s (%s, role %s, %s since %s) holds a lock on %s.', l.pid,
+        COALESCE(NULLIF(a.application_name, ''), 'an unnamed program'), a.usename, COALESCE(a.state, 'state hidden'),
+        COALESCE(to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'a hidden time'), c.relname)
     FROM pg_locks l JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_stat_activity a USING (pid)
     WHERE l.granted AND l.locktype = 'relation' AND c.relkind IN ('r', 'v')
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND c.relnamespace = current_schema()::regnamespace AND l.pid <> pg_backend_pid()
-        AND (c.relname = :table OR CAST(:table AS text) IS NULL)
-        AND (a.application_name <> :own OR CAST(:own AS text) IS NULL)
-        AND (l.mode <> 'AccessShareLock' OR CAST(:table AS text) IS NULL)
+        AND CASE CAST(:table AS text) WHEN '' THEN a.application_name IS DISTINCT FROM :own
+            ELSE c.relname = :table AND l.mode <> 'AccessShareLock' END
     ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
         'RowExclusiveLock', 'RowShareLock', 'ShareUpdateExclusiveLock', 'AccessShareLock'], l.mode), a.xact_start
     LIMIT 1
     """
 )
 
+_END = "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), then run again."
+_WAITED = ("55P03", "57014")
 _FULL = ("has no space left", "Free space on that disk, then run again; this step wrote nothing.")
 _NO_MORE = (
     "accepts no more connections",
     "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of the role or database), "
     "then run again: a night takes two, and one for each worker in another process.",
 )
-_KNOWN = {
+_ENCODING = (
+    "cannot store a character in its encoding",
+    "Move the ledger to a database in UTF8 (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0).",
+)
+_KNOWN = {  # by the state of PostgreSQL, else by words of the cause
+    "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
+    "57014": (
+        "did not finish a statement in time",
+        f"{_END} Without one, look for a slow disk or a server under load.",
+    ),
+    "42501": (
+        "refused",
+        "Connect as the writer role, for `forecasting db` as the ledger's owner, who runs deploy/sql/roles.sql again "
+        "after an upgrade.",
+    ),
+    "22P05": _ENCODING,
+    "22021": _ENCODING,
     "readonly database": (
         "cannot be written",
         "Give this user write access to the file, its -wal and -shm, and its folder.",
@@ -328,23 +313,3 @@ _KNOWN = {
     "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")
-_END = "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), then run again."
-_ENCODING = (
-    "cannot store a character in its encoding",
-    "Move the ledger to a database in UTF8 (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0).",
-)
-_KNOWN_STATES = {
-    "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
-    "57014": (
-        "did not finish a statement in time",
-        f"{_END} Without one, look for a slow disk or a server under load.",
-    ),
-    "42501": (
-        "refused",
-        "Connect as the writer role, for `forecasting db` as the ledger's owner, who runs deploy/sql/roles.sql again "
-        "after an upgrade.",
-    ),
-    "22P05": _ENCODING,
-    "22021": _ENCODING,
-}
-_WAITED = ("55P03", "57014")

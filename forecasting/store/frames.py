@@ -36,17 +36,11 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 
 def view_frame(connection: sa.Connection, view: str, condition: str, **values: object) -> pd.DataFrame:
     """The rows of a view under a condition in SQL with its values, typed as by `frame`."""
-    return _frame(_of_view(connection, view, condition, values), _OF_VIEWS)
+    return _frame(view_result(connection, view, condition, **values), _OF_VIEWS)
 
 
-def view_rows(connection: sa.Connection, view: str, condition: str, **values: object) -> list[Row]:
-    """As `view_frame`, as rows of dates, instants, numbers and texts; None where unknown."""
-    return [dict(row) for row in _of_view(connection, view, condition, values).mappings()]
-
-
-def _of_view(
-    connection: sa.Connection, view: str, condition: str, values: Mapping[str, object]
-) -> sa.CursorResult[Any]:
+def view_result(connection: sa.Connection, view: str, condition: str, **values: object) -> sa.CursorResult[Any]:
+    """As `view_frame`, as SQLAlchemy's rows."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
     return connection.execute(query.columns(**_CONVERTED), values)
 
@@ -104,11 +98,7 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
 
 @contextmanager
 def python_strings() -> Iterator[None]:
-    """Within the block, strings of new frames are Python's objects; the values are the same.
-
-    Arrow's, pandas' default, serve long columns: those of a night and the names of its columns are short, and a warm
-    night of 12 symbols took a tenth more CPU by them.
-    """
+    """Within the block, strings of new frames are Python's objects: Arrow's cost a warm night a tenth more CPU."""
     with pd.option_context("mode.string_storage", "python"):
         yield
 
@@ -131,12 +121,7 @@ def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> 
     if isinstance(kind, sa.Boolean):
         known = [None if value is None else bool(value) for value in values]
         return pd.Series(known, dtype=object if None in known else bool)
-    if _is_number(values, kind):
+    # A number by its column, but `error` of scores is a text in runs; or by its values.
+    if float in (types := set(map(type, values))) or (isinstance(kind, sa.Float | sa.Integer) and str not in types):
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)
-
-
-def _is_number(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
-    if isinstance(kind, sa.Float | sa.Integer):  # but `error`, a number in scores, is a text in runs
-        return not isinstance(next((value for value in values if value is not None), None), str)
-    return float in set(map(type, values))

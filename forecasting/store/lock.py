@@ -26,12 +26,27 @@ LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock
 def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds the lock `name` of this database, or LockedError at once where another process holds it.
 
-    Postgres: a lock on an empty table, in a transaction of its own without writes. SQLite: a lock on the file
-    `DATABASE.NAME.lock` beside it; the file remains, and a file alone locks nothing.
+    SQLite: a lock on the file `DATABASE.NAME.lock` beside it; the file remains, and a file alone locks nothing.
+    Postgres: a lock on an empty table, in a transaction of its own without writes.
     """
-    sqlite = is_sqlite(parse(url))
-    with _locked_file(_lock_path(url, name), _refusal(name)) if sqlite else _table_lock(url, name):
-        yield
+    if is_sqlite(parse(url)):
+        with _locked_file(_lock_path(url, name), _refusal(name)):
+            yield
+        return
+    try:
+        connection = engine(url).connect()
+    except DatabaseError as error:
+        raise store_error(url, error) from None
+    with connection:  # the lock ends with the transaction, and the transaction with the connection
+        try:
+            connection.execute(_OF_HOLDER, {"name": session_name()})
+            _take(connection, url, name)
+        except DatabaseError as error:
+            raise store_error(url, error) from None
+        try:
+            yield
+        finally:  # also of a run that failed: closing a lost connection would raise in place of the run's own error
+            _release(connection, name)
 
 
 @contextmanager
@@ -96,24 +111,6 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
 def _lock_path(url: str, name: LockName) -> Path:
     database = sqlite_path(parse(url)).resolve()  # by whatever symbolic link it is reached
     return database.with_name(f"{database.name}.{name}.lock")
-
-
-@contextmanager
-def _table_lock(url: str, name: LockName) -> Iterator[None]:
-    try:
-        connection = engine(url).connect()
-    except DatabaseError as error:
-        raise store_error(url, error) from None
-    with connection:  # the lock ends with the transaction, and the transaction with the connection
-        try:
-            connection.execute(_OF_HOLDER, {"name": session_name()})
-            _take(connection, url, name)
-        except DatabaseError as error:
-            raise store_error(url, error) from None
-        try:
-            yield
-        finally:  # also of a run that failed: closing a lost connection would raise in place of the run's own error
-            _release(connection, name)
 
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:

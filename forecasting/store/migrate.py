@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-import sqlite3
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -21,23 +18,14 @@ from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS, text_of
 from forecasting.vocabulary import short_id
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
+    """Upgrade the schema to `revision` in one transaction, creating a SQLite file and its folder; the newest has views.
 
-    All of it is one transaction, on both databases. On a database at `revision` it only mends views and
-    comments that are others.
-
-    Raises:
-        StoreError: Not reachable or writable, or newer than this code; SQLite is too old.
-        LockedError: Nights or a backtest run, and the schema would change under them.
-        UsageError: No such revision.
+    On a database at `revision` it only mends views and comments that are others. A LockedError while nights or a
+    backtest run and the schema would change under them.
     """
     parsed = parse(url)
-    _check_sqlite(parsed)
     if is_sqlite(parsed):
         folder = sqlite_path(parsed).parent
         try:
@@ -47,17 +35,11 @@ def upgrade(url: str, revision: str = "head") -> None:
                 f"The folder {folder} for the database cannot be created: {error.strerror}. "
                 "Create it, or name another with FORECASTING_DATA_DIR or --database-url."
             ) from error
-    from alembic import command
-
-    _migrate(url, revision, command.upgrade)
+    _migrate(url, revision, "upgrade")
 
 
 def create_missing(url: str) -> str:
-    """Create the SQLite database that a URL names, where there is none; its path then, else an empty text.
-
-    Raises:
-        StoreError: As `upgrade`.
-    """
+    """Create the SQLite database that a URL names, where there is none; its path then, else an empty text."""
     parsed = parse(url)
     if not is_sqlite(parsed) or sqlite_path(parsed).exists():
         return ""
@@ -66,25 +48,13 @@ def create_missing(url: str) -> str:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views.
-
-    Raises:
-        StoreError: No database, not reachable or writable, or newer than this code.
-        LockedError: As of `upgrade`.
-        UsageError: No such revision.
-    """
+    """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views."""
     _check_there(url)
-    from alembic import command
-
-    _migrate(url, revision, command.downgrade)
+    _migrate(url, revision, "downgrade")
 
 
 def current(url: str) -> str | None:
-    """The database's revision; None when it is not migrated.
-
-    Raises:
-        StoreError: There is no database, or it cannot be reached.
-    """
+    """The database's revision; None when it is not migrated."""
     _check_there(url)
     with reading(url) as connection:
         return _revision(connection)
@@ -99,11 +69,15 @@ _LOCK = "LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"
 _FIRST_LOCK = "SELECT pg_advisory_xact_lock(28832984742453619)"  # "forecas"
 
 
-def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> None:
+def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -> None:
+    from alembic import command
+    from alembic.config import Config
     from alembic.util import CommandError
 
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(importlib.resources.files("migrations")).replace("%", "%%"))
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
+        config.attributes["connection"] = connection
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
             # Without a table to lock yet any role that may connect could hold the other lock: only the upgrade suffers.
             first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
@@ -113,11 +87,10 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             _check_known(url, found)
             if found != destination:
                 until_committed.enter_context(no_run(url, connection))
-        config.attributes["connection"] = connection
         stay = found == destination == head() and _has_views(connection)
         grants = [] if stay else _drop_views(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
-            action(config, revision)
+            (command.upgrade if action == "upgrade" else command.downgrade)(config, revision)
         except CommandError as error:
             known = ", ".join(("head", "base", *reversed(_revisions())))
             raise UsageError(
@@ -126,48 +99,26 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         if _revision(connection) == head():
             if not stay:
                 create_views(connection, grants)
-            comment(connection)
-
-
-def _config() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(importlib.resources.files("migrations")).replace("%", "%%"))
-    return config
+            if connection.dialect.name == "postgresql":
+                comment(connection)
 
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """The revisions of this code, newest first: their numbers begin the names of the migrations' files.
-
-    Every command asks. Alembic runs each of those files to find them, and takes as long to import as a night's fit.
-    """
+    """The revisions of this code, newest first: the numbers of the migrations' files, which Alembic would run."""
     files = (importlib.resources.files("migrations") / "versions").iterdir()
-    numbers = (re.match(r"([0-9]{4})_\w+\.py$", file.name) for file in files)
-    return tuple(sorted((number[1] for number in numbers if number), reverse=True))
+    return tuple(sorted((file.name[:4] for file in files if re.match(r"\d{4}_", file.name)), reverse=True))
 
 
 def _revision(connection: Connection) -> str | None:
-    """The revision in Alembic's own table; several, which only another program writes, are named together."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    return ", ".join(sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))) or None
-
-
-def _check_sqlite(parsed: sa.URL) -> None:
-    """Refuse a library without the window functions of the views; Prefect's server refuses an older one too."""
-    if is_sqlite(parsed) and sqlite3.sqlite_version_info < (3, 25):
-        raise StoreError(
-            f"Expected SQLite 3.25 or newer for the ledger, as for Prefect; found {sqlite3.sqlite_version}, which the "
-            f"Python {sys.executable} uses. Nothing was changed. Use a Python that brings its own SQLite, as those of "
-            "uv and conda do."
-        )
+    found: str | None = connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
+    return found
 
 
 def _check_there(url: str) -> None:
     parsed = parse(url)
-    _check_sqlite(parsed)
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
             f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "
@@ -193,9 +144,6 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
     """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable.
 
     `within_s` is that of `connect.reading`, for a command that does not.
-
-    Raises:
-        StoreError: It does not exist, is not reachable, not migrated, older or newer than this code, or not writable.
     """
     _check_there(url)
     with transaction(url) if writes else reading(url, within_s=within_s) as connection:
@@ -224,15 +172,11 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             f"The database {place(url)} cannot be written: the server, or this role's session, is read-only. "
             "Connect to the primary, as the writer role."
         )
-    needed = [(name, right) for name in metadata.tables.keys() - LOCKED.values() for right in ("SELECT", "INSERT")]
-    needed += [
-        (name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
-    ]
-    missing = [
-        f"{right} on {name}"
-        for name, right in needed
-        if not connection.scalar(sa.select(sa.func.has_any_column_privilege(name, right)))
-    ]
+    filled = metadata.tables.keys() - LOCKED.values()
+    updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
+    needed = [*((name, right) for name in filled for right in ("SELECT", "INSERT")), *((n, "UPDATE") for n in updated)]
+    may = sa.func.has_any_column_privilege
+    missing = [f"{right} on {name}" for name, right in needed if not connection.scalar(sa.select(may(name, right)))]
     if missing:
         raise StoreError(
             f"The database {place(url)} cannot be written by this user, who lacks {', '.join(missing)}. "
@@ -275,17 +219,14 @@ def _digest() -> str:
 
 
 def comment(connection: Connection) -> int:
-    """The number of comments written on Postgres: those of tables, views and their columns that differ.
+    """The number of comments written: those of tables, views and their columns on Postgres that differ.
 
     One that is in place is not written again: COMMENT ON waits for nights that hold a lock on the table.
     """
-    if connection.dialect.name != "postgresql":
-        return 0
     stored = {(relation, column): text for relation, column, text in connection.execute(_COMMENTS)}
     changed = [(place, text) for place, text in meanings(connection).items() if stored.get(place) != text]
     for (relation, column), text in changed:
-        kind = "VIEW" if relation in VIEWS else "TABLE"
-        what = f"COLUMN {relation}.{column}" if column else f"{kind} {relation}"
+        what = f"COLUMN {relation}.{column}" if column else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
         quoted = text.replace("'", "''").replace("%", "%%")
         connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
     return len(changed)
@@ -293,15 +234,14 @@ def comment(connection: Connection) -> int:
 
 def meanings(connection: Connection) -> dict[tuple[str, str], str]:
     """The text of every table, view and column, by both names; an empty one for the table or view itself."""
-    found = {}
+    texts = {(table.name, ""): str(table.comment) for table in metadata.tables.values()}
+    texts |= {(name, ""): view.row for name, view in VIEWS.items()}
     for table in metadata.tables.values():
-        found[table.name, ""] = str(table.comment)
-        found |= {(table.name, column.name): str(column.comment) for column in table.columns}
+        texts |= {(table.name, column.name): str(column.comment) for column in table.columns}
     made = sa.inspect(connection)
-    for name, view in VIEWS.items():
-        found[name, ""] = view.row
-        found |= {(name, column["name"]): text_of(name, column["name"]) for column in made.get_columns(name)}
-    return found
+    for name in VIEWS:
+        texts |= {(name, column["name"]): text_of(name, column["name"]) for column in made.get_columns(name)}
+    return texts
 
 
 _STORED_DIGEST = sa.text(

@@ -1,7 +1,6 @@
 """The tables, as SQLAlchemy Core metadata. Names are a contract: people query them; docs/tables.md is made of this.
 
-Times are aware UTC, sessions are dates, ids are short text derived from what they name, so that a run repeated after a
-kill writes the same rows. Every constraint is named, so that a migration can address it on both databases. Comments are
+Ids are short text derived from what they name, so that a run repeated after a kill writes the same rows. Comments are
 those that Postgres stores; `migrate.upgrade` writes them, so that a changed text needs no migration.
 """
 
@@ -9,20 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import sqlalchemy as sa
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Date,
-    Double,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import BigInteger, Boolean, Date, Double, Integer, String, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from forecasting.errors import FailedVerdict
@@ -43,7 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
+        """`value` in UTC."""
         return None if value is None else in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
@@ -80,9 +66,9 @@ def _column(
     key: bool = False,
     null: bool = False,
     default: str | None = None,
-) -> Column[Any]:
+) -> sa.Column[Any]:
     """A column that is never NULL unless `null`; its `default` as SQL."""
-    return Column(
+    return sa.Column(
         name,
         kind,
         primary_key=key,
@@ -97,9 +83,7 @@ def _column(
 _SYMBOL = "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC."
 _TARGET = "What is forecast: `volume`, `close` or `range`, which is log(high / low)."
 _FORECAST = "Session that is forecast: the origin plus the horizon, in sessions of the exchange."
-_ROLE = (
-    "`champion` (published), `challenger`, `baseline` or `silenced` (the champion's own where a baseline is published)."
-)
+_ROLE = "`champion` (published), `challenger`, `baseline`, `silenced` (its own where a baseline is published)."
 _OF_FORECAST = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
 _KEY: dict[str, tuple[type[TypeEngine[Any]] | TypeEngine[Any], str]] = {
     "symbol": (String(15), _SYMBOL),
@@ -109,14 +93,14 @@ _KEY: dict[str, tuple[type[TypeEngine[Any]] | TypeEngine[Any], str]] = {
     "model_id": (String(16), "Model that made the forecast, an id of `models`."),
     "kind": (
         String(6),
-        "`live`, `late`, `replay`: issued before the first target session opened, before it closed, or later.",
+        "`live` (issued before the first target session opened), `late` (before it closed), `replay` (later).",
     ),
 }
 
 
-def _key(*names: str) -> list[Column[Any]]:
-    """Columns of a key, which mean the same in every table."""
-    return [_column(name, *_KEY[name], key=True) for name in names]
+def _key(*names: str, key: bool = True) -> list[sa.Column[Any]]:
+    """Columns, of a key unless said, that mean the same in every table."""
+    return [_column(name, *_KEY[name], key=key) for name in names]
 
 
 _VERDICT = (
@@ -124,27 +108,18 @@ _VERDICT = (
     "`unavailable`, `bad_data`."
 )
 _SETTINGS = "Hash of the settings that shape a forecast; equal for equal settings."
-_BASE = (
-    "Weights that the chain of fits began with: name of a shipped set or of one of method `base`, `companions` (before "
-    "0.3) or `drawn` (random); empty for a baseline."
-)
+_BASE = "Pretrained weights that the chain of fits began with, by name; `drawn` for random ones; empty for a baseline."
 _CODE = "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab."
 _CALIBRATION = (
     "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), median of `trees`, "
     "`level`, `spread`, `weight`, `share` (of the trees), `factors`; empty for a baseline."
 )
-_CALENDAR = (
-    "What is special about the target session: `half day`, `triple witching`, `options expiry`, `after a holiday`, "
-    "separated by a comma; empty for none."
-)
+_CALENDAR = "Of the target session: `half day`, `triple witching`, `options expiry`, `after a holiday`; or empty."
 _METRIC = (
     "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; "
     "of volume also `r2_dollar_volume` and `r2_BASELINE`."
 )
-_FIGURE = (
-    "Losses in the target's unit; skills as 1 - loss / baseline's loss; coverages 0 to 1; R² of log dollar volume over "
-    "its mean of five sessions."
-)
+_FIGURE = "Losses in the target's unit, skills as 1 - loss / baseline's loss, coverages 0 to 1, R² as in live_r2."
 _PART = (
     "`usual`, `calendar`, `report`, `quarter` (a quarter before), `market`, `recent`, `network`, `combination`; of a "
     "fallback `usual` and `baseline`."
@@ -155,7 +130,7 @@ _PRICE = "Split-adjusted, not adjusted for dividends, in the fetch's currency."
 
 # Tables of fetched data. All others can be computed from these and the settings.
 
-fetches = Table(
+fetches = sa.Table(
     "fetches",
     metadata,
     _column("id", String(16), "Id, derived from source, symbol, requested span, payload and run.", key=True),
@@ -176,11 +151,11 @@ fetches = Table(
     _column("adjustment", Double, "Adj Close / Close of it, 0 to 1; the next dividend lowers it.", null=True),
     _column("verdict", String(12), _VERDICT),
     _column("detail", Text, "All changes in one line, or the error's message.", default=_EMPTY),
-    Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+    sa.Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
     comment="One request to a source and its outcome, also where no bar was stored. Insert-only.",
 )
 
-bar_versions = Table(
+bar_versions = sa.Table(
     "bar_versions",
     metadata,
     _column("symbol", String(15), _SYMBOL, key=True),
@@ -192,13 +167,13 @@ bar_versions = Table(
     _column("first_seen_at", UtcDateTime, "When its fetch was made, UTC."),
     _column("superseded_at", UtcDateTime, "When a later version replaced it, UTC; NULL for the current.", null=True),
     _column("settled_at", UtcDateTime, "When a later night's fetch confirmed it, UTC; NULL: provisional.", null=True),
-    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
+    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    sa.CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
     comment="One version of one session's bar, on the share basis of its fetch. Values never change: a restatement or "
     "a split adds a version; superseded_at and settled_at are filled in, once.",
 )
 
-corporate_actions = Table(
+corporate_actions = sa.Table(
     "corporate_actions",
     metadata,
     _column("symbol", String(15), _SYMBOL, key=True),
@@ -207,37 +182,28 @@ corporate_actions = Table(
     _column("first_seen_at", UtcDateTime, "When its fetch was made, UTC.", key=True),
     _column("value", Double, "Dividend in the fetch's currency per share, or new shares per old share; above 0."),
     _column("fetch_id", String(16), "Fetch that added it."),
-    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
     comment="One dividend or split as first seen with one value; the newest first_seen_at is valid.",
 )
 
-events = Table(
+events = sa.Table(
     "events",
     metadata,
     _column("symbol", String(15), _SYMBOL, key=True),
-    _column(
-        "session",
-        Date,
-        "Session that reacts: the announcement's own, or the next after the close; without timing learned.",
-        key=True,
-    ),
+    _column("session", Date, "Session that reacts: the announcement's own, or the next if after the close.", key=True),
     _column("kind", String(10), "`earnings`.", key=True),
     _column("first_seen_at", UtcDateTime, "When it was read, UTC.", key=True),
     _column("known_from", Date, "First origin session that may use the event; of a withdrawal the first that may not."),
     _column(
-        "known_rule",
-        String(20),
-        "`seen`, `21 sessions ahead` (first day unknown), `unscheduled` or `withdrawn` (ends it).",
+        "known_rule", String(20), "`seen`, `21 sessions ahead` (day unknown), `unscheduled`, `withdrawn` (ends it)."
     ),
     _column("announced", Date, "Day of the announcement."),
     _column("timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."),
-    _column(
-        "source", Text, "List of the event: a file, `bundled`, `sec-8k` (shipped days of filings) or the bars' source."
-    ),
+    _column("source", Text, "Its list: a file, `bundled`, `sec-8k` (shipped days of filings) or the bars' source."),
     comment="One event (an earnings date) as first seen in one form; a later row of its session and kind replaces it.",
 )
 
-findings = Table(
+findings = sa.Table(
     "findings",
     metadata,
     _column("id", String(16), "Id, derived from fetch, session and rule.", key=True),
@@ -249,21 +215,20 @@ findings = Table(
     _column("detail", Text, "One sentence that explains the rule.", default=_EMPTY),
     _column("fetch_id", String(16), "Fetch that added it."),
     _column("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open.", null=True),
-    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    Index("ix_findings_symbol_session", "symbol", "session"),
+    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    sa.Index("ix_findings_symbol_session", "symbol", "session"),
     comment="One fault of a fetched or stored bar, open until a later fetch no longer shows it; a flag about a new or "
     "changed row, and one of the witness, is cleared by its own fetch.",
 )
 
 # Tables derived from them.
 
-runs = Table(
+runs = sa.Table(
     "runs",
     metadata,
     _column("id", String(16), "Id, derived from symbol, session, target, source and settings.", key=True),
     _column("as_of", Date, "The night's session: the newest whose bar it may use, the origin of its forecasts."),
-    _column("symbol", String(15), _SYMBOL),
-    _column("target", String(10), _TARGET),
+    *_key("symbol", "target", key=False),
     _column("source", Text, "Source of the bars: `yahoo`, `sample`, `csv:FILE`, ..., or `NAME:ARGUMENT` of a package."),
     _column("trigger", String(10), "What started the night: `run` (by hand), `schedule` (unattended) or `catch-up`."),
     _column("status", String(10), "`running`, `done`, `late` (its bar is missing) or `failed`."),
@@ -283,12 +248,12 @@ runs = Table(
     _column("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010.", default=_EMPTY),
     _column("error", Text, "Message of the error of the last attempt; NULL without one.", null=True),
     _column("market_fetch", String(16), "Newest fetch of the market series used; empty without one.", default=_EMPTY),
-    Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
-    Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    sa.Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
+    sa.Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
     comment="One night of one symbol, target and source under one set of settings. Updated while it proceeds.",
 )
 
-models = Table(
+models = sa.Table(
     "models",
     metadata,
     _column("id", String(16), "Id derived from run and method, or from settings and what it was made of.", key=True),
@@ -316,16 +281,15 @@ models = Table(
     _column("refused", Text, "Why the gate refused the fit, never published; empty when it passed.", default=_EMPTY),
     _column("gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline.", default=_EMPTY),
     _column("created_at", UtcDateTime, "When the row was written, UTC."),
-    Index("ix_models_symbol_target_name", "symbol", "target", "name"),
+    sa.Index("ix_models_symbol_target_name", "symbol", "target", "name"),
     comment="One fitted network, baseline, backtest or set of pretrained weights. Pruning empties artifact_path.",
 )
 
-promotions = Table(
+promotions = sa.Table(
     "promotions",
     metadata,
     _column("id", String(16), "Id, derived from the run or the command.", key=True),
-    _column("symbol", String(15), _SYMBOL),
-    _column("target", String(10), _TARGET),
+    *_key("symbol", "target", key=False),
     _column("session", Date, "Session of the decision; forecasts of later origins use the winner."),
     _column("champion", String(16), "Champion before, an id of `models`; NULL on the first night.", null=True),
     _column("challenger", String(16), "The night's fit, or the model named by a command, an id of `models`."),
@@ -343,13 +307,13 @@ promotions = Table(
     _column("trigger", String(10), "`night`, `promote` or `rollback`."),
     _column("decided_at", UtcDateTime, "When it was decided, UTC."),
     _column("run_id", String(16), "Run that decided it, an id of `runs`; NULL for a command.", null=True),
-    Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
-    Index("ix_promotions_run_id", "run_id"),
+    sa.Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
+    sa.Index("ix_promotions_run_id", "run_id"),
     comment="One decision which model is champion next, by a night or a command. Insert-only; the newest session, then "
     "the newest decision, is valid.",
 )
 
-forecasts = Table(
+forecasts = sa.Table(
     "forecasts",
     metadata,
     # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
@@ -368,38 +332,37 @@ forecasts = Table(
     _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),
     _column("fetch_id", String(16), "Fetch whose bars it used."),
     _column("run_id", String(16), "Run that issued it."),
-    ForeignKeyConstraint(["model_id"], ["models.id"]),
-    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    ForeignKeyConstraint(["run_id"], ["runs.id"]),
-    CheckConstraint("target_session > origin_session", name="target_after_origin"),
-    CheckConstraint(
+    sa.ForeignKeyConstraint(["model_id"], ["models.id"]),
+    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
+    sa.CheckConstraint("target_session > origin_session", name="target_after_origin"),
+    sa.CheckConstraint(
         "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95", name="quantiles_ascend"
     ),
-    Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
+    sa.Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
     sqlite_with_rowid=False,  # rows are stored in the key's tree: a third less on disk, one look-up instead of two
     comment="One forecast as issued: seven quantiles of one target session by one model. Insert-only.",
 )
 
-forecast_parts = Table(
+forecast_parts = sa.Table(
     "forecast_parts",
     metadata,
     *_key(*_OF_FORECAST),
     _column("part", String(20), _PART, key=True),
     _column("place", Integer, "Order of the parts: 1 for the first."),
     _column("factor", Double, "What the value is multiplied by; of `usual` the level itself, in the target's unit."),
-    ForeignKeyConstraint(
+    sa.ForeignKeyConstraint(
         _OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_forecast_parts_forecasts"
     ),
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50, of close log(q90 / q10). Insert-only.",
 )
 
-fallback_margins = Table(
+fallback_margins = sa.Table(
     "fallback_margins",
     metadata,
     _column("run_id", String(16), "Run that compared them.", key=True),
-    _column("symbol", String(15), _SYMBOL),
-    _column("target", String(10), _TARGET),
+    *_key("symbol", "target", key=False),
     _column("session", Date, "The run's session, the origin of its forecasts."),
     _column("baseline", String(30), "The best baseline, which would be published."),
     _column("deficit", Double, "The network's mean pinball loss / the baseline's - 1: positive when it is behind."),
@@ -407,12 +370,12 @@ fallback_margins = Table(
     _column("statistic", Double, "Diebold-Mariano statistic of the difference; positive when the network is behind."),
     _column("limit_statistic", Double, "Statistic above which the baseline is published."),
     _column("limit_deficit", Double, "Deficit above which it is; NULL while a baseline is published.", null=True),
-    ForeignKeyConstraint(["run_id"], ["runs.id"]),
-    Index("ix_fallback_margins_symbol_target_session", "symbol", "target", "session"),
+    sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
+    sa.Index("ix_fallback_margins_symbol_target_session", "symbol", "target", "session"),
     comment="How near a night's network is to a baseline in its place; both limits must be exceeded. Insert-only.",
 )
 
-scores = Table(
+scores = sa.Table(
     "scores",
     metadata,
     # The key's order is that of the standings: the newest scores of one forecaster lie together.
@@ -431,12 +394,12 @@ scores = Table(
     _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
     _column("model", String(30), "Name of the model: `lstm` or a baseline's name.", default=_EMPTY),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL.", null=True),
-    ForeignKeyConstraint(_OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_scores_forecasts"),
+    sa.ForeignKeyConstraint(_OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
 )
 
-standings = Table(
+standings = sa.Table(
     "standings",
     metadata,
     *_key("symbol", "target", "kind", "horizon"),
@@ -455,7 +418,7 @@ standings = Table(
     "divides them. Losses are rounded to a power of two, so that sums stay exact.",
 )
 
-metrics = Table(
+metrics = sa.Table(
     "metrics",
     metadata,
     _column("model_id", String(16), "Model of the figure, an id of `models`; the row of a backtest.", key=True),
@@ -476,7 +439,7 @@ metrics = Table(
 
 # Nights and backtests lock them on Postgres (lock.py).
 for _name in ("night_lock", "backtest_lock"):
-    Table(
+    sa.Table(
         _name,
         metadata,
         _column("unused", Integer, "Never filled in.", key=True),

@@ -1,7 +1,4 @@
-"""The views of scores: which of them count, live skill, R² of dollar volume, forecasters in pairs, and costs.
-
-Written as views.py says, which has the others.
-"""
+"""The views of scores: which of them count, live skill, R² of dollar volume, forecasters in pairs, and costs."""
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
@@ -13,13 +10,9 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, LSTM, PUBLISHED_LINE, Q
 
 
 class View(NamedTuple):
-    """The SQL of a view and its texts for docs/tables.md.
+    """A view: its SELECT, the same on both databases, what a row is, and what its columns are.
 
-    Attributes:
-        select: The SELECT, the same text on SQLite and Postgres.
-        row: What a row is.
-        table: The table whose texts the columns take that have none of their own.
-        columns: The texts of all other columns.
+    Columns without a text in `columns` have that of the column of `table`.
     """
 
     select: str
@@ -27,6 +20,9 @@ class View(NamedTuple):
     table: str
     columns: dict[str, str]
 
+
+SCORE_VIEWS: dict[str, View] = {}
+"""By name, each after those it reads."""
 
 WINDOWS = (20, 60, 250)
 """Newest nights with a score of what was published that standings and costs are summed over."""
@@ -54,7 +50,7 @@ def _skill(loss: str, other: str) -> str:
 # The newest forecast of a slot counts, by its settled score where there is one. A published forecast counts twice: as
 # published, and as its forecaster's own.
 _FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
-COUNTED_SCORES = View(
+SCORE_VIEWS["counted_scores"] = View(
     f"""
 SELECT {_names("c", _SLOT)}, c.forecaster, c.target_session, c.model_id, c.stage, c.bar_version, c.actual, c.error,
     c.pinball, c.inside_80, c.inside_90
@@ -83,7 +79,7 @@ _PUBLISHED = f"""c.line = '{PUBLISHED_LINE}' AND (c.kind <> 'replay' OR NOT EXIS
     SELECT 1 FROM standings l WHERE l.symbol = c.symbol AND l.target = c.target AND l.kind = 'live'
 ))"""
 
-LIVE_SKILL = View(
+SCORE_VIEWS["live_skill"] = View(
     f"""
 WITH compared AS (
     SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.error / c.n AS mae, c.pinball / c.n AS pinball,
@@ -146,7 +142,7 @@ def _newest_dollars(columns: str, sessions: int) -> str:
         )"""
 
 
-LIVE_R2 = View(
+SCORE_VIEWS["live_r2"] = View(
     f"""
 SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.r2
 FROM (
@@ -179,7 +175,7 @@ WHERE c.place = 1
 _PAIR = "a.symbol, a.target, a.kind, a.horizon, a.forecaster, b.forecaster"
 _OF_PAIR = f"OVER (PARTITION BY {_PAIR})"
 
-MODEL_COMPARISON = View(
+SCORE_VIEWS["model_comparison"] = View(
     f"""
 SELECT p.symbol, p.target, p.kind, p.horizon, p.forecaster, p.rival, p.n, p.first_origin, p.last_origin, p.mae,
     p.rival_mae, {_skill("p.mae", "p.rival_mae")} AS skill, p.pinball, p.rival_pinball,
@@ -237,7 +233,7 @@ _PUBLISHED_VALUES = ", ".join(
     f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER w AS published_{name}" for name in _NEEDED
 )
 
-COSTS = View(
+SCORE_VIEWS["costs"] = View(
     f"""
 WITH {_WINDOWS},
 ratios (cost_ratio, level) AS (

@@ -10,17 +10,11 @@ table expression that is used twice.
 
 from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.store.schema import metadata
-from forecasting.store.score_views import (
-    COSTS,
-    COUNTED_SCORES,
-    FORECAST_KEY,
-    LIVE_R2,
-    LIVE_SKILL,
-    MODEL_COMPARISON,
-    View,
-    same,
-)
+from forecasting.store.score_views import FORECAST_KEY, SCORE_VIEWS, View, same
 from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
+
+VIEWS: dict[str, View] = {}
+"""By name, each after those it reads."""
 
 _QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
 _LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
@@ -32,7 +26,7 @@ def _score_of(stage: str, alias: str, pick: str) -> str:
     AND {alias}.bar_version = (SELECT {pick}(o.bar_version) FROM scores o WHERE {match.format("o")})"""
 
 
-BARS = View(
+VIEWS["bars"] = View(
     """
 SELECT symbol, session, open, high, low, close, volume, version, settled_at IS NOT NULL AS settled, first_seen_at
 FROM bar_versions
@@ -80,7 +74,7 @@ _EVENT = f"""(
     )"""
 
 # The fence, a window, keeps Postgres from looking for the newest origin again for every forecast: 2 s for 100 symbols.
-LATEST_FORECASTS = View(
+VIEWS["latest_forecasts"] = View(
     f"""
 WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)}),
 lines AS (SELECT DISTINCT symbol, target FROM runs),
@@ -124,7 +118,7 @@ FROM (
     },
 )
 
-FORECAST_VS_ACTUAL = View(
+VIEWS["forecast_vs_actual"] = View(
     f"""
 SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind, f.role, m.name AS model, {_QUANTILES},
     f.last_value, p.actual AS first_print_actual, p.error AS first_print_error, p.pinball AS first_print_pinball,
@@ -155,7 +149,7 @@ JOIN models m ON m.id = f.model_id
     },
 )
 
-FORECAST_REVISIONS = View(
+VIEWS["forecast_revisions"] = View(
     f"""
 SELECT f.symbol, f.target, f.target_session, f.horizon, f.origin_session, f.kind, f.q10, f.q50, f.q90,
     f.q50 / NULLIF(LAG(f.q50) OVER (
@@ -181,7 +175,9 @@ WHERE f.place = 1
     },
 )
 
-QUANTILE_FORECASTS = View(
+VIEWS |= SCORE_VIEWS
+
+VIEWS["quantile_forecasts"] = View(
     f"""
 WITH levels (place, level) AS (
     VALUES {", ".join(f"({place}, CAST({level} AS DOUBLE PRECISION))" for place, level in enumerate(QUANTILES))}
@@ -205,7 +201,7 @@ FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
 )
 
 # The newest session counts before the newest decision, as in read.champion: a span replayed today changes its own days.
-CHAMPIONS = View(
+VIEWS["champions"] = View(
     """
 WITH decided AS (
     SELECT p.*, LAG(p.winner) OVER (
@@ -242,7 +238,7 @@ FROM changed c JOIN models m ON m.id = c.winner
 
 # As in read.events: the newest row of a session and kind counts unless it withdraws the event; of an announcement that
 # is valid under several sessions only the one first seen last.
-SPECIAL_DAYS = View(
+VIEWS["special_days"] = View(
     f"""
 WITH newest AS (
     SELECT e.*, row_number() OVER (
@@ -292,7 +288,7 @@ _TOTAL = " + ".join(f"COALESCE(r.seconds_{step}, 0.0)" for step in _STEPS)
 
 # What retraining gained: the skill of the night's challenger against the champion's own forecast of the same origin,
 # published or silenced, once both are scored.
-NIGHT_LOG = View(
+VIEWS["night_log"] = View(
     f"""
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
     r.seconds_train, r.seconds_predict, r.seconds_evaluate,
@@ -332,7 +328,7 @@ def _quantile(level: float) -> str:
     return f"sum(CASE WHEN {distance} < 1 THEN o.seconds * (1 - {distance}) ELSE 0 END) OVER w"
 
 
-NIGHT_DURATIONS = View(
+VIEWS["night_durations"] = View(
     f"""
 WITH steps (step, step_order) AS (VALUES {", ".join(f"('{step}', {place})" for place, step in enumerate(_TIMED, 1))}),
 timed AS (
@@ -373,24 +369,6 @@ WHERE s.place = 1
         "last_night": "Newest of these nights.",
     },
 )
-
-VIEWS = {
-    "bars": BARS,
-    "latest_forecasts": LATEST_FORECASTS,
-    "forecast_vs_actual": FORECAST_VS_ACTUAL,
-    "forecast_revisions": FORECAST_REVISIONS,
-    "counted_scores": COUNTED_SCORES,
-    "live_skill": LIVE_SKILL,
-    "live_r2": LIVE_R2,
-    "model_comparison": MODEL_COMPARISON,
-    "costs": COSTS,
-    "quantile_forecasts": QUANTILE_FORECASTS,
-    "champions": CHAMPIONS,
-    "special_days": SPECIAL_DAYS,
-    "night_log": NIGHT_LOG,
-    "night_durations": NIGHT_DURATIONS,
-}
-"""Each view after those it reads."""
 
 
 def text_of(view: str, column: str) -> str:

@@ -37,11 +37,7 @@ _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the 
 
 
 def add(connection: sa.Connection, table: str, *rows: Row) -> int:
-    """The number of rows added to a table: those whose key did not exist.
-
-    NaN and NaT become NULL, numpy scalars the Python type. A row whose key exists is left as it is; one that violates a
-    check, a foreign key or NOT NULL raises.
-    """
+    """The number of rows added to a table: those whose key did not exist; a row that violates a constraint raises."""
     into = schema.metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
@@ -66,28 +62,21 @@ def _insert(table: sa.Table, dialect: str) -> sa.Insert:
 
 @lru_cache
 def _makers(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
-    return {
-        column.name: next(make for kind, make in _PLAIN.items() if isinstance(column.type, kind))
-        for column in table.columns
-    }
-
-
-def _plain_text(value: object) -> str:
-    text = str(value)
-    return text if text.isascii() and "\0" not in text else _NOT_STORABLE.sub("\ufffd", text)
+    kinds = {column.name: column.type for column in table.columns}
+    return {name: next(make for kind, make in _PLAIN if isinstance(made, kind)) for name, made in kinds.items()}
 
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that PostgreSQL, or both databases, refuse: NUL and halves of a surrogate pair."""
 
-_PLAIN: dict[type, Callable[[Any], Any]] = {
-    sa.String: _plain_text,
-    UtcDateTime: in_utc,
-    sa.Date: lambda value: value.date() if isinstance(value, datetime) else value,
-    sa.Float: float,
-    sa.Boolean: bool,
-    sa.Integer: round,
-}
+_PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
+    (sa.String, lambda value: _NOT_STORABLE.sub("\ufffd", str(value))),
+    (UtcDateTime, in_utc),
+    (sa.Date, lambda value: value.date() if isinstance(value, datetime) else value),
+    (sa.Float, float),
+    (sa.Boolean, bool),
+    (sa.Integer, round),
+]
 
 
 def add_fetch(
@@ -99,10 +88,9 @@ def add_fetch(
     fetched_at: datetime,
     run_id: str | None,
 ) -> bool:
-    """Whether the fetch was added: its row, bar versions, settled bars, corporate actions and findings.
+    """Whether the fetch was added, with what it changes, `revision`, about stored bars, actions and findings.
 
-    A second write under the same id changes nothing. `revision` is what the fetch changes about the stored bars, with
-    all its findings; `run_id` None for an ingest alone.
+    A second write under the same id changes nothing. `run_id` is None for an ingest alone.
     """
     from forecasting.ingest.bars import payload_hash
     from forecasting.ingest.revisions import adjustment
@@ -128,26 +116,33 @@ def add_fetch(
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
     add(connection, "corporate_actions", *_rows(revision.new_actions[["session", "kind", "value"]], seen))
-    add_findings(connection, fetched, revision.findings, fetch_id=fetch_id, fetched_at=fetched_at)
+    _add_findings(connection, fetched, revision.findings, fetch_id=fetch_id, fetched_at=fetched_at)
     return True
 
 
-def add_findings(
-    connection: sa.Connection, fetched: Fetched, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
-) -> int:
-    """Add the new findings of a fetch, and clear open ones that it no longer shows; the number of findings added.
+def _add_findings(
+    connection: sa.Connection, fetched: Fetched, findings: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
+) -> None:
+    """Add the new findings of a fetch, and clear open ones on the sessions that it covers and that it no longer shows.
 
-    A persistent finding keeps the fetch that first showed it and is not written again. A flag about one row is cleared
-    by its own fetch, so that `cleared_at IS NULL` selects what is still wrong. Ids derive from fetch, session and rule.
+    A persistent finding keeps the fetch that first showed it and is not written again; with another value it is another
+    one. A flag about one row is cleared by its own fetch, so that `cleared_at IS NULL` selects what is still wrong.
     """
-    symbol_open = {"symbol": fetched.symbol, "cleared_at": None}
-    open_findings = read.table_rows(connection, "findings", symbol_open)
-    new, cleared = diff(open_findings, found, span=covered_span(fetched))
-    if cleared:
-        table = schema.findings
-        clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
-        connection.execute(clear, [{"cleared": id} for id in cleared])
-    return add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
+    rows_open = read.table_rows(connection, "findings", {"symbol": fetched.symbol, "cleared_at": None})
+    still_open = {(row["session"], row["rule"], row["severity"]): row for row in rows_open}
+    keyed = [((finding.session, finding.rule, finding.severity), finding) for finding in findings]
+    same = {
+        key
+        for key, finding in keyed
+        if finding.is_persistent and key in still_open and _same(finding.value, still_open[key]["value"])
+    }
+    if len(fetched.bars):
+        first, table = max(fetched.first_asked, fetched.bars.index[0].date()), schema.findings
+        covered = (key for key in still_open.keys() - same if first <= key[0] <= fetched.last_asked)
+        if gone := [still_open[key]["id"] for key in covered]:
+            connection.execute(sa.update(table).where(table.c.id.in_(gone)).values(cleared_at=fetched_at))
+    new = [finding for key, finding in keyed if not (finding.is_persistent and key in same)]
+    add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
 
 
 def add_flags(
@@ -167,10 +162,7 @@ def add_flags(
 def add_events(
     connection: sa.Connection, symbol: str, frame: pd.DataFrame, *, source: str, first_seen_at: datetime
 ) -> int:
-    """Add the events that are new or whose date, timing or first usable session moved; the others stay as first seen.
-
-    `frame` has columns session, kind, known_from, announced, timing, known_rule; `source` is the list that names them.
-    """
+    """Add the events of a list, columns KEY and VALUES, that are new or moved; the others stay as first seen."""
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
@@ -291,10 +283,9 @@ def copy_inputs(source: sa.Connection, target: sa.Connection) -> int:
 
 
 def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
-    """Copy to an empty ledger what the nights of sessions before `before` wrote, and the scores of sessions before it.
+    """Copy what the nights of sessions before `before` wrote, and the scores of such sessions, to a copy of the inputs.
 
     Scores that a later night added to an older session are among them: readers filter by when the bar was known.
-    `target` has the input tables of `source`.
     """
     runs, models, scores = schema.runs, schema.models, schema.scores
     of_runs = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
@@ -338,42 +329,8 @@ def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
 
 
-def covered_span(fetched: Fetched) -> tuple[date, date] | None:
-    """The first and last session that a fetch covers: requested, and not before its first bar; None without bars."""
-    if fetched.bars.empty:
-        return None
-    return max(fetched.first_asked, fetched.bars.index[0].date()), fetched.last_asked
-
-
-def diff(
-    stored: Sequence[Row], found: Sequence[Finding], *, span: tuple[date, date] | None
-) -> tuple[list[Finding], list[str]]:
-    """The findings that are not open yet, and the ids of open ones that the fetch no longer shows.
-
-    The same session, rule and severity with another value is another finding. An open one outside `span`, the sessions
-    that the fetch covers, stays open.
-    """
-    before = {(row["session"], row["rule"], row["severity"]): row for row in stored}
-    shown = {(finding.session, finding.rule, finding.severity): finding for finding in found if finding.is_persistent}
-    new = [
-        finding
-        for finding in found
-        if not finding.is_persistent
-        or (row := before.get((finding.session, finding.rule, finding.severity))) is None
-        or not _same(finding.value, row["value"])
-    ]
-    cleared = [
-        str(row["id"])
-        for key, row in before.items()
-        if span is not None
-        and span[0] <= row["session"] <= span[1]
-        and (key not in shown or not _same(shown[key].value, row["value"]))
-    ]
-    return new, cleared
-
-
 def _same(value: float | None, other: float | None) -> bool:
-    is_number, is_other_number = (number is not None and math.isfinite(number) for number in (value, other))
-    if not is_number or not is_other_number:
-        return is_number == is_other_number
-    return math.isclose(float(value or 0.0), float(other or 0.0), rel_tol=_SAME_VALUE)
+    value, other = (None if number is None or not math.isfinite(number) else number for number in (value, other))
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=_SAME_VALUE)

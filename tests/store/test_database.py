@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.settings import Settings
-from forecasting.store import schema, write
-from forecasting.store.connect import engine, kept_open, parse, reading, savepoint, sqlite_path, transaction
+from forecasting.store import schema
+from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
 from forecasting.store.migrate import check_ready, current, upgrade
-from tests.store.rows import at, forecast_row, run_row, store_bars
+from tests.store.rows import at, store_bars
 
 SECRET = "hunter2-geheim"
 
@@ -159,25 +159,6 @@ def test_a_sqlite_file_that_is_kept_open_keeps_its_log_between_transactions(sqli
             store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
         assert log.stat().st_size
     assert not log.exists()
-
-
-def test_a_failed_savepoint_is_undone_alone(database_url):
-    runs = sa.select(schema.runs.c.id).order_by(schema.runs.c.id)
-    with transaction(database_url) as connection:
-        with savepoint(connection):
-            write.add(connection, "runs", run_row("before", "2024-03-06"))
-        refused = r"The database refused a row: .*\. This step wrote nothing for it\."
-        with pytest.raises(StoreError, match=refused), savepoint(connection):
-            write.add(connection, "runs", run_row("undone", "2024-03-07"))
-            write.add_forecasts(connection, [forecast_row("no such model", "2024-03-07")])
-        with pytest.raises(KeyError), savepoint(connection):
-            write.add(connection, "runs", run_row("undone too", "2024-03-07"))
-            raise KeyError
-        with savepoint(connection):
-            write.add(connection, "runs", run_row("after", "2024-03-08"))
-        assert connection.scalars(runs).all() == ["after", "before"]
-    with reading(database_url) as connection:
-        assert connection.scalars(runs).all() == ["after", "before"]
 
 
 def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:

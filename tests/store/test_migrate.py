@@ -75,23 +75,6 @@ def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     assert not Path(path).parent.exists()
 
 
-def pretend_sqlite(monkeypatch: pytest.MonkeyPatch, *found: int) -> None:
-    monkeypatch.setattr("sqlite3.sqlite_version_info", found)
-    monkeypatch.setattr("sqlite3.sqlite_version", ".".join(map(str, found)))
-
-
-def test_a_sqlite_that_is_too_old_is_named_before_anything_is_written(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretend_sqlite(monkeypatch, 3, 24, 0)
-    for command in (upgrade, check_ready, current, lambda url: downgrade(url, "0009")):
-        with pytest.raises(StoreError, match=r"^Expected SQLite 3\.25 or newer .*; found 3\.24\.0, which the Python"):
-            command(sqlite_url)
-    with pytest.raises(StoreError, match="Expected SQLite"):
-        upgrade(f"sqlite:///{tmp_path / 'new' / 'forecasting.db'}")
-    assert not (tmp_path / "new").exists()
-
-
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
     assert current(empty_postgres_url) is None
     assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(empty_postgres_url)

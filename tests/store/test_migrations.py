@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+import migrations
 from forecasting.errors import StoreError
 from forecasting.store import migrate, schema
 from forecasting.store.connect import reading, transaction
 from forecasting.store.migrate import current, downgrade, upgrade
 
-SCRIPTS = ScriptDirectory.from_config(migrate._config())
+SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
 
 

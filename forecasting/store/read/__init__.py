@@ -1,8 +1,4 @@
-"""Read queries, one module a subject; all of them are functions of this package.
-
-Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware UTC; rows are plain dicts. Every function
-takes an open connection.
-"""
+"""Read queries on an open connection, one module a subject; all of them are functions of this package."""
 
 from forecasting.store.frames import *
 from forecasting.store.read.forecasts import *

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, of_series, view_frame, view_rows
+from forecasting.store.frames import Row, frame, kind_rank, of_series, view_frame, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
@@ -53,10 +53,9 @@ def past_forecasts(
 ) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
 
-    Columns origin_session, horizon, target_session, calibration (JSON as issued), bars_at (the instant of the bars to
-    compare with: `known_at`, or the last one before the user accepted another history) and split_factor (shares at that
-    instant per share when issued), ascending. Of several of an origin, live counts before late before replay, then the
-    last issued.
+    With bars_at (the instant of the bars to compare with: `known_at`, or the last before the user accepted another
+    history) and split_factor (shares at that instant per share when issued). Of several of an origin, live counts
+    before late before replay, then the last issued.
     """
     table, model = schema.forecasts, schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -119,11 +118,10 @@ def issued(
     last: date | None = None,
     basis_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The forecasts of the newest `origins` origins as issued, ascending by origin and horizon, without challengers.
+    """The forecasts of the newest `origins` origins, without challengers and those before another history accepted.
 
-    Without those from before another history that the user had accepted at `basis_at` (None: now); of several of one
-    forecaster for an origin and horizon the live one, then the last issued. Columns of table forecasts, name (of the
-    model) and split_factor (shares at `basis_at` per share when issued).
+    Of several of one forecaster for an origin and horizon the live one, then the last issued; with the model's name and
+    split_factor (shares at `basis_at`, None for now, per share when issued).
     """
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
@@ -188,8 +186,7 @@ def alerts_held(
 ) -> list[Row]:
     """How often each alert held over the newest `nights` published nights of each symbol, one session ahead.
 
-    Rows of symbol, alert, held, nights (those whose usual value is stored, if the alert needs it) and tonight: whether
-    it holds on the newest one. In the order of alerts, then symbols.
+    Rows of symbol, alert, held, nights (those whose usual value is stored, if it needs it) and tonight: on the newest.
     """
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
@@ -234,7 +231,7 @@ def answer(connection: sa.Connection, question: str, *, symbol: str, target: str
     of_series = f"target = :target{' AND symbol = :symbol' if symbol else ''}"
     wanted = f"{condition} AND {of_series} ORDER BY {order} LIMIT :limit"
     values = {"target": target, "limit": limit} | ({"symbol": symbol} if symbol else {})
-    return view_rows(connection, name, wanted, **values)
+    return [dict(row) for row in view_result(connection, name, wanted, **values).mappings()]
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:

@@ -51,11 +51,10 @@ def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: d
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
-    """The fetch whose bars a night at `session` uses.
+    """The fetch whose bars a night at `session` uses: the newest with its bar up to `cutoff`, of a live forecast.
 
-    The newest with the session's bar up to `cutoff`, the last moment for a live forecast; else the first with that bar
-    that asked for the sessions from `first` on; else the first with that bar; else StoreError. Fetches of nights come
-    first: no market series is fetched before an `ingest` alone.
+    Else the first with that bar that asked for the sessions from `first` on; else the first with that bar. Fetches of
+    nights come first: no market series is fetched before an `ingest` alone.
     """
     table = schema.fetches
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS)
@@ -116,8 +115,7 @@ def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
 
-    Origins from known_from on may use an event, those from withdrawn_from on no longer. An announcement that moved is
-    stored under each of its sessions; only its newest session counts, unless the source withdrew the other.
+    An announcement that moved is stored under each of its sessions; the newest counts, unless the source withdrew it.
     """
     return _valid(event_rows(connection, symbol, known_at=known_at))
 
@@ -155,10 +153,7 @@ def _valid(seen: pd.DataFrame) -> pd.DataFrame:
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
-    """The findings that were open once a fetch was written, and those that it added, ascending by session.
-
-    Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed the finding.
-    """
+    """The findings that were open once a fetch was written, those that it added, and `since` when each was shown."""
     table, fetched, first = schema.findings, schema.fetches.alias("fetch"), schema.fetches.alias("first")
     columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
     was_open = (first.c.fetched_at <= fetched.c.fetched_at) & (
@@ -222,8 +217,7 @@ def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
 def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
     """The next instant after each at which the user accepted another history of a symbol's bars; NaT where none.
 
-    That history is in another unit or another vendor's, by a ratio that nothing states: no forecast made before it may
-    be compared with its bars.
+    No forecast made before it may be compared with its bars: their ratio is unknown.
     """
     accepted = _accepted(connection, symbol)
     following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
@@ -258,10 +252,8 @@ def on_basis_at(
 ) -> pd.DataFrame:
     """Past forecasts with these columns, in the target's unit, on the share basis known at an instant (None: now).
 
-    A split changes how many shares trade and what one costs; a forecast, its score and its losses stay on the basis of
-    the day it was made. What is averaged or compared over a split must be on one. Rows from before another history that
-    the user accepted are left out. `forecasts` has data_as_of and first_received, as for `split_factors`; the result
-    lacks them.
+    What is averaged or compared over a split must be on one. Rows from before another history that the user accepted
+    are left out, and so are the columns data_as_of and first_received, as `split_factors` needs them.
     """
     forecasts = of_present_history(connection, symbol, forecasts, at=at)
     factor = split_factors(connection, symbol, forecasts, until=at)

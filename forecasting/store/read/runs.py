@@ -1,7 +1,6 @@
 """Runs, one a night, the models that they fitted, and the newest night of every symbol and target.
 
-The index of the pages has statements for all symbols at once. Each names symbols and a span of sessions, the beginning
-of a key.
+The statements for all symbols at once name symbols and a span of sessions, the beginning of a key.
 """
 
 from __future__ import annotations
@@ -92,9 +91,6 @@ def durations(connection: sa.Connection, symbols: Sequence[str], target: str) ->
     return view_frame(connection, "night_durations", of_symbols, target=target, **names)
 
 
-# Fitted models, their lineage, and which of them is champion.
-
-
 def model(connection: sa.Connection, model_id: str) -> Row | None:
     """The row of table models; None when there is none."""
     return row(connection, "models", {"id": model_id})
@@ -157,10 +153,7 @@ _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_r
 
 
 def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
-    """A model's ancestors, the run that fitted it with its settings, the fetch of its training bars, its forecasts.
-
-    These are counted up to the origin `last`; None for all.
-    """
+    """A model's ancestors, the run that fitted it, the fetch of its training bars, its forecasts up to an origin."""
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
     fitted_by = row(connection, "runs", {"id": found.get("run_id")}) or {}
@@ -190,10 +183,9 @@ def lineage(connection: sa.Connection, model_id: str, *, last: date | None = Non
 
 
 def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
-    """The winner of the newest promotion, a row of table models; None before the first promotion.
+    """The winner of the newest promotion, or of those up to a past night's session; None before the first.
 
-    With `session`, of those up to it, so that a night run later gets the champion of its own day. The newest session
-    counts before the newest decision: replaying a span today does not change tomorrow's champion.
+    The newest session counts before the newest decision: replaying a span today does not change tomorrow's champion.
     """
     up_to = schema.promotions.c.session <= (session or date.max)
     newest_winner = _winners(symbol, target).where(up_to).limit(1).scalar_subquery()
@@ -213,14 +205,8 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
     return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
 
 
-# Of every symbol and target, for the index.
-
-
 def newest_nights(connection: sa.Connection) -> list[Row]:
-    """The published forecast one session ahead of the newest origin, of every symbol and target in this order.
-
-    Rows of table forecasts with the title and currency of the fetch.
-    """
+    """The published forecast one session ahead of each symbol and target, with title and currency of the fetch."""
     table, fetched = schema.forecasts, schema.fetches
     key = [column.name for column in table.primary_key]
     latest = sa.table("latest_forecasts", *(sa.column(name) for name in key))
@@ -234,10 +220,7 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
 
 
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
-    """Every version of the bars of several symbols, ascending by symbol and session.
-
-    Columns symbol, session, PRICES, first_seen_at and superseded_at: nights of the same bars may be of other fetches.
-    """
+    """Every version of the bars of several symbols, whose nights may be of other fetches, ascending by session."""
     table = schema.bar_versions
     columns = [table.c[name] for name in ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")]
     wanted = sa.select(*columns).where(table.c.symbol.in_(symbols), table.c.session.between(first, last))
@@ -245,10 +228,7 @@ def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, firs
 
 
 def last_results(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
-    """The newest scored forecast one session ahead, of origins from `first` on, by symbol and target.
-
-    Rows of table scores and the median `q50`; live before late before replay, the settled score before the first print.
-    """
+    """The newest score one session ahead with its `q50`, live first, settled first, by symbol and target."""
     table, forecasts = schema.scores, schema.forecasts
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
     statement = (
