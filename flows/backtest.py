@@ -7,7 +7,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
-from flows.reporting import add_artifacts, add_tags, flow_run_name, readable_errors, send_failed
+from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.plan import narrowed
 from forecasting.report.prefect import BACKTEST, backtest_artifact, subject_tags
@@ -49,5 +49,5 @@ def backtest(
         add_tags(subject_tags([spec.symbol], settings.target))
         with lock.night_lock(settings.url, "backtest"):
             document = walk_forward(spec, store=True, now=clock.now)
-    add_artifacts([backtest_artifact(document)], f"the figures of {spec.symbol}")  # the table metrics has them too
+    add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")  # the table metrics has them too
     return document

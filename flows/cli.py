@@ -40,8 +40,17 @@ class Commands(TyperGroup):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
 
 
+def print_result(text: object, version: bool) -> None:
+    """Print what a command returns."""
+    if text is not None:
+        from flows.console import echo
+
+        echo(text)
+
+
 app = typer.Typer(
     cls=Commands,
+    result_callback=print_result,
     name="forecasting",
     help="Nightly quantile forecasts of a stock's trading volume, stored and scored in SQL.",
     epilog="Start with: forecasting run --source sample",
@@ -195,13 +204,12 @@ def check(
     target: TargetOption = None,
     notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
     database_url: DatabaseUrl = None,
-) -> None:
+) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     use(symbol, symbols_file, target=target, database_url=database_url)
-    from flows.console import echo
     from forecasting.pipeline.health import check_and_send, check_fresh
 
-    echo((check_and_send if notify else check_fresh)(settings(), now=clock.now))
+    return (check_and_send if notify else check_fresh)(settings(), now=clock.now)
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
@@ -238,15 +246,14 @@ def catch_up(
     market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
     database_url: DatabaseUrl = None,
-) -> None:
+) -> str:
     """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     span = parse(first), parse(last)
     options.quieten_nights()
-    from flows.console import echo
     from flows.start import start_catch_up
 
-    echo(start_catch_up(first=span[0], last=span[1], refit_every=refit_every))
+    return start_catch_up(first=span[0], last=span[1], refit_every=refit_every)
 
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
@@ -296,8 +303,8 @@ def backtest(
     from forecasting.pipeline.backtest import backtest_spec, walk_each
     from forecasting.values import parse_date
 
-    spec_of = partial(backtest_spec, refit_every=refit_every, workers=workers, as_published=as_published)
-    spec_of = partial(spec_of, first=parse_date(first), last=parse_date(last))
+    span = partial(backtest_spec, first=parse_date(first), last=parse_date(last), refit_every=refit_every)
+    spec_of = partial(span, workers=workers, as_published=as_published)
     found = walk_each(settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out)
     console.show_outcomes(found, partial(console.show_backtests, as_json=as_json, out=out))
 
@@ -312,13 +319,12 @@ def replay(
     first: options.FirstReplayed = None,
     last: options.Last = None,
     database_url: DatabaseUrl = None,
-) -> None:
+) -> str:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
-    from flows.console import echo
     from forecasting.pipeline.replay import replay as rerun
 
-    echo(rerun(settings(), now=clock.now, first=parse(first), last=parse(last)))
+    return rerun(settings(), now=clock.now, first=parse(first), last=parse(last))
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
@@ -330,13 +336,12 @@ def export(
     target: TargetOption = None,
     as_of: options.AsOfBars = None,
     database_url: DatabaseUrl = None,
-) -> None:
+) -> str:
     """Write forecasts, their history or bars to a file."""
     use(symbol, symbols_file, target=target, database_url=database_url)
-    from flows.console import echo
     from forecasting.pipeline.export import export as write_export
 
-    echo(write_export(settings(), form, out, now=clock.now, as_of=parse(as_of)))
+    return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
 
 
 @app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")
@@ -346,14 +351,13 @@ def pretrain(
     target: TargetOption = None,
     market: options.MarketOption = None,
     database_url: DatabaseUrl = None,
-) -> None:
+) -> str:
     """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
     use(symbol, symbols_file, target=target, market=market, database_url=database_url)
-    from flows.console import echo
     from flows.progress import progress_bar
     from forecasting.pipeline.pretrain import pretrain_own
 
-    echo(pretrain_own(settings(), now=clock.now, bar=progress_bar))
+    return pretrain_own(settings(), now=clock.now, bar=progress_bar)
 
 
 @app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
@@ -386,7 +390,7 @@ def article(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="First of the five seeds of its networks.")
     ] = 0,
-) -> None:
+) -> str:
     """Compare the model of the article that this project began with.
 
     "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this project's model, on
@@ -399,7 +403,14 @@ def article(
 
     day = parse(as_of)
     result = article_experiment(settings(), as_of=day, seed=seed, now=clock.now, bar=progress_bar, out=out)
-    console.show_article(result, out)
+    console.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
+    console.show_table(
+        ["model", "question", "what changed", "MAE"],
+        [[variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants],
+    )
+    if result.note:
+        console.echo(result.note)
+    return f"Figure: {out}"
 
 
 @app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
@@ -420,40 +431,38 @@ def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 def show_settings(as_json: AsJson = False) -> None:
     """Print the settings and the variable that changes each. Secrets stay hidden."""
     from flows import console
+    from forecasting.report.terminal import settings_document, settings_listing
 
-    console.show_settings(settings(), as_json=as_json)
+    console.show_rows(settings_document(settings()), settings_listing, as_json=as_json)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
-def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> None:
+def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> str:
     """Create the tables, or upgrade them to this version's schema."""
     use(database_url=database_url)
-    from flows.console import echo
     from forecasting.store import migrate
 
     migrate.upgrade(settings().url, revision)
-    echo(f"The database is at revision {migrate.current(settings().url)}.")
+    return f"The database is at revision {migrate.current(settings().url)}."
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
-def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> None:
+def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> str:
     """Downgrade the schema. Data that only the later revision holds is lost."""
     use(database_url=database_url)
-    from flows.console import echo
     from forecasting.store import migrate
 
     migrate.downgrade(settings().url, revision)
-    echo(f"The database is at revision {migrate.current(settings().url)}.")
+    return f"The database is at revision {migrate.current(settings().url)}."
 
 
 @db_app.command("current", epilog="Example: forecasting db current")
-def db_current(database_url: DatabaseUrl = None) -> None:
+def db_current(database_url: DatabaseUrl = None) -> str:
     """Print the revision of the database, and the newest there is."""
     use(database_url=database_url)
-    from flows.console import echo
     from forecasting.store import migrate
 
-    echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
+    return f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})"
 
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
@@ -482,28 +491,27 @@ def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: As
     use(database_url=database_url)
     from flows import console
     from forecasting.pipeline import models
+    from forecasting.report.terminal import lineage_listing
 
-    console.show_record(models.show_model(model_id, settings()), as_json=as_json)
+    console.show_rows(models.show_model(model_id, settings()), lineage_listing, as_json=as_json)
 
 
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
-def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> None:
+def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> str:
     """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
     use(database_url=database_url)
-    from flows.console import echo
     from forecasting.pipeline import models
 
-    echo(models.promote(model_id, settings(), now=clock.now))
+    return models.promote(model_id, settings(), now=clock.now)
 
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
-def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
+def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> str:
     """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
     use(symbol, target=target, database_url=database_url)
-    from flows.console import echo
     from forecasting.pipeline import models
 
-    echo(models.roll_back(settings(), now=clock.now))
+    return models.roll_back(settings(), now=clock.now)
 
 
 def run_command(command: Callable[[], object]) -> None:

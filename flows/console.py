@@ -9,18 +9,17 @@ from typing import Any, TypeVar
 import typer
 
 from flows import clock
-from forecasting.article import ArticleResult
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import INDEX, page_address, report_path
 from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
-from forecasting.report import terminal, wording
+from forecasting.report import terminal
 from forecasting.report.documents import forecast_csv, json_text, night_document
 from forecasting.report.night_view import ReportData
 from forecasting.report.terminal import LEGEND, line_listing, night_text, paragraph, text_table
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import read_settings
 from forecasting.store.connect import place
 
-Row = TypeVar("Row", bound=Mapping[str, Any])
+Rows = TypeVar("Rows")
 Value = TypeVar("Value")
 
 
@@ -56,7 +55,7 @@ def show_paths(paths: Sequence[Path]) -> None:
 def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False) -> None:
     """Print one night in full, of several a line each, and where report and database are."""
     if as_json:
-        show_json([night_document(data) for data in nights])
+        typer.echo(json_text([night_document(data) for data in nights]))
     elif as_csv:
         typer.echo(forecast_csv(nights), nl=False)
     elif nights:
@@ -74,57 +73,22 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
 def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None) -> None:
     """Print each backtest's figures by horizon beside each baseline's error, or JSON; and where it was written to."""
     if as_json and documents:
-        show_json(documents[0] if len(documents) == 1 else documents)
+        typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
     for document in documents:
-        echo(terminal.backtest_title(document))
-        echo(terminal.dates_line(document))
-        show_table(*terminal.backtest_listing(document))
-        if "as_published" in document:
-            echo(wording.published_sentence(document))
-            show_table(*terminal.backtest_listing({**document, **document["as_published"]}))
+        title, *parts = terminal.backtest_parts(document)
+        for part in (title, terminal.dates_line(document), *parts):
+            echo(part) if isinstance(part, str) else show_table(*part)
     if documents and out is not None:
         echo(f"Written to {out}")
 
 
-def show_article(result: ArticleResult, out: Path) -> None:
-    """Print each variant with its error, and the figure's path."""
-    echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    show_table(*terminal.article_listing(result))
-    if result.note:
-        echo(result.note)
-    echo(f"Figure: {out}")
-
-
-def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Print what is known of one model, a line a fact."""
+def show_rows(rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool = False) -> None:
+    """Print rows or a record as the table that `listing` makes of them, or as JSON with all that is known of each."""
     if as_json:
-        show_json(dict(record))
-    else:
-        show_table(*terminal.lineage_listing(record))
-
-
-def show_settings(settings: Settings, *, as_json: bool = False) -> None:
-    """Print the settings in force; secrets stay hidden."""
-    if as_json:
-        show_json(terminal.settings_document(settings))
-    else:
-        show_table(*terminal.settings_listing(settings))
-
-
-def show_rows(
-    rows: Sequence[Row], listing: Callable[[Sequence[Row]], terminal.Listing], *, as_json: bool = False
-) -> None:
-    """Print rows as the table that `listing` makes of them, or as JSON with all that is known of each."""
-    if as_json:
-        show_json(rows)
+        typer.echo(json_text(rows))
     elif rows:
         show_table(*listing(rows))
-
-
-def show_json(document: object) -> None:
-    """Print a document as JSON; dates and instants as ISO text."""
-    typer.echo(json_text(document))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

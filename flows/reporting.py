@@ -33,6 +33,8 @@ from forecasting.settings import Settings, read_settings
 
 logger = logging.getLogger("forecasting.night")
 
+_made = logging.getLogRecordFactory()
+
 _digested: set[UUID] = set()
 """Flow runs of this process whose digest is sent, failures included."""
 
@@ -69,8 +71,7 @@ def readable_errors() -> Iterator[None]:
     An error that is not ours leaves the block as an UnexpectedError, which names the file with its traceback.
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
-    if not isinstance(made := logging.getLogRecordFactory(), CleanRecords):
-        logging.setLogRecordFactory(CleanRecords(made))
+    logging.setLogRecordFactory(clean_record)
     # Rich itself raises SystemExit from the log call where a killed worker no longer reads: the thread that writes the
     # line would end, and a night with its lock would wait for it for ever.
     Console.on_broken_pipe = lambda console: setattr(console, "quiet", True)  # type: ignore[method-assign, assignment]
@@ -88,19 +89,12 @@ def readable_errors() -> Iterator[None]:
         library.setLevel(level)
 
 
-class CleanRecords:
-    """A factory of log records: a filter would have to be on every handler, also on those that Prefect adds later."""
-
-    def __init__(self, made: Callable[..., logging.LogRecord]) -> None:
-        """Take the factory before."""
-        self._made = made
-
-    def __call__(self, name: str, *args: object, **named: object) -> logging.LogRecord:
-        """A record, the library's cleaned and capped."""
-        record = self._made(name, *args, **named)
-        if name.partition(".")[0] == "forecasting":
-            record.msg, record.args = plain_text(record.getMessage()), ()
-        return record
+def clean_record(name: str, *args: object, **named: object) -> logging.LogRecord:
+    """A log record, the library's cleaned and capped: a filter would have to be on every handler that Prefect adds."""
+    record = _made(name, *args, **named)
+    if name.partition(".")[0] == "forecasting":
+        record.msg, record.args = plain_text(record.getMessage()), ()
+    return record
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -133,13 +127,8 @@ def name_state(name: str, message: str, *, only: str = "") -> None:
 def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]) -> State[Any]:
     """Failed, PartlyFailed where some symbols did not, Completed, WithoutBar, or Skipped where nothing was to do.
 
-    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one.
-
-    Args:
-        nights: As they ended.
-        settings: Of the run.
-        done: The message of a run in which nothing failed.
-        nothing: The message where nothing was to do.
+    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one. `done` is
+    the message of a run in which nothing failed, `nothing` where nothing was to do.
     """
     outcome, symbols = outcome_of(nights), len(settings.symbols)
     if outcome.failed:
@@ -165,12 +154,12 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
-    """Add the artifacts of nights to the flow run; no-op and skipped as `add_artifacts`."""
+    """Add the artifacts of nights to the flow run; no-op and skipped as `add_artifact`."""
     for night in nights:
         if night.report is not None:
             about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
             page = report_path(night.settings, night.symbol, night.target)
-            add_artifacts([night_artifact(night.report, page_address(night.settings, page.name) or page)], about)
+            add_artifact(night_artifact(night.report, page_address(night.settings, page.name) or page), about)
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
@@ -187,7 +176,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         _digested.add(run.id)
         newest = newest_nights(settings, nights)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
-        add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")
+        add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
     except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
@@ -195,17 +184,15 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         return ""
 
 
-def add_artifacts(artifacts: Sequence[Artifact], about: str) -> None:
-    """Add artifacts to the flow run; no-op outside one, skipped with a warning `about` them when the server is down."""
-    if flow_run() is None:
-        return
-    with tolerate_outage(about):
-        for artifact in artifacts:
+def add_artifact(artifact: Artifact, about: str) -> None:
+    """Add an artifact to the flow run; no-op outside one, skipped with a warning `about` it when the server is down."""
+    if flow_run() is not None:
+        with tolerate_outage(about):
             create_markdown_artifact(key=artifact.key, markdown=artifact.body, description=artifact.description)
 
 
 def add_tags(tags: Sequence[str]) -> None:
-    """Add tags to the flow run, before those that it has; no-op and skipped as `add_artifacts`."""
+    """Add tags to the flow run, before those that it has; no-op and skipped as `add_artifact`."""
     if (run := flow_run()) is None:
         return
     with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:

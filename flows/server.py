@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +48,9 @@ from forecasting.store import migrate
 
 logger = logging.getLogger("forecasting.server")
 
-OWN_DEFAULTS = {
-    # Prefect's default is its own package's folder; where only root may write that, there is no UI.
-    "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(PREFECT_HOME.value() / "ui"),
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Deletes runs that ended over 90 days ago, else kept for ever. Ours are in the ledger's table runs.
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-}
-"""Settings of a server of our own, unless the environment has others."""
+AUTH = "prefect-auth"
+OwnServer = tuple[psutil.Process, dict[Any, str]]
+"""A server that `serve` has started: the process that listens, and Prefect's settings to reach it."""
 
 START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
@@ -97,7 +91,7 @@ def check_server() -> str:
             f"The Prefect server {shown} expects a password; "
             f"{'another one' if PREFECT_API_AUTH_STRING.value() else 'none'} was found in PREFECT_API_AUTH_STRING. Set "
             "it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
-            f"PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
+            f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
         ) from refusal
     except RuntimeError as mismatch:
         if (failure := mismatch.__cause__) is None:  # else the response was no version
@@ -106,32 +100,24 @@ def check_server() -> str:
                 "PREFECT_API_URL to another one."
             ) from mismatch
     if failure is not None:
+        reason = str(failure) or type(failure).__name__  # without the URL, which may have a password
+        if isinstance(failure, httpx.HTTPStatusError):
+            reason = f"{failure.response.status_code} {failure.response.reason_phrase}"
+        elif isinstance(failure, httpx.InvalidURL):
+            reason = "that is no URL"
         raise ForecastingError(
-            f"The Prefect server {shown} does not respond ({_reason(failure)}). Check that it runs (`prefect server "
+            f"The Prefect server {shown} does not respond ({reason}). Check that it runs (`prefect server "
             "start`, `systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
         )
-    if shown == url and _is_open():
-        logger.warning(
-            "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
-            "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
-            url,
-        )
-    return shown
-
-
-def _reason(failure: BaseException) -> str:
-    """Why no server responds, without the URL, which may have a password."""
-    if isinstance(failure, httpx.HTTPStatusError):
-        return f"{failure.response.status_code} {failure.response.reason_phrase}"
-    return "that is no URL" if isinstance(failure, httpx.InvalidURL) else str(failure) or type(failure).__name__
-
-
-def _is_open() -> bool:
-    """Whether the configured server accepts a request without a password or key."""
     keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
     with suppress(httpx.HTTPError, ValueError), keyless, get_client(sync_client=True) as client:
-        return bool(client.api_version())
-    return False
+        if shown == url and client.api_version():
+            logger.warning(
+                "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
+                "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
+                url,
+            )
+    return shown
 
 
 @contextmanager
@@ -156,7 +142,7 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
 @contextmanager
 def ensure_server() -> Iterator[str]:
-    """The API's URL within the block: of the configured server, else of one of our own, which ends with the block.
+    """A block with a server: the configured one, else one of our own, which ends with the block. How to sign in to it.
 
     The caller holds the lock of `serve`. One that a killed `serve` left behind is taken over; anything else at the port
     is an error. When our own ends, so does this process: who takes its port next would get the password and could name
@@ -166,47 +152,28 @@ def ensure_server() -> Iterator[str]:
         ForecastingError: The configured server does not respond, the port is taken, or our own did not start.
     """
     if PREFECT_API_URL.value() is not None:
-        yield check_server()
+        yield check_server().removesuffix("/api")
         return
     check_home()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Prefect's runner sets its own later
-    server = served() or _start()
+    process, own = served() or _start()
     ending = threading.Event()
-    threading.Thread(target=_end_with, args=(server.process, ending), daemon=True).start()
+    threading.Thread(target=_end_with, args=(process, ending), daemon=True).start()
     try:
-        with temporary_settings(server.settings):
-            yield check_server()
+        with temporary_settings(own):
+            user, file = own[PREFECT_API_AUTH_STRING].partition(":")[0], own_file(AUTH)
+            yield f"{check_server().removesuffix('/api')}, user {user}, password in {file}"
     finally:
         # Before the server stops: they send in threads of their own.
         APILogWorker.drain_all(timeout=5)
         EventsWorker.drain_all(timeout=5)
         ending.set()
-        server.process.terminate()
+        process.terminate()
         try:
-            server.process.wait(timeout=5)
+            process.wait(timeout=5)
         except psutil.TimeoutExpired:
-            server.process.kill()
-        served_file().unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class OwnServer:
-    """A server that `serve` has started.
-
-    Attributes:
-        process: It alone listens at the port.
-        port: On loopback.
-        password: `USER:PASSWORD`.
-    """
-
-    process: psutil.Process
-    port: int
-    password: str = field(repr=False)
-
-    @property
-    def settings(self) -> dict[Any, str]:
-        """Prefect's settings to reach it."""
-        return {PREFECT_API_URL: own_url(self.port), PREFECT_API_AUTH_STRING: self.password}
+            process.kill()
+        own_file(SERVED).unlink(missing_ok=True)
 
 
 def served() -> OwnServer | None:
@@ -215,10 +182,10 @@ def served() -> OwnServer | None:
     None where none runs; the process is this user's, so nobody else gets the password.
     """
     with suppress(OSError, ValueError, TypeError, psutil.Error, ForecastingError):
-        pid, port = json.loads(served_file().read_text(encoding="utf-8"))
+        pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
         process = psutil.Process(pid)
         if process.uids().real == os.getuid() and _listens(process, port):
-            return OwnServer(process, port, own_password())
+            return process, {PREFECT_API_URL: own_url(port), PREFECT_API_AUTH_STRING: own_password()}
     return None
 
 
@@ -240,8 +207,15 @@ def _start() -> OwnServer:
                 f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
             ) from None
     password = own_password(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
-    own = OWN_DEFAULTS | {"PREFECT_UI_URL": own_url(port).removesuffix("/api")}  # what messages link to
-    environment = own | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
+    defaults = {
+        # Prefect's default is its own package's folder; where only root may write that, there is no UI.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(PREFECT_HOME.value() / "ui"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Deletes runs that ended over 90 days ago, else kept for ever. Ours are in the ledger's table runs.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_UI_URL": own_url(port).removesuffix("/api"),  # what messages link to
+    }
+    environment = defaults | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
     if PREFECT_SERVER_LOGGING_LEVEL.value() == "DEBUG":  # at which uvicorn logs frames, with the password
         environment["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"
     # In a session of its own: Ctrl-C would stop it before the interrupted run is reported to it.
@@ -254,26 +228,25 @@ def _start() -> OwnServer:
     )
     try:
         _await_own(process, port)
-        served_file().write_text(json.dumps([process.pid, port]), encoding="utf-8")
+        own_file(SERVED).write_text(json.dumps([process.pid, port]), encoding="utf-8")
     except BaseException:
         process.kill()
         raise
-    return OwnServer(process, port, password)
+    return process, {PREFECT_API_URL: own_url(port), PREFECT_API_AUTH_STRING: password}
 
 
 def _await_own(process: psutil.Popen, port: int) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if _listens(process, port) and is_healthy(own_url(port)):
-            return
+    while not (_listens(process, port) and is_healthy(own_url(port))):
         if (code := process.poll()) is not None:
             raise ForecastingError(
                 f"Our own Prefect server ended early (exit code {code}). Its message is above. Is the disk of "
                 f"{PREFECT_HOME.value()} full, or port {port} taken? Free it, or set PREFECT_SERVER_API_PORT. "
                 '"Can\'t locate revision": a newer Prefect made its database; upgrade, or set another PREFECT_HOME.'
             )
+        if time.monotonic() > deadline:
+            raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {own_url(port)}.")
         time.sleep(0.1)
-    raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {own_url(port)}.")
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
@@ -319,7 +292,7 @@ def reached_server() -> Iterator[str]:
         ForecastingError: As `check_server`.
     """
     server = served() if PREFECT_API_URL.value() is None else None
-    with temporary_settings(server.settings if server else {}):
+    with temporary_settings(server[1] if server else {}):
         yield check_server()
 
 
@@ -328,28 +301,15 @@ def own_url(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
-def sign_in(url: str) -> str:
-    """The address of the server's UI, and for our own the user and where the password is."""
-    address = url.removesuffix("/api")
-    if (server := served()) is None or server.settings[PREFECT_API_URL] != url:
-        return address
-    return f"{address}, user {server.password.partition(':')[0]}, password in {own_password_file()}"
-
-
 def check_home() -> None:
     """Check that a server of our own can have its database in PREFECT_HOME, unless Prefect's settings name another."""
     if not get_current_settings().server.database.model_fields_set - {"sqlalchemy"}:
         check_writable(PREFECT_HOME.value(), variable="PREFECT_HOME")
 
 
-def served_file() -> Path:
-    """The file in which `serve` names its server: process and port."""
-    return read_settings().data_dir.absolute() / SERVED
-
-
-def own_password_file() -> Path:
-    """The file with the password of the server of `serve`."""
-    return read_settings().data_dir.absolute() / "prefect-auth"
+def own_file(name: str) -> Path:
+    """The file of the server of `serve` that has its process and port (SERVED), or its password (AUTH)."""
+    return read_settings().data_dir.absolute() / name
 
 
 def own_password(new: str | None = None) -> str:
@@ -358,7 +318,7 @@ def own_password(new: str | None = None) -> str:
     Raises:
         ForecastingError: Others can read it, or have put something else in its place.
     """
-    path = own_password_file()
+    path = own_file(AUTH)
     if new or not os.path.lexists(path):
         path.unlink(missing_ok=True)
         path.touch(0o600, exist_ok=False)

@@ -14,12 +14,7 @@ from flows.progress import show_nights, show_step, watched_nights
 from forecasting.errors import UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import (
-    checked,
-    completed_sentence,
-    next_night_sentence,
-    night_checks,
-)
+from forecasting.pipeline.health import checked, completed_sentence, next_night_sentence, night_checks
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
 from forecasting.pipeline.unexpected import explained
@@ -37,11 +32,7 @@ def ready_settings() -> Settings:
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the nights in this process, after the checks that come before anything starts.
-
-    Raises:
-        ForecastingError: A check or a night failed; nothing is written when a check fails.
-    """
+    """Run the nights in this process; nothing is written where one of the checks before them fails."""
     settings = ready_settings()
     plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
     if has_server(settings):
@@ -58,11 +49,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """Run the nights of a span in this process, after the checks; a sentence about the result.
-
-    Raises:
-        ForecastingError: A check or a night failed; nothing is written when a check fails.
-    """
+    """Run the nights of a span in this process, after checks as of `start_night`; a sentence about the result."""
     settings = ready_settings()
     first, last = plan.checked_span(settings, first, last, now=clock.now)
     if has_server(settings):
@@ -126,13 +113,7 @@ def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = 
 
 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
-    """Serve the nightly deployment on its schedule; runs missed while this was down start first.
-
-    Args:
-        targets: What the nights forecast, each in a run of its own, one after the other; else FORECASTING_TARGET.
-        mode: Of each run.
-        switch_source: Of each run.
-    """
+    """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
     settings = ready_settings()
     if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
         os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
@@ -142,7 +123,7 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
     from prefect.server.schemas.schedules import CronSchedule
 
     from flows.nightly import nightly
-    from flows.server import ensure_server, sign_in
+    from flows.server import ensure_server
 
     migrate.check_ready(settings.url)
     targets = targets or [settings.target]
@@ -150,9 +131,9 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
         schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
     except ValueError:
         raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: Prefect refuses it.") from None
-    with lock.serve_lock(settings.data_dir), ensure_server() as url:
+    with lock.serve_lock(settings.data_dir), ensure_server() as address:
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
-        echo(f"{next_night_sentence(settings, targets, due, now=clock.now())} Prefect: {sign_in(url)}.")
+        echo(f"{next_night_sentence(settings, targets, due, now=clock.now())} Prefect: {address}.")
         slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
         # A second run of one target finds all done, so it is cancelled; the run of another target waits for its turn.
         strategy = ConcurrencyLimitStrategy.ENQUEUE if len(targets) > 1 else ConcurrencyLimitStrategy.CANCEL_NEW

@@ -67,10 +67,8 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     symbol, target = str(document["symbol"]), str(document["target"])
     unit = wording.backtest_unit(document)
     about = f"{symbol} {target}, in {unit.name}: origins {document['from']} to {document['to']}"
-    body = [markdown_text(terminal.backtest_title(document)), table_markdown(*terminal.backtest_listing(document))]
-    if published := document.get("as_published"):
-        body.append(wording.published_sentence(document))
-        body.append(table_markdown(*terminal.backtest_listing({**document, **published})))
+    parts = terminal.backtest_parts(document)
+    body = [markdown_text(part) if isinstance(part, str) else table_markdown(*part) for part in parts]
     return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), "\n\n".join(body))
 
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from forecasting.article import ArticleResult
 from forecasting.plain_text import ordinary_spaces, plain_text
 from forecasting.report import wording
 from forecasting.report.documents import rounded
@@ -126,14 +125,11 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
 
 
 def _facts(data: ReportData, now: datetime) -> list[tuple[str, str]]:
-    model = data.model
+    model, known = data.model, data.known.index[-1]
     trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
-    first_print, known = " (first print)" if data.is_provisional else "", data.known.index[-1]
-    bars = f"bars up to {data.origin}{first_print}, {_bar_age(data, now)} old"
-    if known < data.origin:
-        bars = (
-            f"bars up to {data.origin}, {_bar_age(data, now)} old, newest known {data.target} of {known}{first_print}"
-        )
+    first_print = " (first print)" if data.is_provisional else ""
+    behind = "" if known == data.origin else f", newest known {data.target} of {known}{first_print}"
+    bars = f"bars up to {data.origin}{'' if behind else first_print}, {_bar_age(data, now)} old{behind}"
     facts = [
         ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
         ("Data", f"{bars}, fetched {instant(data.fetch['fetched_at'])}"),
@@ -161,17 +157,10 @@ def _bar_age(data: ReportData, now: datetime) -> str:
 
 def night_listing(data: ReportData) -> Listing:
     """A row a forecast: median, its change against the usual value, 80% interval, the day."""
-    rows: list[list[object]] = [
-        [
-            f"{line.session:%a %Y-%m-%d}",
-            line.median,
-            line.span_80,
-            line.change,
-            line.status,
-            ", ".join(line.special_days),
-        ]
-        for line in data.lines
-    ]
+    rows: list[list[object]] = []
+    for line in data.lines:
+        special = ", ".join(line.special_days)
+        rows.append([f"{line.session:%a %Y-%m-%d}", line.median, line.span_80, line.change, line.status, special])
     return ["session", "median", "80% interval", "vs usual", "status", "special day"], rows
 
 
@@ -201,10 +190,9 @@ def record_listing(data: ReportData) -> Listing:
 
 def _quantile_listing(data: ReportData, ratio: float) -> Listing:
     """A row a forecast: its quantile of least expected cost, beside the median."""
-    pairs = zip(cost_quantiles(data.rows, ratio), data.rows["q50"], data.lines, strict=True)
     rows: list[list[object]] = [
         [f"{line.session:%a %Y-%m-%d}", data.unit.number(value), change(value, median, target=data.target)]
-        for value, median, line in pairs
+        for value, median, line in zip(cost_quantiles(data.rows, ratio), data.rows["q50"], data.lines, strict=True)
     ]
     return ["session", wording.level_name(ratio), "vs median"], rows
 
@@ -234,25 +222,17 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     """
     ratio = nights[0].cost_ratio if nights else None
     cost = [] if ratio is None else [wording.level_name(ratio)]
+    columns = ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "notes"]
     rows: list[list[object]] = []
     for data in nights:
-        row, line, ahead = data.rows.iloc[0], data.lines[0], data.record.ahead(1)
+        line, hits = data.lines[0], data.record.ahead(1)["inside_80"]
         best = best_ahead(newest_origins(data.record, 20), "mae")
-        rows.append(
-            [
-                data.symbol,
-                f"{line.session:%a %m-%d}",
-                data.unit.brief(float(row["q50"])),
-                line.span_80,
-                *([] if ratio is None else [data.unit.brief(float(cost_quantiles(data.rows, ratio).iloc[0]))]),
-                line.change,
-                ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
-                percent(float(best["skill_mae"]), signed=True) if best is not None else None,
-                _bar_age(data, now),
-                ", ".join([*_flags(data), *line.special_days]),
-            ]
-        )
-    return ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "notes"], rows
+        quantiles = [] if ratio is None else [data.unit.brief(cost_quantiles(data.rows, ratio).iloc[0])]
+        median, last = data.unit.brief(data.rows["q50"].iloc[0]), "hit" if hits.iloc[-1:].any() else "miss"
+        row: list[object] = [data.symbol, f"{line.session:%a %m-%d}", median, line.span_80, *quantiles, line.change]
+        row += [last if len(hits) else None, percent(best["skill_mae"], signed=True) if best else None]
+        rows.append([*row, _bar_age(data, now), ", ".join([*_flags(data), *line.special_days])])
+    return columns, rows
 
 
 def _flags(data: ReportData) -> list[str]:
@@ -268,13 +248,17 @@ def _flags(data: ReportData) -> list[str]:
     ]
 
 
-def backtest_title(document: Mapping[str, Any]) -> str:
-    """What was replayed, above the figures."""
-    return (
+def backtest_parts(document: Mapping[str, Any]) -> list[str | Listing]:
+    """What is shown of a backtest's document, in order: what was replayed, the figures, and those as published."""
+    title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
         f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'refit')}, "
         f"{document['seconds']:.0f} s"
     )
+    parts: list[str | Listing] = [title, backtest_listing(document)]
+    if published := document.get("as_published"):
+        parts += [wording.published_sentence(document), backtest_listing({**document, **published})]
+    return parts
 
 
 _LISTS = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
@@ -326,21 +310,12 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
 
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
     """A row an alert and symbol: on how many of the newest nights it held."""
-    columns = ["alert", "symbol", "held", "nights", "share", "tonight"]
     rows: list[list[object]] = []
     for row in counts:
         share = percent(row["held"] / row["nights"] if row["nights"] else math.nan)
-        tonight = "holds" if row["tonight"] else ""
-        rows.append([str(row["alert"]), row["symbol"], row["held"], row["nights"], share, tonight])
-    return columns, rows
-
-
-def article_listing(result: ArticleResult) -> Listing:
-    """A row a variant of the article's experiment, its mean absolute error in million shares."""
-    rows: list[list[object]] = [
-        [variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants
-    ]
-    return ["model", "question", "what changed", "MAE"], rows
+        cells = [str(row["alert"]), row["symbol"], row["held"], row["nights"], share, "holds" if row["tonight"] else ""]
+        rows.append(cells)
+    return ["alert", "symbol", "held", "nights", "share", "tonight"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
@@ -383,14 +358,11 @@ def settings_document(settings: Settings) -> dict[str, Any]:
     return values
 
 
-def settings_listing(settings: Settings) -> Listing:
-    """A row a setting: its variable, its value as that variable takes it, its meaning; secrets stay hidden."""
-    values = settings_document(settings)
-    for name in ("symbols", "files"):
-        values[name] = ",".join(values[name])
-    values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
+def settings_listing(values: Mapping[str, Any]) -> Listing:
+    """A row a setting of the document: its variable, its value as that variable takes it, its meaning."""
+    exchanges = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
+    shown = {**values, **{name: ",".join(values[name]) for name in ("symbols", "files")}, "exchanges": exchanges}
     rows: list[list[object]] = [
-        [f"FORECASTING_{name.upper()}", values[name], field.description]
-        for name, field in Settings.model_fields.items()
+        [f"FORECASTING_{name.upper()}", shown[name], field.description] for name, field in Settings.model_fields.items()
     ]
     return ["setting", "value", "meaning"], rows

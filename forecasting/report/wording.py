@@ -41,7 +41,6 @@ _VERBS: dict[Target, str] = {
     "range": "is expected to move over a range of",
 }
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
-_RUN_STATUSES = {"running": "still running when this page was written"}
 
 
 class Notice(NamedTuple):
@@ -276,62 +275,54 @@ def backtest_unit(document: Mapping[str, Any]) -> Unit:
     return unit_for(document["target"], usual=document["overall"]["mae"], symbol=document["symbol"], currency="")
 
 
-def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Named groups of (name, value) pairs, in the order of the page."""
+def fact_groups(data: ReportData) -> dict[str, dict[str, str]]:
+    """Named groups of names and values, in the order of the page."""
     run, model, fetch = data.run, data.model, data.fetch
     statuses = sorted(set(data.rows["status"].astype(str)))
     shown_status = "" if statuses == ["ok"] else f" ({', '.join(statuses)})"
     fit = f"{model['method']}, {quantity(model['epochs'], 'epoch')}" if model.get("epochs") else str(model["method"])
     base = str(model.get("base") or "")
     start = model.get("parent_id") or ("random weights" if base == RANDOM else base and f"pretrained weights {base}")
+    age = _DASH
+    if model.get("trained_to") is not None:
+        sessions = len(after(as_day(model["trained_to"]), data.origin, data.exchange))
+        age = quantity(sessions, "session") if sessions else "trained up to tonight"
     mode = str(run.get("mode") or "undecided")
-    verdict = f"{fetch['verdict']}: {fetch['detail']}" if fetch.get("detail") else str(fetch["verdict"])
     received = span_of_days(fetch.get("first_received"), fetch.get("last_received"))
-    return [
-        (
-            "Model",
-            [
-                ("Model", f"{model['name']} {model['version']}".strip() + shown_status),
-                ("Fitted", f"{fit}, from {start}" if start else fit),
-                ("Trained on", span_of_days(model.get("trained_from"), model.get("trained_to"))),
-                ("Age", _model_age(data)),
-                ("Seed", str(model["seed"])),
-            ],
-        ),
-        (
-            "Decision",
-            [
-                ("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode),
-                *(_promotion(data) if data.decision else [("Promotion", "none was decided tonight")]),
-                *([("Fallback", _margin(data.margin))] if data.margin else []),
-            ],
-        ),
-        (
-            "Data",
-            [
-                ("Series", str(fetch["title"])),
-                ("Source", str(fetch["source"])),
-                ("Fetched", instant(fetch["fetched_at"])),
-                ("Bars", f"{int(fetch['row_count']):,}, {received}"),
-                ("Verdict", verdict),
-                ("Newest value", f"{data.known.index[-1]}, {'first print' if data.is_provisional else 'settled'}"),
-            ],
-        ),
-        (
-            "Provenance",
-            [
-                ("Issued", instant(data.rows["issued_at"].iloc[0])),
-                ("Run", f"{run['id']} ({run['trigger']}, {_RUN_STATUSES.get(run['status'], run['status'])})"),
-                ("Prefect run", str(run.get("flow_run_id") or _DASH)),
-                ("Model id", str(model["id"])),
-                *_lineage(data),
-                ("Weights hash", str(model.get("artifact_hash") or _DASH)),
-                ("Fetch id", str(fetch.get("id") or _DASH)),
-                ("Code", str(run["code_version"])),
-                ("Settings hash", str(run["settings_hash"])),
-            ],
-        ),
-    ]
+    status = "still running when this page was written" if run["status"] == "running" else run["status"]
+    return {
+        "Model": {
+            "Model": f"{model['name']} {model['version']}".strip() + shown_status,
+            "Fitted": f"{fit}, from {start}" if start else fit,
+            "Trained on": span_of_days(model.get("trained_from"), model.get("trained_to")),
+            "Age": age,
+            "Seed": str(model["seed"]),
+        },
+        "Decision": {
+            "Training": f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode,
+            **_promotion(data),
+            **({"Fallback": _margin(data.margin)} if data.margin else {}),
+        },
+        "Data": {
+            "Series": str(fetch["title"]),
+            "Source": str(fetch["source"]),
+            "Fetched": instant(fetch["fetched_at"]),
+            "Bars": f"{int(fetch['row_count']):,}, {received}",
+            "Verdict": ": ".join(filter(None, [fetch["verdict"], fetch.get("detail")])),
+            "Newest value": f"{data.known.index[-1]}, {'first print' if data.is_provisional else 'settled'}",
+        },
+        "Provenance": {
+            "Issued": instant(data.rows["issued_at"].iloc[0]),
+            "Run": f"{run['id']} ({run['trigger']}, {status})",
+            "Prefect run": str(run.get("flow_run_id") or _DASH),
+            "Model id": str(model["id"]),
+            **_lineage(data),
+            "Weights hash": str(model.get("artifact_hash") or _DASH),
+            "Fetch id": str(fetch.get("id") or _DASH),
+            "Code": str(run["code_version"]),
+            "Settings hash": str(run["settings_hash"]),
+        },
+    }
 
 
 def _margin(margin: Mapping[str, Any]) -> str:
@@ -346,40 +337,32 @@ def _margin(margin: Mapping[str, Any]) -> str:
     )
 
 
-def _model_age(data: ReportData) -> str:
-    if data.model.get("trained_to") is None:
-        return _DASH
-    sessions = len(after(as_day(data.model["trained_to"]), data.origin, data.exchange))
-    return quantity(sessions, "session") if sessions else "trained up to tonight"
-
-
-def _promotion(data: ReportData) -> list[tuple[str, str]]:
-    decision, unit = data.decision or {}, data.unit
-    compared = _DASH
-    if decision["origins"]:
-        first, last = (as_day(decision[name]) for name in ("first_origin", "last_origin"))
-        compared = f"both models run over {decision['origins']} closed origins, {first} to {last}"
+def _promotion(data: ReportData) -> dict[str, str]:
+    if (decision := data.decision) is None:
+        return {"Promotion": "none was decided tonight"}
+    span = span_of_days(decision["first_origin"], decision["last_origin"])
     pinballs = [(name, decision.get(f"{name}_pinball")) for name in ("champion", "challenger")]
-    losses = [f"{name} {unit.number(float(value), finer=1)}" for name, value in pinballs if value is not None]
-    return [
-        ("Promotion", str(decision["reason"])),
-        ("Compared on", compared),
-        ("Pinball loss", f"{', '.join(losses)} ({unit.name})" if losses else _DASH),
-    ]
+    losses = [f"{name} {data.unit.number(value, finer=1)}" for name, value in pinballs if value is not None]
+    compared = f"both models run over {decision['origins']} closed origins, {span}"
+    return {
+        "Promotion": str(decision["reason"]),
+        "Compared on": compared if decision["origins"] else _DASH,
+        "Pinball loss": f"{', '.join(losses)} ({data.unit.name})" if losses else _DASH,
+    }
 
 
-def _lineage(data: ReportData) -> list[tuple[str, str]]:
+def _lineage(data: ReportData) -> dict[str, str]:
     """The model's ancestors, nearest first, and what it has forecast; nothing where its lineage is not given."""
     if (lineage := data.lineage) is None:
-        return []
-    parents = list(lineage["parents"])
-    shown = ", ".join(parents[:3]) + (f" and {len(parents) - 3} before" if len(parents) > 3 else "")
+        return {}
     span = span_of_days(lineage["first_origin"], lineage["last_origin"])
-    return [
-        ("Refreshed from", shown or _DASH),
-        ("Fitted on the night", str(lineage["fitted_on_the_night_of"] or _DASH)),
-        ("Its forecasts", f"{int(lineage['forecasts']):,}, origins {span}"),
-    ]
+    parents = [*lineage["parents"][:3]]
+    more = len(lineage["parents"]) - len(parents)
+    return {
+        "Refreshed from": (", ".join(parents) + (f" and {more} before" if more else "")) or _DASH,
+        "Fitted on the night": str(lineage["fitted_on_the_night_of"] or _DASH),
+        "Its forecasts": f"{int(lineage['forecasts']):,}, origins {span}",
+    }
 
 
 def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:

@@ -22,6 +22,7 @@ from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.plain_text import LIMIT
 from forecasting.report.prefect import night_artifact
+from forecasting.report.terminal import lineage_listing
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -151,7 +152,7 @@ def test_show_prints_neither_escape_codes_nor_megabytes(
 
 
 def test_a_table_s_cells_are_text_and_not_the_terminal_s_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_record({"note": "[red]x[/red]\x1b[31m" + "A" * 1_000_000})
+    console.show_rows({"note": "[red]x[/red]\x1b[31m" + "A" * 1_000_000}, lineage_listing)
     printed = capsys.readouterr().out
     assert "[red]x[/red]\ufffd[31m" in printed
     assert len(printed) < 5 * LIMIT

@@ -8,6 +8,7 @@ import pytest
 from flows import console
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.symbols import SymbolOutcome
+from forecasting.report.terminal import settings_document, settings_listing
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data
 from tests.report.test_terminal import FIGURES
@@ -64,9 +65,9 @@ def test_a_backtest_as_published_is_printed_below_the_model_alone(capsys: pytest
 
 def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(symbols=("SBUX", "VOD.L"))
-    console.show_settings(settings, as_json=True)
+    console.show_rows(settings_document(settings), settings_listing, as_json=True)
     assert json.loads(capsys.readouterr().out)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
-    console.show_settings(settings)
+    console.show_rows(settings_document(settings), settings_listing)
     shown = capsys.readouterr().out
     assert "FORECASTING_SYMBOLS" in shown
     assert "SBUX=XNYS,VOD.L=XLON" in shown

@@ -80,7 +80,7 @@ def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch:
     )
     monkeypatch.setattr(reporting, "flow_run", lambda: run)
     monkeypatch.setattr(clock, "now", lambda: ended)
-    for name in ("newest_nights", "add_artifacts", "add_tags", "outcome_tags"):
+    for name in ("newest_nights", "add_artifact", "add_tags", "outcome_tags"):
         monkeypatch.setattr(reporting, name, lambda *_, **__: [])
     monkeypatch.setattr(reporting, "outcome_sentence", lambda _: "done")
     pages: list[RunTimes] = []

@@ -35,6 +35,7 @@ from prefect.settings import (
 from flows import server
 from flows.cli import run_command
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.pipeline.folders import SERVED
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}):
         assert server.check_server() == url
         with server.ensure_server() as used:
-            assert used == url
+            assert used == url.removesuffix("/api")
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=f"{url} does not respond"):
         server.check_server()
 
@@ -158,12 +159,11 @@ def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listen
     with health(b"true") as url:
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
         if spoilt != "no file":
-            server.served_file().write_text("admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]")
+            server.own_file(SERVED).write_text("admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]")
         found = server.served()
         assert (found is None) == bool(spoilt)
         if found is not None:
-            assert found.settings == {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:x"}
-            assert "admin:x" not in repr(found)
+            assert found[1] == {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:x"}
     assert server.served() is None  # it listens no longer
 
 
@@ -212,7 +212,7 @@ def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder: Path
         with temporary_settings(restore_defaults={PREFECT_API_URL}):
             assert not server.has_server()
             server.own_password("admin:x")
-            server.served_file().write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
+            server.own_file(SERVED).write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
             assert server.has_server()
             with server.reached_server() as reached:
                 assert (reached, PREFECT_API_AUTH_STRING.value()) == (url, "admin:x")

@@ -182,7 +182,7 @@ DECISION = {
 
 
 def facts_of(**changed: object) -> dict[str, str]:
-    return {name: value for _, pairs in fact_groups(report_data(**changed)) for name, value in pairs}
+    return {name: value for facts in fact_groups(report_data(**changed)).values() for name, value in facts.items()}
 
 
 def test_the_model_facts_hold_fit_age_seed_and_weights():
