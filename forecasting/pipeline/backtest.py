@@ -101,35 +101,29 @@ def _each_in_a_worker(
         migrate.check_ready(settings.url)
     # The series are fetched here, one after the other: a source is asked at the pace of one process.
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
-    results: dict[str, tuple[BacktestResult, dict[str, Any]] | Exception] = {}
-    tasks = (delayed(_result)(outcome.symbol, outcome.get()) for outcome in loaded if outcome.error is None)
-    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        for symbol, result in Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
-            results[symbol] = result
+    with bar(f"{len(loaded)} symbols {settings.target}") as advance:
+        ended = enumerate(Parallel(n_jobs=workers, return_as="generator")(map(delayed(_result), loaded)), 1)
+
+        def end(own: Settings) -> dict[str, Any]:
+            done, outcome = next(ended)
             if advance is not None:
-                advance(len(results), len(values_of(loaded)))
-    loads = {outcome.symbol: outcome for outcome in loaded}
+                advance(done, len(loaded))
+            if isinstance(outcome, Exception):
+                raise outcome
+            if store:
+                add_metrics(outcome[0], outcome[0].spec.settings, now=now)
+            document: dict[str, Any] = outcome[1]
+            return document
 
-    def end(own: Settings) -> dict[str, Any]:
-        loads[own.symbols[0]].get()
-        outcome = results[own.symbols[0]]
-        if isinstance(outcome, Exception):
-            raise outcome
-        if store:
-            add_metrics(outcome[0], outcome[0].spec.settings, now=now)
-        return outcome[1]
-
-    return each_symbol(settings, end, now=now)
+        return each_symbol(settings, end, now=now)
 
 
-def _result(
-    symbol: str, replay: Callable[[], BacktestResult]
-) -> tuple[str, tuple[BacktestResult, dict[str, Any]] | Exception]:
+def _result(one: SymbolOutcome[Callable[[], BacktestResult]]) -> tuple[BacktestResult, dict[str, Any]] | Exception:
     try:
-        result = replay()
-        return symbol, (result, result.document())
+        result = one.get()()
+        return result, result.document()
     except Exception as error:  # it is this symbol's alone
-        return symbol, error
+        return error
 
 
 def backtest_spec(
@@ -156,15 +150,9 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
-    asking = Asking(
-        symbol,
-        exchange,
-        source=source,
-        has_file=settings.events is not None,
-        session=newest,
-        stored=nothing_stored(),
-        edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
-    )
+    edgar = Edgar(settings.edgar_contact) if settings.edgar_contact else None
+    has_file, stored = settings.events is not None, nothing_stored()
+    asking = Asking(symbol, exchange, source=source, has_file=has_file, session=newest, stored=stored, edgar=edgar)
     events = events_of_backtest(asking, settings.events, volume=bars["volume"])
     return bars, events, fetched.title
 
@@ -235,20 +223,13 @@ def our_medians(
     """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar."""
     sessions = unseen_sessions(bars)
     origins = bars.index[bars.index.searchsorted(sessions) - 1]
-    spec = BacktestSpec(
-        symbol=settings.symbols[0],
-        first=origins[0].date(),
-        last=origins[-1].date(),
-        refit_every=21,
-        settings=settings.model_copy(update={"target": "volume"}),
-        workers=1,
-    )
+    settings = settings.model_copy(update={"target": "volume"})
+    first, last = origins[0].date(), origins[-1].date()
+    spec = BacktestSpec(settings.symbols[0], first, last, refit_every=21, settings=settings)
     with bar("ours") as advance:
         made = forecast_frame(backtest(bars, events, spec=spec, market=market, progress=advance))
     ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
     medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
     if np.isnan(medians).any():
-        raise HistoryError(
-            f"{len(HORIZONS)} or more sessions without a bar come before a test session, and no forecast reaches it."
-        )
+        raise HistoryError(f"{len(HORIZONS)} or more sessions without a bar come before a test session.")
     return pd.Series(medians, index=sessions)

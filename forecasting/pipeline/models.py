@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("forecasting.train")
 
-NAMED_MODELS = 5  # Ids that the error about an ambiguous beginning of one names
-
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
     """The checkpoint of a model row; an ArtifactError where it is missing, pruned, altered, or of other code."""
@@ -72,36 +70,33 @@ def check_champion(symbol: str, settings: Settings) -> None:
 
 def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[SymbolOutcome[list[Row]]]]:
     """The networks of each symbol, newest first, then the user's own weights; and what came of each symbol."""
+
+    def networks(own: Settings) -> list[Row]:
+        symbol, target = own.symbols[0], own.target
+        series = {"symbol": symbol, "target": target}
+        with connect.reading(own.url) as connection:
+            champion = read.champion(connection, symbol, target) or {}
+            rows = [
+                {**row, "champion": row["id"] == champion.get("id"), "weights": weights_state(row, own)}
+                for row in read.table_rows(connection, "models", series, order=("created_at DESC", "id"))
+                if row["name"] == LSTM
+            ]
+            if not rows:
+                check_forecast(connection, symbol, target)
+                raise StoreError(
+                    f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a "
+                    f"baseline's. For the reason: forecasting show --symbol {symbol} --target {target}"
+                )
+        return rows
+
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
-        outcomes = each_symbol(settings, _networks, now=now)
+        outcomes = each_symbol(settings, networks, now=now)
         with connect.reading(settings.url) as connection:
-            own_weights = _marked(None, read.pretrained(connection, settings.target), settings)
-    return [row for rows in [*values_of(outcomes), own_weights] for row in rows], outcomes
-
-
-def _networks(own: Settings) -> list[Row]:
-    symbol, target = own.symbols[0], own.target
-    with connect.reading(own.url) as connection:
-        series, newest_first = {"symbol": symbol, "target": target}, ("created_at DESC", "id")
-        fitted = read.table_rows(connection, "models", series, order=newest_first)
-        rows = _marked(read.champion(connection, symbol, target), fitted, own)
-        if not rows:
-            check_forecast(connection, symbol, target)
-            raise StoreError(
-                f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a baseline's. "
-                f"For the reason: forecasting show --symbol {symbol} --target {target}"
-            )
-    return rows
-
-
-def _marked(champion: Row | None, rows: Sequence[Row], settings: Settings) -> list[Row]:
-    champion_id = champion["id"] if champion else None
-    return [
-        {**row, "champion": row["id"] == champion_id, "weights": weights_state(row, settings)}
-        for row in rows
-        if row["name"] == LSTM
-    ]
+            own_weights = read.pretrained(connection, settings.target)
+    of_symbols = [row for rows in values_of(outcomes) for row in rows]
+    shown = [{**row, "champion": False, "weights": weights_state(row, settings)} for row in own_weights]
+    return [*of_symbols, *shown], outcomes
 
 
 def show_model(model_id: str, settings: Settings) -> Row:
@@ -162,26 +157,22 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
 def stored_model(connection: Connection, model_id: str) -> Row:
     """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
     model = read.model(connection, model_id)
-    found = [] if model else read.models_beginning(connection, model_id, limit=NAMED_MODELS + 1)
-    if model is None and len(found) == 1:
-        model = found[0]
-    if model is None:
+    found = [model] if model else read.models_beginning(connection, model_id, limit=5)
+    if len(found) != 1:
+        ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}" if found else f"no model {model_id!r}"
         expected = "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
-        if found:
-            ids = ", ".join(row["id"] for row in found[:NAMED_MODELS])
-            raise UsageError(f"{expected}; {model_id!r} begins {ids}{' and others' * (len(found) > NAMED_MODELS)}.")
-        raise UsageError(f"{expected}; found no model {model_id!r}.")
-    return dict(model)
+        raise UsageError(f"{expected}; found {ids}.")
+    return dict(found[0])
 
 
 def make_champion(connection: Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
     if damage := why_not_runnable(model, settings):
         raise ArtifactError(damage)
-    champion = read.champion(connection, model["symbol"], model["target"])
-    if champion is not None and champion["id"] == model["id"]:
-        return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
     decided_at, symbol, target = now(), model["symbol"], model["target"]
+    champion = read.champion(connection, symbol, target)
+    if champion is not None and champion["id"] == model["id"]:
+        return f"{model['id']} is the champion of {symbol} {target} already."
     reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
     # A night without a fit decides nothing: its forecast was still the former champion's.
     before = (
@@ -225,6 +216,5 @@ def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
 
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
     """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist."""
-    folder = weights_folder(row, settings)
-    if folder.exists():
+    if (folder := weights_folder(row, settings)).exists():
         shutil.copytree(folder, data_dir / row["artifact_path"])

@@ -1,8 +1,8 @@
 """Make pretrained weights from the user's own symbols, as stored now: no request is made.
 
 They lie in the data folder, a folder a version, and in table models (method `base`). Nights whose bars are fetched
-later start from them, as from shipped ones (`forecasting/train/pretrained.py`), of which they are a continuation. The
-same bars and settings give the same version, which is made once.
+later start from them as from shipped ones, of which they are a continuation. The same bars and settings give the same
+version, which is made once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.train.model import ARCHITECTURE
 from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
 from forecasting.vocabulary import LSTM, OF_MANY, Clock, short_id
 
@@ -36,7 +37,6 @@ logger = logging.getLogger("forecasting.train")
 
 MIN_SYMBOLS = 10  # Symbols that weights are made of, at least
 _NAMED = 5  # symbols that a sentence about those left out names
-
 _ID_DIGITS = 6  # of a version's id in its name, which has 40 characters with the longest kind: the column's width
 
 
@@ -56,17 +56,18 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     MIN_SYMBOLS of them have enough rows.
     """
     migrate.check_ready(settings.url)
-    symbols, left_out = _symbols(settings, now=now)
+    symbols, reasons = _symbols(settings, now=now)
+    texts = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in reasons.items()]
+    left_out = [f"Left out: {named(texts, _NAMED)}."] if texts else []
     if len(symbols) < MIN_SYMBOLS:
-        asked = len(symbols) + len(left_out)
+        found = f"found {len(symbols)} of {len(symbols) + len(reasons)}."
         raise HistoryError(
-            f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; found "
-            f"{len(symbols)} of {asked}. {_left_out_text(left_out)}{' ' * bool(left_out)}Name more (--symbol, "
-            "--symbols-file), and store their bars: forecasting ingest."
+            f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; "
+            f"{' '.join([found, *left_out])} Name more (--symbol, --symbols-file), and store their bars: forecasting "
+            "ingest."
         )
     kinds = sorted({kind_of(one.windows) for one in symbols}, key=lambda kind: (kind.earnings, kind.market))
-    sentences = [_made(kind, symbols, settings, now=now, bar=bar) for kind in kinds]
-    return "\n".join([*sentences, *([_left_out_text(left_out)] if left_out else [])])
+    return "\n".join([*(_made(kind, symbols, settings, now=now, bar=bar) for kind in kinds), *left_out])
 
 
 def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
@@ -101,10 +102,7 @@ def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str
 
 
 def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:
-    """What came of one kind: made now, there already, or of too few symbols.
-
-    With earnings dates it is made of the symbols that have some; without, of all, as if none had any.
-    """
+    """What came of one kind: made of the symbols with earnings dates, or of all as if none had any; or why not."""
     same = [one for one in symbols if one.windows.has_market == kind.market]
     chosen = [one for one in same if one.windows.has_events or not kind.earnings]
     if len(chosen) < MIN_SYMBOLS:
@@ -114,7 +112,8 @@ def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Cl
     # Of each the newest session whose value training uses.
     newest: list[date] = [windows.sessions[windows.learnable_sessions - 1].astype(object) for windows in panel]
     start = shipped_for(kind, max(newest))
-    model_id = _id(kind, fetches, settings, start)
+    code = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE, start.card.base if start else "")
+    model_id = short_id("base", _of(kind), json.dumps(code), json.dumps(fetches, sort_keys=True))
     with connect.reading(settings.url) as connection:
         made = read.model(connection, model_id)
     if made is not None:
@@ -132,7 +131,7 @@ def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Cl
 def _fit_and_save(
     model_id: str, kind: Kind, panel: list[Windows], settings: Settings, *, start: Checkpoint | None, bar: Bar
 ) -> Row:
-    """The row of new weights, but for fetches and instant: a kill before it leaves a folder, which is replaced."""
+    """The row of new weights, but for fetches and instant; a kill before it leaves a folder, which is replaced."""
     started = time.perf_counter()
     with bar(f"weights of {_of(kind)}") as progress:
         checkpoint = pretrain(
@@ -174,22 +173,7 @@ def _fit_and_save(
     }
 
 
-def _id(kind: Kind, fetches: dict[str, str], settings: Settings, start: Checkpoint | None) -> str:
-    """The id of the version that these fetches and settings give under this code."""
-    from forecasting.train.model import ARCHITECTURE
-
-    begun = start.card.base if start else ""
-    fitted_as = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE, begun)
-    return short_id("base", _of(kind), json.dumps(fitted_as), json.dumps(fetches, sort_keys=True))
-
-
 def _of(kind: Kind) -> str:
     """A kind in words."""
     dates = "with earnings dates" if kind.earnings else "without earnings dates"
     return f"{kind.target}, {dates}, {'with' if kind.market else 'without'} a market series"
-
-
-def _left_out_text(left_out: dict[str, str]) -> str:
-    """The symbols left out, the first of them with the reason; empty for none."""
-    texts = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in left_out.items()]
-    return f"Left out: {named(texts, _NAMED)}." if texts else ""

@@ -27,7 +27,7 @@ from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
 
-_COMPARED = ("role", "status", *QUANTILE_COLUMNS)
+_COMPARED = ["role", "status", *QUANTILE_COLUMNS]
 """What must be equal; kind and times cannot be, for all of it is made afterwards."""
 
 
@@ -73,11 +73,10 @@ def finished_nights(
 
 
 def in_order(runs: list[Row]) -> list[Row]:
-    """The nights in the order in which they were made, whatever their clocks said.
+    """The nights in the order in which they were made, whatever their clocks said; `runs` ascend by session.
 
     That is the order of their forecasts' instants, but for a night by a wrong clock: the fetches of a ledger never go
     back in time, so a night whose fetch is not newer than that of a later session's night was made before that one.
-    `runs` have the oldest session first.
     """
     of_flow_run = {row["flow_run_id"]: row["fetched_at"] for row in runs if row["flow_run_id"] and row["fetched_at"]}
     fetched = [row["fetched_at"] or of_flow_run.get(row["flow_run_id"]) for row in runs]
@@ -140,37 +139,26 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
     if not wrong:
         return f"{symbol}: {count}, {first} to {last}: all {len(stored)} forecasts the same to the bit."
     origin, horizon, model = wrong[0]
+    code = f"The code is the same, {code_version()}."
+    if others := [row for row in nights if row["code_version"] != code_version()]:
+        newest = others[-1]
+        later = next((row["as_of"] for row in nights if row["as_of"] > newest["as_of"]), None)
+        code = (
+            f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
+            f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
+            + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
+        )
     raise ReplayError(
         f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
         f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
         f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine and "
-        f"settings? {code_of(nights)} "
-        f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
-    )
-
-
-def code_of(nights: list[Row]) -> str:
-    """Which code made these nights, oldest first, and how to replay those of this code alone."""
-    this = code_version()
-    others = [row for row in nights if row["code_version"] != this]
-    if not others:
-        return f"The code is the same, {this}."
-    newest = others[-1]
-    later = next((row["as_of"] for row in nights if row["as_of"] > newest["as_of"]), None)
-    return (
-        f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
-        f"{newest['code_version']}; this is {this}, whose forecasts may differ."
-        + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
+        f"settings? {code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 
 
 def _issued(symbol: str, settings: Settings, run_ids: set[str]) -> dict[tuple[str, int, str], tuple[object, ...]]:
     with connect.reading(settings.url) as connection:
-        rows = read.forecasts(connection, symbol, settings.target).to_dict("records")
-    return {
-        (f"{row['origin_session']:%Y-%m-%d}", int(row["horizon"]), str(row["model_id"])): tuple(
-            row[name] for name in _COMPARED
-        )
-        for row in rows
-        if row["run_id"] in run_ids
-    }
+        rows = read.forecasts(connection, symbol, settings.target)
+    rows = rows[rows["run_id"].isin(run_ids)]
+    keys = zip(rows["origin_session"].dt.strftime("%Y-%m-%d"), rows["horizon"], rows["model_id"], strict=True)
+    return dict(zip(keys, rows[_COMPARED].itertuples(index=False, name=None), strict=True))
