@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,15 +37,10 @@ from forecasting.vocabulary import CHAMPION, Clock, Target
 logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250  # Nights and scores that the page is given
-LINE_ORIGINS = 40
-"""Scored origins that are enough for a line of a listing, which shows the newest 20, where 20 of them are live."""
-
+LINE_ORIGINS = 40  # Scored origins that a line of a listing, which shows the newest 20, needs where 20 are live
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
-
-INDEX_SESSIONS, INDEX_DAYS = 30, 60
-"""Sessions of a chart in the index, and the calendar days that hold them on any exchange, holidays included."""
-
+INDEX_SESSIONS, INDEX_DAYS = 30, 60  # Sessions of a chart in the index, and days that hold them on any exchange
 RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
 
 
@@ -52,8 +48,7 @@ def publish_page(night: Night) -> Night:
     """The night with its symbol's page of the newest forecast, written; `update_index` comes after all nights."""
     settings = night.settings
     with connect.reading(settings.url) as connection:
-        newest = report_data(connection, night.symbol, night.target, exchange=settings.exchange)
-        data = page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
+        data = page_data(connection, report_data(connection, settings))
     write_page(_linked_page(settings, data), report_path(settings, night.symbol, night.target))
     return replace(night, report=data)
 
@@ -62,9 +57,14 @@ def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> list[SymbolOutcome[ReportData]]:
     """One report for each symbol, of the session `as_of` or the newest; `brief` has the scores of a listing alone."""
+
+    def report(own: Settings) -> ReportData:
+        with connect.reading(own.url) as connection:
+            return report_data(connection, own, origin=as_of, brief=brief)
+
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
-        return each_symbol(settings, lambda own: _newest_report(own, as_of, brief=brief), now=now)
+        return each_symbol(settings, report, now=now)
 
 
 def write_reports(
@@ -82,9 +82,8 @@ def write_reports(
     def write(own: Settings) -> Path:
         if as_of is not None:
             check_session(as_of, own.exchange, now=now)
-        data = _newest_report(own, as_of)
         with connect.reading(own.url) as connection:
-            data = page_data(connection, data)
+            data = page_data(connection, report_data(connection, own, origin=as_of))
         if out is not None:
             return write_page(render_page(data), out)
         path = report_path(own, data.symbol, data.target, origin=as_of)
@@ -100,8 +99,8 @@ def write_index(settings: Settings) -> Path:
     """The path of the index of all symbols and targets of the ledger, beside their pages."""
     path = report_path(settings, "", settings.target).with_name(INDEX)
     with connect.reading(settings.url) as connection:
-        page = render_index(index_lines(connection, path.parent))
-    return write_page(page, path)
+        lines = symbol_lines(connection, read.newest_nights(connection), folder=path.parent)
+    return write_page(render_index(lines), path)
 
 
 def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
@@ -118,32 +117,20 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
         logger.warning("the index of the pages was not written: %s", explained(error, now=now, settings=settings))
 
 
-def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) -> ReportData:
+def report_data(
+    connection: Connection, own: Settings, *, origin: date | None = None, brief: bool = False
+) -> ReportData:
+    """The newest night of one symbol's settings, or the one of `origin` and the scores known by then, maybe `brief`."""
     symbol, target = own.symbols[0], own.target
     span(own.exchange)  # of its calendar, which all views need: where it cannot be made, the symbol fails
-    with connect.reading(own.url) as connection:
-        try:
-            data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)
-        except StoreError:
-            check_forecast(connection, symbol, target)
-            raise  # it has forecasts of other origins
-    return replace(data, cost_ratio=own.cost_ratio)
-
-
-def report_data(
-    connection: Connection,
-    symbol: str,
-    target: Target,
-    *,
-    exchange: str,
-    origin: date | None = None,
-    brief: bool = False,
-) -> ReportData:
-    """The newest night of a symbol and target, or the one of `origin` and the scores known by then, maybe `brief`."""
-    published = read.published(connection, symbol, target, origin=origin)
-    run = read.run(connection, str(published["run_id"].iloc[0])) or {}
-    fetch = read.fetch(connection, str(published["fetch_id"].iloc[0])) or {}
-    newest = published["origin_session"].iloc[0]
+    try:
+        published = read.published(connection, symbol, target, origin=origin)
+    except StoreError:
+        check_forecast(connection, symbol, target)
+        raise  # it has forecasts of other origins
+    row = published.iloc[0].to_dict()  # all are of one night
+    run, fetch = read.run(connection, row["run_id"]) or {}, read.fetch(connection, row["fetch_id"]) or {}
+    newest, known_at = row["origin_session"], row["data_as_of"]
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
@@ -152,16 +139,17 @@ def report_data(
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
     oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing
     # As stored at the night's fetch: where a split has come since, the night's forecasts are on the basis before it.
-    known_at = published["data_as_of"].iloc[0]
     bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
-    history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
-    scored = _scored(connection, published, last=origin, brief=brief)
+    scores = partial(read.scored, connection, symbol, target, last=origin, known_at=known_at)
+    scored = scores(origins=LINE_ORIGINS if brief else SHOWN_SESSIONS)
+    if brief and scored["origin_session"].nunique() == LINE_ORIGINS and not has_enough_live(scored):
+        scored = scores(origins=SHOWN_SESSIONS)
     return ReportData(
         run=run,
         fetch=fetch,
-        model=read.model(connection, str(published["model_id"].iloc[0])) or {},
+        model=read.model(connection, row["model_id"]) or {},
         forecasts=published,
-        history=history,
+        history=actual_of(target, bars).to_frame("value").assign(settled=bars["settled"]),
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
         scored=scored,
         findings=read.findings(connection, str((request or fetch)["id"])),
@@ -169,10 +157,11 @@ def report_data(
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts=_parts(connection, published.iloc[0].to_dict()),
-        alike=() if brief else _alike(connection, published.iloc[0].to_dict(), scored),
-        exchange=exchange,
+        parts=_parts(connection, row),
+        alike=() if brief else _alike(connection, row, scored),
+        exchange=own.exchange,
         currency=str(fetch.get("currency", "")),
+        cost_ratio=own.cost_ratio,
     )
 
 
@@ -216,25 +205,14 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
     return [(name, then.get(name), now.get(name)) for name in sorted(then | now) if then.get(name) != now.get(name)]
 
 
-def _scored(connection: Connection, published: pd.DataFrame, *, last: date | None, brief: bool) -> pd.DataFrame:
-    symbol, target, known_at = (published[name].iloc[0] for name in ("symbol", "target", "data_as_of"))
-    if brief:
-        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last, known_at=known_at)
-        if newest["origin_session"].nunique() < LINE_ORIGINS or has_enough_live(newest):
-            return newest
-    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last, known_at=known_at)
-
-
 def page_data(connection: Connection, data: ReportData) -> ReportData:
     """The same night with what its page alone shows: past nights as issued, first prints, champions, lineage."""
-    symbol, target, origin = data.symbol, data.target, data.origin
-    last = pd.Timestamp(origin)
+    symbol, target, origin, last = data.symbol, data.target, data.origin, pd.Timestamp(data.origin)
     champions = read.view(connection, "champions", symbol, target)
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)  # not known on that night
-    newest = data.history.index[-RESTATED_SESSIONS:]
-    known_at = data.forecasts["data_as_of"].iloc[0]
-    days = as_day(newest[0]), as_day(newest[-1])
-    first = read.first_prints(connection, symbol, first=days[0], last=days[1], basis_at=known_at)
+    newest, known_at = data.history.index[-RESTATED_SESSIONS:], data.forecasts["data_as_of"].iloc[0]
+    days = {"first": as_day(newest[0]), "last": as_day(newest[-1])}
+    first = read.first_prints(connection, symbol, **days, basis_at=known_at)
     return replace(
         data,
         issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at),
@@ -247,8 +225,6 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
 def write_page(page: str, path: Path) -> Path:
     """The path of the page, which is there whole or not at all; a PageError where it cannot be written."""
     try:
-        if path.is_dir():
-            raise UsageError(f"Expected a path of a file for the page, found the folder {path}. Name a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     except OSError as error:
@@ -261,13 +237,11 @@ def write_page(page: str, path: Path) -> Path:
 
 def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = None) -> str:
     """The page with links to the index and to the other pages of its symbol."""
-    pages = {target: report_path(settings, data.symbol, target) for target in get_args(Target)}
-    others = [
-        (str(target), path.name)
-        for target, path in pages.items()
-        if (target != data.target or as_of is not None) and path.is_file()
-    ]
-    return render_page(data, links=[("All symbols", INDEX), *others])
+    others = [str(target) for target in get_args(Target) if target != data.target or as_of is not None]
+    pages = [(target, report_path(settings, data.symbol, cast(Target, target))) for target in others]
+    return render_page(
+        data, links=[("All symbols", INDEX), *((name, path.name) for name, path in pages if path.is_file())]
+    )
 
 
 def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
@@ -298,11 +272,6 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
             )
             lines.append(line)
     return sorted(lines, key=lambda line: (line.symbol, line.target))
-
-
-def index_lines(connection: Connection, folder: Path) -> list[SymbolLine]:
-    """The newest night of every symbol and target."""
-    return symbol_lines(connection, read.newest_nights(connection), folder=folder)
 
 
 def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:

@@ -33,9 +33,10 @@ from forecasting.store.score_views import WINDOWS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import newest_reports
+from tests.pipeline.test_export import settings_of
 from tests.postgres import copied, fresh_postgres
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
-from tests.store.rows import SYMBOL, TARGET, gather_statistics
+from tests.store.rows import SYMBOL, gather_statistics
 
 Figures = dict[tuple[object, ...], Any]
 
@@ -82,7 +83,7 @@ def lines(url: str) -> pd.DataFrame:
 def data(url: str) -> ReportData:
     """What the page of the symbol is made of."""
     with reading(url) as connection:
-        return report_data(connection, SYMBOL, TARGET, exchange="XNYS")
+        return report_data(connection, settings_of(url))
 
 
 def losses_by_line(lines: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -238,7 +239,7 @@ def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
 ) -> None:
     monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
     with reading(url) as connection:
-        brief = report_data(connection, SYMBOL, TARGET, exchange="XNYS", brief=True)
+        brief = report_data(connection, settings_of(url), brief=True)
     now, held = datetime(2026, 1, 1, tzinfo=UTC), data.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([data], now=now)
     assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)

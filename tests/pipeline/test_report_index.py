@@ -12,19 +12,19 @@ import pytest
 from flows import clock
 from forecasting.errors import UsageError
 from forecasting.pipeline.publish import (
-    index_lines,
     newest_nights,
     outcome_page,
     page_data,
     report_data,
+    symbol_lines,
     update_index,
     write_reports,
 )
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.prefect import RunTimes
 from forecasting.sessions import between
 from forecasting.settings import Settings
-from forecasting.store import connect, write
+from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 from tests.pipeline.test_export import fill, settings_of
@@ -51,9 +51,14 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
 
 
-def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(settings: Settings) -> None:
+def lines(settings: Settings) -> list[SymbolLine]:
+    """The rows of the index."""
     with reading(settings.url) as connection:
-        close, volume = index_lines(connection, settings.data_dir)
+        return symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
+
+
+def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(settings: Settings) -> None:
+    close, volume = lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (len(close.values), len(volume.values)) == (30, 30)
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
@@ -62,21 +67,18 @@ def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(set
 
 def test_the_values_of_a_line_are_those_that_its_night_had(settings: Settings) -> None:
     days = between(date(2024, 1, 2), date(2024, 3, 11))
-    with reading(settings.url) as connection:
-        before = index_lines(connection, settings.data_dir)[1]
+    before = lines(settings)[1]
     with transaction(settings.url) as connection:  # a split, stored by the fetch of a night that failed later
         after = {day.isoformat(): 4.0 * (500.0 + place) for place, day in enumerate(days)}
         store_bars(connection, after, seen="2024-03-12T10:30", version=2)
-    with reading(settings.url) as connection:
-        since = index_lines(connection, settings.data_dir)[1]
+    since = lines(settings)[1]
     assert (since.values, since.usual) == (before.values, before.usual)
 
 
 def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
     with transaction(settings.url) as connection:
         write.add(connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet"))
-    with reading(settings.url) as connection:
-        close, volume = index_lines(connection, settings.data_dir)
+    close, volume = lines(settings)
     assert (close.state, volume.state) == ("ok", "data late")
     assert volume.reason == "no bar yet"
 
@@ -134,7 +136,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings: 
 def past_night(settings: Settings) -> ReportData:
     """What the page of the night of LAST is made of."""
     with reading(settings.url) as connection:
-        night = report_data(connection, SYMBOL, settings.target, exchange="XNYS", origin=date.fromisoformat(LAST))
+        night = report_data(connection, settings, origin=date.fromisoformat(LAST))
         return page_data(connection, night)
 
 
