@@ -207,9 +207,9 @@ def check(
 ) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     use(symbol, symbols_file, target=target, database_url=database_url)
-    from forecasting.pipeline.health import check_and_send, check_fresh
+    from forecasting.pipeline.health import check_fresh
 
-    return (check_and_send if notify else check_fresh)(settings(), now=clock.now)
+    return check_fresh(settings(), now=clock.now, sends=notify)
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")

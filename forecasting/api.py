@@ -149,21 +149,21 @@ class Ledger:
             UsageError: A symbol or the target is not valid, or the ledger has nothing of the symbol.
             StoreError: The database cannot be read.
         """
-        return export.latest(self._asked(*symbols, target=target))
+        return export.frame("latest", self._asked(*symbols, target=target))
 
     def history(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
-        return export.history(self._asked(*symbols, target=target))
+        return export.frame("history", self._asked(*symbols, target=target))
 
     def skill(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
-        return export.skill(self._asked(*symbols, target=target))
+        return export.frame("skill", self._asked(*symbols, target=target))
 
     def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -205,7 +205,7 @@ class Ledger:
         settings = self._settings([symbol], target=target, source=source)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=_clock(now))
-        found = export.history(settings)
+        found = export.frame("history", settings)
         return found[found["run_id"].isin(done)].reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options

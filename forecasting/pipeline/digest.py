@@ -18,9 +18,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
 
-NIGHTS = 250
-"""Newest nights of a symbol over which an alert is counted: a year."""
-
+NIGHTS = 250  # Newest nights of a symbol over which an alert is counted: a year
 NOTABLE_VERDICTS = ("split", "revised", "held")
 """Verdicts about stored bars that a person should see; dividends and new bars are routine."""
 
@@ -45,19 +43,15 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
 def alert_counts(settings: Settings) -> list[Row]:
     """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol, as `read.alerts_held`."""
     alerts = parse_alerts(settings.alerts)
-    if not alerts:
-        return []
     with connect.reading(settings.url) as connection:
-        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS)
+        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS) if alerts else []
 
 
 def alert_preview(settings: Settings) -> list[Row]:
     """As `alert_counts`; a UsageError where no alert is set."""
-    migrate.check_ready(settings.url, writes=False)
     if not settings.alerts:
-        raise UsageError(
-            "Expected alerts in FORECASTING_ALERTS, found none. Set some, as FORECASTING_ALERTS='median > 1.5 usual'."
-        )
+        raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
+    migrate.check_ready(settings.url, writes=False)
     return alert_counts(settings)
 
 
@@ -76,7 +70,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     findings: list[str] = []
     for kind, sentences in found.items():  # nobody reads 500 of a kind
         more = len(sentences) - NAMED
-        findings += [*sentences[:NAMED], *([f"{kind}: {more} more, in view night_log."] if more > 0 else [])]
+        findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
     return make_digest(lines, findings=findings, alerts=alerts)
 
 
@@ -91,7 +85,7 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
         yield "drift", run["mode_reason"]
     if fit is not None and fit["refused"]:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
-    new = decision is not None and decision["champion"] and decision["winner"] != decision["champion"]
-    if decision is not None and new and fit is not None and fit["method"] == "scratch":
-        place = f"in place of {decision['champion']}"
-        yield "promotion", f"{fit['id']}, a fit from scratch ({run['mode_reason']}), is published {place} from now on"
+    before = decision["champion"] if decision and decision["winner"] != decision["champion"] else None
+    if before and fit is not None and fit["method"] == "scratch":
+        reason = f"a fit from scratch ({run['mode_reason']})"
+        yield "promotion", f"{fit['id']}, {reason}, is published in place of {before} from now on"

@@ -22,8 +22,8 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.values import check_symbol
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Target
+from forecasting.values import check_symbol, check_target
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +56,17 @@ SKILL_COLUMNS = (
 )
 """Columns of `skill`; their meanings are those of view live_skill."""
 
+VIEWS = {
+    "latest": ("latest_forecasts", LATEST_COLUMNS, ["symbol", "horizon"]),
+    "history": (
+        "forecast_vs_actual",
+        HISTORY_COLUMNS,
+        ["symbol", "origin_session", "horizon", "role", "model", "kind", "model_id"],
+    ),
+    "skill": ("live_skill", SKILL_COLUMNS, ["symbol", "kind", "horizon", "window_sessions"]),
+}
+"""The view of each frame, its columns, and what its rows are sorted by."""
+
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
 
@@ -79,20 +90,13 @@ _DTYPES = {
 }
 
 
-def latest(settings: Settings) -> pd.DataFrame:
-    """The published forecasts of the newest origin of each symbol, a row a horizon: `LATEST_COLUMNS`."""
-    return _view("latest_forecasts", settings, LATEST_COLUMNS, order=["symbol", "horizon"])
-
-
-def history(settings: Settings) -> pd.DataFrame:
-    """Every forecast of each symbol, of any role and kind, with its scores: `HISTORY_COLUMNS`."""
-    order = ["symbol", "origin_session", "horizon", "role", "model", "kind", "model_id"]
-    return _view("forecast_vs_actual", settings, HISTORY_COLUMNS, order=order)
-
-
-def skill(settings: Settings) -> pd.DataFrame:
-    """The published forecasts of each symbol against the best baseline: `SKILL_COLUMNS`."""
-    return _view("live_skill", settings, SKILL_COLUMNS, order=["symbol", "kind", "horizon", "window_sessions"])
+def frame(name: str, settings: Settings) -> pd.DataFrame:
+    """The rows of each symbol in one of VIEWS, all from one state of the database."""
+    view, columns, order = VIEWS[name]
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
+    return _typed_whole(frames, columns, order=order)
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
@@ -104,12 +108,7 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
 
 
 def check_known(settings: Settings) -> None:
-    """Refuse a symbol that the ledger has nothing of, where it has other symbols.
-
-    Raises:
-        UsageError: Names it, and those that there are.
-        StoreError: The database is not there or not migrated.
-    """
+    """Raise a UsageError for a symbol that the ledger has nothing of, where it has other symbols."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         known = read.values(connection, "fetches", "symbol", {})
@@ -126,26 +125,21 @@ QUESTIONS = {
 }
 """What an assistant may ask, and what the rows are."""
 
-MOST_ANSWERED = 500
-"""Rows of an answer."""
+MOST_ANSWERED = 500  # Rows of an answer
 
 
 def answer(settings: Settings, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
-    """The rows that answer one of QUESTIONS, as JSON values, every text of others clean and in one line.
+    """The rows that answer one of QUESTIONS, at most MOST_ANSWERED, as JSON values with every text clean, in one line.
 
-    Raises:
-        UsageError: A symbol that the ledger lacks, another target, or a limit outside 1 to MOST_ANSWERED.
-        StoreError: The database is not there, not migrated, or cannot be read.
+    A UsageError for a symbol that the ledger lacks, another target, or another limit.
     """
-    if target not in get_args(Target):
-        raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
     if not 1 <= limit <= MOST_ANSWERED:
         raise UsageError(f"Invalid limit {limit!r:.40}: expected 1 to {MOST_ANSWERED} rows.")
     migrate.check_ready(settings.url, writes=False)
     if symbol:
         check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}))
     with connect.reading(settings.url) as connection:
-        found = read.answer(connection, question, symbol=symbol, target=target, limit=limit)
+        found = read.answer(connection, question, symbol=symbol, target=check_target(target), limit=limit)
     clean = [
         {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
     ]
@@ -156,13 +150,6 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, limit
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The columns in this order, each in the type of its name; all others are float64 with NaN where unknown."""
     return found[list(columns)].astype({name: _DTYPES.get(name, "float64") for name in columns})
-
-
-def _view(name: str, settings: Settings, columns: Sequence[str], *, order: list[str]) -> pd.DataFrame:
-    migrate.check_ready(settings.url, writes=False)
-    with connect.reading(settings.url) as connection:  # all symbols from one state of the database
-        frames = [read.view(connection, name, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, columns, order=order)
 
 
 def _typed_whole(frames: list[pd.DataFrame], columns: Sequence[str], *, order: list[str]) -> pd.DataFrame:
@@ -190,7 +177,13 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
 
 def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:
     """A sentence with the number of rows written to `out`: of the symbols that have some, though others fail then."""
-    _check(form, out, as_of)
+    if form not in get_args(Form):
+        raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(get_args(Form))}.")
+    if out.suffix not in SUFFIXES:
+        raise UsageError(f"Invalid --out {str(out)[:100]!r}: expected a path that ends with .parquet or .csv.")
+    if as_of is not None and form != "bars":
+        raise UsageError(f"--as-of applies to the form bars only; found it with {form}. Leave it out.")
+    check_writable(out)
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
@@ -209,10 +202,7 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
 
 
 def write_frame(found: pd.DataFrame, out: Path) -> None:
-    """Write a frame to `out`, as Parquet or CSV by its suffix: sessions as dates, instants in UTC, unknowns empty.
-
-    In Nixtla's form the days stay timestamps in Parquet, as its libraries take them.
-    """
+    """Write a frame to `out`, as Parquet or CSV by its suffix; Nixtla's days stay timestamps in Parquet."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
@@ -223,27 +213,12 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
     write_whole(out, partial(csv.write_csv if as_text else parquet.write_table, table))
 
 
-def _check(form: str, out: Path, as_of: date | None) -> None:
-    if form not in get_args(Form):
-        raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(get_args(Form))}.")
-    if out.suffix not in SUFFIXES:
-        raise UsageError(f"Invalid --out {str(out)[:100]!r}: expected a path that ends with .parquet or .csv.")
-    if as_of is not None and form != "bars":
-        raise UsageError(f"--as-of applies to the form bars only; found it with {form}. Leave it out.")
-    check_writable(out)
-
-
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     """The rows of one symbol; without any it fails, since a misspelt symbol would be an empty file."""
     symbol = own.symbols[0]
-    if form == "bars":
-        found = bars(own, as_of=as_of)
-    elif form == "latest":
-        found = latest(own)
-    else:
-        found = history(own)
-        if form != "history":
-            found = {"hubverse": hubverse, "nixtla": nixtla}[form](found)
+    found = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
+    if form in ("hubverse", "nixtla"):
+        found = (hubverse if form == "hubverse" else nixtla)(found)
     if found.empty:
         what = {"bars": "bars", "nixtla": f"scored {own.target} forecasts"}.get(form, f"{own.target} forecasts")
         raise StoreError(

@@ -30,15 +30,11 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 def child_folder(parent: Path, name: str) -> Path:
     """The folder `name` directly in `parent`, which need not exist; an ArtifactError for another name or a link."""
     folder = parent / name
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or folder.is_symlink():
+        found = f"a symbolic link at {name}" if _NAME.fullmatch(name) else f"{name[:40]!r}"
         raise ArtifactError(
-            f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, found {name[:40]!r}. "
-            "Nothing was read or deleted; correct that row of the database."
-        )
-    if folder.is_symlink():
-        raise ArtifactError(
-            f"Expected a folder at {folder}, found a symbolic link. Nothing was read or deleted; put the folder itself "
-            "there. The folder above it may be a link."
+            f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, found {found}. Nothing "
+            "was read or deleted; correct that row of the database, or put the folder itself there."
         )
     return folder
 
@@ -104,13 +100,12 @@ def page_address(settings: Settings, name: str) -> str:
 def check_writable(out: Path) -> None:
     """Raise a UsageError for a path that no file can be written to: checked before the work whose result goes there."""
     try:
-        folder = out.absolute().parent
-        if out.is_dir():
-            wrong = "a folder"
-        elif not folder.is_dir():
-            wrong = "no folder to put it in"
-        else:
-            wrong = "" if os.access(out if out.exists() else folder, os.W_OK) else "no right to write"
+        checks = {
+            "a folder": not out.is_dir(),
+            "no folder to put it in": out.absolute().parent.is_dir(),
+            "no right to write": os.access(out if out.exists() else out.absolute().parent, os.W_OK),
+        }
+        wrong = next((problem for problem, passed in checks.items() if not passed), "")
     except OSError as error:
         wrong = str(error.strerror)
     if wrong:

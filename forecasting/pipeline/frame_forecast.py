@@ -26,11 +26,11 @@ _NEEDED = ("session", "open", "high", "low", "close", "volume")
 
 
 def forecast_frame(own: Settings, *, now: Clock) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The published forecasts, as `export.latest`, and by symbol the drawing of the newest sessions with them."""
+    """The published forecasts, as the frame `latest`, and by symbol the drawing of the newest sessions with them."""
     migrate.upgrade(own.url)
     run_missed(own, as_of=None, mode="auto", now=now)
     fans = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=now))}
-    return export.latest(own), fans
+    return export.frame("latest", own), fans
 
 
 @contextmanager

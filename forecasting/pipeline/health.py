@@ -19,35 +19,35 @@ from forecasting.report.units import age, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
-from forecasting.store.connect import place
-from forecasting.store.frames import Row
+from forecasting.store.connect import Connection, place
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
+LEAST_FREE = 2**30  # Bytes free on the disk of the data folder below which `doctor` calls it wrong
 STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
 
 
-def check_fresh(settings: Settings, *, now: Clock) -> str:
-    """A sentence that names symbols and sessions; an error where one lacks the live forecast of its newest session."""
+def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
+    """A sentence that names symbols and sessions; an error where one lacks the live forecast of its newest session.
+
+    Where it `sends`, the error goes to the addresses of messages before it is raised; these are checked first.
+    """
+    if sends:
+        notify.check_addresses(settings)
     try:
         return within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
     except TimeLimitError:
-        raise StoreError(
+        error: ForecastingError = StoreError(
             f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
             "that its disk responds, and that no other process locks it."
-        ) from None
-
-
-def check_and_send(settings: Settings, *, now: Clock) -> str:
-    """As `check_fresh`, whose error is sent before it is raised; raises as `notify.check_addresses`, too."""
-    notify.check_addresses(settings)
-    try:
-        return check_fresh(settings, now=now)
-    except ForecastingError as error:
+        )
+    except ForecastingError as missing:
+        error = missing
+    if sends:
         subject = f"{joined(settings.symbols)} {settings.target}"
         notify.send(settings, f"forecast.missing, {subject}", f"{subject}: {error}")
-        raise
+    raise error
 
 
 def _fresh(settings: Settings, *, now: Clock) -> str:
@@ -56,54 +56,54 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     failed: list[tuple[str, ForecastingError]] = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
-            own = settings.for_symbol(symbol)
             try:
-                due = last_completed(now(), own.exchange)
-            except UsageError as without:  # its exchange has no calendar
-                failed.append((symbol, without))
-                continue
-            series = {"symbol": symbol, "target": own.target}
-            live = series | {"kind": "live", "role": CHAMPION}
-            newest = read.newest(connection, "forecasts", "origin_session", live)
-            if newest is not None and newest >= due:
-                fresh.setdefault(due, []).append(symbol)
-                continue
-            exists = read.row(connection, "forecasts", series | {"origin_session": due}) is not None
-            stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
-            failed.append((symbol, NoLiveForecastError(not_fresh(own, due, newest, exists, stopped))))
+                fresh.setdefault(_live_session(connection, settings.for_symbol(symbol), now()), []).append(symbol)
+            except (UsageError, NoLiveForecastError) as error:  # its exchange may have no calendar
+                failed.append((symbol, error))
     each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
     sentence = f"Fresh: {each}." if fresh else ""
     if failed:
-        error = combined(failed, of=len(settings.symbols))
-        raise SymbolsFailedError(f"{error} {sentence}", error.exit_code) if fresh else error
+        whole = combined(failed, of=len(settings.symbols))
+        raise SymbolsFailedError(f"{whole} {sentence}", whole.exit_code) if fresh else whole
     return sentence
 
 
-def not_fresh(own: Settings, due: date, newest: date | None, exists: bool, stopped: Row | None) -> str:
-    """Why the session `due` has no live forecast: it `exists` but is not live, or its night has `stopped`."""
+def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
+    """The newest completed session, which has a live forecast; a NoLiveForecastError says why it has none."""
+    symbol, target, exchange = own.symbols[0], own.target, own.exchange
+    series, due = {"symbol": symbol, "target": target}, last_completed(at, exchange)
+    newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
+    if newest is not None and newest >= due:
+        return due
+    missing = f"{symbol} has no live {target} forecast from the session {due}"
     try:
-        following = next_sessions(due, max(HORIZONS), own.exchange)[0]
+        opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
-        return f"{own.symbols[0]} has no live {own.target} forecast from the session {due}. {ended}"
-    closed, opened = closes_at(due, own.exchange), opens_at(following, own.exchange)
+        raise NoLiveForecastError(f"{missing}. {ended}") from None
     found = f"the newest is of {newest}" if newest else "there is none at all"
     do = "See whether the schedule runs, then `forecasting run`."
-    if exists:
-        found = f"it was made after {own.exchange} had opened again at {opened:%H:%M} UTC"
+    if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
+        found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
         do = "Schedule the night before that, in FORECASTING_CRON."
-    elif stopped is not None:
+    elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
         do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show` has the reason."
-    return (
-        f"{own.symbols[0]} has no live {own.target} forecast from the session {due}, which closed "
-        f"{closed:%Y-%m-%d %H:%M} UTC; {found}. {do}"
-    )
-
-
-LEAST_FREE = 2**30  # Bytes free on the disk of the data folder below which `doctor` calls it wrong
+    closed = closes_at(due, exchange)
+    raise NoLiveForecastError(f"{missing}, which closed {closed:%Y-%m-%d %H:%M} UTC; {found}. {do}")
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
+
+    def database() -> str:
+        migrate.check_ready(settings.url)
+        return f"at revision {migrate.current(settings.url)}"
+
+    def sessions() -> str:
+        exchanges = dict.fromkeys(map(settings.exchange_of, settings.symbols))
+        newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
+        ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
+        each = ", ".join(f"{session} of {exchange}" for exchange, session in newest.items())
+        return ". ".join([f"newest completed: {each}", *ends])
 
     def source() -> str:
         name = source_of(settings.source, cache_dir=settings.yahoo_cache).name
@@ -112,13 +112,23 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
+    def disk() -> str:
+        for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
+            check_writable(_existing(folder), variable="FORECASTING_DATA_DIR")
+        free = shutil.disk_usage(_existing(settings.data_dir)).free
+        found = f"{free / 2**30:.1f} GiB free"
+        if free < LEAST_FREE:
+            least = f"{LEAST_FREE / 2**30:.0f} GiB"
+            raise StoreError(f"Expected {least} or more free at {settings.data_dir}; found {found}.")
+        return found
+
     return {
-        "database": lambda: _database(settings),
-        "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
+        "database": database,
+        "sessions": sessions,
         "source": source,
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: notify.check_addresses(settings)} if settings.notify else {}),
-        "disk": lambda: _disk(settings),
+        "disk": disk,
     }
 
 
@@ -140,28 +150,6 @@ def check_writable(folder: Path, *, variable: str) -> None:
             f"Expected a folder in {variable} that this user can write; found {folder}, which is missing or may not be "
             f"written, as that of a user without a home. Set {variable} to another folder."
         )
-
-
-def _disk(settings: Settings) -> str:
-    for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
-        check_writable(_existing(folder), variable="FORECASTING_DATA_DIR")
-    free = shutil.disk_usage(_existing(settings.data_dir)).free
-    found = f"{free / 2**30:.1f} GiB free"
-    if free < LEAST_FREE:
-        raise StoreError(f"Expected {LEAST_FREE / 2**30:.0f} GiB or more free at {settings.data_dir}; found {found}.")
-    return found
-
-
-def _database(settings: Settings) -> str:
-    migrate.check_ready(settings.url)
-    return f"at revision {migrate.current(settings.url)}"
-
-
-def _newest_sessions(settings: Settings, now: Clock) -> str:
-    exchanges = dict.fromkeys(settings.exchange_of(symbol) for symbol in settings.symbols)
-    newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
-    ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
-    return ". ".join([", ".join(f"{session} of {exchange}" for exchange, session in newest.items()), *ends])
 
 
 def _existing(folder: Path) -> Path:

@@ -24,12 +24,8 @@ _SIGNS = str.maketrans("<>[]`@", "\u2039\u203a()'\uff20")
 def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "") -> None:
     """Send one message to every address, to mail programs as the HTML `page` if there is one; warn of those not sent.
 
-    Args:
-        settings: With the addresses; without any nothing is sent.
-        title: In one line.
-        text: Lines, which may quote others; cut where a service takes less.
-        link: The last line of the text.
-        page: The same as HTML, which has escaped the texts of others.
+    Title and lines of text may quote others; the text is cut where a service takes less, and ends with the link. The
+    page has escaped the texts of others.
     """
     if settings.notify is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.pipeline import export as frames
-from forecasting.pipeline.export import BARS_COLUMNS, HISTORY_COLUMNS, LATEST_COLUMNS, SKILL_COLUMNS, export
+from forecasting.pipeline.export import BARS_COLUMNS, VIEWS, bars, export, frame
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import read, write
@@ -40,7 +40,7 @@ def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, fo
     out = tmp_path / f"{form}{suffix}"
     sentence = export(filled, form, out, now=clock.now)
     of_history = {"hubverse": hubverse, "nixtla": nixtla}
-    expected = of_history[form](frames.history(filled)) if form in of_history else getattr(frames, form)(filled)
+    expected = of_history[form](FRAMES["history"](filled)) if form in of_history else FRAMES[form](filled)
     found = pd.read_parquet(out) if suffix == ".parquet" else pd.read_csv(out, keep_default_na=False, na_values=[""])
     assert sentence.startswith(f"{form}: {len(expected)} rows, ")
     assert list(found) == list(expected)
@@ -138,13 +138,8 @@ def test_the_command_exports_bars_as_of_a_session(
     ]
 
 
-FRAMES = {
-    "latest": (frames.latest, LATEST_COLUMNS),
-    "history": (frames.history, HISTORY_COLUMNS),
-    "skill": (frames.skill, SKILL_COLUMNS),
-    "bars": (frames.bars, BARS_COLUMNS),
-}
-VIEWS = {"latest": "latest_forecasts", "history": "forecast_vs_actual", "skill": "live_skill", "bars": "bars"}
+FRAMES = {"bars": bars} | {name: partial(frame, name) for name in VIEWS}
+COLUMNS = {"bars": BARS_COLUMNS} | {name: columns for name, (_, columns, _) in VIEWS.items()}
 ORIGINS = ("2024-03-07", "2024-03-08")
 
 
@@ -167,28 +162,28 @@ def fill(url: str) -> None:
 
 
 def test_each_frame_has_the_same_columns_and_types_with_rows_and_without(database_url: str) -> None:
-    empty = {name: read_frame(settings_of(database_url)) for name, (read_frame, _) in FRAMES.items()}
+    empty = {name: read_frame(settings_of(database_url)) for name, read_frame in FRAMES.items()}
     fill(database_url)
-    for name, (read_frame, columns) in FRAMES.items():
+    for name, read_frame in FRAMES.items():
         filled = read_frame(settings_of(database_url))
         assert len(filled) > 0, name
-        assert tuple(filled.columns) == tuple(empty[name].columns) == columns, name
+        assert tuple(filled.columns) == tuple(empty[name].columns) == COLUMNS[name], name
         assert filled.dtypes.tolist() == empty[name].dtypes.tolist(), name
 
 
 def test_each_frame_has_columns_of_its_view(sqlite_url: str) -> None:
     fill(sqlite_url)
     with reading(sqlite_url) as connection:
-        for name, (_, columns) in FRAMES.items():
-            target = None if name == "bars" else TARGET
-            of_view = set(read.view(connection, VIEWS[name], SYMBOL, target))
+        for name, columns in COLUMNS.items():
+            view = "bars" if name == "bars" else VIEWS[name][0]
+            of_view = set(read.view(connection, view, SYMBOL, None if name == "bars" else TARGET))
             assert of_view - set(columns) == ({"first_seen_at"} if name == "bars" else set()), name
             assert set(columns) <= of_view, name
 
 
 def test_latest_is_the_newest_origin_and_history_has_every_forecast(sqlite_url: str) -> None:
     fill(sqlite_url)
-    newest, history = frames.latest(settings_of(sqlite_url)), frames.history(settings_of(sqlite_url))
+    newest, history = frame("latest", settings_of(sqlite_url)), frame("history", settings_of(sqlite_url))
     assert newest["origin_session"].unique().tolist() == [pd.Timestamp("2024-03-08")]
     assert newest["horizon"].tolist() == [1, 2]
     assert len(history) == 8
@@ -198,8 +193,8 @@ def test_latest_is_the_newest_origin_and_history_has_every_forecast(sqlite_url: 
 
 def test_a_symbol_without_rows_does_not_change_the_types_of_the_others(sqlite_url: str) -> None:
     fill(sqlite_url)
-    both = frames.history(settings_of(sqlite_url, "AAPL", SYMBOL))
-    pd.testing.assert_frame_equal(both, frames.history(settings_of(sqlite_url)))
+    both = frame("history", settings_of(sqlite_url, "AAPL", SYMBOL))
+    pd.testing.assert_frame_equal(both, frame("history", settings_of(sqlite_url)))
 
 
 def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url: str) -> None:
@@ -208,11 +203,11 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url: str) -> N
         store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
-    assert frames.bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [
+    assert bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [
         [100, 1],
         [200, 1],
     ]
-    now = frames.bars(asked)
+    now = bars(asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
 
@@ -223,4 +218,4 @@ def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(
 ) -> None:
     fill(sqlite_url)
     with pytest.raises(error, match=str(day)):
-        frames.bars(settings_of(sqlite_url), as_of=day)
+        bars(settings_of(sqlite_url), as_of=day)

@@ -87,7 +87,7 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     settings = read_settings().model_copy(update={"database_url": SecretStr(sqlite_url)})
     with pytest.raises(NoLiveForecastError) as failed:
-        health.check_and_send(settings, now=clock.now)
+        health.check_fresh(settings, now=clock.now, sends=True)
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
 
 

@@ -146,7 +146,7 @@ def mixed_history(sqlite_url: str) -> pd.DataFrame:
     scores = mixed_scores(sqlite_url, seed=1, days=60)
     with transaction(sqlite_url) as connection:
         write.add_scores(connection, scores)
-    return export.history(Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
+    return export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
 
 
 def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() -> None:
