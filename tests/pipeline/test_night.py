@@ -227,7 +227,7 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     damage_weights(night_folder)
     night(date(2024, 3, 7), "skip")
     without_a_fit = rows("latest_forecasts")
-    monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
+    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
     night(LAST)
     refused = rows("latest_forecasts")
     for published in (without_a_fit, refused):

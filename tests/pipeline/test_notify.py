@@ -151,7 +151,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
 def test_a_refused_fit_is_sent(night_folder: Path, posted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from forecasting.train import gate
 
-    monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
+    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
     night(LAST)
     _, text = sent(posted)
     assert "is not published: a quantile of a member is not finite" in text
