@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = [
-    "tests.faults.mornings",
+    "tests.faults.test_boundaries",
+    "forecasting.ingest.bars",
+    "forecasting.train.fit",
     "sklearn.preprocessing",
     "exchange_calendars",
     "flows.reporting",
@@ -24,8 +26,8 @@ PRELOADED = [
 class ForkedProcess(ForkServerProcess):
     """Has the variables of the process that made it; the one that it is forked from has those of its own start."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
         self._environment = dict(os.environ)
 
     def run(self) -> None:
@@ -45,26 +47,18 @@ def forked() -> ForkServerContext:
     return context
 
 
-def fork(target: Callable[..., None], *args: Any) -> ForkServerProcess:
-    """A started process that calls `target` with `args`."""
-    process = forked().Process(target=target, args=args)
+def fork(target: Callable[..., None], *args: Any, **named: Any) -> ForkServerProcess:
+    """A started process that calls `target` with these arguments."""
+    process = forked().Process(target=target, args=args, kwargs=named)
     process.start()
     return process
 
 
-def fork_command(*words: str, environment: dict[str, str], log: Path) -> ForkServerProcess:
-    """The started process of a command of `forecasting`, its words as after `forecasting` in a shell: see `fork_in`."""
-    return fork_in(environment, log, _command, words)
-
-
 def fork_in(environment: dict[str, str], log: Path, target: Callable[..., None], *args: Any) -> ForkServerProcess:
-    """A started process that calls `target` with `args`.
+    """A started process that calls `target`, a function of a module, with `args`.
 
-    Args:
-        environment: Its variables; of Prefect's, the URL and the password of the API alone have an effect.
-        log: A new file that receives what it prints.
-        target: A function of a module.
-        args: Its arguments.
+    Of its variables, `environment`, Prefect's URL and password of the API alone have an effect; the new file `log`
+    receives what it prints.
     """
     return fork(_within, environment, log, target, args)
 
@@ -88,10 +82,3 @@ def _within(environment: dict[str, str], log: Path, target: Callable[..., None],
     url, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
         target(*args)
-
-
-def _command(words: tuple[str, ...]) -> None:
-    from flows import cli
-
-    sys.argv = ["forecasting", *words]
-    cli.main()
