@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
-from forecasting.store.connect import reading
+from forecasting.store.connect import reading, transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
@@ -164,6 +165,16 @@ def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[
         write.add(connection, "runs", run_row(origin, origin))
     for id in models:
         write.add(connection, "models", model_row(id, id.partition(":")[0]))
+
+
+def store_scored(url: str, *scored: tuple[dict[str, Any], Sequence[dict[str, Any]]]) -> None:
+    """Store forecasts with what they refer to, each with its scores, given by what they change."""
+    forecasts = [forecast for forecast, _ in scored]
+    with transaction(url) as connection:
+        runs, models = (tuple(sorted({row[name] for row in forecasts})) for name in ("run_id", "model_id"))
+        start(connection, origins=runs, models=models)
+        write.add_forecasts(connection, forecasts)
+        write.add_scores(connection, [score_row(row, **changes) for row, scores in scored for changes in scores])
 
 
 def gather_statistics(connection: sa.Connection) -> None:

@@ -149,18 +149,6 @@ def test_a_shared_connection_reads_and_writes_in_turn(database_url):
                 store_bars(connection, {session: 1.0}, seen=f"{session}T21:00")
 
 
-def test_a_sqlite_file_that_is_kept_open_keeps_its_log_between_transactions(sqlite_url):
-    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
-    with transaction(sqlite_url) as connection:
-        store_bars(connection, {"2024-03-07": 1.0}, seen="2024-03-07T21:00")
-    assert not log.exists()
-    with kept_open(sqlite_url):
-        with transaction(sqlite_url) as connection:
-            store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
-        assert log.stat().st_size
-    assert not log.exists()
-
-
 def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:
     owner = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with owner.connect() as connection:

@@ -1,23 +1,31 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
+import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import schema, views
+from forecasting.store import migrate, schema, views
 from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.lock import LockName, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
+from forecasting.store.schema import metadata
 
 ROOT = Path(__file__).parents[2]
 NEWEST = head()
@@ -34,11 +42,6 @@ def refusal(url: str) -> str:
 def set_revision(url: str, revision: str) -> None:
     with transaction(url) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-
-
-def test_a_migrated_database_is_ready(database_url):
-    check_ready(database_url)
-    assert current(database_url) == head()
 
 
 @pytest.mark.parametrize("name", ["night", "backtest"])
@@ -235,3 +238,102 @@ def test_a_killed_upgrade_changes_nothing(empty_database_url):
         assert sa.inspect(connection).get_table_names() == []
     upgrade(empty_database_url)
     check_ready(empty_database_url)
+
+
+SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
+REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
+
+
+def test_the_migrated_schema_is_the_metadata(database_url):
+    with reading(database_url) as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+
+
+def test_keys_and_checks_are_the_metadatas_too(database_url):
+    with reading(database_url) as connection:
+        made = sa.inspect(connection)
+        for table in schema.metadata.sorted_tables:
+            key = made.get_pk_constraint(table.name)
+            assert (key["name"], key["constrained_columns"]) == (
+                table.primary_key.name,
+                [column.name for column in table.primary_key],
+            )
+            checks = {constraint.name for constraint in table.constraints if isinstance(constraint, sa.CheckConstraint)}
+            assert {check["name"] for check in made.get_check_constraints(table.name)} == checks
+
+
+def test_every_constraint_and_index_has_a_name_that_postgres_keeps():
+    for table in schema.metadata.sorted_tables:
+        assert all(0 < len(str(item.name or "")) <= 63 for item in (*table.constraints, *table.indexes)), table.name
+
+
+def test_revisions_form_one_line():
+    assert SCRIPTS.get_heads() == [migrate.head()]
+    assert migrate._revisions() == tuple(REVISIONS[::-1])  # found without running the migrations' files
+
+
+@pytest.mark.parametrize("revision", ["base", *REVISIONS])
+def test_every_revision_can_be_left_upwards_and_reached_again(database_url, revision):
+    downgrade(database_url, revision)
+    assert current(database_url) == (None if revision == "base" else revision)
+    upgrade(database_url)
+    assert current(database_url) == migrate.head()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0008"])
+def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url, revision):
+    with transaction(database_url) as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    for command in (upgrade, migrate.check_ready):
+        with pytest.raises(StoreError, match=f"at revision {revision}.* with release 0.2 first"):
+            command(database_url)
+    assert current(database_url) == revision
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / "tables.py"))
+
+
+def test_docs_tables_md_is_current(script: dict[str, Any]) -> None:
+    document = script["document"]()
+    assert (DOCS / "tables.md").read_text(encoding="utf-8") == document
+    for section in document.split("\n## ")[1:]:
+        assert len({line.count("|") for line in section.splitlines() if line.startswith("| `")} | {0}) <= 3
+
+
+def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(
+    script: dict[str, Any], sqlite_url: str
+) -> None:
+    for table in metadata.sorted_tables:
+        assert all(str(one.comment).endswith((".", "...")) for one in (table, *table.columns)), table.name
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        made = {
+            name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")
+        }
+    assert made == script["view_columns"]()
+    assert set(made) == set(views.VIEWS)
+    for view, columns in made.items():
+        assert set(views.VIEWS[view].columns) <= set(columns)
+        assert all(views.text_of(view, column).endswith((".", "...")) for column in columns)
+
+
+def test_postgres_has_every_meaning_as_a_comment_and_only_one_that_differs_is_written(postgres_url: str) -> None:
+    with reading(postgres_url) as connection:
+        made = sa.inspect(connection)
+        stored = {name: made.get_table_comment(name)["text"] for name in metadata.tables}
+        assert stored == {name: table.comment for name, table in metadata.tables.items()}
+        for name in (*metadata.tables, *views.VIEWS):
+            meanings = migrate.meanings(connection)
+            assert all(one["comment"] == meanings[name, one["name"]] for one in made.get_columns(name)), name
+    with transaction(postgres_url) as connection:
+        assert migrate.comment(connection) == 0
+        connection.exec_driver_sql("COMMENT ON COLUMN runs.note IS 'another'")
+        connection.exec_driver_sql("COMMENT ON VIEW bars IS NULL")
+        assert migrate.comment(connection) == 2
+        assert migrate.comment(connection) == 0

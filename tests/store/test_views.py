@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from forecasting.sessions import between
-from forecasting.store import views, write
+from forecasting.store import read, views, write
 from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.migrate import upgrade
-from tests.store.rows import SYMBOL, at, forecast_row, part_rows, run_row, score_row, start, store_bars, view_rows
+from forecasting.store.views import DURATION_NIGHTS
+from tests.store.rows import (
+    SYMBOL,
+    TARGET,
+    at,
+    forecast_row,
+    model_row,
+    part_rows,
+    run_row,
+    score_row,
+    start,
+    store_bars,
+    store_scored,
+    view_rows,
+)
 
 
 def test_bars_shows_the_current_version_alone(database_url):
@@ -24,22 +39,16 @@ def test_bars_shows_the_current_version_alone(database_url):
 
 
 def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
-        write.add_forecasts(
-            connection,
-            [
-                forecast_row("lstm", "2024-03-06", 1),
-                forecast_row("lstm", "2024-03-06", 2),
-                forecast_row("ridge", "2024-03-07", 1, status="fallback", reason="no champion"),
-                forecast_row("ridge", "2024-03-07", 1, kind="replay", issued_at=at("2024-04-01")),
-                forecast_row("lstm", "2024-03-07", 1, role="challenger"),
-            ],
-        )
-    found = view_rows(
-        database_url, "latest_forecasts", "horizon", "origin_session", "model", "kind", "status", "reason", "q50"
+    store_scored(
+        database_url,
+        (forecast_row("lstm", "2024-03-06", 1), []),
+        (forecast_row("lstm", "2024-03-06", 2), []),
+        (forecast_row("ridge", "2024-03-07", 1, status="fallback", reason="no champion"), []),
+        (forecast_row("ridge", "2024-03-07", 1, kind="replay", issued_at=at("2024-04-01")), []),
+        (forecast_row("lstm", "2024-03-07", 1, role="challenger"), []),
     )
-    assert found == [
+    names = ("horizon", "origin_session", "model", "kind", "status", "reason", "q50")
+    assert view_rows(database_url, "latest_forecasts", *names) == [
         (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no champion", 100.0),
         (2, pd.Timestamp("2024-03-06"), "lstm", "live", "ok", "", 100.0),
     ]
@@ -71,15 +80,11 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(database_url):
 
 def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(database_url):
     medians = {"2024-03-01": 100.0, "2024-03-04": 110.0, "2024-03-05": 99.0, "2024-03-06": 99.0, "2024-03-07": 108.0}
-    rows = [
-        forecast_row("lstm", origin, horizon, q50=median)
-        for horizon, (origin, median) in zip((5, 4, 3, 2, 1), medians.items(), strict=True)
-    ]
-    with transaction(database_url) as connection:
-        start(connection, origins=tuple(medians), models=("lstm", "ridge"))
-        again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
-        write.add_forecasts(connection, [*rows, again, forecast_row("ridge", "2024-03-07", role="baseline")])
-        write.add_scores(connection, [score_row(rows[0]), score_row(rows[4], error=18.0)])
+    rows = [forecast_row("lstm", origin, 5 - place, q50=medians[origin]) for place, origin in enumerate(medians)]
+    scores: list[list[dict]] = [[{}], [], [], [], [{"error": 18.0}]]
+    again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
+    others = (again, []), (forecast_row("ridge", "2024-03-07", role="baseline"), [])
+    store_scored(database_url, *zip(rows, scores, strict=True), *others)
     found = view_rows(database_url, "forecast_revisions", "horizon", "q50", "revision", "actual", "error")
     assert found[::-1] == [
         (5, 100.0, None, 90.0, 10.0),
@@ -91,23 +96,14 @@ def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(da
 
 
 def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
-        scored, first, later = (
-            forecast_row("lstm", "2024-03-06"),
-            forecast_row("ridge", "2024-03-06", role="baseline"),
-            forecast_row("lstm", "2024-03-07"),
-        )
-        write.add_forecasts(connection, [scored, first, later])
-        write.add_scores(
-            connection,
-            [
-                score_row(scored),
-                score_row(scored, stage="settled", bar_version=1, actual=80.0, error=20.0, pinball=8.0),
-                score_row(scored, stage="settled", bar_version=2, actual=95.0, error=5.0, pinball=2.0, inside_80=False),
-                score_row(first),
-            ],
-        )
+    settled = {"stage": "settled", "bar_version": 1, "actual": 80.0, "error": 20.0, "pinball": 8.0}
+    restated = {"stage": "settled", "bar_version": 2, "actual": 95.0, "error": 5.0, "pinball": 2.0, "inside_80": False}
+    store_scored(
+        database_url,
+        (forecast_row("lstm", "2024-03-06"), [{}, settled, restated]),
+        (forecast_row("ridge", "2024-03-06", role="baseline"), [{}]),
+        (forecast_row("lstm", "2024-03-07"), []),
+    )
     names = ("origin_session", "role", "first_print_error", "settled_error", "error", "pinball", "actual", "inside_80")
     old, new = pd.Timestamp("2024-03-06"), pd.Timestamp("2024-03-07")
     assert view_rows(database_url, "forecast_vs_actual", *names) == [
@@ -118,138 +114,12 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(d
 
 
 def test_quantile_forecasts_is_the_long_form(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-    found = view_rows(
-        database_url, "quantile_forecasts", "output_type_id", "value", "output_type", "origin_date", "target_end_date"
-    )
+    store_scored(database_url, (forecast_row("lstm", "2024-03-07"), []))
+    names = ("output_type_id", "value", "output_type", "origin_date", "target_end_date")
+    found = view_rows(database_url, "quantile_forecasts", *names)
     shared = ("quantile", pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08"))
     levels = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     assert found == [(level, 70.0 + 10 * place, *shared) for place, level in enumerate(levels)]
-
-
-def scored(url: str, errors: dict[str, list[float]], *, kind: str = "live") -> None:
-    """A line of scores for each model, one a session from 2024-01-03 on; None leaves a session out; pinball is half."""
-    sessions = [
-        day.isoformat() for day in between(pd.Timestamp("2024-01-03").date(), pd.Timestamp("2025-06-30").date())
-    ]
-    forecasts, scores = [], []
-    for model, line in errors.items():
-        for origin, error in zip(sessions, line, strict=False):
-            if error is None:
-                continue
-            role = "champion" if model == "lstm" else "challenger" if model == "lstm:2" else "baseline"
-            forecasts.append(forecast_row(model, origin, role=role, kind=kind))
-            losses = {
-                "error": error,
-                "pinball": abs(error) / 2,
-                "inside_80": abs(error) < 3,
-                "inside_90": abs(error) < 5,
-            }
-            scores.append(score_row(forecasts[-1], **losses))
-    with transaction(url) as connection:
-        start(connection, origins=tuple(sessions[: max(map(len, errors.values()))]), models=tuple(errors))
-        write.add_forecasts(connection, forecasts)
-        write.add_scores(connection, scores)
-
-
-SKILL = (
-    "kind",
-    "window_sessions",
-    "n",
-    "mae",
-    "best_baseline",
-    "baseline_mae",
-    "skill",
-    "pinball_skill",
-    "coverage_80",
-)
-
-
-def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
-    scored(
-        database_url,
-        {
-            "lstm": [4.0] * 5 + [-2.0] * 20,
-            "lstm:2": [0.1] * 25,
-            "ridge": [1.0] * 5 + [4.0] * 20,
-            "seasonal": [9.0] * 5 + [-3.25] * 20,
-        },
-    )
-    assert view_rows(database_url, "live_skill", *SKILL) == [
-        (
-            "live",
-            20,
-            20,
-            2.0,
-            "seasonal",
-            pytest.approx(3.25),
-            pytest.approx(1 - 2 / 3.25),
-            pytest.approx(1 - 2 / 3.25),
-            1.0,
-        ),
-        ("live", 60, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
-        ("live", 250, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
-    ]
-
-
-def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(database_url):
-    scored(database_url, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
-    assert view_rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
-
-
-def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(database_url):
-    scored(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
-    assert view_rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
-
-
-def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(database_url):
-    """Ten nights of the network, then ten of the ridge in its place, which is the better of the baselines on all 20."""
-    roles = [("champion", "baseline")] * 10 + [("silenced", "champion")] * 10
-    sessions = [str(day) for day in between(pd.Timestamp("2024-01-03").date(), pd.Timestamp("2024-02-29").date())[:20]]
-    errors = {"lstm": [4.0] * 20, "ridge": [3.0] * 10 + [1.0] * 10, "har": [2.5] * 20}
-    forecasts = [
-        forecast_row(model, origin, role={"lstm": network, "ridge": ridge}.get(model, "baseline"))
-        for origin, (network, ridge) in zip(sessions, roles, strict=True)
-        for model in errors
-    ]
-    places = {pd.Timestamp(origin).date(): place for place, origin in enumerate(sessions)}
-    scores = []
-    for row in forecasts:
-        error = errors[row["model_id"]][places[row["origin_session"]]]
-        scores.append(score_row(row, error=error, pinball=error / 2))
-    with transaction(database_url) as connection:
-        start(connection, origins=tuple(sessions), models=tuple(errors))
-        write.add_forecasts(connection, forecasts)
-        write.add_scores(connection, scores)
-    names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
-    assert view_rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
-    network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
-    assert view_rows(database_url, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
-
-
-def score_replays(url: str) -> None:
-    with transaction(url) as connection:
-        origins = ("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08")
-        start(connection, origins=origins, models=("lstm:r", "ridge:r"))
-        for origin in origins:
-            for model, role, error in (("lstm:r", "champion", 4.0), ("ridge:r", "baseline", 2.0)):
-                row = forecast_row(model, origin, role=role, kind="replay")
-                write.add_forecasts(connection, [row])
-                write.add_scores(connection, [score_row(row, error=error, pinball=error)])
-
-
-def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
-    score_replays(database_url)
-    found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
-    assert found == [("replay", 20, 4, 4.0)]
-    live = forecast_row("lstm:r", "2024-01-05")
-    with transaction(database_url) as connection:
-        write.add_forecasts(connection, [live])
-        write.add_scores(connection, [score_row(live, error=1.0)])
-    found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
-    assert found == [("live", 20, 1, 1.0)]
 
 
 def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
@@ -260,17 +130,156 @@ def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
     try:
         upgrade(postgres_url)
         with reading(postgres_url) as connection:
-            allowed = [
-                connection.scalar(
-                    sa.text("SELECT has_table_privilege('night-reader', :name, 'SELECT')"), {"name": name}
-                )
-                for name in views.VIEWS
-            ]
-        assert dict(zip(views.VIEWS, allowed, strict=True)) == dict.fromkeys(views.VIEWS, False) | {
-            "bars": True,
-            "night_log": True,
-        }
+            allowed = sa.text("SELECT has_table_privilege('night-reader', :name, 'SELECT')")
+            assert [name for name in views.VIEWS if connection.scalar(allowed, {"name": name})] == ["bars", "night_log"]
     finally:
         with engine(postgres_url).begin() as connection:
             connection.exec_driver_sql('DROP OWNED BY "night-reader"')
             connection.exec_driver_sql('DROP ROLE "night-reader"')
+
+
+CHANGE = ("from_session", "to_session", "model_id", "method", "replaced", "why", "trigger")
+
+
+def promotion(session: str, challenger: str, winner: str, *, champion: str | None, **changed: object) -> dict:
+    row = {"id": session, "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp(session), "origins": 60}
+    row |= {"champion": champion, "challenger": challenger, "winner": winner, "reason": f"{winner} on {session}"}
+    return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
+
+
+def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(database_url):
+    """Decisions of five nights, the newest made first, as when a span is caught up afterwards."""
+    rows = [
+        promotion("2024-03-08", "d", "b", champion="b", id="x", trigger="rollback", decided_at=at("2024-03-09T01:00")),
+        promotion("2024-03-08", "d", "d", champion="b"),
+        promotion("2024-03-05", "b", "a", champion="a"),
+        promotion("2024-03-04", "a", "a", champion=None),
+        promotion("2024-03-06", "b", "b", champion="a", decided_at=at("2024-03-20T01:00")),
+        promotion("2024-03-07", "c", "b", champion="b"),
+    ]
+    with transaction(database_url) as connection:
+        for id in "abcd":
+            write.add(connection, "models", model_row(id, method="warm" if id > "a" else "scratch"))
+        for row in rows:
+            write.add(connection, "promotions", row)
+    first, second, third = (pd.Timestamp(f"2024-03-0{day}") for day in (4, 6, 8))
+    assert view_rows(database_url, "champions", *CHANGE, by=("from_session", "decided_at")) == [
+        (first, second, "a", "scratch", None, "a on 2024-03-04", "night"),
+        (second, third, "b", "warm", "a", "b on 2024-03-06", "night"),
+        (third, third, "d", "warm", "b", "d on 2024-03-08", "night"),
+        (third, None, "b", "warm", "d", "b on 2024-03-08", "rollback"),
+    ]
+
+
+def test_night_log_shows_what_retraining_gained_and_cost(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=(), models=("lstm", "lstm:2"))
+        seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
+        write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
+        write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
+        champion = forecast_row("lstm", "2024-03-07")
+        challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
+        write.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
+        promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
+        promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
+        promotion |= {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
+        write.add(connection, "promotions", promotion)
+    names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
+    warm = (pd.Timestamp("2024-03-07"), "warm", 8.0, "too few origins")
+    second = pd.Timestamp("2024-03-08")
+    quiet = (second, "skip", 0.0, None, None, None, "late")
+    assert view_rows(database_url, "night_log", *names) == [(*warm, None, 6.0, ""), quiet]
+    with transaction(database_url) as connection:
+        write.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
+    assert view_rows(database_url, "night_log", *names) == [(*warm, 0.25, 6.0, ""), quiet]
+
+
+def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(database_url):
+    roles = {"ridge": ("champion", 1.0), "lstm": ("silenced", 4.0), "lstm:2": ("challenger", 3.0)}
+    rows = ((forecast_row(name, "2024-03-07", role=roles[name][0]), [{"pinball": roles[name][1]}]) for name in roles)
+    store_scored(database_url, *rows)
+    assert view_rows(database_url, "night_log", "skill_gained") == [(0.25,)]
+
+
+DURATIONS = ("step_order", "step", "n", "median_seconds", "p95_seconds", "max_seconds")
+
+
+def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(database_url):
+    with transaction(database_url) as connection:
+        for day in range(1, 6):
+            seconds = {"seconds_ingest": float(day), "seconds_train": 10.0 * day}
+            write.add(connection, "runs", run_row(f"r{day}", f"2024-03-0{day}", **seconds))
+        write.add(connection, "runs", run_row("failed", "2024-03-08", status="failed", seconds_ingest=900.0))
+    assert view_rows(database_url, "night_durations", *DURATIONS) == [
+        (1, "ingest", 5, 3.0, pytest.approx(4.8), 5.0),
+        (3, "train", 5, 30.0, pytest.approx(48.0), 50.0),
+        (6, "total", 5, 33.0, pytest.approx(52.8), 55.0),
+    ]
+
+
+def test_night_durations_leaves_older_nights_out(database_url):
+    first = date(2024, 1, 1)
+    with transaction(database_url) as connection:
+        for place in range(DURATION_NIGHTS + 1):
+            seconds = 100.0 if place == 0 else 1.0
+            write.add(connection, "runs", run_row(f"r{place}", str(first + timedelta(place)), seconds_ingest=seconds))
+    names = ("step", "n", "max_seconds", "first_night")
+    assert view_rows(database_url, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-01-02"))
+
+
+DAY = ("session", "kind", "day", "ahead")
+FIRST, MOVED = date(2024, 4, 30), date(2024, 5, 1)
+
+
+def announcement(session: date, known_rule: str = "seen") -> pd.DataFrame:
+    row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
+    row |= {"announced": pd.Timestamp("2024-04-30"), "timing": "amc" if session == MOVED else "bmo"}
+    return pd.DataFrame([row | {"known_rule": known_rule}])
+
+
+def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
+        store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
+        expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
+        write.add_forecasts(
+            connection,
+            [
+                forecast_row("lstm", "2024-03-13", 2, **expiry),
+                forecast_row("lstm", "2024-03-14", 1, **expiry),
+                forecast_row("lstm", "2024-03-14", 2, **day_after),
+                forecast_row("lstm", "2024-03-14", 3),
+                forecast_row("ridge", "2024-03-14", 4, role="baseline", calendar="half day"),
+            ],
+        )
+    assert view_rows(database_url, "special_days", *DAY) == [
+        (pd.Timestamp("2024-03-15"), "calendar", "triple witching", False),
+        (pd.Timestamp("2024-03-18"), "calendar", "after a holiday", True),
+    ]
+
+
+def sessions_of_both(url: str) -> tuple[list[pd.Timestamp], list[pd.Timestamp]]:
+    """Those of the view, and those that a night has: valid ones of read.events."""
+    with reading(url) as connection:
+        events = read.events(connection, SYMBOL)
+    return [row[0] for row in view_rows(url, "special_days", "session")], events.loc[
+        events["withdrawn_from"].isna(), "session"
+    ].tolist()
+
+
+def test_earnings_are_those_that_a_night_has(database_url):
+    steps = [
+        (announcement(FIRST), "2024-03-01T21:00", [FIRST]),
+        (announcement(MOVED), "2024-03-02T21:00", [MOVED]),  # the same announcement under another session
+        (announcement(MOVED, "withdrawn"), "2024-03-03T21:00", [FIRST]),
+        (announcement(MOVED, "seen"), "2024-03-04T21:00", [MOVED]),
+        (announcement(FIRST, "withdrawn"), "2024-03-05T21:00", [MOVED]),
+    ]
+    for frame, seen, expected in steps:
+        with transaction(database_url) as connection:
+            write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
+        days = [pd.Timestamp(day) for day in expected]
+        assert sessions_of_both(database_url) == (days, days), seen
+    assert view_rows(database_url, "special_days", *DAY) == [
+        (pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)
+    ]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
@@ -15,6 +16,8 @@ from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
+from forecasting.store.write import plain
+from forecasting.vocabulary import finding_id
 from tests.store.rows import (
     SYMBOL,
     TARGET,
@@ -180,13 +183,6 @@ def test_a_later_fetch_settles_a_bar_once(database_url):
     assert settled_at == at("2024-03-08T21:00")
 
 
-def test_an_unknown_volume_is_null_and_not_0(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
-        assert connection.scalar(sa.select(schema.bar_versions.c.volume)) is None
-        assert np.isnan(read.bars(connection, SYMBOL)["volume"].iloc[0])
-
-
 def test_a_forecast_that_is_not_finite_is_refused(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
@@ -207,35 +203,157 @@ def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_u
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07") | broken])
 
 
-def test_a_run_is_updated_as_it_proceeds(database_url):
-    with transaction(database_url) as connection:
-        write.add(connection, "runs", run_row("r1", "2024-03-08", status="running"))
-        assert write.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1
-        assert write.update_run(connection, "r2", {"status": "done"}) == 0
-        row = read.run(connection, "r1")
-    assert row is not None
-    assert (row["status"], row["seconds_train"], row["as_of"]) == ("done", 3.5, date(2024, 3, 8))
+# What values become, and what a database refuses.
+
+METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
+METRIC |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "n": 1}
 
 
-def test_only_events_that_are_new_or_moved_are_added(database_url):
-    events = pd.DataFrame(
-        {
-            "session": pd.to_datetime(["2024-01-31", "2024-05-01"]),
-            "kind": "earnings",
-            "known_from": pd.to_datetime(["2024-01-02", "2024-04-01"]),
-            "announced": pd.to_datetime(["2024-01-30", "2024-04-30"]),
-            "timing": "amc",
-            "known_rule": "21 sessions",
-        }
-    )
-    moved = events.assign(session=pd.to_datetime(["2024-01-31", "2024-04-30"]), timing=["amc", "bmo"])
+def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
+    return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
+
+
+def test_the_count_is_of_new_rows_and_a_stored_row_stays(database_url):
     with transaction(database_url) as connection:
-        added = [
-            write.add_events(connection, SYMBOL, frame, source="csv", first_seen_at=at(seen))
-            for frame, seen in ((events, "2024-03-07"), (events, "2024-03-08"), (moved, "2024-03-09"))
+        assert write.add(connection, "metrics", *metrics(*range(0, 3000, 2), 0)) == 1500  # one of them twice
+        assert write.add(connection, "metrics", *metrics(*range(3000), value=2.0)) == 1500
+        table = schema.metrics
+        kept = connection.execute(sa.select(table.c.value).order_by(table.c.horizon)).scalars().all()
+    assert kept == [1.0 + horizon % 2 for horizon in range(3000)]
+
+
+def test_values_of_numpy_and_pandas_are_stored_as_python_ones(database_url):
+    started = datetime(2024, 3, 8, 17, 0, 0, 250, tzinfo=timezone(timedelta(hours=-5)))
+    row = run_row("r1", "2024-03-08") | {"as_of": pd.Timestamp("2024-03-08"), "started_at": pd.Timestamp(started)}
+    row |= {"finished_at": pd.NaT, "seconds_train": np.float64("nan"), "seconds_predict": np.float32(0.5)}
+    with transaction(database_url) as connection:
+        write.add(connection, "runs", row | {"note": np.str_("quiet")})
+        found = connection.execute(sa.select(schema.runs)).one()
+    assert (found.as_of, found.started_at) == (date(2024, 3, 8), started.astimezone(UTC))
+    assert (found.finished_at, found.seconds_train, found.seconds_predict, found.note) == (None, None, 0.5, "quiet")
+
+
+def test_texts_and_numbers_are_read_back_exactly(database_url):
+    texts = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "it's", "Größe %s"]
+    values = [0.1 + 0.2, -1.5, 0.0, 5e-324, -1.7976931348623157e308, float("inf"), 1e16, 123456789.123, 1 / 3]
+    given = [metrics(at)[0] | {"baseline": texts[at], "value": values[at]} for at in range(len(texts))]
+    given = [row | ({} if place == 3 else {"p_value": 0.5}) for place, row in enumerate(given)]  # other columns
+    with transaction(database_url) as connection:
+        assert write.add(connection, "metrics", *given) == len(texts)
+        table = schema.metrics
+        columns = (table.c.baseline, table.c.value, table.c.p_value)
+        found = connection.execute(sa.select(*columns).order_by("horizon")).all()
+    assert [row.baseline for row in found] == texts
+    assert [row.value.hex() for row in found] == [value.hex() for value in values]
+    assert [row.p_value for row in found] == [0.5] * 3 + [None] + [0.5] * 5
+
+
+def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(database_url):
+    with transaction(database_url) as connection:
+        write.add(connection, "runs", run_row("r1", "2024-03-08", note="a\0b \ud800 c", error="\udfff\U0001f600"))
+        connection.execute(sa.update(schema.runs).values(plain({"mode_reason": "d\0"}, schema.runs)))
+        columns = (schema.runs.c.note, schema.runs.c.error, schema.runs.c.mode_reason)
+        found = tuple(connection.execute(sa.select(*columns)).one())
+    assert found == ("a\ufffdb \ufffd c", "\ufffd\U0001f600", "d\ufffd")
+
+
+def test_a_naive_instant_a_missing_value_and_a_text_too_long_are_refused(postgres_url):
+    with pytest.raises(ValueError, match="naive 2024-03-08"), transaction(postgres_url) as connection:
+        write.add(connection, "runs", run_row("r1", "2024-03-08", started_at=datetime(2024, 3, 8)))  # noqa: DTZ001
+    with pytest.raises(IntegrityError), transaction(postgres_url) as connection:
+        write.add(connection, "metrics", *metrics(1, value=float("nan")))
+    with pytest.raises(DataError), transaction(postgres_url) as connection:
+        write.add(connection, "runs", run_row("r1", "2024-03-08", symbol="A" * 16, started_at=at("2024-03-08")))
+
+
+# Findings.
+
+FIRST, BAD, LAST = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 7)
+
+
+def night(
+    connection: sa.Connection,
+    seen: str,
+    *findings: Finding,
+    sessions: tuple[date, ...] = (FIRST, LAST),
+    symbol: str = SYMBOL,
+) -> bool:
+    """A fetch at noon of the day `seen`, asked for the span of `sessions`, that found these."""
+    response = replace(fetched(bar_rows({day.isoformat(): 1.0 for day in sessions})), symbol=symbol)
+    change, id = revision(bar_rows({}), findings=findings), seen if symbol == SYMBOL else symbol
+    return write.add_fetch(connection, response, change, fetch_id=id, fetched_at=at(f"{seen}T12:00"), run_id=None)
+
+
+def rejected(value: float | None = None, day: date = BAD) -> Finding:
+    return Finding(day, "price_unknown", "reject", value, "A price is missing.")
+
+
+def jump(day: date = BAD) -> Finding:
+    return Finding(day, "price_jump", "flag", 2.1, "Close moved.")
+
+
+def stored(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
+    """Rule, fetch that first showed it and the day on which it was cleared."""
+    table = schema.findings
+    found = connection.execute(sa.select(table).order_by(table.c.fetch_id, table.c.session, table.c.rule))
+    return [(row.rule, row.fetch_id, f"{row.cleared_at:%Y-%m-%d}" if row.cleared_at else None) for row in found]
+
+
+OLD, NEW = {"sessions": (FIRST,)}, {"sessions": (date(2024, 3, 6), LAST)}
+NIGHTS: dict[str, tuple[list[tuple[list[Finding], dict[str, Any]]], list[tuple[str, int, int | None]]]] = {
+    "the same bad row every night": ([([rejected()], {})] * 4, [("price_unknown", 8, None)]),
+    "corrected, then wrong again": (
+        [([rejected()], {}), ([], {}), ([rejected()], {}), ([rejected()], {})],
+        [("price_unknown", 8, 9), ("price_unknown", 10, None)],
+    ),
+    "not covered by later fetches": ([([rejected()], {}), ([], NEW), ([], OLD)], [("price_unknown", 8, None)]),
+    "wrong in another way": (
+        [([rejected(100.0)], {}), ([rejected(100.0000001)], {}), ([rejected(250.0)], {})],
+        [("price_unknown", 8, 10), ("price_unknown", 10, None)],
+    ),
+    "a flag is cleared by its own fetch": (
+        [([jump()], {}), ([jump()], {})],
+        [("price_jump", 8, 8), ("price_jump", 9, 9)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NIGHTS)
+def test_a_finding_is_stored_once_and_cleared_by_the_fetch_that_no_longer_shows_it(database_url, case):
+    nights, expected = NIGHTS[case]
+    with transaction(database_url) as connection:
+        for day, (findings, asked) in enumerate(nights, 8):
+            assert night(connection, f"2024-03-{day:02}", *findings, **asked)
+            assert not night(connection, f"2024-03-{day:02}", *findings, **asked)
+        assert stored(connection) == [
+            (rule, f"2024-03-{seen:02}", cleared and f"2024-03-{cleared:02}") for rule, seen, cleared in expected
         ]
-        now = read.events(connection, SYMBOL)
-        before = read.events(connection, SYMBOL, known_at=at("2024-03-08T12:00"))
-    assert added == [2, 0, 1]
-    assert [day.date().isoformat() for day in now["session"]] == ["2024-01-31", "2024-04-30"]
-    assert [day.date().isoformat() for day in before["session"]] == ["2024-01-31", "2024-05-01"]
+
+
+def test_a_night_shows_its_open_and_its_new_findings(database_url):
+    with transaction(database_url) as connection:
+        night(connection, "2024-03-08", rejected(), jump(LAST))
+        night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
+        night(connection, "2024-03-10", rejected(day=FIRST))
+        shown = {id: read.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
+    days = {id: [day.date() for day in frame["session"]] for id, frame in shown.items()}
+    assert days == {"2024-03-08": [BAD, LAST], "2024-03-09": [FIRST, BAD], "2024-03-10": [FIRST]}
+    since = shown["2024-03-09"]["since"]
+    assert since.tolist() == [pd.Timestamp(at("2024-03-09T12:00")), pd.Timestamp(at("2024-03-08T12:00"))]
+
+
+def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(database_url):
+    with transaction(database_url) as connection:
+        night(connection, "2024-03-08", rejected(80.0))
+        (row,) = [dict(row) for row in connection.execute(sa.select(schema.findings)).mappings()]
+    named = {"symbol": SYMBOL, "session": BAD, "rule": "price_unknown", "severity": "reject", "value": 80.0}
+    rest = {"detail": "A price is missing.", "fetch_id": "2024-03-08", "cleared_at": None}
+    assert row == {"id": finding_id("2024-03-08", BAD, "price_unknown"), **named, **rest}
+
+
+def test_another_symbols_fetch_neither_shows_nor_clears_findings(database_url):
+    with transaction(database_url) as connection:
+        night(connection, "2024-03-08", rejected())
+        night(connection, "2024-03-09", symbol="MSFT")
+        assert stored(connection) == [("price_unknown", "2024-03-08", None)]
+        assert read.findings(connection, "MSFT").empty
