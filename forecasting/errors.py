@@ -95,24 +95,12 @@ class ArtifactError(ForecastingError):
     """A weight file that is missing, damaged, or written by code whose models this code cannot run."""
 
 
-class ReplayError(ForecastingError):
-    """A re-run night whose forecasts differ from the stored ones."""
-
-
 class LockedError(ForecastingError):
     """Another run holds the lock."""
 
 
-class ClockError(ForecastingError):
-    """A clock of this machine that contradicts the source."""
-
-
 class StoreError(ForecastingError):
     """A database that is not migrated, newer than the code, or not writable."""
-
-
-class PageError(ForecastingError):
-    """A report page that cannot be written; forecasts and scores are stored."""
 
 
 class SymbolsFailedError(ForecastingError):

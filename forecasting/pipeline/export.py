@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,10 +28,8 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, Clock
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
+FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 """What is exported: a frame, or the history in another program's form."""
-
-SUFFIXES = (".parquet", ".csv")
 
 _ISSUED = ("status", "reason", "issued_at", "data_as_of", "model_id", "run_id")
 
@@ -39,33 +37,23 @@ LATEST_COLUMNS = (
     *("symbol", "target", "horizon", "origin_session", "target_session", *QUANTILE_COLUMNS, "last_value", "kind"),
     *("usual", "vs_usual", "special_day", "why", "model", *_ISSUED),
 )
-"""Columns of `latest`; their meanings are those of view latest_forecasts."""
-
 HISTORY_COLUMNS = (
     *("symbol", "target", "origin_session", "horizon", "target_session", "kind", "role", "model", *QUANTILE_COLUMNS),
     *("last_value", "first_print_actual", "first_print_error", "first_print_pinball"),
     *("settled_actual", "settled_error", "settled_pinball"),
     *("actual", "error", "pinball", "inside_80", "inside_90", "calendar", *_ISSUED),
 )
-"""Columns of `history`; their meanings are those of view forecast_vs_actual."""
-
 SKILL_COLUMNS = (
     *("symbol", "target", "kind", "horizon", "window_sessions", "n", "first_origin", "last_origin", "mae"),
     *("best_baseline", "baseline_mae", "skill", "pinball", "pinball_skill", "coverage_80", "coverage_90"),
     *("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network"),
 )
-"""Columns of `skill`; their meanings are those of view live_skill."""
-
 VIEWS = {
-    "latest": ("latest_forecasts", LATEST_COLUMNS, ["symbol", "horizon"]),
-    "history": (
-        "forecast_vs_actual",
-        HISTORY_COLUMNS,
-        ["symbol", "origin_session", "horizon", "role", "model", "kind", "model_id"],
-    ),
-    "skill": ("live_skill", SKILL_COLUMNS, ["symbol", "kind", "horizon", "window_sessions"]),
+    "latest": ("latest_forecasts", LATEST_COLUMNS, "symbol horizon"),
+    "history": ("forecast_vs_actual", HISTORY_COLUMNS, "symbol origin_session horizon role model kind model_id"),
+    "skill": ("live_skill", SKILL_COLUMNS, "symbol kind horizon window_sessions"),
 }
-"""The view of each frame, its columns, and what its rows are sorted by."""
+"""The view of each frame, its columns, whose meanings are those of the view, and what its rows are sorted by."""
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
@@ -96,7 +84,7 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, columns, order=order)
+    return _typed_whole(frames, columns, order=order.split())
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
@@ -177,9 +165,9 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
 
 def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:
     """A sentence with the number of rows written to `out`: of the symbols that have some, though others fail then."""
-    if form not in get_args(Form):
-        raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(get_args(Form))}.")
-    if out.suffix not in SUFFIXES:
+    if form not in FORMS:
+        raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(FORMS)}.")
+    if out.suffix not in (".parquet", ".csv"):
         raise UsageError(f"Invalid --out {str(out)[:100]!r}: expected a path that ends with .parquet or .csv.")
     if as_of is not None and form != "bars":
         raise UsageError(f"--as-of applies to the form bars only; found it with {form}. Leave it out.")

@@ -10,15 +10,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any, Literal
 
-from forecasting.errors import (
-    BadDataError,
-    ClockError,
-    DataLateError,
-    ForecastingError,
-    RateLimitedError,
-    SourceError,
-    UsageError,
-)
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, RateLimitedError, SourceError, UsageError
 from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.earnings import (
@@ -304,7 +296,7 @@ def _response(asked: _Asked) -> Fetched:
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
-    """Raise a ClockError where the source has a bar of a session that has not opened by this machine's clock.
+    """Raise a ForecastingError where the source has a bar of a session that has not opened by this machine's clock.
 
     Of an `index` a bar of today may come before the open: the VIX is calculated from 03:15 in New York on.
     """
@@ -312,7 +304,7 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
     if newest is None or (index and newest <= today(now, exchange)):
         return
     if is_session(newest, exchange) and opens_at(newest, exchange) > now:
-        raise ClockError(
+        raise ForecastingError(
             f"Expected no bar of a session that has not opened; {fetched.source} has one of {fetched.symbol} at "
             f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "
             f"{now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, date); nothing was stored."

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import ForecastingError, PageError, StoreError, UsageError
+from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
@@ -46,11 +46,19 @@ RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may h
 
 def publish_page(night: Night) -> Night:
     """The night with its symbol's page of the newest forecast, written; `update_index` comes after all nights."""
-    settings = night.settings
-    with connect.reading(settings.url) as connection:
-        data = page_data(connection, report_data(connection, settings))
-    write_page(_linked_page(settings, data), report_path(settings, night.symbol, night.target))
-    return replace(night, report=data)
+    return replace(night, report=_written(night.settings)[1])
+
+
+def _written(own: Settings, *, as_of: date | None = None, out: Path | None = None) -> tuple[Path, ReportData]:
+    """The page of one symbol's settings, and what it shows; at its own place with links to the index and the others."""
+    with connect.reading(own.url) as connection:
+        data = page_data(connection, report_data(connection, own, origin=as_of))
+    if out is not None:
+        return write_page(render_page(data), out), data
+    path = report_path(own, data.symbol, data.target, origin=as_of)
+    others = {target: report_path(own, data.symbol, target) for target in get_args(Target)}
+    links = [(target, other.name) for target, other in others.items() if other != path and other.is_file()]
+    return write_page(render_page(data, links=[("All symbols", INDEX), *links]), path), data
 
 
 def each_report(
@@ -82,12 +90,7 @@ def write_reports(
     def write(own: Settings) -> Path:
         if as_of is not None:
             check_session(as_of, own.exchange, now=now)
-        with connect.reading(own.url) as connection:
-            data = page_data(connection, report_data(connection, own, origin=as_of))
-        if out is not None:
-            return write_page(render_page(data), out)
-        path = report_path(own, data.symbol, data.target, origin=as_of)
-        return write_page(_linked_page(own, data, as_of=as_of), path)
+        return _written(own, as_of=as_of, out=out)[0]
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -223,25 +226,16 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
 
 
 def write_page(page: str, path: Path) -> Path:
-    """The path of the page, which is there whole or not at all; a PageError where it cannot be written."""
+    """The path of the page, which is there whole or not at all; a ForecastingError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     except OSError as error:
-        raise PageError(
+        raise ForecastingError(
             f"The page {str(path)[-300:]} cannot be written: {error.strerror}. Forecasts and scores are stored. Free "
             "space on that disk or correct the path, then: forecasting report"
         ) from error
     return path
-
-
-def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = None) -> str:
-    """The page with links to the index and to the other pages of its symbol."""
-    others = [str(target) for target in get_args(Target) if target != data.target or as_of is not None]
-    pages = [(target, report_path(settings, data.symbol, cast(Target, target))) for target in others]
-    return render_page(
-        data, links=[("All symbols", INDEX), *((name, path.name) for name, path in pages if path.is_file())]
-    )
 
 
 def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
@@ -286,26 +280,24 @@ def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
 def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
     """The newest night of each symbol, whatever came of it in this run, and the forecast that is published now."""
     failed = {night.symbol: night for night in nights if night.error is not None}
+    found: list[SymbolLine] = []
     with connect.reading(settings.url) as connection:
         published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
         of_symbols = [row for row in published if row["symbol"] in settings.symbols]
         lines = {line.symbol: line for line in symbol_lines(connection, of_symbols)}
-        owns = [settings.for_symbol(symbol) for symbol in settings.symbols]
-        return [_newest(connection, own, lines.get(own.symbols[0]), failed.get(own.symbols[0])) for own in owns]
-
-
-def _newest(connection: Connection, own: Settings, line: SymbolLine | None, failed: Night | None) -> SymbolLine:
-    symbol = own.symbols[0]
-    run = read.row(
-        connection, "runs", {"symbol": symbol, "target": own.target}, order=("as_of DESC", "started_at DESC")
-    )
-    if failed is not None and (run is None or run["status"] == "done"):
-        run = {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
-    if line is None:  # it has no forecast
-        return SymbolLine(symbol, own.target, run)
-    parts = _parts(connection, line.row).get(1, [])
-    page = page_address(own, page_name(symbol, own.target))
-    return replace(line, run=run, parts=parts, opens=opens_at(line.session, own.exchange), page=page)
+        for symbol in settings.symbols:
+            series, order = {"symbol": symbol, "target": settings.target}, ("as_of DESC", "started_at DESC")
+            run, line = read.row(connection, "runs", series, order=order), lines.get(symbol)
+            if symbol in failed and (run is None or run["status"] == "done"):
+                error = str(failed[symbol].error)
+                run = {"as_of": failed[symbol].session, "status": "failed", "error": error, "note": ""}
+            if line is None:  # it has no forecast
+                found.append(SymbolLine(symbol, settings.target, run))
+            else:
+                parts, opens = _parts(connection, line.row), opens_at(line.session, settings.exchange_of(symbol))
+                page = page_address(settings, page_name(symbol, settings.target))
+                found.append(replace(line, run=run, parts=parts.get(1, []), opens=opens, page=page))
+    return found
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import replace
 from datetime import date
 
-from forecasting.errors import ReplayError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import copy_weights, weights_state
@@ -131,7 +131,7 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
 
 
 def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:
-    """How many forecasts of how many nights are the same; a ReplayError that names the first that differs."""
+    """How many forecasts of how many nights are the same; a ForecastingError that names the first that differs."""
     nights = sorted(nights, key=lambda row: row["as_of"])
     stored, replayed = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
     wrong = sorted(key for key in stored.keys() | replayed.keys() if stored.get(key) != replayed.get(key))
@@ -148,7 +148,7 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
-    raise ReplayError(
+    raise ForecastingError(
         f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
         f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
         f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine and "

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
-from forecasting.errors import ClockError, DataLateError, UsageError
+from forecasting.errors import DataLateError, ForecastingError, UsageError
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
@@ -125,7 +125,7 @@ def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(
 ) -> None:
     yahoo.today = LAST
     with pytest.raises(
-        ClockError, match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC"
+        ForecastingError, match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC"
     ):
         night(monkeypatch, at(SESSIONS[2]))
     assert select("count(*)", "bar_versions") == [(0,)]

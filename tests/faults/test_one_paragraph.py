@@ -19,7 +19,7 @@ from prefect.exceptions import UnfinishedRun
 from flows import cli, nightly
 from flows.cli import run_command
 from flows.console import echo
-from forecasting.errors import ForecastingError, PageError
+from forecasting.errors import ForecastingError
 from forecasting.pipeline import unexpected
 from forecasting.settings import read_settings
 from forecasting.store import connect
@@ -129,7 +129,7 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.M
 def test_a_night_whose_page_cannot_be_written_is_failed_and_its_forecasts_stay(night_folder: Path) -> None:
     night_folder.mkdir()
     (night_folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
-    with pytest.raises(PageError, match="Forecasts and scores are stored"):
+    with pytest.raises(ForecastingError, match="Forecasts and scores are stored"):
         nightly.nightly(as_of=LAST)
     ((status, error),) = select("status, error", "runs")
     assert (status, str(error)[:9]) == ("failed", "The page ")

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock, nightly
-from forecasting.errors import ReplayError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline import export, models
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import in_order, replay
@@ -89,7 +89,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
-    with pytest.raises(ReplayError, match=f"the first at the origin {LAST}, horizon 1"):
+    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1"):
         replay(read_settings(), now=clock.now, first=LAST)
 
 
@@ -101,7 +101,9 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
         copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
-    with pytest.raises(ReplayError, match=rf"10 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"):
+    with pytest.raises(
+        ForecastingError, match=rf"10 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
+    ):
         replay(settings, now=clock.now)
     count = len(SESSIONS) - 10
     words = replay(settings, now=clock.now, first=first)
@@ -211,5 +213,5 @@ def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> 
 def test_stored_bars_that_are_changed_behind_its_back_are_noticed() -> None:
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{FIRST}'"))
-    with pytest.raises(ReplayError, match="came out"):
+    with pytest.raises(ForecastingError, match="came out"):
         replay(read_settings(), now=clock.now, first=THIRD)
