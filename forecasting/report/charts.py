@@ -133,10 +133,7 @@ _LABEL_WIDTH = 58.0
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
-    """Forecasts made one session ahead, oldest first: intervals of 80 and 90%, median and actual.
-
-    A dot is inside the 80% interval, a hollow diamond outside it, a cross outside the 90% one too.
-    """
+    """Forecasts made one session ahead: 80 and 90% intervals, median, actual: a dot inside 80%, a cross outside 90%."""
     unit, ahead = data.unit, data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
     values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
@@ -188,10 +185,7 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
 
 
 def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
-    """One column per horizon: up where the published forecast is better, down where the baseline is.
-
-    A skill of `limit` fills half the height; the same for all baselines, so that they can be compared.
-    """
+    """A column a horizon, up where the published forecast is better; a skill of `limit` fills half the height."""
     width, reach, room = 190.0, 24.0, 15.0
     middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
     height = middle + (reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3)

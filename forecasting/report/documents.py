@@ -66,10 +66,7 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
-    """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit.
-
-    docs/terminal.md has the meaning of each key.
-    """
+    """The night for `json_text`, in the target's own unit; docs/terminal.md has the meaning of each key."""
     record, model, ahead = data.record, data.model, data.record.ahead(1)
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
@@ -121,10 +118,7 @@ def _cost_document(data: ReportData) -> dict[str, Any] | None:
 
 
 def forecast_csv(nights: Sequence[ReportData]) -> str:
-    """A header and a row a symbol and session, as CSV text: every quantile, and what the session is compared with.
-
-    With a cost ratio, that ratio and the quantile of least expected cost are the last two columns.
-    """
+    """A row a symbol and session as CSV text; with a cost ratio, its quantile is in the last of two more columns."""
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
     names += ["kind", "status", "reason", "data_as_of", "usual", "special_days"]
     frames = []
@@ -140,13 +134,10 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
 
 
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:
-    """A row a quantile, in the columns that hubverse requires of model output: `HUBVERSE_COLUMNS`.
+    """A row a quantile of the history, in the columns that hubverse requires of model output: `HUBVERSE_COLUMNS`.
 
     Dates are naive midnights, horizon is int64 in sessions, output_type_id the level and value the quantile, both
     float64, all others text. A file for a hub is one model_id and one origin_date of it, without column model_id.
-
-    Args:
-        history: Rows as from `ledger_frames.history`.
     """
     names = {"origin_session": "origin_date", "symbol": "location", "target_session": "target_end_date"}
     wide = _lines(history).rename(columns=names)
@@ -160,14 +151,11 @@ def hubverse(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def nixtla(history: pd.DataFrame) -> pd.DataFrame:
-    """A row a scored session and origin, in the columns that `utilsforecast.evaluation.evaluate` takes.
+    """A row a scored session and origin of one target, in the columns that `utilsforecast.evaluation.evaluate` takes.
 
     unique_id (the symbol), ds (target session), cutoff (origin), y (the actual value), then of each forecaster its
     median under its name and its intervals as NAME-lo-LEVEL and NAME-hi-LEVEL, levels 50, 80 and 90; NaN where it has
     no forecast. The network is LSTM. Sessions without a score are left out, since an evaluation needs y.
-
-    Args:
-        history: Rows of one target, as from `ledger_frames.history`.
     """
     lines = _lines(history)
     lines = lines[lines["actual"].notna()].replace({"line": {LSTM: NIXTLA_LSTM}})

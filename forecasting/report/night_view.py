@@ -48,8 +48,8 @@ class SessionLine:
 class ReportData:
     """One night of one symbol and target. Mappings carry the tables' column names, frames the columns listed.
 
-    Sessions may be dates, timestamps or ISO text; instants are aware UTC; values are in the target's own unit (shares,
-    price, log(high / low)). Frames may hold more columns and need no order.
+    Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares, price, log(high / low)).
+    Frames may hold more columns and need no order.
 
     Attributes:
         run: The row of `runs`, as `fetch` and `model` of what was published; stage seconds may be None or absent.

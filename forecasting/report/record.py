@@ -151,10 +151,9 @@ def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
 
 
 def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
-    """The row of `losses` of the best baseline one session ahead, in the loss that is shown; None without any.
+    """The row of `losses` of the best baseline one session ahead, by view live_skill's rule; None without any.
 
-    As in view live_skill: skill against it is lowest, of those with a score on at least 9 in 10 of the nights. Against
-    a baseline without a loss there is no skill (NaN), and none is better.
+    Skill against it is lowest, of those with a score on at least 9 in 10 of the nights; one without a loss is best.
     """
     losses = record.losses
     usable = losses[(losses["horizon"] == 1) & (10 * losses["n"] >= 9 * len(record.ahead(1)))]
@@ -165,8 +164,7 @@ def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any
 def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
     """The published forecasts one session ahead against the best baseline, over each of WINDOWS that has more origins.
 
-    A row has n, mae, coverage_80, best_baseline (in error), its their_mae and skill_mae, and skill_pinball against the
-    best in pinball loss; the last four None without a baseline.
+    Figures of the best baseline, in error, and skill_pinball, against the best in pinball loss, are None without any.
     """
     rows: list[dict[str, Any]] = []
     for origins in WINDOWS:
@@ -246,9 +244,9 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
 
 def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
-    """The best baseline one session ahead, and the skill in pinball loss against it over each SKILL_WINDOW nights.
+    """The best baseline one session ahead, and skill in pinball loss against it by last session of each SKILL_WINDOW.
 
-    Rows of session (the window's last) and skill; none, and no name, below ENOUGH_NIGHTS nights with a score of both.
+    No name and no rows below ENOUGH_NIGHTS nights with a score of both.
     """
     best = best_ahead(record, "pinball") or {"forecaster": ""}
     theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
@@ -286,10 +284,7 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
 
 
 def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
-    """Errors one session ahead by weekday, then by special day, which `notes_of` a session names.
-
-    Rows of day, n, mae, bias (mean of forecast minus actual), inside_80 (share); none below ENOUGH_FOR_SHARES.
-    """
+    """Errors one session ahead by weekday, then by what `notes_of` a session names; none below ENOUGH_FOR_SHARES."""
     ahead = record.ahead(1)
     ahead = ahead.iloc[: len(ahead) if len(ahead) >= ENOUGH_FOR_SHARES else 0]
     days = [[f"{session:%A}", *notes_of(session)] for session in ahead["target_session"]]
@@ -316,10 +311,7 @@ def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
 
 
 def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
-    """Mean costs of past forecasts one session ahead: of the published ones, then of each baseline, the cheapest first.
-
-    Keys as the columns of view costs; no rows before the first score.
-    """
+    """Mean costs one session ahead as in view costs: of what was published, then of baselines, the cheapest first."""
     ours, theirs = record.ahead(1).assign(name="published"), record.baselines[record.baselines["horizon"] == 1]
     rows = pd.concat([ours, theirs]) if len(theirs) else ours
     rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)

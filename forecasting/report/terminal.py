@@ -37,10 +37,7 @@ def plain(text: object) -> str:
 
 
 def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
-    """The text broken between words at `width` characters; in one line without a width, as for a pipe.
-
-    `indent` begins every line but the first.
-    """
+    """The text broken between words at `width` characters, later lines indented; in one line without a width."""
     line = plain(text)
     if width is None or len(line) <= width:
         return line
@@ -272,10 +269,7 @@ def dates_line(document: Mapping[str, Any]) -> str:
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
-    """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage.
-
-    Errors have the unit named over ours, the one in which our error over all has about three digits.
-    """
+    """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage."""
     overall = document["overall"]
     unit = wording.backtest_unit(document)
     names = list(overall["baselines"])
@@ -319,10 +313,7 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named.
-
-    Pretrained weights, which are of no single symbol, have their own name there.
-    """
+    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named."""
     several = ["symbol"] if len({row["symbol"] for row in models if row["symbol"]}) > 1 else []
     names = [*several, "id", "champion", "method", "from", "trained_to", "chain_epochs", "weights", "refused"]
     heads = [*several, "model", "champion", "method", "from", "trained to", "epochs", "weights", "refused by the gate"]

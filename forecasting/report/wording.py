@@ -103,10 +103,7 @@ def named_parts(view: ReportData | SymbolLine) -> list[tuple[str, float]]:
 
 
 def why(view: ReportData | SymbolLine) -> str:
-    """Why the next session's median is what it is, of a close why its interval is so wide; empty where it is unknown.
-
-    Like `Usual 4.1 M; the session after its report x1.9; Friday x0.96; recent days x1.1; network x1.05.`
-    """
+    """Like `Usual 4.1 M; the session after its report x1.9; Friday x0.96; network x1.05.`; empty where unknown."""
     if not (parts := _parts(view)):
         return ""
     level = parts[0][1]
