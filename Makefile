@@ -86,7 +86,9 @@ dist: sbom
 
 # Small changes of the code that no test notices (docs/reliability.md); ONLY='forecasting.evaluate.scores*' for some of them.
 mutants: $(VENV)/.installed-mutation
-	nice -n 10 $(BIN)/python benchmarks/mutation.py $(if $(ONLY),--only '$(ONLY)')
+	rm -rf mutants
+	nice -n 10 $(BIN)/mutmut run $(if $(ONLY),'$(ONLY)')
+	$(BIN)/mutmut results && $(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DATA) build dist mutants *.egg-info
