@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from forecasting.pipeline.digest import newest_digest
-from forecasting.report.digest import digest_text
+from forecasting.report.digest import digest_in
 from forecasting.settings import Settings
 from forecasting.store import connect, schema, write
 from tests import cookbook
@@ -110,7 +110,7 @@ def test_every_query_of_the_readme_runs_and_names_one_target(ledger: str) -> Non
 
 def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str) -> None:
     guide = (cookbook.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    found = digest_text(newest_digest(Settings(database_url=SecretStr(ledger), source="sample")))
+    found = digest_in("text", newest_digest(Settings(database_url=SecretStr(ledger), source="sample")))
     expected = guide.partition("```text\n")[2].partition("\n```")[0]
     assert matches(found, expected, TOLERANCE), found
 

@@ -2,49 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from forecasting.exchanges import (
-    _BY_SUFFIX,
-    check_exchange,
-    exchange_of,
-    may_report_earnings,
-    parse_exchanges,
-)
+from forecasting.exchanges import _BY_SUFFIX, check_exchange, exchange_of, may_report_earnings, parse_exchanges
 
 
-@pytest.mark.parametrize(
-    ("symbol", "exchange"),
-    [
-        ("SBUX", "XNYS"),
-        ("BRK-B", "XNYS"),
-        ("^GSPC", "XNYS"),
-        ("VOD.L", "XLON"),
-        ("SAP.DE", "XETR"),
-        ("7203.T", "XTKS"),
-        ("0700.HK", "XHKG"),
-        ("RY.TO", "XTSE"),
-        ("MC.PA", "XPAR"),
-        ("ASML.AS", "XAMS"),
-        ("VOLV-B.ST", "XSTO"),
-        ("BRK.B", "XNYS"),  # a class of shares as others write it, not an exchange
-        ("L", "XNYS"),  # Loews, not London
-        ("ES=F", "XNYS"),
-    ],
-)
-def test_the_suffix_determines_the_exchange(symbol: str, exchange: str) -> None:
-    assert exchange_of(symbol, overrides={}, default="XNYS") == exchange
-
-
-def test_an_override_precedes_the_suffix_and_the_suffix_the_default() -> None:
+def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:
+    pairs = "SBUX=XNYS BRK-B=XNYS ^GSPC=XNYS VOD.L=XLON SAP.DE=XETR 7203.T=XTKS 0700.HK=XHKG RY.TO=XTSE MC.PA=XPAR "
+    pairs += "ASML.AS=XAMS VOLV-B.ST=XSTO BRK.B=XNYS L=XNYS ES=F=XNYS"  # a class of shares as others write it; Loews
+    for symbol, _, exchange in (pair.rpartition("=") for pair in pairs.split()):
+        assert exchange_of(symbol, overrides={}, default="XNYS") == exchange
     exchanges = parse_exchanges("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
     assert exchanges == {"VOD.L": "XAMS", "ABC": "XTKS", "ES=F": "CMES"}
-    assert [
-        exchange_of(symbol, overrides=exchanges, default="XPAR") for symbol in ("VOD.L", "ES=F", "RY.TO", "ABCD")
-    ] == [
-        "XAMS",
-        "CMES",
-        "XTSE",
-        "XPAR",
-    ]
+    for symbol, exchange in {"VOD.L": "XAMS", "ES=F": "CMES", "RY.TO": "XTSE", "ABCD": "XPAR"}.items():
+        assert exchange_of(symbol, overrides=exchanges, default="XPAR") == exchange
 
 
 @pytest.mark.parametrize("text", ["VOD.L", "=XLON", "VOD.L=", "VOD.L=XLON,SBUX", "A=XLON,A=XPAR"])

@@ -25,15 +25,21 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(tmp_path: Path) -> None:
-    found = fc.forecast(BARS, symbol="TEST", h=3)
-    assert list(tmp_path.iterdir()) == []
-    assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
+@pytest.fixture
+def stored(tmp_path: Path) -> fc.Ledger:
+    """An empty ledger, with BARS in bars.parquet."""
     migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
     BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
-    ledger = fc.connect()
-    ledger.run_night("TEST", source="parquet:bars.parquet")
-    night = ledger.latest(["TEST"])
+    return fc.connect()
+
+
+def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored: fc.Ledger, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    found = fc.forecast(BARS, symbol="TEST", h=3)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
+    stored.run_night("TEST", source="parquet:bars.parquet")
+    night = stored.latest(["TEST"])
     pd.testing.assert_frame_equal(found.quantiles[list(QUANTILE_COLUMNS)], night.loc[:2, list(QUANTILE_COLUMNS)])
 
 
@@ -70,23 +76,18 @@ def test_what_cannot_be_forecast_is_refused(given: dict[str, object], error: typ
         fc.forecast(**{"frame": BARS} | given)  # type: ignore[arg-type] - that is the test
 
 
-def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(tmp_path: Path) -> None:
-    migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
-    BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
-    ledger = fc.connect()
-    assert len(ledger.latest("SBUX")) == 0  # the ledger is empty
-    ledger.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
-    assert len(ledger.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(ledger.bars("TEST")) > 300
+def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(stored: fc.Ledger) -> None:
+    assert len(stored.latest("SBUX")) == 0  # the ledger is empty
+    stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
+    assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
-        ledger.history(["TEST", "SBUX"])
+        stored.history(["TEST", "SBUX"])
 
 
-def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(tmp_path: Path) -> None:
-    migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
+def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:
     frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
-    BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
     of_frame, of_file = (
-        fc.connect().backtest("TEST", "2024-02-01", "2024-02-20", source=source, refit_every=30)
+        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, refit_every=30)
         for source in (frame, "parquet:bars.parquet")
     )
     pd.testing.assert_frame_equal(of_frame.forecasts, of_file.forecasts)

@@ -1,14 +1,24 @@
+"""Settings and the values of options, variables, forecasting.toml and Python's callers."""
+
 from __future__ import annotations
 
 import os
 import tomllib
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
 from forecasting.settings import Settings, config_text, read_settings, write_config
+from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """A working folder without a forecasting.toml above it."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
@@ -18,47 +28,59 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
     assert read_settings() == unset
 
 
-def test_the_error_names_every_invalid_variable_and_shows_no_secret(monkeypatch):
-    monkeypatch.setenv("FORECASTING_MEMBERS", "none")
-    monkeypatch.setenv("FORECASTING_TARGET", "price")
+@pytest.mark.parametrize(
+    ("name", "texts", "words"),
+    [
+        ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
+        ("TARGET", ["price"], "expected 'volume', 'close' or 'range', found 'price'"),
+        ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
+        ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
+        ("COST_RATIO", ["0", "-3", "inf", "nan", "three"], ""),
+        ("CRON", ["30 5 * *", "nightly", "* * * * * *"], "Expected five fields"),
+        ("TIMEZONE", ["Mars/Olympus", "America", "/etc/passwd", "../UTC", "x" * 300, "New York"], "invalid timezone"),
+        ("ALERTS", ["median >> 1.5"], "Expected conditions"),
+        ("PAGES_URL", ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"], "Expected an"),
+        ("WITNESS", ["yahoo"], "Expected another source"),
+        (
+            "MARKET",
+            ["vix", "VIX.csv", "csv:a name with spaces.csv", "None", "xlsx:VIX.xlsx"],
+            "Expected none, a symbol",
+        ),
+        (
+            "LATE_UNTIL",
+            ["9", "9:00", "24:00", "09:60", "09:00Z", "09:00+02:00", "09:00:00.5", "9 am", "32400"],
+            "Expected a time of FORECASTING_TIMEZONE such as 09:00, found",
+        ),
+    ],
+)
+def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_shown(monkeypatch, name, texts, words):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1/ledger")
-    with pytest.raises(UsageError, match=r"FORECASTING_TARGET.*FORECASTING_MEMBERS") as refused:
-        read_settings()
-    assert "hunter2" not in str(refused.value)
-    assert "FORECASTING_MEMBERS: expected a valid integer, found 'none'" in str(refused.value)
-    assert "FORECASTING_TARGET: expected 'volume', 'close' or 'range', found 'price'" in str(refused.value)
-
-
-def test_a_symbol_that_is_not_valid_is_refused_with_its_variable(monkeypatch):
-    for name, value in {"SYMBOLS": "SBUX,msft", "EXCHANGES": "vod=XLON"}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
-    with pytest.raises(UsageError) as refused:
-        read_settings()
-    for named in ("SYMBOLS: Invalid symbol 'msft'", "EXCHANGES: Invalid symbol 'vod'"):
-        assert f"FORECASTING_{named}: expected 1 to 15 of A-Z" in str(refused.value)
+    monkeypatch.setenv("FORECASTING_SEED", "many")
+    for text in texts:
+        monkeypatch.setenv(f"FORECASTING_{name}", text)
+        with pytest.raises(UsageError) as refused:
+            read_settings()
+        assert f"FORECASTING_{name}: {words}" in str(refused.value)
+        assert "FORECASTING_SEED: expected a valid integer" in str(refused.value)  # each of them is named
+        assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"),
-    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("NOTIFI", "NOTIFY")],
+    ("name", "text", "value"),
+    [
+        ("cost_ratio", "3", 3.0),
+        ("alerts", "median > 1.5 usual", "median > 1.5 usual"),
+        ("witness", "house:x", "house:x"),
+        ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
+        ("late_until", "07:15", time(7, 15)),
+        ("cron", "@daily", "@daily"),
+        ("cron", "0 0 * * mon#1", "0 0 * * mon#1"),
+    ],
 )
-def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, wrong, nearest):
-    monkeypatch.setenv(f"FORECASTING_{wrong}", "MSFT")
-    with pytest.raises(UsageError, match=rf"found FORECASTING_{wrong} \(FORECASTING_{nearest}\?\)"):
-        read_settings()
-
-
-def test_variables_of_other_programs_and_of_commands_are_no_misspelt_settings(monkeypatch):
-    for name in ("DB_PASSWORD", "OWNED_BY"):
-        monkeypatch.setenv(f"FORECASTING_{name}", "x")
-    read_settings()
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "inf", "nan", "three"])
-def test_a_cost_ratio_is_a_number_above_zero(monkeypatch, text):
-    monkeypatch.setenv("FORECASTING_COST_RATIO", text)
-    with pytest.raises(UsageError, match="FORECASTING_COST_RATIO"):
-        read_settings()
+def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(monkeypatch, name, text, value):
+    unset = read_settings()
+    monkeypatch.setenv(f"FORECASTING_{name.upper()}", text)
+    assert (getattr(read_settings(), name), read_settings().hash) == (value, unset.hash)
 
 
 @pytest.mark.parametrize("name", ["scratch_every", "max_model_age"])
@@ -69,46 +91,16 @@ def test_settings_of_fits_from_scratch_and_of_age_are_of_the_hash_where_they_are
     assert (other.forecast_fields()[name], name in Settings().forecast_fields()) == (usual + 1, False)
 
 
-def test_a_cost_ratio_changes_no_forecast_and_so_no_hash(monkeypatch):
-    unset = read_settings()
-    monkeypatch.setenv("FORECASTING_COST_RATIO", "3")
-    assert (unset.cost_ratio, read_settings().cost_ratio) == (None, 3.0)
-    assert read_settings().hash == unset.hash
-
-
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "America", "/etc/passwd", "../UTC", "New York"])
-def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch, zone):
-    monkeypatch.setenv("FORECASTING_CRON", "30 5 * *")
-    monkeypatch.setenv("FORECASTING_TIMEZONE", zone)
-    with pytest.raises(UsageError, match=rf"(?s)FORECASTING_CRON: .*five fields.*FORECASTING_TIMEZONE: .*{zone}"):
-        read_settings()
-
-
-def test_the_address_of_pages_is_checked_and_changes_no_forecast(monkeypatch):
-    unset = read_settings()
-    monkeypatch.setenv("FORECASTING_PAGES_URL", "https://host.example:8443/reports/")
-    assert (read_settings().pages_url, read_settings().hash) == ("https://host.example:8443/reports", unset.hash)
-    for wrong in ("file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:alert(1)"):
-        monkeypatch.setenv("FORECASTING_PAGES_URL", wrong)
-        with pytest.raises(UsageError, match=r"FORECASTING_PAGES_URL: Expected an address as https://HOST/reports"):
-            read_settings()
-
-
-def test_alerts_are_checked_with_the_settings(monkeypatch):
-    unset = read_settings()
-    monkeypatch.setenv("FORECASTING_ALERTS", "median > 1.5 usual")
-    assert (unset.alerts, read_settings().alerts, read_settings().hash) == ("", "median > 1.5 usual", unset.hash)
-    monkeypatch.setenv("FORECASTING_ALERTS", "median >> 1.5")
-    with pytest.raises(UsageError, match=r"FORECASTING_ALERTS: Expected conditions .*found 'median >> 1.5'"):
-        read_settings()
-
-
-def test_a_witness_is_another_source_and_changes_no_forecast(monkeypatch):
-    unset = read_settings()
-    monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
-    assert (unset.witness, read_settings().witness, read_settings().hash) == (None, "house:x", unset.hash)
-    monkeypatch.setenv("FORECASTING_SOURCE", "house:x")
-    with pytest.raises(UsageError, match=r"FORECASTING_WITNESS: .*another source"):
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("NOTIFI", "NOTIFY")],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_left(monkeypatch, wrong, nearest):
+    for name in ("DB_PASSWORD", "OWNED_BY"):
+        monkeypatch.setenv(f"FORECASTING_{name}", "x")
+    read_settings()
+    monkeypatch.setenv(f"FORECASTING_{wrong}", "MSFT")
+    with pytest.raises(UsageError, match=rf"found FORECASTING_{wrong} \(FORECASTING_{nearest}\?\)"):
         read_settings()
 
 
@@ -165,22 +157,95 @@ def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, mon
     assert not any(secret in str(refused.value) for secret in ("hunter2", "42,"))
 
 
-def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path, monkeypatch):
+def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):
     given = {"symbols": ("SBUX", "VOD.L"), "exchanges": {"VOD.L": "XAMS"}, "late_until": time(7, 15), "cost_ratio": 2.0}
     settings = Settings(**given, data_dir=tmp_path / "data", database_url="postgresql://u:hunter2@h/d")
     path = write_config(settings)
     assert path == tmp_path / "forecasting.toml"
     assert "hunter2" not in path.read_text()
-    monkeypatch.chdir(tmp_path)
     assert read_settings() == settings.model_copy(update={"database_url": None})
     with pytest.raises(UsageError, match="File exists"):
         write_config(settings)
 
 
-def test_a_written_file_has_every_setting_with_its_default(tmp_path):
+def test_a_written_file_has_every_setting_with_its_default():
     text = config_text(Settings())
     lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
     found = tomllib.loads("\n".join(lines))
     assert list(found) == list(Settings.model_fields)
     given = {name: value for name, value in found.items() if value not in ("", [], {})}
     assert Settings(**given) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("source", "market", "chosen"),
+    [
+        ("yahoo", None, MarketChoice("^VIX", "yahoo", "XNYS")),
+        ("csv:SBUX.csv", None, None),
+        ("yahoo", "none", None),
+        ("parquet:panel.parquet", "^GSPC", MarketChoice("^GSPC", "parquet:panel.parquet", "XNYS")),
+        ("yahoo", "csv:data/VIX.csv", MarketChoice("^VIX", "csv:data/VIX.csv", "XNYS", True)),
+        ("sample", "parquet:^vix.parquet", MarketChoice("^VIX", "parquet:^vix.parquet", "XNYS", True)),
+        ("yahoo", "VUSA.L", MarketChoice("VUSA.L", "yahoo", "XLON")),
+        ("yahoo", "^N225", MarketChoice("^N225", "yahoo", "XTKS")),
+    ],
+)
+def test_the_setting_or_its_default_chooses_symbol_source_and_exchange_of_the_market_series(source, market, chosen):
+    settings = Settings(source=source, market=market, exchange="XTKS", exchanges="^N225=XTKS")
+    assert settings.market_choice == chosen
+
+
+def test_only_a_set_market_is_part_of_the_hash_and_where_its_file_lies_is_not():
+    hashes = [Settings(source=source).hash for source in ("yahoo", "sample")]
+    assert hashes[0] == hashes[1] == Settings().hash
+    assert Settings(market="csv:a/VIX.csv").hash == Settings(market="parquet:b/vix.parquet").hash != Settings().hash
+    assert Settings(market="none").forecast_fields()["market"] == "none"
+
+
+def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():
+    for symbol in ("SBUX", "BRK-B", "VOD.L", "^GSPC", "7203.T"):
+        assert check_symbol(symbol) == symbol
+    for symbol in ("", "sbux", "../SBUX", "-SBUX", "SB UX", "A" * 16, "SBUX\n"):
+        with pytest.raises(UsageError, match="write it as Yahoo does") as refused:
+            check_symbol(symbol)
+        assert repr(symbol) in str(refused.value)
+
+
+def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
+    for day in (date(2024, 3, 8), "2024-03-08", pd.Timestamp("2024-03-08")):
+        assert check_day("as_of", day) == date(2024, 3, 8)
+    wrong = {"8 March": "the form", "2024-02-30": "the form", "1022-03-08": "a day from 1962"}
+    wrong |= dict.fromkeys((pd.Timestamp("2024-03-08 01:00"), 20240308, None), "")
+    for day, words in wrong.items():
+        with pytest.raises(UsageError, match=f"^Invalid .*{words}"):
+            check_day("as_of", day)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "refused"),
+    [
+        ("target", "range", ["volumes", ""]),
+        ("cost_ratio", "3", ["0", "-3", "inf", "nan", "three", ""]),
+        ("market", "csv:VIX.csv", ["vix", "VIX.csv"]),
+    ],
+)
+def test_an_option_is_refused_as_it_was_typed(name, valid, refused):
+    assert check_option(name, valid) == valid
+    for text in refused:
+        with pytest.raises(UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "):
+            check_option(name, text)
+
+
+def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
+    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ;"
+    assert parse_alerts(text) == [
+        ForecastAlert("", "median", ">", 1.5, True),
+        ForecastAlert("", "width", "<", 0.3, False),
+        ForecastAlert("SBUX", "q90", ">", 20e6, False),
+    ]
+    assert [str(alert) for alert in parse_alerts(text)] == ["median > 1.5 usual", "width < 0.3", "SBUX q90 > 2e+07"]
+    wrong = "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > 1e999|q90 > 1 often"
+    wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
+    for other in wrong.split("|"):
+        with pytest.raises(ValueError, match=r"as `median > 1.5 usual; SBUX q90 > 20e6`, found"):
+            parse_alerts(other)

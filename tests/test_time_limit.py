@@ -7,17 +7,13 @@ import pytest
 from forecasting.time_limit import TimeLimitError, within
 
 
-def test_the_result_of_the_work_is_returned_none_too():
-    assert within(60.0, lambda: 7, name="work") == 7
-    assert within(60.0, lambda: None, name="work") is None
-
-
-def test_the_error_of_the_work_is_raised_in_the_callers_thread_a_timeout_of_its_own_too():
+def test_the_result_or_the_error_of_the_work_comes_to_the_callers_thread_a_timeout_of_its_own_too():
     own = TimeoutError("of a socket")
 
     def fails() -> None:
         raise own
 
+    assert [within(60.0, lambda value=value: value, name="work") for value in (7, None)] == [7, None]
     with pytest.raises(TimeoutError) as raised:
         within(60.0, fails, name="work")
     assert raised.value is own

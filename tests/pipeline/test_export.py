@@ -88,7 +88,7 @@ def test_wrong_usage_is_refused_before_the_database_is_read(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_symbol_without_a_row_is_named_and_the_others_are_written(
+def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(
     filled: Settings, tmp_path: Path, form: str
 ) -> None:
     export(filled, form, tmp_path / "alone.csv", now=clock.now)
@@ -96,15 +96,11 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written(
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX in the database; found none"):
         export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_without_a_row_of_any_symbol_nothing_is_written(filled: Settings, tmp_path: Path, form: str) -> None:
     asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
     told = r"Expected .* of SBUXX in the database; found none\..*: forecasting run --symbol SBUXX --target range$"
     with pytest.raises(StoreError, match=told):
-        export(asked, form, tmp_path / "x.csv", now=clock.now)
-    assert not (tmp_path / "x.csv").exists()
+        export(asked, form, tmp_path / "none.csv", now=clock.now)
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_one_before(
@@ -161,33 +157,23 @@ def fill(url: str) -> None:
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
 
 
-def test_each_frame_has_the_same_columns_and_types_with_rows_and_without(database_url: str) -> None:
-    empty = {name: read_frame(settings_of(database_url)) for name, read_frame in FRAMES.items()}
+def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url: str) -> None:
+    asked = settings_of(database_url)
+    empty = {name: read_frame(asked) for name, read_frame in FRAMES.items()}
     fill(database_url)
     for name, read_frame in FRAMES.items():
-        filled = read_frame(settings_of(database_url))
+        filled = read_frame(asked)
         assert len(filled) > 0, name
-        assert tuple(filled.columns) == tuple(empty[name].columns) == COLUMNS[name], name
+        assert list(filled) == list(empty[name]) == list(COLUMNS[name]), name
         assert filled.dtypes.tolist() == empty[name].dtypes.tolist(), name
-
-
-def test_each_frame_has_columns_of_its_view(sqlite_url: str) -> None:
-    fill(sqlite_url)
-    with reading(sqlite_url) as connection:
-        for name, columns in COLUMNS.items():
+        with reading(database_url) as connection:
             view = "bars" if name == "bars" else VIEWS[name][0]
             of_view = set(read.view(connection, view, SYMBOL, None if name == "bars" else TARGET))
-            assert of_view - set(columns) == ({"first_seen_at"} if name == "bars" else set()), name
-            assert set(columns) <= of_view, name
-
-
-def test_latest_is_the_newest_origin_and_history_has_every_forecast(sqlite_url: str) -> None:
-    fill(sqlite_url)
-    newest, history = frame("latest", settings_of(sqlite_url)), frame("history", settings_of(sqlite_url))
+        assert of_view ^ set(filled) == ({"first_seen_at"} if name == "bars" else set()), name
+    newest, history = frame("latest", asked), frame("history", asked)
     assert newest["origin_session"].unique().tolist() == [pd.Timestamp("2024-03-08")]
     assert newest["horizon"].tolist() == [1, 2]
-    assert len(history) == 8
-    assert history["actual"].notna().sum() == 4
+    assert (len(history), history["actual"].notna().sum()) == (8, 4)
     assert str(history["issued_at"].iloc[0]) == "2024-03-07 22:00:00+00:00"
 
 
