@@ -9,7 +9,6 @@ once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +28,6 @@ SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 1_000
 INPUTS = ("open", "high", "low", "close", "adj_close")
 _HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 1000.0, 370.0, 10.0, 50.0, 340.0
-_COLOURS = ("#777", "#1668a7", "#c4871b", "#111")
 _SAME, _NEXT = "A session's volume from the same session's prices", "The next session's volume"
 _TEXTS = (
     (
@@ -122,41 +119,6 @@ def run_article(
 def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
     """The sessions that `run_article` forecasts, the newest complete ones of `bars`; raises as it does."""
     return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
-
-
-def draw(result: ArticleResult) -> str:
-    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line.
-
-    The line is between the training and the test sessions; forecasts without leaks are drawn from there on.
-    """
-    shown = {variant.name: variant.forecast for variant in result.variants}
-    tested = {name: values.iloc[-(ROWS - TRAIN_ROWS) :] for name, values in shown.items()}
-    lines = {"Actual": result.volume, "As printed": shown["As printed"], "Next session": tested["Next session"]}
-    lines |= {name: tested[name] for name in ("Ours",) if name in tested}
-    top = max(float(values.max()) for values in lines.values())
-    step = (_WIDTH - 2 * _LEFT) / (len(result.volume) - 1)
-    parts = [f'<text x="{_LEFT}" y="18" font-size="16">{escape(result.title)}</text>']
-    for place, (name, values) in enumerate(lines.items()):
-        known = values.reindex(result.volume.index).to_numpy(dtype=float)
-        points = " ".join(
-            f"{_LEFT + at * step:.1f},{_BOTTOM - (_BOTTOM - _TOP) * max(value, 0.0) / top:.1f}"
-            for at, value in enumerate(known)
-            if np.isfinite(value)
-        )
-        colour = _COLOURS[place]
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.8" points="{points}"/>')
-        parts.append(f'<text x="{_LEFT + 130 * place}" y="38" fill="{colour}">{name}</text>')
-    split = _LEFT + (TRAIN_ROWS - 0.5) * step
-    parts.append(f'<path class="split" stroke="#d0021b" stroke-width="2" d="M{split:.1f} {_TOP}V{_BOTTOM}"/>')
-    for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (ROWS - 1, "end")):
-        place_of = f'x="{_LEFT + at * step:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}"'
-        parts.append(f"<text {place_of}>{result.volume.index[at]:%Y-%m-%d}</text>")
-    parts.append(f'<text x="{_WIDTH - _LEFT}" y="18" text-anchor="end">volume, 0 to {top:,.0f} shares</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
-        f'font-family="sans-serif" font-size="12"><title>Volume of {escape(result.title)}: {", ".join(lines)}</title>'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
-    )
 
 
 def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.article import INPUTS, ROWS, TRAIN_ROWS, draw, run_article
+from forecasting.article import INPUTS, ROWS, TRAIN_ROWS, run_article
 from forecasting.errors import HistoryError
+from forecasting.pipeline.backtest import draw
 from tests.builders import random_bars
 
 TITLE = "Made-up bars <for tests>"

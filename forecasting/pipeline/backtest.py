@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from forecasting.article import ArticleResult, draw, run_article, unseen_sessions
+from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
 from forecasting.backtest.refits import count_of
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
 from forecasting.errors import HistoryError
@@ -29,6 +29,7 @@ from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, only_symbol, values_of
 from forecasting.preprocess.features import MarketSeries
 from forecasting.report.documents import json_text
+from forecasting.report.page import environment
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
@@ -233,3 +234,27 @@ def our_medians(
     if np.isnan(medians).any():
         raise HistoryError(f"{len(HORIZONS)} or more sessions without a bar come before a test session.")
     return pd.Series(medians, index=sessions)
+
+
+def draw(result: ArticleResult) -> str:
+    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line.
+
+    The line is between the training and the test sessions; forecasts without leaks are drawn from there on.
+    """
+    volume, shown = result.volume, {variant.name: variant.forecast for variant in result.variants}
+    tested = {name: shown[name].iloc[TRAIN_ROWS - ROWS :] for name in ("Next session", "Ours") if name in shown}
+    lines = {"Actual": volume, "As printed": shown["As printed"]} | tested
+    top = max(float(values.max()) for values in lines.values())
+    x = np.linspace(10.0, 990.0, len(volume))
+    drawn = []
+    for (name, values), colour in zip(lines.items(), ("#777", "#1668a7", "#c4871b", "#111"), strict=False):
+        y = 340.0 - 290.0 * values.reindex(volume.index).clip(lower=0.0).to_numpy(dtype=float) / top
+        points = " ".join(f"{x[at]:.1f},{y[at]:.1f}" for at in np.flatnonzero(np.isfinite(y)))
+        drawn.append((name, colour, points))
+    days = [
+        (x[at], anchor, f"{volume.index[at]:%Y-%m-%d}")
+        for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (-1, "end"))
+    ]
+    split = (x[TRAIN_ROWS - 1] + x[TRAIN_ROWS]) / 2.0
+    template = environment().get_template("article.svg")
+    return template.render(title=result.title, lines=drawn, split=split, days=days, top=top)
