@@ -74,10 +74,9 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
-    """A block whose transactions share one connection, closed at its end.
+    """A block whose transactions share one connection, closed at its end; a block within another shares its own.
 
-    A new connection costs Postgres a process; and SQLite writes its log back into the file whenever the last one
-    closes, at some five waits for the disk, where a commit takes one or two. A block within another shares its own.
+    A new connection costs Postgres a process, and SQLite some five waits for the disk when it is closed.
     """
     if url in _kept:
         yield

@@ -51,10 +51,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
 
 @contextmanager
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
-    """A block in which neither nights nor a backtest run, for a change of the schema; LockedError while one does.
-
-    On Postgres the locks end with the transaction of `connection`.
-    """
+    """A block in which neither nights nor a backtest run, for a change of the schema; LockedError while one does."""
     if is_sqlite(parse(url)):
         with ExitStack() as held:
             for name in LOCKED:
@@ -64,8 +61,8 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
             yield
         return
     for name, table in LOCKED.items():
-        if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": table}) is not None:
-            _take(connection, url, name)
+        if sa.inspect(connection).has_table(table):
+            _take(connection, url, name)  # until the transaction ends
     yield
 
 
@@ -114,7 +111,6 @@ def _lock_path(url: str, name: LockName) -> Path:
 
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:
-    """Lock the table of `name` until the transaction of the connection ends."""
     try:
         connection.execute(sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"))
     except OperationalError as error:

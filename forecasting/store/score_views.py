@@ -64,8 +64,8 @@ FROM (
 ) c
 WHERE c.place = 1
 """,
-    "The score that counts of one forecaster at one origin, horizon and kind: of its newest forecast, the settled one "
-    "before the first print. Challengers are left out.",
+    "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of its newest forecast, "
+    "settled before first print.",
     "scores",
     {"forecaster": _FORECASTER_TEXT},
 )
@@ -162,9 +162,8 @@ FROM (
 ) c
 WHERE c.place = 1
 """,
-    "R² of log dollar volume of one horizon over the newest 20, 60 or 250 nights, target volume only: the published "
-    "forecasts (q50 times the close of the origin) against the mean of five sessions (Goyenko et al. 2024). Rows as in "
-    "live_skill. SQLite needs its mathematical functions (`SELECT ln(2)`).",
+    "R² of log dollar volume (q50 times the origin's close) of one horizon against the mean of five sessions (Goyenko "
+    "et al. 2024); target volume only, rows as in live_skill. SQLite needs its mathematical functions.",
     "standings",
     {
         "n": "Nights of the window with a score of what was published.",
@@ -191,8 +190,8 @@ FROM (
 ) p
 WHERE p.place = 1
 """,
-    "One forecaster against one other over all origins of which both have a score, for one kind and horizon; a row in "
-    "each order. Across a split, losses on both share bases are averaged; pages bring them to one.",
+    "One forecaster against one other over all origins with a score of both, for one kind and horizon; a row in each "
+    "order. Across a split, losses on both share bases are averaged; pages bring them to one.",
     "scores",
     {
         "forecaster": _FORECASTER_TEXT,
@@ -265,9 +264,8 @@ FROM (
 ) p
 WHERE p.place = 1
 """,
-    "What the forecasts of one forecaster and horizon would have cost over the newest 20, 60 or 250 nights, where an "
-    "overestimate costs `cost_ratio` times as much per unit as an underestimate, which costs 1. In a window across a "
-    "split, costs on both share bases are averaged; pages bring them to one.",
+    "What a forecaster's forecasts of one horizon would have cost over the newest 20, 60 or 250 nights, where an "
+    "underestimate costs 1 per unit and an overestimate `cost_ratio`. Across a split, both share bases are averaged.",
     "scores",
     {
         "window_sessions": "Newest 20, 60 or 250 nights with a score of what was published.",

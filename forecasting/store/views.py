@@ -1,9 +1,8 @@
 """The views that people query, as SQL for both databases. `migrate.upgrade` creates them, again where one has changed.
 
-Filters on symbol and target reach the tables' keys through every step: each window starts with both, and a symbol's
-newest rows are searched from the newest backwards. SQLite passes a filter on through a window only when all windows of
-the step have one PARTITION BY, and never through GROUP BY or a UNION ALL; neither database passes it into a common
-table expression that is used twice.
+Filters on symbol and target reach the tables' keys through every step. SQLite passes a filter on through a window only
+when all windows of the step have one PARTITION BY, and never through GROUP BY or a UNION ALL; neither database passes
+it into a common table expression that is used twice.
 """
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
@@ -113,8 +112,7 @@ FROM (
         "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before 0.3.",
         "vs_usual": "q50 / usual - 1: 0.9 is 90 % above usual.",
         "special_day": "What is special about the target session: calendar and earnings, as in special_days.",
-        "why": "Parts of q50 / usual, of close of the interval's width, from forecast_parts: `report x1.90`; NULL "
-        "before 0.3.",
+        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL before 0.3.",
     },
 )
 
@@ -164,8 +162,7 @@ FROM (
 ) f
 WHERE f.place = 1
 """,
-    "One published forecast of a target session, from five sessions ahead to one, with its change and its error. A "
-    "revision across a split compares two share bases.",
+    "One published forecast of a target session, with its change and error; across a split on two share bases.",
     "forecasts",
     {
         "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the target session.",
@@ -267,8 +264,7 @@ SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
 ) AS ahead
 FROM days d
 """,
-    "One special session of a symbol: earnings, past and announced, or a special day of the exchange's calendar among "
-    "the sessions that were forecast.",
+    "One special session of a symbol: earnings, past and announced, or a special calendar day among those forecast.",
     "events",
     {
         "session": "The session; of earnings the one that reacts.",

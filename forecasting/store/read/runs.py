@@ -86,9 +86,8 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
 
 def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
     """The rows of view night_durations for a target and any of the symbols, a row a symbol and step."""
-    names = {f"symbol_{place}": symbol for place, symbol in enumerate(symbols)}
-    of_symbols = f"symbol IN ({', '.join(f':{name}' for name in names) or 'NULL'}) AND target = :target"
-    return view_frame(connection, "night_durations", of_symbols, target=target, **names)
+    found = view_frame(connection, "night_durations", "target = :target", target=target)
+    return found[found["symbol"].isin(symbols)]
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:
