@@ -63,7 +63,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
             alerts.setdefault(row["symbol"], []).append(str(row["alert"]))
     found: dict[str, list[str]] = {}
     with connect.reading(settings.url) as connection:
-        for run in filter(None, (read.run(connection, run_id) for run_id in run_ids)):
+        for run in filter(None, (read.row(connection, "runs", {"id": run_id}) for run_id in run_ids)):
             for kind, words in _notable(connection, run):
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
@@ -78,7 +78,7 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
     """What a person should see of a completed night beside its forecasts and its status: kind and words."""
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
-    fit = read.model_of_run(connection, run["id"])
+    fit = read.row(connection, "models", {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]})
     if fetch is not None and fetch["verdict"] in NOTABLE_VERDICTS:
         yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
     if run["mode_reason"].startswith("drift: "):

@@ -56,7 +56,8 @@ def score_and_decide(night: Night) -> Night:
         known_at = night.data_as_of if night.windows is not None else data_as_of(connection, night)
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
         champion = read.champion(connection, symbol, target, session=session)
-        challenger = None if night.windows is None else read.model_of_run(connection, night.id)
+        of_run = {"symbol": symbol, "target": target, "run_id": night.id}
+        challenger = None if night.windows is None else read.row(connection, "models", of_run)
         newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
         later = unscored.iloc[:0]
         if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them

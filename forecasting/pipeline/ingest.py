@@ -429,6 +429,6 @@ def ingest_only(
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:
-            return dict(read.fetch(connection, done.fetch_id) or {})
+            return dict(read.row(connection, "fetches", {"id": done.fetch_id}) or {})
 
     return each_symbol(settings, fetch, now=now)

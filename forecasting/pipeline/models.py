@@ -156,7 +156,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
 
 def stored_model(connection: Connection, model_id: str) -> Row:
     """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
-    model = read.model(connection, model_id)
+    model = read.row(connection, "models", {"id": model_id})
     found = [model] if model else read.models_beginning(connection, model_id, limit=5)
     if len(found) != 1:
         ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}" if found else f"no model {model_id!r}"

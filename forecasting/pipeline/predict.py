@@ -99,7 +99,7 @@ def predict(nights: Sequence[Night]) -> list[Night]:
 def write_forecasts(night: Night) -> Night:
     """The night, its forecasts written unless its run has written them before."""
     with connect.reading(night.settings.url) as connection:
-        if read.has_forecasts(connection, night.id):
+        if read.row(connection, "forecasts", _of_run(night)) is not None:
             return night
         stored = read_inputs(connection, night)
     candidates, published, deficit = _forecast(night, stored)
@@ -119,7 +119,7 @@ def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
     if known_at is None:
         raise ValueError(f"Expected the windows of {symbol} {session}; run preprocess before predict.")
     champion = read.champion(connection, symbol, target, session=session)
-    challenger = read.model(connection, night.challenger) if night.challenger else None
+    challenger = read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
     bars = read.bars(connection, symbol, last=session, known_at=known_at)
     return PredictionInputs(
         bars=bars,
@@ -141,11 +141,19 @@ def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
     )
 
 
+def _of_run(night: Night) -> Row:
+    """What all forecasts of a night have; by these columns they are found from the key."""
+    return {"symbol": night.symbol, "target": night.target, "origin_session": night.session, "run_id": night.id}
+
+
 def _no_fit(connection: Connection, night: Night) -> str:
-    refused = read.model_of_run(connection, night.id)
+    of_run = {"symbol": night.symbol, "target": night.target, "run_id": night.id}
+    refused = read.row(connection, "models", of_run)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused['refused']}"
-    reason = str(notes_of(read.run(connection, night.id) or {"notes": "", "note": ""}).get("no_model", ""))
+    reason = str(
+        notes_of(read.row(connection, "runs", {"id": night.id}) or {"notes": "", "note": ""}).get("no_model", "")
+    )
     return f"{reason[:1].lower()}{reason[1:]}"
 
 
@@ -250,7 +258,7 @@ def _write(
     rows = forecast_rows(candidates, published, about=about, sessions=sessions, calendar=calendar)
     added = write.add_forecasts(connection, rows)
     what = published.reason or "the champion's is published"
-    if added == len(rows) or read.has_forecasts(connection, night.id, role=CHAMPION):
+    if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
         write.add(connection, "forecast_parts", *factor_rows(candidates, about))
     else:
         what = ISSUED_BEFORE

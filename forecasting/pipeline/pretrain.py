@@ -115,7 +115,7 @@ def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Cl
     code = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE, start.card.base if start else "")
     model_id = short_id("base", _of(kind), json.dumps(code), json.dumps(fetches, sort_keys=True))
     with connect.reading(settings.url) as connection:
-        made = read.model(connection, model_id)
+        made = read.row(connection, "models", {"id": model_id})
     if made is not None:
         return f"{made['base']} is there already, made of the same bars of {len(panel)} symbols; model {model_id}."
     row = _fit_and_save(model_id, kind, panel, settings, start=start, bar=bar)

@@ -132,7 +132,10 @@ def report_data(
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
     row = published.iloc[0].to_dict()  # all are of one night
-    run, fetch = read.run(connection, row["run_id"]) or {}, read.fetch(connection, row["fetch_id"]) or {}
+    run, fetch = (
+        read.row(connection, "runs", {"id": row["run_id"]}) or {},
+        read.row(connection, "fetches", {"id": row["fetch_id"]}) or {},
+    )
     newest, known_at = row["origin_session"], row["data_as_of"]
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
@@ -150,7 +153,7 @@ def report_data(
     return ReportData(
         run=run,
         fetch=fetch,
-        model=read.model(connection, row["model_id"]) or {},
+        model=read.row(connection, "models", {"id": row["model_id"]}) or {},
         forecasts=published,
         history=actual_of(target, bars).to_frame("value").assign(settled=bars["settled"]),
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],

@@ -186,4 +186,4 @@ def _seconds(night: Night) -> dict[str, float]:
 
 
 def _row(connection: Connection, night: Night) -> dict[str, Any]:
-    return read.run(connection, night.id) or {}
+    return read.row(connection, "runs", {"id": night.id}) or {}

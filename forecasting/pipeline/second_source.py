@@ -109,6 +109,6 @@ def _compare(connection: Connection, night: Night, response: Fetched | Exception
     before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*RULES]})
     stored = [(row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first]
     findings = disagreements(bars, response.bars, witness=response.source, stored=stored)
-    fetch = read.fetch(connection, night.fetch_id) or {}
+    fetch = read.row(connection, "fetches", {"id": night.fetch_id}) or {}
     write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
     logger.info("%s: %d new findings by the witness %s", symbol, len(findings), response.source)

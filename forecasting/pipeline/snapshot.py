@@ -67,7 +67,7 @@ def input_fetch(connection: Connection, night: Night) -> dict[str, Any]:
     and a night within a span reads the rows that it would read alone. A replay names the fetch that the night used.
     """
     session, settings = night.session, night.settings
-    named = read.fetch(connection, night.stored_fetch) if night.stored_fetch else None
+    named = read.row(connection, "fetches", {"id": night.stored_fetch}) if night.stored_fetch else None
     if named is not None:
         return named
     cutoff = opens_at(shift(session, 1, settings.exchange), settings.exchange)  # the last moment for a live forecast

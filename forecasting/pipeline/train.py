@@ -45,8 +45,9 @@ def fit_challenger(night: Night) -> Night:
     """
     if night.windows is None or night.data_as_of is None:
         raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
+    of_run = {"symbol": night.symbol, "target": night.target, "run_id": night.id}
     with connect.reading(night.settings.url) as connection:
-        if (fitted := read.model_of_run(connection, night.id)) is not None:
+        if (fitted := read.row(connection, "models", of_run)) is not None:
             return _with_challenger(night, fitted)
         champion = read.champion(connection, night.symbol, night.target, session=night.session)
         chain = _chain(connection, night, champion) if champion is not None else None

@@ -81,7 +81,7 @@ def came(night: Night) -> None:
 
 def row(night: Night) -> dict[str, Any]:
     with connect.reading(night.settings.url) as connection:
-        return read.run(connection, night.id) or {}
+        return read.row(connection, "runs", {"id": night.id}) or {}
 
 
 Step = Callable[[Night], object]

@@ -14,7 +14,7 @@ from forecasting.store import schema
 from forecasting.store.frames import Row, frame, kind_rank, of_series, view_frame, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 _KEY = [column.name for column in schema.forecasts.primary_key]
 
@@ -170,15 +170,6 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
     wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
     order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
     return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
-
-
-def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None = None) -> bool:
-    """Whether a run has written its forecasts, or one of a role."""
-    table, run = schema.forecasts, schema.runs
-    # Forecasts are ordered by symbol, target and origin, the run's own; by its id alone all of them would be read.
-    same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target, table.c.origin_session == run.c.as_of)
-    own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, table.c.run_id == run_id).limit(1)
-    return connection.scalar(own if role is None else own.where(table.c.role == role)) is not None
 
 
 def alerts_held(

@@ -13,16 +13,11 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, of_series, row
+from forecasting.store.frames import Row, first_row, frame, of_series
 
 PRICES = ("open", "high", "low", "close", "volume")
 _HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
-
-
-def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
-    """The row of table fetches; None when there is none."""
-    return row(connection, "fetches", {"id": fetch_id})
 
 
 def newest_fetch(

@@ -15,13 +15,8 @@ import sqlalchemy as sa
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, row, rows, view_frame
 from forecasting.store.read.forecasts import oldest_of_newest
-from forecasting.store.read.inputs import PRICES, fetch
+from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
-
-
-def run(connection: sa.Connection, run_id: str) -> Row | None:
-    """The row of table runs; None when there is none."""
-    return row(connection, "runs", {"id": run_id})
 
 
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
@@ -90,18 +85,6 @@ def durations(connection: sa.Connection, symbols: Sequence[str], target: str) ->
     return found[found["symbol"].isin(symbols)]
 
 
-def model(connection: sa.Connection, model_id: str) -> Row | None:
-    """The row of table models; None when there is none."""
-    return row(connection, "models", {"id": model_id})
-
-
-def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
-    """The network that a run fitted, a row of table models; None without one."""
-    table, night = schema.models, schema.runs
-    same = (table.c.symbol == night.c.symbol, table.c.target == night.c.target)  # the columns of an index of models
-    return first_row(connection, sa.select(table).where(night.c.id == run_id, *same, table.c.run_id == run_id))
-
-
 def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
     table = schema.models
@@ -153,8 +136,8 @@ _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_r
 
 def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
     """A model's ancestors, the run that fitted it, the fetch of its training bars, its forecasts up to an origin."""
-    found = model(connection, model_id) or {}
-    trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
+    found = row(connection, "models", {"id": model_id}) or {}
+    trained_on = row(connection, "fetches", {"id": found.get("fetch_id")})
     fitted_by = row(connection, "runs", {"id": found.get("run_id")}) or {}
     symbol, target = found.get("symbol"), found.get("target")
     made, table = schema.forecasts, schema.models
@@ -195,7 +178,7 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
     """The champion before the present one; None without another."""
     winners = connection.scalars(_winners(symbol, target)).all()
     before = next((winner for winner in winners if winner != winners[0]), None)
-    return model(connection, before) if before is not None else None
+    return row(connection, "models", {"id": before})
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:

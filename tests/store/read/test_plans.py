@@ -13,9 +13,10 @@ from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, model_row, run_row
 
 DAY = date(2024, 3, 8)
+OF_RUN = {"symbol": SYMBOL, "target": TARGET, "run_id": "r"}
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
-    "has_forecasts": lambda connection: read.has_forecasts(connection, "r"),
-    "model_of_run": lambda connection: read.model_of_run(connection, "r"),
+    "forecasts_of_run": lambda connection: read.row(connection, "forecasts", OF_RUN | {"origin_session": DAY}),
+    "model_of_run": lambda connection: read.row(connection, "models", OF_RUN),
     "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
     "lineage": lambda connection: read.lineage(connection, "m"),
     "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),

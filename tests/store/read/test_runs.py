@@ -290,7 +290,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(database_url):
         assert read.actions(connection, SYMBOL).empty
         assert read.events(connection, SYMBOL).columns.tolist() == EVENT_COLUMNS
         assert read.newest_fetch(connection, SYMBOL) is None
-        assert read.run(connection, "r1") is None
+        assert read.row(connection, "runs", {"id": "r1"}) is None
         assert read.champion(connection, SYMBOL, TARGET) is None
         assert read.table_rows(connection, "models", {"symbol": SYMBOL}) == []
         assert read.newest_finished(connection, SYMBOL, TARGET) is None
