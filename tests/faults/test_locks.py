@@ -135,18 +135,6 @@ def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
                 lock.night_lock(postgres_url, name).__enter__()
 
 
-def test_a_lost_lock_connection_is_a_warning_after_a_finished_night(
-    postgres_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with lock.night_lock(postgres_url, "night"), connect.transaction(postgres_url) as connection:
-        held = "SELECT pid FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'night_lock'::regclass"
-        pid = connection.scalar(sa.text(held))
-        connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-    assert "connection that held the lock 'night' was lost" in caplog.text
-    with lock.night_lock(postgres_url, "night"):
-        pass
-
-
 def test_a_reader_shows_reports_and_checks(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -126,11 +125,9 @@ def test_a_sqlite_file_that_may_not_be_written_is_refused(sqlite_url, file_mode,
         shutil.copy(sqlite_url.removeprefix("sqlite:///"), path)
         path.chmod(file_mode)
         Path(folder).chmod(folder_mode)
+        refused = f"^The database {path} cannot be (written|opened): "
         for attempt in (check_ready, upgrade):
-            with (
-                without_rights(),
-                pytest.raises(StoreError, match=f"^The database {path} cannot be (written|opened): "),
-            ):
+            with without_rights(), pytest.raises(StoreError, match=refused):
                 attempt(f"sqlite:///{path}")
         Path(folder).chmod(0o700)
 
@@ -149,9 +146,8 @@ def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
         onlooker = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
         assert "cannot be written by this user, who lacks INSERT on " in refusal(onlooker)
         read_only = sa.make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
-        assert "the server, or this role's session, is read-only" in refusal(
-            read_only.render_as_string(hide_password=False)
-        )
+        url = read_only.render_as_string(hide_password=False)
+        assert "the server, or this role's session, is read-only" in refusal(url)
     finally:
         with engine(postgres_url).begin() as connection:
             connection.exec_driver_sql("DROP OWNED BY onlooker")
@@ -197,6 +193,17 @@ def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
     check_ready(database_url)
 
 
+def another_process(program: str, url: str, line: str) -> subprocess.Popen[str]:
+    """A process that has everything imported and has written this line."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", program, url]
+    piped = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, text=True, env=environment, **piped)
+    assert process.stdout is not None
+    assert process.stdout.readline() == line
+    return process
+
+
 UPGRADES_WHEN_READY = """
 import sys
 from forecasting.store.migrate import upgrade
@@ -206,13 +213,7 @@ upgrade(sys.argv[1])
 
 
 def test_two_upgrades_at_once_both_succeed(empty_database_url):
-    """One in another process, which has everything imported when the one in this process begins."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "ignore", "-c", UPGRADES_WHEN_READY, empty_database_url]
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=environment, **piped) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with another_process(UPGRADES_WHEN_READY, empty_database_url, "ready\n") as process:
         upgrade(empty_database_url)
         assert (process.communicate()[1], process.returncode) == ("", 0)
     check_ready(empty_database_url)
@@ -227,13 +228,8 @@ migrate.upgrade(sys.argv[1])
 
 
 def test_a_killed_upgrade_changes_nothing(empty_database_url):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "ignore", "-c", STOPS_HALF_WAY, empty_database_url]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "migrated\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with another_process(STOPS_HALF_WAY, empty_database_url, "migrated\n") as process:
+        process.kill()
     with reading(empty_database_url) as connection:
         assert sa.inspect(connection).get_table_names() == []
     upgrade(empty_database_url)
@@ -254,11 +250,8 @@ def test_keys_and_checks_are_the_metadatas_too(database_url):
     with reading(database_url) as connection:
         made = sa.inspect(connection)
         for table in schema.metadata.sorted_tables:
-            key = made.get_pk_constraint(table.name)
-            assert (key["name"], key["constrained_columns"]) == (
-                table.primary_key.name,
-                [column.name for column in table.primary_key],
-            )
+            key, columns = made.get_pk_constraint(table.name), [column.name for column in table.primary_key]
+            assert (key["name"], key["constrained_columns"]) == (table.primary_key.name, columns)
             checks = {constraint.name for constraint in table.constraints if isinstance(constraint, sa.CheckConstraint)}
             assert {check["name"] for check in made.get_check_constraints(table.name)} == checks
 
@@ -283,15 +276,14 @@ def test_every_revision_can_be_left_upwards_and_reached_again(database_url, revi
 
 @pytest.mark.parametrize("revision", ["0001", "0008"])
 def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url, revision):
-    with transaction(database_url) as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    set_revision(database_url, revision)
     for command in (upgrade, migrate.check_ready):
         with pytest.raises(StoreError, match=f"at revision {revision}.* with release 0.2 first"):
             command(database_url)
     assert current(database_url) == revision
 
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")

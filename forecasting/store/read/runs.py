@@ -137,8 +137,8 @@ _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_r
 def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
     """A model's ancestors, the run that fitted it, the fetch of its training bars, its forecasts up to an origin."""
     found = row(connection, "models", {"id": model_id}) or {}
-    trained_on = row(connection, "fetches", {"id": found.get("fetch_id")})
-    fitted_by = row(connection, "runs", {"id": found.get("run_id")}) or {}
+    trained_on = row(connection, "fetches", {"id": found.get("fetch_id") or ""})
+    fitted_by = row(connection, "runs", {"id": found.get("run_id") or ""}) or {}
     symbol, target = found.get("symbol"), found.get("target")
     made, table = schema.forecasts, schema.models
     origins = (sa.func.min(made.c.origin_session), sa.func.max(made.c.origin_session))
@@ -178,7 +178,7 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
     """The champion before the present one; None without another."""
     winners = connection.scalars(_winners(symbol, target)).all()
     before = next((winner for winner in winners if winner != winners[0]), None)
-    return row(connection, "models", {"id": before})
+    return row(connection, "models", {"id": before or ""})
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
