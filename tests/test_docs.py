@@ -116,9 +116,9 @@ def test_the_changelog_tells_nothing_twice() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_line_of_a_document_is_longer_than_120_characters(document: Path) -> None:
-    lines = document.read_text(encoding="utf-8").splitlines()
-    long = [line for line in lines if len(line) > 120 and not line.startswith("|")]
-    assert not long, "Wrap these lines; only a row of a table may be longer."
+    wrapped = re.sub(r"```text\n.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)  # as it is printed
+    long = [line for line in wrapped.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, "Wrap these lines; only a row of a table, or what is printed, may be longer."
 
 
 def test_every_document_is_in_the_index() -> None:
