@@ -27,23 +27,12 @@ def volumes(bars: pd.DataFrame) -> dict[str, float]:
 
 def test_bars_have_a_session_index_and_the_types_of_the_library(database_url):
     with transaction(database_url) as connection:
-        store_bars(
-            connection,
-            {"2024-03-07": 80.0, "2024-03-08": float("nan")},
-            seen="2024-03-08T21:00",
-            settled=("2024-03-07",),
-        )
+        volumes = {"2024-03-07": 80.0, "2024-03-08": float("nan")}
+        store_bars(connection, volumes, seen="2024-03-08T21:00", settled=("2024-03-07",))
         bars = read.bars(connection, SYMBOL)
+    prices = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
     expected = pd.DataFrame(
-        {
-            "open": 10.0,
-            "high": 12.0,
-            "low": 9.0,
-            "close": 11.0,
-            "volume": [80.0, np.nan],
-            "version": 1,
-            "settled": [True, False],
-        },
+        prices | {"volume": [80.0, np.nan], "version": 1, "settled": [True, False]},
         index=pd.DatetimeIndex(["2024-03-07", "2024-03-08"], name="session").astype("datetime64[ns]"),
     )
     pd.testing.assert_frame_equal(bars, expected)
@@ -133,9 +122,8 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(database_url):
         for verdict in schema.NO_BARS:
             failed = replace(late, verdict=verdict)
             response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
-            write.add_fetch(
-                connection, response, failed, fetch_id=verdict, fetched_at=at("2024-03-08T21:00"), run_id=None
-            )
+            about = {"fetch_id": verdict, "fetched_at": at("2024-03-08T21:00"), "run_id": None}
+            write.add_fetch(connection, response, failed, **about)
         newest = read.newest_fetch(connection, SYMBOL)
         used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
         with pytest.raises(StoreError, match="2024-03-08"):

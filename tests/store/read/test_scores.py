@@ -123,20 +123,13 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
         store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
         store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
         write.add_forecasts(connection, [forecast])
-        write.add_scores(
-            connection, [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
-        )
-        connection.execute(
-            sa.insert(schema.corporate_actions),
-            [split | {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}],
-        )
-        losses, scored = (
-            [
-                of(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10, known_at=instant)
-                for instant in instants
-            ]
-            for of in (read.losses, read.scored)
-        )
+        rows = [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
+        write.add_scores(connection, rows)
+        seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
+        write.add(connection, "corporate_actions", split | seen)
+        asked = {"last": date(2024, 3, 28), "origins": 10}
+        losses = [read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
+        scored = [read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
         newest = read.scored(connection, SYMBOL, TARGET, origins=10, known_at=instants[0])
     assert [frame["pinball"].tolist() for frame in losses] == [[], [3.0], [2.0], [1.0]]
     assert [frame["pinball"].tolist() for frame in scored] == [[], [3.0], [2.0], [1.0]]
@@ -154,9 +147,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
         write.add_forecasts(connection, rows)
         write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
         seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
-        connection.execute(
-            sa.insert(schema.corporate_actions), [split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"}]
-        )
+        write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
         losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
         before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
         found = read.scored(connection, SYMBOL, target, origins=10)
@@ -244,14 +235,8 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(databas
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
         store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
-        store_bars(
-            connection,
-            {"2024-03-07": 200.0},
-            seen="2024-03-08T21:00",
-            version=2,
-            settled=("2024-03-07",),
-            actions=split,
-        )
+        restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
+        store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
         store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
         rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
         rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
@@ -286,14 +271,8 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
         store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
-        store_bars(
-            connection,
-            {"2024-03-07": 7.0},
-            seen="2024-03-08T21:00",
-            version=2,
-            settled=("2024-03-07",),
-            findings=[accepted],
-        )
+        restated = {"version": 2, "settled": ("2024-03-07",), "findings": (accepted,)}
+        store_bars(connection, {"2024-03-07": 7.0}, seen="2024-03-08T21:00", **restated)
         store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
         store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
         rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
