@@ -34,33 +34,6 @@ def watched_page(context: Any) -> Any:
     return page
 
 
-# Every text that has too little contrast by WCAG AA, 4.5 to 1 for small text and 3 to 1 for large ones.
-CONTRASTS = """() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (part) => {
-    for (let up = part; up; up = up.parentElement) {
-      const colour = parse(getComputedStyle(up).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const part of document.querySelectorAll("body *")) {
-    const own = [...part.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || part.closest("script, title, .tip")) continue;
-    const style = getComputedStyle(part);
-    const colour = parse(part.closest("svg") ? style.fill : style.color);
-    const [high, low] = [light(colour), light(behind(part))].sort((a, b) => b - a);
-    const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-    if ((high + 0.05) / (low + 0.05) < needed) bad.push(part.outerHTML.slice(0, 90));
-  }
-  return bad;
-}"""
-
-
 # Only what is violated: all results of axe take Playwright three seconds to read.
 AXE = """(options) => axe.run(document, options).then((found) => found.violations
   .map((one) => ({ id: one.id, nodes: one.nodes.map((node) => node.html) })))"""

@@ -161,20 +161,6 @@ def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, ope
     page.get_by_text(re.compile(r"^\^GSPC done\. \^GSPC Wed 2 Jan \d\.\d\d.B shares, 80% ")).first.wait_for()
 
 
-def test_the_list_of_runs_has_their_names_states_and_tags(nights: str, open_ui: OpenPage) -> None:
-    page = open_ui(f"{ui(nights)}/runs")
-    page.get_by_role("link", name=NIGHT, exact=True).first.wait_for()
-    page.get_by_role("link", name=FAILED_NIGHT, exact=True).first.wait_for()
-    page.get_by_text("PartlyFailed").first.wait_for()
-    page.get_by_text("replay", exact=True).first.wait_for()
-
-
-def test_an_ordinary_run_asks_for_nothing(nights: str, open_ui: OpenPage) -> None:
-    page = open_ui(artifact(nights, NIGHT, "outcomes-volume"))
-    page.get_by_text("^GSPC done.", exact=True).wait_for()
-    page.get_by_role("listitem").filter(has_text=re.compile(r"^Nothing\.$")).wait_for()
-
-
 def test_a_symbol_of_a_run_s_page_leads_to_its_nights_and_the_newest_to_its_page(
     nights: str, open_ui: OpenPage
 ) -> None:
@@ -193,14 +179,3 @@ def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deploy
     page.get_by_text("Tuesday through Friday").first.wait_for()
     page.get_by_role("link", name="volume", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/outcomes-volume")
-
-
-def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_ui: OpenPage) -> None:
-    number = prefect_api.deployment_id(deployed, "catch-up/catch-up")
-    page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}/run")
-    for text in (
-        "Oldest session.",
-        "Newest session.",
-        "Sessions between fits; in between only the champion forecasts.",
-    ):
-        page.get_by_text(text).first.wait_for()

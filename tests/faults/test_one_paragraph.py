@@ -57,18 +57,13 @@ def select(what: str, table: str) -> list[tuple[object, ...]]:
     ],
 )  # fmt: skip
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
-    data: Path,
-    error: Exception,
-    words: str,
-    is_kept: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    data: Path, error: Exception, words: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fault() -> None:
         raise error
 
     monkeypatch.setattr(cli, "settings", fault)
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    code, out, err = run("show")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert re.search(words, err)
     kept = list((data / "errors").glob("*"))
@@ -103,15 +98,8 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
     ],
 )
-def test_wrong_usage_is_one_paragraph(
-    data: Path,
-    words: list[str],
-    code: int,
-    text: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    found, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+def test_wrong_usage_is_one_paragraph(data: Path, words: list[str], code: int, text: str) -> None:
+    found, _, err = run(*words)
     assert (found, len(err.strip().splitlines())) == (code, 1), err
     assert text in err
     assert len(err) <= 2000

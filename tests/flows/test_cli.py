@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -16,18 +19,18 @@ COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def run(*words: str) -> tuple[int, str, str]:
     """The exit code, standard output and standard error of a command, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["forecasting", *words])
-    environment = dict(os.environ)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["forecasting", *words]),
+        mock.patch.dict(os.environ),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
@@ -37,10 +40,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(command, "--help", monkeypatch=monkeypatch, capsys=capsys)
+def test_every_command_has_help(command: str) -> None:
+    code, out, _ = run(command, "--help")
     assert code == 0
     assert "Usage" in out
     assert ("as they are now" in " ".join(out.split())) == (command == "export")  # --as-of of the others has a session
@@ -96,73 +97,56 @@ print(*(of["collections"] for of in gc.get_stats()))"""
         (["catch-up", "--from", "2024-03-09", "--to", "2024-03-11", "--source", "sample"], 2, "2024-03-09"),
     ],
 )
-def test_wrong_usage_is_one_paragraph_and_exit_code_2(
-    here: Path,
-    words: list[str],
-    code: int,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
-    found, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+def test_wrong_usage_is_one_paragraph_and_exit_code_2(here: Path, words: list[str], code: int, message: str) -> None:
+    run("db", "upgrade")
+    found, _, err = run(*words)
     assert found == code
     assert message in err
     assert "secret" not in err
     assert len([line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")]) == 1
 
 
-def test_a_seed_that_torch_cannot_take_is_refused_at_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _, err = run("article", "--seed", str(2**63), monkeypatch=monkeypatch, capsys=capsys)
+def test_a_seed_that_torch_cannot_take_is_refused_at_once() -> None:
+    code, _, err = run("article", "--seed", str(2**63))
     assert (code, "'--seed'" in err) == (2, True)
 
 
-def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here: Path) -> None:
     for words in (("show",), ("db", "current")):
-        code, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+        code, _, err = run(*words)
         assert code == 1
         assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting db upgrade` creates it" in err
         assert not (here / "data").exists()
 
 
-def test_a_run_makes_its_sqlite_database_and_says_where(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_makes_its_sqlite_database_and_says_where(here: Path) -> None:
     for created in (True, False):
-        code, _, err = run("run", "--source", "csv:/nowhere.csv", monkeypatch=monkeypatch, capsys=capsys)
+        code, _, err = run("run", "--source", "csv:/nowhere.csv")
         assert code == 2
         assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" in err) is created
-    assert run("db", "current", monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+    assert run("db", "current")[0] == 0
 
 
-def test_init_writes_a_file_that_the_next_command_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_init_writes_a_file_that_the_next_command_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run("init", "--symbol", "MSFT", "--target", "range", monkeypatch=monkeypatch, capsys=capsys)
+    code, out, _ = run("init", "--symbol", "MSFT", "--target", "range")
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
-    _, out, _ = run("settings", "--json", monkeypatch=monkeypatch, capsys=capsys)
+    _, out, _ = run("settings", "--json")
     found = json.loads(out)
     assert (found["symbols"], found["target"], found["data_dir"]) == (["MSFT"], "range", f"{tmp_path}/forecasting-data")
 
 
-def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "settings", interrupted)
-    code, _, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    code, _, err = run("show")
     assert (code, err) == (130, "Stopped; run the same command to continue.\n")
 
 
-def test_the_help_has_every_command_in_one_of_two_groups(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, out, _ = run("--help", monkeypatch=monkeypatch, capsys=capsys)
+def test_the_help_has_every_command_in_one_of_two_groups() -> None:
+    _, out, _ = run("--help")
     daily, advanced = out.partition("Every day:")[2].split("Advanced:")
     named = [[line.split()[0] for line in group.splitlines() if line.startswith("  ")] for group in (daily, advanced)]
     assert named[0] == list(cli.DAILY)
@@ -170,45 +154,37 @@ def test_the_help_has_every_command_in_one_of_two_groups(
 
 
 @pytest.mark.parametrize("content", ["", "Date,Open\n2024-03-08,1\n", "not a table at all"])
-def test_a_file_without_bars_is_refused_with_a_paragraph(
-    here: Path, content: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_bars_is_refused_with_a_paragraph(here: Path, content: str) -> None:
     (here / "BAD.csv").write_text(content, encoding="utf-8")
-    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
-    code, _, err = run("run", "--source", f"csv:{here / 'BAD.csv'}", monkeypatch=monkeypatch, capsys=capsys)
+    run("db", "upgrade")
+    code, _, err = run("run", "--source", f"csv:{here / 'BAD.csv'}")
     assert code == 1
     assert "BAD.csv" in err
     assert len(err.strip().splitlines()) == 1
 
 
-def test_settings_are_printed_without_the_password(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_are_printed_without_the_password(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_DATABASE_URL", "postgresql://u:hunter2@localhost/d")
-    code, out, _ = run("settings", "--json", monkeypatch=monkeypatch, capsys=capsys)
+    code, out, _ = run("settings", "--json")
     assert code == 0
     assert "hunter2" not in out
     assert json.loads(out)["target"] == "volume"
 
 
-def test_check_exits_with_4_when_nothing_is_fresh(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
-    code, _, err = run("check", monkeypatch=monkeypatch, capsys=capsys)
+def test_check_exits_with_4_when_nothing_is_fresh(here: Path) -> None:
+    run("db", "upgrade")
+    code, _, err = run("check")
     assert code == 4
     assert "no live volume forecast" in err
 
 
-def test_a_backtest_writes_the_documented_keys(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_backtest_writes_the_documented_keys(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_MEMBERS", "1")
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
     out = here / "result.json"
     words = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--target", "volume", "--from", "2018-11-01"]
     words += ["--to", "2018-12-20", "--refit-every", "21", "--out", str(out), "--workers", "1"]
-    code, shown, _ = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    code, shown, _ = run(*words)
     assert code == 0
     document = json.loads(out.read_text(encoding="utf-8"))
     keys = {

@@ -31,15 +31,3 @@ def test_a_log_level_that_was_asked_for_is_kept() -> None:
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
     options.quieten_nights()
     assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
-
-
-def test_the_log_level_is_one_that_prefects_logging_reads() -> None:
-    import yaml
-    from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH
-
-    options.quieten_nights()
-    handlers = yaml.safe_load(DEFAULT_LOGGING_SETTINGS_PATH.read_text(encoding="utf-8"))["handlers"]
-    prefix, suffix = "PREFECT_LOGGING_HANDLERS_", "_LEVEL"
-    set_levels = [name for name in os.environ if name.startswith(prefix) and name.endswith(suffix)]
-    assert set_levels
-    assert {name.removeprefix(prefix).removesuffix(suffix).lower() for name in set_levels} <= set(handlers)

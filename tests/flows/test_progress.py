@@ -76,14 +76,6 @@ def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch: 
         assert (line.startswith(f"{words} nights done"), share in line) == (True, True), line
 
 
-def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = a_terminal(monkeypatch)
-    with watched_nights():
-        show_nights(NIGHTS[:1])
-        show_step(NIGHTS[1:], "train")
-    assert "2024-03-08" not in terminal.getvalue()
-
-
 def test_a_log_line_of_prefect_does_not_run_into_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = a_terminal(monkeypatch)
     handler = PrefectConsoleHandler(stream=terminal)

@@ -6,14 +6,13 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from prefect import State
 from prefect.logging.handlers import PrefectConsoleHandler
-from prefect.states import Running
 
 from flows import clock, reporting
 from flows.nightly import nightly
@@ -27,7 +26,7 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.pipeline.night import Night, make_night
-from forecasting.report.prefect import Artifact, RunTimes
+from forecasting.report.prefect import Artifact
 from forecasting.settings import Settings
 from tests.flows.sinks import http_sink
 from tests.report.nights import ORIGIN, report_data
@@ -70,23 +69,6 @@ def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
         ("WARNING", "the messages or the page of the run were not made")
     ]
-
-
-def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    due = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-    started, ended = due + timedelta(hours=8), due + timedelta(hours=8, seconds=40)
-    run = SimpleNamespace(
-        id="a-run", expected_start_time=due, start_time=due, state=Running(timestamp=started), idempotency_key=None
-    )
-    monkeypatch.setattr(reporting, "flow_run", lambda: run)
-    monkeypatch.setattr(clock, "now", lambda: ended)
-    for name in ("newest_nights", "add_artifact", "add_tags", "outcome_tags"):
-        monkeypatch.setattr(reporting, name, lambda *_, **__: [])
-    monkeypatch.setattr(reporting, "outcome_sentence", lambda _: "done")
-    pages: list[RunTimes] = []
-    monkeypatch.setattr(reporting, "outcome_page", lambda _settings, _nights, times: pages.append(times))
-    assert reporting.publish_outcomes(Settings(), []) == "done"
-    assert pages == [RunTimes(due, started, ended)]
 
 
 SETTINGS = Settings(symbols=("AAA", "BAD"))

@@ -21,7 +21,7 @@ from forecasting.report.charts import (
     tick_label,
 )
 from forecasting.report.units import Unit
-from tests.report.nights import forecasts, report_data, score, scored
+from tests.report.nights import report_data, score, scored
 
 SHARES = Unit(1e6, 2, "", "M shares")
 
@@ -46,12 +46,6 @@ def test_tick_labels_have_as_many_decimals_as_they_need_and_all_the_same():
     assert [tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
 
 
-def test_higher_values_lie_higher_up():
-    plot = make_axes([2e6, 10e6], width=100, height=100, unit=SHARES, from_zero=True)
-    assert plot.y(0.0) == plot.floor
-    assert plot.y(10e6) < plot.y(2e6) < plot.floor
-
-
 def test_a_flat_series_still_has_an_axis():
     plot = make_axes([50.0, 50.0, float("nan")], width=100, height=100, unit=Unit(1, 2, "$", ""), from_zero=False)
     assert plot.low < 50.0 < plot.high
@@ -68,11 +62,6 @@ def test_hits_and_misses_differ_in_shape():
     inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
     drawn = past_chart(report_data(scored=scored(inside, between, outside)), "wide")
     assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
-
-
-def test_only_forecasts_one_session_ahead_are_drawn():
-    drawn = past_chart(report_data(scored=scored(score(horizon=1), score(horizon=2))), "wide")
-    assert count(drawn, "slot") == 1
 
 
 @pytest.mark.parametrize(("layout", "most"), [("wide", 60), ("narrow", 30)])
@@ -148,13 +137,6 @@ def test_without_a_known_value_the_fan_has_no_opening() -> None:
     assert [len(part) for css in ("outer", "inner", "median") for part in paths(drawing, css)] == [10, 10, 5]
     assert {"Fri 8 Mar", "Fri 15 Mar"} < set(labels(drawing))
     assert fan_markdown(data).startswith("![")
-
-
-def test_the_drawing_names_its_first_known_and_last_session_and_tomorrow_s_median() -> None:
-    shown = labels(fan_svg(report_data(forecasts=forecasts(q50=8.451e6))))
-    assert "Fri 8 Mar" in shown
-    assert "Fri 15 Mar" in shown
-    assert any(label.startswith("Mon 11 Mar: ") and label.endswith("shares") for label in shown)
 
 
 def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -31,18 +30,7 @@ from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
 
-SMALL = pd.DataFrame({"value": [10.0], "settled": True}, index=[pd.Timestamp(ORIGIN)])
 """A history whose usual value is ten shares."""
-
-
-def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
-    data = report_data(forecasts=forecasts(outside=""))
-    document = night_document(data)
-    assert (document["mode"], document["trained_to"], document["first_print"]) == ("warm", date(2024, 3, 6), False)
-    assert (document["symbol"], document["target"], document["origin_session"]) == ("SBUX", "volume", data.origin)
-    assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
-    assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
-    assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
 
 
 def test_every_key_of_the_document_of_a_night_is_documented():
@@ -78,36 +66,6 @@ def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newes
     first = night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
     assert (first["last_result"], first["record"]) == (None, [])
     assert json.loads(json_text(document))["last_result"]["target_session"] == "2024-03-08"
-
-
-def test_json_csv_and_text_compare_a_close_with_the_last_one():
-    closes = pd.Series([93.0, 94.0, 91.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN]))
-    history = pd.DataFrame({"value": closes, "settled": True})
-    data = report_data("close", forecasts=forecasts("close", outside="", q50=91.91), history=history)
-    assert night_document(data)["usual"] == 91.0
-    assert [line["usual"] for line in csv.DictReader(io.StringIO(forecast_csv([data])))] == ["91.0"] * 5
-
-
-def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
-    rows = [
-        score(median=14.0),
-        score(median=12.0, name="ridge", role="baseline"),
-        score(median=10.0, name="har", role="baseline"),
-    ]
-    document = rounded(night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*rows))))
-    found = document["track_record"]
-    assert {name: found[name] for name in ("origins", "kinds", "fallbacks")} == {
-        "origins": 1,
-        "kinds": {"live": 1},
-        "fallbacks": 0,
-    }
-    pooled = [row for row in found["skills"] if row["horizon"] == 0]
-    assert [(row["forecaster"], row["n"], row["their_mae"], row["skill_mae"]) for row in pooled] == [
-        ("har", 1, 0.0, None),
-        ("ridge", 1, 2.0, -1.0),
-        ("lstm", 1, 4.0, 0.0),
-    ]
-    assert "NaN" not in json.dumps(found)
 
 
 def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:

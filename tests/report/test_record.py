@@ -6,9 +6,7 @@ import pytest
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.record import (
-    ENOUGH_FOR_SHARES,
     ENOUGH_LIVE,
-    ENOUGH_NIGHTS,
     SKILL_WINDOW,
     best_ahead,
     binomial_band,
@@ -56,13 +54,6 @@ def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_si
         ["ridge", 2, 1.5, 4.0, 1 - 1.5 / 4],
         ["lstm", 2, 1.5, 2.5, 1 - 1.5 / 2.5],
     ]
-
-
-def test_without_a_fallback_the_network_is_what_is_published_and_no_rival():
-    record = track_record(long_record())
-    assert record.fallbacks == 0
-    assert "lstm" not in set(record.comparisons["forecaster"])
-    assert set(record.network_skills["skill_pinball"]) == {0.0}
 
 
 def test_challengers_are_not_part_of_the_record():
@@ -180,12 +171,6 @@ def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline(
     assert skill["session"].iloc[-1] == record.ahead(1)["target_session"].iloc[-1]
 
 
-def test_a_young_record_has_no_line() -> None:
-    name, skill = skill_over_time(track_record(long_record(origins=ENOUGH_NIGHTS - 1)))
-    assert (name, len(skill)) == ("", 0)
-    assert len(skill_over_time(track_record(scored()))[1]) == 0
-
-
 def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
     # Twenty below every quantile, ten between the median and the next one above, ten above all.
     actuals = [1.0] * 20 + [11.0] * 10 + [99.0] * 10
@@ -205,12 +190,6 @@ def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
     assert found["expected"].sum() == pytest.approx(1.0)
     assert (found["low"] <= found["expected"]).all()
     assert (found["high"] >= found["expected"]).all()
-
-
-def test_few_forecasts_give_no_shares() -> None:
-    few = track_record(long_record(origins=ENOUGH_FOR_SHARES - 1))
-    assert len(pit_histogram(few)) == 0
-    assert len(errors_by_day(few, lambda session: [])) == 0
 
 
 def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> None:

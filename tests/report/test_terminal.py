@@ -12,29 +12,17 @@ from forecasting.report.terminal import (
     line_listing,
     lineage_listing,
     model_listing,
-    night_listing,
     night_text,
     paragraph,
-    record_listing,
     settings_document,
     settings_listing,
     text_table,
-    window_listing,
 )
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, long_record, report_data, score, scored
+from tests.report.nights import ORIGIN, forecasts, report_data, scored
 
 COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
-
-
-def test_numbers_are_right_and_texts_left() -> None:
-    assert text_table(COLUMNS, ROWS, width=None).splitlines() == [
-        "symbol  share  what was found",
-        "------  -----  ----------------------------",
-        "SBUX    +1.5%  every bar passed every check",
-        "BRK-B       –",
-    ]
 
 
 def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
@@ -174,12 +162,6 @@ def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
     assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
 
 
-def test_the_first_night_has_neither_a_result_nor_a_record() -> None:
-    shown = night_text(report_data(scored=scored()), now=NOW, width=80)
-    assert shown.endswith("fetched 2024-03-09 10:31 UTC")
-    assert str(ORIGIN) in shown
-
-
 MODEL = {
     "id": "3f9c2ab1a77d0e11",
     "symbol": "SBUX",
@@ -203,43 +185,6 @@ FIGURES = {
     "coverage_90": 0.9,
 }
 """Of one horizon of a backtest's document."""
-
-
-def test_a_close_is_compared_with_the_last_one():
-    shown = night_text(report_data("close"), now=NOW, width=None)
-    assert "Usual is $52.08, the close of 2024-03-08." in shown
-    assert [row[3] for row in night_listing(report_data("close"))[1]] == ["+1.0%", "+2.0%", "+3.0%", "+4.0%", "+5.0%"]
-
-
-def test_the_newest_sixty_origins_have_a_row_only_where_there_are_more_than_twenty():
-    for origins, sessions in (
-        (1, ["1 session"]),
-        (12, ["12 sessions"]),
-        (40, ["20 sessions", "40 sessions"]),
-        (70, ["20 sessions", "60 sessions"]),
-    ):
-        data = report_data(scored=long_record(origins=origins))
-        _, rows = window_listing(data)
-        assert [(row[0], row[3]) for row in rows] == [(named, "ridge") for named in sessions]
-        assert [row[1] for row in rows] == [int(named.split()[0]) for named in sessions]
-
-
-def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_replaced():
-    rows = [
-        score(ago=1, median=14e6, actual=10e6, role="silenced"),
-        score(ago=1, median=12e6, actual=10e6, name="ridge"),
-        score(ago=2, median=11e6, actual=10e6),
-        score(ago=2, median=14e6, actual=10e6, name="ridge", role="baseline"),
-    ]
-    data = report_data(scored=scored(*rows))
-    columns, found = record_listing(data)
-    assert columns == ["against", "n", "our error", "its error", "skill", "pinball skill"]
-    assert [[str(cell).replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in found] == [
-        ["ridge", "2", "1.50", "3.00", "+50.0%", "+50.0%"],
-        ["the network alone", "2", "1.50", "2.50", "+40.0%", "+40.0%"],
-    ]
-    sound = report_data(scored=scored(*rows[2:]))
-    assert [row[0] for row in record_listing(sound)[1]] == ["ridge"]
 
 
 def test_a_fact_of_a_model_is_text_for_people():

@@ -112,6 +112,12 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
         ({"forecasts": forecasts(kind="replay")}, "info", "Replay", "never counted as live."),
         ({"forecasts": forecasts(reason="bars jump")}, "warn", "Break in the bars", "Bars jump."),
         ({"fetch": {"source": "sample", "title": "S&P 500"}}, "info", "Sample data", "S&P 500. Real bars, but not"),
+        (
+            {"forecasts": forecasts(outside="volume 2024-03-08, gap 2024-03-07")},
+            "info",
+            "Never seen before",
+            "Volume on 2024-03-08 and gap on 2024-03-07 are outside the range of the training data.",
+        ),
         ({"run": {"error": "loss not finite"}}, "warn", "Part of the night failed", "loss not finite"),
         ({"run": {"note": "held bar of 2024-03-08"}}, "info", "Note", "held bar of 2024-03-08"),
         (
@@ -129,29 +135,6 @@ def test_each_exception_has_its_notice(changed: dict, tone: str, title: str, fac
     assert fact in notice.text
 
 
-@pytest.mark.parametrize(
-    ("session", "notes"),
-    [
-        (date(2024, 3, 12), []),
-        (date(2024, 3, 13), ["earnings"]),
-        (date(2024, 3, 15), ["triple witching"]),
-        (date(2024, 4, 19), ["options expiry"]),
-        (date(2023, 11, 24), ["half day", "after a holiday"]),
-        (date(2024, 5, 28), ["after a holiday"]),
-    ],
-)
-def test_special_days_are_named(session: date, notes: list[str]):
-    assert report_data().special_days(session) == notes
-
-
-def test_inputs_out_of_range_are_listed_in_a_notice():
-    found = notices(report_data(forecasts=forecasts(outside="volume 2024-03-08, gap 2024-03-07")))
-    assert [(notice.tone, notice.text) for notice in found if notice.title == "Never seen before"] == [
-        ("info", "Volume on 2024-03-08 and gap on 2024-03-07 are outside the range of the training data.")
-    ]
-    assert "Never seen before" not in [notice.title for notice in notices(report_data(forecasts=forecasts(outside="")))]
-
-
 def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
     document = {"as_published": {"nights": nights, "skill_vs_alone": -0.005}}
@@ -164,76 +147,61 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     assert all(part in said for part in (" 1 night the network,", " 1 fit from scratch,", "1.2% below"))
 
 
+SCRATCH = {"method": "scratch", "parent_id": None}
+BASELINE = {"name": "ridge", "method": "baseline", "parent_id": None, "trained_to": None, "artifact_hash": None}
 DECISION = {
-    "champion": "1b2c3d4e5f607182",
-    "challenger": "3f9c2ab1a77d0e11",
-    "winner": "3f9c2ab1a77d0e11",
-    "best_baseline": "",
     "champion_pinball": 0.6e6,
     "challenger_pinball": 0.5e6,
-    "baseline_pinball": None,
-    "p_value": None,
     "origins": 40,
-    "compared": "hindcasts",
     "first_origin": date(2024, 1, 2),
     "last_origin": date(2024, 2, 28),
     "reason": "A refresh of the champion that passed the gate takes over.",
 }
+MARGIN = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
+LINEAGE = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
+DASH = "\N{EN DASH}"
 
 
-def facts_of(**changed: object) -> dict[str, str]:
-    return {name: value for facts in fact_groups(report_data(**changed)).values() for name, value in facts.items()}
-
-
-def test_the_model_facts_hold_fit_age_seed_and_weights():
-    facts = facts_of()
-    assert facts["Fitted"] == "warm, 6 epochs, from 1b2c3d4e5f607182"
-    assert (facts["Age"], facts["Seed"], facts["Weights hash"]) == ("2 sessions", "7", "b5d4045c3f466fa9")
-    assert facts_of(model={"trained_to": date(2024, 3, 8)})["Age"] == "trained up to tonight"
-
-
-def test_a_fit_from_scratch_names_the_weights_it_started_from():
-    def fitted(base: str) -> str:
-        return facts_of(model={"method": "scratch", "parent_id": None, "base": base})["Fitted"]
-
-    assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from pretrained weights volume-2024-03-08"
-    assert fitted("drawn") == "scratch, 6 epochs, from random weights"
-    assert fitted("") == "scratch, 6 epochs"  # a network fitted before the ledger had the column
-
-
-def test_a_baseline_has_neither_age_nor_weights():
-    facts = facts_of(
-        model={
-            "name": "ridge",
-            "method": "baseline",
-            "parent_id": None,
-            "trained_to": None,
-            "artifact_hash": None,
-            "epochs": 0,
-        },
-        forecasts=forecasts(status="fallback"),
-    )
-    assert (facts["Model"], facts["Fitted"]) == ("ridge 1 (fallback)", "baseline")
-    assert (facts["Age"], facts["Weights hash"]) == ("\N{EN DASH}", "\N{EN DASH}")
-
-
-def test_a_decision_shows_its_reason_and_what_was_compared():
-    facts = facts_of(decision=DECISION)
-    assert facts["Promotion"] == "A refresh of the champion that passed the gate takes over."
-    assert facts["Compared on"] == "both models run over 40 closed origins, 2024-01-02 to 2024-02-28"
-    assert facts["Pinball loss"] == "champion 0.600, challenger 0.500 (M shares)"
-    assert facts_of(decision=DECISION | {"origins": 0})["Compared on"] == "\N{EN DASH}"
-    assert facts_of()["Promotion"] == "none was decided tonight"
-    margin = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
-    assert facts_of(margin=margin | {"limit_deficit": 0.05})["Fallback"] == (
-        "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is published"
-    )
-
-
-def test_the_data_facts_hold_fetch_verdict_and_newest_value():
-    facts = facts_of()
-    assert (facts["Fetched"], facts["Bars"]) == ("2024-03-09 10:31 UTC", "2,562, 2014-01-02 to 2024-03-08")
-    assert (facts["Verdict"], facts["Newest value"]) == ("extended: 1 new bar", "2024-03-08, settled")
+@pytest.mark.parametrize(
+    ("changed", "facts"),
+    [
+        ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
+        ({}, {"Weights hash": "b5d4045c3f466fa9", "Promotion": "none was decided tonight"}),
+        ({}, {"Fetched": "2024-03-09 10:31 UTC", "Bars": "2,562, 2014-01-02 to 2024-03-08"}),
+        ({}, {"Verdict": "extended: 1 new bar", "Newest value": "2024-03-08, settled"}),
+        ({"model": {"trained_to": date(2024, 3, 8)}}, {"Age": "trained up to tonight"}),
+        ({"model": SCRATCH | {"base": "drawn"}}, {"Fitted": "scratch, 6 epochs, from random weights"}),
+        ({"model": SCRATCH | {"base": "v"}}, {"Fitted": "scratch, 6 epochs, from pretrained weights v"}),
+        ({"model": SCRATCH | {"base": ""}}, {"Fitted": "scratch, 6 epochs"}),  # before the ledger had the column
+        (
+            {"model": BASELINE | {"epochs": 0}, "forecasts": forecasts(status="fallback")},
+            {"Model": "ridge 1 (fallback)", "Fitted": "baseline", "Age": DASH, "Weights hash": DASH},
+        ),
+        (
+            {"decision": DECISION},
+            {
+                "Promotion": "A refresh of the champion that passed the gate takes over.",
+                "Compared on": "both models run over 40 closed origins, 2024-01-02 to 2024-02-28",
+                "Pinball loss": "champion 0.600, challenger 0.500 (M shares)",
+            },
+        ),
+        ({"decision": DECISION | {"origins": 0}}, {"Compared on": DASH}),
+        (
+            {"margin": MARGIN | {"limit_deficit": 0.05}},
+            {
+                "Fallback": "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is "
+                "published"
+            },
+        ),
+        (
+            {"lineage": LINEAGE | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"}},
+            {"Refreshed from": "p1, p2, p3 and 1 before", "Its forecasts": "10, origins 2024-03-07 to 2024-03-08"},
+        ),
+    ],
+)
+def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed: dict, facts: dict[str, str]):
+    found = {name: value for group in fact_groups(report_data(**changed)).values() for name, value in group.items()}
+    assert found | facts == found
 
 
 def test_stages_share_the_seconds_that_were_timed():
@@ -265,15 +233,6 @@ def test_findings_are_listed_oldest_first():
         ("2024-02-01", "low above open", "\N{EN DASH}", f"{ISSUED - timedelta(days=36):%Y-%m-%d}"),
         ("2024-03-08", "volume jump", "3.1", "tonight"),
     ]
-
-
-def test_the_models_ancestors_and_forecasts_are_named():
-    lineage = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
-    found = facts_of(lineage=lineage | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"})
-    assert found["Refreshed from"] == "p1, p2, p3 and 1 before"
-    assert found["Fitted on the night"] == "2024-03-07"
-    assert found["Its forecasts"] == "10, origins 2024-03-07 to 2024-03-08"
-    assert "Refreshed from" not in facts_of()
 
 
 @pytest.mark.parametrize(
