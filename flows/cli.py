@@ -269,7 +269,7 @@ def ingest(
     """Bring the stored bars up to date and stop."""
     use(symbol, symbols_file, source=source, database_url=database_url)
     from flows import console
-    from forecasting.pipeline.ingest import ingest_only
+    from forecasting.pipeline.run import ingest_only
     from forecasting.report.terminal import fetch_listing
 
     fetched = ingest_only(settings(), as_of=parse(as_of), switch_source=switch_source, now=clock.now)
@@ -532,7 +532,7 @@ def run_command(command: Callable[[], object]) -> None:
             sys.stderr.write("Stopped; run the same command to continue.\n")
         raise
     except Exception as error:
-        from forecasting.pipeline.unexpected import explained
+        from forecasting.pipeline.symbols import explained
 
         failure = explained(error, now=clock.now)
         sys.stderr.write(f"{failure}\n")

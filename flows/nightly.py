@@ -34,7 +34,7 @@ from forecasting.pipeline.plan import narrowed, planned_nights
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.run import ledger, shards
-from forecasting.pipeline.unexpected import explained
+from forecasting.pipeline.symbols import explained
 from forecasting.report.prefect import NIGHTLY, subject_tags
 from forecasting.settings import Settings
 from forecasting.store import lock, migrate

@@ -25,8 +25,7 @@ from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import run_name, subject_of
 from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
 from forecasting.pipeline.run import outcome_of
-from forecasting.pipeline.symbols import combined, joined
-from forecasting.pipeline.unexpected import explained, explained_errors
+from forecasting.pipeline.symbols import combined, explained, explained_errors, joined
 from forecasting.plain_text import plain_text
 from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
 from forecasting.settings import Settings, read_settings

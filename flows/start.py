@@ -17,7 +17,7 @@ from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, completed_sentence, next_night_sentence, night_checks
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
-from forecasting.pipeline.unexpected import explained
+from forecasting.pipeline.symbols import explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode

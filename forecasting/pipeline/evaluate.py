@@ -6,26 +6,24 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 
+from forecasting.errors import StoreError
 from forecasting.evaluate.decisions import decide
 from forecasting.evaluate.scores import score_rows
-from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import publish_page
-from forecasting.pipeline.run_log import close, mark_stopped
-from forecasting.pipeline.snapshot import data_as_of
+from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
+from forecasting.pipeline.snapshot import input_fetch
 from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import CHALLENGER, CHAMPION, short_id
 
 logger = logging.getLogger("forecasting.evaluate")
-
-HINDCASTS = "hindcasts"
-"""Value of column `compared` of table promotions: both models run by the gate over the same closed origins."""
 
 
 def evaluate(nights: Sequence[Night]) -> list[Night]:
@@ -53,11 +51,10 @@ def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
     symbol, target, session, at = night.symbol, night.target, night.session, night.now()
     with connect.reading(night.settings.url) as connection:
-        known_at = night.data_as_of if night.windows is not None else data_as_of(connection, night)
+        known_at = night.data_as_of if night.windows is not None else _newest_instant(connection, night)
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
         champion = read.champion(connection, symbol, target, session=session)
-        of_run = {"symbol": symbol, "target": target, "run_id": night.id}
-        challenger = None if night.windows is None else read.row(connection, "models", of_run)
+        challenger = None if night.windows is None else read.row(connection, "models", night.columns)
         newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
         later = unscored.iloc[:0]
         if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them
@@ -66,7 +63,7 @@ def score_and_decide(night: Night) -> Night:
     scores = score_rows(unscored, target=target, scored_at=at) + score_rows(later, target=target, scored_at=at)
     decision = None
     if challenger is not None and (champion is None or challenger["id"] != champion["id"]):  # else it was decided
-        decision = promotion(night, champion, challenger)
+        decision = _promotion(night, champion, challenger)
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
         last = max((row["target_session"] for row in scores), default=session)
@@ -77,7 +74,16 @@ def score_and_decide(night: Night) -> Night:
     return night
 
 
-def promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
+def _newest_instant(connection: Connection, night: Night) -> datetime | None:
+    """The instant of the night's input fetch; that of the newest fetch for a night whose bar has not come."""
+    try:
+        fetch: Row | None = input_fetch(connection, night)
+    except StoreError:
+        fetch = read.newest_fetch(connection, night.symbol)
+    return None if fetch is None else fetch["fetched_at"]
+
+
+def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
     """The row of table promotions that tonight's challenger leads to; None where there is still no champion."""
     refused = challenger["refused"]
     damage = "" if refused else why_not_runnable(challenger, night.settings)
@@ -102,7 +108,7 @@ def promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None
         "origins": compared.get("origins", 0),
         "first_origin": date.fromisoformat(compared["first"]) if compared else None,
         "last_origin": date.fromisoformat(compared["last"]) if compared else None,
-        "compared": HINDCASTS if compared else "",
+        "compared": "hindcasts" if compared else "",  # both models run by the gate over the same closed origins
         "reason": reason,
         "trigger": "night",
         "decided_at": night.now(),

@@ -12,8 +12,8 @@ from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline import notify
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
+from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.plan import newest_session
-from forecasting.pipeline.second_source import witness_of
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.report.units import age, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
@@ -160,7 +160,7 @@ def _existing(folder: Path) -> Path:
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
     """The reason that nights had nothing to do, holidays named: none ten days after the session, as of a file."""
     each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    newest = dict.fromkeys((as_of or newest_session(own.symbols[0], own, now=now), own.exchange) for own in each)
+    newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
     sentences = [f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."]
     for day, exchange in newest:
         # Today's from the hour on at which its session would have closed.

@@ -1,4 +1,8 @@
-"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended; its earnings dates too."""
+"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended; its earnings dates too.
+
+Afterwards the newest volumes and closes are compared with those of a second source, the witness. It changes no bar and
+no forecast, and fails no night: what differs is a finding, and where nothing could be compared the run has a note.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,22 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from forecasting.errors import BadDataError, DataLateError, ForecastingError, RateLimitedError, SourceError, UsageError
-from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
-from forecasting.ingest.bars import nothing_fetched, payload_hash
-from forecasting.ingest.earnings import (
-    Asking,
-    Calendar,
-    Change,
-    Lists,
-    calendar_of,
-    changes,
-    check_events,
-    lists_of_night,
-    stale_dates,
+from forecasting.errors import (
+    BadDataError,
+    DataLateError,
+    ForecastingError,
+    RateLimitedError,
+    SourceError,
+    UnavailableError,
+    UsageError,
 )
+from forecasting.ingest import earnings, witness
+from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
+from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.edgar import Edgar
@@ -35,22 +37,20 @@ from forecasting.ingest.sources.plugins import (
     market_source_of,
     source_of,
 )
-from forecasting.pipeline import plan
-from forecasting.pipeline.market import needed_market
-from forecasting.pipeline.night import BATCH, Night, by_symbol, in_batches, make_night
+from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.run_log import open_run, stopped_status
-from forecasting.pipeline.second_source import compare_with_witness
-from forecasting.pipeline.snapshot import first_session, is_before, ledger_instant
-from forecasting.pipeline.symbols import SymbolOutcome, each_symbol
-from forecasting.pipeline.unexpected import explained
-from forecasting.preprocess.features import WARM_UP
+from forecasting.pipeline.snapshot import first_session, is_before, ledger_instant, market_night
+from forecasting.pipeline.symbols import explained
+from forecasting.plain_text import plain_text
+from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
-from forecasting.sessions import after, ends_soon, is_session, opens_at, today
+from forecasting.sessions import after, ends_soon, is_session, opens_at, shift, today
 from forecasting.settings import Settings
-from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
+from forecasting.time_limit import TimeLimitError, within
 from forecasting.values import source_name
-from forecasting.vocabulary import Clock, short_id
+from forecasting.vocabulary import short_id
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -59,6 +59,15 @@ Purpose = Literal["night", "ingest", "market"]
 
 LATE_SESSIONS = 5
 """An exchange closed for a week, at most: a source that is further behind shows a symbol or a clock that is wrong."""
+
+_MARGIN = timedelta(days=60)
+"""More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
+
+_ASK_AGAIN = timedelta(minutes=30)
+"""Pause after a request that brought no newest bar: each of a hundred symbols would make it, and wait for it, again."""
+
+WAIT_S = 60.0  # For the witness, for all symbols of a batch together
+_WITNESS = "witness "  # Before its name among the refusals, where its failure is kept: it delays a round once
 
 
 def ingest(
@@ -73,35 +82,55 @@ def ingest(
     An error is a SourceError (no usable response), a DataLateError (the newest bar is older than the night's session),
     a HistoryError (too few sessions) or a UsageError (the stored bars came from another source).
     """
-    fetched: dict[str, Night] = {}
-    refusals = {} if refusals is None else refusals
-    for batch in in_batches(nights, BATCH):
-        symbols, oldest = by_symbol(batch), min(night.session for night in batch)
-        newest = [of_symbol[-1] for of_symbol in symbols]
-        started = time.perf_counter()
-        for market, first in needed_market(newest, oldest, switch_source=switch_source):
-            (of_market,) = fetch_and_store([(market, first)], switch_source=switch_source, purpose="market")
-            if of_market.error is not None:  # a night goes on without it
-                logger.warning("market series %s is not up to date: %s", market.symbol, of_market.error)
-        done = fetch_and_store(
-            [(of_symbol[-1], first_of(of_symbol)) for of_symbol in symbols],
-            switch_source=switch_source,
-            refusals=refusals,
+    started, refusals = time.perf_counter(), {} if refusals is None else refusals
+    spans = [(of_symbol[-1], first_of(of_symbol)) for of_symbol in by_symbol(nights)]
+    fetch_market([night for night, _ in spans], min(night.session for night in nights), switch_source=switch_source)
+    done = fetch_and_store(spans, switch_source=switch_source, refusals=refusals)
+    compare_with_witness([night for night in done if night.error is None], refusals)
+    seconds = {"ingest": round((time.perf_counter() - started) / len(done), 3)}
+    newest = {night.symbol: night for night in done}  # whose request brought the bars of all
+    return [
+        replace(
+            night,
+            fetch_id=newest[night.symbol].fetch_id,
+            seconds=seconds if night.id == newest[night.symbol].id else {},
+            error=newest[night.symbol].error,
         )
-        compare_with_witness([night for night in done if night.error is None])
-        seconds = {"ingest": round((time.perf_counter() - started) / len(done), 3)}
-        fetched |= {night.symbol: replace(night, seconds=seconds) for night in done}
-    found = []
-    for night in nights:
-        of = fetched[night.symbol]  # the newest night, whose request brought the bars of all
-        seconds = of.seconds if night.id == of.id else {}
-        found.append(replace(night, fetch_id=of.fetch_id, seconds=seconds, error=of.error))
-    return found
+        for night in nights
+    ]
 
 
 def first_of(nights: Sequence[Night]) -> date:
     """The first day that the bars of a symbol's nights, oldest first, are asked for."""
     return first_session(nights[0].session, nights[0].settings)
+
+
+def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> None:
+    """Fetch the market series of the nights, the newest one of each symbol, unless what is stored is enough.
+
+    It is if it spans the nights' windows from the session `oldest` on, or was requested a moment ago.
+    """
+    series = {market.id: (market, night) for night in nights if (market := market_night(night)) is not None}
+    for market, night in series.values():
+        first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
+        with connect.reading(night.settings.url) as connection:
+            is_enough = _is_enough(connection, market, first)
+        if switch_source or not is_enough:
+            (done,) = fetch_and_store([(market, first - _MARGIN)], switch_source=switch_source, purpose="market")
+            if done.error is not None:  # a night goes on without it
+                logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
+
+
+def _is_enough(connection: Connection, market: Night, first: date) -> bool:
+    fetch = read.newest_fetch(connection, market.symbol)
+    newest = read.newest(connection, "bar_versions", "session", {"symbol": market.symbol})
+    spans = fetch is not None and fetch["first_asked"] <= first and (fetch["last_received"] or first) >= market.session
+    if spans and newest is not None and newest >= market.session:
+        return True
+    request = read.newest_fetch(connection, market.symbol, with_bars=False)
+    if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
+        return False
+    return bool(abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
 
 
 def fetch_and_store(
@@ -122,11 +151,11 @@ def fetch_and_store(
     failed: dict[str, Night] = {}
     for night, first in spans:
         try:
-            asked[night.symbol] = _asked(night, first, switch_source=switch_source, purpose=purpose)
+            asked[night.symbol] = _asked(night, first, accept=switch_source, purpose=purpose)
         except Exception as error:  # whatever it is, it is this symbol's alone
             failed[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
     asked = _with_responses(asked, refusals)
-    calendar = calendar_of([one.asking for one in asked.values()]) if purpose != "market" else None
+    calendar = earnings.calendar_of([request.asking for request in asked.values()])
     done = []
     for night, _ in spans:
         if night.symbol in failed:
@@ -134,7 +163,7 @@ def fetch_and_store(
         elif night.source in refusals and asked[night.symbol].response is None:
             done.append(replace(night, error=refusals[night.source]))
         else:
-            done.append(night.then("ingest", partial(_fetch, asked[night.symbol], calendar, purpose)))
+            done.append(night.then("ingest", partial(_fetch, asked[night.symbol], calendar)))
             if isinstance(refusal := done[-1].error, RateLimitedError):
                 refusals[night.source] = refusal
     return done
@@ -142,18 +171,21 @@ def fetch_and_store(
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request, and what is stored of its symbol; `response` is that of a request for several symbols at once."""
+    """A request, and what is stored of its symbol."""
 
-    night: Night
-    asking: Asking
-    source: Source
+    night: Night  # of the newest session that is asked for
+    purpose: Purpose
+    asking: earnings.Asking
     first: date
-    last: date
-    switched_from: str
+    switched_from: str  # the source of the stored bars, where it is another one
+    accept: bool  # whether the user has accepted another source, and with it another history
     bars: StoredBars
     newest_instant: datetime | None
-    accept: bool
-    response: Fetched | Exception | None = None
+    response: Fetched | Exception | None = None  # of a request for several symbols at once
+
+    @property
+    def source(self) -> Source:
+        return self.asking.source
 
 
 @dataclass(frozen=True)
@@ -162,137 +194,133 @@ class _Answer:
 
     fetched: Fetched
     revision: Revision
-    events: list[Change]
     fetched_at: datetime
     error: ForecastingError | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+    events: Sequence[earnings.Change] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _asked(night: Night, first: date, *, switch_source: bool, purpose: Purpose) -> _Asked:
-    symbol, settings = night.symbol, night.settings
-    choice, last = settings.market_choice, night.session
+def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Asked:
+    symbol, settings, choice = night.symbol, night.settings, night.settings.market_choice
     if purpose == "market" and choice is not None:
         source = market_source_of(choice, cache_dir=settings.yahoo_cache)
     else:
         source = source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
-        if newest is not None and newest["last_asked"] == last:
+        switched_from = str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
+        if switched_from and not accept:
+            raise UsageError(
+                f"{symbol}'s stored bars came from {switched_from}; these would come from {source.name}. Volumes "
+                "differ by vendor, so sources are not mixed by accident: use the same --source, another database, or "
+                "--switch-source to allow it; the switch is kept with the fetch."
+            )
+        if newest is not None and newest["last_asked"] == night.session:
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
             first = min(first, newest["first_asked"])
         adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
-        return _Asked(
-            night=night,
-            asking=Asking(
-                symbol,
-                settings.exchange,
-                source=source,
-                has_file=settings.events is not None,
-                session=last,
-                stored=read.event_rows(connection, symbol),
-                edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
-            ),
+        asking = earnings.Asking(
+            symbol,
+            settings.exchange,
             source=source,
-            first=first,
-            last=last,
-            switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
-            bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
-            newest_instant=read.newest(
-                connection, "fetches", "fetched_at", {"symbol": [symbol, *([choice.symbol] if choice else [])]}
-            ),
-            accept=switch_source,
+            has_file=settings.events is not None,
+            session=night.session,
+            stored=read.event_rows(connection, symbol),
+            edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
         )
+        bars = StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
+        both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
+        newest_instant = read.newest(connection, "fetches", "fetched_at", both)
+    return _Asked(night, purpose, asking, first, switched_from, accept, bars, newest_instant)
 
 
 def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) -> dict[str, _Asked]:
     """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
-    together: dict[tuple[str, date, date], list[_Asked]] = {}
-    for one in asked.values():
-        if isinstance(one.source, ManySource):
-            together.setdefault((one.night.source, one.first, one.last), []).append(one)
-    for (name, first, last), some in together.items():
-        if name in refusals:
-            continue
-        symbols = [one.night.symbol for one in some]
+    together: dict[tuple[str, date, date], list[str]] = {}
+    for symbol, request in asked.items():
+        if isinstance(request.source, ManySource) and request.night.source not in refusals:
+            together.setdefault((request.night.source, request.first, request.night.session), []).append(symbol)
+    for (name, first, last), symbols in together.items():
+        source = asked[symbols[0]].source
         responses: Mapping[str, Fetched | Exception]
         try:
-            with called(some[0].source):
-                responses = some[0].source.fetch_many(symbols, first, last)  # type: ignore[attr-defined]  # ManySource
+            with called(source):
+                responses = source.fetch_many(symbols, first, last)  # type: ignore[attr-defined]  # a ManySource
         except Exception as error:  # its error is that of each
             responses = dict.fromkeys(symbols, error)
-        for one in some:
-            symbol = one.night.symbol
+        for symbol in symbols:
             response = responses.get(symbol) or BadDataError(
                 f"The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the "
                 "symbol."
             )
-            asked[symbol] = replace(one, response=response)
+            asked[symbol] = replace(asked[symbol], response=response)
             if isinstance(response, RateLimitedError):
                 refusals[name] = response
     return asked
 
 
-def _fetch(asked: _Asked, calendar: Calendar | None, purpose: Purpose, night: Night) -> Night:
-    """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
-    answer = _request(asked, calendar, purpose)
+def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
+    """The night with its fetch, once the assessed response has been written; its error where nothing was stored.
+
+    A SourceError of a file is raised at once, since no request has left this machine.
+    """
+    try:
+        fetched = _response(asked)
+    except SourceError as error:
+        if not is_live(asked.source):
+            raise
+        nothing = nothing_fetched(asked.source.name, night.symbol, asked.first, night.session)
+        instant = ledger_instant(asked.newest_instant, night.now())
+        answer = _Answer(nothing, nothing_changed(error.verdict, str(error)), instant, error)
+    else:
+        answer = _assessed(asked, fetched, calendar)
     with connect.transaction(night.settings.url) as connection:
-        fetch_id = _write(connection, asked, answer, purpose)
+        fetch_id = _write(connection, asked, answer)
     if answer.error is not None:
         raise answer.error
     return replace(night, fetch_id=fetch_id)
 
 
-def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Answer:
-    """The assessed response to one request; a SourceError of a file, since no request has left this machine."""
-    night, source, exchange = asked.night, asked.source, asked.night.settings.exchange
-    try:
-        fetched = _response(asked)
-    except SourceError as error:
-        if not is_live(source):
-            raise
-        nothing = nothing_fetched(source.name, night.symbol, asked.first, asked.last)
-        instant = ledger_instant(asked.newest_instant, night.now())
-        return _Answer(nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
-    check_clock(fetched, exchange, now=night.now(), index=purpose == "market" or night.symbol.startswith("^"))
-    lists = _lists(asked, calendar, fetched) if calendar is not None else None
-    request = Request(asked.last, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
-    if purpose == "market":
+def _response(asked: _Asked) -> Fetched:
+    symbol, source, last = asked.night.symbol, asked.source, asked.night.session
+    if isinstance(asked.response, Exception):
+        with called(source):
+            raise asked.response
+    if asked.response is not None:
+        return made_canonical(asked.response, source.name, symbol, (asked.first, last))
+    return fetched_from(source, symbol, asked.first, last)
+
+
+def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
+    """What the response changes, its earnings dates, and what people should see beside the numbers."""
+    night, asking, is_market = asked.night, asked.asking, asked.purpose == "market"
+    session, exchange = night.session, night.settings.exchange
+    check_clock(fetched, exchange, now=night.now(), index=is_market or night.symbol.startswith("^"))
+    seen_at, lists = ledger_instant(asked.newest_instant, night.now()), None
+    if not is_market:
+        lists = earnings.lists_of_night(
+            asking, calendar, option=night.settings.events, volume=fetched.bars["volume"], seen_at=seen_at
+        )
+    request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
+    if is_market:
         fetched = prices_alone(fetched)
         assessed = assess_market(fetched, request, asked.bars)
     else:
         assessed = assess(fetched, request, asked.bars)
     if assessed.note:
         logger.warning(assessed.note)
-    revision, added = assessed.revision, list[Change]()
+    revision, events = assessed.revision, list[earnings.Change]()
     if lists is not None:
-        added = changes(asked.asking.stored, lists, session=asked.last, exchange=exchange)
-        revision = replace(revision, findings=[*revision.findings, *stale_dates(asked.asking, lists)])
-    if assessed.error is None:  # with what the user or the operator should see beside the numbers
-        switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
-        note = f". {assessed.note}" if assessed.note else ""
-        revision = replace(revision, detail=f"{switched}{revision.detail}{note}")
-    return _Answer(
-        fetched,
-        revision,
-        added,
-        ledger_instant(asked.newest_instant, night.now()) if lists is None else lists.seen_at,
-        _with_clock(assessed.error, asked.last, night),
-        {
-            "clock": clock_note(asked.newest_instant, now=night.now()),
-            "assessment": assessed.note,
-            "calendar_end": ends_soon(asked.last, exchange),
-        },
-    )
-
-
-def _response(asked: _Asked) -> Fetched:
-    if isinstance(asked.response, Exception):
-        with called(asked.source):
-            raise asked.response
-    symbol = asked.night.symbol
-    if asked.response is not None:
-        return made_canonical(asked.response, asked.source.name, symbol, (asked.first, asked.last))
-    return fetched_from(asked.source, symbol, asked.first, asked.last)
+        events = earnings.changes(asking.stored, lists, session=session, exchange=exchange)
+        revision = replace(revision, findings=[*revision.findings, *earnings.stale_dates(asking, lists)])
+    if assessed.error is not None:
+        return _Answer(fetched, revision, seen_at, _with_clock(assessed.error, night), events)
+    switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
+    note = f". {assessed.note}" if assessed.note else ""
+    revision = replace(revision, detail=f"{switched}{revision.detail}{note}")
+    clock = clock_note(asked.newest_instant, now=night.now())
+    notes = {"clock": clock, "assessment": assessed.note, "calendar_end": ends_soon(session, exchange)}
+    return _Answer(fetched, revision, seen_at, None, events, notes)
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
@@ -311,17 +339,16 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
         )
 
 
-def _with_clock(error: ForecastingError | None, session: date, night: Night) -> ForecastingError | None:
+def _with_clock(error: ForecastingError, night: Night) -> ForecastingError:
     """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
     if not isinstance(error, DataLateError) or error.newest is None:
         return error
-    behind = len(after(error.newest, session, night.settings.exchange))
+    behind = len(after(error.newest, night.session, night.settings.exchange))
     if behind <= LATE_SESSIONS:
         return error
-    clock = f"{night.now():%Y-%m-%d %H:%M} UTC"
     return DataLateError(
-        f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}, "
-        "is ahead.",
+        f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at "
+        f"{night.now():%Y-%m-%d %H:%M} UTC, is ahead.",
         error.newest,
         error.why,
     )
@@ -340,32 +367,19 @@ def clock_note(newest: datetime | None, *, now: datetime) -> str:
     return note
 
 
-def _lists(asked: _Asked, calendar: Calendar, fetched: Fetched) -> Lists:
-    """The earnings dates that a night may use, and those that its source lists now, known from its session on."""
-    night = asked.night
-    seen_at = ledger_instant(asked.newest_instant, night.now())
-    volume = fetched.bars["volume"]
-    return lists_of_night(asked.asking, calendar, option=night.settings.events, volume=volume, seen_at=seen_at)
-
-
-def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
+def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night, is_night = asked.night, purpose == "night"
-    failed, live = answer.error is not None, is_live(asked.source)
-    if failed and not live and not any(finding.severity == "reject" for finding in answer.revision.findings):
+    night, is_night, error = asked.night, asked.purpose == "night", answer.error
+    is_file = not is_live(asked.source)
+    if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
-    fetch_id = _fetch_id(asked, answer, purpose)
-    if is_night and (not failed or not live):  # a live source is asked again before its error counts
-        open_run(
-            connection,
-            night,
-            started_at=answer.fetched_at,
-            notes={kind: note for kind, note in answer.notes.items() if note and not failed},
-        )
-        if answer.error is not None:
+    fetch_id = _fetch_id(asked, answer)
+    if is_night and (error is None or is_file):  # a live source is asked again before its error counts
+        notes = {kind: note for kind, note in answer.notes.items() if note}
+        open_run(connection, night, started_at=answer.fetched_at, notes=notes)
+        if error is not None:
             # As error, which a later success clears; a note would stay on its page.
-            stopped = {"status": stopped_status(answer.error), "error": str(answer.error)}
-            write.update_run(connection, night.id, stopped)
+            write.update_run(connection, night.id, {"status": stopped_status(error), "error": str(error)})
     write.add_fetch(
         connection,
         answer.fetched,
@@ -375,7 +389,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
         run_id=night.id if is_night else None,
     )
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
-    for change in answer.events if not failed else ():
+    for change in answer.events if error is None else ():
         added = write.add_events(
             connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at
         )
@@ -384,14 +398,14 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
     return fetch_id
 
 
-def _fetch_id(asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
+def _fetch_id(asked: _Asked, answer: _Answer) -> str:
     """The same response to the same night is the same fetch, however often the night is run.
 
     An ingest before it has another id, because the night's inputs are those known when its own fetch was made; and so
     has a response that the user accepts, which may have been held before. Each request that stored nothing is one of
     its own.
     """
-    fetched, night = answer.fetched, asked.night
+    fetched, night, purpose = answer.fetched, asked.night, asked.purpose
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
     if answer.error is not None:
         run_id = night.id if purpose == "night" else ""
@@ -400,35 +414,82 @@ def _fetch_id(asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
     return short_id(*parts, payload_hash(fetched), night.id, *of)
 
 
-def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
-    """The source of the stored bars where this one is another and may be: vendors count volume differently."""
-    if newest is None or newest["source"] == source.name:
-        return ""
-    if not allowed:
-        raise UsageError(
-            f"{symbol}'s stored bars came from {newest['source']}; these would come from {source.name}. "
-            "Volumes differ by vendor, so sources are not mixed by accident: use the same --source, another database, "
-            "or --switch-source to allow it; the switch is kept with the fetch."
-        )
-    return str(newest["source"])
+def witness_of(settings: Settings) -> Source | None:
+    """The source that FORECASTING_WITNESS names; None where it is not set. A UsageError where it cannot be used."""
+    if settings.witness is None:
+        return None
+    try:
+        return source_of(settings.witness, cache_dir=settings.yahoo_cache)
+    except UsageError as error:
+        raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
 
 
-def ingest_only(
-    settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock
-) -> list[SymbolOutcome[dict[str, Any]]]:
-    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night."""
-    migrate.check_ready(settings.url)
+def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> None:
+    """Compare the stored bars of nights, each with its fetch, with the witness's, and write what differs."""
+    if not nights or nights[0].settings.witness is None:
+        return
+    responses = _of_witness(nights, refusals)
+    for night in nights:
+        try:
+            with connect.transaction(night.settings.url) as connection:
+                _compare(connection, night, responses[night.symbol])
+        except Exception as error:  # whatever it is, the nights go on
+            logger.warning("%s was not compared with the witness: %s", night.symbol, error)
 
-    def fetch(own: Settings) -> dict[str, Any]:
-        check_events(settings.events, settings.symbols)
-        session = as_of or plan.newest_session(own.symbols[0], own, now=now)
-        plan.check_session(session, own.exchange, now=now)
-        night = make_night(own.symbols[0], session, settings, now=now)
-        with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source, purpose="ingest")
-        if done.error is not None:
-            raise done.error
-        with connect.reading(own.url) as connection:
-            return dict(read.row(connection, "fetches", {"id": done.fetch_id}) or {})
 
-    return each_symbol(settings, fetch, now=now)
+def _of_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> dict[str, Fetched | Exception]:
+    """By symbol, the bars of the witness, within WAIT_S for all, or the error in their place."""
+    settings, symbols = nights[0].settings, [night.symbol for night in nights]
+    name = f"{_WITNESS}{settings.witness}"
+    if name in refusals:
+        return dict.fromkeys(symbols, UnavailableError("It failed a moment ago; no further request was made."))
+    responses: dict[str, Fetched | Exception] = {}
+
+    def request() -> None:
+        first = min(shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights)
+        last = max(night.session for night in nights)
+        source = source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
+        if isinstance(source, ManySource):
+            responses.update(source.fetch_many(symbols, first, last))
+            return
+        for symbol in symbols:
+            try:
+                responses[symbol] = source.fetch(symbol, first, last)
+            except BadDataError as error:
+                responses[symbol] = error
+
+    failure: Exception = BadDataError("It has no bars of the symbol.")
+    try:
+        within(WAIT_S, request, name="witness")
+    except UsageError as error:
+        failure = error
+    except Exception as error:  # of other people's code, anything
+        is_over = isinstance(error, TimeLimitError)
+        failure = refusals[name] = UnavailableError(f"It did not respond in {WAIT_S:g} s." if is_over else str(error))
+    return dict.fromkeys(symbols, failure) | dict(responses)  # a copy: after the limit, the thread may still add to it
+
+
+def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
+    """Write the findings on a night's symbol, or the note that nothing could be compared."""
+    symbol, session, exchange = night.symbol, night.session, night.settings.exchange
+    bars = read.bars(connection, symbol, first=shift(session, 1 - witness.SESSIONS, exchange), last=session)
+    try:
+        if isinstance(response, Exception):
+            raise response
+        check_shape(response)
+        if response.symbol != symbol:
+            raise BadDataError(f"It returned bars of {response.symbol}.")
+        if not bars.index.isin(response.bars.index).any():
+            raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
+    except Exception as error:  # of other people's code, anything
+        note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
+        logger.warning("%s: %s", symbol, note)
+        open_run(connection, night, started_at=night.now(), notes={"second_source": note})
+        return
+    first = shift(session, 1 - 2 * witness.SESSIONS, exchange)
+    before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*witness.RULES]})
+    stored = [(row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first]
+    findings = witness.disagreements(bars, response.bars, witness=response.source, stored=stored)
+    fetch = read.row(connection, "fetches", {"id": night.fetch_id}) or {}
+    write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
+    logger.info("%s: %d new findings by the witness %s", symbol, len(findings), response.source)

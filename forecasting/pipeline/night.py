@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.unexpected import explained
+from forecasting.pipeline.symbols import explained
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import source_name
@@ -22,49 +23,31 @@ if TYPE_CHECKING:
     from forecasting.report.night_view import ReportData
 
 WINDOWS = "windows.npz"  # In a night's folder: the file of its windows
-BATCH = 25  # Symbols whose bars are requested one after the other before the first of their nights goes on
 
 
 @dataclass(frozen=True)
 class Night:
-    """What is asked of one night, what it runs under, and what its steps have found.
-
-    Attributes:
-        session: The origin: the newest session whose bar the night may use.
-        settings: Of this symbol and target alone, with the source, events and market of the run.
-        mode: How the challenger is fitted.
-        trigger: `run` (by hand), `schedule` (unattended) or `catch-up`.
-        source: Of the bars; of a market series it may be another one than the settings'.
-        stored_id, stored_fetch: In a replay, the id of the night that is run again, and the fetch that it used.
-        fetch_id: Of ingest, then of preprocess: the fetch that brought the bars.
-        data_as_of: Of preprocess: the instant of that fetch; nothing stored later is used.
-        windows: Of preprocess: the file.
-        challenger: Of train: the id of tonight's model; empty where the night has none that passed the gate.
-        report: Of evaluate: what its page shows.
-        is_done: Of evaluate: whether it came to its end.
-        without_bar: Why the night has no bar, in words; the run goes on without it.
-        error: What stopped the night.
-    """
+    """What is asked of one night, what it runs under, and what its steps have found."""
 
     symbol: str
-    session: date
-    settings: Settings = field(repr=False)
+    session: date  # the origin: the newest session whose bar the night may use
+    settings: Settings = field(repr=False)  # of this symbol and target alone
     now: Clock = field(repr=False)
     mode: Mode = "auto"
-    trigger: str = "run"
-    source: str = ""
+    trigger: str = "run"  # by hand; or `schedule`, unattended; or `catch-up`
+    source: str = ""  # of the bars; of a market series it may be another one than the settings'
     flow_run_id: str | None = None
-    stored_id: str | None = None
-    stored_fetch: str = ""
-    fetch_id: str = ""
-    data_as_of: datetime | None = None
-    windows: Path | None = None
-    challenger: str = ""
-    report: ReportData | None = field(default=None, repr=False)
-    seconds: dict[str, float] = field(default_factory=dict)
-    is_done: bool = False
-    without_bar: str = ""
-    error: ForecastingError | None = None
+    stored_id: str | None = None  # in a replay, the id of the night that is run again
+    stored_fetch: str = ""  # in a replay, the fetch that it used
+    fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
+    data_as_of: datetime | None = None  # of preprocess: the instant of that fetch; nothing stored later is used
+    windows: Path | None = None  # of preprocess: the file
+    challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate
+    report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
+    seconds: dict[str, float] = field(default_factory=dict)  # by step
+    is_done: bool = False  # of evaluate: whether it came to its end
+    without_bar: str = ""  # why the night has no bar, in words; the run goes on without it
+    error: ForecastingError | None = None  # what stopped the night
 
     @property
     def target(self) -> Target:
@@ -73,9 +56,14 @@ class Night:
 
     @property
     def id(self) -> str:
-        """The run's id: the same night under the same settings has the same, so that a repeated run finds its rows."""
+        """The same for the same night under the same settings, so that a repeated run finds its rows."""
         parts = (self.symbol, self.session.isoformat(), self.target, source_name(self.source), self.settings.hash)
         return self.stored_id or short_id("run", *parts)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns by which the rows of its run are found."""
+        return {"symbol": self.symbol, "target": self.target, "run_id": self.id}
 
     @property
     def folder(self) -> Path:
@@ -124,18 +112,9 @@ def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
     return list(groups.values())
 
 
-def in_batches(nights: Sequence[Night], size: int) -> Iterator[list[Night]]:
-    """The nights of `size` symbols at a time."""
-    symbols = by_symbol(nights)
-    for start in range(0, len(symbols), size):
-        yield [night for of_symbol in symbols[start : start + size] for night in of_symbol]
-
-
 def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
     """The nights in the order in which they are run: the first of each symbol, then the second, and so on."""
-    symbols = by_symbol(nights)
-    places = range(max(map(len, symbols), default=0))
-    return [[of_symbol[place] for of_symbol in symbols if place < len(of_symbol)] for place in places]
+    return [[night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))]
 
 
 _SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from itertools import cycle
@@ -12,16 +13,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.ingest.earnings import check_events
+from forecasting.ingest.sources import plugins
 from forecasting.ingest.sources.files import check_regular
-from forecasting.pipeline.interrupted import delete_leftovers, mark_cut_off
+from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
-from forecasting.pipeline.run_log import is_refusal, mark_stopped
-from forecasting.pipeline.second_source import witness_of
+from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.pipeline.symbols import each_symbol, joined, raise_failed, values_of
-from forecasting.pipeline.unexpected import explained
 from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings, read_settings
@@ -40,20 +40,17 @@ def planned_nights(
 
     The caller holds the lock of the nights: those that were cut off are marked first.
     """
+
+    def missed(own: Settings) -> list[Night]:
+        check_events(settings.events, settings.symbols)
+        return missed_nights(own, as_of=as_of, mode=mode, now=now, trigger=trigger)
+
     _begin(settings)
     nights = []
-    for symbol in settings.symbols:
-        own = settings.for_symbol(symbol)
-        try:
-            check_events(settings.events, settings.symbols)
-            nights += missed_nights(symbol, own, as_of=as_of, mode=mode, now=now, trigger=trigger)
-        except StoreError:
-            raise
-        except Exception as error:  # whatever it is, it is this symbol's alone
-            ours = explained(error, now=now, settings=own)
-            logger.error("%s: %s", symbol, ours)
-            night = Night(symbol, as_of or now().date(), own, now, mode, trigger, own.source, error=ours)
-            nights.append(_marked(night, ours, as_of=as_of))
+    for outcome in each_symbol(settings, missed, now=now):
+        own = settings.for_symbol(outcome.symbol)
+        failed = Night(outcome.symbol, as_of or now().date(), own, now, mode, trigger, own.source, error=outcome.error)
+        nights += outcome.get() if outcome.error is None else [_marked(failed, outcome.error, as_of=as_of)]
     return not_done(nights)
 
 
@@ -62,20 +59,77 @@ def planned_span(settings: Settings, first: date, last: date, *, refit_every: in
 
     Counted from `first`, so that a second start agrees. No row keeps the errors.
     """
+    modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
+
+    def spanned(own: Settings) -> list[Night]:
+        check_events(settings.events, settings.symbols)
+        sessions = zip(between(first, last, own.exchange), cycle(modes))
+        return [
+            make_night(own.symbols[0], session, own, now=now, mode=mode, trigger="catch-up")
+            for session, mode in sessions
+        ]
+
     _begin(settings)
-    check_events(settings.events, settings.symbols)
     nights = []
-    for symbol in settings.symbols:
-        own = settings.for_symbol(symbol)
-        try:
-            modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
-            nights += [
-                make_night(symbol, session, own, now=now, mode=mode, trigger="catch-up")
-                for session, mode in zip(between(first, last, own.exchange), cycle(modes))
-            ]
-        except Exception as error:  # as above
-            nights.append(Night(symbol, last, own, now, error=explained(error, now=now, settings=own)))
+    for outcome in each_symbol(settings, spanned, now=now):
+        failed = Night(outcome.symbol, last, settings.for_symbol(outcome.symbol), now, error=outcome.error)
+        nights += outcome.get() if outcome.error is None else [failed]
     return not_done(nights)
+
+
+def _begin(settings: Settings) -> None:
+    migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
+    mark_cut_off(settings)
+    delete_leftovers(settings)
+
+
+def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Night:
+    """A night that cannot begin, of the newest session unless another is asked for; its row has the error."""
+    logger.error("%s: %s", night.symbol, error)
+    exchange = night.settings.exchange
+    try:
+        closed = last_completed(night.now(), exchange)
+    except UsageError:  # its exchange has no calendar, and so no session that a row could be of
+        return night
+    night = replace(night, session=as_of or closed)
+    is_refused = night.trigger == "run" and is_refusal(night.settings, night.symbol, error)
+    if is_session(night.session, exchange) and night.session <= closed and not is_refused:
+        mark_stopped(night, error)
+    return night
+
+
+def missed_nights(
+    settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
+) -> list[Night]:
+    """The nights of one symbol to work off, oldest first: the one asked for, or all since the newest finished night.
+
+    Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
+    """
+    if as_of is not None:
+        check_session(as_of, settings.exchange, now=now)
+        sessions = [as_of]
+    else:
+        last = newest_session(settings, now=now, unattended=trigger == "schedule")
+        sessions = _after_finished(settings, last) or [last]
+    next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
+    symbol = settings.symbols[0]
+    return [make_night(symbol, session, settings, now=now, mode=mode, trigger=trigger) for session in sessions]
+
+
+def _after_finished(settings: Settings, last: date) -> list[date]:
+    """The sessions after the newest finished night of one symbol, up to `last`; none before its first."""
+    with connect.reading(settings.url) as connection:
+        newest = read.newest_finished(connection, settings.symbols[0], settings.target)
+    return after(newest, last, settings.exchange) if newest else []
+
+
+def not_done(nights: Sequence[Night]) -> list[Night]:
+    """The nights without those that were worked off to their end before."""
+    if not nights:
+        return []
+    with connect.reading(nights[0].settings.url) as connection:
+        done = set(read.values(connection, "runs", "id", {"id": [night.id for night in nights], "status": "done"}))
+    return [night for night in nights if night.id not in done]
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
@@ -89,7 +143,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
 
     def check(own: Settings) -> None:
-        missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
+        missed_nights(own, as_of=as_of, mode=mode, now=now)
         if mode == "warm":
             check_champion(own.symbols[0], own)
 
@@ -99,67 +153,21 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         raise_failed(checked)
 
 
-def missed_nights(
-    symbol: str, settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> list[Night]:
-    """The nights to work off, oldest first: the one asked for, or every session since the newest finished night.
-
-    Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
-    """
-    if as_of is not None:
-        check_session(as_of, settings.exchange, now=now)
-        sessions = [as_of]
-    else:
-        last = newest_session(symbol, settings, now=now, unattended=trigger == "schedule")
-        with connect.reading(settings.url) as connection:
-            finished = read.newest_finished(connection, symbol, settings.target)
-        sessions = (after(finished, last, settings.exchange) if finished else []) or [last]
-    next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
-    return [make_night(symbol, session, settings, now=now, mode=mode, trigger=trigger) for session in sessions]
-
-
-def finished(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the first symbol's nights that `planned_nights` leaves out, since they are done."""
-    own = settings.for_symbol(settings.symbols[0])
-    nights = missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
-    left = {night.id for night in not_done(nights)}
-    return [night.id for night in nights if night.id not in left]
-
-
-def not_done(nights: Sequence[Night]) -> list[Night]:
-    """The nights without those that were worked off to their end before."""
-    if not nights:
-        return []
-    with connect.reading(nights[0].settings.url) as connection:
-        done = set(read.values(connection, "runs", "id", {"id": [night.id for night in nights], "status": "done"}))
-    return [night for night in nights if night.id not in done]
-
-
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
     """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols."""
     migrate.check_ready(settings.url)
-    newest = each_symbol(settings, lambda own: newest_session(own.symbols[0], own, now=now), now=now)
+    newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
     each = [settings.for_symbol(outcome.symbol) for outcome in newest if outcome.error is None]
     if not each:
         raise_failed(newest)
     last = last or min(values_of(newest))
-    first = first or oldest_missed(each, last)
+    first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
     for day in (first, last):
         own = next((own for own in each if is_session(day, own.exchange)), each[0])
         check_session(day, own.exchange, now=now)
     if first > last:
         raise UsageError(f"Invalid --from {first}: expected a session before --to {last}, or the same one.")
     return first, last
-
-
-def oldest_missed(each: Sequence[Settings], last: date) -> date:
-    """The first session after the newest finished night of the symbol that is furthest behind, or `last` itself."""
-    oldest = last
-    with connect.reading(each[0].url) as connection:
-        for own in each:
-            newest = read.newest_finished(connection, own.symbols[0], own.target)
-            oldest = min([oldest, *(after(newest, last, own.exchange)[:1] if newest else [])])
-    return oldest
 
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
@@ -178,46 +186,22 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     check_closed(day, exchange, now=now)
 
 
-def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: bool = False) -> date:
-    """The newest session a night may work on: the newest completed one, or the newest of a file that ends before it.
+def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) -> date:
+    """The newest session of one symbol's nights: the newest completed one, or of a file that ends before it its newest.
 
     An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
     A file whose last day is no session, as of another exchange or a market without weekends, ends the session before.
     """
-    from forecasting.ingest.sources.plugins import newest_session as newest_in_file
-    from forecasting.ingest.sources.plugins import source_of
-
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
+    source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     completed = last_completed(now(), settings.exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
-    held = newest_in_file(source, symbol)
+    held = plugins.newest_session(source, settings.symbols[0])
     if held is not None and held > completed:
-        logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)
+        logger.warning(
+            "%s has rows of %s up to %s; those after %s are not used", source.name, settings.symbols[0], held, completed
+        )
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
-
-
-def _begin(settings: Settings) -> None:
-    migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
-    mark_cut_off(settings)
-    delete_leftovers(settings)
-
-
-def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Night:
-    """A night that cannot begin, of the session that it would be; its row keeps the error where there can be one."""
-    exchange = night.settings.exchange
-    try:
-        closed = last_completed(night.now(), exchange)
-    except UsageError:  # its exchange has no calendar, and so no session that a row could be of
-        return night
-    if as_of is None:
-        with connect.reading(night.settings.url) as connection:
-            newest = read.newest_finished(connection, night.symbol, night.target)
-        night = replace(night, session=next(iter(after(newest, closed, exchange)), closed) if newest else closed)
-    is_refused = night.trigger == "run" and is_refusal(night.settings, night.symbol, error)
-    if is_session(night.session, exchange) and night.session <= closed and not is_refused:
-        mark_stopped(night, error)
-    return night
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
@@ -243,8 +227,11 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
     the file exists or not.
     """
     name, _, argument = text.partition(":")
-    is_file = name in ("csv", "parquet")
-    if text in given or not argument or (is_file and any(_lies_in(Path(argument), folder) for folder in folders)):
+    is_file, resolved = name in ("csv", "parquet"), Path()
+    with suppress(OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
+        resolved = Path(argument).resolve()
+    is_inside = is_file and any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+    if text in given or not argument or is_inside:
         return
     allowed = ", ".join(str(folder) for folder in folders)
     what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
@@ -253,13 +240,6 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
         f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file there, add its folder "
         "to FORECASTING_FILES, or use the command line."
     )
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    try:
-        return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
-        return False
 
 
 def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
@@ -282,7 +262,7 @@ def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
         try:
             settings = narrowed(symbols=given.get("symbols"), source=given.get("source"))
             first, unattended = settings.symbols[0], bool(given.get("patient"))
-            days = [newest_session(first, settings.for_symbol(first), now=now, unattended=unattended)]
+            days = [newest_session(settings.for_symbol(first), now=now, unattended=unattended)]
         except ForecastingError:
             days = [now().date()]
     return plain_text("-".join([flow, symbols, target, *map(str, days)]), limit=LONGEST_NAME)

@@ -15,30 +15,14 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
-from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import add_notes, code_version, notes_of
-from forecasting.pipeline.snapshot import is_before, ledger_instant, past_losses
-from forecasting.predict.candidates import (
-    Candidate,
-    assign_roles,
-    baseline_candidates,
-    factor_rows,
-    forecast_rows,
-    network_candidate,
-)
+from forecasting.pipeline.snapshot import check_same_market, is_before, ledger_instant, past_losses
+from forecasting.predict import candidates, fallback
+from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
-from forecasting.predict.fallback import (
-    BREAK_SESSIONS,
-    SCORED_ORIGINS,
-    ChampionFacts,
-    Deficit,
-    Published,
-    choose_published,
-    margin_of,
-    unusable,
-)
+from forecasting.predict.fallback import ChampionFacts, Published
 from forecasting.preprocess.features import actual_of
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import Windows, load_windows
@@ -61,29 +45,17 @@ ISSUED_BEFORE = (
 
 @dataclass(frozen=True)
 class PredictionInputs:
-    """What the store holds before any model forecasts.
+    """What the store holds before any model forecasts."""
 
-    Attributes:
-        bars: As known at the night's session.
-        champion: Its row in `models`; on the first night the challenger's; None when there is neither.
-        challenger: Tonight's, when it is another than the champion.
-        losses: As `past_losses` returns them, of SCORED_ORIGINS.
-        past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
-        in_fallback: Whether the network's forecast of the origin before was not published.
-        no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
-        fitted_with: The market series that the champion was fitted with; empty without one.
-        bars_break: As of `ChampionFacts`.
-    """
-
-    bars: pd.DataFrame
-    champion: Row | None
-    challenger: Row | None
-    losses: pd.DataFrame
-    past: pd.DataFrame
-    in_fallback: bool
-    no_fit: str
-    fitted_with: str
-    bars_break: tuple[date, str] | None
+    bars: pd.DataFrame  # as known at the night's session
+    champion: Row | None  # its row in `models`; on the first night the challenger's; None when there is neither
+    challenger: Row | None  # tonight's, when it is another than the champion
+    losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
+    past: pd.DataFrame  # closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
+    in_fallback: bool  # whether the network's forecast of the origin before was not published
+    no_fit: str  # why tonight has no fit, where that leaves it without a champion; empty otherwise
+    fitted_with: str  # the market series that the champion was fitted with; empty without one
+    bars_break: tuple[date, str] | None  # as of `ChampionFacts`
 
 
 def predict(nights: Sequence[Night]) -> list[Night]:
@@ -102,12 +74,11 @@ def write_forecasts(night: Night) -> Night:
         if read.row(connection, "forecasts", _of_run(night)) is not None:
             return night
         stored = read_inputs(connection, night)
-    candidates, published, deficit = _forecast(night, stored)
-    last_value = float(actual_of(night.target, stored.bars).iloc[-1])
+    issued, published, facts = _forecast(night, stored)
     with connect.transaction(night.settings.url) as connection:
-        _write(connection, night, candidates, published, last_value=last_value)
-        if deficit is not None:
-            margin = margin_of(deficit, in_fallback=stored.in_fallback)
+        _write(connection, night, issued, published, last_value=float(actual_of(night.target, stored.bars).iloc[-1]))
+        if facts.deficit is not None:
+            margin = fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
             of_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
             write.add(connection, "fallback_margins", of_night | margin)
     return night
@@ -121,43 +92,34 @@ def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
     champion = read.champion(connection, symbol, target, session=session)
     challenger = read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
     bars = read.bars(connection, symbol, last=session, known_at=known_at)
+    break_from = shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange)
     return PredictionInputs(
         bars=bars,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        losses=past_losses(connection, night, origins=SCORED_ORIGINS),
-        past=closed_forecasts(connection, night, bars, known_at=known_at),
+        losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
+        past=_closed_forecasts(connection, night, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, night),
         fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
-        bars_break=read.newest_flag(
-            connection,
-            symbol,
-            BREAKS,
-            first=shift(session, -BREAK_SESSIONS, night.settings.exchange),
-            last=session,
-            known_at=known_at,
-        ),
+        bars_break=read.newest_flag(connection, symbol, BREAKS, first=break_from, last=session, known_at=known_at),
     )
 
 
 def _of_run(night: Night) -> Row:
     """What all forecasts of a night have; by these columns they are found from the key."""
-    return {"symbol": night.symbol, "target": night.target, "origin_session": night.session, "run_id": night.id}
+    return night.columns | {"origin_session": night.session}
 
 
 def _no_fit(connection: Connection, night: Night) -> str:
-    of_run = {"symbol": night.symbol, "target": night.target, "run_id": night.id}
-    refused = read.row(connection, "models", of_run)
+    refused = read.row(connection, "models", night.columns)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused['refused']}"
-    reason = str(
-        notes_of(read.row(connection, "runs", {"id": night.id}) or {"notes": "", "note": ""}).get("no_model", "")
-    )
+    reason = str(notes_of(read.row(connection, "runs", {"id": night.id}) or {}).get("no_model", ""))
     return f"{reason[:1].lower()}{reason[1:]}"
 
 
-def closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
+def _closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
     """Past forecasts of the network with the actuals as known at `known_at`, the instant of `bars`."""
     symbol, target, session = night.symbol, night.target, night.session
     past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
@@ -172,33 +134,41 @@ def closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *
     return past.assign(actual=actual * basis)
 
 
-def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, Deficit | None]:
+def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, ChampionFacts]:
     windows = load_windows(cast(Path, night.windows))
-    networks, damage = _network_candidates(night, stored, windows)
-    baselines = baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
-    finite = [one.forecaster for one in baselines]
-    facts = _champion_facts(night, stored, finite, networks.get(CHAMPION), damage=damage.get(CHAMPION, ""))
-    if unusable(facts) and CHALLENGER in networks:
+    networks, damage = _networks(night, stored, windows)
+    baselines = candidates.baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
+    champion, deficit = stored.champion or {"id": None, "trained_to": None}, deficit_of(stored.losses)
+    trained_to = champion["trained_to"]
+    facts = ChampionFacts(
+        champion=champion["id"],
+        baseline=fallback_baseline(stored.losses, deficit, [baseline.forecaster for baseline in baselines]),
+        damage=damage,
+        age_sessions=len(after(trained_to, night.session, night.settings.exchange)) if trained_to else None,
+        max_age_sessions=night.settings.max_model_age,
+        finite=CHAMPION not in networks or networks[CHAMPION].is_finite,
+        deficit=deficit,
+        in_fallback=stored.in_fallback,
+        no_fit=stored.no_fit,
+        bars_break=stored.bars_break,
+    )
+    if fallback.unusable(facts) and (fit := networks.get(CHALLENGER)) is not None:
         # As on a first night: the evaluation of this night makes it champion in any case, one night later.
-        instead = replace(stored, champion=stored.challenger, challenger=None)
-        fit = replace(networks[CHALLENGER], role=CHAMPION)
-        its_facts = _champion_facts(night, instead, finite, fit, damage="")
-        if not unusable(its_facts):
-            stored, networks, facts = instead, {CHAMPION: fit}, its_facts
-    published = choose_published(facts)
-    return assign_roles([*baselines, *networks.values()], published), published, facts.deficit
+        of_fit = replace(facts, champion=fit.model_id, damage="", age_sessions=None, finite=fit.is_finite)
+        if not fallback.unusable(of_fit):
+            networks, facts = {CHAMPION: replace(fit, role=CHAMPION)}, of_fit
+    published = fallback.choose_published(facts)
+    return candidates.assign_roles([*baselines, *networks.values()], published), published, facts
 
 
-def _network_candidates(
-    night: Night, stored: PredictionInputs, windows: Windows
-) -> tuple[dict[Role, Candidate], dict[Role, str]]:
-    """By role, the networks' forecasts; and why a network has none."""
-    found: dict[Role, Candidate] = {}
-    damage: dict[Role, str] = {}
+def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple[dict[Role, Candidate], str]:
+    """By role, the networks' forecasts; and why the champion has none, if so."""
+    networks: dict[Role, Candidate] = {}
+    damage = ""
     linear: LinearForecast | None = None
     past: Past | None = None
-    networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
-    for role, model in networks:
+    rows: dict[Role, Row | None] = {CHAMPION: stored.champion, CHALLENGER: stored.challenger}
+    for role, model in rows.items():
         if model is None:
             continue
         try:
@@ -207,41 +177,20 @@ def _network_candidates(
                 check_same_market(checkpoint.card, stored.fitted_with, night)
             linear = linear_forecast(windows) if linear is None else linear
             past = read_past(stored.past) if past is None else past
-            found[role] = network_candidate(model, role, checkpoint, windows, past, linear=linear)
+            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, past, linear=linear)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
-            damage[role] = str(error)
+            damage = str(error) if role == CHAMPION else damage
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)
-    return found, damage
-
-
-def _champion_facts(
-    night: Night, stored: PredictionInputs, baselines: Sequence[str], own: Candidate | None, *, damage: str
-) -> ChampionFacts:
-    """What decides whether the champion's forecast, its `own`, is published, or that of one of the finite baselines."""
-    deficit = deficit_of(stored.losses)
-    trained_to = stored.champion["trained_to"] if stored.champion else None
-    return ChampionFacts(
-        champion=stored.champion["id"] if stored.champion else None,
-        baseline=fallback_baseline(stored.losses, deficit, baselines),
-        damage=damage,
-        age_sessions=len(after(trained_to, night.session, night.settings.exchange)) if trained_to else None,
-        max_age_sessions=night.settings.max_model_age,
-        finite=own is None or own.is_finite,
-        deficit=deficit,
-        in_fallback=stored.in_fallback,
-        no_fit=stored.no_fit,
-        bars_break=stored.bars_break,
-    )
+    return networks, damage
 
 
 def _write(
-    connection: Connection, night: Night, candidates: list[Candidate], published: Published, *, last_value: float
+    connection: Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
 ) -> None:
     """Write the baselines' model rows and every candidate's forecasts."""
     issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
-    about = {
-        "symbol": night.symbol,
-        "target": night.target,
+    of_night = {"symbol": night.symbol, "target": night.target}
+    about = of_night | {
         "origin_session": night.session,
         "kind": kind_of(issued_at, night.session, exchange),
         "last_value": last_value,
@@ -251,15 +200,26 @@ def _write(
         "run_id": night.id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
-    for one in candidates:
-        if one.forecaster in baseline_names(night.target):
-            write.add(connection, "models", _baseline_row(night, one, created_at=issued_at))
+    for baseline in issued:
+        if baseline.forecaster in baseline_names(night.target):
+            row = of_night | {
+                "id": baseline.model_id,
+                "name": baseline.forecaster,
+                "version": VERSION,
+                "method": BASELINE,
+                "scope": "symbol",
+                "seed": night.settings.seed,
+                "settings_hash": night.settings.hash,
+                "code_version": code_version(),
+                "created_at": issued_at,
+            }
+            write.add(connection, "models", row)
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
-    rows = forecast_rows(candidates, published, about=about, sessions=sessions, calendar=calendar)
+    rows = candidates.forecast_rows(issued, published, about=about, sessions=sessions, calendar=calendar)
     added = write.add_forecasts(connection, rows)
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
-        write.add(connection, "forecast_parts", *factor_rows(candidates, about))
+        write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
@@ -274,20 +234,3 @@ def _issue_instant(connection: Connection, night: Night) -> datetime:
         return now
     issued = read.newest(connection, "forecasts", "issued_at", of_symbol)
     return ledger_instant(max(filter(None, (fetched, issued))), now)
-
-
-def _baseline_row(night: Night, candidate: Candidate, *, created_at: datetime) -> Row:
-    """The row in `models` of a baseline."""
-    return {
-        "id": candidate.model_id,
-        "name": candidate.forecaster,
-        "version": VERSION,
-        "method": BASELINE,
-        "symbol": night.symbol,
-        "target": night.target,
-        "scope": "symbol",
-        "seed": night.settings.seed,
-        "settings_hash": night.settings.hash,
-        "code_version": code_version(),
-        "created_at": created_at,
-    }

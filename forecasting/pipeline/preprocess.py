@@ -6,10 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from forecasting.pipeline.market import market_snapshot
 from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.pipeline.run_log import note_bar, open_run
-from forecasting.pipeline.snapshot import input_fetch, windows_of
+from forecasting.pipeline.snapshot import input_fetch, market_snapshot, windows_of
 from forecasting.store import connect, read, write
 
 logger = logging.getLogger("forecasting.preprocess")

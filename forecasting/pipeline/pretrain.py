@@ -19,10 +19,9 @@ import numpy as np
 from forecasting.errors import FitError, HistoryError
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
-from forecasting.pipeline.market import market_night, market_snapshot
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.snapshot import ledger_instant, windows_of
+from forecasting.pipeline.snapshot import ledger_instant, market_night, market_snapshot, windows_of
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings

@@ -19,8 +19,7 @@ from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
-from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
-from forecasting.pipeline.unexpected import explained
+from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, explained, values_of
 from forecasting.preprocess.features import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page

@@ -14,12 +14,11 @@ from datetime import date
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
-from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import copy_weights, weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.run_log import close, code_version
+from forecasting.pipeline.run_log import close, code_version, delete_files_of
 from forecasting.pipeline.train import fit_challenger
 from forecasting.report.units import quantity
 from forecasting.settings import Settings

@@ -10,11 +10,10 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
-from forecasting.pipeline.night import BATCH, Night, by_symbol
+from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.run_log import add_notes, is_refusal, mark_stopped, mark_waiting, mark_without_bar
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -31,6 +30,7 @@ UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 
 NO_BAR = timedelta(minutes=20)  # After a response without the session's bar: it comes within minutes, hours or days
 INTERACTIVE = timedelta(seconds=2)  # The one pause while a person waits at a terminal, after no response
+BATCH = 25  # Symbols whose bars are requested one after the other before the first of their nights goes on
 REASONS = 3  # Of a run that waits: more would fill its message
 Wait = Callable[[datetime, str], object]
 """Waits until an instant, in a state that says why."""
@@ -38,21 +38,12 @@ Wait = Callable[[datetime, str], object]
 
 @dataclass
 class _Symbol:
-    """What is requested of one symbol.
+    """What is requested of one symbol."""
 
-    Attributes:
-        nights: Oldest first; one request brings the bars of all.
-        due: When they are requested.
-        silent: Requests in a row without a response, which lengthens the pause.
-        asked: All of them, where older bars are requested for some.
-        missing: With its error, the newest one, whose bar did not come by the deadline: those before it are requested.
-    """
-
-    nights: list[Night]
-    due: datetime
-    silent: int = 0
-    asked: tuple[Night, ...] = ()
-    missing: Night | None = None
+    nights: list[Night]  # oldest first; one request brings the bars of all
+    due: datetime  # when they are requested
+    silent: int = 0  # requests in a row without a response, which lengthens the pause
+    missing: Night | None = None  # with its error, the newest night, whose bar did not come: older ones are requested
 
 
 class Rounds:
@@ -99,85 +90,63 @@ class Rounds:
     def _ready(self, nights: list[Night]) -> list[Night]:
         newest, error = nights[-1], nights[-1].error
         symbol = self._symbols[newest.symbol]
-        if symbol.missing is not None:
-            return self._older(symbol, nights, symbol.missing)
         if error is None:
             del self._symbols[newest.symbol]
-            if self._patient and self._round > 1:
+            if symbol.missing is not None:
+                self._end_without_bar(symbol.missing, newest.session)
+            elif self._patient and self._round > 1:
                 self._note_wait(newest)
             return nights
-        symbol.silent = symbol.silent + 1 if isinstance(error, UnavailableError) else 0
-        pause = self._pause_after(error, symbol)
-        now, deadline = self._now(), self._deadline(newest)
-        # A request within the pause of a refusal extends it.
-        is_over = now >= deadline or (isinstance(error, RateLimitedError) and now + (pause or NO_BAR) > deadline)
-        if pause is not None and not is_over:
-            self._pause = max(self._pause, pause)
+        if symbol.missing is None and self._is_requested_again(symbol, newest, error):
             symbol.nights = nights
             return []
         if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):
-            return self._go_on(symbol, nights, error)
+            bars = error.newest if isinstance(error, DataLateError) else _newest_stored(newest)
+            if bars is not None:
+                return self._go_on(symbol, nights, error, bars)
         del self._symbols[newest.symbol]
+        missing = newest if symbol.missing is None else replace(symbol.missing, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
-            mark_stopped(newest, error)
-        self._end(newest)
+            mark_stopped(missing, error)
+        self._end(missing)
         return []
 
-    def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError) -> list[Night]:
-        """What can be run with the bars that are stored, or that a late source has, which are requested."""
-        missing = nights[-1]
+    def _is_requested_again(self, symbol: _Symbol, newest: Night, error: ForecastingError) -> bool:
+        """Whether a later round requests the symbol: before its deadline, where a retry can help."""
+        symbol.silent = symbol.silent + 1 if isinstance(error, UnavailableError) else 0
+        pause, now, deadline = self._pause_after(error, symbol), self._now(), self._deadline(newest)
+        # A request within the pause of a refusal extends it.
+        if pause is None or now >= deadline or (isinstance(error, RateLimitedError) and now + pause > deadline):
+            return False
+        self._pause = max(self._pause, pause)
+        return True
+
+    def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError, bars: date) -> list[Night]:
+        """What is run with the bars up to the session `bars`: stored ones, or of a late source, which are requested."""
+        missing, older = symbol.missing or nights[-1], nights_with_bars(nights, bars)
+        if isinstance(error, DataLateError) and older and bars < nights[-1].session:
+            symbol.missing, symbol.nights, symbol.due = missing, older, self._now()
+            return []
+        del self._symbols[missing.symbol]
         if isinstance(error, DataLateError):
-            symbol.asked, symbol.missing = tuple(nights), missing
-            return self._before(symbol, missing, error.newest)
-        with connect.reading(missing.settings.url) as connection:
-            bars = read.bars(connection, missing.symbol, last=missing.session)
-        if not len(bars):  # there is no bar at all to go on with
-            return self._fail(missing, error)
-        del self._symbols[missing.symbol]
-        newest = bars.index[-1].date()
-        self._mark(missing, newest, error)
-        if newest < missing.session:
-            self._end(missing)
-        return nights_with_bars(nights, newest)
+            self._end_without_bar(missing, bars)
+            return []
+        self._mark(missing, bars, error)
+        if bars < missing.session:
+            self._end(replace(missing, error=error))
+        return older
 
-    def _older(self, symbol: _Symbol, nights: list[Night], missing: Night) -> list[Night]:
-        """The nights whose older bars came; where one of these is held, those before it are requested."""
-        asked, error = nights[-1].session, nights[-1].error
-        if error is None:
-            self._end_without_bar(missing, asked)
-            return nights
-        if isinstance(error, DataLateError) and error.newest is not None and error.newest < asked:
-            return self._before(symbol, missing, error.newest)
-        return self._fail(missing, error)
-
-    def _before(self, symbol: _Symbol, missing: Night, newest: date | None) -> list[Night]:
-        """Have the nights up to the session `newest` requested at once; without one the missing night has ended."""
-        if newest is None:
-            return self._fail(missing, missing.error or ForecastingError("no error"))
-        if older := nights_with_bars(symbol.asked, newest):
-            symbol.nights, symbol.due = older, self._now()
-        else:
-            self._end_without_bar(missing, newest)
-        return []
-
-    def _end_without_bar(self, missing: Night, newest: date) -> None:
-        del self._symbols[missing.symbol]
-        note = self._mark(missing, newest, missing.error or ForecastingError("no error"))
+    def _end_without_bar(self, missing: Night, bars: date) -> None:
+        note = self._mark(missing, bars, missing.error or ForecastingError())
         self.ended.append(replace(missing, error=None, without_bar=note))
 
-    def _fail(self, missing: Night, error: ForecastingError) -> list[Night]:
-        del self._symbols[missing.symbol]
-        mark_waiting(missing, str(error), status="failed")
-        self._end(replace(missing, error=error))
-        return []
-
-    def _mark(self, missing: Night, newest: date, error: ForecastingError) -> str:
+    def _mark(self, missing: Night, bars: date, error: ForecastingError) -> str:
         hour = clock_time(self._now(), self._settings)
         if isinstance(error, DataLateError):
             why = f"{f'{error.why} It' if error.why else f'The bar of {missing.session}'} was not available by {hour}"
         else:
             why = f"{error} Stopped retrying at {hour}"
-        note = mark_without_bar(missing, why, newest, error=error)
+        note = mark_without_bar(missing, why, bars, error=error)
         logger.warning("%s: %s", missing.symbol, note)
         return note
 
@@ -205,11 +174,11 @@ class Rounds:
         """
         if not self._patient:
             return self._began + timedelta(days=1)
-        zone = self._settings.timezone
-        stated = at_hour(self._began, self._settings.late_until, zone)
-        if stated <= self._began:
-            stated = at_hour(self._began.astimezone(zone) + timedelta(days=1), self._settings.late_until, zone)
-        exchange = night.settings.exchange
+        zone, hour, exchange = self._settings.timezone, self._settings.late_until, night.settings.exchange
+        today = self._began.astimezone(zone).date()
+        # An hour that the clocks of a day skip is the one after it, as for the schedule; of one shown twice the first.
+        hours = [datetime.combine(today + timedelta(days=days), hour, tzinfo=zone).astimezone(UTC) for days in (0, 1)]
+        stated = next(instant for instant in hours if instant > self._began)
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
 
     def _note_waiting(self, symbol: _Symbol) -> None:
@@ -239,6 +208,12 @@ class Rounds:
         return f"{' '.join(reasons[:REASONS])}{more} Next request at {hour}, retrying until {until}."
 
 
+def _newest_stored(night: Night) -> date | None:
+    with connect.reading(night.settings.url) as connection:
+        bars = read.bars(connection, night.symbol, last=night.session)
+    return bars.index[-1].date() if len(bars) else None
+
+
 def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
     """Those up to the session `newest`, oldest first; else the night of `newest`, unless it is done. Without errors."""
     kept = [replace(night, error=None) for night in nights if night.session <= newest]
@@ -249,15 +224,6 @@ def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
         finished = read.newest_finished(connection, missing.symbol, missing.target)
     is_done = finished is not None and newest <= finished
     return [] if is_done else [replace(missing, session=newest, error=None)]
-
-
-def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
-    """The instant, aware UTC, of an hour on the day that `day` falls on in a time zone.
-
-    An hour that the clocks of that day skip is the one after it, as for the schedule; of one that they show twice it is
-    the first.
-    """
-    return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone).astimezone(UTC)
 
 
 def clock_time(moment: datetime, settings: Settings) -> str:

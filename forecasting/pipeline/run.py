@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,17 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from forecasting.errors import ForecastingError, NoBarError, UsageError
+from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import notify, plan
 from forecasting.pipeline.digest import send_digest
-from forecasting.pipeline.ingest import ingest
-from forecasting.pipeline.night import Night, in_batches, in_turn, received, sent
+from forecasting.pipeline.ingest import fetch_and_store, first_of, ingest
+from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
-from forecasting.pipeline.symbols import combined, joined
-from forecasting.pipeline.unexpected import explained
+from forecasting.pipeline.symbols import SymbolOutcome, combined, each_symbol, explained, joined
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock
-from forecasting.store.frames import python_strings
+from forecasting.store import connect, lock, migrate, read
+from forecasting.store.frames import Row, python_strings
 from forecasting.vocabulary import Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -73,7 +74,30 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
-    return concluded(nights, settings) or plan.finished(settings, as_of=as_of, mode=mode, now=now)
+    if done := concluded(nights, settings):
+        return done
+    missed = plan.missed_nights(settings.for_symbol(settings.symbols[0]), as_of=as_of, mode=mode, now=now)
+    left = plan.not_done(missed)
+    return [night.id for night in missed if night not in left]
+
+
+def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> list[SymbolOutcome[Row]]:
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night."""
+    migrate.check_ready(settings.url)
+
+    def fetch(own: Settings) -> Row:
+        check_events(settings.events, settings.symbols)
+        session = as_of or plan.newest_session(own, now=now)
+        plan.check_session(session, own.exchange, now=now)
+        night = make_night(own.symbols[0], session, settings, now=now)
+        with lock.night_lock(own.url, "night"):
+            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source, purpose="ingest")
+        if done.error is not None:
+            raise done.error
+        with connect.reading(own.url) as connection:
+            return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
+
+    return each_symbol(settings, fetch, now=now)
 
 
 def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
@@ -109,10 +133,11 @@ def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None)
 
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
     """The nights cut into shards of so many symbols: FORECASTING_SHARD_SIZE, else several for each worker."""
-    workers = workers_of(settings)
+    workers, symbols = workers_of(settings), by_symbol(nights)
     count = workers * SHARDS_A_WORKER if workers > 1 else 1
     size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
-    return in_batches(nights, size)
+    for start in range(0, len(symbols), size):
+        yield list(chain.from_iterable(symbols[start : start + size]))
 
 
 def workers_of(settings: Settings) -> int:
@@ -228,13 +253,11 @@ class Outcome:
 def outcome_of(nights: Sequence[Night]) -> Outcome:
     """What became of the nights of a run."""
     failed: dict[str, ForecastingError] = {}
+    without_bar = [night.without_bar for night in nights if night.without_bar]
     for night in sorted(nights, key=lambda night: night.session):
         # Of a past session without a bar newer ones have come: nothing is left to do, and its row says so.
-        if night.error is not None and not isinstance(night.error, NoBarError):
+        if isinstance(night.error, NoBarError):
+            without_bar.append(str(night.error))
+        elif night.error is not None:
             failed.setdefault(night.symbol, night.error)
-    without_bar = [
-        night.without_bar or str(night.error)
-        for night in nights
-        if night.without_bar or isinstance(night.error, NoBarError)
-    ]
     return Outcome([night.id for night in nights if night.is_done], list(failed.items()), without_bar)

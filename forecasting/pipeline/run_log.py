@@ -1,45 +1,36 @@
-"""The night's own row in `runs`, opened with the first write, noted by kind, closed at the end; the code's version."""
+"""A night's own row in `runs`, from its first write to its end; and the rows and files that killed nights leave."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from forecasting import __version__
-from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
-from forecasting.pipeline.interrupted import prunable_weights
-from forecasting.pipeline.night import Night
+from forecasting.errors import ArtifactError, BadDataError, DataLateError, ForecastingError, StoreError, UsageError
+from forecasting.evaluate.decisions import FITS
+from forecasting.pipeline.folders import ARTIFACTS, artifact_folder, delete_files, network_id, runs_folder
+from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
+from forecasting.store.frames import Row
+from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
 
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
-    root = Path(__file__).resolve().parents[2]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return __version__
-    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
-    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
-    return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
-
-
 logger = logging.getLogger("forecasting.night")
 
-KINDS = (
-    "earlier",  # of a release that kept one text
+NOTES = (
     "waiting",
     "no_bar",
     "waited",
@@ -53,6 +44,27 @@ KINDS = (
     "issued_before",
 )
 """What a night may note, in the order of column note; each is a sentence, of `no_bar` its values."""
+
+CUT_OFF = (
+    "The night was cut off before its end: its process was killed, or the machine stopped. What it had written is "
+    "complete; `forecasting run --as-of SESSION` completes the night."
+)
+
+# `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and then moves it.
+_RUN, _HALF_WRITTEN = re.compile(r"[0-9a-f]{12}"), re.compile(r"\.[0-9a-f]{12}-.*")
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return __version__
+    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
+    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
+    return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
 
 
 def open_run(
@@ -74,10 +86,8 @@ def open_run(
         "settings_hash": night.settings.hash,
         "settings": json.dumps(settings, sort_keys=True),
     }
-    if not write.add(connection, "runs", row):
-        stored = _row(connection, night)
-        if stored["status"] in ("late", "failed"):
-            write.update_run(connection, night.id, {"status": "running", "error": None})
+    if not write.add(connection, "runs", row) and _row(connection, night)["status"] in ("late", "failed"):
+        write.update_run(connection, night.id, {"status": "running", "error": None})
     add_notes(connection, night, {"waiting": "", **(notes or {})})
 
 
@@ -86,46 +96,37 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, Any]) -> No
     stored = notes_of(_row(connection, night))
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
-        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": _words(kept)})
+        words = [_no_bar(kept[kind]) if kind == "no_bar" else kept[kind] for kind in NOTES if kind in kept]
+        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": " ".join(words)})
 
 
-def notes_of(row: dict[str, Any]) -> dict[str, Any]:
+def notes_of(row: Row) -> dict[str, Any]:
     """The notes of a row of table runs, by kind."""
-    if not row["notes"]:
-        return {"earlier": row["note"]} if row["note"] else {}
-    notes: dict[str, Any] = json.loads(row["notes"])
+    notes: dict[str, Any] = json.loads(row.get("notes") or "{}")
     return notes
 
 
-def _words(notes: dict[str, Any]) -> str:
-    """The text of column note."""
-    return " ".join(_no_bar(value) if kind == "no_bar" else value for kind in KINDS if (value := notes.get(kind)))
-
-
 def _no_bar(value: dict[str, Any]) -> str:
-    """Why a night's bar was not there, and what became of it: it came, or the night continued with older bars."""
-    if value["came"]:
-        return f"{value['why']}; its bar came later."
-    return f"{value['why']}; the night continued with the bars up to {value['newest']}."
+    came = "its bar came later" if value["came"] else f"the night continued with the bars up to {value['newest']}"
+    return f"{value['why']}; {came}."
 
 
-def mark_waiting(night: Night, why: str, *, status: RunStatus = "late") -> None:
-    """Say in the night's row that its bar is not there, and why; of its earlier notes none stays."""
+def mark_waiting(night: Night, why: str) -> None:
+    """Say in the night's row that its bar is not there, and why."""
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=night.now(), notes=dict.fromkeys(KINDS, "") | {"waiting": why})
-        error = {"error": why} if status == "failed" else {}
-        write.update_run(connection, night.id, {"status": status, **error})
+        open_run(connection, night, started_at=night.now(), notes={"waiting": why})
+        write.update_run(connection, night.id, {"status": "late"})
 
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
     """The sentence in the row of a night whose bar did not come: the run goes on with those up to `newest`."""
     value = {"why": why, "newest": str(newest), "came": False}
-    is_late = isinstance(error, DataLateError)
+    status = stopped_status(error)
     with connect.transaction(night.settings.url) as connection:
-        others = {} if is_late else dict.fromkeys(KINDS, "")
-        open_run(connection, night, started_at=night.now(), notes=others | {"no_bar": value})
-        failed = {"status": "late"} if is_late else {"status": "failed", "error": _no_bar(value)}
-        write.update_run(connection, night.id, failed)
+        open_run(connection, night, started_at=night.now(), notes={"no_bar": value})
+        write.update_run(
+            connection, night.id, {"status": status, "error": _no_bar(value) if status == "failed" else None}
+        )
     return _no_bar(value)
 
 
@@ -139,22 +140,19 @@ def note_bar(connection: Connection, night: Night) -> None:
         add_notes(connection, night, {"no_bar": {**value, "came": True}})
 
 
-def mark_stopped(night: Night, error: ForecastingError) -> bool:
-    """Say in the row of a night what stopped it: `late` where its bar may still come, else `failed`.
+def mark_stopped(night: Night, error: ForecastingError) -> None:
+    """Say in the row of a night what stopped it, unless it is done: by another run, after a worker was lost.
 
-    False on one that is done: another run completed it, after the lock or a worker was lost. Where the row cannot be
-    written, there is a warning, which hides neither the error nor other nights.
+    Where the row cannot be written, there is a warning, which hides neither the error nor other nights.
     """
     try:
         with connect.transaction(night.settings.url) as connection:
             open_run(connection, night, started_at=night.now())
-            if _row(connection, night)["status"] == "done":
-                return False
-            values = {"status": stopped_status(error), "error": str(error)}
-            write.update_run(connection, night.id, values | _seconds(night))
+            if _row(connection, night)["status"] != "done":
+                values = {"status": stopped_status(error), "error": str(error)}
+                write.update_run(connection, night.id, values | _seconds(night))
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", night.symbol, night.session, unwritten)
-    return True
 
 
 def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
@@ -185,5 +183,82 @@ def _seconds(night: Night) -> dict[str, float]:
     return {f"seconds_{step}": seconds for step, seconds in night.seconds.items()}
 
 
-def _row(connection: Connection, night: Night) -> dict[str, Any]:
+def _row(connection: Connection, night: Night) -> Row:
     return read.row(connection, "runs", {"id": night.id}) or {}
+
+
+def prunable_weights(connection: Connection, night: Night) -> list[str]:
+    """The models whose weights neither a recent forecast nor a rollback needs.
+
+    Kept are the newest `keep_artifacts` fits, every model that a forecast of the newest `keep_artifacts` origins came
+    from, so that such a row can be made again, the champion whatever its age, and the one before it, which a rollback
+    asks for.
+    """
+    symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
+    champion = read.champion(connection, symbol, target)
+    then = read.champion(connection, symbol, target, session=night.session)  # another one in a replay
+    before = read.champion_before(connection, symbol, target)
+    needed = {row["id"] for row in (champion, then, before) if row is not None}
+    needed |= read.models_of_newest(connection, symbol, target, origins=kept)
+    networks = read.network_ids(connection, symbol, target, pruned=False)
+    return [model_id for model_id in networks[kept:] if model_id not in needed]
+
+
+def delete_files_of(nights: Sequence[Night]) -> None:
+    """Delete the windows of finished nights and the weights without a path, also those that a kill left behind."""
+    done = [night for night in nights if night.is_done]
+    if not done:
+        return
+    settings = done[0].settings
+    try:
+        folders = {path.name: path for path in runs_folder(settings).glob("*")}
+        present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
+        with connect.reading(settings.url) as connection:
+            finished = read.values(connection, "runs", "id", {"id": [*folders], "status": "done"})
+            pruned = [read.network_ids(connection, night.symbol, night.target, pruned=True) for night in done]
+        for run_id in finished:
+            delete_files(folders[run_id], [WINDOWS])
+        for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
+            try:
+                delete_files(artifact_folder(settings, model_id), FILES)
+            except ArtifactError as error:
+                logger.warning("model %.40r is not pruned: %s", model_id, error)
+    except Exception as error:  # whatever it is, the nights are done
+        logger.warning("files that nights no longer need were not deleted: %s", error)
+
+
+def mark_cut_off(settings: Settings) -> None:
+    """Mark the nights that were cut off as failed; one that is then run again is not failed.
+
+    The caller holds the lock of the nights, which is one for all symbols and targets: a row whose status is still
+    running is of a process that has ended, whatever it ran.
+    """
+    with connect.reading(settings.url) as connection:
+        running = read.running(connection)
+    if running:
+        logger.warning("%d nights were cut off before their end", len(running))
+        with connect.transaction(settings.url) as connection:
+            for run_id in running:
+                write.update_run(connection, run_id, {"status": "failed", "error": CUT_OFF})
+
+
+def delete_leftovers(settings: Settings) -> None:
+    """Delete what nights left when they were killed; the caller holds the lock of the nights.
+
+    Weights half written, windows, and weights that were fitted when the night ended before their row was written: run
+    again, it may fit by another method, into another folder.
+    """
+    folder = settings.data_dir.absolute() / ARTIFACTS
+    left: list[tuple[Path, Sequence[str]]] = [
+        (path, FILES) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)
+    ]
+    left += [(path, [WINDOWS]) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)]
+    with connect.reading(settings.url) as connection:
+        not_done = read.values(connection, "runs", "id", {"status": ["running", "late", "failed"]})
+        fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
+        if fits:  # on most mornings none: the folder has thirty names a symbol
+            present = fits.intersection(path.name for path in folder.glob("*"))
+            without_row = present.difference(read.values(connection, "models", "id", {"id": sorted(present)}))
+            left += [(folder / model_id, FILES) for model_id in sorted(without_row)]
+    for path, patterns in left:
+        delete_files(path, patterns)

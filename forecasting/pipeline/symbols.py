@@ -1,16 +1,20 @@
-"""The symbols that a command is asked for, and the same work for each: one failure never stops or hides another."""
+"""The symbols of a command, the same work for each, and their errors in words: no failure stops or hides another."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Callable, Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UsageError
-from forecasting.pipeline.unexpected import explained
+from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.plain_text import named, plain_text
 from forecasting.settings import Settings
 from forecasting.store import read
@@ -25,6 +29,78 @@ QUOTED = 240  # Characters of each; the whole text is in the column error of tab
 NAMED = 3  # Most symbols that a name or a message lists
 HELD_NAMED = 6  # Symbols and targets of the ledger that a message names
 MAX_BYTES = 1_000_000  # Of a file of symbols; one of 10,000 symbols has about 60,000
+FOLDER = "errors"  # Folder of the tracebacks, below the data folder
+MAX_CHARACTERS = 1_000_000  # Of a traceback file; a recursion's is longer
+KEPT = 200  # Newest traceback files that stay: an error that comes back every night fills no disk
+
+_FREE = "Free space on that disk, then run again: what is stored is complete, and no row is written twice."
+_PERMIT = "Give this user the right to write there, or name another place."
+_ADVICE = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EACCES: _PERMIT,
+    errno.EPERM: _PERMIT,
+    errno.EROFS: _PERMIT,
+    errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during the run.",
+    errno.ENAMETOOLONG: "Shorten the path.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
+}
+
+
+def explained(error: Exception, *, now: Clock, settings: Settings | None = None) -> ForecastingError:
+    """The error in one paragraph: itself when it is ours, else what it is and the file of its traceback."""
+    if isinstance(error, ForecastingError):
+        return error
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
+        return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
+    kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
+    package = type(error).__module__.partition(".")[0]
+    if kind == "UnfinishedRun":
+        found = "Prefect did not take the end of this run, as after its UI's Cancel"
+        do = "Cancel ends only runs of a worker or of `serve`: the nights went on to their end; see `forecasting show`."
+    elif package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in cause:
+        found = "Prefect's server did not respond as expected during this command"
+        do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
+    else:
+        found = "An error that forecasting does not expect, a fault of its code or of this machine"
+        do = "Run again; if it comes back, report it with that file."
+    kept: str | None = getattr(error, "_forecasting_traceback", None)
+    if kept is None:
+        kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now, settings)
+        error._forecasting_traceback = kept  # type: ignore[attr-defined]  # one error passes task, flow and command
+    return UnexpectedError(f"{found} ({kind}: {cause}). {kept} {do}")
+
+
+@contextmanager
+def explained_errors(now: Clock) -> Iterator[None]:
+    """Within the block, an error that is not ours leaves it as one that is: `explained`, from the original."""
+    try:
+        yield
+    except ForecastingError:
+        raise
+    except Exception as error:
+        raise explained(error, now=now) from error
+
+
+def _keep(text: str, now: Clock, settings: Settings | None) -> str:
+    """A sentence about the file, readable by this user alone, to which the text of a traceback was written."""
+    name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
+    # Not read_settings: a variable of the environment may be what is wrong.
+    data_dir = settings.data_dir if settings else Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data")
+    own = data_dir.absolute() / FOLDER
+    for folder in (own, Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)  # mode 0600: it may quote a URL
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError:
+            continue
+        for old in sorted(own.glob("????-??-??T??????-*.txt"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return f"Its traceback is in {path}."
+    return "Its traceback could not be written to the data folder or the temporary folder."
 
 
 @dataclass(frozen=True)
@@ -97,12 +173,9 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
     """The symbols, each once: those named, which may be comma separated, then those of the file, one a line."""
     symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
-    lines = _text(file).splitlines() if file is not None else []
-    for place, line in enumerate(lines, 1):
-        if not (symbol := line.partition("#")[0].strip()):  # an empty line or a comment
-            continue
+    for place, line in enumerate(_text(file).splitlines() if file is not None else [], 1):
         try:
-            symbols.append(check_symbol(symbol))
+            symbols += [check_symbol(symbol) for symbol in [line.partition("#")[0].strip()] if symbol]
         except UsageError as error:
             raise UsageError(f"--symbols-file {file}, line {place}: {error}") from None
     if file is not None and not symbols:
@@ -127,17 +200,20 @@ def joined(symbols: Sequence[str]) -> str:
 
 
 def _text(path: Path) -> str:
-    expected = f"Expected a text file with one symbol a line in --symbols-file {str(path)[-200:]}"
     try:
         if not path.is_file():
-            raise UsageError(f"{expected}; found no regular file. Correct the path.")
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{expected}; found more than {MAX_BYTES:,} bytes. Name another file.")
-        return path.read_text("utf-8-sig")
+            wrong = "found no regular file"
+        elif path.stat().st_size > MAX_BYTES:
+            wrong = f"found more than {MAX_BYTES:,} bytes"
+        else:
+            return path.read_text("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{expected}; it cannot be read: {error.strerror}.") from None
+        wrong = f"it cannot be read: {error.strerror}"
     except UnicodeDecodeError:
-        raise UsageError(f"{expected}; found no UTF-8 text. Save it as UTF-8.") from None
+        wrong = "found no UTF-8 text"
+    raise UsageError(
+        f"Expected a text file with one symbol a line in --symbols-file {str(path)[-200:]}; {wrong}. Name another file."
+    )
 
 
 def check_forecast(connection: Connection, symbol: str, target: Target) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import ChainFacts, ModeChoice, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.pipeline.folders import artifact_folder, network_id
-from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.models import load_model, own_weights
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import add_notes, code_version
-from forecasting.pipeline.snapshot import past_losses
+from forecasting.pipeline.snapshot import check_same_market, past_losses
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
@@ -28,7 +27,6 @@ from forecasting.train.pretrained import OwnWeights
 from forecasting.vocabulary import LSTM, RANDOM
 
 logger = logging.getLogger("forecasting.train")
-
 
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
 
@@ -45,16 +43,16 @@ def fit_challenger(night: Night) -> Night:
     """
     if night.windows is None or night.data_as_of is None:
         raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
-    of_run = {"symbol": night.symbol, "target": night.target, "run_id": night.id}
     with connect.reading(night.settings.url) as connection:
-        if (fitted := read.row(connection, "models", of_run)) is not None:
+        if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_challenger(night, fitted)
         champion = read.champion(connection, night.symbol, night.target, session=night.session)
-        chain = _chain(connection, night, champion) if champion is not None else None
+        facts = _facts(connection, night, champion) if champion is not None else None
+        fitted_with = read.market_of_run(connection, champion["run_id"]) if champion is not None else ""
         # Made by then: a night that is run again later starts from no others.
         pretrained = read.pretrained(connection, night.target, known_at=night.data_as_of)
     windows, own = load_windows(night.windows), own_weights(pretrained, night.settings)
-    choice, parent = _choose(night, chain, windows)
+    choice, parent = _choose(night, champion, facts, windows, fitted_with=fitted_with)
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     model, notes = None, {"no_model": "", "refused": ""}
     if choice.method != "skip":
@@ -79,57 +77,42 @@ def _with_challenger(night: Night, model: Row | None) -> Night:
     return night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
 
 
-@dataclass(frozen=True)
-class _Chain:
-    """The champion, sessions since the newest fit from scratch, why it drifts, and the series it was fitted with."""
-
-    champion: Row
-    since_scratch: int
-    drift: str
-    market: str
-
-
-def _chain(connection: Connection, night: Night, champion: Row) -> _Chain:
-    symbol, target, exchange = night.symbol, night.target, night.settings.exchange
-    newest = read.newest_scratch(connection, symbol, target, session=night.session)
-    since = len(after(newest, night.session, exchange)) if newest is not None else _NEVER
+def _facts(connection: Connection, night: Night, champion: Row) -> ChainFacts:
+    """What the ledger holds of the champion's chain of fits; its weights are looked at later."""
+    newest = read.newest_scratch(connection, night.symbol, night.target, session=night.session)
+    since = len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER
     drift = ""
     if night.mode == "auto":  # the charts read hundreds of scored origins, and only a free choice of mode needs them
         drift = drift_reason(past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest)
-    return _Chain(champion, since, drift, read.market_of_run(connection, champion["run_id"]))
+    return ChainFacts(True, "", since, champion["chain_epochs"], drift)
 
 
-def _choose(night: Night, chain: _Chain | None, windows: Windows) -> tuple[ModeChoice, Checkpoint | None]:
+def _choose(
+    night: Night, champion: Row | None, facts: ChainFacts | None, windows: Windows, *, fitted_with: str
+) -> tuple[ModeChoice, Checkpoint | None]:
     """How to fit tonight's challenger, and why; and the champion that it continues.
 
     A champion with another number of members, another market series or of other code is none to continue from: then
     the fit is from scratch. An ArtifactError where a warm fit was asked for.
     """
-    settings = night.settings
-    if chain is None:
-        return choose_mode(night.mode, None, scratch_every=settings.scratch_every), None
-    champion, since = chain.champion, chain.since_scratch
     parent = None
-    try:
-        parent = load_model(champion, settings)
-        check_parent(parent, windows, settings)
-        check_same_market(parent.card, chain.market, night)
-        facts = ChainFacts(
-            usable=True,
-            error="",
-            sessions_since_scratch=since,
-            chain_epochs=champion["chain_epochs"],
-            drift=chain.drift,
-            had_events=parent.card.has_events,
-            has_events=windows.has_events,
-            had_market=parent.card.has_market,
-            has_market=windows.has_market,
-        )
-    except ArtifactError as error:
-        if night.mode == "warm":
-            raise
-        parent, facts = None, ChainFacts(False, str(error), since, champion["chain_epochs"])
-    return choose_mode(night.mode, facts, scratch_every=settings.scratch_every), parent
+    if champion is not None and facts is not None:
+        try:
+            parent = load_model(champion, night.settings)
+            check_parent(parent, windows, night.settings)
+            check_same_market(parent.card, fitted_with, night)
+            facts = replace(
+                facts,
+                had_events=parent.card.has_events,
+                has_events=windows.has_events,
+                had_market=parent.card.has_market,
+                has_market=windows.has_market,
+            )
+        except ArtifactError as error:
+            if night.mode == "warm":
+                raise
+            parent, facts = None, replace(facts, usable=False, error=str(error))
+    return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
 
 
 def _fit_and_save(

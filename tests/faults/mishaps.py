@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import pandas as pd
 import pytest
@@ -18,9 +17,8 @@ import sqlalchemy as sa
 
 from flows import catch_up, nightly
 from forecasting.errors import ForecastingError, LockedError, StoreError
-from forecasting.pipeline import second_source
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.models import promote, roll_back
+from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, migrate, write
@@ -292,8 +290,7 @@ def witness(world: World) -> Iterator[None]:
     if world.draw.random() < 0.2:
         os.truncate(path, 20)
     world.set("WITNESS", f"csv:{path}")
-    with mock.patch.object(second_source, "_failed_at", {}):  # by real time, in which a morning takes seconds
-        yield
+    yield
     world.set("WITNESS", "")
 
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.errors import DataLateError, ForecastingError, UsageError
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
+from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import connect, read

@@ -14,8 +14,8 @@ import pytest
 from flows import backtest, catch_up, clock, nightly
 from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, UsageError
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.plan import narrowed
+from forecasting.pipeline.run import ingest_only
 from forecasting.pipeline.symbols import asked_symbols
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings

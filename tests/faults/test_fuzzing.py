@@ -43,7 +43,7 @@ from forecasting.ingest.earnings import read_events_csv
 from forecasting.ingest.sources import Fetched, UnreadableRow, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.run import ingest_only
 from forecasting.pipeline.symbols import asked_symbols, raise_failed
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints

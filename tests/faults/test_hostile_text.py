@@ -19,7 +19,7 @@ from flows import console
 from flows.reporting import readable_errors
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.publish import write_reports
-from forecasting.pipeline.unexpected import explained_errors
+from forecasting.pipeline.symbols import explained_errors
 from forecasting.plain_text import LIMIT
 from forecasting.report.prefect import night_artifact
 from forecasting.report.terminal import lineage_listing

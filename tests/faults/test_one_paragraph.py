@@ -20,7 +20,7 @@ from flows import cli, nightly
 from flows.cli import run_command
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import unexpected
+from forecasting.pipeline import symbols
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars
@@ -183,13 +183,13 @@ def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(unexpected, "KEPT", 3)
-    folder = tmp_path / unexpected.FOLDER
+    monkeypatch.setattr(symbols, "KEPT", 3)
+    folder = tmp_path / symbols.FOLDER
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     instant = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
     for night in range(5):
-        told = str(unexpected.explained(ZeroDivisionError("seeded"), now=lambda: instant + timedelta(days=night)))  # noqa: B023
+        told = str(symbols.explained(ZeroDivisionError("seeded"), now=lambda: instant + timedelta(days=night)))  # noqa: B023
         assert str(folder / f"2024-03-{9 + night:02d}T103000-") in told
     kept = sorted(path.name for path in folder.iterdir())
     assert [name[:10] for name in kept[:-1]] == ["2024-03-11", "2024-03-12", "2024-03-13"]

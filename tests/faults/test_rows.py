@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
 from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import load_model, weights_state
 from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.run_log import delete_files_of
 from forecasting.settings import read_settings
 from forecasting.store import connect, schema, write
 from tests.builders import LAST

@@ -12,10 +12,11 @@ import pytest
 from flows import clock
 from forecasting.errors import ArtifactError
 from forecasting.pipeline import preprocess
-from forecasting.pipeline.ingest import ingest, ingest_only
-from forecasting.pipeline.market import market_night
+from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
+from forecasting.pipeline.run import ingest_only
+from forecasting.pipeline.snapshot import market_night
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings

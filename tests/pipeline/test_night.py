@@ -20,7 +20,7 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.pipeline import evaluate, interrupted, models, predict, train
+from forecasting.pipeline import evaluate, models, predict, run_log, train
 from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
@@ -95,10 +95,10 @@ def check_pruning(night_folder: Path) -> None:
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
     last = make_night("TEST", LAST, settings, now=clock.now)
     with connect.transaction(settings.url) as connection:
-        spare = interrupted.prunable_weights(connection, last)
+        spare = run_log.prunable_weights(connection, last)
         assert [write.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
     assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    interrupted.delete_files_of([replace(last, is_done=True)])
+    run_log.delete_files_of([replace(last, is_done=True)])
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
     kept = [row["id"] for row in fitted if row["artifact_path"]]
     assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last

@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from flows import clock
 from forecasting.errors import BadDataError, UsageError
 from forecasting.pipeline.backtest import walk_each
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.plan import (
     check_nights,
     check_session,
+    checked_span,
     missed_nights,
-    oldest_missed,
     planned_nights,
 )
+from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import newest_up_to, span
 from forecasting.settings import Settings
 from forecasting.store import schema
@@ -79,10 +79,10 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
     with transaction(sqlite_url) as connection:
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
-    own = Settings(database_url=sqlite_url)
-    missed = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 2, 22, 2, tzinfo=UTC))
+    own, now = Settings(database_url=sqlite_url), lambda: datetime(2024, 2, 22, 2, tzinfo=UTC)
+    missed = missed_nights(own, as_of=None, mode="auto", now=now)
     assert [night.session.day for night in missed] == [20, 21]
-    assert oldest_missed([own], date(2024, 2, 21)) == date(2024, 2, 20)
+    assert checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
@@ -92,7 +92,7 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
     bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
     write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
-    (night,) = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+    (night,) = missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
     assert night.session == bars.index[-1].date()
     assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
 

@@ -17,12 +17,11 @@ from flows import clock
 from flows.cli import app
 from forecasting.errors import HistoryError, UsageError
 from forecasting.pipeline import models, pretrain
-from forecasting.pipeline.ingest import fetch_and_store, ingest_only
-from forecasting.pipeline.market import needed_market
+from forecasting.pipeline.ingest import fetch_market
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.pretrain import pretrain_own
 from forecasting.pipeline.replay import replay
-from forecasting.pipeline.run import run_missed
+from forecasting.pipeline.run import ingest_only, run_missed
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
@@ -119,8 +118,7 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
     write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
     settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
     night = make_night("S0", FIRST, settings, now=after(FIRST, 13))
-    ((market, oldest),) = needed_market([night], FIRST, switch_source=False)
-    fetch_and_store([(market, oldest)], purpose="market")
+    fetch_market([night], FIRST, switch_source=False)
     dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
     known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
     with connect.transaction(ten.url) as connection:

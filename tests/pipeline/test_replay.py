@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from flows import clock, nightly
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline import export, models
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import in_order, replay
+from forecasting.pipeline.run import ingest_only
 from forecasting.predict import combine
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings

@@ -96,7 +96,7 @@ Step = Callable[[Night], object]
         ([waits, market, waited], "running", "Waited. No VIX."),
         ([clock, late], "late", f"{WHY}; the night continued with the bars up to 2024-03-07. A clock."),
         ([late, came], "running", f"{WHY}; its bar came later."),
-        ([clock, silent], "failed", "no response; the night continued with the bars up to 2024-03-08."),
+        ([clock, silent], "failed", "no response; the night continued with the bars up to 2024-03-08. A clock."),
         ([silent, came], "running", "no response; the night continued with the bars up to 2024-03-08."),
         ([stopped], "failed", ""),
         ([stopped, opened], "running", ""),
@@ -113,7 +113,7 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
     opened(night)
     with connect.transaction(night.settings.url) as connection:
         write.update_run(connection, night.id, {"status": "done"})
-    assert mark_stopped(night, HistoryError("a worker was lost")) is False
+    mark_stopped(night, HistoryError("a worker was lost"))
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
 

@@ -11,27 +11,20 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
+from forecasting.errors import BadDataError, DataLateError, RateLimitedError, SourceError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
-from forecasting.pipeline import second_source
+from forecasting.pipeline import ingest
 from forecasting.pipeline.health import checked, night_checks
-from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, broken, counts, killed, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 BARS = random_bars(days=650, seed=3, last=LAST)
-
-
-@pytest.fixture(autouse=True)
-def no_failure_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failures are remembered by process; each test begins without one."""
-    monkeypatch.setattr(second_source, "_failed_at", {})
 
 
 class House:
@@ -66,14 +59,15 @@ def with_volume(factor: float, place: int = -1) -> pd.DataFrame:
 def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
-    monkeypatch.setattr(second_source, "source_of", lambda text, **_: source)
+    real = ingest.source_of
+    monkeypatch.setattr(ingest, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
     return source
 
 
-def fetched(*symbols: str) -> list[Night]:
+def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> list[Night]:
     """The outcomes of the step of a night that fetches bars and compares them with the witness."""
     settings = read_settings()
-    return ingest([make_night(symbol, LAST, settings, now=clock.now) for symbol in symbols])
+    return ingest.ingest([make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals)
 
 
 def notes() -> dict[str, str]:
@@ -126,14 +120,10 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, House(lambda _: BARS * 3.0))
-    for place in ("write.add_flags", "open_run", "logger.info"):
-        with monkeypatch.context() as once:
-            once.setattr(f"forecasting.pipeline.second_source.{place}", killed)
-            once.setattr(second_source, "_failed_at", {})
-            if place == "open_run":
-                once.setattr(second_source, "source_of", broken)
-            with pytest.raises(KeyboardInterrupt):
-                fetched("TEST")
+    for place in ("write.add_flags", "check_shape", "witness.disagreements"):
+        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+            once.setattr(f"forecasting.pipeline.ingest.{place}", killed)
+            fetched("TEST")
     assert findings() == []
     fetched("TEST")
     fetched("TEST")
@@ -177,7 +167,7 @@ def test_a_witness_without_a_session_in_common_leaves_a_note(
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_source, "WAIT_S", 1.0)
+    monkeypatch.setattr(ingest, "WAIT_S", 1.0)
     release, doubled = threading.Event(), with_volume(2.0)
 
     def answer(symbol: str) -> pd.DataFrame:
@@ -186,10 +176,11 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
         return doubled
 
     house = installed(monkeypatch, House(answer))
-    fetched("TEST", "OTHER")
+    refusals = dict[str, SourceError]()
+    fetched("TEST", "OTHER", refusals=refusals)
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
     assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (False, True)
-    fetched("THIRD")
+    fetched("THIRD", refusals=refusals)
     assert house.asked == ["TEST", "OTHER"]
     assert "It failed a moment ago; no further request was made." in notes()["THIRD"]
     release.set()

@@ -24,7 +24,7 @@ from forecasting.ingest.sources.files import Files, Sample
 from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_session, source_of
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
-from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.run import ingest_only
 from forecasting.pipeline.symbols import raise_failed
 from forecasting.settings import read_settings
 from forecasting.store import connect, read
