@@ -7,7 +7,6 @@ no forecast, and fails no night: what differs is a finding, and where nothing co
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -39,7 +38,7 @@ from forecasting.ingest.sources.plugins import (
 )
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.run_log import open_run, stopped_status
-from forecasting.pipeline.snapshot import first_session, is_before, ledger_instant, market_night
+from forecasting.pipeline.snapshot import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
 from forecasting.pipeline.symbols import explained
 from forecasting.plain_text import plain_text
 from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP
@@ -48,6 +47,7 @@ from forecasting.sessions import after, ends_soon, is_session, opens_at, shift, 
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
+from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.values import source_name
 from forecasting.vocabulary import short_id
@@ -82,20 +82,16 @@ def ingest(
     An error is a SourceError (no usable response), a DataLateError (the newest bar is older than the night's session),
     a HistoryError (too few sessions) or a UsageError (the stored bars came from another source).
     """
-    started, refusals = time.perf_counter(), {} if refusals is None else refusals
+    refusals = {} if refusals is None else refusals
     spans = [(of_symbol[-1], first_of(of_symbol)) for of_symbol in by_symbol(nights)]
     fetch_market([night for night, _ in spans], min(night.session for night in nights), switch_source=switch_source)
     done = fetch_and_store(spans, switch_source=switch_source, refusals=refusals)
     compare_with_witness([night for night in done if night.error is None], refusals)
-    seconds = {"ingest": round((time.perf_counter() - started) / len(done), 3)}
     newest = {night.symbol: night for night in done}  # whose request brought the bars of all
     return [
-        replace(
-            night,
-            fetch_id=newest[night.symbol].fetch_id,
-            seconds=seconds if night.id == newest[night.symbol].id else {},
-            error=newest[night.symbol].error,
-        )
+        newest[night.symbol]
+        if night.id == newest[night.symbol].id
+        else replace(night, fetch_id=newest[night.symbol].fetch_id, error=newest[night.symbol].error)
         for night in nights
     ]
 
@@ -114,23 +110,18 @@ def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) 
     for market, night in series.values():
         first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
         with connect.reading(night.settings.url) as connection:
-            is_enough = _is_enough(connection, market, first)
-        if switch_source or not is_enough:
+            request = read.newest_fetch(connection, market.symbol, with_bars=False)
+        if switch_source or not _is_enough(request, market, first):
             (done,) = fetch_and_store([(market, first - _MARGIN)], switch_source=switch_source, purpose="market")
             if done.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
 
 
-def _is_enough(connection: Connection, market: Night, first: date) -> bool:
-    fetch = read.newest_fetch(connection, market.symbol)
-    newest = read.newest(connection, "bar_versions", "session", {"symbol": market.symbol})
-    spans = fetch is not None and fetch["first_asked"] <= first and (fetch["last_received"] or first) >= market.session
-    if spans and newest is not None and newest >= market.session:
-        return True
-    request = read.newest_fetch(connection, market.symbol, with_bars=False)
+def _is_enough(request: Row | None, market: Night, first: date) -> bool:
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
-    return bool(abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
+    has_newest = request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
+    return has_newest or abs(market.now() - request["fetched_at"]) < _ASK_AGAIN
 
 
 def fetch_and_store(
@@ -147,26 +138,23 @@ def fetch_and_store(
     its bars are asked for; `switch_source` and `refusals` as for `ingest`.
     """
     refusals = {} if refusals is None else refusals
-    asked: dict[str, _Asked] = {}
-    failed: dict[str, Night] = {}
+    asked, done = dict[str, _Asked](), dict[str, Night]()
     for night, first in spans:
         try:
             asked[night.symbol] = _asked(night, first, accept=switch_source, purpose=purpose)
         except Exception as error:  # whatever it is, it is this symbol's alone
-            failed[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
+            done[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
     asked = _with_responses(asked, refusals)
     calendar = earnings.calendar_of([request.asking for request in asked.values()])
-    done = []
-    for night, _ in spans:
-        if night.symbol in failed:
-            done.append(failed[night.symbol])
-        elif night.source in refusals and asked[night.symbol].response is None:
-            done.append(replace(night, error=refusals[night.source]))
+    for symbol, request in asked.items():
+        night = request.night
+        if night.source in refusals and request.response is None:
+            done[symbol] = replace(night, error=refusals[night.source])
         else:
-            done.append(night.then("ingest", partial(_fetch, asked[night.symbol], calendar)))
-            if isinstance(refusal := done[-1].error, RateLimitedError):
+            done[symbol] = night.then("ingest", partial(_fetch, request, calendar))
+            if isinstance(refusal := done[symbol].error, RateLimitedError):
                 refusals[night.source] = refusal
-    return done
+    return [done[night.symbol] for night, _ in spans]
 
 
 @dataclass(frozen=True)
@@ -341,17 +329,13 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
 
 def _with_clock(error: ForecastingError, night: Night) -> ForecastingError:
     """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
-    if not isinstance(error, DataLateError) or error.newest is None:
+    newest = error.newest if isinstance(error, DataLateError) else None
+    behind = len(after(newest, night.session, night.settings.exchange)) if newest is not None else 0
+    if behind <= LATE_SESSIONS or not isinstance(error, DataLateError):
         return error
-    behind = len(after(error.newest, night.session, night.settings.exchange))
-    if behind <= LATE_SESSIONS:
-        return error
-    return DataLateError(
-        f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at "
-        f"{night.now():%Y-%m-%d %H:%M} UTC, is ahead.",
-        error.newest,
-        error.why,
-    )
+    clock = f"{night.now():%Y-%m-%d %H:%M} UTC, is ahead."
+    why = f"It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}"
+    return DataLateError(f"{error} {why}", newest, error.why)
 
 
 def clock_note(newest: datetime | None, *, now: datetime) -> str:

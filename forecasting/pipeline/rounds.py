@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
 from forecasting.pipeline.night import Night, by_symbol
-from forecasting.pipeline.run_log import add_notes, is_refusal, mark_stopped, mark_waiting, mark_without_bar
+from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped, mark_without_bar
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read
@@ -186,7 +186,7 @@ class Rounds:
         night = symbol.nights[-1]
         if self._patient:
             until = clock_time(self._deadline(night), self._settings)
-            mark_waiting(night, f"{night.error} Retrying until {until}.")
+            mark(night, {"status": "late"}, {"waiting": f"{night.error} Retrying until {until}."})
             due = clock_time(symbol.due, self._settings)
             logger.warning("%s: next request at %s: %s", night.symbol, due, night.error)
 

@@ -111,23 +111,20 @@ def _no_bar(value: dict[str, Any]) -> str:
     return f"{value['why']}; {came}."
 
 
-def mark_waiting(night: Night, why: str) -> None:
-    """Say in the night's row that its bar is not there, and why."""
+def mark(night: Night, values: dict[str, Any], notes: dict[str, Any] | None = None) -> None:
+    """Write values and notes to the night's row, unless it is done: by another run, after a worker was lost."""
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=night.now(), notes={"waiting": why})
-        write.update_run(connection, night.id, {"status": "late"})
+        open_run(connection, night, started_at=night.now(), notes=notes)
+        if _row(connection, night)["status"] != "done":
+            write.update_run(connection, night.id, values)
 
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
     """The sentence in the row of a night whose bar did not come: the run goes on with those up to `newest`."""
-    value = {"why": why, "newest": str(newest), "came": False}
-    status = stopped_status(error)
-    with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=night.now(), notes={"no_bar": value})
-        write.update_run(
-            connection, night.id, {"status": status, "error": _no_bar(value) if status == "failed" else None}
-        )
-    return _no_bar(value)
+    value, status = {"why": why, "newest": str(newest), "came": False}, stopped_status(error)
+    sentence = _no_bar(value)
+    mark(night, {"status": status, "error": sentence if status == "failed" else None}, {"no_bar": value})
+    return sentence
 
 
 def note_bar(connection: Connection, night: Night) -> None:
@@ -141,16 +138,9 @@ def note_bar(connection: Connection, night: Night) -> None:
 
 
 def mark_stopped(night: Night, error: ForecastingError) -> None:
-    """Say in the row of a night what stopped it, unless it is done: by another run, after a worker was lost.
-
-    Where the row cannot be written, there is a warning, which hides neither the error nor other nights.
-    """
+    """Say in the row of a night what stopped it; where it cannot be written, a warning hides neither it nor others."""
     try:
-        with connect.transaction(night.settings.url) as connection:
-            open_run(connection, night, started_at=night.now())
-            if _row(connection, night)["status"] != "done":
-                values = {"status": stopped_status(error), "error": str(error)}
-                write.update_run(connection, night.id, values | _seconds(night))
+        mark(night, {"status": stopped_status(error), "error": str(error)} | _seconds(night))
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", night.symbol, night.session, unwritten)
 

@@ -23,6 +23,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Card
 
+STORED_NOTHING = ("held", *get_args(FailedVerdict))  # Verdicts of requests that stored no bar
 _TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledger
 
 
@@ -125,7 +126,7 @@ def _missing(market: Night, newest: date | None, request: Row | None) -> str:
     if newest == market.session:
         return ""
     name, reason = f"Market series {market.symbol}", ""
-    if request is not None and request["verdict"] in ("held", *get_args(FailedVerdict)):  # which stored nothing
+    if request is not None and request["verdict"] in STORED_NOTHING:
         reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"

@@ -21,7 +21,7 @@ from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST
-from tests.nights import broken, contents, copy_nights, counts, killed, leave_nights, night, rows
+from tests.nights import broken, copy_nights, counts, leave_nights, night, rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -83,22 +83,6 @@ def test_a_refused_parameter_logs_no_traceback(
     logger.removeHandler(caplog.handler)
     assert "Invalid symbol" in caplog.text
     assert "Traceback" not in caplog.text
-
-
-def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
-    night_folder: Path, folder_of_the_eighth: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from forecasting.pipeline import evaluate, predict, snapshot, train
-
-    places = [(snapshot, "make_windows"), (train, "fit_scratch"), (train, "_fit_and_save"), (predict, "forecast_rows")]
-    places += [(evaluate, "decide"), (evaluate, "publish_page"), (evaluate, "close")]
-    for module, name in places:
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, killed)
-            with pytest.raises(KeyboardInterrupt):
-                night(LAST)
-    night(LAST)
-    assert contents(read_settings().url) == contents(f"sqlite:///{folder_of_the_eighth / 'ledger.db'}")
 
 
 def test_a_night_that_failed_and_then_succeeded_shows_no_error(

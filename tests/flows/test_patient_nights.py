@@ -16,15 +16,12 @@ from prefect.context import FlowRunContext
 from flows import clock
 from flows import nightly as nightly_module
 from flows.nightly import nightly
-from forecasting.errors import LockedError, UnavailableError
+from forecasting.errors import UnavailableError
 from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
 from forecasting.settings import read_settings
-from forecasting.store import lock
 from forecasting.vocabulary import Target
-from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.faults.forks import fork_in, server_environment
-from tests.flows.processes import until
+from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_sink
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
@@ -138,16 +135,6 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
-def test_the_first_night_without_its_bar_becomes_the_night_of_the_newest_bar(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    yahoo.edits = [missing_row(LAST)]
-    night_without_prefect()
-    assert select("status", "runs ORDER BY as_of") == [("done",), ("late",)]
-    assert [str(day)[:10] for (day,) in select("DISTINCT origin_session", "forecasts")] == ["2024-03-07"]
-
-
 def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,57 +185,6 @@ def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error
     )
     (shown,) = newest_reports(read_settings())
     assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
-
-
-def test_an_unresponsive_source_does_not_stop_a_night_whose_bars_are_stored(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_morning_after(LAST, yahoo, monkeypatch)
-    yahoo.fail_always("429")
-    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    assert len(night_without_prefect("close")) == 1
-    ((status, note),) = select("status, note", "runs WHERE target = 'close'")
-    assert status == "done"
-    assert "HTTP 429" in str(note)
-    assert "the night continued with the bars up to 2024-03-08" in str(note)
-
-
-def wait_for_ever() -> None:
-    """Run a patient night whose bar is missing, by a clock that stands."""
-    clock.now = lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-    nightly(as_of=LAST, patient=True)
-
-
-def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
-    night_folder: Path, csv_of_bars: Path, tmp_path: Path
-) -> None:
-    write_yahoo_csv(random_bars(days=450, seed=3, last=date(2024, 3, 7)), csv_of_bars)
-    log = tmp_path / "night.log"
-    process = fork_in(server_environment(), log, wait_for_ever)
-    try:
-        until(lambda: select("status", "runs") == [("late",)], "a night that waits", log=log)
-        with pytest.raises(LockedError), lock.night_lock(read_settings().url, "night"):
-            pass
-        process.terminate()
-        process.join(60)
-        assert process.exitcode is not None
-    finally:
-        process.kill()
-    with lock.night_lock(read_settings().url, "night"):
-        assert select("as_of, status", "runs") == [(str(LAST), "late")]
-
-
-def test_one_symbols_wait_does_not_hold_up_the_others(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
-) -> None:
-    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
-    yahoo.add("SBUX", random_bars(days=649, seed=3, last=BEFORE))
-    whole = random_bars(days=650, seed=3, last=LAST)
-    waits = record_waits(monkeypatch, lambda n: yahoo.add("SBUX", whole))
-    nightly(["SBUX", "MSFT"], patient=True)
-    assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
-    assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
-    assert len(sent) == 1
 
 
 def test_a_refusal_of_one_symbol_delays_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,29 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prefect import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import server
-from flows.server import tolerate_outage
 from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
 from tests.nights import nights_done
 
 NIGHTLY = "nightly/nightly"
-
-
-def test_a_server_outage_is_logged_and_does_not_end_the_night(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_outages", [])  # it is remembered, by other tests too
-    nowhere = f"http://127.0.0.1:{processes.free_port()}/api"
-    with temporary_settings({PREFECT_API_URL: nowhere}), tolerate_outage("the artifacts of a night"):
-        with get_client(sync_client=True) as client:
-            client.hello()
-        pytest.fail("there is a server after all")
-    assert "Prefect's server did not receive the artifacts of a night" in caplog.text
 
 
 @pytest.mark.campaign

@@ -17,7 +17,6 @@ from forecasting.errors import (
     RateLimitedError,
     SourceError,
     UnavailableError,
-    UsageError,
 )
 from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
@@ -80,12 +79,6 @@ def rows_in_all() -> int:
     return sum(len(select("*", name)) for name in metadata.tables)
 
 
-def test_a_live_night_forecasts_the_next_five_sessions_before_the_open(yahoo: StandIn) -> None:
-    night()
-    published = select("target_session, kind", "latest_forecasts ORDER BY horizon")
-    assert [(str(day)[:10], kind) for day, kind in published] == [(str(day), "live") for day in next_sessions(LAST, 5)]
-
-
 def test_a_morning_after_missed_nights_runs_all_of_them(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     set_morning_after(yahoo, monkeypatch, date(2024, 3, 5))
     night()
@@ -129,24 +122,6 @@ def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn, al
     assert rows_in_all() == 3
 
 
-@ON_BOTH_DATABASES
-def test_a_bar_that_came_late_clears_the_gap_and_is_known_from_its_own_fetch(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    yahoo.edits = [missing_row(LAST)]
-    with pytest.raises(DataLateError):
-        night()
-    later = clock.now() + timedelta(minutes=20)
-    monkeypatch.setattr(clock, "now", lambda: later)
-    yahoo.edits = []
-    night("skip")
-    (cleared,) = select("cleared_at", "findings")
-    assert str(cleared[0])[:16] == f"{later:%Y-%m-%d %H:%M}"
-    fetched = dict(select("verdict, id", "fetches WHERE symbol = 'SBUX'"))
-    assert set(fetched) == {"late", "first"}
-    assert select("DISTINCT fetch_id", "forecasts") == [(fetched["first"],)]
-
-
 def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     today = next_sessions(LAST, 1)[0]
     moment = closes_at(today) - timedelta(hours=2)
@@ -155,13 +130,6 @@ def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, m
     yahoo.edits = [live_bar(today)]
     night("skip")
     assert str(max(str(day) for (day,) in select("session", "bars")))[:10] == str(LAST)
-
-
-def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn, alone: None) -> None:
-    yahoo.fail("500", "500")
-    night("skip")
-    assert select("status", "runs") == [("done",)]
-    assert sorted(select("verdict", "fetches")) == [("first",), ("unavailable",)]
 
 
 @pytest.mark.parametrize(("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError)])
@@ -205,45 +173,3 @@ def test_replayed_nights_equal_live_nights_bit_for_bit(
         start_night(as_of=session, mode="auto", switch_source=False)
     assert {kind for (kind,) in select("kind", "forecasts")} == {"replay"}
     assert sorted(select(names, "forecasts"), key=str) == live
-
-
-def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
-    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
-    yahoo.earnings = ["April 30, 2024 at 4 PM EDT"]
-    for session in (date(2024, 3, 7), LAST):
-        set_morning_after(yahoo, monkeypatch, session)
-        night("skip")
-    found = select("session, known_from, known_rule, timing", "events WHERE source = 'yahoo'")
-    assert [tuple(str(value)[:10] for value in row) for row in found] == [("2024-05-01", "2024-03-07", "seen", "amc")]
-
-
-def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
-    yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_morning_after(yahoo, monkeypatch, date(2024, 3, 7))
-    night("skip")
-    bars = select("count(*)", "bar_versions")
-    set_morning_after(yahoo, monkeypatch, LAST)
-    yahoo.edits = [scaled(0.5, LAST)]
-    with pytest.raises(DataLateError, match="held back"):
-        night()
-    assert select("count(*)", "bar_versions") == bars
-    assert [verdict for (verdict,) in select("verdict", "fetches ORDER BY fetched_at")] == ["first", "late"]
-    assert select("rule, severity", "findings WHERE cleared_at IS NULL") == [("split_like_jump", "reject")]
-
-
-def test_a_switch_of_source_is_refused_before_any_request(
-    yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
-) -> None:
-    night("skip")
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST")
-    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars}")
-    start_night(as_of=date(2024, 3, 7), mode="skip", switch_source=False)
-    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
-    asked, before = len(yahoo.requests), rows_in_all()
-    with pytest.raises(UsageError, match="--switch-source"):
-        night()
-    assert (len(yahoo.requests), rows_in_all()) == (asked, before)

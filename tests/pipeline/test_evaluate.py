@@ -28,8 +28,6 @@ LAST = date(2024, 3, 8)
 
 GATE = '{"origins": 40, "first": "2024-01-02", "last": "2024-02-28", "challenger": 3.9, "champion": 4.0}'
 
-Damage = Callable[[Path], None]
-
 
 @pytest.fixture(scope="module")
 def fitted() -> checkpoint.Checkpoint:
@@ -81,70 +79,51 @@ def settings_of(tmp_path: Path, url: str) -> Settings:
     return Settings(data_dir=tmp_path / "data", database_url=SecretStr(url), members=1)
 
 
-def test_a_fit_that_passed_the_gate_takes_over_and_the_row_names_what_was_compared(
-    database_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint
+WEIGHTS = "weights.safetensors"
+OF_THE_GATE = {"compared": "hindcasts", "origins": 40, "champion_pinball": 4.0, "challenger_pinball": 3.9}
+OF_THE_GATE |= {"first_origin": date(2024, 1, 2), "last_origin": date(2024, 2, 28)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "damage", "winner", "words"),
+    [
+        ({"method": "warm"}, None, "challenger", "A refresh of the champion that passed the gate takes over."),
+        ({"refused": "a weight is too far"}, None, "champion", "stays; the gate refused the fit: a weight is too far."),
+        ({}, lambda folder: (folder / WEIGHTS).write_bytes(b"damaged"), "champion", "SHA-256"),
+        ({}, lambda folder: (folder / WEIGHTS).unlink(), "champion", "No such file"),
+    ],
+)
+def test_a_fit_that_passed_the_gate_and_can_be_run_takes_over_once(
+    database_url: str,
+    tmp_path: Path,
+    fitted: checkpoint.Checkpoint,
+    changed: dict[str, Any],
+    damage: Callable[[Path], object] | None,
+    winner: str,
+    words: str,
 ) -> None:
     settings = settings_of(tmp_path, database_url)
     with transaction(database_url) as connection:
-        fitted_tonight(connection, settings, fitted, method="warm")
+        fitted_tonight(connection, settings, fitted, **changed)
+    if damage is not None:
+        damage(artifact_folder(settings, "challenger"))
     found = decided(database_url, settings)
-    assert (found["champion"], found["winner"]) == ("champion", "challenger")
-    assert found["reason"] == "A refresh of the champion that passed the gate takes over."
-    assert (found["compared"], found["origins"]) == ("hindcasts", 40)
-    assert (found["first_origin"], found["last_origin"]) == (date(2024, 1, 2), date(2024, 2, 28))
-    assert (found["champion_pinball"], found["challenger_pinball"]) == (4.0, 3.9)
+    assert (found["champion"], found["winner"]) == ("champion", winner)
+    assert words in found["reason"]
+    assert {name: found[name] for name in OF_THE_GATE} == OF_THE_GATE
     assert decided(database_url, settings) == found  # a second evaluation of the night changes nothing
 
 
-def test_a_refused_fit_never_becomes_champion(database_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint) -> None:
-    settings = settings_of(tmp_path, database_url)
-    with transaction(database_url) as connection:
-        fitted_tonight(connection, settings, fitted, refused="a weight is too far")
-    found = decided(database_url, settings)
-    assert (found["champion"], found["winner"]) == ("champion", "champion")
-    assert found["reason"] == "The champion stays; the gate refused the fit: a weight is too far."
-
-
-def test_without_a_champion_a_refused_fit_leaves_none(
-    sqlite_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint
+@pytest.mark.parametrize("could_forecast", [True, False])
+def test_neither_a_refused_fit_without_a_champion_nor_a_night_that_could_not_forecast_decides(
+    sqlite_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint, could_forecast: bool
 ) -> None:
+    """Decided already, the forecasts of such a night would be another champion's once it is run again."""
     settings = settings_of(tmp_path, sqlite_url)
     with transaction(sqlite_url) as connection:
-        fitted_tonight(connection, settings, fitted, champion=False, refused="a weight is too far")
-    score_and_decide(tonight(settings))
+        refused = "a weight is too far" if could_forecast else ""
+        fitted_tonight(connection, settings, fitted, champion=not could_forecast, refused=refused)
+    night = tonight(settings)
+    score_and_decide(night if could_forecast else replace(night, windows=None))
     with reading(sqlite_url) as connection:
-        assert read.row(connection, "promotions", {"run_id": tonight(settings).id}) is None
-
-
-def test_a_night_that_could_not_forecast_decides_nothing(
-    database_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint
-) -> None:
-    """Decided already, its forecasts would be another champion's once it is run again."""
-    settings = settings_of(tmp_path, database_url)
-    with transaction(database_url) as connection:
-        fitted_tonight(connection, settings, fitted)
-    score_and_decide(replace(tonight(settings), windows=None))
-    with reading(database_url) as connection:
-        assert read.row(connection, "promotions", {"run_id": tonight(settings).id}) is None
-
-
-def altered(folder: Path) -> None:
-    (folder / "weights.safetensors").write_bytes(b"damaged")
-
-
-def missing(folder: Path) -> None:
-    (folder / "weights.safetensors").unlink()
-
-
-@pytest.mark.parametrize(("damage", "words"), [(altered, "SHA-256"), (missing, "No such file")])
-def test_a_fit_that_cannot_be_run_is_refused_and_the_champion_stays(
-    sqlite_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint, damage: Damage, words: str
-) -> None:
-    settings = settings_of(tmp_path, sqlite_url)
-    with transaction(sqlite_url) as connection:
-        fitted_tonight(connection, settings, fitted)
-    damage(artifact_folder(settings, "challenger"))
-    found = decided(sqlite_url, settings)
-    assert found["winner"] == "champion"
-    assert found["reason"].startswith("The champion stays; ")
-    assert words in found["reason"]
+        assert read.row(connection, "promotions", {"run_id": night.id}) is None

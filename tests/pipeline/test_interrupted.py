@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import catch_up, nightly
-from forecasting.pipeline import preprocess
+from flows import nightly
 from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run_log import CUT_OFF, delete_leftovers, mark_cut_off, prunable_weights
@@ -16,7 +15,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, write
 from forecasting.store.connect import transaction
-from tests.nights import killed, killed_before, rows
+from tests.nights import killed_before, rows
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
 
 NIGHTS = between(date(2024, 2, 1), date(2024, 3, 8))
@@ -38,38 +37,6 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     mark_cut_off(read_settings())
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
     assert failed == dict.fromkeys(left, CUT_OFF)
-
-
-def cut_off(monkeypatch: pytest.MonkeyPatch, as_of: date) -> None:
-    """Run a night that is killed before its windows are written."""
-    with monkeypatch.context() as patch:
-        patch.setattr(preprocess, "write_windows", killed)
-        with pytest.raises(KeyboardInterrupt):
-            nightly.nightly(as_of=as_of)
-
-
-def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_next_night_begins(
-    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cut_off(monkeypatch, NIGHTS[-2])
-    assert [row["status"] for row in rows("runs")] == ["running"]
-    monkeypatch.setattr(preprocess, "write_windows", _stopped)
-    with pytest.raises(Exception, match="seeded"):
-        nightly.nightly(as_of=NIGHTS[-1])
-    found = sorted((str(row["as_of"]), row["status"], str(row["error"])[:30]) for row in rows("runs"))
-    assert [status for _, status, _ in found] == ["failed", "failed"]
-    assert found[0][2] == CUT_OFF[:30]
-
-
-def test_a_span_marks_the_nights_that_were_cut_off_before_it(
-    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cut_off(monkeypatch, NIGHTS[-1])
-    catch_up.catch_up(NIGHTS[-2], NIGHTS[-2])
-    assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {
-        str(NIGHTS[-2]): "done",
-        str(NIGHTS[-1]): "failed",
-    }
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
@@ -113,10 +80,6 @@ def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_f
     nightly.nightly(as_of=NIGHTS[-1], mode="scratch")
     assert {path.name for path in folder.iterdir()} == {row["id"] for row in rows("models") if row["artifact_path"]}
     assert not (folder / left).exists()
-
-
-def _stopped(*args: object) -> None:
-    raise ZeroDivisionError("seeded")
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])

@@ -167,13 +167,6 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     assert all("filled forward. unavailable: " in note for note in notes)
 
 
-def test_one_request_serves_every_symbol_of_a_night(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
-    live(yahoo, monkeypatch, LAST)
-    assert len(yahoo.market_charts()) == 1
-    assert len({row["market_fetch"] for row in rows("runs")}) == 1
-
-
 def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, made: list[Windows]
 ) -> None:

@@ -6,13 +6,12 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from flows import clock
-from flows.start import start_catch_up, start_night
+from flows.start import start_night
 from forecasting.errors import (
     ArtifactError,
     HistoryError,
@@ -20,13 +19,13 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.pipeline import evaluate, models, predict, run_log, train
+from forecasting.pipeline import evaluate, models, run_log, train
 from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
-from forecasting.sessions import between, next_sessions, opens_at
+from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read, write
 from forecasting.store.schema import metadata
@@ -36,14 +35,12 @@ from tests.nights import (
     ON_BOTH_DATABASES,
     copy_nights,
     counts,
-    forget_derived_rows,
     killed,
     killed_before,
     leave_nights,
     newest_reports,
     night,
     rows,
-    timeless,
 )
 
 VIEWS = (
@@ -137,18 +134,6 @@ def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path,
     assert [{k: v for k, v in row.items() if k not in ignored} for row in rows("forecasts")] == [
         {k: v for k, v in row.items() if k not in ignored} for row in said
     ]
-
-
-def test_a_live_night_is_marked_live_and_one_after_the_open_late(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = opens_at(next_sessions(LAST, 1)[0])
-    for minutes, kind in ((-60, "live"), (30, "late")):
-        moment = opened + pd.Timedelta(minutes=minutes).to_pytimedelta()
-        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
-        night(LAST if kind == "live" else date(2024, 3, 7))
-    kinds = {(str(row["origin_session"])[:10], row["kind"]) for row in rows("forecasts")}
-    assert kinds == {("2024-03-08", "live"), ("2024-03-07", "replay")}
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -338,48 +323,6 @@ def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_fo
     assert "SHA-256" in failed_run()
 
 
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion() -> None:
-    night(LAST)
-    with connect.reading(read_settings().url) as connection:
-        before = read.champion(connection, "TEST", "volume")
-    start_catch_up(first=date(2024, 2, 1), last=date(2024, 2, 2), refit_every=1)
-    fitted = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
-    replayed = [row for row in rows("runs") if row["trigger"] == "catch-up"]
-    modes = [row["mode"] for row in sorted(replayed, key=lambda row: str(row["as_of"]))]
-    assert modes == ["scratch", "warm"]
-    assert all(str(fitted[row["id"]]["trained_to"]) <= str(row["as_of"]) for row in replayed)
-    assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
-    with connect.reading(read_settings().url) as connection:
-        assert read.champion(connection, "TEST", "volume") == before
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
-    night_folder: Path, tmp_path: Path, migrated_sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = timeless("forecasts")
-    forget_derived_rows()
-    others, fit = tmp_path / "others", train.fit_challenger
-    others.mkdir()
-    write_yahoo_csv(random_bars(days=650, seed=9, last=LAST), others / "TEST.csv")
-    shutil.copy(migrated_sqlite_file, others / "ledger.db")
-
-    def with_another(*given: Any) -> Any:
-        monkeypatch.setattr(train, "fit_challenger", fit)
-        with monkeypatch.context() as patch:
-            patch.setattr(predict, "write_forecasts", killed)  # its windows are there, under the same run's id
-            patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{others / 'ledger.db'}")
-            patch.setenv("FORECASTING_SOURCE", f"csv:{others / 'TEST.csv'}")
-            with pytest.raises(KeyboardInterrupt):
-                night(date(2024, 3, 7))
-        return fit(*given)
-
-    monkeypatch.setattr(train, "fit_challenger", with_another)
-    night(date(2024, 3, 7))
-    assert timeless("forecasts") == alone
-
-
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder: Path) -> None:
@@ -403,16 +346,6 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
     assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
     assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
-
-
-def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forecasting.errors import NoLiveForecastError
-
-    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
-    with pytest.raises(NoLiveForecastError, match="2024-03-08"):
-        check_fresh(read_settings(), now=clock.now)
-    night(LAST)
-    assert check_fresh(read_settings(), now=clock.now) == "Fresh: TEST from the session 2024-03-08."
 
 
 def test_check_says_that_a_night_has_failed_and_where_its_reason_is_and_ends_each_symbols_sentences(
@@ -515,8 +448,6 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
-
-    from forecasting.pipeline import train
 
     def shifted(*args: object, **kwargs: object) -> object:
         fitted = fit(*args, **kwargs)

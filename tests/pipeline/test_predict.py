@@ -140,17 +140,11 @@ def scored(database_url: str) -> str:
     return database_url
 
 
-def test_a_night_decides_on_what_the_night_before_could_score_though_more_is_stored(scored: str) -> None:
-    assert losses(scored, "2024-03-08") == [("2024-03-06", 1, 5.0)]
-
-
-def test_the_night_after_the_newest_forecast_sees_no_more_however_late_it_is(scored: str) -> None:
-    assert losses(scored, "2024-03-12") == [("2024-03-06", 1, 5.0)]
-
-
-@pytest.mark.parametrize("session", ["2024-03-06", "2024-03-07"])
-def test_the_first_nights_have_no_evidence(scored: str, session: str) -> None:
-    assert losses(scored, session) == []
+@pytest.mark.parametrize(("day", "seen"), [(6, 0), (7, 0), (8, 1), (12, 1)])
+def test_a_night_decides_on_what_the_night_before_could_score_however_late_it_is(
+    scored: str, day: int, seen: int
+) -> None:
+    assert losses(scored, f"2024-03-{day:02}") == [("2024-03-06", 1, 5.0)] * seen
 
 
 def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(

@@ -15,14 +15,14 @@ import pytest
 from flows import clock
 from flows.start import start_catch_up
 from forecasting import sessions
-from forecasting.errors import ForecastingError, StoreError, UnexpectedError, UsageError
-from forecasting.pipeline import preprocess, run
+from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.pipeline import run
 from forecasting.pipeline.run import dask_client, run_missed, wait_for_shard
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from tests.builders import LAST
-from tests.nights import ON_BOTH_DATABASES, broken, counts, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, counts, night, rows, timeless
 
 TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
 EVE = date(2024, 3, 7)
@@ -86,15 +86,6 @@ def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(mo
     note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
     assert "ends on" not in note_of[str(EVE)]
     assert "The calendar of XNYS in exchange_calendars ends on" in note_of[str(LAST)]
-
-
-def test_a_night_that_fails_is_failed_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocess, "write_windows", broken)
-    with pytest.raises(UnexpectedError, match="seeded"):
-        run_until(LAST)
-    (row,) = rows("runs")
-    assert row["status"] == "failed"
-    assert "ZeroDivisionError: seeded" in str(row["error"])
 
 
 def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(

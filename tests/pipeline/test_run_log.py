@@ -18,8 +18,8 @@ from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.run_log import (
     add_notes,
     code_version,
+    mark,
     mark_stopped,
-    mark_waiting,
     mark_without_bar,
     note_bar,
     open_run,
@@ -53,7 +53,7 @@ def market(night: Night) -> None:
 
 
 def waits(night: Night) -> None:
-    mark_waiting(night, "no bar yet")
+    mark(night, {"status": "late"}, {"waiting": "no bar yet"})
 
 
 def waited(night: Night) -> None:

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.errors import BadDataError, DataLateError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.pipeline import ingest
@@ -19,7 +20,7 @@ from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars
 from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -132,36 +133,24 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("answer", "words"),
     [
-        (UnavailableError("The house is closed."), "The house is closed."),
-        (RateLimitedError("Too many."), "Too many."),
-        (BadDataError("No bars of TEST."), "No bars of TEST."),
-        (ZeroDivisionError("of other people's code"), "of other people's code"),
-        (None, "in another shape than the canonical one"),
+        (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
+        (Mock(side_effect=RateLimitedError("Too many.")), "Too many."),
+        (Mock(side_effect=BadDataError("No bars of TEST.")), "No bars of TEST."),
+        (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
+        (lambda _: BARS.drop(columns="volume"), "in another shape than the canonical one"),
+        (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
     ],
 )
 def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, words: str
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], pd.DataFrame], words: str
 ) -> None:
-    def answer(symbol: str) -> pd.DataFrame:
-        if error is not None:
-            raise error
-        return BARS.drop(columns="volume")
-
     house = installed(monkeypatch, House(answer))
     (outcome,) = fetched("TEST")
     assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
     assert "Witness house:x: nothing was compared. " in notes()["TEST"]
     assert words in notes()["TEST"]
-
-
-def test_a_witness_without_a_session_in_common_leaves_a_note(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed(monkeypatch, House(lambda _: BARS.iloc[:0]))
-    fetched("TEST")
-    assert f"It has none of the 20 sessions up to {LAST}." in notes()["TEST"]
 
 
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
@@ -194,15 +183,6 @@ def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
     assert house.asked == [("TEST", "LACKS"), "TEST"]
     assert findings() == [("TEST", str(LAST), "witness_volume", 0.5)]
     assert "It has no bars of the symbol." in notes()["LACKS"]
-
-
-def test_a_night_whose_bar_did_not_come_asks_no_witness(
-    night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = installed(monkeypatch, House(lambda _: BARS))
-    write_yahoo_csv(BARS.iloc[:-1], csv_of_bars)
-    (outcome,) = fetched("TEST")
-    assert (type(outcome.error), house.asked) == (DataLateError, [])
 
 
 def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(

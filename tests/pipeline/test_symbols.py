@@ -17,7 +17,6 @@ from forecasting.errors import (
 from forecasting.pipeline.symbols import (
     MAX_BYTES,
     asked_symbols,
-    check_forecast,
     combined,
     each_symbol,
     only_symbol,
@@ -26,8 +25,8 @@ from forecasting.pipeline.symbols import (
 )
 from forecasting.settings import Settings
 from forecasting.store import write
-from forecasting.store.connect import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start
+from forecasting.store.connect import transaction
+from tests.store.rows import forecast_row, model_row, run_row, start
 
 
 def now() -> datetime:
@@ -96,19 +95,15 @@ def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path)
         (b"# nothing\n\n", "found none"),
         (b"\xff\xfe\x00", "no UTF-8 text"),
         (b"A\n" * MAX_BYTES, "more than 1,000,000 bytes"),
+        (None, "no regular file"),
     ],
 )
-def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "list.txt"
-    file.write_bytes(content)
+    if content is not None:
+        file.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         asked_symbols([], file)
-
-
-@pytest.mark.parametrize("name", ["missing.txt", "."])
-def test_a_path_without_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="no regular file"):
-        asked_symbols([], tmp_path / name)
 
 
 def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
@@ -136,25 +131,11 @@ def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return sqlite_url
 
 
-def error_of(url: str, symbol: str) -> str:
-    with reading(url) as connection, pytest.raises(StoreError) as raised:
-        check_forecast(connection, symbol, TARGET)
-    return str(raised.value)
-
-
-def test_a_symbol_with_a_forecast_passes_and_a_misspelt_one_is_answered_with_those_there_are(ledger: str) -> None:
-    with reading(ledger) as connection:
-        check_forecast(connection, SYMBOL, TARGET)
-    assert error_of(ledger, "SBUXX") == UNKNOWN
-
-
 def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger: str) -> None:
     with transaction(ledger) as connection:
         write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
-    assert (
-        error_of(ledger, "NEW")
-        == "NEW has no volume forecast; its night of 2024-03-08 has status failed: no such symbol"
-    )
+    with pytest.raises(StoreError, match="its night of 2024-03-08 has status failed: no such symbol"):
+        show(symbol=["NEW"])
 
 
 def test_models_of_a_misspelt_symbol_are_answered_as_show_is(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
