@@ -26,16 +26,8 @@ from forecasting.ingest import earnings, witness
 from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.revisions import Revision, nothing_changed
-from forecasting.ingest.sources import Fetched, ManySource, Source
+from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.edgar import Edgar
-from forecasting.ingest.sources.plugins import (
-    called,
-    fetched_from,
-    is_live,
-    made_canonical,
-    market_source_of,
-    source_of,
-)
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.run_log import open_run, stopped_status
 from forecasting.pipeline.snapshot import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
@@ -75,12 +67,8 @@ def ingest(
 ) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
 
-    One request brings the bars of all nights of a symbol, oldest first. The market series comes before; the stored bars
-    are compared with a second source (FORECASTING_WITNESS) after. `switch_source` allows bars of another source for a
-    symbol that has some. `refusals`, by source: after one none is made of it for the symbols that follow.
-
-    An error is a SourceError (no usable response), a DataLateError (the newest bar is older than the night's session),
-    a HistoryError (too few sessions) or a UsageError (the stored bars came from another source).
+    One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars of another source
+    for a symbol that has some. `refusals`, by source: after one none is made of it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
     spans = [(of_symbol[-1], first_of(of_symbol)) for of_symbol in by_symbol(nights)]
@@ -102,10 +90,7 @@ def first_of(nights: Sequence[Night]) -> date:
 
 
 def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> None:
-    """Fetch the market series of the nights, the newest one of each symbol, unless what is stored is enough.
-
-    It is if it spans the nights' windows from the session `oldest` on, or was requested a moment ago.
-    """
+    """Fetch the market series of each symbol's newest night, unless it is stored for all windows from `oldest` on."""
     series = {market.id: (market, night) for night in nights if (market := market_night(night)) is not None}
     for market, night in series.values():
         first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
@@ -131,11 +116,9 @@ def fetch_and_store(
     purpose: Purpose = "night",
     refusals: dict[str, SourceError] | None = None,
 ) -> list[Night]:
-    """Each night with the fetch that brought its bars, or with its error, the row and the run's written together.
+    """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
 
-    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. Only a night
-    opens a run; of a market series no earnings dates are asked. Each night, one a symbol, comes with the first day that
-    its bars are asked for; `switch_source` and `refusals` as for `ingest`.
+    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text.
     """
     refusals = {} if refusals is None else refusals
     asked, done = dict[str, _Asked](), dict[str, Night]()
@@ -191,9 +174,9 @@ class _Answer:
 def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Asked:
     symbol, settings, choice = night.symbol, night.settings, night.settings.market_choice
     if purpose == "market" and choice is not None:
-        source = market_source_of(choice, cache_dir=settings.yahoo_cache)
+        source = plugins.market_source_of(choice, cache_dir=settings.yahoo_cache)
     else:
-        source = source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
+        source = plugins.source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
         switched_from = str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
@@ -232,7 +215,7 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
         source = asked[symbols[0]].source
         responses: Mapping[str, Fetched | Exception]
         try:
-            with called(source):
+            with plugins.called(source):
                 responses = source.fetch_many(symbols, first, last)  # type: ignore[attr-defined]  # a ManySource
         except Exception as error:  # its error is that of each
             responses = dict.fromkeys(symbols, error)
@@ -248,14 +231,11 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
 
 
 def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
-    """The night with its fetch, once the assessed response has been written; its error where nothing was stored.
-
-    A SourceError of a file is raised at once, since no request has left this machine.
-    """
+    """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
     try:
         fetched = _response(asked)
     except SourceError as error:
-        if not is_live(asked.source):
+        if not plugins.is_live(asked.source):  # no request has left this machine
             raise
         nothing = nothing_fetched(asked.source.name, night.symbol, asked.first, night.session)
         instant = ledger_instant(asked.newest_instant, night.now())
@@ -272,11 +252,11 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
 def _response(asked: _Asked) -> Fetched:
     symbol, source, last = asked.night.symbol, asked.source, asked.night.session
     if isinstance(asked.response, Exception):
-        with called(source):
+        with plugins.called(source):
             raise asked.response
     if asked.response is not None:
-        return made_canonical(asked.response, source.name, symbol, (asked.first, last))
-    return fetched_from(source, symbol, asked.first, last)
+        return plugins.made_canonical(asked.response, source.name, symbol, (asked.first, last))
+    return plugins.fetched_from(source, symbol, asked.first, last)
 
 
 def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
@@ -312,12 +292,9 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
-    """Raise a ForecastingError where the source has a bar of a session that has not opened by this machine's clock.
-
-    Of an `index` a bar of today may come before the open: the VIX is calculated from 03:15 in New York on.
-    """
+    """Raise a ForecastingError where the source has a bar of a session not yet open by this machine's clock."""
     newest = fetched.newest
-    if newest is None or (index and newest <= today(now, exchange)):
+    if newest is None or (index and newest <= today(now, exchange)):  # the VIX is calculated from 03:15 on
         return
     if is_session(newest, exchange) and opens_at(newest, exchange) > now:
         raise ForecastingError(
@@ -354,7 +331,7 @@ def clock_note(newest: datetime | None, *, now: datetime) -> str:
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
     night, is_night, error = asked.night, asked.purpose == "night", answer.error
-    is_file = not is_live(asked.source)
+    is_file = not plugins.is_live(asked.source)
     if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
     fetch_id = _fetch_id(asked, answer)
@@ -403,7 +380,7 @@ def witness_of(settings: Settings) -> Source | None:
     if settings.witness is None:
         return None
     try:
-        return source_of(settings.witness, cache_dir=settings.yahoo_cache)
+        return plugins.source_of(settings.witness, cache_dir=settings.yahoo_cache)
     except UsageError as error:
         raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
 
@@ -432,7 +409,7 @@ def _of_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> di
     def request() -> None:
         first = min(shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights)
         last = max(night.session for night in nights)
-        source = source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
+        source = plugins.source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
         if isinstance(source, ManySource):
             responses.update(source.fetch_many(symbols, first, last))
             return

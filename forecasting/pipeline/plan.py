@@ -36,10 +36,7 @@ LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing
 def planned_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
 ) -> list[Night]:
-    """The nights to do, each symbol's oldest first; a symbol without has one with its error, which its row has too.
-
-    The caller holds the lock of the nights: those that were cut off are marked first.
-    """
+    """The nights to do, each symbol's oldest first; of one that cannot begin, one with the error, as its row has it."""
 
     def missed(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)
@@ -55,10 +52,7 @@ def planned_nights(
 
 
 def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
-    """The nights of a span, each symbol's oldest first, every `refit_every`-th with a fit; a symbol without as above.
-
-    Counted from `first`, so that a second start agrees. No row keeps the errors.
-    """
+    """The nights of a span, each symbol's oldest first, every `refit_every`-th from `first` on with a fit."""
     modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
 
     def spanned(own: Settings) -> list[Night]:
@@ -78,6 +72,7 @@ def planned_span(settings: Settings, first: date, last: date, *, refit_every: in
 
 
 def _begin(settings: Settings) -> None:
+    """Mark and delete what killed nights left; the caller holds the lock of the nights."""
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
     mark_cut_off(settings)
     delete_leftovers(settings)
@@ -101,10 +96,7 @@ def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Nig
 def missed_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
 ) -> list[Night]:
-    """The nights of one symbol to work off, oldest first: the one asked for, or all since the newest finished night.
-
-    Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
-    """
+    """The nights of one symbol to work off, oldest first: the one asked for, or all since the newest finished night."""
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
         sessions = [as_of]
@@ -118,6 +110,7 @@ def missed_nights(
 
 def _after_finished(settings: Settings, last: date) -> list[date]:
     """The sessions after the newest finished night of one symbol, up to `last`; none before its first."""
+    # Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
     with connect.reading(settings.url) as connection:
         newest = read.newest_finished(connection, settings.symbols[0], settings.target)
     return after(newest, last, settings.exchange) if newest else []
@@ -190,7 +183,6 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     """The newest session of one symbol's nights: the newest completed one, or of a file that ends before it its newest.
 
     An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
-    A file whose last day is no session, as of another exchange or a market without weekends, ends the session before.
     """
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     completed = last_completed(now(), settings.exchange)
@@ -222,9 +214,8 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
 def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
     """Raise a UsageError where a flow parameter names a source or a file that the environment does not permit.
 
-    A name without an argument is permitted (yahoo, sample, an installed one, ^VIX), and each option in `given`, which
-    the environment names. A file must lie in one of the folders, symbolic links followed. The error is the same whether
-    the file exists or not.
+    Permitted are names without an argument, the options `given` by the environment, and files in one of the folders,
+    symbolic links followed. The error is the same whether the file exists or not.
     """
     name, _, argument = text.partition(":")
     is_file, resolved = name in ("csv", "parquet"), Path()
@@ -251,11 +242,7 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
-    """`nightly-SBUX-volume-2024-03-08`, `backtest-SBUX-volume-2023-01-03-2023-12-29`: a run's name in Prefect's list.
-
-    Without as_of a night is named after the session that it will end with, or after the day where that is unknown: the
-    run itself says why.
-    """
+    """`nightly-SBUX-volume-2024-03-08`: a run's name in Prefect's list, by the session that it will end with."""
     symbols, target = subject_of(given)
     days = [given["first"], given["last"]] if flow == "backtest" else [given.get("as_of") or given.get("last")]
     if not any(days):
@@ -263,6 +250,6 @@ def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
             settings = narrowed(symbols=given.get("symbols"), source=given.get("source"))
             first, unattended = settings.symbols[0], bool(given.get("patient"))
             days = [newest_session(settings.for_symbol(first), now=now, unattended=unattended)]
-        except ForecastingError:
+        except ForecastingError:  # the run itself says why
             days = [now().date()]
     return plain_text("-".join([flow, symbols, target, *map(str, days)]), limit=LONGEST_NAME)

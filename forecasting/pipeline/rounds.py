@@ -168,10 +168,7 @@ class Rounds:
         return NO_BAR if isinstance(error, DataLateError) else None
 
     def _deadline(self, night: Night) -> datetime:
-        """When retrying ends: at the next FORECASTING_LATE_UNTIL after the run began, before the next session opens.
-
-        Once that session has opened no forecast of the night is live, and there is nothing to wait for.
-        """
+        """When retrying ends: at FORECASTING_LATE_UNTIL, or when the next session opens: then no forecast is live."""
         if not self._patient:
             return self._began + timedelta(days=1)
         zone, hour, exchange = self._settings.timezone, self._settings.late_until, night.settings.exchange

@@ -39,18 +39,17 @@ DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
 """Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
 
 
-def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
+def run_nights(
     nights: Sequence[Night],
     settings: Settings,
     *,
     now: Clock,
     wait: Wait,
-    patient: bool = False,
     switch_source: bool = False,
     shown: Shown = lambda nights, step: None,
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
-    rounds, done = Rounds(nights, settings, patient=patient, now=now, wait=wait), list[Night]()
+    rounds, done = Rounds(nights, settings, patient=False, now=now, wait=wait), list[Night]()
     with workers(settings) as elsewhere:
         for due in rounds:
             shown(due, "ingest")
@@ -69,12 +68,11 @@ def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    missed = plan.missed_nights(settings.for_symbol(settings.symbols[0]), as_of=as_of, mode=mode, now=now)
     with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
-    if done := concluded(nights, settings):
-        return done
-    missed = plan.missed_nights(settings.for_symbol(settings.symbols[0]), as_of=as_of, mode=mode, now=now)
+    concluded(nights, settings)
     left = plan.not_done(missed)
     return [night.id for night in missed if night not in left]
 
@@ -167,9 +165,7 @@ class Workers:
                 if self._client is not None:
                     wait_for_shard(future)
                 ended = future.result()
-            except (
-                Exception
-            ) as error:  # of a worker that was lost, killed for memory perhaps: a night's own is returned
+            except Exception as error:  # of a worker that was lost: a night's own is returned
                 logger.warning("the worker of %d nights was lost: %r", len(shard), error)
                 yield run_shard(shard)
             else:

@@ -128,10 +128,7 @@ def mark_without_bar(night: Night, why: str, newest: date, *, error: Forecasting
 
 
 def note_bar(connection: Connection, night: Night) -> None:
-    """Say in the night's row, where its bar had not come, that it has.
-
-    Without a response a night may have continued with the bar of its own session, stored before: that stays.
-    """
+    """Say in the night's row, where its bar had not come, that it has; not where it was stored before."""
     value = notes_of(_row(connection, night)).get("no_bar")
     if value and value["newest"] != str(night.session):
         add_notes(connection, night, {"no_bar": {**value, "came": True}})
@@ -178,12 +175,7 @@ def _row(connection: Connection, night: Night) -> Row:
 
 
 def prunable_weights(connection: Connection, night: Night) -> list[str]:
-    """The models whose weights neither a recent forecast nor a rollback needs.
-
-    Kept are the newest `keep_artifacts` fits, every model that a forecast of the newest `keep_artifacts` origins came
-    from, so that such a row can be made again, the champion whatever its age, and the one before it, which a rollback
-    asks for.
-    """
+    """The models without the newest `keep_artifacts` fits, those of the forecasts of as many origins, and champions."""
     symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
     champion = read.champion(connection, symbol, target)
     then = read.champion(connection, symbol, target, session=night.session)  # another one in a replay
@@ -218,11 +210,7 @@ def delete_files_of(nights: Sequence[Night]) -> None:
 
 
 def mark_cut_off(settings: Settings) -> None:
-    """Mark the nights that were cut off as failed; one that is then run again is not failed.
-
-    The caller holds the lock of the nights, which is one for all symbols and targets: a row whose status is still
-    running is of a process that has ended, whatever it ran.
-    """
+    """Mark the nights that were cut off as failed: under the lock, whatever still runs is of a process that ended."""
     with connect.reading(settings.url) as connection:
         running = read.running(connection)
     if running:
@@ -233,11 +221,7 @@ def mark_cut_off(settings: Settings) -> None:
 
 
 def delete_leftovers(settings: Settings) -> None:
-    """Delete what nights left when they were killed; the caller holds the lock of the nights.
-
-    Weights half written, windows, and weights that were fitted when the night ended before their row was written: run
-    again, it may fit by another method, into another folder.
-    """
+    """Delete what nights left when they were killed: windows, weights half written, and weights without a row."""
     folder = settings.data_dir.absolute() / ARTIFACTS
     left: list[tuple[Path, Sequence[str]]] = [
         (path, FILES) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)
@@ -246,7 +230,8 @@ def delete_leftovers(settings: Settings) -> None:
     with connect.reading(settings.url) as connection:
         not_done = read.values(connection, "runs", "id", {"status": ["running", "late", "failed"]})
         fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
-        if fits:  # on most mornings none: the folder has thirty names a symbol
+        # Run again, a night may fit by another method, into another folder. On most mornings there is none.
+        if fits:
             present = fits.intersection(path.name for path in folder.glob("*"))
             without_row = present.difference(read.values(connection, "models", "id", {"id": sorted(present)}))
             left += [(folder / model_id, FILES) for model_id in sorted(without_row)]

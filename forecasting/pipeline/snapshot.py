@@ -96,10 +96,7 @@ class MarketSnapshot:
 
 
 def market_night(night: Night) -> Night | None:
-    """The night of the market series at its newest session that had closed when the night's session did.
-
-    None where there is no series, or the symbol itself is it. Its bars are fetched, nothing of it is forecast.
-    """
+    """The night of the market series, unless the symbol is it, at its newest session closed by the night's close."""
     choice = night.settings.market_choice
     if choice is None or choice.symbol == night.symbol:
         return None

@@ -14,7 +14,7 @@ import pytest
 from flows import clock
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, plugins
 from forecasting.pipeline import ingest
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.night import Night, make_night
@@ -60,8 +60,8 @@ def with_volume(factor: float, place: int = -1) -> pd.DataFrame:
 def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
-    real = ingest.source_of
-    monkeypatch.setattr(ingest, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
+    real = plugins.source_of
+    monkeypatch.setattr(plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
     return source
 
 
