@@ -22,6 +22,7 @@ from flows.reporting import (
     step_run_name,
     wait,
 )
+from flows.runner import runner
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import evaluate as evaluation
 from forecasting.pipeline import ingest as ingestion
@@ -32,7 +33,7 @@ from forecasting.pipeline.night import Night, in_turn
 from forecasting.pipeline.plan import narrowed, planned_nights
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
-from forecasting.pipeline.run import ledger, shards, workers
+from forecasting.pipeline.run import ledger, shards
 from forecasting.pipeline.symbols import explained
 from forecasting.report.prefect import NIGHTLY, subject_tags
 from forecasting.settings import Settings
@@ -122,15 +123,15 @@ def run_nights(
     begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
     rounds = Rounds(begun, settings, patient=patient, now=clock.now, wait=partial(wait, settings))
     done: list[Night] = []
-    with workers(settings) as elsewhere:
+    with runner(settings) as workers:
         for due in rounds:
             for shard in shards(rounds.take(step(ingest, due, rounds, switch_source)), settings):
-                if elsewhere is not None:
-                    elsewhere.submit(shard)
+                if workers is not None:
+                    workers.submit(shard)
                 else:
                     done += run_shard(shard)
-        for nights in elsewhere.results() if elsewhere is not None else ():
-            done += nights
+        for ended_elsewhere in workers.results() if workers is not None else ():
+            done += ended_elsewhere
             show_done(len(done))
     update_index(settings, rounds.ended, now=clock.now)
     return done + rounds.ended

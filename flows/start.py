@@ -16,7 +16,7 @@ from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, completed_sentence, next_night_sentence, night_checks
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed
+from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
 from forecasting.pipeline.symbols import explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
@@ -67,10 +67,12 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
 
 def has_server(settings: Settings) -> bool:
-    """Whether a run goes through Prefect: a server is configured, or `serve` runs on this data folder.
+    """Whether a run goes through Prefect: a server is configured, `serve` runs on this data folder, or Dask runs it.
 
     Prefect, which takes a second to import, is asked only where the environment or a file may name one.
     """
+    if settings.runner == "dask" and workers_of(settings) > 1:  # by Prefect's runner
+        return True
     files = [settings.data_dir / SERVED, Path(_profiles()), Path("prefect.toml"), Path(".env")]
     if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
         return False

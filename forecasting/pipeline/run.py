@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from importlib import import_module
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -49,18 +51,18 @@ def run_nights(
     shown: Shown = lambda nights, step: None,
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
-    rounds, done = Rounds(nights, settings, patient=False, now=now, wait=wait), list[Night]()
-    with workers(settings) as elsewhere:
-        for due in rounds:
-            shown(due, "ingest")
-            fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
-            for shard in shards(rounds.take(fetched), settings):
-                if elsewhere is not None:
-                    elsewhere.submit(shard)
-                else:
-                    done += run_shard(shard, shown)
-        for ended in elsewhere.results() if elsewhere is not None else ():
-            done += ended
+    rounds = Rounds(nights, settings, patient=False, now=now, wait=wait)
+    workers, done = Processes(settings) if workers_of(settings) > 1 else None, list[Night]()
+    for due in rounds:
+        shown(due, "ingest")
+        fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
+        for shard in shards(rounds.take(fetched), settings):
+            if workers is not None:
+                workers.submit(shard)
+            else:
+                done += run_shard(shard, shown)
+    for nights_of_shard in workers.results() if workers is not None else ():
+        done += nights_of_shard
     update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
 
@@ -141,100 +143,27 @@ def workers_of(settings: Settings) -> int:
     return 1 if settings.runner == "local" else min(settings.workers or cpu_count(), len(settings.symbols))
 
 
-class Workers:
-    """Shards run by processes of this machine or by Dask, while the caller requests the bars of others."""
+class Processes:
+    """Shards run by processes of this machine, while the caller requests the bars of others."""
 
-    def __init__(self, settings: Settings, client: Any = None) -> None:  # noqa: ANN401 - Dask has no types
-        """No process is started before the first shard; `client` of a Dask scheduler."""
-        self._count, self._client = workers_of(settings), client
-        self._submitted: list[tuple[list[Night], Any]] = []
+    def __init__(self, settings: Settings) -> None:
+        """No process is started before the first shard."""
+        self._count = workers_of(settings)
+        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
 
     def submit(self, shard: list[Night]) -> None:
-        """Let a worker run the shard."""
-        values, now = [sent(night) for night in shard], shard[0].now
-        if self._client is None:
-            future = get_reusable_executor(max_workers=self._count).submit(run_sent, values, now)
-        else:
-            future = self._client.submit(run_sent, values, now, pure=False)
-        self._submitted.append((shard, future))
+        """Let a process run the shard."""
+        executor = get_reusable_executor(max_workers=self._count)
+        self._submitted.append((shard, executor.submit(run_sent, [sent(night) for night in shard], shard[0].now)))
 
     def results(self) -> Iterator[list[Night]]:
         """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
         for shard, future in self._submitted:
             try:
-                if self._client is not None:
-                    wait_for_shard(future)
-                ended = future.result()
-            except Exception as error:  # of a worker that was lost: a night's own is returned
-                logger.warning("the worker of %d nights was lost: %r", len(shard), error)
+                yield as_ended(shard, future.result())
+            except BrokenProcessPool as error:
+                logger.warning("a worker was lost, killed for memory perhaps: %s", error)
                 yield run_shard(shard)
-            else:
-                yield [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
-
-
-@contextmanager
-def workers(settings: Settings) -> Iterator[Workers | None]:
-    """Workers that run shards; None where this process does."""
-    if workers_of(settings) <= 1:
-        yield None
-    elif settings.runner == "processes":
-        yield Workers(settings)
-    else:
-        with dask_client(settings) as client:
-            yield Workers(settings, client)
-
-
-@contextmanager
-def dask_client(settings: Settings) -> Iterator[Any]:
-    """A client of the scheduler of the settings, which has a worker, or of a cluster for this run alone."""
-    address = settings.dask_address
-    try:
-        dask: Any = import_module("distributed")  # not at the top: it changes how exceptions are pickled
-    except ModuleNotFoundError:
-        raise UsageError(
-            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
-        ) from None
-    with ExitStack() as stack:
-        if address is None:
-            logging.getLogger("distributed").setLevel(logging.WARNING)
-            cluster = dask.LocalCluster(**own_cluster(workers_of(settings), settings.data_dir))
-            yield stack.enter_context(dask.Client(stack.enter_context(cluster)))
-            return
-        try:
-            client = stack.enter_context(dask.Client(address, timeout=DASK_CONNECT_S, set_as_default=False))
-            client.wait_for_workers(1, timeout=DASK_WORKER_S)  # without one a run would wait for ever
-        except (OSError, ValueError, TimeoutError) as error:
-            raise ForecastingError(
-                f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
-                "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
-            ) from error
-        yield client
-
-
-def wait_for_shard(future: Any) -> None:  # noqa: ANN401 - Dask has no types
-    """Return when a shard's future is done or lost; an error where its scheduler has no worker for DASK_WORKER_S."""
-    client = future.client
-    while not future.done():
-        try:
-            future.exception(timeout=DASK_WORKER_S)
-        except TimeoutError:
-            try:
-                client.wait_for_workers(1, timeout=DASK_WORKER_S)
-            except TimeoutError:
-                client.cancel([type(future)(key, client) for key in client.futures])  # a late worker would run them too
-                raise
-
-
-def own_cluster(workers: int, folder: Path) -> dict[str, object]:
-    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
-
-    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
-    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
-    imported from its scratch folder, by default one in the temporary folder that another user could have made.
-    """
-    own = {"local_directory": str(folder)}
-    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}
 
 
 def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]]:
@@ -248,6 +177,59 @@ def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]
         return [{"error": ours} for _ in shard]
     ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
     return [ended[values["id"]] for values in shard]  # in the order in which they came
+
+
+def as_ended(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Night]:
+    """The nights of a shard with what a worker returned of them."""
+    return [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+
+
+def check_dask(address: str | None) -> None:
+    """Return when Dask is installed and its scheduler has a worker, without which a run would wait for ever."""
+    if find_spec("prefect_dask") is None:
+        raise UsageError(
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+        )
+    if address is None:
+        return
+    from distributed import Client  # not at the top: it changes how exceptions are pickled
+
+    try:
+        with Client(address, timeout=DASK_CONNECT_S, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # no types
+            client.wait_for_workers(1, timeout=DASK_WORKER_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ForecastingError(
+            f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
+            "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
+        ) from error
+
+
+def wait_for_shard(future: Any) -> None:  # noqa: ANN401 - Dask has no types
+    """Return when a shard's future is done or lost; an error where its scheduler has no worker for DASK_WORKER_S."""
+    from distributed import Future
+
+    client = future.client
+    while not future.done():
+        try:
+            future.exception(timeout=DASK_WORKER_S)
+        except TimeoutError:
+            try:
+                client.wait_for_workers(1, timeout=DASK_WORKER_S)
+            except TimeoutError as error:
+                client.cancel([Future(key, client) for key in client.futures])
+                raise ForecastingError(f"Expected a worker of the Dask scheduler; found: {error}.") from error
+
+
+def own_cluster(workers: int, folder: Path) -> dict[str, object]:
+    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
+
+    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
+    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
+    imported from its scratch folder, by default one in the temporary folder that another user could have made.
+    """
+    own = {"local_directory": str(folder)}
+    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}
 
 
 @contextmanager

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -17,7 +14,7 @@ from flows.start import start_catch_up
 from forecasting import sessions
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.pipeline import run
-from forecasting.pipeline.run import dask_client, run_missed, wait_for_shard
+from forecasting.pipeline.run import check_dask, run_missed, wait_for_shard
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -97,29 +94,33 @@ def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(
     assert not (tmp_path / "other.db").exists()
 
 
-def dask(address: str | None) -> AbstractContextManager[Any]:
-    return dask_client(read_settings().model_copy(update={"runner": "dask", "dask_address": address}))
+def test_dask_without_an_address_needs_its_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_dask(None)
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed here. Run: pip install 'forecasting\[dask\]'"):
+        check_dask(None)
 
 
-def test_a_runner_that_cannot_run_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "nothing"])
+def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(ForecastingError, match=f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"):
+        check_dask(address)
+
+
+def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
     monkeypatch.setattr(run, "DASK_WORKER_S", 0.5)
-    with socket.socket() as free, LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as idle:
-        free.bind(("127.0.0.1", 0))
-        unused = f"127.0.0.1:{free.getsockname()[1]}"
-        for address in (f"tcp://{unused}", f"nothing://{unused}", idle.scheduler_address):
-            words = f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"
-            with pytest.raises(ForecastingError, match=words), dask(address):
-                pytest.fail("it can")
-        idle.scale(1)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
+            check_dask(cluster.scheduler_address)
+        cluster.scale(1)
         monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
-        with dask(idle.scheduler_address) as client:
-            assert client.submit(abs, -1).result() == 1
-    monkeypatch.setattr(run, "import_module", Mock(side_effect=ModuleNotFoundError))
-    with pytest.raises(UsageError, match=r"not installed here. Run: pip install 'forecasting\[dask\]'"), dask(None):
-        pytest.fail("it can")
+        check_dask(cluster.scheduler_address)
 
 
 def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_come(
@@ -130,8 +131,13 @@ def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_
     monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
         futures = [client.submit(abs, number) for number in (-1, -2)]
-        with pytest.raises(TimeoutError, match="Only 0/1 workers arrived"):
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
             wait_for_shard(futures[0])
         for future in futures:
             wait_for_shard(future)
             assert future.cancelled()
+        cluster.scale(1)
+        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
+        later = client.submit(abs, -3)
+        wait_for_shard(later)
+        assert later.result() == 3
