@@ -91,7 +91,7 @@ def test_a_night_that_failed_and_then_succeeded_shows_no_error(
     from forecasting.pipeline import predict
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "assign_roles", broken)
+        patch.setattr(predict.candidates, "assign_roles", broken)
         with pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: seeded\)"):
             night(LAST)
     ((status, error),) = [(row["status"], row["error"]) for row in rows("runs")]
