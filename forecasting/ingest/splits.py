@@ -57,7 +57,8 @@ def on_newest_basis(
         before, close, adjusted = bars.index < day, bars["close"], bars["adj_close"]
         factor = pd.Series(np.where(before, value, 1.0), index=bars.index)
         step = adjusted[~before].head(1).sum() / adjusted[before].iloc[-1]
-        follows = abs(np.log(step * value)) < abs(np.log(step))  # else Adj Close is on the newest basis already
+        # Else Adj Close is on the newest basis already; a late response may have no bar of the split's session yet.
+        follows = step > 0.0 and abs(np.log(step * value)) < abs(np.log(step))
         bars = rebase(bars, factor).assign(adj_close=adjusted / factor if follows else adjusted)
         apart = (actions["session"] - day).abs()
         leap = (apart == pd.Timedelta(0)) & (actions["value"] > _LEVEL * close[before].iloc[-1])  # of such an Adj Close

@@ -4,6 +4,7 @@ import pytest
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.splits import on_newest_basis
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of, split_of
 
@@ -49,6 +50,15 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
     assert findings == []
     assert_view(store, new)
     assert store.take(fetched_of(new, make_actions([(ex, "split", ratio)])))[0].verdict == "unchanged"
+
+
+def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
+    old = random_bars(120, seed=1)
+    bars, ex = rebased(old, 2.0, before=old.index[-1]), old.index[-1]
+    known_actions = make_actions([(ex, "split", 2.0)])
+    taken, actions = on_newest_basis(old.iloc[:-1], NO_ACTIONS, known=bars, known_actions=known_actions)
+    pd.testing.assert_frame_equal(taken[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False)
+    assert actions["value"].tolist() == [2.0]
 
 
 @pytest.mark.parametrize("rounded", ["ratio", "prices", "volumes"])
