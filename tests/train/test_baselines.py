@@ -1,17 +1,15 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecasting.preprocess.features import STEP_NAMES, WARM_UP
-from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.linear import linear_forecast, linear_quantiles, squared_moves
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import no_events, random_bars
-from tests.train.windows import some_events, some_windows
+from tests.train.windows import PRICES, close_windows, some_windows, windows_with_gaps
 
 EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
-PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
@@ -97,12 +95,7 @@ def har_features(windows: Windows, row: int, horizon: int) -> list[float]:
 
 
 def test_the_interval_of_har_volatility_is_wider_over_an_earnings_gap():
-    bars = random_bars(days=900, seed=5)
-    events = some_events(bars)
-    gaps = pd.Series(0.0, bars.index)
-    gaps[events["session"]] = 0.08 * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
-    bars[PRICES] = bars[PRICES].mul(np.exp(gaps.cumsum()), axis=0)
-    windows = close_windows(bars, events)
+    windows = windows_with_gaps(0.08, 640)
     reacts = windows.future_flags[:, 0, windows.flag_names.index("earnings+0")] > 0.0
     spread = np.log(np.divide(*baseline_quantiles("har_volatility", windows, np.arange(len(windows)))[:, 0, [-2, 1]].T))
     assert spread[reacts].mean() > 1.5 * spread[~reacts].mean()
@@ -120,11 +113,6 @@ def test_har_volatility_of_a_price_that_never_moves_is_finite():
     bars = random_bars(days=MIN_ROWS + WARM_UP, seed=5)
     bars[PRICES] = 0.0015
     np.testing.assert_allclose(baseline_quantiles("har_volatility", close_windows(bars, no_events())), 0.0015)
-
-
-def close_windows(bars: pd.DataFrame, events: pd.DataFrame) -> Windows:
-    origin = bars.index[-1].date()
-    return make_windows(bars, events, origin=origin, target="close", exchange="XNYS", train_sessions=len(bars))
 
 
 def log_interval(windows: Windows) -> np.ndarray:

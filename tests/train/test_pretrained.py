@@ -180,34 +180,28 @@ def newest_shipped() -> date:
     return max(date.fromisoformat(str(entry["trained_to"])) for entry in shipped_weights())
 
 
-@pytest.mark.parametrize(("days", "expected"), [(-1, "shipped"), (0, "shipped"), (1, "own")])
-def test_own_weights_are_used_for_origins_later_than_their_span_alone(
-    days, expected, pretrained, newest_shipped, tmp_path
+@pytest.mark.parametrize(
+    ("newest", "kind", "trained", "used"),
+    [  # days after the newest session of the newest shipped weights
+        (-1, "-earnings", 0, False),
+        (0, "-earnings", 0, False),
+        (1, "-earnings", 0, True),  # as old as the shipped ones
+        (0, "-earnings", -1, False),  # older
+        (900, "-earnings", 365, True),
+        (900, "", 365, False),  # of another kind
+        (900, "-earnings-market", 365, False),
+    ],
+)
+def test_own_weights_are_used_where_they_are_as_new_as_shipped_ones_for_later_origins_of_their_kind(
+    newest, kind, trained, used, pretrained, newest_shipped, tmp_path
 ):
-    """Also where they are as old as the newest shipped ones."""
-    newest = newest_shipped + timedelta(days=days)
-    name = f"volume-{newest_shipped}-earnings-3f9c2a"
-    own = own_weights(tmp_path, pretrained, name=name, trained_to=newest_shipped)
-    found = pretrained_for(moved_to(some_windows(), newest), [own])
+    trained_to = newest_shipped + timedelta(days=trained)
+    name = f"volume-{trained_to}{kind}-3f9c2a"
+    own = own_weights(tmp_path, pretrained, name=name, trained_to=trained_to)
+    found = pretrained_for(moved_to(some_windows(), newest_shipped + timedelta(days=newest)), [own])
     assert found is not None
-    assert (found.card.base == name) == (expected == "own")
-
-
-def test_shipped_weights_that_are_newer_than_own_ones_are_used(pretrained, newest_shipped, tmp_path):
-    older = newest_shipped - timedelta(days=1)
-    own = own_weights(tmp_path, pretrained, name=f"volume-{older}-earnings-3f9c2a", trained_to=older)
-    found = pretrained_for(moved_to(some_windows(), newest_shipped), [own])
-    assert found is not None
-    assert found.card.base == f"volume-{newest_shipped}-earnings"
-
-
-def test_own_weights_of_another_kind_are_not_used(pretrained, newest_shipped, tmp_path):
-    windows = moved_to(some_windows(), date(2030, 1, 2))
-    names = (f"{kind}-3f9c2a" for kind in ("volume-2029-01-02", "volume-2029-01-02-earnings-market"))
-    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
-    found = pretrained_for(windows, own)
-    assert found is not None
-    assert found.card.base == f"volume-{newest_shipped}-earnings"
+    assert (found.card.base == name) == used
+    assert used or newest < 0 or found.card.base == f"volume-{newest_shipped}-earnings"
 
 
 def test_of_own_weights_as_new_as_each_other_the_first_that_can_be_read_is_used(pretrained, tmp_path, caplog):

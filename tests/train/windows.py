@@ -16,6 +16,7 @@ from tests.builders import no_events, random_bars
 
 SETTINGS = Settings(train_sessions=300, members=2, seed=3)
 WARM_UP_AND_SPARE = 260
+PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 @cache
@@ -55,3 +56,18 @@ def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
     steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
     rows = np.arange(len(adjusted.past))
     return Tensors(steps=steps, past=past, future=future, truth=truth, rows=rows, warm_up=warm_up, directed=True)
+
+
+def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = None) -> Windows:
+    origin, sessions = bars.index[-1].date(), rows or len(bars)
+    return make_windows(bars, events, origin=origin, target="close", exchange="XNYS", train_sessions=sessions)
+
+
+def windows_with_gaps(gap: float, rows: int) -> Windows:
+    """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to earnings."""
+    bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=5)
+    events = some_events(bars)
+    jumps = pd.Series(0.0, bars.index)
+    jumps[events["session"]] = gap * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
+    bars[PRICES] = bars[PRICES].mul(np.exp(jumps.cumsum()), axis=0)  # no range of a session changes
+    return close_windows(bars, events, rows)
