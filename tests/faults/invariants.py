@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.sessions import last_completed, opens_at, shift
+from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS, QUANTILES
@@ -33,9 +34,8 @@ Rows = dict[str, dict[Key, Row]]
 FILLED_ONCE = {"bar_versions": ("superseded_at", "settled_at"), "findings": ("cleared_at",)}
 """Columns of rows that never change otherwise: NULL until they are filled in."""
 
-OF_FORECAST = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
 RECOMPUTED = ("standings", "metrics")
-UNCHANGED_OF_RUNS = ("as_of", "symbol", "target", "source", "started_at", "settings_hash", "settings", "code_version")
+UNCHANGED_OF_RUNS = {"as_of", "symbol", "target", "source", "started_at", "settings_hash", "settings", "code_version"}
 
 
 class Invariants:
@@ -54,12 +54,11 @@ class Invariants:
         self.mornings = 0
         self.environment: dict[Key, dict[str, str]] = {}
         self.reached: Counter[str] = Counter()
-        self._parsed: dict[str, dict[Key, Row]] = {name: {} for name in metadata.tables}
 
     def check(self, ended: str, *, honest_clock: bool) -> None:
         """Check the ledger after a morning whose run ended so."""
         self.mornings += 1
-        now = read_all(self.world.url, self._parsed)
+        now = read_all(self.world.url)
         new = {name: {key: row for key, row in now[name].items() if key not in self.rows[name]} for name in now}
         check_kept(self.rows, now)
         check_bars(now)
@@ -99,14 +98,10 @@ class Invariants:
                 assert run["error"] or run["note"], run
 
     def _due_runs(self, now: Rows) -> list[Row]:
-        settings, found = self.world.settings, []
-        instant = self.world.now()
-        for symbol in settings.symbols:
-            night = make_night(symbol, last_completed(instant), settings, now=self.world.now)
-            run_id = night.id
-            assert (run_id,) in now["runs"], f"no row says what became of {night}"
-            found.append(now["runs"][run_id,])
-        return found
+        settings, session = read_settings(), last_completed(self.world.now())
+        nights = [make_night(symbol, session, settings, now=self.world.now).id for symbol in settings.symbols]
+        assert not [run_id for run_id in nights if (run_id,) not in now["runs"]], "no row says what became of it"
+        return [now["runs"][run_id,] for run_id in nights]
 
     def _check_vendor(self, new: Rows, now: Rows) -> None:
         """What an accepted fetch has left as current bars is what the vendor served."""
@@ -154,35 +149,26 @@ class Invariants:
             self.born[name].update(dict.fromkeys(rows, self.mornings))
         for key, run in new["runs"].items():
             # Not of a night of this morning that ran before the settings were changed.
-            if run["settings_hash"] == self.world.settings.for_symbol(run["symbol"]).hash:
+            if run["settings_hash"] == read_settings().for_symbol(run["symbol"]).hash:
                 self.environment[key] = dict(self.world.variables)
-        self.reached.update(f"fetch {row['verdict']}" for row in new["fetches"].values())
-        self.reached.update(f"finding {row['rule']}" for row in new["findings"].values())
-        self.reached.update(f"forecast {row['kind']}" for row in new["forecasts"].values())
-        self.reached.update(f"role {row['role']}" for row in new["forecasts"].values())
-        self.reached.update(
-            f"published {row['status']}" for row in new["forecasts"].values() if row["role"] == "champion"
-        )
-        self.reached.update(path for row in new["forecasts"].values() for path in learned(row))
-        self.reached.update(f"model {row['method']}" for row in new["models"].values())
-        self.reached.update("a fit refused by the gate" for row in new["models"].values() if row["refused"])
-        self.reached.update(f"promotion by {row['trigger']}" for row in new["promotions"].values())
-        self.reached.update(
-            f"score {row['stage']}, version {min(row['bar_version'], 3)}" for row in new["scores"].values()
-        )
-        self.reached.update(
-            "an earnings date moved" for row in new["events"].values() if row["known_rule"] == "withdrawn"
-        )
-        self.reached["weights pruned"] += sum(
-            row["artifact_path"] is None and before["artifact_path"] is not None
-            for key, before in self.rows["models"].items()
-            for row in [now["models"][key]]
-        )
-        for key, run in now["runs"].items():
-            if run["status"] != self.rows["runs"].get(key, {}).get("status"):
-                self.reached[f"run {run['status']}"] += 1
-                self.reached[f"mode {run['mode']}"] += bool(run["mode"])
-                self.reached["a fit because of drift"] += (run["mode_reason"] or "").startswith("drift: ")
+        published = [row for row in new["forecasts"].values() if row["role"] == "champion"]
+        runs = [
+            run for key, run in now["runs"].items() if run["status"] != self.rows["runs"].get(key, {}).get("status")
+        ]
+        for paths in (
+            (f"fetch {row['verdict']}" for row in new["fetches"].values()),
+            (f"published {row['status']}" for row in published),
+            (path for row in published for path in learned(row)),
+            (f"score {row['stage']}, version {min(row['bar_version'], 3)}" for row in new["scores"].values()),
+            (f"run {run['status']}" for run in runs),
+            ("a fit because of drift" for run in runs if (run["mode_reason"] or "").startswith("drift: ")),
+            (
+                "weights pruned"
+                for key, row in self.rows["models"].items()
+                if row["artifact_path"] and not now["models"][key]["artifact_path"]
+            ),
+        ):
+            self.reached.update(paths)
         self.rows = now
 
     def _replay_one(self) -> None:
@@ -201,38 +187,21 @@ class Invariants:
             and mornings[run["symbol"], run["target"], issued[run_id]] == 1
         ]
         for key, run in self.world.draw.sample(alone, len(alone)):
-            found = replay_one(self.world, run, self.rows, self.born, self.environment[key])
+            found = replay_one(self.world, run, self.born, self.environment[key])
             self.reached[f"a night replayed: {found}"] += 1
             if found == SAME_BITS:
                 return
 
 
-def read_all(url: str, parsed: dict[str, dict[Key, Row]]) -> Rows:
-    """Every row of every table, by its primary key; those of `parsed`, by their raw values, are not made anew."""
+def read_all(url: str) -> Rows:
+    """Every row of every table, by its primary key."""
     found: Rows = {}
     with connect.reading(url) as connection:
         for name, table in metadata.tables.items():
             key = [column.name for column in table.primary_key]
-            rows = connection.exec_driver_sql(f"SELECT * FROM {name}")
-            names = list(rows.keys())
-            known = parsed[name]
-            parsed[name] = {raw: known.get(raw) or plain_row(names, raw) for raw in map(tuple, rows)}
-            found[name] = {tuple(row[column] for column in key): row for row in parsed[name].values()}
+            rows = connection.execute(table.select()).mappings()
+            found[name] = {tuple(row[column] for column in key): dict(row) for row in rows}
     return found
-
-
-def plain_row(names: list[str], raw: Key) -> Row:
-    """A row by the names of its columns."""
-    return {name: plain(name, value) for name, value in zip(names, raw, strict=True)}
-
-
-def plain(column: str, value: Any) -> Any:
-    """The value as both databases' drivers should return it: sessions as dates, instants aware."""
-    if isinstance(value, str) and (column.endswith(("_at", "_as_of")) and column != "as_of"):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    if isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-":
-        return date.fromisoformat(value)
-    return value
 
 
 def versions_of(rows: Rows) -> dict[tuple[str, date], list[Row]]:
@@ -244,31 +213,24 @@ def versions_of(rows: Rows) -> dict[tuple[str, date], list[Row]]:
 
 
 def score_key(row: Row) -> Key:
-    """The key of the forecast of a score, or of a forecast."""
+    """The key of a forecast, of one of its scores or of its parts."""
     return tuple(row[name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind"))
 
 
 def check_kept(before: Rows, now: Rows) -> None:
-    """No row was lost, and none has changed but in what may be filled in."""
+    """No row was lost, and none has changed but a run that was not done, and in what may be filled in or pruned."""
     for name in before.keys() - RECOMPUTED:
         for key, row in before[name].items():
             assert key in now[name], f"{name} lost {row}"
-            if now[name][key] is not row:
-                check_changed(name, row, now[name][key])
-
-
-def check_changed(table: str, row: Row, later: Row) -> None:
-    """A changed row is a run that was not done, or had a column of FILLED_ONCE filled in, or lost its weights' path."""
-    changed = {column for column in row if row[column] != later[column]}
-    if table == "runs":
-        assert row["status"] != "done", (row, later)
-        assert not changed & set(UNCHANGED_OF_RUNS), (row, later)
-    elif table == "models":
-        assert changed == {"artifact_path"}, (row, later)
-        assert later["artifact_path"] is None, (row, later)
-    else:
-        assert changed <= set(FILLED_ONCE.get(table, ())), (table, row, later)
-        assert all(row[column] is None for column in changed), (table, row, later)
+            later = now[name][key]
+            changed = {column for column in row if row[column] != later[column]}
+            if name == "runs":
+                may_change = row.keys() - UNCHANGED_OF_RUNS if row["status"] != "done" else set()
+            elif name == "models":  # weights are pruned
+                may_change = {"artifact_path"} if later["artifact_path"] is None else set()
+            else:
+                may_change = {column for column in FILLED_ONCE.get(name, ()) if row[column] is None}
+            assert changed <= may_change, (name, row, later)
 
 
 def check_bars(rows: Rows) -> None:
@@ -283,6 +245,9 @@ def check_bars(rows: Rows) -> None:
 
 def check_forecasts(new: Rows, now: Rows) -> None:
     """A new forecast was made of a fetch, weights and decisions that were there, and of no session after its origin."""
+    products: dict[Key, float] = defaultdict(lambda: 1.0)
+    for row in now["forecast_parts"].values():
+        products[score_key(row)] *= row["factor"]
     for row in new["forecasts"].values():
         fetch, model = now["fetches"][row["fetch_id"],], now["models"][row["model_id"],]
         run = now["runs"][row["run_id"],]
@@ -296,18 +261,9 @@ def check_forecasts(new: Rows, now: Rows) -> None:
         is_live = row["issued_at"] < opens_at(shift(row["origin_session"], 1))
         assert (row["kind"] == "live") == is_live, row
         assert row["status"] == "ok" or row["reason"], row
-    check_parts(new, now)
-
-
-def check_parts(new: Rows, now: Rows) -> None:
-    """What is published has parts, whose product is its median; of a close it is the log width of the 80 % interval."""
-    products: dict[tuple[Any, ...], float] = defaultdict(lambda: 1.0)
-    for row in now["forecast_parts"].values():
-        products[*(row[name] for name in OF_FORECAST)] *= row["factor"]
-    for row in new["forecasts"].values():
-        if row["role"] == "champion":
+        if row["role"] == "champion":  # its parts multiply to its median; of a close to the width of the 80 % interval
             size = math.log(row["q90"] / row["q10"]) if row["target"] == "close" else row["q50"]
-            assert math.isclose(products[*(row[name] for name in OF_FORECAST)], size, rel_tol=1e-9), row
+            assert math.isclose(products[score_key(row)], size, rel_tol=1e-9), row
 
 
 def actual_of(bar: Row, target: str, factor: float) -> float:

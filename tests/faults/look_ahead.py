@@ -10,9 +10,11 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -24,7 +26,7 @@ from forecasting.pipeline.replay import rerun_night
 from forecasting.pipeline.train import fit_challenger
 from forecasting.predict.combine import _USUAL_WEIGHTS
 from forecasting.sessions import next_sessions
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import QUANTILE_COLUMNS, Mode
@@ -40,9 +42,6 @@ Rows = Mapping[str, Mapping[tuple[Any, ...], dict[str, Any]]]
 
 Night = dict[str, Any]
 """A row of runs, with `known_at` and `issued_at` of its forecasts."""
-
-Lines = dict[tuple[int, str], tuple[Any, ...]]
-"""What a night forecast, by horizon and model."""
 
 OWN = (
     "DELETE FROM scores WHERE target_session <= :origin AND scored_at >= :issued_at",  # by this night, or after it
@@ -86,15 +85,22 @@ AFTER = {
 """Statements that alter what no forecast of the night can have known, by what they alter."""
 
 
+def lines(rows: Iterable[Any], run_id: str) -> dict[tuple[int, str], list[Any]]:
+    """What a night forecast, by horizon and model."""
+    made = (row for row in rows if row["run_id"] == run_id)
+    return {(row["horizon"], row["model_id"]): [row[name] for name in COMPARED] for row in made}
+
+
+def issued(world: World, run: Night) -> dict[tuple[int, str], list[Any]]:
+    """What the night forecast when it was run."""
+    return lines(world.invariants.rows["forecasts"].values(), run["id"])
+
+
 def replay_one(
-    world: World,
-    run: dict[str, Any],
-    rows: Rows,
-    born: Mapping[str, Mapping[tuple[Any, ...], int]],
-    variables: dict[str, str],
+    world: World, run: dict[str, Any], born: Mapping[str, Mapping[tuple[Any, ...], int]], variables: dict[str, str]
 ) -> str:
     """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
-    morning = born["runs"][run["id"],]
+    rows, morning = world.invariants.rows, born["runs"][run["id"],]
     before = {name: {key: row for key, row in rows[name].items() if born[name][key] < morning} for name in DERIVED}
     before["promotions"] |= {
         key: row
@@ -104,34 +110,41 @@ def replay_one(
     champion = champion_before(before, run)
     if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
         return "its champion's weights are gone"
-    with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
-        settings = read_settings()
-        folder = world.folder / "again"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
-        scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
-        shutil.copy(world.empty, folder / "forecasting.db")
+    folder = copied_weights(world, "again")
+    shutil.copy(world.empty, folder / "forecasting.db")
+    with settings_of(variables, folder) as scratch:
         with connect.reading(world.url) as source, connect.transaction(scratch.url) as target:
             write.copy_inputs(source, target)
             findings = metadata.tables["findings"]
             target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
             for name in DERIVED:
-                kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
+                gone = {"artifact_path": None} if name == "models" else {}
+                kept = [row | gone if row.get("id") in world.lost else row for row in before[name].values()]
                 write.add(target, name, *kept)
-        used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
-        rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
-        with connect.reading(scratch.url) as connection:
-            again = connection.execute(metadata.tables["forecasts"].select()).mappings()
-            found = {_line(row): [row[name] for name in COMPARED] for row in again if row["run_id"] == run["id"]}
-    wanted = {
-        _line(row): [row[name] for name in COMPARED] for row in rows["forecasts"].values() if row["run_id"] == run["id"]
-    }
+        fetch = next(row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"])
+        rerun_night(run | {"fetch_id": fetch}, scratch, [], now=world.now)
+        found, wanted = forecast_in(scratch, run), issued(world, run)
     assert found == wanted, (run, [line for line in wanted if found.get(line) != wanted[line]][:5])
     return SAME_BITS
 
 
-def _line(row: Any) -> tuple[Any, ...]:
-    return row["horizon"], row["model_id"]
+def copied_weights(world: World, name: str) -> Path:
+    """A new data folder with a copy of the world's weights."""
+    shutil.rmtree(world.folder / name, ignore_errors=True)
+    shutil.copytree(world.folder / "data" / "artifacts", world.folder / name / "artifacts")
+    return world.folder / name
+
+
+@contextmanager
+def settings_of(variables: Mapping[str, str], folder: Path) -> Iterator[Settings]:
+    """Within the block, the environment and the settings of a past night, in another data folder."""
+    with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
+        yield read_settings().model_copy(update={"data_dir": folder, "database_url": None})
+
+
+def forecast_in(settings: Settings, run: Night) -> dict[tuple[int, str], list[Any]]:
+    with connect.reading(settings.url) as connection:
+        return lines(connection.execute(metadata.tables["forecasts"].select()).mappings(), run["id"])
 
 
 def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
@@ -143,14 +156,8 @@ def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
         and row["session"] <= run["as_of"]
         and row["run_id"] != run["id"]
     ]
-    if not decided:
-        return None
-    newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]))
-    return rows["models"][newest["winner"],]
-
-
-def _is_gone(row: dict[str, Any], world: World) -> bool:
-    return "artifact_path" in row and row["id"] in world.lost
+    newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]), default=None)
+    return None if newest is None else rows["models"][newest["winner"],]
 
 
 def learned(row: dict[str, Any]) -> list[str]:
@@ -158,18 +165,6 @@ def learned(row: dict[str, Any]) -> list[str]:
     weight = json.loads(row["calibration"])["weight"] if row["calibration"] else None
     found = ["a weight other than the usual one"] if weight not in (None, _USUAL_WEIGHTS[row["target"]]) else []
     return [*found, "the network is behind"] if "the network is behind" in row["reason"] else found
-
-
-def night_of(world: World, run: dict[str, Any]) -> Night:
-    """A finished run, and when its bars were fetched and its forecasts issued."""
-    row = next(row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"])
-    return {**run, "known_at": row["data_as_of"], "issued_at": row["issued_at"]}
-
-
-def issued(world: World, run: Night) -> Lines:
-    """What the night forecast when it was run."""
-    rows = [row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"]]
-    return {(row["horizon"], row["model_id"]): tuple(row[name] for name in COMPARED) for row in rows}
 
 
 def decided(world: World, run: Night) -> set[str]:
@@ -182,49 +177,24 @@ def decided(world: World, run: Night) -> set[str]:
     return found | {"a promotion" for row in decisions if row["run_id"] == run["id"]} | {run["target"]}
 
 
-def altered_after(world: World, run: Night) -> Lines:
+def altered_after(world: World, run: Night) -> dict[tuple[int, str], list[Any]]:
     """What the night forecasts where every value after its origin is another one."""
-    folder = world.folder / "altered"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
-    source, copy = sqlite3.connect(world.url.removeprefix("sqlite:///")), sqlite3.connect(folder / "forecasting.db")
-    source.backup(copy)
-    source.close()
-    values = _values(run)
-    for statement in (*OWN, *AFTER.values()):
-        copy.execute(statement, values)
-    copy.commit()
-    copy.close()
-    variables = {f"FORECASTING_{name}": value for name, value in world.invariants.environment[run["id"],].items()}
-    with mock.patch.dict(os.environ, variables):
-        asked = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
-        return _forecast(world, run, asked, {"data_dir": folder, "database_url": None})
-
-
-def _forecast(world: World, run: Night, asked: Mode, place: dict[str, Any]) -> Lines:
-    settings = read_settings().model_copy(update=place)
-    settings = settings.model_copy(update={"target": run["target"], "events": None})
-    again = replace(make_night(run["symbol"], run["as_of"], settings, now=world.now, mode=asked), source=run["source"])
-    write_forecasts(fit_challenger(write_windows(again)))
-    with connect.reading(settings.url) as connection:
-        rows = connection.execute(metadata.tables["forecasts"].select()).mappings()
-        made = [row for row in rows if row["run_id"] == run["id"]]
-    return {(row["horizon"], row["model_id"]): tuple(row[name] for name in COMPARED) for row in made}
-
-
-def _values(run: Night) -> dict[str, Any]:
-    origin = run["as_of"]
-    return {
-        "run": run["id"],
-        "symbol": run["symbol"],
-        "target": run["target"],
-        "origin": origin.isoformat(),
-        "next": next_sessions(origin, 2)[1].isoformat(),
-        "known_at": _text(run["known_at"]),
-        "issued_at": _text(run["issued_at"]),
-        "later": _text(run["known_at"] + timedelta(days=2)),
-    }
-
-
-def _text(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S.%f}"
+    folder, origin = copied_weights(world, "altered"), run["as_of"]
+    values = {name: run[name] for name in ("symbol", "target")} | {"run": run["id"], "origin": origin.isoformat()}
+    values["next"] = next_sessions(origin, 2)[1].isoformat()
+    instants = {name: run[name] for name in ("known_at", "issued_at")} | {"later": run["known_at"] + timedelta(days=2)}
+    values |= {name: f"{instant:%Y-%m-%d %H:%M:%S.%f}" for name, instant in instants.items()}
+    with (
+        closing(sqlite3.connect(world.url.removeprefix("sqlite:///"))) as source,
+        closing(sqlite3.connect(folder / "forecasting.db")) as copy,
+    ):
+        source.backup(copy)
+        for statement in (*OWN, *AFTER.values()):
+            copy.execute(statement, values)
+        copy.commit()
+    mode: Mode = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
+    with settings_of(world.invariants.environment[run["id"],], folder) as settings:
+        settings = settings.model_copy(update={"target": run["target"], "events": None})
+        again = make_night(run["symbol"], origin, settings, now=world.now, mode=mode)
+        write_forecasts(fit_challenger(write_windows(replace(again, source=run["source"]))))
+        return forecast_in(settings, run)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from forecasting.store import connect, migrate, write
 from tests import yahoo_stand_in as stand_in
 from tests.faults.boundaries import Killed, counted
 from tests.faults.invariants import read_all
-from tests.faults.vendor import BROKEN
+from tests.yahoo_stand_in import PAYLOADS
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -33,47 +32,31 @@ if TYPE_CHECKING:
 Mishap = Callable[["World"], AbstractContextManager[None]]
 
 
-def failing(name: str, faults: Sequence[str]) -> Mishap:
-    """The next chart requests, or all of this morning, end in a fault."""
-
-    @contextmanager
-    def mishap(world: World) -> Iterator[None]:
-        fault = world.draw.choice(faults)
-        if world.draw.random() < 0.4:
-            world.vendor.fail_always(fault)
-        else:
-            world.vendor.fail(*[fault] * world.draw.randint(1, 3))
-        world.vendor.market_fault = world.draw.choice([None, fault])
-        yield
-        world.vendor.fail()
-        world.vendor.market_fault = None
-
-    mishap.__name__ = name
-    return mishap
+BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *PAYLOADS)
+"""Answers without a bar, other than a refusal."""
 
 
-refused = failing("refused", ["429"])
-broken = failing("broken", BROKEN)
-unknown_symbol = failing("unknown_symbol", ["404"])
+@contextmanager
+def failing(world: World) -> Iterator[None]:
+    """The next chart requests, or all of this morning, are refused, of an unknown symbol, or end in a fault."""
+    fault = world.draw.choice(["429", "404", world.draw.choice(BROKEN)])
+    if world.draw.random() < 0.4:
+        world.vendor.fail_always(fault)
+    else:
+        world.vendor.fail(*[fault] * world.draw.randint(1, 3))
+    world.vendor.market_fault = world.draw.choice([None, fault])
+    yield
+    world.vendor.fail()
+    world.vendor.market_fault = None
 
 
 @contextmanager
 def late(world: World) -> Iterator[None]:
-    """The newest bar comes an hour or two later, or not on this morning."""
-    newest = world.vendor.today
-    world.vendor.today = shift(newest, -1)
-    hours = world.draw.choice([0.2, 0.8, 24.0])
+    """The newest bar comes an hour or two later, or not on this morning; or the answer is some sessions old."""
+    newest, sessions = world.vendor.today, world.draw.choice([1, 1, 1, 3])
+    world.vendor.today = shift(newest, -sessions)
+    hours = world.draw.choice([0.2, 0.8, 24.0]) if sessions == 1 else 24.0
     world.at(world.instant + timedelta(hours=hours), lambda: setattr(world.vendor, "today", newest))
-    world.tampered |= world.vendor.series.keys()
-    yield
-    world.vendor.today = newest
-
-
-@contextmanager
-def stale(world: World) -> Iterator[None]:
-    """The answer is some sessions old."""
-    newest = world.vendor.today
-    world.vendor.today = shift(newest, -world.draw.randint(2, 4))
     world.tampered |= world.vendor.series.keys()
     yield
     world.vendor.today = newest
@@ -90,39 +73,28 @@ def another_symbol(world: World) -> Iterator[None]:
     world.vendor.mistaken.clear()
 
 
-def rows_edited(name: str, edit: Callable[[World, date], stand_in.Edit]) -> Mishap:
+EDITS: tuple[Callable[[World, date], stand_in.Edit], ...] = (
+    lambda world, day: stand_in.scaled(world.draw.uniform(0.02, 0.3), world.vendor.today, column="volume"),
+    lambda world, day: stand_in.missing_row(day),
+    lambda world, day: stand_in.null_row(day),
+    lambda world, day: stand_in.null_volume(day),
+    lambda world, day: stand_in.scaled(100.0, day),  # in pence
+    lambda world, day: stand_in.live_bar(next_sessions(world.vendor.today, 1)[0]),
+    lambda world, day: lambda rows: rows.assign(volume=(rows["volume"] / 1000.0).round()),  # of the whole history
+)
+
+
+@contextmanager
+def faulty_rows(world: World) -> Iterator[None]:
     """A fault of rows, of one symbol on one morning."""
-
-    @contextmanager
-    def mishap(world: World) -> Iterator[None]:
-        symbol = world.known_symbol()
-        if symbol is not None:
-            world.vendor.edits_of[symbol].append(edit(world, world.vendor.today))
-            world.tampered.add(symbol)
-        yield
-        if symbol is not None:
-            world.vendor.edits_of[symbol].clear()
-
-    mishap.__name__ = name
-    return mishap
-
-
-def _recent(world: World, newest: date) -> date:
-    return shift(newest, -world.draw.randint(0, 6))
-
-
-partial = rows_edited(
-    "partial", lambda world, newest: stand_in.scaled(world.draw.uniform(0.02, 0.3), newest, column="volume")
-)
-gap = rows_edited("gap", lambda world, newest: stand_in.missing_row(_recent(world, newest)))
-null_row = rows_edited("null_row", lambda world, newest: stand_in.null_row(_recent(world, newest)))
-null_volume = rows_edited("null_volume", lambda world, newest: stand_in.null_volume(_recent(world, newest)))
-in_pence = rows_edited("in_pence", lambda world, newest: stand_in.scaled(100.0, _recent(world, newest)))
-unfinished = rows_edited("unfinished", lambda world, newest: stand_in.live_bar(next_sessions(newest, 1)[0]))
-in_thousands = rows_edited(
-    "in_thousands",
-    lambda world, newest: lambda rows: rows.assign(volume=(rows["volume"] / 1000.0).round()),  # of the whole history
-)
+    symbol = world.known_symbol()
+    if symbol is not None:
+        day = shift(world.vendor.today, -world.draw.randint(0, 6))
+        world.vendor.edits_of[symbol].append(world.draw.choice(EDITS)(world, day))
+        world.tampered.add(symbol)
+    yield
+    if symbol is not None:
+        world.vendor.edits_of[symbol].clear()
 
 
 @contextmanager
@@ -141,7 +113,7 @@ def split(world: World) -> Iterator[None]:
     symbol, ratio = world.draw.choice(world.symbols), world.draw.choice([2.0, 3.0, 1.5, 0.5, 0.1])
     session = next_sessions(world.vendor.today, 1)[0]
     world.vendor.split(symbol, session, ratio)
-    if world.draw.random() < 0.5 and world.is_known(symbol):
+    if world.draw.random() < 0.5 and symbol in world.known:
         world.later_edits.append((symbol, stand_in.late_split(session, ratio), world.draw.randint(1, 2)))
     yield
 
@@ -166,17 +138,10 @@ def earnings_move(world: World) -> Iterator[None]:
 
 @contextmanager
 def kill(world: World) -> Iterator[None]:
-    """The process ends at a boundary; half of the time the machine comes back on the same morning."""
+    """The process ends at a boundary; the machine may come back on the same morning, and the process end once more."""
     world.boundaries.plan(world.some_boundary(), world.boundaries.kill)
-    world.restarts = world.draw.choice([0, 1])
-    yield
-
-
-@contextmanager
-def kill_twice(world: World) -> Iterator[None]:
-    """And once more when it is started again."""
-    world.boundaries.plan(world.some_boundary(), world.boundaries.kill)
-    world.restarts, world.next_kill = 2, world.some_boundary()
+    world.restarts = world.draw.choice([0, 1, 2])
+    world.next_kill = world.some_boundary() if world.restarts == 2 else 0
     yield
 
 
@@ -245,18 +210,12 @@ def bars_before(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def symbol_added(world: World) -> Iterator[None]:
-    """A symbol is added, or one that was dropped comes back."""
+def other_symbols(world: World) -> Iterator[None]:
+    """A symbol is added, or one that was dropped comes back; or a symbol is dropped."""
     left = [name for name in world.vendor.edits_of if name not in world.symbols]
-    if left:
+    if left and world.draw.random() < 0.5:
         world.set_symbols([*world.symbols, world.draw.choice(left)])
-    yield
-
-
-@contextmanager
-def symbol_dropped(world: World) -> Iterator[None]:
-    """A symbol is dropped."""
-    if len(world.symbols) > 1:
+    elif len(world.symbols) > 1:
         world.set_symbols(world.draw.sample(world.symbols, len(world.symbols) - 1))
     yield
 
@@ -336,7 +295,7 @@ def span_again(world: World) -> Iterator[None]:
 @contextmanager
 def new_release(world: World) -> Iterator[None]:
     """The schema is that of the release before: nights are refused until an upgrade, which may be killed at first."""
-    before = without_notes(read_all(world.url, defaultdict(dict)))
+    before = without_notes(read_all(world.url))
     migrate.downgrade(world.url, BEFORE)
     with pytest.raises(StoreError, match=f"is at revision {BEFORE}; this code needs .*forecasting db upgrade"):
         nightly.nightly(patient=True)
@@ -351,7 +310,9 @@ def new_release(world: World) -> Iterator[None]:
         write.add(connection, "forecast_parts", *before["forecast_parts"].values())
         for margin in before["fallback_margins"].values():
             write.add(connection, "fallback_margins", margin)
-    assert without_notes(read_all(world.url, defaultdict(dict))) == before
+    assert without_notes(read_all(world.url)) == before
+    for row in world.invariants.rows["runs"].values():
+        row["notes"] = ""
     world.reached["a night refused until an upgrade"] += 1
     yield
 
@@ -368,8 +329,7 @@ BEFORE = "0009"
 
 
 MISHAPS: tuple[Mishap, ...] = (
-    refused, broken, unknown_symbol, late, stale, another_symbol, partial, gap, null_row, null_volume, in_pence,
-    unfinished, in_thousands, restatement, split, dividend, earnings_move, kill, kill_twice, disk_full, locked,
-    second_run, clock_wrong, bars_before, symbol_added, symbol_dropped, settings_changed, witness,
-    champion_by_hand, weights_lost, span_again, new_release,
+    failing, late, another_symbol, faulty_rows, restatement, split, dividend, earnings_move, kill, disk_full, locked,
+    second_run, clock_wrong, bars_before, other_symbols, settings_changed, witness, champion_by_hand, weights_lost,
+    span_again, new_release,
 )  # fmt: skip

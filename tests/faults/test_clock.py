@@ -19,14 +19,12 @@ from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import connect, read
+from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import copy_nights, ledger_in
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(date(2024, 3, 4), LAST)
-FIRST = SESSIONS[2]
 FUTURE = date(2024, 3, 12)
 BARS = random_bars(days=560, seed=3, last=LAST)
 
@@ -60,45 +58,14 @@ def select(what: str, table: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
-@pytest.fixture(scope="module")
-def folder_of_the_first(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """What a first night by a right clock leaves: its data folder `data` and its ledger `ledger.db`."""
-    folder = tmp_path_factory.mktemp("first")
-    with ledger_in(folder, migrated_sqlite_file) as patch:
-        write_yahoo_csv(BARS.loc[: str(FIRST)], folder / "TEST.csv")
-        night(patch, at(FIRST))
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(hours=-30)])
-def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
-    small: Path, sqlite_url: str, folder_of_the_first: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
-) -> None:
-    copy_nights(folder_of_the_first, small / "data", sqlite_url)
-    sessions = between(FIRST, LAST)
-    for session in sessions[1:]:
-        write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
-        night(monkeypatch, at(session, wrong_by=wrong_by if session == sessions[1] else timedelta()))
-    night(monkeypatch, at(LAST, wrong_by=timedelta(days=40)))
-    origins = {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")}
-    assert origins == {str(session) for session in sessions}
-    with connect.reading(read_settings().url) as connection:
-        newest = read.newest_fetch(connection, "TEST")
-        known = read.bars(connection, "TEST", known_at=newest["fetched_at"] if newest else None)
-    assert known.index[-1].date() == LAST
-    assert replay(read_settings(), now=clock.now).startswith(f"TEST: {len(sessions)} nights")
-
-
 @pytest.mark.parametrize("behind", [timedelta(days=-4), timedelta(days=-3)])
 def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     small: Path, monkeypatch: pytest.MonkeyPatch, behind: timedelta
 ) -> None:
     write_yahoo_csv(BARS, small / "TEST.csv")
     for wrong_by in (timedelta(), behind):
-        ticks = count()
-        start = at(LAST, wrong_by=wrong_by)
-        monkeypatch.setattr(clock, "now", lambda start=start, ticks=ticks: start + timedelta(seconds=next(ticks)))
+        ticks = (at(LAST, wrong_by=wrong_by) + timedelta(seconds=second) for second in count())
+        monkeypatch.setattr(clock, "now", lambda ticks=ticks: next(ticks))
         nightly.nightly()
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
     assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
@@ -147,7 +114,7 @@ def test_a_clock_ahead_of_a_live_source_is_named_in_the_error_of_the_late_night(
 @pytest.fixture
 def rows_of_the_future(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file whose last two sessions are Monday and Tuesday of next week, on the Saturday before."""
-    write_yahoo_csv(random_bars(days=650, seed=3, last=FUTURE), small / "TEST.csv")
+    write_yahoo_csv(random_bars(days=560, seed=3, last=FUTURE), small / "TEST.csv")
     monkeypatch.setattr(clock, "now", lambda: at(LAST))
 
 
@@ -161,25 +128,23 @@ def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed
     assert select("DISTINCT origin_session", "forecasts ORDER BY 1") == [(str(LAST),), ("2024-03-11",)]
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
-        lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now)[0].get(),
-        lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
-        lambda: start_catch_up(first=FUTURE, last=FUTURE, refit_every=5),
-        lambda: nightly.nightly(as_of=FUTURE),
-        lambda: catch_up.catch_up(FUTURE, FUTURE),
-        lambda: catch_up.catch_up(LAST, date(2061, 3, 1)),
-    ],
+REFUSED: tuple[Callable[[], object], ...] = (
+    lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
+    lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now)[0].get(),
+    lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
+    lambda: nightly.nightly(as_of=FUTURE),
+    lambda: catch_up.catch_up(FUTURE, FUTURE),
+    lambda: catch_up.catch_up(LAST, date(2061, 3, 1)),
 )
-def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing(
-    start: Callable[[], object], rows_of_the_future: None
-) -> None:
-    with pytest.raises(UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08.*clock"):
-        start()
-    for table in ("runs", "fetches", "bar_versions", "forecasts"):
-        assert select("count(*)", table) == [(0,)], table
+
+
+@pytest.mark.usefixtures("rows_of_the_future")
+def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing() -> None:
+    for start in REFUSED:
+        with pytest.raises(UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08"):
+            start()
+        for table in ("runs", "fetches", "bar_versions", "forecasts"):
+            assert select("count(*)", table) == [(0,)], table
 
 
 def test_the_close_itself_makes_the_session_an_origin(small: Path) -> None:

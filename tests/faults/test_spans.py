@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -20,13 +19,6 @@ from tests.nights import copy_nights, ledger_in, night, rows, timeless
 SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
 AFTER = date(2024, 3, 6)
 """The session after the span."""
-
-
-class Whole(NamedTuple):
-    """What `fits` and `decisions` find after a span."""
-
-    fits: dict[str, object]
-    decisions: list[tuple[object, ...]]
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +43,19 @@ def fits() -> dict[str, object]:
     return {session[row["run_id"]]: row["artifact_hash"] for row in rows("models") if row["name"] == "lstm"}
 
 
+def decisions() -> list[tuple[object, ...]]:
+    names = ("session", "champion", "winner", "reason", "champion_pinball", "baseline_pinball")
+    return sorted((tuple(row[name] for name in names) for row in rows("promotions")), key=str)
+
+
 @pytest.fixture(scope="module")
-def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Whole:
-    """After the whole span in one go, on a ledger without a later bar."""
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> tuple[dict[str, object], list[tuple[object, ...]]]:
+    """`fits` and `decisions` after the whole span in one go, on a ledger without a later bar."""
     with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file, SCRATCH_EVERY=1):
         caught_up(SPAN[0], SPAN[-1])
-        return Whole(fits(), decisions())
+        return fits(), decisions()
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +73,23 @@ def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_u
     copy_nights(folder_of_a_newer_night, tmp_path / "data", sqlite_url)
 
 
-def check_fits(part: list[date], of_the_whole: Whole) -> None:
-    """The nights of a part of the span have the weights that they have in the whole."""
-    found = fits()
-    assert [found[str(session)] for session in part] == [of_the_whole.fits[str(session)] for session in part]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("way", "part"), [(caught_up, SPAN[2:]), (one_by_one, SPAN[:2])], ids=["span", "nights"])
-def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
-    way: Callable[[date, date], None], part: list[date], of_the_whole: Whole
+@pytest.mark.parametrize(
+    ("way", "part", "beside"),
+    [(caught_up, SPAN[2:], []), (one_by_one, SPAN[:2], []), (caught_up, SPAN[:2], ["beside_a_newer_night"])],
+)
+def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in_and_beside_a_newer_night(
+    way: Callable[[date, date], None],
+    part: list[date],
+    beside: list[str],
+    whole: tuple[dict[str, object], object],
+    request: pytest.FixtureRequest,
 ) -> None:
+    for fixture in beside:
+        request.getfixturevalue(fixture)
     way(part[0], part[-1])
-    check_fits(part, of_the_whole)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("beside_a_newer_night")
-def test_a_past_night_fits_the_same_weights_beside_a_newer_one(of_the_whole: Whole) -> None:
-    caught_up(SPAN[0], SPAN[1])
-    check_fits(SPAN[:2], of_the_whole)
+    found = fits()
+    assert [found[str(session)] for session in part] == [whole[0][str(session)] for session in part]
 
 
 @pytest.mark.usefixtures("beside_a_newer_night")
@@ -101,10 +97,8 @@ def test_a_past_night_fits_the_same_weights_beside_a_newer_one(of_the_whole: Who
 def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: Callable[[date, date], None]) -> None:
     way(SPAN[1], SPAN[2])
     scored = {(str(row["origin_session"])[:10], row["horizon"]) for row in rows("scores")}
-    assert scored == {  # LAST is the fourth session after the one night, the third after the other
-        *((str(SPAN[1]), horizon) for horizon in (1, 2, 3, 4)),
-        *((str(SPAN[2]), horizon) for horizon in (1, 2, 3)),
-    }
+    # LAST is the fourth session after the one night, the third after the other.
+    assert scored == {(str(SPAN[at]), horizon) for at, most in ((1, 4), (2, 3)) for horizon in range(1, most + 1)}
     before = timeless("scores")
     night(AFTER)
     again = [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)]
@@ -112,13 +106,8 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: 
 
 
 @pytest.mark.slow
-def test_scores_of_later_sessions_decide_nothing_within_a_span(of_the_whole: Whole) -> None:
+def test_scores_of_later_sessions_decide_nothing_within_a_span(whole: tuple[object, list[tuple[object, ...]]]) -> None:
     ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
     caught_up(SPAN[0], SPAN[-1])
-    assert decisions() == of_the_whole.decisions
-    assert isinstance(of_the_whole.decisions[-1][4], float)  # the champion's loss so far: scores did count
-
-
-def decisions() -> list[tuple[object, ...]]:
-    names = ("session", "champion", "winner", "reason", "champion_pinball", "baseline_pinball")
-    return sorted((tuple(row[name] for name in names) for row in rows("promotions")), key=str)
+    assert decisions() == whole[1]
+    assert isinstance(whole[1][-1][4], float)  # the champion's loss so far: scores did count

@@ -18,16 +18,16 @@ import pytest
 
 from tests.conftest import DATABASES
 from tests.faults import look_ahead, mishaps
-from tests.faults.early_evidence import early_evidence
-from tests.faults.world import World, opened
+from tests.faults.world import World, early_evidence, opened
 from tests.plain_flows import without_prefect
 from tests.postgres import fresh_postgres
 
 SHORT = (
-    [mishaps.kill_twice],
+    [mishaps.kill],
     [mishaps.restatement, mishaps.second_run],
     [mishaps.split, mishaps.locked],
     [mishaps.late, mishaps.disk_full],
+    [mishaps.late, mishaps.second_run],
     [mishaps.clock_wrong],
     [mishaps.witness, mishaps.new_release],
 )
@@ -46,8 +46,8 @@ SEEDS = range(*map(int, os.environ.get("WORLD_SEEDS", "0:20").split(":")))
 NIGHTS = int(os.environ.get("WORLD_NIGHTS", "60"))
 
 OF_VENDOR_AND_OPERATOR = (
-    mishaps.restatement, mishaps.split, mishaps.dividend, mishaps.earnings_move, mishaps.settings_changed, mishaps.gap,
-    mishaps.null_volume, mishaps.partial, mishaps.late, mishaps.symbol_added, mishaps.in_pence,
+    mishaps.restatement, mishaps.split, mishaps.dividend, mishaps.earnings_move, mishaps.settings_changed,
+    mishaps.faulty_rows, mishaps.late, mishaps.other_symbols,
 )  # fmt: skip
 
 REACHED = (
@@ -131,7 +131,8 @@ def nights_with_weights(world: World) -> list[look_ahead.Night]:
     for _, run in sorted(rows["runs"].items(), key=lambda item: (item[1]["as_of"], item[0])):
         champion = look_ahead.champion_before(rows, run)
         if run["status"] == "done" and champion is not None and champion["artifact_path"]:
-            kept.append(look_ahead.night_of(world, run))
+            row = next(row for row in rows["forecasts"].values() if row["run_id"] == run["id"])
+            kept.append({**run, "known_at": row["data_as_of"], "issued_at": row["issued_at"]})
     return kept
 
 

@@ -10,28 +10,88 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import sqlalchemy as sa
 
 from flows import clock, nightly
 from forecasting.errors import ForecastingError, UnexpectedError
+from forecasting.evaluate import decisions, drift
+from forecasting.ingest.actions import make_actions
 from forecasting.pipeline import publish
+from forecasting.predict import combine, fallback
 from forecasting.sessions import between, last_completed, next_sessions, shift
-from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
+from tests.builders import random_bars
 from tests.faults.boundaries import Boundaries, Killed, counted
 from tests.faults.invariants import Invariants
 from tests.faults.mishaps import MISHAPS, Mishap
-from tests.faults.vendor import HISTORY, Vendor
-from tests.yahoo_stand_in import Edit, asked_here
+from tests.yahoo_stand_in import Edit, StandIn, asked_here
 
 SYMBOLS = ("AAA", "BBB", "CCC")
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST = date(2022, 1, 4)
 """Worlds begin within the three years after it, so that their mornings fall on different holidays."""
+
+
+PRICES = ["open", "high", "low", "close", "adj_close"]
+HISTORY = 520
+"""Sessions before the first morning: the shortest training window, and what its first row looks back on."""
+
+
+class Vendor(StandIn):
+    """Several symbols' true bars, and what is served of them this morning.
+
+    Attributes:
+        edits_of: Faults of one symbol's rows, until they are removed.
+        mistaken: Symbols for which another symbol's rows are served.
+    """
+
+    def __init__(self, symbols: tuple[str, ...], last: date, *, days: int, seed: int) -> None:
+        true = {name: random_bars(days, seed=31 * seed + place, last=last) for place, name in enumerate(symbols)}
+        super().__init__(true[symbols[0]], symbol=symbols[0])
+        for name in symbols[1:]:
+            self.add(name, true[name])
+        self.edits_of: dict[str, list[Edit]] = {name: [] for name in symbols}
+        self.mistaken: dict[str, str] = {}
+
+    def told(self, symbol: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows and actions that are served as of `today`."""
+        rows, actions = super().told(self.mistaken.get(symbol, symbol))
+        for edit in self.edits_of.get(symbol, []):
+            rows = edit(rows)
+        return rows, actions
+
+    def split(self, symbol: str, session: date, ratio: float) -> None:
+        """From `session` on, `ratio` new shares for each old one."""
+        bars, actions = self.series[symbol]
+        bars = bars.copy()
+        bars[PRICES] /= ratio  # bars are on the newest share basis
+        bars["volume"] = (bars["volume"] * ratio).round()
+        before = actions.assign(value=actions["value"].where(actions["kind"] == "split", actions["value"] / ratio))
+        self.series[symbol] = bars, _with(before, session, "split", ratio)
+
+    def dividend(self, symbol: str, session: date, value: float) -> None:
+        """A dividend whose ex-date is `session`."""
+        bars, actions = self.series[symbol]
+        self.series[symbol] = bars, _with(actions, session, "dividend", value)
+
+    def restate(self, symbol: str, session: date, factor: float) -> None:
+        """The volume of `session` times `factor`, for good."""
+        bars, actions = self.series[symbol]
+        bars = bars.copy()
+        at = pd.Timestamp(session)
+        bars.loc[at, "volume"] = round(bars.loc[at, "volume"] * factor)
+        self.series[symbol] = bars, actions
+
+
+def _with(actions: pd.DataFrame, session: date, kind: str, value: float) -> pd.DataFrame:
+    known = [(row.session, row.kind, row.value) for row in actions.itertuples()]
+    return make_actions([*known, (pd.Timestamp(session), kind, value)])
 
 
 class World:
@@ -103,10 +163,6 @@ class World:
         """A boundary that a night like the newest undisturbed one passes."""
         return self.draw.randint(1, self.usual_boundaries)
 
-    def is_known(self, symbol: str) -> bool:
-        """Whether a night has used bars of the symbol."""
-        return symbol in self.known
-
     def known_symbol(self) -> str | None:
         """One of the symbols that nights have used."""
         found = [symbol for symbol in self.symbols if symbol in self.known]
@@ -138,11 +194,6 @@ class World:
         if self.url.startswith("sqlite"):
             return "UPDATE runs SET note = note WHERE id = ''"  # takes the write lock
         return "LOCK TABLE runs, scores IN ACCESS EXCLUSIVE MODE NOWAIT"
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return read_settings()
 
     # The mornings.
 
@@ -272,3 +323,25 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
             world.set(name, value)
         world.set_symbols(world.symbols)
         yield world
+
+
+EARLY: tuple[tuple[ModuleType, str, float], ...] = (
+    (combine, "MIN_FORECASTS", 5),
+    (combine, "_PRIOR", 5.0),
+    (decisions, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
+    (fallback, "ENTER", 0.3),
+    (fallback, "LEAVE", 0.1),
+    (fallback, "TOLERANCE", 0.0),
+    (drift, "MIN_REFERENCE", 4),
+    (drift, "MIN_WATCHED", 3),
+    (drift, "LIMIT", 1.5),
+)
+
+
+@contextmanager
+def early_evidence() -> Iterator[None]:
+    """Within the block, nights decide on a handful of scored ones what takes sixty and more: short worlds do so too."""
+    with ExitStack() as stack:
+        for module, name, value in EARLY:
+            stack.enter_context(mock.patch.object(module, name, value))
+        yield

@@ -20,7 +20,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
-from tests.faults.early_evidence import early_evidence
+from tests.faults.world import early_evidence
 from tests.nights import copy_nights
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
