@@ -46,9 +46,9 @@ def fit_blocks(
     done = {at: read_block(folder / name) for at, name in enumerate(names) if folder and (folder / name).exists()}
     missing = {at: block for at, block in enumerate(blocks) if at not in done}
     rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
-    tasks = (delayed(_numbered)(at, windows, block, settings) for at, block in missing.items())
+    tasks = (delayed(forecast_block)(windows, block, settings) for block in missing.values())
     processes = max(1, min(count_of(workers), len(missing)))
-    for at, raw in Parallel(n_jobs=processes, return_as="generator_unordered")(tasks):
+    for at, raw in zip(missing, Parallel(n_jobs=processes, return_as="generator")(tasks), strict=True):
         done[at] = raw
         if folder is not None:
             write_block(folder / names[at], raw)
@@ -78,10 +78,6 @@ def windows_at(windows: Windows, row: int, settings: Settings, *, last: int | No
 def count_of(workers: int | None) -> int:
     """How many processes an option means: 0 or None is one per core."""
     return workers or cpu_count()
-
-
-def _numbered(at: int, windows: Windows, block: Block, settings: Settings) -> tuple[int, Raw]:
-    return at, forecast_block(windows, block, settings)
 
 
 def read_block(path: Path) -> Raw:

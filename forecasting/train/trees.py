@@ -108,27 +108,11 @@ def _load(name: str, sha256: str) -> Trees:
 
 
 def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone."""
-    by_session = _session_inputs(windows)[windows.warm_up + rows]
-    sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
-    flags = windows.future_flags[rows]
-    near = flags[..., len(windows.flag_names) - len(EVENT_NAMES) :][..., _FLAGS]  # (R, H, 7)
-    by_row = np.column_stack([by_session, sizes[:, :4], since])
-    by_target = np.concatenate(
-        [
-            np.broadcast_to(np.array(HORIZONS, dtype=np.float64)[:, None], (len(rows), H, 1)),
-            flags,
-            unusual_quarters_before(windows, windows.steps[:, 0])[rows],
-            (near * sizes[:, None]).sum(axis=-1, keepdims=True),
-        ],
-        axis=-1,
-    )
-    inputs = np.concatenate([np.repeat(by_row[:, None], H, axis=1), by_target], axis=-1)
-    return inputs.astype(np.float32)
+    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone.
 
-
-def _session_inputs(windows: Windows) -> Floats:
-    """(D, K) of the series: lags and means of log volume less its level, range, return and gap over the usual range."""
+    Of a row: lags and means of log volume less its level, range, return and gap over the usual range, and reactions to
+    reports; of a target: its horizon, flags, the quarters before and the reaction at its place.
+    """
     volume, log_range, absolute, signed, gap = (windows.steps[:, k] for k in range(len(STEP_NAMES)))
     level, usual_range = trailing_mean(volume, LEVEL_SESSIONS), trailing_mean(log_range, LEVEL_SESSIONS)
     columns = [np.append(np.full(k, np.nan), volume[: len(volume) - k]) - level for k in range(LAGS)]
@@ -137,7 +121,19 @@ def _session_inputs(windows: Windows) -> Floats:
     columns += [usual_range - trailing_mean(log_range, 120)]
     columns += [moved / np.exp(usual_range) for moved in (absolute, signed, np.abs(gap))]
     unusual = np.abs(volume - np.append(np.nan, level[:-1]))
-    return np.column_stack([*columns, trailing_mean(np.nan_to_num(unusual), 66)])
+    by_session = np.column_stack([*columns, trailing_mean(np.nan_to_num(unusual), 66)])[windows.warm_up + rows]
+    sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
+    flags = windows.future_flags[rows]
+    near = flags[..., len(windows.flag_names) - len(EVENT_NAMES) :][..., _FLAGS]  # (R, H, 7)
+    by_target = [
+        np.broadcast_to(np.array(HORIZONS, dtype=np.float64)[:, None], (len(rows), H, 1)),
+        flags,
+        unusual_quarters_before(windows, volume)[rows],
+        (near * sizes[:, None]).sum(axis=-1, keepdims=True),
+    ]
+    by_row = np.column_stack([by_session, sizes[:, :4], since])
+    inputs = np.concatenate([np.repeat(by_row[:, None], H, axis=1), *by_target], axis=-1)
+    return inputs.astype(np.float32)
 
 
 def _reactions(windows: Windows, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
