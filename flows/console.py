@@ -76,8 +76,7 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
     for document in documents:
-        title, *parts = terminal.backtest_parts(document)
-        for part in (title, terminal.dates_line(document), *parts):
+        for part in terminal.backtest_parts(document, with_dates=True):
             echo(part) if isinstance(part, str) else show_table(*part)
     if documents and out is not None:
         echo(f"Written to {out}")

@@ -17,8 +17,7 @@ from forecasting.plain_text import markdown_text
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import Unit, long_day, percent, quantity, short_day
 
-TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0
-"""Margins of the plot area, in SVG units, which are CSS pixels at full size."""
+TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0  # margins of the plot area, in SVG units, which are CSS pixels at full size
 
 
 @dataclass(frozen=True)
@@ -285,13 +284,9 @@ def pit_bars(shares: pd.DataFrame) -> str:
     return drawing(plot, label=label, marks="".join(marks), css="pit")
 
 
-FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0
-"""Of the drawing; on a phone it is shown at seven tenths of that, so its letters are large."""
-
+FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0  # on a phone it is shown at seven tenths of that, so its letters are large
 FAN_SESSIONS = 40
-
-_AHEAD = 3.0
-"""Times that a session of the fan is wider than one before it: a label fits below it."""
+_AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
 # An image has no style of the page's: it carries its own, with a background that suits the dark theme too.
 _STYLE = """<style>
 text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }

@@ -12,9 +12,7 @@ from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, quantity, short_day
 
-SHOWN = 12
-"""Forecasts, results and problems that a message shows, of each so many; the index has all of them."""
-
+SHOWN = 12  # forecasts, results and problems that a message shows, of each so many; the index has all of them
 _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
 
 

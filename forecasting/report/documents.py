@@ -23,22 +23,13 @@ from forecasting.report.record import cost_quantiles, newest_records, realised_c
 from forecasting.report.wording import notices
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
-DIGITS = 7
-"""Significant digits of a number: a share in ten million, where a forecast is good for two or three."""
-
-PUBLISHED = "published"
-"""Name of the published line in both forms."""
-
-TEAM = "forecasting"
-"""First part of a hubverse model id, which is TEAM-MODEL."""
-
+DIGITS = 7  # significant, of a number: a share in ten million, where a forecast is good for two or three
+PUBLISHED = "published"  # the published line in both forms
+NIXTLA_LSTM = "LSTM"  # the network's column, as Nixtla's libraries name a model
+TEAM = "forecasting"  # first part of a hubverse model id, which is TEAM-MODEL
+# What is forecast, as a hub's tasks.json lists it.
 TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
-"""Columns of `hubverse` that name what is forecast, as a hub's tasks.json lists them."""
-
 HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
-
-NIXTLA_LSTM = "LSTM"
-"""Column of the network in `nixtla`, as Nixtla's libraries name a model."""
 
 _NIGHT = ["symbol", "target", "origin_session"]
 

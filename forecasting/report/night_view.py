@@ -189,14 +189,13 @@ class SymbolLine:
 
     Attributes:
         run: The newest row of `runs`, whatever came of it; None before the first night.
-        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch; None
-            before the first.
+        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch.
         values: Known values up to the origin, oldest first, in the target's own unit; NaN for unknown.
         events: Kinds of the events on the session that is forecast, as `earnings`.
-        result: The newest scored forecast one session ahead: a row of table scores, and `q50`; None before the first.
-        skill: In error against the best baseline, last 20 sessions, 0.1 for a tenth less; None without one.
+        result: The newest scored forecast one session ahead: a row of table scores, and `q50`.
+        skill: In error against the best baseline, last 20 sessions, 0.1 for a tenth less.
         parts: (part, factor) of its median in order, as in ReportData.parts.
-        opens: When the session that is forecast opens; None where it does not matter.
+        opens: When the session that is forecast opens.
         page: File name or address of its page; empty where there is none.
     """
 

@@ -20,14 +20,9 @@ from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import GAP, instant, quantity, seconds, short_day
 
-SHOWN = 3
-"""Symbols that a sentence names."""
-
-TAGGED = 5
-"""Most symbols of a run that become tags of it."""
-
-SLOW_NIGHTS = 20
-"""Nights from which on a step beyond their 95th percentile is called slow."""
+SHOWN = 3  # symbols that a sentence names
+TAGGED = 5  # most symbols of a run that become tags of it
+SLOW_NIGHTS = 20  # nights from which on a step beyond their 95th percentile is called slow
 
 NIGHTLY, CATCH_UP, BACKTEST = (
     environment().get_template(f"{flow}_guide.md").render() for flow in ("nightly", "catch_up", "backtest")

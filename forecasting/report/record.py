@@ -30,20 +30,11 @@ from forecasting.vocabulary import (
     Target,
 )
 
-ENOUGH_LIVE = 20
-"""From this many live origins on, late and replayed forecasts no longer count."""
-
-WINDOWS = (20, 60)
-"""Newest origins whose record is shown."""
-
-SKILL_WINDOW = 20
-"""Nights of each value of skill over time."""
-
-ENOUGH_NIGHTS = 30
-"""From this many nights on skill is drawn over time: fewer give a line of a few points."""
-
-ENOUGH_FOR_SHARES = 20
-"""From this many forecasts on shares of them are shown."""
+ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
+WINDOWS = (20, 60)  # newest origins whose record is shown
+SKILL_WINDOW = 20  # nights of each value of skill over time
+ENOUGH_NIGHTS = 30  # nights from which on skill is drawn over time: fewer give a line of a few points
+ENOUGH_FOR_SHARES = 20  # forecasts from which on shares of them are shown
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]

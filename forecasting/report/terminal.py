@@ -25,8 +25,7 @@ Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
 
 GUTTER = "  "
-NARROWEST = 8
-"""Characters below which no column of text is made narrower."""
+NARROWEST = 8  # characters below which no column of text is made narrower
 
 _NUMBER = re.compile(r"[-+$\N{MINUS SIGN}]?\d[\d.,\N{EN DASH}]*( ?[%a-zA-Z]{1,6})?|\N{EN DASH}|")
 
@@ -84,56 +83,56 @@ def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) 
     ]
 
 
+def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:
+    """The paragraphs and tables, an empty line between two."""
+    texts = [
+        paragraph(part, width=width) if isinstance(part, str) else text_table(*part, width=width) for part in parts
+    ]
+    return "\n\n".join(filter(None, texts))
+
+
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
-    unit = data.unit
-    lines = [
-        f"{data.symbol} {data.target}: {data.fetch['title']}",
-        wording.sentence(data),
-        *filter(None, [wording.why(data), wording.alike(data)]),
-    ]
-    lines += [f"{notice.title}: {notice.text}" for notice in wording.notices(data)]
-    blocks = ["\n".join(paragraph(line, width=width) for line in lines)]
-    blocks.append(text_table(*night_listing(data), width=width))
-    blocks.append(paragraph(f"In {unit.name}. {wording.usual_sentence(data)}", width=width))
-    facts = (f"{name + ':':<13}{text}" for name, text in _facts(data, now))
-    blocks.append("\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in facts))
+    notices = (f"{notice.title}: {notice.text}" for notice in wording.notices(data))
+    title = f"{data.symbol} {data.target}: {data.fetch['title']}"
+    lines = filter(None, [title, wording.sentence(data), wording.why(data), wording.alike(data), *notices])
+    week: list[str | Listing] = [night_listing(data), f"In {data.unit.name}. {wording.usual_sentence(data)}"]
+    parts: list[str | Listing] = []
     if len(data.record.published):
-        blocks.append(paragraph(wording.record_sentence(data), width=width))
         listings = (window_listing(data), record_listing(data))
-        blocks += [text_table(*listing, width=width) for listing in listings if listing[1]]
         against = " against: one to five sessions ahead, on the forecasts that both have." if listings[1][1] else ""
-        note = (
-            f"record: one session ahead.{against} error: mean absolute error of the median in {unit.name}. skill: 1 - "
-            "error / its error, + is better; pinball skill: the same of the loss over all seven quantiles."
+        parts += [wording.record_sentence(data), *(listing for listing in listings if listing[1])]
+        parts.append(
+            f"record: one session ahead.{against} error: mean absolute error of the median in {data.unit.name}. skill: "
+            "1 - error / its error, + is better; pinball skill: the same of the loss over all seven quantiles."
         )
-        blocks.append(paragraph(note, width=width))
     if (ratio := data.cost_ratio) is not None:
-        blocks.append(paragraph(wording.cost_sentence(ratio), width=width))
-        blocks.append(text_table(*_quantile_listing(data, ratio), width=width))
+        parts += [wording.cost_sentence(ratio), _quantile_listing(data, ratio)]
         if (costs := _cost_listing(data, ratio))[1]:
-            note = (
-                f"Mean costs one session ahead in {unit.name}, an underestimate of one unit costing 1. saving: against "
-                "its own median. our cost: of the published quantile on the same nights. our saving: against its cost; "
-                "+ is cheaper."
-            )
-            blocks += [text_table(*costs, width=width), paragraph(note, width=width)]
-    return "\n\n".join(block for block in blocks if block)
+            parts += [
+                costs,
+                f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing 1. saving: "
+                "against its own median. our cost: of the published quantile on the same nights. our saving: against "
+                "its cost; + is cheaper.",
+            ]
+    head = "\n".join(paragraph(line, width=width) for line in lines)
+    facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
+    return "\n\n".join([head, printed(week, width=width), facts, *([printed(parts, width=width)] if parts else [])])
 
 
-def _facts(data: ReportData, now: datetime) -> list[tuple[str, str]]:
+def _facts(data: ReportData, now: datetime) -> list[str]:
     model, known = data.model, data.known.index[-1]
     trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
     first_print = " (first print)" if data.is_provisional else ""
     behind = "" if known == data.origin else f", newest known {data.target} of {known}{first_print}"
     bars = f"bars up to {data.origin}{'' if behind else first_print}, {_bar_age(data, now)} old{behind}"
-    facts = [
-        ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
-        ("Data", f"{bars}, fetched {instant(data.fetch['fetched_at'])}"),
-        ("Findings", _findings(data)),
-        ("Last result", wording.last_result(data)),
-    ]
-    return [(name, text) for name, text in facts if text]
+    facts = {
+        "Published": f"{model['name']} {model['id']}, {model['method']}{trained}",
+        "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
+        "Findings": _findings(data),
+        "Last result": wording.last_result(data),
+    }
+    return [f"{name + ':':<13}{text}" for name, text in facts.items() if text]
 
 
 def _findings(data: ReportData) -> str:
@@ -245,27 +244,21 @@ def _flags(data: ReportData) -> list[str]:
     ]
 
 
-def backtest_parts(document: Mapping[str, Any]) -> list[str | Listing]:
-    """What is shown of a backtest's document, in order: what was replayed, the figures, and those as published."""
+def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> list[str | Listing]:
+    """What is shown of a backtest: what was replayed, maybe which earnings dates, the figures, those as published."""
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
         f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'refit')}, "
         f"{document['seconds']:.0f} s"
     )
-    parts: list[str | Listing] = [title, backtest_listing(document)]
+    lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
+    counts: Mapping[str, int] = document.get("earnings_dates", {})
+    dates = [f"{quantity(count, 'earnings date')} from {lists.get(name, name)}" for name, count in counts.items()]
+    parts: list[str | Listing] = [title, *([", ".join(dates) or "No earnings dates"] if with_dates else [])]
+    parts.append(backtest_listing(document))
     if published := document.get("as_published"):
         parts += [wording.published_sentence(document), backtest_listing({**document, **published})]
     return parts
-
-
-_LISTS = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
-
-
-def dates_line(document: Mapping[str, Any]) -> str:
-    """Which earnings dates a backtest used."""
-    counts: dict[str, int] = document.get("earnings_dates", {})
-    found = [f"{quantity(count, 'earnings date')} from {_LISTS.get(name, name)}" for name, count in counts.items()]
-    return ", ".join(found) or "No earnings dates"
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:

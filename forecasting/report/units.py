@@ -10,12 +10,8 @@ import pandas as pd
 
 from forecasting.vocabulary import Target
 
-GAP = "\N{NO-BREAK SPACE}"
-"""Between a number and its unit."""
-
-SHARES = "shares"
-"""The unit of a volume, which its context often states already."""
-
+GAP = "\N{NO-BREAK SPACE}"  # between a number and its unit
+SHARES = "shares"  # the unit of a volume, which its context often states already
 _MINUS = "\N{MINUS SIGN}"
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 

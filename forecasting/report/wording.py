@@ -31,9 +31,7 @@ TARGETS: dict[Target, str] = {
     "range": "daily range, log(high / low)",
 }
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
-FINDINGS_SHOWN = 40
-"""An index whose source has no volume has a finding for every session; the table findings holds all of them."""
-
+FINDINGS_SHOWN = 40  # an index whose source has no volume has one for every session; the table findings holds all
 _DASH = "\N{EN DASH}"
 _VERBS: dict[Target, str] = {
     "volume": "is expected to trade",

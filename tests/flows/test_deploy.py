@@ -10,12 +10,10 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from flows.start import start_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS
-from tests.builders import LAST
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -210,24 +208,3 @@ def test_what_a_later_migration_makes_is_the_roles_own_too(roles: dict[str, str]
     assert not refused(roles["reader"], "SELECT * FROM later")
     assert not refused(roles["writer"], "INSERT INTO later VALUES (1)")
     assert refused(roles["reader"], "INSERT INTO later VALUES (1)")
-
-
-def test_the_writer_runs_a_night(
-    roles: dict[str, str], csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
-) -> None:
-    settings = {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": roles["writer"],
-        "SOURCE": f"csv:{csv_of_bars}",
-        "SYMBOLS": "TEST",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "320",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
-    start_night(as_of=LAST, mode="auto", switch_source=False)
-    with connect.reading(roles["reader"]) as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM latest_forecasts")) == 5
-        assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
-    connect.engine(roles["writer"]).dispose()
-    connect.engine(roles["reader"]).dispose()

@@ -22,7 +22,6 @@ from forecasting.errors import (
     HistoryError,
     NoBarError,
     SymbolsFailedError,
-    UnexpectedError,
     UsageError,
 )
 from forecasting.pipeline.night import Night, make_night
@@ -141,17 +140,6 @@ def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_fil
     (kept,) = (tmp_path / "errors").iterdir()
     assert record.exc_info is None
     assert str(kept) in record.getMessage()
-
-
-def test_an_error_that_is_not_ours_leaves_the_block_as_one_that_names_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    with (
-        pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: theirs\)\. Its traceback is in "),
-        readable_errors(),
-    ):
-        raise ZeroDivisionError("theirs")
 
 
 def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
