@@ -253,7 +253,8 @@ class Ledger:
 
     def _asked(self, *symbols: str | Iterable[str], target: Target | None = None) -> Settings:
         """The settings of one call that reads; a symbol that it names is one of the ledger."""
-        each = [name for one in symbols for name in ([one] if isinstance(one, str) else one)]
+        several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
+        each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
         if each:
             export.check_known(settings)

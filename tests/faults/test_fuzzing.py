@@ -484,6 +484,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     **WHOLE,
     **TEXTS,
     "data_dir": ("data", "/tmp/x"),
+    "pages_url": ("https://host.example:8443/reports/",),
     "database_url": ("sqlite:///x.db", "postgresql://me:hunter2@db:5432/x"),
     "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
     "files": ("/srv/a,/srv/b",),

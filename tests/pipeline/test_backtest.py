@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +40,8 @@ def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 @pytest.mark.parametrize("as_published", [True, False])
 def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
-    settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    as_published: bool,
+    settings: Settings, tmp_path: Path, as_published: bool
 ) -> None:
-    """Two workers replay all three symbols."""
-    parts = [1, 2]
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
     @contextmanager
@@ -56,14 +50,8 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
 
     for count in (1, 2):
         out = tmp_path / f"{count}.json"
-        spec_of = partial(
-            backtest_spec,
-            first=date(2024, 2, 9),
-            last=date(2024, 2, 20),
-            refit_every=3,
-            workers=count,
-            as_published=as_published,
-        )
+        spec_of = partial(backtest_spec, first=date(2024, 2, 9), last=date(2024, 2, 20), refit_every=3)
+        spec_of = partial(spec_of, workers=count, as_published=as_published)
         named = settings.model_copy(update={"data_dir": tmp_path / str(count)})  # no refit is taken from the other's
         found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
         assert [(one.symbol, one.error is None) for one in found] == [("AAA", True), ("BBB", False), ("CCC", True)]
@@ -73,9 +61,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     assert documents[0] == documents[1]
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
-    done = [0, *(one for one, _ in shown[-len(parts) :])]
-    assert sorted(after - before for before, after in pairwise(done)) == parts  # either worker may be done first
-    assert shown[-1] == (sum(parts), sum(parts))
+    assert shown[-3:] == [(1, 3), (2, 3), (3, 3)]
 
 
 SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
@@ -92,10 +78,5 @@ def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_b
     of = dict(zip(result.origins.tolist(), result.issued[..., MEDIAN], strict=True))
     for session, origin, horizon in ((-8, -9, 1), (-6, -8, 2), (-2, -3, 1)):
         assert found[bars.index[session]] == of[bars.index[origin].date()][horizon - 1]
-
-
-def test_a_test_session_after_five_without_a_bar_has_no_median_of_ours() -> None:
-    bars = random_bars(days=560, seed=11)
-    assert len(our_medians(bars.drop(bars.index[-9:-5]), no_events(), SMALL)) == 53
     with pytest.raises(HistoryError, match="5 or more sessions without a bar come before a test session"):
         our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL)

@@ -51,15 +51,24 @@ def sent(posted: list[str]) -> tuple[str, str]:
     return body["title"].removeprefix("forecasting: "), body["message"]
 
 
-def test_a_message_reaches_every_address_with_texts_of_others_as_text() -> None:
+def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from apprise.plugins.custom_json import NotifyJSON
+
     with http_sink() as (url, posted), smtp_sink() as (server, mails):
         addresses = (url.replace("http", "json"), f"{server}?from=a@example.org&to=b@example.org,c@example.org")
         send(settings_of(*addresses), "drift, SBUX", f"SBUX: {HOSTILE}\nsecond", link="http://127.0.0.1/run")
-    assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nsecond\nhttp://127.0.0.1/run")
-    assert len(mails) == 2  # a recipient each
-    for mail in mails:
-        assert not [sign for sign in ("<b>", "<!channel", "@everyone", "[a](") if sign in mail]
-        assert "http://127.0.0.1/run" in mail
+        assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nsecond\nhttp://127.0.0.1/run")
+        assert len(mails) == 2  # a recipient each
+        for mail in mails:
+            assert not [sign for sign in ("<b>", "<!channel", "@everyone", "[a](") if sign in mail]
+            assert "http://127.0.0.1/run" in mail
+        monkeypatch.setattr(NotifyJSON, "body_maxlen", 30)
+        text = "All well.\nSBUX: 12.0 M\nMSFT: 9.0 M"
+        send(settings_of(*addresses), "all well", text, link="link", page="<p>page</p>")
+    assert sent(posted[1:]) == ("all well", "All well.\nSBUX: 12.0 M\n…\nlink")
+    assert "<p>page</p>" in mails[-1]
 
 
 def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_is_sent(
@@ -89,22 +98,6 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(
     with pytest.raises(NoLiveForecastError) as failed:
         health.check_fresh(settings, now=clock.now, sends=True)
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
-
-
-def test_a_digest_is_html_in_mail_and_text_elsewhere_cut_to_what_a_service_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from apprise.plugins.custom_json import NotifyJSON
-
-    monkeypatch.setattr(NotifyJSON, "body_maxlen", 30)
-    with http_sink() as (url, posted), smtp_sink() as (server, mails):
-        addresses = (url.replace("http", "json"), f"{server}?from=a@example.org&to=b@example.org")
-        send(
-            settings_of(*addresses), "all well", "All well.\nSBUX: 12.0 M\nMSFT: 9.0 M", link="link", page="<p>page</p>"
-        )
-    assert sent(posted) == ("all well", "All well.\nSBUX: 12.0 M\n…\nlink")
-    (mail,) = mails
-    assert "<p>page</p>" in mail
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder: Path, posted: list[str]) -> None:

@@ -149,9 +149,20 @@ def four_of(ten: Settings) -> Settings:
 
 
 @pytest.mark.usefixtures("four_are_enough")
-def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ingested: Settings) -> None:
+def test_the_same_bars_give_the_same_version_once_to_the_bit_after_a_kill_and_newer_bars_another(
+    ingested: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     four = four_of(ingested)
+    with monkeypatch.context() as patched:
+        patched.setattr(write, "add", killed_before("models"))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_own(four, now=after(FIRST, 20))
+    (left,) = (four.data_dir / "weights").iterdir()
+    content = (left / "model.json").read_bytes()
+    assert made(four) == []
     pretrain_own(four, now=after(FIRST, 20))
+    (row,) = made(four)
+    assert (four.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
     before = counts()
     assert "is there already, made of the same bars of 4 symbols" in pretrain_own(four, now=after(FIRST, 21))
     assert counts() == before
@@ -161,33 +172,13 @@ def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ingeste
     assert [models.weights_state(row, four) for row in made(four)] == ["kept", "kept"]
 
 
-def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
-    ingested: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(write, "add", killed_before("models"))
-        with pytest.raises(KeyboardInterrupt):
-            pretrain_own(ingested, now=after(FIRST, 20))
-    (left,) = (ingested.data_dir / "weights").iterdir()
-    content = (left / "model.json").read_bytes()
-    assert made(ingested) == []
-    pretrain_own(ingested, now=after(FIRST, 21))
-    (row,) = made(ingested)
-    assert (ingested.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
-
-
 def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested: Settings) -> None:
     ingest(ingested.model_copy(update={"symbols": ("S10",)}), FIRST)
     fewer = ingested.model_copy(update={"symbols": (*NAMES[:6], "S10", "NOSUCH")})
     with pytest.raises(HistoryError) as refused:
         pretrain_own(fewer, now=after(FIRST, 20))
-    found = re.fullmatch(
-        r"Expected 10 or more symbols with enough stored sessions of a known volume; found 6 of 8\. "
-        r"Left out: S10 \(Expected a volume .*\), NOSUCH \(no bars are stored\)\. Name more \(--symbol, "
-        r"--symbols-file\), and store their bars: forecasting ingest\.",
-        str(refused.value),
-    )
-    assert found, refused.value
+    found = r"found 6 of 8\. Left out: S10 \(Expected a volume .*\), NOSUCH \(no bars are stored\)\. Name more"
+    assert re.search(found, str(refused.value))
     assert made(ingested) == []
 
 

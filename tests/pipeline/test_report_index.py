@@ -57,30 +57,22 @@ def lines(settings: Settings) -> list[SymbolLine]:
         return symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
 
 
-def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(settings: Settings) -> None:
-    close, volume = lines(settings)
+def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
+    settings: Settings,
+) -> None:
+    close, volume = before = lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (len(close.values), len(volume.values)) == (30, 30)
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
     assert (close.page, volume.page) == ("", "")
-
-
-def test_the_values_of_a_line_are_those_that_its_night_had(settings: Settings) -> None:
     days = between(date(2024, 1, 2), date(2024, 3, 11))
-    before = lines(settings)[1]
     with transaction(settings.url) as connection:  # a split, stored by the fetch of a night that failed later
         after = {day.isoformat(): 4.0 * (500.0 + place) for place, day in enumerate(days)}
         store_bars(connection, after, seen="2024-03-12T10:30", version=2)
-    since = lines(settings)[1]
-    assert (since.values, since.usual) == (before.values, before.usual)
-
-
-def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
-    with transaction(settings.url) as connection:
         write.add(connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet"))
     close, volume = lines(settings)
-    assert (close.state, volume.state) == ("ok", "data late")
-    assert volume.reason == "no bar yet"
+    assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
+    assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settings) -> None:
