@@ -75,12 +75,12 @@ def score_and_decide(night: Night) -> Night:
 
 
 def _newest_instant(connection: Connection, night: Night) -> datetime | None:
-    """The instant of the night's input fetch; that of the newest fetch for a night whose bar has not come."""
+    """The instant of the night's input fetch; of the newest request for a night whose bar has not come."""
     try:
-        fetch: Row | None = input_fetch(connection, night)
+        at: datetime | None = input_fetch(connection, night)["fetched_at"]
     except StoreError:
-        fetch = read.newest_fetch(connection, night.symbol)
-    return None if fetch is None else fetch["fetched_at"]
+        at = read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
+    return at
 
 
 def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:

@@ -79,8 +79,7 @@ def write_forecasts(night: Night) -> Night:
         _write(connection, night, issued, published, last_value=float(actual_of(night.target, stored.bars).iloc[-1]))
         if facts.deficit is not None:
             margin = fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
-            of_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
-            write.add(connection, "fallback_margins", of_night | margin)
+            write.add(connection, "fallback_margins", night.columns | {"session": night.session} | margin)
     return night
 
 
@@ -189,21 +188,20 @@ def _write(
 ) -> None:
     """Write the baselines' model rows and every candidate's forecasts."""
     issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
-    of_night = {"symbol": night.symbol, "target": night.target}
-    about = of_night | {
-        "origin_session": night.session,
+    about = _of_run(night) | {
         "kind": kind_of(issued_at, night.session, exchange),
         "last_value": last_value,
         "issued_at": issued_at,
         "data_as_of": night.data_as_of,
         "fetch_id": night.fetch_id,
-        "run_id": night.id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for baseline in issued:
         if baseline.forecaster in baseline_names(night.target):
-            row = of_night | {
+            row = {
                 "id": baseline.model_id,
+                "symbol": night.symbol,
+                "target": night.target,
                 "name": baseline.forecaster,
                 "version": VERSION,
                 "method": BASELINE,

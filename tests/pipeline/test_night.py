@@ -12,13 +12,7 @@ import pytest
 
 from flows import clock
 from flows.start import start_night
-from forecasting.errors import (
-    ArtifactError,
-    HistoryError,
-    LockedError,
-    SymbolsFailedError,
-    UsageError,
-)
+from forecasting.errors import ArtifactError, HistoryError, LockedError, SymbolsFailedError, UsageError
 from forecasting.pipeline import evaluate, models, run_log, train
 from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
@@ -43,10 +37,7 @@ from tests.nights import (
     rows,
 )
 
-VIEWS = (
-    *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
-    *("quantile_forecasts", "night_log"),
-)
+VIEWS = ["bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2", "quantile_forecasts", "night_log"]
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -139,8 +130,7 @@ def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path,
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_the_second_night_fits_warm_from_the_champion_and_names_it() -> None:
     night(LAST)
-    networks = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
-    first, second = (networks[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
+    first, second = map(network_of, runs())
     assert (first["method"], second["method"]) == ("scratch", "warm")
     assert second["parent_id"] == first["id"]
     assert second["base"] == first["base"] == "volume-2022-12-30"
@@ -159,20 +149,18 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
     night(date(2024, 3, 7))
     night(LAST)
-    in_order = sorted(rows("runs"), key=lambda row: str(row["as_of"]))
     arrived = "earnings dates have arrived since the champion's chain of fits began"
-    assert [(row["mode"], row["mode_reason"]) for row in in_order] == [
+    assert [(run["mode"], run["mode_reason"]) for run in runs()] == [
         ("scratch", "no champion yet"),
         ("scratch", arrived),
         ("warm", "1 session since the last fit from scratch"),
     ]
-    bases = {str(row["run_id"]): row["base"] for row in rows("models") if row["name"] == "lstm"}
     decisions = [str(row["reason"]) for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
     assert decisions[1:] == [
         "A fit from scratch that passed the gate takes over.",
         "A refresh of the champion that passed the gate takes over.",
     ]
-    without, *with_dates = (bases[str(row["id"])] for row in in_order)
+    without, *with_dates = (network_of(run)["base"] for run in runs())
     assert with_dates == [f"{without}-earnings"] * 2
 
 
@@ -191,8 +179,8 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
             once.setattr(f"forecasting.pipeline.{place}", stop)
             night(LAST)
     night(LAST)
-    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
-    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
+    run = runs()[-1]
+    fitted = network_of(run)
     networks = [row for row in rows("forecasts") if row["run_id"] == run["id"] and row["role"] != "baseline"]
     assert (run["status"], run["mode"], len(networks)) == ("done", "scratch", len(HORIZONS))
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
@@ -215,9 +203,9 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
     night(LAST)
     refused = rows("latest_forecasts")
-    for published in (without_a_fit, refused):
-        assert {row["status"] for row in published} == {"fallback"}
-        assert "cannot be used" in str(published[0]["reason"])
+    for issued in (without_a_fit, refused):
+        assert {row["status"] for row in issued} == {"fallback"}
+        assert "cannot be used" in str(issued[0]["reason"])
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
@@ -228,10 +216,29 @@ def test_a_champion_too_old_is_replaced_by_the_nights_own_fit_at_once(
     night(date(2024, 3, 7), "skip")
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
     night(LAST)
-    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
-    (fitted,) = [row["id"] for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
-    published = {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
-    assert published == {(fitted, "ok")}
+    assert published() == {(network_of(runs()[-1])["id"], "ok")}
+
+
+def runs() -> list[dict[str, object]]:
+    """The nights, oldest first."""
+    return sorted(rows("runs"), key=lambda run: str(run["as_of"]))
+
+
+def network_of(run: dict[str, object]) -> dict[str, object]:
+    """What a night fitted."""
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
+    return fitted
+
+
+def champion_of() -> dict[str, object]:
+    with connect.reading(read_settings().url) as connection:
+        champion = read.champion(connection, "TEST", "volume")
+    assert champion is not None
+    return champion
+
+
+def published() -> set[tuple[object, object]]:
+    return {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
 
 
 def damage_weights(folder: Path) -> None:
@@ -267,13 +274,11 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night(LAST)
-    published, runs = rows("latest_forecasts"), {row["id"] for row in rows("runs")}
+    issued, before = rows("latest_forecasts"), {run["id"] for run in runs()}
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
     night(LAST)  # its champion is the challenger of the run before
-    assert rows("latest_forecasts") == published
-    assert {row["id"] for row in rows("runs") if ISSUED_BEFORE in str(row["note"])} == {
-        row["id"] for row in rows("runs") if row["id"] not in runs
-    }
+    assert rows("latest_forecasts") == issued
+    assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {run["id"] for run in runs()} - before
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -286,15 +291,12 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
-    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    run = runs()[-1]
     assert (run["status"], run["mode"]) == ("done", "scratch")
     assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
-    with connect.reading(read_settings().url) as connection:
-        champion = read.champion(connection, "TEST", "volume")
-    assert champion is not None
+    champion = champion_of()
     assert champion["version"] == "3"
-    published = {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
-    assert published == {(champion["id"], "ok")}
+    assert published() == {(champion["id"], "ok")}
 
 
 def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
@@ -314,8 +316,7 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_folder: Path) -> None:
-    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
-        weights.write_bytes(b"damaged")
+    damage_weights(night_folder)
     forecasts = counts()["forecasts"]
     with pytest.raises(ArtifactError, match="SHA-256"):
         night(LAST, mode="warm")
@@ -339,10 +340,7 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
         with pytest.raises(LockedError, match="held by another run"):
             models.promote(str(first["id"]), read_settings(), now=clock.now)
     assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
-    with connect.reading(read_settings().url) as connection:
-        champion = read.champion(connection, "TEST", "volume")
-    assert champion is not None
-    assert champion["id"] == first["id"]
+    assert champion_of()["id"] == first["id"]
     spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
     assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
     assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
@@ -406,7 +404,7 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     monkeypatch.setattr(drift, "watch_forecaster", lambda losses: verdict)
     night(date(2024, 3, 7))
     night(LAST)
-    modes = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    modes = [(run["mode"], run["mode_reason"]) for run in runs()]
     assert modes[1] == ("scratch", "drift: skill fell")
     assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet
 

@@ -20,18 +20,12 @@ def settings_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
 
 
-def test_a_parameter_overrides_its_setting_and_none_keeps_it() -> None:
+def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name(tmp_path: Path) -> None:
     settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
-
-
-def test_an_invalid_parameter_is_refused_by_name_without_its_value() -> None:
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
         narrowed(target="volumes")
     assert "volumes'" not in str(refused.value)
-
-
-def test_a_file_outside_the_permitted_folders_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="FORECASTING_FILES"):
         narrowed(source=f"csv:{tmp_path / 'elsewhere.csv'}")
 
