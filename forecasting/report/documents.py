@@ -58,7 +58,16 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 
 def night_document(data: ReportData) -> dict[str, Any]:
     """The night for `json_text`, in the target's own unit; docs/terminal.md has the meaning of each key."""
-    record, model, ahead = data.record, data.model, data.record.ahead(1)
+    record, model, ahead, cost = data.record, data.model, data.record.ahead(1), None
+    if (ratio := data.cost_ratio) is not None:
+        rows = data.rows[["target_session", "horizon"]].assign(quantile=cost_quantiles(data.rows, ratio))
+        cost = {
+            "ratio": ratio,
+            "optimal_level": optimal_level(ratio),
+            "level": nearest_level(ratio),
+            "forecasts": rows.to_dict("records"),
+            "realised": realised_costs(record, ratio),
+        }
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     result = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
@@ -90,21 +99,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
             "fallbacks": record.fallbacks,
             "skills": [row for skills in (record.skills, record.network_skills) for row in skills.to_dict("records")],
         },
-        "cost": _cost_document(data),
-    }
-
-
-def _cost_document(data: ReportData) -> dict[str, Any] | None:
-    """The night's quantiles of least expected cost and their record, NaN for unknown; None without a cost ratio."""
-    if (ratio := data.cost_ratio) is None:
-        return None
-    rows = data.rows[["target_session", "horizon"]].assign(quantile=cost_quantiles(data.rows, ratio))
-    return {
-        "ratio": ratio,
-        "optimal_level": optimal_level(ratio),
-        "level": nearest_level(ratio),
-        "forecasts": rows.to_dict("records"),
-        "realised": realised_costs(data.record, ratio),
+        "cost": cost,
     }
 
 

@@ -22,7 +22,6 @@ from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.symbols import explained_errors
 from forecasting.plain_text import LIMIT
 from forecasting.report.prefect import night_artifact
-from forecasting.report.terminal import lineage_listing
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -149,13 +148,6 @@ def test_show_prints_neither_escape_codes_nor_megabytes(
     assert "\ufffd]0;owned" in printed
     assert len(printed) < 5 * LIMIT
     assert len(night_artifact(data, Path("page.html")).body) < 20 * LIMIT
-
-
-def test_a_table_s_cells_are_text_and_not_the_terminal_s_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_rows({"note": "[red]x[/red]\x1b[31m" + "A" * 1_000_000}, lineage_listing)
-    printed = capsys.readouterr().out
-    assert "[red]x[/red]\ufffd[31m" in printed
-    assert len(printed) < 5 * LIMIT
 
 
 def test_a_log_line_of_the_library_is_one_clean_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,6 @@ from forecasting.pipeline.symbols import SymbolOutcome
 from forecasting.report.terminal import settings_document, settings_listing
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data
-from tests.report.test_terminal import FIGURES
 
 
 def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,17 +49,6 @@ def test_a_backtest_of_one_symbol_is_one_json_document_and_of_several_a_list(
     for documents, shown in (([{"mae": 1 / 3}], {"mae": 0.3333333}), ([{"mae": 1.0}] * 2, [{"mae": 1.0}] * 2)):
         console.show_backtests(documents, as_json=True, out=None)
         assert json.loads(capsys.readouterr().out) == shown
-
-
-def test_a_backtest_as_published_is_printed_below_the_model_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29", "origins": 250}
-    nights = {"network": 250, "fallback": 0, "scratch": 12, "warm": 238, "refused": 0}
-    figures = {"overall": FIGURES | {"mae": 1.25}, "horizons": {"1": FIGURES}}  # as walk_forward writes them
-    published = figures | {"nights": nights, "skill_vs_alone": 0.01}
-    document = about | {"refits": 12, "seconds": 3.0, "overall": FIGURES, "horizons": {"1": FIGURES}}
-    console.show_backtests([document | {"as_published": published}], as_json=False, out=None)
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [row[1] for row in shown if row[:1] == ["all"]] == ["1.50", "1.25"]
 
 
 def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,11 +16,10 @@ from flows import clock
 from flows.nightly import nightly
 from flows.start import start_catch_up, start_night
 from forecasting import sessions
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import publish
 from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.publish import each_report
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
@@ -110,32 +109,6 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
     with pytest.raises(SymbolsFailedError, match=told.replace(str(MONDAY), "2024-02-15")):
         start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 16), refit_every=5)
     assert ("SBUX", "2024-02-15", "done") in select("symbol, as_of, status", "runs")
-
-
-def test_an_exchange_without_a_calendar_is_the_failure_of_its_own_symbols_alone(
-    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    night()
-    whole = sessions.calendar
-
-    def only_new_york(name: str = "XNYS") -> xc.ExchangeCalendar:
-        if name != "XNYS":
-            raise UsageError(f"The calendar {name} cannot be made.")  # as that of Athens, under pandas 3.1
-        return whole(name)
-
-    monkeypatch.setattr(sessions, "calendar", only_new_york)
-    told = r"1 of 2 symbols failed\. VOD\.L: The calendar XLON cannot be made\."
-    assert re.fullmatch(told, nightly.fn(patient=True).message)
-    with pytest.raises(SymbolsFailedError, match=rf"{told} Fresh: SBUX"):
-        check_fresh(read_settings(), now=clock.now)
-    with pytest.raises(SymbolsFailedError, match=told):
-        start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 15), refit_every=5)
-    done = {("SBUX", "2024-02-15"), ("SBUX", "2024-02-16"), ("VOD.L", str(MONDAY))}
-    assert select("symbol, as_of", "runs") == done
-    shown = each_report(read_settings(), now=clock.now)
-    assert [(one.symbol, str(one.error)) for one in shown if one.error] == [
-        ("VOD.L", "The calendar XLON cannot be made.")
-    ]
 
 
 def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:

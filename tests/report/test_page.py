@@ -96,18 +96,6 @@ def test_a_worse_record_is_shown_as_a_better_one_is():
     assert re.search(r"ridge [\d.]+ 40 \N{MINUS SIGN}\d+", text)
 
 
-def test_a_record_of_one_night_is_in_the_singular():
-    record = long_record(origins=1)
-    page = text_of(render_page(report_data(scored=record[record["horizon"] == 1])))
-    assert "Counted here and below: one night, " in page
-    assert "The only one as a table" in page
-    assert "1 nights" not in page
-    assert 'aria-label="1 forecast made one session ahead' in render_page(
-        report_data(scored=record[record["horizon"] == 1])
-    )
-    assert " nights from " in text_of(render_page(report_data()))
-
-
 def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_the_network_alone():
     sound = long_record()
     replaced = sound["origin_session"] == sound["origin_session"].max()

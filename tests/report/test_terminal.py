@@ -175,15 +175,6 @@ MODEL = {
     "refused": "",
 }
 
-FIGURES = {
-    "mae": 1.5e6,
-    "baselines": {"ridge": 2e6},
-    "best_baseline": "ridge",
-    "skill_vs_best": 0.25,
-    "dm_p_value": 0.01,
-    "coverage_80": 0.8,
-    "coverage_90": 0.9,
-}
 """Of one horizon of a backtest's document."""
 
 
