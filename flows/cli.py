@@ -514,31 +514,6 @@ def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, datab
     return models.roll_back(settings(), now=clock.now)
 
 
-def run_command(command: Callable[[], object]) -> None:
-    """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
-    open_closed_streams()
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
-    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
-    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
-    os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
-    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
-    try:
-        refuse_empty_values(sys.argv[1:])
-        sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
-        command()
-    except SystemExit as ended:
-        if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
-            sys.stderr.write("Stopped; run the same command to continue.\n")
-        raise
-    except Exception as error:
-        from forecasting.pipeline.symbols import explained
-
-        failure = explained(error, now=clock.now)
-        sys.stderr.write(f"{failure}\n")
-        sys.exit(failure.exit_code)
-
-
 def open_closed_streams() -> None:
     """Give each standard stream that was closed at the start, as by `2>&-`, the null device: here and in children.
 
@@ -570,9 +545,29 @@ def _as_echoed(before: str, argument: str) -> str:
     return argument if takes_one else without_password(argument)
 
 
-def main() -> None:
-    """The entry point."""
-    run_command(app)
+def main(command: Callable[[], object] = app) -> None:
+    """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
+    open_closed_streams()
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
+    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
+    os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
+    try:
+        refuse_empty_values(sys.argv[1:])
+        sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
+        command()
+    except SystemExit as ended:
+        if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
+            sys.stderr.write("Stopped; run the same command to continue.\n")
+        raise
+    except Exception as error:
+        from forecasting.pipeline.symbols import explained
+
+        failure = explained(error, now=clock.now)
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,12 @@
 """Progress of long work: a bar on standard error, where that is a terminal, which is removed when the work is done."""
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
 from forecasting.pipeline.night import Night
 from forecasting.vocabulary import Progress
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _STEPS = ("preprocess", "train", "predict", "evaluate")  # a night's after ingest, which all nights of a run share
 
@@ -72,22 +67,8 @@ def _bar(what: str) -> Iterator[Update | None]:
     if not sys.stderr.isatty() or console.is_dumb_terminal:  # rich would take FORCE_COLOR for a terminal
         yield None
         return
-    with Bar(console=console, transient=True) as bar, _log_lines_above(console):
+    with Bar(console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda description, done, total: bar.update(
             task, description=description, completed=done, total=total, refresh=True
         )
-
-
-@contextmanager
-def _log_lines_above(console: "Console") -> Iterator[None]:
-    """Within the block Prefect's log lines go through the bar's console: from their own they would run into the bar."""
-    handlers: list[Any] = [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
-    own = [handler.console for handler in handlers]
-    for handler in handlers:
-        handler.console = console
-    try:
-        yield
-    finally:
-        for handler, its_own in zip(handlers, own, strict=True):
-            handler.console = its_own

@@ -13,7 +13,7 @@ print("\\u2013", file=sys.stderr)
 assert sys.stdin.read() == ""
 subprocess.run([sys.executable, "-c", {NULL!r}], check=True)
 """
-CODE = f"from flows.cli import run_command; run_command(lambda: exec({CHECK!r}, {{}}))"
+CODE = f"from flows.cli import main; main(lambda: exec({CHECK!r}, {{}}))"
 
 
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "</dev/null >/dev/null 2>&-"])

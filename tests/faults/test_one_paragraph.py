@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from prefect.exceptions import UnfinishedRun
 
 from flows import cli, nightly
-from flows.cli import run_command
+from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import symbols
@@ -128,7 +128,7 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.M
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True))
     monkeypatch.setattr("sys.argv", ["forecasting"])
-    run_command(lambda: echo("80 % interval 5.98\u201310.75 M"))
+    main(lambda: echo("80 % interval 5.98\u201310.75 M"))
     assert written.getvalue() == b"80 % interval 5.98\\u201310.75 M\n"
 
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import logging
 import sys
 from datetime import date
 from io import StringIO
 
 import pytest
-from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows import clock
 from flows.progress import progress_bar, show_done, show_nights, show_step, watched_nights
@@ -74,18 +72,3 @@ def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch: 
             shown.append(terminal.getvalue().rsplit(ERASED, 1)[-1])
     for line, words, share in zip(shown, ("0 of 2", "1 of 2", "2 of 2"), ("11%", "56%", "100%"), strict=True):
         assert (line.startswith(f"{words} nights done"), share in line) == (True, True), line
-
-
-def test_a_log_line_of_prefect_does_not_run_into_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = a_terminal(monkeypatch)
-    handler = PrefectConsoleHandler(stream=terminal)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    own = handler.console
-    with progress_bar("refits") as advance:
-        assert advance is not None
-        advance(1, 2)
-        logging.getLogger("prefect").error("the bar [of 2024-03-08] is late")
-    before, after = terminal.getvalue().split("the bar [of 2024-03-08] is late")
-    assert before.endswith(ERASED)
-    assert after.startswith("\n")
-    assert handler.console is own

@@ -33,7 +33,7 @@ from prefect.settings import (
 )
 
 from flows import server
-from flows.cli import run_command
+from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
 
@@ -80,7 +80,7 @@ def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, mo
         monkeypatch.setenv(name, value)
     found: list[object] = []
     with health(b"true") as url:
-        run_command(lambda: found.append(server.is_healthy(url)))
+        main(lambda: found.append(server.is_healthy(url)))
         assert found == [True]
         assert httpx.get(url).text == "true"  # as Prefect's client does
     assert bool(urllib.request.proxy_bypass("example.org")) is bool(exempt)
