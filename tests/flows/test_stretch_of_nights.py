@@ -14,13 +14,13 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
-from tests.yahoo_stand_in import StandIn, missing_row, null_row
+from tests.yahoo_stand_in import StandIn, missing_row, null_row, null_volume
 
 __all__ = ["alone", "yahoo"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "alone")
 
-BAD, GAP = date(2024, 1, 10), date(2024, 2, 14)
+BAD, UNKNOWN, GAP = date(2024, 1, 10), date(2024, 2, 7), date(2024, 2, 14)
 PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 5, 6, 7))
 
 
@@ -44,8 +44,10 @@ def run_five_nights(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
 
     msft.earnings = ["April 30, 2024 at 4 PM EDT"]
     set_morning_after(msft, monkeypatch, PLAIN)
-    msft.edits = [bad, gap]
+    msft.edits = [bad, gap, null_volume(UNKNOWN, PLAIN)]
     nightly.fn(patient=True)
+    ((value,),) = select("DISTINCT last_value", "forecasts")
+    assert value is None  # the origin's own volume is missing, and none is imputed
 
     set_morning_after(msft, monkeypatch, RECOVERS)
     msft.edits = [bad, gap, missing_row(RECOVERS)]
@@ -102,7 +104,9 @@ def check_nights() -> None:
     findings = "findings f JOIN fetches x ON x.id = f.fetch_id ORDER BY x.fetched_at, f.session"
     assert days("f.rule, f.session, x.fetched_at, f.cleared_at", findings) == [
         ("price_unknown", str(BAD), "2024-03-02 05:30", "None"),  # bad for good: one finding
+        ("volume_unknown", str(UNKNOWN), "2024-03-02 05:30", "2024-03-05 05:30"),
         ("missing_session", str(GAP), "2024-03-02 05:30", "2024-03-06 05:30"),  # refilled
+        ("volume_unknown", str(PLAIN), "2024-03-02 05:30", "2024-03-05 05:30"),
         ("missing_session", str(RECOVERS), "2024-03-05 05:30", "2024-03-05 05:50"),
         ("missing_session", str(GIVES_UP), "2024-03-07 05:30", "2024-03-08 05:30"),
     ]
