@@ -9,7 +9,7 @@ import gzip
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -43,8 +43,8 @@ _MOVED_WITHIN = 30  # sessions between a coming date and the one that replaces i
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
 _YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
-_BUNDLED = {"SBUX": "sbux_earnings.csv"}
-_FILED = "filed_earnings.txt.gz"
+_BUNDLED = Path(str(files("forecasting.ingest") / "sbux_earnings.csv"))
+_FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
 _FILING_EXCHANGE = "XNYS"
 
 FILINGS = "sec-8k"
@@ -67,14 +67,8 @@ _ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earl
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     """Earnings dates of a CSV: columns announced (naive midnight), timing (`bmo`, `amc` or empty), first_seen (or NaT).
 
-    Args:
-        path: A file with the columns announced, timing and optionally first_seen_at and symbol; dates as 2024-01-30.
-        symbol: Whose rows are read where the file has a column symbol.
-
-    Raises:
-        UsageError: No such file, no regular one, or too large.
-        BadDataError: A column is missing, or a line holds no date or another timing; the message names the line and
-            quotes no cell.
+    It has the columns announced, timing and optionally first_seen_at and symbol. A line with no date or another timing
+    is a BadDataError that names the line and quotes no cell.
     """
     table = _table(path)
     rows, misfits = table.of_symbol(symbol)
@@ -82,12 +76,13 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     timing = rows["timing"].str.strip().str.lower()
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
     first_seen, unseen = read_days(seen.str.replace(_HOUR, "", regex=True), _YEARS)
-    for fault in (
+    faults = (
         Fault(misfits, "expected as many fields as the header", rows["announced"]),
         undated,
         Fault(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing),
         Fault(unseen.rows & (seen.str.strip() != "").to_numpy(), unseen.expected, seen),
-    ):
+    )
+    for fault in faults:
         if fault.rows.any():
             reason = fault.reason(int(np.flatnonzero(fault.rows)[0]), table.unit)
             raise BadDataError(f"{table.name} {reason}. Correct that line.")
@@ -111,9 +106,7 @@ def nothing_stored() -> pd.DataFrame:
 
 def bundled_events(symbol: str) -> pd.DataFrame:
     """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; empty for every other symbol."""
-    if symbol not in _BUNDLED:
-        return no_events()
-    return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
+    return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
 
 
 def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
@@ -133,31 +126,21 @@ def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFra
 @cache
 def _filings() -> dict[str, str]:
     """By symbol, the first day and the days from each to the next."""
-    text = gzip.decompress((files("forecasting.ingest") / _FILED).read_bytes()).decode()
+    text = gzip.decompress(_FILED.read_bytes()).decode()
     return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
 
 
 def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
     """Whether each day, ascending, is about one, two or three years after an earlier one, or of the first year."""
     after = days.to_numpy()[:, None] - days.to_numpy()[None, :]
-    years = (np.abs(after - np.timedelta64(365 * years, "D")) <= _ON_RHYTHM for years in (1, 2, 3))
-    is_first_year = after.max(axis=1) < np.timedelta64(365, "D") - _ON_RHYTHM
-    regular: np.ndarray = np.any(list(years), axis=(0, 2)) | is_first_year
+    year = np.timedelta64(365, "D")
+    is_after = [np.abs(after - years * year) <= _ON_RHYTHM for years in (1, 2, 3)]
+    regular: np.ndarray = np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
     return regular
 
 
-def listed_in_file(symbol: str, option: str | None) -> pd.DataFrame:
-    """The earnings dates of `csv:PATH`, or the bundled ones of the symbol, as read_events_csv."""
-    return bundled_events(symbol) if option is None else read_events_csv(_path(option), symbol)
-
-
 def check_events(option: str | None, symbols: Sequence[str]) -> None:
-    """Return when the file of --events, if there is one, can be read and says which of several symbols a date is of.
-
-    Raises:
-        UsageError: As `usable_events`; or there are several symbols, and the file has no column for theirs.
-        BadDataError: As `usable_events`.
-    """
+    """Return when the file of --events, if there is one, can be read and says which of several symbols a date is of."""
     if option is None:
         return
     path = _path(option)
@@ -187,12 +170,11 @@ class Reports:
     volume: pd.Series  # by session
 
     def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
-        """Whether a report on each session, of unknown hour, will come after its close, judged by those before it.
+        """Whether a report on each session, of unknown hour, will come after its close; no without any in the bars.
 
         It will where the session after a report had more volume than the report's own, at the median of the newest
-        eight whose both sessions had closed 21 sessions before, which is when the date becomes known. As the bars have
-        none before their first, the reports of the sessions that every origin has behind it decide on each other too.
-        So the answer for a report is one for all origins. Without any report in the bars it is no.
+        eight whose both sessions had closed 21 sessions before, which is when the date becomes known. The reports of
+        the sessions that every origin has behind it decide on each other too: so the answer is one for all origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
         own = np.unique(days.get_indexer(self.announced))
@@ -207,23 +189,13 @@ class Reports:
 def reacting(
     events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None, reports: Reports | None = None
 ) -> pd.DataFrame:
-    """The sessions that react to the events, and the first origin session that may use each.
+    """The sessions that react to the events, and the first origin session that may use each, in COLUMNS, ascending.
 
     After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded. Where the
-    timing is unknown, the symbol's past reports decide.
-    known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it the default
-    rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead"); one that was
-    not scheduled is known once it has happened ("unscheduled").
-
-    Args:
-        events: Columns announced, timing and optionally first_seen and scheduled.
-        exchange: Exchange of the sessions.
-        seen: The day on which a live source listed these events. Reactions after it count as first seen that day;
-            for earlier ones, whose first day is unknown, the default rule applies.
-        reports: The symbol's past reports.
-
-    Returns:
-        Columns session, kind (`earnings`), known_from, announced, timing, known_rule; one row per session, ascending.
+    timing is unknown, the symbol's past reports decide. known_from is the session on or after first_seen, or after
+    `seen`, the day on which a live source listed them, for reactions after it (`known_rule` "seen"). For others the
+    default rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead"); one
+    that was not scheduled is known once it has happened ("unscheduled").
     """
     days = calendar(exchange).sessions
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
@@ -237,7 +209,6 @@ def reacting(
     if seen is not None:
         first_seen = first_seen.where(first_seen.notna() | (days[at] <= pd.Timestamp(seen)), pd.Timestamp(seen))
     seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
-    is_seen = first_seen.notna()
     is_scheduled = events.get("scheduled", pd.Series(True, events.index)).to_numpy(dtype=bool)
     known_ahead = days[np.where(is_scheduled, (at - _KNOWN_AHEAD).clip(min=0), at)]
     known_rule = np.where(is_scheduled, f"{_KNOWN_AHEAD} sessions ahead", "unscheduled")
@@ -245,29 +216,14 @@ def reacting(
         {
             "session": days[at],
             "kind": "earnings",
-            "known_from": seen_from.where(is_seen, known_ahead),
+            "known_from": seen_from.where(first_seen.notna(), known_ahead),
             "announced": announced,
             "timing": events["timing"].to_numpy(),
-            "known_rule": np.where(is_seen, "seen", known_rule),
+            "known_rule": np.where(first_seen.notna(), "seen", known_rule),
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
     return frame.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)[COLUMNS]
-
-
-def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
-    """Rows that withdraw the coming events that a list has moved, in the columns of `reacting`.
-
-    An event has moved when the list no longer names it but another coming one within 30 sessions. An empty or short
-    list withdraws no event. The night's session is the first origin that may no longer use the old date.
-    """
-    days = calendar(exchange).sessions
-    ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
-    before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
-    near = (np.abs(before[:, None] - now[None, :]) <= _MOVED_WITHIN).any(axis=1)
-    moved = coming[near & ~coming["session"].isin(ahead).to_numpy()]
-    withdrawals: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)[COLUMNS]
-    return withdrawals
 
 
 @dataclass(frozen=True)
@@ -277,7 +233,7 @@ class Asking:
     symbol: str
     exchange: str
     source: Source
-    has_file: bool  # of the user's, in the place of the source's lists
+    file: str | None  # --events csv:PATH, whose dates take the place of all lists
     session: date  # the newest one that is requested
     stored: pd.DataFrame  # event rows of the symbol, STORED, ascending by first_seen_at and session
     edgar: Edgar | None = None  # the SEC's lists, if they are to be asked
@@ -285,7 +241,7 @@ class Asking:
     @property
     def is_asked(self) -> bool:
         """Whether its source is asked at all."""
-        return not self.has_file and isinstance(self.source, EarningsSource | EarningsCalendarSource)
+        return self.file is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
 
 
 Calendar = Callable[[], Mapping[str, pd.DataFrame]]
@@ -294,65 +250,68 @@ Calendar = Callable[[], Mapping[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class Lists:
-    """The earnings dates that a night has, as `reacting`."""
+    """The earnings dates that a night has, STORED as they would be."""
 
     usable: pd.DataFrame  # of a file, or the bundled ones
     filed: pd.DataFrame  # days of filings, of other quarters
     listed: pd.DataFrame  # as the source lists them now
     checked: pd.DataFrame  # filings with their hours, up to the night's session, as EDGAR lists them now
-    usable_source: str
-    listed_source: str
     seen_at: datetime  # when they were read, aware UTC
-
-
-@dataclass(frozen=True)
-class Change:
-    """Event rows to add, and their source."""
-
-    rows: pd.DataFrame
-    source: str
 
 
 def calendar_of(symbols: Sequence[Asking]) -> Calendar:
     """The calendar for these symbols of one source; empty for a source without one."""
-    return cache(partial(_calendar, symbols))
-
-
-def _calendar(symbols: Sequence[Asking]) -> dict[str, pd.DataFrame]:
-    """The calendar's dates by symbol; none, with a log line, where its code fails or returns something else."""
     asked = [one for one in symbols if one.is_asked]
-    if not asked or not isinstance(asked[0].source, EarningsCalendarSource):
-        return {}
-    source, sessions = asked[0].source, [one.session for one in asked]
+
+    @cache
+    def calendar() -> dict[str, pd.DataFrame]:
+        if not asked or not isinstance(source := asked[0].source, EarningsCalendarSource):
+            return {}
+        names, sessions = [one.symbol for one in asked], [one.session for one in asked]
+        request = partial(source.earnings_calendar, names, min(sessions) - _BEFORE, max(sessions) + _AHEAD)
+        rows = _list_of(source, request, f"calendar of {len(names)} symbols", columns=("symbol", "announced", "timing"))
+        return {str(symbol): dates.drop(columns="symbol") for symbol, dates in rows.groupby("symbol")}
+
+    return calendar
+
+
+def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, columns: Sequence[str]) -> pd.DataFrame:
+    """A source's list; empty, with a log line, where its code fails or returns something else."""
     try:
         with called(source):
-            names = [one.symbol for one in asked]
-            rows = source.earnings_calendar(names, min(sessions) - _BEFORE, max(sessions) + _AHEAD)
-        check_dates(rows, names=("symbol", "announced", "timing"))
+            listed = request()
+        check_dates(listed, names=columns)
     except SourceError as error:
-        logger.warning("no earnings calendar of %d symbols: %s", len(asked), error)
-        return {}
-    return {str(symbol): of_symbol.drop(columns="symbol") for symbol, of_symbol in rows.groupby("symbol")}
+        logger.warning("no earnings %s: %s", what, error)
+        return no_events().assign(symbol="")
+    return listed
 
 
-def lists_of_night(
-    asking: Asking, calendar: Calendar, *, option: str | None, volume: pd.Series, seen_at: datetime
-) -> Lists:
-    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source."""
-    usable, exchange = listed_in_file(asking.symbol, option), asking.exchange
-    filed = filed_events(asking.symbol, exchange=exchange)[: None if option is None else 0]
-    listed = listed_events(asking, calendar)
+def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Series, seen_at: datetime) -> Lists:
+    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source.
+
+    Without a calendar, as for a backtest, the source is asked for its own list where the dates before end.
+    """
+    exchange, night, has_file = asking.exchange, asking.session, asking.file is not None
+    usable = read_events_csv(_path(asking.file), asking.symbol) if asking.file else bundled_events(asking.symbol)
+    filed = filed_events(asking.symbol, exchange=exchange)[: 0 if has_file else None]
+    newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
+    is_needed = calendar is not None or newest <= pd.Timestamp(night)
+    listed = listed_events(asking, calendar or dict) if is_needed else no_events()
     filed = _timed(_of_other_quarters(filed, usable["announced"]), listed)
     checked = checked_events(asking)
-    known = [dates["announced"] for dates in (usable, filed, listed, checked, asking.stored)]
-    reports = Reports(pd.DatetimeIndex(np.concatenate(known)), volume)
+    announced = [dates["announced"] for dates in (usable, filed, listed, checked, asking.stored)]
+    reports = Reports(pd.DatetimeIndex(np.concatenate(announced)), volume)
+
+    def placed(dates: pd.DataFrame, source: str, *, seen: date | None = None) -> pd.DataFrame:
+        found = reacting(dates, exchange=exchange, seen=seen, reports=reports)
+        return found.assign(source=source, first_seen_at=pd.Timestamp(seen_at))
+
     return Lists(
-        usable=reacting(usable, exchange=exchange, reports=reports),
-        filed=reacting(filed, exchange=exchange, reports=reports),
-        listed=reacting(listed, exchange=exchange, seen=asking.session, reports=reports),
-        checked=reacting(checked, exchange=exchange, reports=reports),
-        usable_source=option or "bundled",
-        listed_source=asking.source.name,
+        usable=placed(usable, asking.file or "bundled"),
+        filed=placed(filed, FILINGS),
+        listed=placed(listed, asking.source.name, seen=night),
+        checked=placed(checked, EDGAR),
         seen_at=seen_at,
     )
 
@@ -364,7 +323,7 @@ def checked_events(asking: Asking) -> pd.DataFrame:
     """
     night, stored = pd.Timestamp(asking.session), asking.stored
     newest = max(stored.loc[stored["source"] == EDGAR, "announced"], default=night - _HISTORY)
-    if asking.edgar is None or asking.has_file or asking.exchange != _FILING_EXCHANGE or newest > night - _FILED_AGAIN:
+    if asking.edgar is None or asking.file or asking.exchange != _FILING_EXCHANGE or newest > night - _FILED_AGAIN:
         return no_events().assign(scheduled=True)
     found = asking.edgar.earnings_dates(asking.symbol, first=newest.date())
     days = pd.DatetimeIndex(np.concatenate([found["announced"], stored["announced"]])).unique().sort_values()
@@ -398,51 +357,16 @@ def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
     is_coming = bool((of_calendar["announced"] > night).any())
     has_newest = asking.stored["session"].between(night - _QUARTER, night).any()
     if isinstance(asking.source, EarningsSource) and not (is_coming and has_newest):
-        own = own_list(asking.source, asking.symbol)
+        request = partial(asking.source.earnings_dates, asking.symbol)
+        own = _list_of(asking.source, request, f"dates of {asking.symbol}", columns=("announced", "timing"))
     both = [dates for dates in (_of_other_quarters(own, of_calendar["announced"]), of_calendar) if len(dates)]
     return pd.concat(both).sort_values("announced", ignore_index=True) if both else own
 
 
-def own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
-    """The source's own list of a symbol; empty, with a log line, where its code fails or returns something else."""
-    try:
-        with called(source):
-            listed = source.earnings_dates(symbol)
-        check_dates(listed)
-    except SourceError as error:
-        logger.warning("no earnings dates of %s: %s", symbol, error)
-        return no_events()
-    return listed
-
-
-def events_of_backtest(asking: Asking, option: str | None, *, volume: pd.Series) -> pd.DataFrame:
-    """The earnings dates that a symbol's first night has, as `reacting`, with a column source.
-
-    A file's; or the bundled ones, of filings and, where these end, of its source, seen on the session.
-    """
-    usable, checked = listed_in_file(asking.symbol, option), checked_events(asking)
-    filed, own = no_events(), no_events()
-    if option is None:
-        checked = _of_other_quarters(checked, usable["announced"])
-        filed = filed_events(asking.symbol, exchange=asking.exchange)
-        filed = _of_other_quarters(filed, pd.concat([usable["announced"], checked["announced"]]))
-        newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
-        if newest <= pd.Timestamp(asking.session) and isinstance(asking.source, EarningsSource):
-            own = own_list(asking.source, asking.symbol)
-            filed = _timed(filed, own)
-    own = _of_other_quarters(own, pd.concat([dates["announced"] for dates in (usable, checked, filed)]))
-    lists = {option or "bundled": usable, EDGAR: checked, FILINGS: filed, asking.source.name: own}
-    reports = Reports(pd.DatetimeIndex(np.concatenate([dates["announced"] for dates in lists.values()])), volume)
-    placed = [
-        reacting(
-            dates, exchange=asking.exchange, seen=asking.session if dates is own else None, reports=reports
-        ).assign(source=name)
-        for name, dates in lists.items()
-        if len(dates)
-    ]
-    if not placed:
-        return reacting(usable, exchange=asking.exchange).assign(source="")
-    return pd.concat(placed).drop_duplicates("session").sort_values("session", ignore_index=True)
+def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
+    """The earnings dates that a symbol's first night has, as `reacting`, with a column source."""
+    lists = lists_of_night(asking, None, volume=volume, seen_at=datetime.fromtimestamp(0, UTC))
+    return valid_events(changes(asking, lists))[[*COLUMNS, "source"]].sort_values("session", ignore_index=True)
 
 
 def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
@@ -453,11 +377,11 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
     """
     if not asking.is_asked and lists.filed.empty:
         return []
-    of_lists = (lists.listed, lists.usable, lists.filed)
-    night, known = pd.Timestamp(asking.session), [dates["session"] for dates in of_lists]
-    past = [*known, _valid(asking.stored)["session"]]
-    newest = max((days[days <= night].max() for days in past if (days <= night).any()), default=None)
-    if any((days > night).any() for days in known) or newest is None or newest < night - _YEAR:
+    night = pd.Timestamp(asking.session)
+    known = pd.concat([dates["session"] for dates in (lists.listed, lists.usable, lists.filed)])
+    past = pd.concat([known, valid_events(asking.stored)["session"]])
+    newest = past[past <= night].max()
+    if (known > night).any() or not newest >= night - _YEAR:  # NaT: none
         return []
     if len(lists.listed) and newest >= night - _LISTED_AFTER:
         return []
@@ -466,37 +390,47 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
     return [Finding(newest.date(), STALE_EARNINGS, "flag", None, detail)]
 
 
-def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str) -> list[Change]:
-    """The rows that the night adds to the stored ones: usable, filed and new listed dates, and withdrawals.
+def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
+    """The rows, STORED, that the night adds to the stored ones: of each list its new dates, and withdrawals.
 
     A date without timing that is stored keeps the session that it was given when it was first seen: the fits of a chain
     go on from flags that stay where they were. The night's session is the first origin that may use a date seen today.
     """
-    night = pd.Timestamp(session)
-    before = _valid(stored)
+    night, stored = pd.Timestamp(asking.session), asking.stored
+    before, corrigible = valid_events(stored), (asking.source.name, FILINGS)
     usable, listed = _as_stored(lists.usable, before), _as_stored(lists.listed, before)
-    history = _with_rows(stored, unseen(stored, usable), lists.usable_source, lists.seen_at)
-    corrected, wrong = _corrections(lists.checked, _valid(history), sources=(lists.listed_source, FILINGS))
-    history = _with_rows(history, corrected, EDGAR, lists.seen_at)
+    usable = unseen(stored, usable)
+    history = _joined(stored, usable)
+    corrected, wrong = _corrections(lists.checked, valid_events(history), sources=corrigible)
+    history = _joined(history, corrected)
     coming = listed.loc[listed["session"] > night, "announced"]
-    filed = _of_other_quarters(lists.filed, pd.concat([_valid(history)["announced"], coming]))
-    history = _with_rows(history, filed, FILINGS, lists.seen_at)
-    valid = _valid(history)
+    filed = _of_other_quarters(lists.filed, pd.concat([valid_events(history)["announced"], coming]))
+    history = _joined(history, filed)
+    valid = valid_events(history)
     # A date seen on an earlier night stays known from that night. Of the past, what is stored is more exact than a
     # list, but for the hour of an announcement.
     other = listed.index.isin(_of_other_quarters(listed, valid["announced"]).index)
     is_timed = listed["announced"].isin(valid.loc[valid["source"] != EDGAR, "announced"])
     new = listed[(other | is_timed | (listed["session"] > night)) & ~listed["session"].isin(valid["session"])]
-    announced = announced_events(history, sources=(lists.listed_source, FILINGS), after=session)
-    moved = withdrawn(announced, listed, session=session, exchange=exchange)
-    return [
-        Change(usable, lists.usable_source),
-        Change(corrected, EDGAR),
-        Change(wrong, EDGAR),
-        Change(filed, FILINGS),
-        Change(new, lists.listed_source),
-        Change(moved, lists.listed_source),
-    ]
+    newest = history[history["session"] > night].drop_duplicates(KEY, keep="last")
+    announced = newest[newest["source"].isin(corrigible) & (newest["known_rule"] != WITHDRAWN)]
+    moved = withdrawn(announced, listed, session=asking.session, exchange=asking.exchange)
+    withdrawals = [(wrong, EDGAR), (moved, asking.source.name)]
+    ended = [rows.assign(source=source, first_seen_at=lists.seen_at) for rows, source in withdrawals]
+    return _joined(usable, corrected, ended[0], filed, new, ended[1])
+
+
+def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
+    """Rows that withdraw the coming events that a list has moved: it names another coming one within 30 sessions.
+
+    An empty or short list withdraws no event. The night's session is the first origin that may no longer use the date.
+    """
+    days = calendar(exchange).sessions
+    ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
+    before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
+    near = (np.abs(before[:, None] - now[None, :]) <= _MOVED_WITHIN).any(axis=1)
+    moved: pd.DataFrame = coming[near & ~coming["session"].isin(ahead).to_numpy()]
+    return moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)
 
 
 def _corrections(
@@ -512,13 +446,7 @@ def _corrections(
     may_be_wrong = valid["source"].isin(sources).to_numpy()
     stands = (is_same_report & ~may_be_wrong).any(axis=1) | checked["session"].isin(valid["session"]).to_numpy()
     wrong = valid[may_be_wrong & is_same_report[~stands].any(axis=0)]
-    return checked[~stands], wrong.assign(known_rule=WITHDRAWN)[COLUMNS]
-
-
-def _valid(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of stored rows those that tonight may use."""
-    intervals = drop_moved(validity_intervals(rows))
-    return intervals[intervals["withdrawn_from"].isna()]
+    return checked[~stands], wrong.assign(known_rule=WITHDRAWN)
 
 
 def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
@@ -535,49 +463,35 @@ def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
 
 def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored."""
-    newest = dict(zip(_tuples(stored, KEY), _tuples(stored, VALUES), strict=True))
-    pairs = zip(_tuples(rows, KEY), _tuples(rows, VALUES), strict=True)
-    return rows[np.array([newest.get(key) != values for key, values in pairs], dtype=bool)]
+    newest = stored.drop_duplicates(KEY, keep="last")[COLUMNS]
+    as_rows = [pd.MultiIndex.from_frame(frame[COLUMNS]) for frame in (rows, newest)]
+    return rows[~as_rows[0].isin(as_rows[1])]
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows as intervals of origins: valid from known_from on, and no longer from `withdrawn_from` on (NaT: valid).
 
-    Args:
-        rows: Columns session, kind, known_from, announced, known_rule; in the order in which they were first seen. A
-            row after a withdrawal begins another interval.
+    The rows are in the order in which they were first seen. A row after a withdrawal begins another interval. Of an
+    announcement that is valid under several sessions only the newest counts.
     """
     ending = rows["known_rule"] == WITHDRAWN
     ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
     rows = rows.assign(interval=ended - ending)  # a withdrawal belongs to the interval that it ends
     key = [*KEY, "interval"]
     ends = rows.loc[ending, [*key, "known_from"]].rename(columns={"known_from": "withdrawn_from"})
-    return rows[~ending].drop_duplicates(key, keep="last").merge(ends, on=key, how="left").drop(columns="interval")
-
-
-def drop_moved(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The intervals without those of an announcement that is valid under a newer session: only its newest counts."""
+    intervals = rows[~ending].drop_duplicates(key, keep="last").merge(ends, on=key, how="left").drop(columns="interval")
     valid = intervals["withdrawn_from"].isna()
     newer = intervals[valid].duplicated(["announced", "kind"], keep="last").reindex(intervals.index, fill_value=False)
     return intervals[~valid | ~newer]
 
 
-def announced_events(rows: pd.DataFrame, *, sources: Sequence[str], after: date) -> pd.DataFrame:
-    """Announcements of some sources for sessions after a day, not withdrawn: session, kind, announced, timing.
-
-    The rows: STORED, in the order in which they were first seen.
-    """
-    newest = rows[rows["session"] > pd.Timestamp(after)].drop_duplicates(KEY, keep="last")
-    valid = newest["source"].isin(sources) & (newest["known_rule"] != WITHDRAWN)
-    return newest.loc[valid, ["session", "kind", "announced", "timing"]].reset_index(drop=True)
+def valid_events(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of stored rows those that tonight may use, STORED."""
+    intervals = validity_intervals(rows.sort_values(["first_seen_at", "session"], kind="stable"))
+    return intervals.loc[intervals["withdrawn_from"].isna(), STORED]
 
 
-def _with_rows(stored: pd.DataFrame, added: pd.DataFrame, source: str, seen_at: datetime) -> pd.DataFrame:
-    seen = added.assign(source=source, first_seen_at=pd.Timestamp(seen_at))[STORED]
-    if stored.empty or seen.empty:  # pandas warns of a concatenation with an empty frame
-        return seen if stored.empty else stored
-    return pd.concat([stored, seen]).sort_values(["first_seen_at", "session"], kind="stable", ignore_index=True)
-
-
-def _tuples(frame: pd.DataFrame, columns: list[str]) -> list[tuple[object, ...]]:
-    return list(zip(*(frame[name].tolist() for name in columns), strict=True))
+def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
+    """Event rows of several frames, STORED; without the empty ones, of which pandas warns."""
+    full = [rows[STORED] for rows in parts if len(rows)]
+    return pd.concat(full, ignore_index=True) if full else parts[0][STORED]

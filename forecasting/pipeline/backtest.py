@@ -152,9 +152,16 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
     edgar = Edgar(settings.edgar_contact) if settings.edgar_contact else None
-    has_file, stored = settings.events is not None, nothing_stored()
-    asking = Asking(symbol, exchange, source=source, has_file=has_file, session=newest, stored=stored, edgar=edgar)
-    events = events_of_backtest(asking, settings.events, volume=bars["volume"])
+    asking = Asking(
+        symbol,
+        exchange,
+        source=source,
+        file=settings.events,
+        session=newest,
+        stored=nothing_stored(),
+        edgar=edgar,
+    )
+    events = events_of_backtest(asking, volume=bars["volume"])
     return bars, events, fetched.title
 
 

@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
+import pandas as pd
+
 from forecasting.errors import (
     BadDataError,
     DataLateError,
@@ -167,7 +169,7 @@ class _Answer:
     revision: Revision
     fetched_at: datetime
     error: ForecastingError | None = None
-    events: Sequence[earnings.Change] = ()
+    events: pd.DataFrame | None = None  # rows to add, with column source
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -194,7 +196,7 @@ def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Ask
             symbol,
             settings.exchange,
             source=source,
-            has_file=settings.events is not None,
+            file=settings.events,
             session=night.session,
             stored=read.event_rows(connection, symbol),
             edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
@@ -266,9 +268,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     check_clock(fetched, exchange, now=night.now(), index=is_market or night.symbol.startswith("^"))
     seen_at, lists = ledger_instant(asked.newest_instant, night.now()), None
     if not is_market:
-        lists = earnings.lists_of_night(
-            asking, calendar, option=night.settings.events, volume=fetched.bars["volume"], seen_at=seen_at
-        )
+        lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
     request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     if is_market:
         fetched = prices_alone(fetched)
@@ -277,12 +277,12 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
         assessed = assess(fetched, request, asked.bars)
     if assessed.note:
         logger.warning(assessed.note)
-    revision, events = assessed.revision, list[earnings.Change]()
+    revision, events = assessed.revision, None
     if lists is not None:
-        events = earnings.changes(asking.stored, lists, session=session, exchange=exchange)
+        events = earnings.changes(asking, lists)
         revision = replace(revision, findings=[*revision.findings, *earnings.stale_dates(asking, lists)])
     if assessed.error is not None:
-        return _Answer(fetched, revision, seen_at, _with_clock(assessed.error, night), events)
+        return _Answer(fetched, revision, seen_at, _with_clock(assessed.error, night))
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
     note = f". {assessed.note}" if assessed.note else ""
     revision = replace(revision, detail=f"{switched}{revision.detail}{note}")
@@ -350,12 +350,12 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
         run_id=night.id if is_night else None,
     )
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
-    for change in answer.events if error is None else ():
-        added = write.add_events(
-            connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at
-        )
+    if answer.events is None:
+        return fetch_id
+    for source, events in answer.events.groupby("source", sort=False):
+        added = write.add_events(connection, night.symbol, events, source=str(source), first_seen_at=answer.fetched_at)
         if added:
-            logger.info("%d earnings dates of %s from %s", added, night.symbol, source_name(change.source))
+            logger.info("%d earnings dates of %s from %s", added, night.symbol, source_name(str(source)))
     return fetch_id
 
 

@@ -17,12 +17,10 @@ from forecasting.ingest.earnings import (
     Asking,
     Lists,
     Reports,
-    announced_events,
     bundled_events,
     changes,
     check_events,
     checked_events,
-    drop_moved,
     events_of_backtest,
     filed_events,
     listed_events,
@@ -157,8 +155,8 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     bars = random_bars(days=6000, seed=1, last=date(2024, 3, 8))
 
     def dates_of(symbol: str, exchange: str = "XNYS") -> dict[str, int]:
-        night = Asking(symbol, exchange, Files(), False, date(2024, 3, 8), nothing_stored())  # type: ignore[arg-type]
-        found = events_of_backtest(night, None, volume=bars["volume"])
+        night = Asking(symbol, exchange, Files(), None, date(2024, 3, 8), nothing_stored())  # type: ignore[arg-type]
+        found = events_of_backtest(night, volume=bars["volume"])
         assert found["session"].is_unique and found["session"].is_monotonic_increasing
         assert list(found.columns) == [*COLUMNS, "source"]
         return found["source"].value_counts().to_dict()
@@ -171,10 +169,10 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
 def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day() -> None:
     night = asking(Source("2024-02-13", "2023-10-25"))
     volume = random_bars(days=400, seed=1, last=TONIGHT)["volume"]
-    of = lists_of_night(night, dict, option=None, volume=volume, seen_at=at("2024-04-12T22:00"))
+    of = lists_of_night(night, dict, volume=volume, seen_at=at("2024-04-12T22:00"))
     found = dict(rows(of.filed, "announced", "timing"))
     assert (found["2024-02-13"], found["2023-10-24"]) == ("amc", "")
-    without = lists_of_night(asking(Source()), dict, option=None, volume=volume, seen_at=at("2024-04-12T22:00"))
+    without = lists_of_night(asking(Source()), dict, volume=volume, seen_at=at("2024-04-12T22:00"))
     assert set(dict(rows(without.filed, "announced", "timing")).values()) == {""}
 
 
@@ -276,7 +274,7 @@ class Source:
 
 def asking(source: object, *stored: str, session: date = TONIGHT) -> Asking:
     events = frame(*(event(day) for day in stored))
-    return Asking("KO", "XNYS", source=source, has_file=False, session=session, stored=events)  # type: ignore[arg-type]
+    return Asking("KO", "XNYS", source=source, file=None, session=session, stored=events)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -315,15 +313,15 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(
 
 
 def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame) -> Lists:
-    empty = frame(columns=COLUMNS)
-    return Lists(
-        usable=empty if usable is None else usable,
-        listed=empty if listed is None else listed,
-        **{"filed": empty, "checked": empty} | others,
-        usable_source="csv:earnings.csv",
-        listed_source="yahoo",
-        seen_at=at("2024-04-12T22:00"),
-    )
+    """The lists, each with its source; empty where not given."""
+    of = {"usable": usable, "listed": listed, **others}
+    sources = {"usable": "csv:earnings.csv", "listed": "yahoo", "filed": FILINGS, "checked": "edgar"}
+    seen_at = at("2024-04-12T22:00")
+    frames = {
+        name: (frame() if of.get(name) is None else of[name]).assign(source=source, first_seen_at=pd.Timestamp(seen_at))
+        for name, source in sources.items()
+    }
+    return Lists(**frames, seen_at=seen_at)  # type: ignore[arg-type]
 
 
 def of_sessions(*days: str) -> pd.DataFrame:
@@ -356,7 +354,7 @@ def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_
 
 def test_a_withdrawn_date_is_no_newest_one() -> None:
     stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
-    night = Asking("KO", "XNYS", source=Source(), has_file=False, session=TONIGHT, stored=stored)  # type: ignore[arg-type]
+    night = Asking("KO", "XNYS", source=Source(), file=None, session=TONIGHT, stored=stored)  # type: ignore[arg-type]
     assert stale_dates(night, lists()) == []
 
 
@@ -367,12 +365,13 @@ def intervals(found: pd.DataFrame) -> list[tuple[str, ...]]:
     return rows(found, "session", "known_from", "withdrawn_from")
 
 
+def night_of(stored: pd.DataFrame, source: object = None) -> Asking:
+    return Asking("KO", "XNYS", source=source or Source(), file=None, session=TONIGHT, stored=stored)  # type: ignore[arg-type]
+
+
 def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
     """Source, session, first night and rule of each row that is added."""
-    found = changes(stored, of, session=TONIGHT, exchange="XNYS")
-    return [
-        (change.source, *row) for change in found for row in rows(change.rows, "session", "known_from", "known_rule")
-    ]
+    return rows(changes(night_of(stored), of), "source", "session", "known_from", "known_rule")
 
 
 @pytest.mark.parametrize(
@@ -418,18 +417,7 @@ def test_unseen_rows_are_new_or_differ_from_the_newest_stored_one(other: tuple[o
 def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(
     stored: list[tuple[object, ...]], expected: list[tuple[str, ...]]
 ) -> None:
-    assert intervals(drop_moved(validity_intervals(frame(*stored)))) == expected
-
-
-def test_announced_events_are_those_of_the_source_after_the_day_and_not_withdrawn() -> None:
-    stored = frame(
-        event("2024-04-12"),
-        event(MAY_1),
-        event(MAY_8),
-        event(MAY_8, "2024-04-12", "withdrawn"),
-        event("2024-05-15", source="csv:earnings.csv"),
-    )
-    assert rows(announced_events(stored, sources=["yahoo"], after=TONIGHT), "session") == [(MAY_1,)]
+    assert intervals(validity_intervals(frame(*stored))) == expected
 
 
 @pytest.mark.parametrize(
@@ -535,7 +523,7 @@ def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(
 
 
 def test_filed_dates_that_end_are_a_finding_of_a_file_too() -> None:
-    night = Asking("KO", "XNYS", source=object(), has_file=False, session=TONIGHT, stored=frame())  # type: ignore[arg-type]
+    night = Asking("KO", "XNYS", source=object(), file=None, session=TONIGHT, stored=frame())  # type: ignore[arg-type]
     found = stale_dates(night, lists(filed=frame(JANUARY_30, columns=COLUMNS)))
     assert [(one.session, one.rule) for one in found] == [(date(2024, 1, 30), STALE_EARNINGS)]
     assert stale_dates(night, lists(filed=frame(JANUARY_30, APRIL_30, columns=COLUMNS))) == []
@@ -576,36 +564,32 @@ def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_fi
     of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), checked=checked)
     before = frame(*stored)
     assert [(source, session, rule) for source, session, _, rule in changed(before, of)] == added
-    seen = [
-        change.rows.assign(source=change.source, first_seen_at=pd.Timestamp(at("2024-04-12T22:00")))
-        for change in changes(before, of, session=TONIGHT, exchange="XNYS")
-    ]
-    after = pd.concat([some[STORED] for some in (before, *seen) if len(some)], ignore_index=True)
+    after = pd.concat([some for some in (before, changes(night_of(before), of)) if len(some)], ignore_index=True)
     assert changed(after, of) == [
         row for row in changed(after, of) if row[0].startswith("csv:")
     ]  # a second time, nothing
-    usable_ever = drop_moved(validity_intervals(after))
+    usable_ever = validity_intervals(after)
     usable_ever = usable_ever[~(usable_ever["withdrawn_from"] <= usable_ever["known_from"])]
     assert usable_ever["session"].between("2024-01-29", "2024-02-02").sum() == 1
 
 
 @pytest.mark.parametrize(
-    ("stored", "has_file", "exchange", "first"),
+    ("stored", "file", "exchange", "first"),
     [
-        ([], False, "XNYS", "2013-01-20"),
-        ([event("2024-01-31", source="edgar")], False, "XNYS", None),  # 73 days ago
-        ([event("2024-01-18", source="edgar")], False, "XNYS", "2024-01-17"),
-        ([event("2024-01-31")], False, "XNYS", "2013-01-20"),
-        ([], True, "XNYS", None),
-        ([], False, "XTSE", None),
+        ([], None, "XNYS", "2013-01-20"),
+        ([event("2024-01-31", source="edgar")], None, "XNYS", None),  # 73 days ago
+        ([event("2024-01-18", source="edgar")], None, "XNYS", "2024-01-17"),
+        ([event("2024-01-31")], None, "XNYS", "2013-01-20"),
+        ([], "csv:dates.csv", "XNYS", None),
+        ([], None, "XTSE", None),
     ],
 )
 def test_edgar_is_asked_for_a_new_symbol_and_from_85_days_after_its_newest_filing_on(
-    stored: list[tuple[object, ...]], has_file: bool, exchange: str, first: str | None
+    stored: list[tuple[object, ...]], file: str | None, exchange: str, first: str | None
 ) -> None:
     edgar = Mock()
     edgar.earnings_dates.return_value = dates("2024-04-12", "2024-04-13")
-    night = Asking("KO", exchange, Source(), has_file, TONIGHT, frame(*stored), edgar)  # type: ignore[arg-type]
+    night = Asking("KO", exchange, Source(), file, TONIGHT, frame(*stored), edgar)  # type: ignore[arg-type]
     found = checked_events(night)
     assert [str(call.kwargs["first"]) for call in edgar.earnings_dates.mock_calls] == ([first] if first else [])
     assert rows(found, "announced") == ([("2024-04-12",)] if first else [])

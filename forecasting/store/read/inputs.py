@@ -10,7 +10,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
-from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
+from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, of_series
@@ -143,7 +143,7 @@ def _valid(seen: pd.DataFrame) -> pd.DataFrame:
     """The rows of one symbol, in the order in which they were first seen, as `events` returns them."""
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
-    valid = drop_moved(validity_intervals(seen))
+    valid = validity_intervals(seen)
     return valid.sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
 
 

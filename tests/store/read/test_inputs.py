@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from forecasting.errors import StoreError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
-from forecasting.ingest.earnings import announced_events
 from forecasting.ingest.revisions import Revision
 from forecasting.store import read, schema, write
 from forecasting.store.connect import transaction
@@ -154,10 +153,6 @@ def seen(session: date, known_from: str, rule: str = "seen") -> pd.DataFrame:
     return pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
 
 
-def announced(connection, *, source: str, after: date) -> pd.DataFrame:
-    return announced_events(read.event_rows(connection, SYMBOL), sources=[source], after=after)
-
-
 def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
     frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
     return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
@@ -173,9 +168,6 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
         for _ in range(2):  # a night run again adds nothing
             added = [
                 write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
-            ]
-            assert announced(connection, source="yahoo", after=date(2024, 4, 12))["session"].tolist() == [
-                pd.Timestamp(NEW)
             ]
             rows = rows[1:]
         assert added == [0, 0]
@@ -198,5 +190,3 @@ def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(database_
             ("2024-05-01", "2024-04-01", "2024-04-12"),
             ("2024-05-01", "2024-04-18", "NaT"),
         ]
-        assert len(announced(connection, source="yahoo", after=date(2024, 4, 18))) == 1
-        assert announced(connection, source="csv", after=date(2024, 4, 18)).empty
