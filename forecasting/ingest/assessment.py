@@ -28,6 +28,12 @@ of 2,600 sessions, of 10,000 random pairs on 87 % of 63. Two downloads of SBUX, 
 FEWEST = 63
 """Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then there is a note."""
 
+_RETURNS = "The hold ends when the source returns to the stored"
+_UNIT_RETURNS = f"{_RETURNS} unit; --switch-source accepts the new one, once."
+_HISTORY_RETURNS = f"{_RETURNS} history; --switch-source accepts its new history, once."
+_OTHERS_RETURN = f"{_RETURNS} history. Forecast another company in another data folder; --switch-source joins the two."
+_BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
+
 
 @dataclass(frozen=True)
 class StoredBars:
@@ -68,38 +74,43 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         BadDataError: The source returned bars of another shape than the canonical one.
     """
     fetched = on_one_basis(fetched, stored)
+    symbol, accept = fetched.symbol, request.accept
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
     match = None if fetched.names_symbol else compare(stored.bars, bars)
-    if match is not None and match.is_other and not request.accept:
+    if match is not None and match.is_other and not accept:
         return _other_series(match, bars, stored.bars, fetched)
     unit = _other_volume_unit(fetched.bars, stored.bars)
-    if unit is not None and not request.accept:
-        return _stopped(_unit_error(unit, fetched, request), [unit])
-    error = _late(bars, fetched.symbol, request, findings) or _too_short(bars, stored.bars, fetched.symbol, request)
+    if unit is not None and not accept:
+        usable = fetched.bars.index[fetched.bars.index < pd.Timestamp(unit.session)]
+        subject = f"{symbol}'s bars are held back from {unit.session} on"
+        return _stopped(_held(subject, unit.detail, _UNIT_RETURNS, usable), [unit])
+    error = _unusable(bars, stored.bars, symbol, request, findings)
     if error is not None:
         return _stopped(error, findings)
-    apart = None if request.accept else _detached(bars, stored.bars, fetched, request)
+    subject = f"{symbol}'s bar of {request.session} is held back"
+    apart = None if accept else _detached(bars, stored.bars, fetched, request)
     if apart is not None:
-        return _stopped(_detached_error(apart, fetched.symbol, request), [*findings, apart])
+        return _stopped(_held(subject, apart.detail, _OTHERS_RETURN, bars.index[:0]), [*findings, apart])
     revision = explain(
         stored.bars,
         bars,
         actions=fetched.actions,
         known_actions=stored.actions,
         known_adjustment=stored.adjustment,
-        accept=request.accept,
+        accept=accept,
     )
     accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
-        return _stopped(held_error(bars, revision, fetched.symbol, request), revision.findings)
-    if match is None or match.sessions >= FEWEST:
-        return Assessment(revision)
-    return Assessment(
-        revision,
-        note=f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for "
-        f"{fetched.symbol} before: check that it is the series of {fetched.symbol}.",
+        ends = f"{_refusal(revision.findings, revision.held[0])}{_BY_ITSELF}"
+        ends = _HISTORY_RETURNS if revision.until_accepted else ends
+        usable = bars.index.difference(pd.DatetimeIndex(revision.held))
+        return _stopped(_held(subject, f"{revision.detail.rstrip('.')}.", ends, usable), revision.findings)
+    note = (
+        f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for {symbol} "
+        f"before: check that it is the series of {symbol}."
     )
+    return Assessment(revision, note=note if match is not None and match.sessions < FEWEST else "")
 
 
 def assess_market(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment:
@@ -202,27 +213,32 @@ def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | No
     return Finding(new.index[first].date(), "volume_unit", "reject", times, detail)
 
 
-def _unit_error(finding: Finding, fetched: Fetched, request: Request) -> DataLateError:
-    why = (
-        f"{fetched.symbol}'s bars are held back from {finding.session} on, not stored: {finding.detail} The hold ends "
-        f"when {request.source} returns to the stored unit; --switch-source accepts the new one, once."
-    )
-    before = fetched.bars.index[fetched.bars.index < pd.Timestamp(finding.session)]
-    return DataLateError(why, before[-1].date() if len(before) else None, why)
+def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateError:
+    """The error of a held fetch; it names the newest session with a usable bar."""
+    why = f"{subject}, not stored: {detail} {ends}"
+    return DataLateError(why, usable[-1].date() if len(usable) else None, why)
 
 
-def _late(bars: pd.DataFrame, symbol: str, request: Request, findings: list[Finding]) -> DataLateError | None:
-    """The error of a fetch without the newest bar; None with it."""
+def _unusable(
+    bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request, findings: list[Finding]
+) -> DataLateError | HistoryError | None:
+    """The error of a fetch without the newest bar, or with too few for a forecast; None of any other."""
     newest = bars.index[-1].date() if len(bars) else None
-    if newest == request.session:
+    if newest != request.session:
+        why = _refusal(findings, request.session)
+        what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
+        return DataLateError(
+            f"{symbol} has no usable bar for the session {request.session} yet; {request.source} {what}. "
+            f"{why}Run again later, or give --as-of a session that has its bar.",
+            newest,
+            why.rstrip(),
+        )
+    found = len(bars.index.union(stored.index[stored.index <= pd.Timestamp(request.session)]))
+    if found >= request.sessions_needed:
         return None
-    why = _refusal(findings, request.session)
-    what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
-    return DataLateError(
-        f"{symbol} has no usable bar for the session {request.session} yet; {request.source} {what}. "
-        f"{why}Run again later, or give --as-of a session that has its bar.",
-        newest,
-        why.rstrip(),
+    return HistoryError(
+        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} at "
+        f"{request.session}; found {found}. Use a source with a longer history, or wait."
     )
 
 
@@ -233,16 +249,6 @@ def _refusal(findings: list[Finding], session: date) -> str:
             value = "" if finding.value is None else f", {finding.value:.6g}"
             return f"The bar of {session} is kept out ({finding.rule}{value}): {finding.detail} "
     return ""
-
-
-def _too_short(bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request) -> HistoryError | None:
-    found = len(bars.index.union(stored.index[stored.index <= pd.Timestamp(request.session)]))
-    if found >= request.sessions_needed:
-        return None
-    return HistoryError(
-        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} at "
-        f"{request.session}; found {found}. Use a source with a longer history, or wait."
-    )
 
 
 def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request) -> Finding | None:
@@ -262,24 +268,3 @@ def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, reques
     )
     # On the first session of the response, which it covers once it is accepted, so that its fetch clears the finding.
     return Finding(begins, "history_detached", "reject", float(missing), detail)
-
-
-def _detached_error(finding: Finding, symbol: str, request: Request) -> DataLateError:
-    why = (
-        f"{symbol}'s bar of {request.session} is held back, not stored: {finding.detail} The hold ends when the source "
-        "returns to the stored history. Forecast another company in another data folder; --switch-source joins the two."
-    )
-    return DataLateError(why, None, why)
-
-
-def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Request) -> DataLateError:
-    """The error of a fetch whose newest bar is held back; it names the newest session with a usable bar."""
-    ends = (
-        "The hold ends when the source returns to the stored history; --switch-source accepts its new history, once."
-        if revision.until_accepted
-        else "Run again later; the hold ends by itself after a few sessions."
-    )
-    why = f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. "
-    why += f"{'' if revision.until_accepted else _refusal(revision.findings, revision.held[0])}{ends}"
-    usable = [day for day in pd.DatetimeIndex(bars.index).date if day not in revision.held]
-    return DataLateError(why, usable[-1] if usable else None, why)

@@ -10,9 +10,9 @@ A request without usable bars has a verdict too: late, rate_limited, unavailable
 Tolerances: prices 1e-5 relative, volumes exact. An absent row or an unknown volume is no change.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -70,15 +70,6 @@ class Revision:
     until_accepted: bool = False  # the hold lasts until the source returns to the stored history or the user accepts it
 
 
-class _Changes(NamedTuple):
-    held: int
-    new: int
-    restated: pd.DataFrame
-    dividends: pd.DataFrame
-    adjustment: float
-    factor: float | None
-
-
 def explain(
     known: pd.DataFrame,
     bars: pd.DataFrame,
@@ -118,30 +109,45 @@ def explain(
         kept, findings = hold_jumps(expected, bars, actions[~shown])
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
-    if _alarming(restated).sum() > RESTATED and not accept:
-        settled = restated[_alarming(restated)]
-        ratio, prices = float((1.0 + settled["volume"]).median()), int((settled["price"] > PRICE_TOLERANCE).sum())
+    alarming = restated[restated["alarming"]]
+    if len(alarming) > RESTATED and not accept:
+        ratio, prices = float((1.0 + alarming["volume"]).median()), int((alarming["price"] > PRICE_TOLERANCE).sum())
         detail = (
-            f"{len(settled)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices "
+            f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices "
             f"of {prices}); expected at most {RESTATED}."
         )
         return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
-    changes = _Changes(
-        held=len(bars) - len(kept),
-        new=int((~versions["session"].isin(known.index)).sum()),
-        restated=restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]],
-        dividends=dividends,
-        adjustment=_adjustment_step(kept, known_adjustment),
-        factor=float(factor[factor != 1.0].iloc[-1]) if (factor != 1.0).any() else None,
-    )
+    single = restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]]
+    held, new = bars.index[len(kept) :], int((~versions["session"].isin(known.index)).sum())
+    rebased, step = factor[factor != 1.0], _adjustment_step(kept, known_adjustment)
+    verdicts: list[tuple[Verdict, bool]] = [
+        ("held", len(held) > 0),
+        ("first", known.empty),
+        ("split", len(rebased) > 0),
+        # A night makes the bar of the night before final; that its volume has moved until then is no news to anybody.
+        ("revised", bool(single["settled"].any()) or (len(single) > 0 and not new)),
+        ("dividend", len(dividends) > 0 or abs(step - 1.0) > _ADJUSTMENT),
+        ("extended", new > 0),
+        ("unchanged", True),
+    ]
+    changes = [
+        f"{new} new" if new else "",
+        f"{len(held)} held" if len(held) else "",
+        f"split x{rebased.iloc[-1]:g}" if len(rebased) else "",
+        f"{len(single)} restated ({_largest(single)})" if len(single) else "",
+        *(f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in dividends.tail(3).itertuples()),
+        f"{len(dividends) - 3} earlier dividends" if len(dividends) > 3 else "",
+        f"Adj Close x{step:.6f}" if abs(step - 1.0) > _ADJUSTMENT else "",
+    ]
+    newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
     return Revision(
-        _verdict(known, changes),
-        _detail(kept, changes),
+        next(verdict for verdict, holds in verdicts if holds),
+        (", ".join(filter(None, changes)) or "no change") + newest,
         versions,
         _settled(known, kept, versions, of_index=actions is None),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
-        [*findings, *_alarms(restated, accept=accept)],
-        held=[day.date() for day in bars.index[len(kept) :]],
+        [*findings, *_alarms(alarming, accept=accept)],
+        held=[day.date() for day in held],
     )
 
 
@@ -199,31 +205,12 @@ def _nothing_stored(
 ) -> Revision:
     # On the newest known session: it stays the newest while no bar is stored, so later nights add no other finding.
     newest = known.index.intersection(bars.index)[-1].date()
-    return Revision(
-        "held",
-        f"nothing stored: {detail}",
-        pd.DataFrame(columns=_VERSION_COLUMNS),
-        [],
-        dividends,
-        [Finding(newest, rule, "reject", value, detail)],
+    return replace(
+        nothing_changed("held", f"nothing stored: {detail}", [Finding(newest, rule, "reject", value, detail)]),
+        new_actions=dividends,
         held=[day.date() for day in bars.index.difference(known.index)],
         until_accepted=True,
     )
-
-
-def _verdict(known: pd.DataFrame, changes: _Changes) -> Verdict:
-    if changes.held:
-        return "held"
-    if known.empty:
-        return "first"
-    if changes.factor is not None:
-        return "split"
-    # A night makes the bar of the night before final; that its volume has moved until then is no news to anybody.
-    if changes.restated["settled"].any() or (len(changes.restated) and not changes.new):
-        return "revised"
-    if len(changes.dividends) or abs(changes.adjustment - 1.0) > _ADJUSTMENT:
-        return "dividend"
-    return "extended" if changes.new else "unchanged"
 
 
 def _largest(restated: pd.DataFrame) -> str:
@@ -236,27 +223,11 @@ def _largest(restated: pd.DataFrame) -> str:
     return f"a volume that was unknown on {restated['session'].iloc[0]:%Y-%m-%d}"
 
 
-def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
-    parts = [f"{changes.new} new"] if changes.new else []
-    if changes.held:
-        parts.append(f"{changes.held} held")
-    if changes.factor is not None:
-        parts.append(f"split x{changes.factor:g}")
-    if len(changes.restated):
-        parts.append(f"{len(changes.restated)} restated ({_largest(changes.restated)})")
-    parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in changes.dividends.tail(3).itertuples()]
-    if len(changes.dividends) > 3:
-        parts.append(f"{len(changes.dividends) - 3} earlier dividends")
-    if abs(changes.adjustment - 1.0) > _ADJUSTMENT:
-        parts.append(f"Adj Close x{changes.adjustment:.6f}")
-    newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
-    return (", ".join(parts) or "no change") + newest
-
-
 def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series) -> pd.DataFrame:
-    """The known bars that get a new version: columns session, price, volume (relative changes), differs, settled.
+    """The known bars that get a new version: columns session, price, volume (relative changes), differs, alarming.
 
     Of a rebased bar, a price within SAME_RATIO and a volume within one share are no change: ratio and source round.
+    Alarming are changes of settled bars, in price or past VOLUME_ALARM; a provisional bar may move.
     """
     now = versions[versions["session"].isin(expected.index)].set_index("session")
     before = expected.loc[now.index]
@@ -265,34 +236,21 @@ def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd
     rebased = factor.loc[now.index] != 1.0
     price = price.mask(rebased & (price < SAME_RATIO), 0.0)
     volume = volume.mask(rebased & ((now["volume"] - before["volume"]).abs() <= 1.0), 0.0)
-    filled = before["volume"].isna() & now["volume"].notna()
-    return pd.DataFrame(
-        {
-            "session": now.index,
-            "price": price.to_numpy(),
-            "volume": volume.to_numpy(),
-            "differs": ((price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled).to_numpy(),
-            "settled": before["settled"].astype(bool).to_numpy(),
-        }
-    )
+    filled, settled = before["volume"].isna() & now["volume"].notna(), before["settled"].astype(bool)
+    moved = (price > PRICE_TOLERANCE) | (volume.abs() > VOLUME_ALARM)
+    columns = {"price": price, "volume": volume, "settled": settled, "alarming": settled & moved}
+    differs = (price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled
+    return pd.DataFrame(columns | {"differs": differs}).rename_axis("session").reset_index()
 
 
-def _alarming(restated: pd.DataFrame) -> "pd.Series[bool]":
-    """Which restatements are findings: of settled bars, in price or past VOLUME_ALARM; a provisional bar may move."""
-    moved = (restated["price"] > PRICE_TOLERANCE) | (restated["volume"].abs() > VOLUME_ALARM)
-    return restated["settled"] & moved
-
-
-def _alarms(restated: pd.DataFrame, *, accept: bool) -> list[Finding]:
+def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
     """Findings on restated settled bars; one for all of them where the user accepted more than RESTATED."""
-    settled = restated[_alarming(restated)]
     if accept and len(settled) > RESTATED:
         detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
         return [Finding(settled["session"].iloc[-1].date(), ACCEPTED, "flag", float(len(settled)), detail)]
-    found = []
-    for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
-        moved = settled[settled[what].abs() > least]
-        detail = f"A settled {what} was restated by this share."
-        for day, share in zip(pd.DatetimeIndex(moved["session"]).date, moved[what], strict=True):
-            found.append(Finding(day, f"{what}_restated", "flag", float(share), detail))
-    return found
+    return [
+        Finding(day.date(), f"{what}_restated", "flag", share, f"A settled {what} was restated by this share.")
+        for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM))
+        for day, share in zip(settled["session"], settled[what].tolist(), strict=True)
+        if abs(share) > least
+    ]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding, quiet_moves, volume_multiple
@@ -51,7 +50,12 @@ def on_newest_basis(
     """
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
-    splits = [split for split in zip(stored["session"], stored["value"], strict=True) if _leaves_out(ratio, *split)]
+    splits = []
+    for day, value in zip(stored["session"], stored["value"], strict=True):
+        before, after = ratio[ratio.index < day].tail(5).median(), ratio[ratio.index >= day].head(5).median()
+        moved = before / (1.0 if np.isnan(after) else after)
+        if abs(np.log(value)) > _SMALL_SPLIT and abs(moved * value - 1.0) < MOVED:
+            splits.append((day, value))
     splits += [(day, value) for day, value in proven_splits(bars, actions) if day not in known.index]
     for day, value in splits:
         before, close, adjusted = bars.index < day, bars["close"], bars["adj_close"]
@@ -96,13 +100,6 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
     return found
 
 
-def _leaves_out(ratio: pd.Series, day: pd.Timestamp, value: float) -> bool:
-    """Whether stored over fetched close is 1 / `value` before a stored split, against after it."""
-    before, after = ratio[ratio.index < day].tail(5).median(), ratio[ratio.index >= day].head(5).median()
-    moved = before / (1.0 if np.isnan(after) else after)
-    return abs(np.log(value)) > _SMALL_SPLIT and bool(abs(moved * value - 1.0) < MOVED)
-
-
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
     """New shares per old share for every known session; None where no split explains how the prices moved.
 
@@ -110,64 +107,40 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     session, with volumes moved the other way, is a split too. A few bars in another unit are no split, but no
     restatement either.
     """
-    ones = pd.Series(1.0, index=known.index)
+    named = pd.Series(1.0, index=known.index)
+    for session, value in zip(splits["session"], splits["value"], strict=True):
+        named[known.index < session] *= value
     common = known.index.intersection(bars.index)
-    ratio = known["close"].reindex(common).to_numpy() / bars["close"].reindex(common).to_numpy()
-    named = _named_factor(known.index, splits)
-    expected = named.reindex(common).to_numpy()
+    before, now = known.loc[common], bars.loc[common]
+    ratio, expected = (before["close"] / now["close"]).to_numpy(), named.reindex(common).to_numpy()
     if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < SAME_RATIO:
         return named
     moved = np.abs(ratio - 1.0) > MOVED
-    if moved.sum() < max(3.0, 0.05 * len(common)):
-        return None if _changes_unit(known.loc[common], bars.loc[common]) else ones
-    return _measured_factor(known, bars, common[moved], ratio[moved]) if _is_prefix(moved) else None
-
-
-def _named_factor(sessions: pd.Index, splits: pd.DataFrame) -> pd.Series:
-    factor = pd.Series(1.0, index=sessions)
-    for session, value in zip(splits["session"], splits["value"], strict=True):
-        factor[sessions < session] *= value
-    return factor
-
-
-def _measured_factor(
-    known: pd.DataFrame, bars: pd.DataFrame, moved: pd.DatetimeIndex, ratio: NDArray[np.float64]
-) -> pd.Series | None:
-    """One factor for every bar up to the last moved one, if prices agree on it and volumes moved inversely; or None."""
-    factor = float(np.median(ratio))
-    volumes = (bars["volume"].reindex(moved) / known["volume"].reindex(moved)).median()
-    agreed = (np.abs(ratio / factor - 1.0) < SAME_RATIO).mean() > 0.98
-    if not agreed or not abs(volumes / factor - 1.0) < MOVED:
+    count = int(moved.sum())
+    if count < max(3.0, 0.05 * len(common)):
+        leaps, stored_leaps = (np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before))
+        in_other_unit = leaps & ~stored_leaps & before["settled"].astype(bool)
+        return None if in_other_unit.any() else pd.Series(1.0, index=known.index)
+    factor = float(np.median(ratio[moved]))
+    volumes = (now["volume"] / before["volume"])[moved].median()
+    agreed = (np.abs(ratio[moved] / factor - 1.0) < SAME_RATIO).mean() > 0.98 and abs(volumes / factor - 1.0) < MOVED
+    if not agreed or not moved[:count].all():
         return None
-    unmoved = bars.index[bars.index > moved[-1]].intersection(known.index)
-    if len(unmoved) and _tears(known, bars, [moved[-1], unmoved[0]], factor):
-        return None
+    unmoved = common[count:]
+    if len(unmoved):  # a late rebase closes a jump between the two sessions; one that opens it is no split
+        steps = [abs(np.log(frame["close"].iloc[count] / frame["close"].iloc[count - 1])) for frame in (now, before)]
+        if steps[0] > steps[1] and abs(np.log(factor)) > _SMALL_SPLIT:
+            return None
     old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
     return pd.Series(np.where(old, factor, 1.0), index=known.index)
-
-
-def _changes_unit(known: pd.DataFrame, bars: pd.DataFrame) -> bool:
-    """Whether the fetch leaps to a settled bar past _NO_MARKET_MOVE where the store, of the same sessions, does not."""
-    then, now = (np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (known, bars))
-    return bool((now & ~then & known["settled"].astype(bool)).any())
-
-
-def _tears(known: pd.DataFrame, bars: pd.DataFrame, days: list[pd.Timestamp], factor: float) -> bool:
-    """Whether the fetch has a larger jump between the two stored days than the store: a late rebase closes one."""
-    then, now = (abs(np.log(frame["close"].loc[days]).diff().iloc[-1]) for frame in (known, bars))
-    return bool(now > then and abs(np.log(factor)) > _SMALL_SPLIT)
-
-
-def _is_prefix(moved: NDArray[np.bool_]) -> bool:
-    return bool(moved[: int(moved.sum())].all())
 
 
 def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
     """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
 
-    The session of each is the one that the source names; without a name, that of the first bar on the new basis. The
-    bars were on the basis of what is `stored` for that session: the value is of both together. `splits` are those that
-    the source names and that are not stored; `factor` is as of `basis`.
+    `splits` are those that the source names and that are not stored; `factor` is as of `basis`. Without a name, the
+    session is that of the first bar on the new basis. The bars were on the basis of what is `stored` for that session:
+    the value is of both together.
     """
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
@@ -204,9 +177,12 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     corrupt every window. `expected` are the stored bars on the share basis of the fetch; `actions` lack the splits for
     which this fetch rebases them.
     """
-    ratio = _ratio_to_before(expected, bars)
-    earlier = expected["close"][expected.index < bars.index[0]] if len(bars) else expected["close"]
-    quiet = quiet_moves(bars, float(earlier.iloc[-1]) if len(earlier) else np.nan, actions)
+    if bars.empty:
+        return bars, []
+    close, earlier = bars["close"].to_numpy(), expected["close"][expected.index < bars.index[0]]
+    before = float(earlier.iloc[-1]) if len(earlier) else np.nan
+    ratio = close / np.append(close[0] if np.isnan(before) else before, close[:-1])
+    quiet = quiet_moves(bars, before, actions)
     named = actions[actions["kind"] == "split"].set_index("session")["value"]
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
     ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
@@ -227,12 +203,3 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
         for i in np.flatnonzero(doubtful).tolist()
     ]
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings
-
-
-def _ratio_to_before(expected: pd.DataFrame, bars: pd.DataFrame) -> NDArray[np.float64]:
-    close = bars["close"].to_numpy()
-    if not len(close):
-        return close
-    earlier = expected["close"][expected.index < bars.index[0]]
-    before = np.append(earlier.iloc[-1] if len(earlier) else close[0], close[:-1])
-    return np.asarray(close / before)
