@@ -4,13 +4,13 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic as _monotonic
 from time import sleep as _sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,6 @@ from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import calendar
 from forecasting.time_limit import TimeLimitError, within
-
-if TYPE_CHECKING:
-    import yfinance
 
 log = logging.getLogger(__name__)
 
@@ -93,49 +90,17 @@ class Yahoo:
             UnavailableError: No network, no response in time, or an unusable one.
             BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
         """
-        response, currency = self._whole_response(symbol, first, last)
+        request = partial(self._request, symbol, first, last)
         try:
-            return self._fetched(response, currency, symbol, first, last)
-        except _UNUSABLE as error:  # a number where a list belongs, a day of the year 9999
-            raise _source_error(error, symbol) from error
-
-    def _fetched(self, response: pd.DataFrame, currency: str, symbol: str, first: date, last: date) -> Fetched:
-        """The response in canonical form."""
-        response = response.tz_localize(None)  # the exchange's midnight, never converted to UTC
-        # yfinance leaves a capital gain of a day without a bar at its hour.
-        response = response.set_axis(pd.DatetimeIndex(response.index).normalize()).loc[str(first) :]
-        received = canonical(response.rename(columns=BAR_COLUMNS))
-        bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
-        if bars["close"].isna().all():
-            raise BadDataError(
-                f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the symbol. "
-                "Check that it was traded in that span, and --as-of."
-            )
-        return Fetched(
-            source=self.name,
-            symbol=symbol,
-            first_asked=first,
-            last_asked=last,
-            bars=bars,
-            actions=actions_of(response),
-            library_version=f"yfinance {version('yfinance')}",
-            title=f"{symbol}, daily, from Yahoo Finance",
-            live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
-            currency=currency,
-            newest=newest_close(newer),
-        )
-
-    def _whole_response(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
-        """The response; one that was cut off is requested once more, as yfinance does after a failed connection."""
-        try:
-            return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
+            return _within(self.timeout_s, request, symbol)
         except UnavailableError as error:
             cause = error.__cause__
-            # JSON that fails at its first character is no cut-off response but a page of a broken server.
+            # A response that was cut off is requested once more, as yfinance does after a failed connection. JSON that
+            # fails at its first character is none, but a page of a broken server.
             if type(cause).__name__ not in _CUT_OFF or getattr(cause, "pos", 1) == 0:
                 raise
             log.warning("%s Requested again at once.", error)
-        return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
+        return _within(self.timeout_s, request, symbol)
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty after a failure.
@@ -169,9 +134,9 @@ class Yahoo:
                 break
         return pd.concat(rows, ignore_index=True)
 
-    def _request(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
-        """Yahoo's response as received, and the currency of its prices."""
-        ticker = _ticker(symbol, self.cache_dir)
+    def _request(self, symbol: str, first: date, last: date) -> Fetched:
+        """Yahoo's response to one request, in canonical form."""
+        ticker = self._yfinance().Ticker(symbol, session=yahoo_session())
         # A zone set in advance, with a day added to the span for it, saves the request that looks it up and a second
         # kind of response to an unknown symbol. The bars have the exchange's own zone, whatever is set here.
         ticker._tz = "UTC"
@@ -180,16 +145,39 @@ class Yahoo:
         )
         if response.empty:
             raise UnavailableError(f"Yahoo sent an empty list of bars for {symbol}. Try again later.")
-        return response, str(ticker.history_metadata["currency"] or "")  # part of the same response: no further request
+        response = response.tz_localize(None)  # the exchange's midnight, never converted to UTC
+        # yfinance leaves a capital gain of a day without a bar at its hour.
+        response = response.set_axis(pd.DatetimeIndex(response.index).normalize()).loc[str(first) :]
+        received = canonical(response.rename(columns=BAR_COLUMNS))
+        bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]["close"].dropna()
+        if bars["close"].isna().all():
+            raise BadDataError(
+                f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the symbol. "
+                "Check that it was traded in that span, and --as-of."
+            )
+        return Fetched(
+            source=self.name,
+            symbol=symbol,
+            first_asked=first,
+            last_asked=last,
+            bars=bars,
+            actions=_actions_of(response),
+            library_version=f"yfinance {version('yfinance')}",
+            title=f"{symbol}, daily, from Yahoo Finance",
+            live=newer.empty,  # a bar that newer ones follow is finished
+            currency=str(ticker.history_metadata["currency"] or ""),  # part of the same response: no further request
+            newest=None if newer.empty else newer.index[-1].date(),
+        )
 
     def _request_earnings(self, symbol: str) -> pd.DatetimeIndex:
-        listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=100)  # one page, its largest
+        ticker = self._yfinance().Ticker(symbol, session=yahoo_session())
+        listed = ticker.get_earnings_dates(limit=100)  # one page, its largest
         if listed is None:
             raise UnavailableError("its page of earnings dates has no table.")
         return pd.DatetimeIndex(pd.to_datetime(listed.index, utc=True))  # from New York's time, for every symbol
 
     def _request_calendar(self, symbols: list[str], first: date, last: date) -> pd.DataFrame:
-        _prepare(self.cache_dir)
+        self._yfinance()
         from yfinance.calendars import CalendarQuery, Calendars
 
         calendars = Calendars(start=first, end=last + _DAY, session=yahoo_session())  # a day ends at its midnight
@@ -201,42 +189,39 @@ class Yahoo:
             log.warning("Yahoo's earnings calendar of %d symbols was cut off at %d rows", len(symbols), len(found))
         return calendar_dates(found, symbols)
 
+    def _yfinance(self) -> Any:  # noqa: ANN401 - a module
+        """The package yfinance, with what it keeps for the process set up."""
+        import yfinance
+        from yfinance.data import YfData
 
-def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
-    import yfinance
-
-    _prepare(cache_dir)
-    return yfinance.Ticker(symbol, session=yahoo_session())
+        if self.cache_dir not in _caches_in:  # setting it again would close databases that are in use
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            yfinance.set_tz_cache_location(str(self.cache_dir))
+            _caches_in.append(self.cache_dir)
+        yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
+        YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
+        # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
+        return yfinance
 
 
 _caches_in: deque[Path] = deque(maxlen=1)  # the folder of yfinance's caches, once it is set
-
-
-def _prepare(cache_dir: Path) -> None:
-    """Set up what yfinance keeps for the process."""
-    import yfinance
-    from yfinance.data import YfData
-
-    if cache_dir not in _caches_in:  # setting it again would close databases that are in use
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        yfinance.set_tz_cache_location(str(cache_dir))
-        _caches_in.append(cache_dir)
-    yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
-    YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
-    # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
+_responded_at: deque[float] = deque(maxlen=1)
 
 
 def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
-    """The result of `call`, within `timeout_s`; its failure is raised as one of the three source errors.
+    """The result of `call`, PAUSE_S after the last response and within `timeout_s`; its failure as a source error.
 
     After a timeout the thread, a daemon, ends by yfinance's own limits.
     """
-    _wait_for_pause()
+    if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
+        _sleep(left)
     try:
         return within(timeout_s, call, name=f"yahoo-{symbol}")
     except TimeLimitError as error:
-        _reset_connection()
+        from yfinance.data import SingletonMeta, YfData
+
+        SingletonMeta._instances.pop(YfData, None)  # the blocked thread holds its session and lock
         raise UnavailableError(
             f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again."
         ) from error
@@ -244,23 +229,6 @@ def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Resp
         raise _source_error(error, symbol) from error
     finally:
         _responded_at.append(_monotonic())
-
-
-_responded_at: deque[float] = deque(maxlen=1)
-
-
-def _wait_for_pause() -> None:
-    """Return once PAUSE_S have passed since the last response; at once before the first."""
-    left = _responded_at[-1] + PAUSE_S - _monotonic() if _responded_at else 0.0
-    if left > 0.0:
-        _sleep(left)
-
-
-def _reset_connection() -> None:
-    """Give the next attempt a session and a lock of its own: the blocked thread still holds the old ones."""
-    from yfinance.data import SingletonMeta, YfData
-
-    SingletonMeta._instances.pop(YfData, None)
 
 
 def _source_error(error: Exception, symbol: str) -> Exception:
@@ -287,30 +255,17 @@ def _source_error(error: Exception, symbol: str) -> Exception:
     return error
 
 
-def newest_close(bars: pd.DataFrame) -> date | None:
-    """The newest session with a close; None without one."""
-    known = bars.index[bars["close"].notna()]
-    return known[-1].date() if len(known) else None
-
-
-def actions_of(history: pd.DataFrame) -> pd.DataFrame:
+def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
     """Every action of a history, including those announced for a session after the newest bar."""
-    summed: dict[tuple[object, str], float] = {}  # a fund may pay dividends and capital gains on one day
-    for column, kind in _ACTIONS.items():
-        if column in history:
-            for day, value in history[column][history[column] > 0].items():
-                summed[day, kind] = summed.get((day, kind), 0.0) + float(value)
-    return make_actions((day, kind, value) for (day, kind), value in summed.items())
+    rows = history[[name for name in _ACTIONS if name in history]].rename_axis("session").melt(ignore_index=False)
+    rows["kind"] = rows["variable"].map(_ACTIONS).to_numpy()
+    # A fund may pay dividends and capital gains on one day.
+    summed = rows[rows["value"] > 0].groupby(["session", "kind"])["value"].sum().reset_index()
+    return make_actions(summed.itertuples(index=False, name=None))
 
 
 def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
-    """Earnings dates of a symbol's page, ascending: columns announced, timing.
-
-    Args:
-        at: Aware instants, accurate to the hour: those from the hour of the usual close on are after the close, those
-            up to the usual open before the open.
-        exchange: Whose clock gives day and timing.
-    """
+    """Dates of a symbol's page (aware instants) by the exchange's clock, ascending: columns announced, timing."""
     local = at.tz_convert(calendar(exchange).tz)
     days = local.tz_localize(None).normalize().as_unit("ns")
     frame = pd.DataFrame({"announced": days, "timing": _by_clock(local, exchange)})
@@ -318,11 +273,9 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """Earnings dates of the calendar, ascending by symbol and day: columns symbol, announced, timing.
+    """The symbols' dates of the calendar, ascending by symbol and day: columns symbol, announced, timing.
 
-    Args:
-        rows: Indexed by symbol; columns Event Start Date (UTC) and Timing (AMC, BMO, TAS, TNS). May have no rows.
-        symbols: The requested ones; rows of others are left out.
+    Its rows, if any, are indexed by symbol; columns Event Start Date (UTC) and Timing (AMC, BMO, TAS, TNS).
     """
     rows = rows[rows.index.isin(symbols)] if len(rows) else pd.DataFrame({"Event Start Date": [], "Timing": []})
     at = pd.DatetimeIndex(pd.to_datetime(rows["Event Start Date"], utc=True)).as_unit("ns")
@@ -337,25 +290,9 @@ def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     return in_order.drop_duplicates(["symbol", "announced"], keep="last", ignore_index=True)
 
 
-def _by_clock(at: pd.DatetimeIndex, exchange: str) -> pd.Series:
-    """Per instant on exchange time: `amc`, `bmo` or empty, by the usual hours; empty where trading never stops."""
-    made = calendar(exchange)
-    opens, closes = _usual_minutes(made.open_times, at), _usual_minutes(made.close_times, at)
-    minute, has_hours = np.asarray(at.hour * 60 + at.minute), opens < closes
+def _by_clock(at: pd.DatetimeIndex, exchange: str) -> "pd.Series[str]":
+    """Per instant on exchange time `amc`, `bmo` or empty, by the hours of its day's session."""
+    hours = calendar(exchange).schedule.reindex(at.tz_localize(None).normalize())
+    opens, closes = (pd.DatetimeIndex(hours[name]).tz_convert(at.tz) for name in ("open", "close"))
     # A page names hours alone: Paris at 17:45 is its hour of 17:00, before the close of 17:30.
-    after = has_hours & (minute >= closes // 60 * 60)
-    timing = pd.Series("", index=range(len(at))).mask(after, "amc")
-    return timing.mask(has_hours & (minute <= opens), "bmo").astype(str)
-
-
-def _usual_minutes(times: Sequence[tuple[pd.Timestamp | None, time]], at: pd.DatetimeIndex) -> np.ndarray:
-    """Per instant the minute of its day at which the exchange usually opens or closes.
-
-    Args:
-        times: The hour from each day on, ascending; the first one, without a day, from the beginning on.
-        at: Instants on exchange time.
-    """
-    since = pd.DatetimeIndex([day for day, _ in times if day is not None])
-    minutes = np.array([hour.hour * 60 + hour.minute for _, hour in times])
-    usual: np.ndarray = minutes[since.searchsorted(at.tz_localize(None), side="right")]
-    return usual
+    return pd.Series(np.select([at >= closes.floor("h"), at <= opens], ["amc", "bmo"], ""), dtype=str)

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
-from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, page_dates
-from tests.builders import random_bars
+from tests.builders import adjusted_close, random_bars
 from tests.yahoo_stand_in import (
     ANSWERS,
     CALENDAR_ANSWERS,
@@ -381,7 +381,9 @@ def test_the_time_counts_only_where_the_calendar_states_one(start, stated, timin
         ("XNYS", "2025-10-14 09:31 America/New_York", "2025-10-14", ""),
         ("XNYS", "2025-10-14 15:59 America/New_York", "2025-10-14", ""),
         ("XNYS", "2025-10-14 16:00 America/New_York", "2025-10-14", "amc"),
-        ("XNYS", "2025-11-28 14:00 America/New_York", "2025-11-28", ""),  # an early close: the usual hour counts
+        ("XNYS", "2025-11-28 12:00 America/New_York", "2025-11-28", ""),
+        ("XNYS", "2025-11-28 14:00 America/New_York", "2025-11-28", "amc"),  # an early close
+        ("XNYS", "2025-11-29 17:00 America/New_York", "2025-11-29", ""),  # a Saturday: Monday reacts at any hour
         ("XPAR", "2025-10-14 17:45 Europe/Paris", "2025-10-14", "amc"),
         ("XPAR", "2025-10-14 17:00 Europe/Paris", "2025-10-14", "amc"),  # so Yahoo writes 17:45
         ("XPAR", "2025-10-14 16:59 Europe/Paris", "2025-10-14", ""),
