@@ -1,8 +1,8 @@
 """Earnings dates: of files, filings or a source's lists, the sessions that react, and the nights that may use them.
 
-An event row is never changed. A later row of the same session and kind replaces an earlier one; one whose known_rule is
-`withdrawn` ends it. Of a quarter in several lists the first one's date counts: a file's or the bundled one, the stored
-one, the day of a filing, the source's.
+An event row is never changed: a later one of the same session and kind replaces it, or ends it (`withdrawn`). Of a
+quarter in several lists the first one's date counts: a file's or the bundled one, the stored one, a filing's, the
+source's.
 """
 
 import gzip
@@ -19,10 +19,11 @@ import pandas as pd
 
 from forecasting.errors import BadDataError, SourceError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
+from forecasting.ingest.bars import are_midnights
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
 from forecasting.ingest.sources.edgar import EDGAR, Edgar
 from forecasting.ingest.sources.files import Fault, Table, read_days, read_file
-from forecasting.ingest.sources.plugins import called, check_dates
+from forecasting.ingest.sources.plugins import called
 from forecasting.sessions import calendar
 
 logger = logging.getLogger("forecasting.ingest")
@@ -33,9 +34,7 @@ COLUMNS = [*KEY, *VALUES]
 STORED = [*COLUMNS, "source", "first_seen_at"]
 """Columns of the dates that a night may use, and of the rows of table events."""
 
-TIMINGS = ("bmo", "amc", "")
-"""Before the market opens, after it closes, or not known."""
-
+TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not known
 WITHDRAWN = "withdrawn"
 """The known_rule of a row that withdraws an event: origins from its known_from on may not use it."""
 
@@ -65,28 +64,20 @@ _ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earl
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
-    """Earnings dates of a CSV: columns announced (naive midnight), timing (`bmo`, `amc` or empty), first_seen (or NaT).
+    """Earnings dates of a CSV, of `symbol` where it has such a column: announced (naive midnight), timing, scheduled.
 
-    It has the columns announced, timing and optionally first_seen_at and symbol. A line with no date or another timing
-    is a BadDataError that names the line and quotes no cell.
+    A line with no date or another timing is a BadDataError that names the line and quotes no cell.
     """
     table = _table(path)
-    rows, misfits = table.of_symbol(symbol)
-    seen = rows["first_seen_at"] if "first_seen_at" in rows else pd.Series("", index=rows.index)
+    rows, misfit = table.of_symbol(symbol)
     timing = rows["timing"].str.strip().str.lower()
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
-    first_seen, unseen = read_days(seen.str.replace(_HOUR, "", regex=True), _YEARS)
-    faults = (
-        Fault(misfits, "expected as many fields as the header", rows["announced"]),
-        undated,
-        Fault(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing),
-        Fault(unseen.rows & (seen.str.strip() != "").to_numpy(), unseen.expected, seen),
-    )
-    for fault in faults:
-        if fault.rows.any():
-            reason = fault.reason(int(np.flatnonzero(fault.rows)[0]), table.unit)
-            raise BadDataError(f"{table.name} {reason}. Correct that line.")
-    return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "first_seen": first_seen})
+    untimed = Fault(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing)
+    faults = [misfit, undated, untimed]
+    broken = np.any([fault.rows for fault in faults], axis=0)
+    if broken.any():
+        raise BadDataError(f"{table.name} {table.reason(faults, int(np.argmax(broken)))}. Correct that line.")
+    return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True})
 
 
 def _table(path: Path) -> Table:
@@ -94,9 +85,9 @@ def _table(path: Path) -> Table:
 
 
 def no_events() -> pd.DataFrame:
-    """No earnings dates, as read_events_csv."""
+    """No earnings dates: columns announced, timing, scheduled."""
     never = pd.DatetimeIndex([]).as_unit("ns")
-    return pd.DataFrame({"announced": never, "timing": pd.Series(dtype=str), "first_seen": never})
+    return pd.DataFrame({"announced": never, "timing": pd.Series(dtype=str), "scheduled": pd.Series(dtype=bool)})
 
 
 def nothing_stored() -> pd.DataFrame:
@@ -105,22 +96,21 @@ def nothing_stored() -> pd.DataFrame:
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
-    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; empty for every other symbol."""
+    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; none of another symbol."""
     return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
 
 
 def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
-    """Days of a US company's filings of results, as read_events_csv, with a column scheduled; no timing is known.
+    """Days of a US company's filings of results, as read_events_csv; no timing is known.
 
-    A filing off the company's rhythm, as a warning of bad results is, was not scheduled: nobody knew it ahead. Only
-    earlier filings decide on it, and of the first year all count as scheduled.
+    A filing off the company's rhythm, as a warning of bad results, was not scheduled. Only earlier filings decide.
     """
     line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
     if line is None:
-        return no_events().assign(scheduled=True)
+        return no_events()
     first, *gaps = line.split()
     days = pd.DatetimeIndex(np.datetime64(first) + np.cumsum([0, *map(int, gaps)])).as_unit("ns")
-    return pd.DataFrame({"announced": days, "timing": "", "first_seen": pd.NaT, "scheduled": on_rhythm(days)})
+    return pd.DataFrame({"announced": days, "timing": "", "scheduled": on_rhythm(days)})
 
 
 @cache
@@ -140,7 +130,7 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> None:
-    """Return when the file of --events, if there is one, can be read and says which of several symbols a date is of."""
+    """Return when the file of --events, if any, can be read and states which of several symbols a date is of."""
     if option is None:
         return
     path = _path(option)
@@ -192,10 +182,9 @@ def reacting(
     """The sessions that react to the events, and the first origin session that may use each, in COLUMNS, ascending.
 
     After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded. Where the
-    timing is unknown, the symbol's past reports decide. known_from is the session on or after first_seen, or after
-    `seen`, the day on which a live source listed them, for reactions after it (`known_rule` "seen"). For others the
-    default rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead"); one
-    that was not scheduled is known once it has happened ("unscheduled").
+    timing is unknown, the symbol's past reports decide. Reactions after the day `seen`, on which a live source listed
+    them, are known from then on (`known_rule` "seen"). Others are known 21 sessions ahead, as companies announce a date
+    weeks before; one that was not scheduled once it has happened ("unscheduled").
     """
     days = calendar(exchange).sessions
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
@@ -205,10 +194,8 @@ def reacting(
     if reports is not None and untimed.any():
         late[untimed] = reports.come_late(at[untimed], days)
     at += late & (days[at] == announced)  # after the close: the session after it
-    first_seen = pd.DatetimeIndex(events.get("first_seen", pd.Series(pd.NaT, events.index))).as_unit("ns")
-    if seen is not None:
-        first_seen = first_seen.where(first_seen.notna() | (days[at] <= pd.Timestamp(seen)), pd.Timestamp(seen))
-    seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
+    is_seen = np.full(len(at), False) if seen is None else np.asarray(days[at] > pd.Timestamp(seen))
+    seen_from = days[days.searchsorted(pd.Timestamp(seen or days[0]))]
     is_scheduled = events.get("scheduled", pd.Series(True, events.index)).to_numpy(dtype=bool)
     known_ahead = days[np.where(is_scheduled, (at - _KNOWN_AHEAD).clip(min=0), at)]
     known_rule = np.where(is_scheduled, f"{_KNOWN_AHEAD} sessions ahead", "unscheduled")
@@ -216,10 +203,10 @@ def reacting(
         {
             "session": days[at],
             "kind": "earnings",
-            "known_from": seen_from.where(first_seen.notna(), known_ahead),
+            "known_from": known_ahead.where(~is_seen, seen_from),
             "announced": announced,
             "timing": events["timing"].to_numpy(),
-            "known_rule": np.where(first_seen.notna(), "seen", known_rule),
+            "known_rule": np.where(is_seen, "seen", known_rule),
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
@@ -280,7 +267,12 @@ def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, 
     try:
         with called(source):
             listed = request()
-        check_dates(listed, names=columns)
+        has_columns = isinstance(listed, pd.DataFrame) and set(columns) <= set(listed.columns)
+        if not (has_columns and are_midnights(listed["announced"]) and set(listed["timing"].map(str)) <= set(TIMINGS)):
+            raise BadDataError(
+                f"Expected earnings dates with the columns {', '.join(columns)}, announced as naive midnights, "
+                "timing as bmo, amc or empty."
+            )
     except SourceError as error:
         logger.warning("no earnings %s: %s", what, error)
         return no_events().assign(symbol="")
@@ -317,14 +309,11 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
 
 
 def checked_events(asking: Asking) -> pd.DataFrame:
-    """EDGAR's filings of results up to the night's session: columns announced, timing, scheduled; empty if not asked.
-
-    It is asked for a new symbol, and from 85 days after the newest filing on until there is another.
-    """
+    """EDGAR's filings up to the night's session: columns announced, timing, scheduled; empty if it is not asked."""
     night, stored = pd.Timestamp(asking.session), asking.stored
     newest = max(stored.loc[stored["source"] == EDGAR, "announced"], default=night - _HISTORY)
     if asking.edgar is None or asking.file or asking.exchange != _FILING_EXCHANGE or newest > night - _FILED_AGAIN:
-        return no_events().assign(scheduled=True)
+        return no_events()
     found = asking.edgar.earnings_dates(asking.symbol, first=newest.date())
     days = pd.DatetimeIndex(np.concatenate([found["announced"], stored["announced"]])).unique().sort_values()
     off_rhythm = days[~on_rhythm(days)] if len(days) else days
@@ -346,10 +335,9 @@ def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
-    """The source's dates, ascending: columns announced, timing.
+    """The source's dates, ascending: columns announced, timing; of a quarter in both lists the calendar's.
 
-    A symbol's own list has the past, and dates that the calendar lacks: it is requested unless the calendar names a
-    coming date and an announcement of the newest quarter is stored. Of a quarter in both, the calendar's date counts.
+    A symbol's own list is requested unless the calendar names a coming date and the newest quarter's is stored.
     """
     if not asking.is_asked:
         return no_events()
@@ -370,10 +358,9 @@ def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
 
 
 def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on a symbol without a coming date that has reported within a year; none for any other.
+    """The finding on a symbol that has reported within a year, but has no coming date in any list of now.
 
-    An empty list of the source is one at once, any other 60 days after the newest known date. The finding is of the
-    session that reacted to it. A coming date of another list, as of a file, serves as well; a stored one does not.
+    An empty list of the source is one at once, any other 60 days after the newest known date, whose session it names.
     """
     if not asking.is_asked and lists.filed.empty:
         return []
@@ -393,8 +380,8 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
 def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     """The rows, STORED, that the night adds to the stored ones: of each list its new dates, and withdrawals.
 
-    A date without timing that is stored keeps the session that it was given when it was first seen: the fits of a chain
-    go on from flags that stay where they were. The night's session is the first origin that may use a date seen today.
+    A date without timing that is stored keeps the session that it was given first: the fits of a chain go on from flags
+    that stay where they were.
     """
     night, stored = pd.Timestamp(asking.session), asking.stored
     before, corrigible = valid_events(stored), (asking.source.name, FILINGS)
@@ -421,10 +408,7 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
 
 
 def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
-    """Rows that withdraw the coming events that a list has moved: it names another coming one within 30 sessions.
-
-    An empty or short list withdraws no event. The night's session is the first origin that may no longer use the date.
-    """
+    """Rows that withdraw the coming events, from this session on, that a list has moved: another one is close by."""
     days = calendar(exchange).sessions
     ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
     before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
@@ -436,11 +420,7 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
 def _corrections(
     checked: pd.DataFrame, valid: pd.DataFrame, *, sources: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The filings that are not among the valid rows, and the withdrawals of those within five days that they correct.
-
-    A row is withdrawn from its own first night on, so that no later night uses it; a file's or bundled one stays, and
-    stands for the filing. A night before is replayed with what was stored then.
-    """
+    """The filings that are not among the valid rows, and withdrawals of rows of `sources` within five days of one."""
     apart = np.abs(checked["announced"].to_numpy()[:, None] - valid["announced"].to_numpy()[None, :])
     is_same_report = apart <= _SAME_REPORT
     may_be_wrong = valid["source"].isin(sources).to_numpy()
@@ -469,10 +449,9 @@ def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows as intervals of origins: valid from known_from on, and no longer from `withdrawn_from` on (NaT: valid).
+    """The rows, in the order first seen, as intervals of origins: from known_from to before `withdrawn_from` (or NaT).
 
-    The rows are in the order in which they were first seen. A row after a withdrawal begins another interval. Of an
-    announcement that is valid under several sessions only the newest counts.
+    A row after a withdrawal begins another one. Of an announcement valid under several sessions the newest counts.
     """
     ending = rows["known_rule"] == WITHDRAWN
     ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -56,9 +55,7 @@ def open_rules() -> list[str]:
     ],
 )
 @pytest.mark.parametrize("kind", ["source", "events"])
-def test_a_flow_parameter_reads_no_file_outside_the_folders(
-    start: Callable[..., object], kind: str, tmp_path: Path
-) -> None:
+def test_a_flow_parameter_reads_no_file_outside_the_folders(start, kind, tmp_path):
     (tmp_path / "secret").write_text("hunter2,hunter3\n")
     for path in ("/proc/self/environ", "/etc/shadow", "/etc/none", f"{tmp_path / 'data'}/sources/../../secret"):
         with pytest.raises(UsageError, match="inside FORECASTING_FILES") as caught:
@@ -67,9 +64,7 @@ def test_a_flow_parameter_reads_no_file_outside_the_folders(
     assert set(counts().values()) == {0}
 
 
-def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environment(
-    tmp_path: Path, csv_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environment(tmp_path, csv_file, monkeypatch):
     assert narrowed(source=f"csv:{csv_file}", events=None).source == f"csv:{csv_file}"
     inside = f"csv:{tmp_path / 'data' / 'sources' / 'A.csv'}"
     assert narrowed(source=inside).source == inside
@@ -84,9 +79,7 @@ def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environ
 @pytest.mark.parametrize(
     ("factor", "rule"), [(0.001, "partial_bar"), (10, "volume_inflated"), (1e9, "volume_impossible")]
 )
-def test_a_newest_volume_out_of_all_proportion_is_held_and_leaves_its_rows(
-    csv_file: Path, factor: float, rule: str
-) -> None:
+def test_a_newest_volume_out_of_all_proportion_is_held_and_leaves_its_rows(csv_file, factor, rule):
     bars = BARS.copy()
     bars.loc[pd.Timestamp(LAST), "volume"] *= factor
     write_yahoo_csv(bars, csv_file)
@@ -132,9 +125,7 @@ def test_a_history_in_another_currency_is_held_with_the_way_out_and_accepted_on_
     assert {row["version"] for row in rows("bar_versions") if str(row["session"]) == str(BEFORE)} == {1, 2}
 
 
-def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_no_bar_of_it(
-    csv_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_no_bar_of_it(csv_file, monkeypatch):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     nights, accepted = [day.date() for day in BARS.index[-8:]], BARS.index[-3].date()
     for session in nights:
@@ -157,9 +148,7 @@ def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_n
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"PAR1", os.urandom(3000), b"a" * 200_000])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_files_of_another_kind_are_one_short_paragraph(
-    csv_file: Path, content: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_another_kind_are_one_short_paragraph(csv_file, content, kind, monkeypatch):
     csv_file.write_bytes(content)
     monkeypatch.setenv("FORECASTING_SOURCE", f"{kind}:{csv_file}")
     with pytest.raises(BadDataError) as caught:
@@ -168,9 +157,7 @@ def test_files_of_another_kind_are_one_short_paragraph(
 
 
 @pytest.mark.parametrize("variable", ["SOURCE", "EVENTS", "MARKET"])
-def test_a_file_of_ten_gigabytes_is_refused_unread(
-    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_ten_gigabytes_is_refused_unread(variable, tmp_path, monkeypatch):
     large = tmp_path / "LARGE.csv"
     with large.open("wb") as file:
         file.truncate(10 * 2**30)  # sparse: no disk is filled

@@ -30,9 +30,7 @@ from forecasting.ingest.earnings import (
     reacting,
     read_events_csv,
     stale_dates,
-    unseen,
     validity_intervals,
-    withdrawn,
 )
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import sessions_index, shift
@@ -40,6 +38,7 @@ from tests.builders import random_bars
 from tests.store.rows import at
 
 TONIGHT = date(2024, 4, 12)
+AHEAD = "21 sessions ahead"
 MAY_1, MAY_8 = "2024-05-01", "2024-05-08"
 
 
@@ -71,8 +70,8 @@ def rows(frame: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
     ],
 )
 def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the_next_one_traded(
-    tmp_path: Path, announced: str, timing: str, session: str
-) -> None:
+    tmp_path, announced, timing, session
+):
     found = reacting(read_events_csv(write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")))
     assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
 
@@ -92,9 +91,7 @@ def untimed(days: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("offset", [0, 1])
-def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(
-    offset: int,
-) -> None:
+def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(offset):
     bars, days = stock(offset)
     coming = pd.DatetimeIndex(["2024-04-16"])
     found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
@@ -176,15 +173,12 @@ def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day() -> None:
     assert set(dict(rows(without.filed, "announced", "timing")).values()) == {""}
 
 
-def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead(tmp_path: Path) -> None:
-    lines = ["2024-01-30,amc,2024-01-06", "2024-04-30,amc,", "2024-07-30,amc,2024-07-01T08:00:00Z"]
-    events = read_events_csv(write(tmp_path, "\n".join(["announced,timing,first_seen_at", *lines])))
-    ahead = str(shift(date(2024, 5, 1), -21))
-    of_file = [("2024-01-08", "seen"), (ahead, "21 sessions ahead"), ("2024-07-01", "seen")]
-    assert rows(reacting(events), "known_from", "known_rule") == of_file
-    of_list = reacting(events.drop(columns="first_seen"), seen=date(2024, 3, 9))
-    past = str(shift(date(2024, 1, 31), -21))
-    assert rows(of_list, "known_from", "known_rule") == [(past, "21 sessions ahead"), *2 * [("2024-03-11", "seen")]]
+def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead():
+    events = dates("2024-01-30", "2024-04-30")
+    ahead, past = (str(shift(date.fromisoformat(day), -21)) for day in ("2024-05-01", "2024-01-31"))
+    assert rows(reacting(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
+    of_list = reacting(events, seen=date(2024, 3, 9))
+    assert rows(of_list, "known_from", "known_rule") == [(past, AHEAD), ("2024-03-11", "seen")]
 
 
 def test_no_bundled_event_is_known_after_it_happened_and_every_session_is_traded() -> None:
@@ -203,7 +197,6 @@ def test_no_bundled_event_is_known_after_it_happened_and_every_session_is_traded
         ("day,timing\n2024-01-30,amc\n", "lacks the column announced; it has timing, 1 other"),
         ("announced,timing\n2024-01-30,amc\n30.4.2024,amc\n", r"line 3: .* from 1962 to 2059; found '99\.9\."),
         ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'aaaa'"),
-        ("announced,timing,first_seen_at\n2024-01-30,amc,soon\n", "line 2: expected a date"),
     ],
 )
 def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -288,9 +281,7 @@ def asking(source: object, *stored: str, session: date = TONIGHT) -> Asking:
         (["2024-01-31"], ["2024-04-12"], 1),  # announced today: the next one is not listed
     ],
 )
-def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(
-    stored: list[str], calendar: list[str], requests: int
-) -> None:
+def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(stored, calendar, requests):
     source = Source()
     listed_events(asking(source, *stored), lambda: {"KO": dates(*calendar)})
     assert source.requests == requests
@@ -305,9 +296,7 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
         ([], [], []),
     ],
 )
-def test_of_a_quarter_in_both_lists_the_calendars_date_counts(
-    own: list[str], calendar: list[str], expected: list[str]
-) -> None:
+def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, expected):
     found = listed_events(asking(Source(*own)), lambda: {"KO": dates(*calendar)})
     assert [day for (day,) in rows(found, "announced")] == expected
 
@@ -342,8 +331,8 @@ def of_sessions(*days: str) -> pd.DataFrame:
     ],
 )
 def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
-    listed: list[str], usable: list[str], stored: list[str], night: date, finding: str
-) -> None:
+    listed, usable, stored, night, finding
+):
     has = lists(of_sessions(*usable), of_sessions(*listed))
     found = stale_dates(asking(Source(), *stored, session=night), has)
     assert [(one.session, one.rule, one.is_persistent) for one in found] == (
@@ -375,23 +364,6 @@ def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        event(MAY_1, "2024-04-02"),
-        event(MAY_1, rule="21 sessions ahead"),
-        event(MAY_1, announced="2024-05-01"),
-        event(MAY_1, timing="bmo"),
-        event(MAY_8),
-    ],
-)
-def test_unseen_rows_are_new_or_differ_from_the_newest_stored_one(other: tuple[object, ...]) -> None:
-    stored = frame(event(MAY_1, "2024-03-28"), event(MAY_1))
-    found = unseen(stored, frame(event(MAY_1), other, columns=COLUMNS))
-    pd.testing.assert_frame_equal(found.reset_index(drop=True), frame(other, columns=COLUMNS))
-    assert len(unseen(frame(), frame(other))) == 1
-
-
-@pytest.mark.parametrize(
     ("stored", "expected"),
     [
         ([], []),
@@ -414,30 +386,8 @@ def test_unseen_rows_are_new_or_differ_from_the_newest_stored_one(other: tuple[o
         ),
     ],
 )
-def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(
-    stored: list[tuple[object, ...]], expected: list[tuple[str, ...]]
-) -> None:
+def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(stored, expected):
     assert intervals(validity_intervals(frame(*stored))) == expected
-
-
-@pytest.mark.parametrize(
-    ("listed", "moved"),
-    [
-        (["2024-05-07", "2024-07-30"], True),
-        (["2024-04-23"], True),
-        (["2024-04-30", "2024-05-07"], False),  # named still
-        (["2024-07-30"], False),  # the next quarter's alone: a short list
-        (["2024-01-30"], False),  # nothing to come
-        ([], False),
-    ],
-)
-def test_a_coming_date_is_withdrawn_only_by_another_close_by(listed: list[str], moved: bool) -> None:
-    coming = frame(event(MAY_1), columns=["session", "kind", "announced", "timing"])
-    found = withdrawn(coming, reacting(dates(*listed), seen=TONIGHT), session=TONIGHT)
-    assert rows(found, "session", "known_from", "known_rule") == [(MAY_1, str(TONIGHT), "withdrawn")] * moved
-
-
-AHEAD = "21 sessions ahead"
 
 
 @pytest.mark.parametrize(
@@ -451,6 +401,25 @@ AHEAD = "21 sessions ahead"
             [event(MAY_8, "2024-04-12")],
             [("yahoo", MAY_8, "2024-04-12", "seen"), ("yahoo", MAY_1, "2024-04-12", "withdrawn")],
         ),
+        (
+            [event(MAY_1)],
+            [],
+            [event(MAY_1, "2024-04-12"), event(MAY_8, "2024-04-12")],
+            [("yahoo", MAY_8, "2024-04-12", "seen")],
+        ),
+        (  # the next quarter's alone: a short list withdraws nothing
+            [event(MAY_1)],
+            [],
+            [event("2024-07-31", "2024-04-12")],
+            [("yahoo", "2024-07-31", "2024-04-12", "seen")],
+        ),
+        (  # of a file a row is new where anything of it differs from the newest stored one
+            [event(MAY_1, source="csv:earnings.csv")],
+            [event(MAY_1, timing="bmo")],
+            [],
+            [("csv:earnings.csv", MAY_1, "2024-04-01", "seen")],
+        ),
+        ([event(MAY_1, source="csv:earnings.csv")], [event(MAY_1)], [], []),
         (  # a list withdraws no date of another source
             [event(MAY_1, source="csv:earnings.csv")],
             [],
@@ -486,12 +455,7 @@ AHEAD = "21 sessions ahead"
         ([], [], [], []),
     ],
 )
-def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(
-    stored: list[tuple[object, ...]],
-    usable: list[tuple[object, ...]],
-    listed: list[tuple[object, ...]],
-    added: list[tuple[str, ...]],
-) -> None:
+def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(stored, usable, listed, added):
     of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS))
     assert changed(frame(*stored), of) == added
 
@@ -511,12 +475,7 @@ APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timi
         ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),  # a coming date is the source's
     ],
 )
-def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(
-    stored: list[tuple[object, ...]],
-    usable: list[tuple[object, ...]],
-    listed: list[tuple[object, ...]],
-    added: list[tuple[str, ...]],
-) -> None:
+def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(stored, usable, listed, added):
     filed = frame(JANUARY_30, APRIL_30, columns=COLUMNS)
     of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), filed=filed)
     assert [row[:2] for row in changed(frame(*stored), of)] == added
@@ -554,12 +513,7 @@ EDGARS = event("2024-01-31", "2024-01-01", AHEAD, announced="2024-01-30", timing
         ([event("2023-11-02")], [], [], [("edgar", "2024-01-31", AHEAD)]),
     ],
 )
-def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_files(
-    stored: list[tuple[object, ...]],
-    usable: list[tuple[object, ...]],
-    listed: list[tuple[object, ...]],
-    added: list[tuple[str, ...]],
-) -> None:
+def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_files(stored, usable, listed, added):
     checked = frame(EDGARS, columns=COLUMNS)
     of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), checked=checked)
     before = frame(*stored)
@@ -584,9 +538,7 @@ def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_fi
         ([], None, "XTSE", None),
     ],
 )
-def test_edgar_is_asked_for_a_new_symbol_and_from_85_days_after_its_newest_filing_on(
-    stored: list[tuple[object, ...]], file: str | None, exchange: str, first: str | None
-) -> None:
+def test_edgar_is_asked_for_a_new_symbol_and_from_85_days_after_its_newest_filing_on(stored, file, exchange, first):
     edgar = Mock()
     edgar.earnings_dates.return_value = dates("2024-04-12", "2024-04-13")
     night = Asking("KO", exchange, Source(), file, TONIGHT, frame(*stored), edgar)  # type: ignore[arg-type]

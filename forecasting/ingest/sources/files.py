@@ -9,13 +9,13 @@ import io
 import os
 import re
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from importlib.metadata import distribution, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ _BARS, _SERIES = ("session", *PRICES, "volume"), ("session", "close")
 
 _OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
-    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing", "first_seen_at")},
+    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing")},
     "date": "session",
     "ticker": "symbol",
     "adjclose": "adj_close",
@@ -59,47 +59,34 @@ _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})
 _KERNEL = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev"))  # their "files" are the kernel's, not data
 
 
-@dataclass(frozen=True)
-class Table:
-    """The rows of a file under our column names, texts in a CSV."""
-
-    name: str
-    rows: pd.DataFrame  # index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on
-    unit: str  # line or row
-    misfits: NDArray[np.bool_]  # (R,) whether the fields of a row do not fit the header
-    places: dict[str, NDArray[np.intp]] | None  # of each symbol's rows; None where the file has no column of symbols
-
-    def of_symbol(self, symbol: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-        """The symbol's rows in the file's order, and which of them are misfits; all of a file without such a column."""
-        if self.places is None:
-            return self.rows, self.misfits
-        places = self.places.get(symbol, np.array([], dtype=np.intp))
-        return self.rows.take(places), self.misfits[places]
-
-
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """Rows that cannot be read for one reason: a mask over the symbol's rows, what was expected, and the cells."""
 
     rows: NDArray[np.bool_]
     expected: str
     cells: pd.Series
 
-    def reason(self, row: int, unit: str) -> str:
-        """Line, expectation and the form of the cell, for messages."""
-        return f"{unit} {self.cells.index[row]}: {self.expected}; found {form_of(self.cells.iloc[row])}"
-
 
 @dataclass(frozen=True)
-class _Rows:
-    """The symbol's rows by session, numbers as float64, in the file's order; and those that cannot be read.
+class Table:
+    """The rows of a file under our column names, texts in a CSV."""
 
-    `newest` is the newest session of all, also of a row that cannot be read: it is there, and its night is late.
-    """
+    name: str
+    unit: str  # line or row
+    rows: pd.DataFrame  # index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on
+    places: dict[Hashable, Any] | None  # of each symbol's rows; None where the file has no column of symbols
 
-    frame: pd.DataFrame
-    newest: date
-    unreadable: tuple[UnreadableRow, ...]
+    def of_symbol(self, symbol: str) -> tuple[pd.DataFrame, Fault]:
+        """The symbol's rows in the file's order, and those whose fields do not fit the header."""
+        rows = self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
+        return rows, Fault(
+            rows["misfits"].to_numpy(dtype=bool), "expected as many fields as the header", rows.iloc[:, 0]
+        )
+
+    def reason(self, faults: Sequence[Fault], row: int) -> str:
+        """Line, expectation and the form of the cell, for messages, by the row's first fault."""
+        fault = next(fault for fault in faults if fault.rows[row])
+        return f"{self.unit} {fault.cells.index[row]}: {fault.expected}; found {form_of(fault.cells.iloc[row])}"
 
 
 class Files:
@@ -107,15 +94,11 @@ class Files:
 
     Columns, in any order and case: date (or session), open, high, low, close, volume; optionally adj close, dividends,
     stock splits, and symbol (or ticker) in a file of several symbols. Prices are split-adjusted, as Yahoo's are.
-    Without a dividends column, dividends are derived from adj close. Messages quote no cell of the file, only its form.
+    Without a dividends column, dividends are derived from adj close.
     """
 
     def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
-        """A source of the file at `path`; raises the errors of `check_regular`.
-
-        With `one_series` it is a market series in a file of its own: date and close suffice, open, high and low are the
-        close where the file lacks their columns, and a symbol column is not looked at.
-        """
+        """A source of the file at `path`; with `one_series` a market series alone, whose date and close suffice."""
         self.option = f"--{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
         check_regular(path, self.option)
@@ -124,20 +107,16 @@ class Files:
         self.name = source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The file's bars for the sessions `first` .. `last`.
-
-        Raises:
-            BadDataError: Another format, more than 1 % of the rows unreadable, or no bar in the span.
-        """
-        rows = self._rows(symbol)
-        bars = canonical(rows.frame)
+        """The file's bars for the sessions `first` .. `last`; a BadDataError without one, or for another format."""
+        rows, _, unreadable = self._rows(symbol)
+        bars = canonical(rows)
         span = (bars.index >= pd.Timestamp(first)) & (bars.index <= pd.Timestamp(last))
         if not span.any():
             raise BadDataError(
                 f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
                 f"none lies between {first} and {last}. Choose --as-of inside that span, or another file."
             )
-        actions = _actions(rows.frame.loc[bars.index], bars)
+        actions = _actions(rows.loc[bars.index], bars)
         actions = actions[actions["session"].between(bars.index[span][0], pd.Timestamp(last))].reset_index(drop=True)
         return Fetched(
             source=self.name,
@@ -149,28 +128,32 @@ class Files:
             library_version=f"pandas {version('pandas')}",
             title=f"{symbol}, daily, from the file {self.path.name}",
             live=not (bars.index > pd.Timestamp(last)).any(),  # a bar that newer ones follow is finished
-            unreadable=rows.unreadable,
-            names_symbol=self.states_symbol(),
+            unreadable=unreadable,
+            names_symbol=self._table().places is not None,
         )
 
     def newest(self, symbol: str) -> date:
-        """The newest session that the file has a row of, readable or not; raises the errors of `fetch`."""
-        return self._rows(symbol).newest
-
-    def states_symbol(self) -> bool:
-        """Whether the file has a column for the symbol; raises the errors of `fetch` for one that cannot be read."""
-        return not self.one_series and self._table().places is not None
+        """The newest session that the file has a row of, readable or not."""
+        return self._rows(symbol)[1]
 
     def _table(self) -> Table:
-        return read_file(self.path, self.kind, self.option, needed=_SERIES if self.one_series else _BARS)
+        table = read_file(self.path, self.kind, self.option, needed=_SERIES if self.one_series else _BARS)
+        return replace(table, places=None) if self.one_series else table
 
-    def _rows(self, symbol: str) -> _Rows:
+    def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
+        """The symbol's readable rows by session, the newest session even if unreadable, and the unreadable rows."""
         table = self._table()
-        rows, misfits = (table.rows, table.misfits) if self.one_series else table.of_symbol(symbol)
+        rows, misfit = table.of_symbol(symbol)
+        if table.rows.empty:
+            raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
-            raise BadDataError(_nothing(table, symbol))
+            count = len((table.places or {}).keys() - {""})
+            raise BadDataError(
+                f"{table.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
+                "Name one of them with --symbol, as the file writes it."
+            )
         days, undated = read_days(rows["session"])
-        faults = [Fault(misfits, "expected as many fields as the header", rows["session"]), undated]
+        faults = [misfit, undated]
         numbers = {}
         for name in (*_BARS[1:], *_OPTIONAL):
             if name in rows:
@@ -184,8 +167,7 @@ class Files:
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         faults.append(Fault(again, "expected each session once", rows["session"]))
-        unreadable = _unreadable(faults, days, table)
-        return _Rows(frame[~(broken | repeated | again)], days.max().date(), unreadable)
+        return frame[~(broken | repeated | again)], days.max().date(), _unreadable(faults, days, table)
 
 
 SAMPLE = "^GSPC"
@@ -203,11 +185,7 @@ class Sample:
         return SAMPLE_ENDS
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The index's bars for the sessions `first` .. `last`.
-
-        Raises:
-            BadDataError: Another symbol, or a span outside 1999-01-04 .. 2018-12-31.
-        """
+        """The index's bars for the sessions `first` .. `last`; a BadDataError for another symbol or span."""
         if symbol != SAMPLE:
             raise BadDataError(
                 f"Expected the symbol {SAMPLE}, the only one of the sample ({SAMPLE_TITLE}); found {symbol}. "
@@ -227,14 +205,7 @@ class Sample:
 
 
 def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
-    """The file's table, read anew only when it has changed: a night of 500 symbols reads it once.
-
-    `option` names it in messages; `needed` are our names of the columns without which it is refused.
-
-    Raises:
-        UsageError: It is no regular file, or too large.
-        BadDataError: Another format, or a column is missing or there twice.
-    """
+    """The file's table, read anew only when it has changed; a BadDataError without one of the columns `needed`."""
     state = check_regular(path, option).stat()
     return _read(path, kind, option, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
 
@@ -245,10 +216,10 @@ def _read(path: Path, kind: Kind, option: str, needed: tuple[str, ...], state: t
     if not content.strip():
         raise BadDataError(f"{path.name} is empty. Expected a header and a line for each day.")
     rows = (_csv if kind == "csv" else _parquet)(content, path.name, needed)
-    misfits = rows.pop("misfits").to_numpy(dtype=bool)
-    named = None if "symbol" not in rows else _texts(rows["symbol"]).reset_index(drop=True)
-    places = None if named is None else {str(one): np.asarray(at) for one, at in named.groupby(named).indices.items()}
-    return Table(path.name, rows, "line" if kind == "csv" else "row", misfits, places)
+    if "symbol" in rows:
+        rows["symbol"] = _texts(rows["symbol"])
+    places = dict(rows.groupby("symbol").indices) if "symbol" in rows else None
+    return Table(path.name, "line" if kind == "csv" else "row", rows, places)
 
 
 def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -292,11 +263,7 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
 
 
 def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
-    """Our name of each column of a file, or its own where it is not known.
-
-    Raises:
-        BadDataError: A column is missing, or there twice.
-    """
+    """Our name of each column of a file, empty where it is not known; a BadDataError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
     missing = [our for our in needed if our not in ours]
@@ -314,35 +281,21 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     return ours
 
 
-def _nothing(table: Table, symbol: str) -> str:
-    if table.places is None or table.rows.empty:
-        return f"Expected one line per session in {table.name}; found only a header."
-    count = len(table.places.keys() - {""})
-    return (
-        f"{table.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
-        "Name one of them with --symbol, as the file writes it."
-    )
-
-
 def _unreadable(faults: Sequence[Fault], days: pd.DatetimeIndex, table: Table) -> tuple[UnreadableRow, ...]:
     """The rows that cannot be read, each once, by the session of its own date or of the row before.
 
-    Raises:
-        BadDataError: They are more than 1 % of the rows; it names the first line of the first kind.
+    Above 1 % of the rows it is a BadDataError that names the first line.
     """
-    broken = np.any([fault.rows for fault in faults], axis=0)
-    count = int(broken.sum())
-    if count > UNREADABLE_SHARE * len(broken):
-        first = next(fault for fault in faults if fault.rows.any())
-        reason = first.reason(int(np.flatnonzero(first.rows)[0]), table.unit)
-        more = f", and {count - 1} more line{'s' * (count > 2)} cannot be read" if count > 1 else ""
-        raise BadDataError(f"{table.name} {reason}{more}. Correct the file.")
-    dated = pd.Series(days).ffill().bfill()
+    broken = np.flatnonzero(np.any([fault.rows for fault in faults], axis=0)).tolist()
+    if len(broken) > UNREADABLE_SHARE * len(days):
+        count = len(broken) - 1
+        more = f", and {count} more line{'s' * (count > 1)} cannot be read" if count else ""
+        raise BadDataError(f"{table.name} {table.reason(faults, broken[0])}{more}. Correct the file.")
+    dated = pd.Series(days).ffill().bfill().dt.date
     found: dict[date, UnreadableRow] = {}
-    for row in np.flatnonzero(broken).tolist():
-        fault = next(fault for fault in faults if fault.rows[row])
-        session = dated.iloc[row].date()
-        found.setdefault(session, UnreadableRow(session, int(fault.cells.index[row]), fault.reason(row, table.unit)))
+    for row in broken:
+        session, line = dated.iloc[row], int(faults[0].cells.index[row])
+        found.setdefault(session, UnreadableRow(session, line, table.reason(faults, row)))
     return tuple(found.values())
 
 
@@ -384,29 +337,25 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
-    splits = rows["splits"] if "splits" in rows else pd.Series(0.0, index=rows.index)
-    named = [(day, "split", value) for day, value in splits[splits > 0].items()]
+    """The dividends and splits of the rows; dividends from Adj Close where the file has no column of them."""
+    named: list[tuple[object, str, float]] = []
+    for column, kind in (("dividends", "dividend"), ("splits", "split")):
+        if column in rows:
+            named += [(day, kind, value) for day, value in rows.loc[rows[column] > 0, column].items()]
     if "dividends" not in rows:
-        return pd.concat([implied_dividends(bars), make_actions(named)], ignore_index=True).sort_values(
-            ["session", "kind"], ignore_index=True
-        )
-    paid = rows["dividends"]
-    return make_actions([*((day, "dividend", value) for day, value in paid[paid > 0].items()), *named])
+        named += implied_dividends(bars).itertuples(index=False, name=None)
+    return make_actions(named)
 
 
 def check_regular(path: Path, option: str) -> Path:
-    """The resolved path of a regular file that may be read, symbolic links followed; `option` names it in messages.
-
-    Raises:
-        UsageError: Nothing there, a folder, a device, a pipe, a file of the kernel, or one above MAX_BYTES.
-    """
+    """The resolved path of a regular file of at most MAX_BYTES that is not the kernel's; else a UsageError."""
     try:
         real = path.resolve()
         state = real.stat()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a NUL in it
         is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
         found = "nothing" if is_absent else f"no readable path ({_reason(error)})"
-        raise UsageError(f"Expected a file in {option}; found {found} at {_short(path)}.") from None
+        raise UsageError(f"Expected a file in {option}; found {found} at {path!s:.200}.") from None
     if stat.S_ISDIR(state.st_mode):
         found = "a folder"
     elif not stat.S_ISREG(state.st_mode) or any(real.is_relative_to(folder) for folder in _KERNEL):
@@ -416,27 +365,19 @@ def check_regular(path: Path, option: str) -> Path:
     else:
         return real
     raise UsageError(
-        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {_short(path)}."
+        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {path!s:.200}."
     )
 
 
 def read_regular(path: Path, option: str) -> bytes:
-    """The whole content of a regular file.
-
-    Raises:
-        UsageError: As `check_regular`.
-        BadDataError: It cannot be opened, or grows past MAX_BYTES.
-    """
+    """The content of a regular file, as `check_regular`; a BadDataError where it cannot be opened."""
     real = check_regular(path, option)
     try:
         # Without O_NONBLOCK the open itself would wait for ever on a pipe that has taken the file's place since.
         with os.fdopen(os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
+            return opened.read(MAX_BYTES)
     except OSError as error:
-        raise BadDataError(f"{_short(path)} cannot be read: {_reason(error)}. Check its owner and mode.") from None
-    if len(content) > MAX_BYTES:
-        raise BadDataError(f"Expected at most {MAX_BYTES // 2**20} MiB in {_short(path)}; found more. Split it.")
-    return content
+        raise BadDataError(f"{path!s:.200} cannot be read: {_reason(error)}. Check its owner and mode.") from None
 
 
 def form_of(cell: object) -> str:
@@ -447,9 +388,4 @@ def form_of(cell: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _short(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return getattr(error, "strerror", None) or type(error).__name__
