@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic as _monotonic
@@ -30,8 +30,7 @@ Response = TypeVar("Response")
 TIMEOUT_S = 60.0
 """For a whole fetch. yfinance limits single requests alone: without any response its own calls last 70 to 130 s."""
 
-PAUSE_S = 1.0
-"""Least seconds between two requests of one process: of several symbols, of bars and earnings dates."""
+PAUSE_S = 1.0  # least seconds between two requests of one process: of several symbols, of bars and earnings dates
 
 # yfinance serves a request that ends in the past from a cache, failures included; a week past the newest session lies
 # in the future on any live night. Bars after the requested session are cut here.
@@ -41,28 +40,14 @@ _DAY = timedelta(days=1)
 _CALENDAR_SYMBOLS, _CALENDAR_ROWS = 25, 100
 """Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a symbol."""
 
-BAR_COLUMNS = {
-    "Open": "open",
-    "High": "high",
-    "Low": "low",
-    "Close": "close",
-    "Adj Close": "adj_close",
-    "Volume": "volume",
-}
-"""The canonical name of each column of a history."""
-
 _ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
-_CALENDAR_EXCHANGE = "XNYS"
-"""The earnings calendar lists US stocks alone."""
-
+_CALENDAR_EXCHANGE = "XNYS"  # the earnings calendar lists US stocks alone
 _TIMINGS = {"BMO": "bmo", "AMC": "amc"}
-_AS_STATED = "TAS"
-"""The calendar's word for an announcement at the stated time; all others but those of _TIMINGS state none."""
+_AS_STATED = "TAS"  # an announcement at the stated time; all others but those of _TIMINGS state none
 
 _UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
 """What yfinance and pandas raise for a response of another shape."""
 
-_CUT_OFF = ("JSONDecodeError", "IncompleteRead")  # by name: they are of libraries that yfinance chooses
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
 
@@ -90,28 +75,17 @@ class Yahoo:
             UnavailableError: No network, no response in time, or an unusable one.
             BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
         """
-        request = partial(self._request, symbol, first, last)
-        try:
-            return _within(self.timeout_s, request, symbol)
-        except UnavailableError as error:
-            cause = error.__cause__
-            # A response that was cut off is requested once more, as yfinance does after a failed connection. JSON that
-            # fails at its first character is none, but a page of a broken server.
-            if type(cause).__name__ not in _CUT_OFF or getattr(cause, "pos", 1) == 0:
-                raise
-            log.warning("%s Requested again at once.", error)
-        return _within(self.timeout_s, request, symbol)
+        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty after a failure.
+        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing.
 
-        The page changes often, so a failure is a log line and never an error. An index, currency, future or coin has
-        none, and is not asked for.
+        The page changes often, so a failure is an empty list and a log line. An index or currency is not asked for.
         """
         listed = pd.DatetimeIndex([], tz="UTC")
         if may_report_earnings(symbol):
             try:
-                listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
+                listed = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
             except (SourceError, ImportError) as error:
                 log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
         return page_dates(listed, exchange=self.exchange)
@@ -119,8 +93,7 @@ class Yahoo:
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """The earnings dates of US stocks among `symbols` as Yahoo's calendar lists them now, `first` to `last`.
 
-        Columns symbol, announced, timing. One request for 25 symbols. After a failure, a log line and never an error,
-        the calendar is not requested further, and the rows received before it are returned.
+        Columns symbol, announced, timing. After a failure, a log line, it is not requested further.
         """
         listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
         rows = [calendar_dates(pd.DataFrame(), [])]
@@ -148,7 +121,7 @@ class Yahoo:
         response = response.tz_localize(None)  # the exchange's midnight, never converted to UTC
         # yfinance leaves a capital gain of a day without a bar at its hour.
         response = response.set_axis(pd.DatetimeIndex(response.index).normalize()).loc[str(first) :]
-        received = canonical(response.rename(columns=BAR_COLUMNS))
+        received = canonical(response.rename(columns=lambda name: name.lower().replace(" ", "_")))
         bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]["close"].dropna()
         if bars["close"].isna().all():
             raise BadDataError(
@@ -194,10 +167,7 @@ class Yahoo:
         import yfinance
         from yfinance.data import YfData
 
-        if self.cache_dir not in _caches_in:  # setting it again would close databases that are in use
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            yfinance.set_tz_cache_location(str(self.cache_dir))
-            _caches_in.append(self.cache_dir)
+        _keep_caches_in(self.cache_dir)
         yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
         YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
         # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
@@ -205,7 +175,14 @@ class Yahoo:
         return yfinance
 
 
-_caches_in: deque[Path] = deque(maxlen=1)  # the folder of yfinance's caches, once it is set
+@lru_cache(maxsize=1)  # setting it again would close databases that are in use
+def _keep_caches_in(folder: Path) -> None:
+    import yfinance
+
+    folder.mkdir(parents=True, exist_ok=True)
+    yfinance.set_tz_cache_location(str(folder))
+
+
 _responded_at: deque[float] = deque(maxlen=1)
 
 
