@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from curl_cffi.requests import Session
 
-from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.actions import make_actions
+from tests.builders import adjusted_close
 
 ZONE = "America/New_York"
 

@@ -1,4 +1,4 @@
-"""Dividends and splits: their frame, the new ones, and prices adjusted for them."""
+"""Dividends and splits: their frame, the new ones, and those that Adj Close implies."""
 
 from collections.abc import Iterable
 
@@ -39,40 +39,22 @@ def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float6
     return paid.reindex(sessions).fillna(0.0).to_numpy()
 
 
-def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
-    """Close with dividends reinvested, equal to close on the last bar; derived at read time, never stored.
-
-    Every close before an ex-date is multiplied by 1 - dividend / close of the session before it, as Yahoo does. The
-    bars are already on one share basis, so splits change nothing here. Against Yahoo's own Adj Close of SBUX,
-    1992 to 2024, the largest relative difference measured was 6.4e-5.
-
-    Args:
-        bars: Canonical bars, ascending; NaN closes stay NaN.
-        actions: Columns session, kind, value; dividends in dollars per share of the bars' basis.
-    """
-    steps = _dividend_steps(bars, actions)
-    factor = np.cumprod(steps[::-1])[::-1]  # the step of a session applies to every session before it
-    return pd.Series(bars["close"].to_numpy() * np.append(factor[1:], 1.0), index=bars.index, name="adjusted_close")
-
-
 def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) the step of Adj Close / Close that a session's dividends explain, less the one found; 0 where unknown.
-
-    Positive where Adj Close fell by more than the dividends explain: the source omits a dividend.
-    """
+    """(D,) the step of Adj Close / Close that dividends explain less the one found: positive where one is not named."""
     if len(bars) < 2:
         return np.zeros(len(bars))
     factor = _adjustment(bars)
     found = np.append(1.0, factor[:-1] / factor[1:])
-    return np.asarray(np.nan_to_num(_dividend_steps(bars, actions) - found))
+    amount, before = dividends_on(bars.index, actions), bars["close"].shift().to_numpy()
+    explained = np.where(amount > 0, 1.0 - amount / before, 1.0)
+    return np.asarray(np.nan_to_num(explained - found))
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
 
     A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely. It must
-    last: a single wrong close moves the ratio and the next session moves it back, which no dividend does. A dividend
-    never moves the ratio above 1.
+    last: the session after a single wrong close moves the ratio back.
     """
     if len(bars) < 2:
         return make_actions([])
@@ -80,7 +62,9 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     factor = _adjustment(bars)
     step = np.nan_to_num(1.0 - factor[:-1] / factor[1:])
     least = max(5e-4, 4.0 * float(np.median(np.abs(step))))
-    found = np.flatnonzero((step > least) & (_lasting_step(factor) > 0.5 * least) & (factor[1:] < 1.0 + least))
+    before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))  # the larger ratio of the two sessions before,
+    after = np.fmin(factor[1:], np.append(factor[2:], np.nan))  # and the smaller one of the two after
+    found = np.flatnonzero((step > least) & (1.0 - before / after > 0.5 * least) & (factor[1:] < 1.0 + least))
     values = np.round(close[found] * step[found], 4)
     return make_actions(zip(bars.index[found + 1], ["dividend"] * len(found), values, strict=True))
 
@@ -90,17 +74,3 @@ def _adjustment(bars: pd.DataFrame) -> NDArray[np.float64]:
     closes = (bars[name].to_numpy() for name in ("adj_close", "close"))
     adjusted, close = (np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in closes)
     return np.asarray(adjusted / close)
-
-
-def _lasting_step(factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D - 1,) the steps between the larger ratio of the two sessions before and the smaller one of the two after."""
-    before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))
-    after = np.fmin(factor[1:], np.append(factor[2:], np.nan))
-    return np.asarray(1.0 - before / after)
-
-
-def _dividend_steps(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) factor of the session's dividends on every earlier close; 1 without one."""
-    amount = dividends_on(bars.index, actions)
-    before = bars["close"].shift().to_numpy()
-    return np.where(amount > 0, 1.0 - amount / before, 1.0)

@@ -7,7 +7,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
@@ -18,9 +17,7 @@ from forecasting.ingest.sources import Fetched
 from forecasting.ingest.splits import ACCEPTED, on_newest_basis
 from forecasting.sessions import after
 
-MATCH = 0.01
-"""Relative difference within which two closes of one session are the same."""
-
+MATCH = 0.01  # relative difference within which two closes of one session are the same
 MATCHING_SHARE = 0.95
 """Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best pair matches on 20 %
 of 2,600 sessions, of 10,000 random pairs on 87 % of 63. Two downloads of SBUX, 19 months apart, match on all of 253."""
@@ -68,17 +65,22 @@ class Assessment:
 
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment:
-    """What the fetched bars change about the stored ones, with every finding, and whether the night can use them.
-
-    Raises:
-        BadDataError: The source returned bars of another shape than the canonical one.
-    """
+    """What the fetched bars change about the stored ones, with every finding, and whether the night can use them."""
     fetched = on_one_basis(fetched, stored)
     symbol, accept = fetched.symbol, request.accept
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
-    match = None if fetched.names_symbol else compare(stored.bars, bars)
-    if match is not None and match.is_other and not accept:
-        return _other_series(match, bars, stored.bars, fetched)
+    common, share, ratio = (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
+    if common >= FEWEST and share < MATCHING_SHARE and not accept:
+        detail = (
+            f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} (median ratio "
+            f"x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
+        )
+        other = BadDataError(
+            f"{fetched.source} has no symbol column, and its rows are not the stored series of {symbol}. {detail} "
+            "Correct --symbol or the file; --switch-source accepts the new series."
+        )
+        newest = stored.bars.index.intersection(bars.index)[-1].date()
+        return _stopped(other, [Finding(newest, "other_series", "reject", share, detail)])
     unit = _other_volume_unit(fetched.bars, stored.bars)
     if unit is not None and not accept:
         usable = fetched.bars.index[fetched.bars.index < pd.Timestamp(unit.session)]
@@ -110,7 +112,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for {symbol} "
         f"before: check that it is the series of {symbol}."
     )
-    return Assessment(revision, note=note if match is not None and match.sessions < FEWEST else "")
+    return Assessment(revision, note=note if common < FEWEST else "")
 
 
 def assess_market(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment:
@@ -136,71 +138,38 @@ def on_one_basis(fetched: Fetched, stored: StoredBars) -> Fetched:
     return replace(fetched, bars=bars, actions=actions)
 
 
-@dataclass(frozen=True)
-class Match:
-    """The comparison of fetched and stored closes."""
-
-    sessions: int  # in common
-    share: float  # of them whose closes match, on one share basis or in one other unit for all; 1 without any
-    ratio: float  # median of fetched over stored close; NaN without any
-
-    @property
-    def is_other(self) -> bool:
-        """Whether the bars are of another series."""
-        return self.sessions >= FEWEST and self.share < MATCHING_SHARE
-
-
-def compare(known: pd.DataFrame, bars: pd.DataFrame) -> Match:
-    """The match of the closes of `bars` with the stored ones of `known`.
+def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
+    """Sessions in common, the share of them whose closes match, and the median of fetched over stored close.
 
     A history in another unit, or wholly rebased, is still the same series: closes match too where each divided by the
-    median ratio does. After a split within the span they match in two parts, so those before the last jump of the
-    ratio are compared by their own median.
+    median ratio does. After a split within the span they match in two parts, each by its own median.
     """
     common = known.index.intersection(bars.index)
     if common.empty:
-        return Match(0, 1.0, np.nan)
+        return 0, 1.0, np.nan
     ratio = (bars["close"].reindex(common) / known["close"].reindex(common)).to_numpy()
     steps = np.abs(np.diff(np.log(ratio)))
     at = int(np.nanargmax(steps)) + 1 if len(steps) and np.nanmax(steps) > MATCH else 0
-    apart = np.concatenate([_apart(ratio[:at]), _apart(ratio[at:])])
-    return Match(len(common), float((apart <= MATCH).mean()), float(np.nanmedian(ratio)))
-
-
-def _apart(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The relative differences of each ratio from 1 or, where smaller on the whole, from their median."""
-    if not len(ratio):
-        return ratio
-    from_one, from_median = np.abs(ratio - 1.0), np.abs(ratio / np.nanmedian(ratio) - 1.0)
-    return from_one if np.nanmedian(from_one) <= np.nanmedian(from_median) else from_median
+    matching = 0
+    for part in (ratio[:at], ratio[at:]):
+        if len(part):
+            from_one, from_median = np.abs(part - 1.0), np.abs(part / np.nanmedian(part) - 1.0)
+            apart = from_one if np.nanmedian(from_one) <= np.nanmedian(from_median) else from_median
+            matching += int((apart <= MATCH).sum())
+    return len(common), matching / len(common), float(np.nanmedian(ratio))
 
 
 def _stopped(error: DataLateError | HistoryError | BadDataError, findings: list[Finding]) -> Assessment:
     return Assessment(nothing_changed(error.verdict, str(error), findings), error)
 
 
-def _other_series(match: Match, bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> Assessment:
-    newest = stored.index.intersection(bars.index)[-1].date()
-    detail = (
-        f"Of {match.sessions} common sessions {match.share:.0%} have the stored close within {MATCH:.0%} (median ratio "
-        f"x{match.ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
-    )
-    error = BadDataError(
-        f"{fetched.source} has no symbol column, and its rows are not the stored series of {fetched.symbol}. {detail} "
-        "Correct --symbol or the file; --switch-source accepts the new series."
-    )
-    return _stopped(error, [Finding(newest, "other_series", "reject", match.share, detail)])
-
-
 def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
-    """The finding on the newest volumes, two or more, that are all in another unit than the stored ones; else None.
-
-    Once the user has accepted them, the newest stored volume is in that unit too.
-    """
+    """The finding on the newest volumes, two or more, that are all in another unit than the stored ones; else None."""
     known = stored["volume"].dropna().tail(BEFORE)
     if len(known) < FEWEST_BEFORE:
         return None
     new = bars["volume"][bars.index > stored.index[-1]].dropna()
+    # Once the user has accepted them, the newest stored volume is in that unit too.
     is_other = is_other_unit(new / known.median()) & is_other_unit(new / known.iloc[-1])
     first = len(new) - int(np.logical_and.accumulate(is_other[::-1]).sum())
     if len(new) - first < 2:
@@ -252,10 +221,7 @@ def _refusal(findings: list[Finding], session: date) -> str:
 
 
 def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request) -> Finding | None:
-    """The finding on bars that begin sessions after the stored ones end, which were requested too; None for any other.
-
-    Nothing confirms that they continue the stored series: they may be another company's, on another share basis.
-    """
+    """The finding on bars that begin sessions after the stored ones, which were requested too; None for any other."""
     if stored.empty or bars.empty or fetched.first_asked > stored.index[-1].date():
         return None
     ends, begins = stored.index[-1].date(), bars.index[0].date()

@@ -2,9 +2,8 @@
 
 Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. Reject rules fired on no bar of them,
 or on plainly broken rows alone; flag rules fired less than once in 25,000 bars. High volume and moves up to x2 are
-news, not faults, and are left alone; an unknown volume is always flagged, because volume is what is forecast.
-Limits against the usual of the 63 sessions before carry their false alarms over 575,920 bars of 95 liquid US stocks,
-2000 to 2024.
+news and left alone; an unknown volume is always flagged, because volume is what is forecast. Limits against the usual
+of the 63 sessions before carry their false alarms over 575,920 bars of 95 liquid US stocks, 2000 to 2024.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,7 @@ from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 
-STALE_EARNINGS = "earnings_stale"
-"""The rule of the finding on a source that lists no coming earnings date."""
-
+STALE_EARNINGS = "earnings_stale"  # the rule of the finding on a source that lists no coming earnings date
 _LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS)
 _OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
@@ -48,9 +45,7 @@ OTHER_UNIT = 300.0
 """Multiple of the usual volume past which, or under its inverse, two sessions in a row are in another unit, as
 thousands of shares: of two sessions in a row the largest multiple in 577,915 bars was 36, the least 0.14."""
 
-BEFORE, FEWEST_BEFORE = 63, 20
-"""Sessions whose median is the usual, and the fewest that have one."""
-
+BEFORE, FEWEST_BEFORE = 63, 20  # sessions whose median is the usual, and the fewest that have one
 _ORDINARY = 4
 """Sessions of the 63 past a limit of volume from which on passing it is ordinary: of simulated volumes whose logs vary
 by 0.9, as small caps' do, 1 in 85 is held as unfinished, before it was 1 in 9. Of liquid stocks it spares 1 in 30."""
@@ -71,10 +66,7 @@ class Finding:
 
     @property
     def is_persistent(self) -> bool:
-        """Whether it describes the state of the source's response, so that it stays open until one no longer shows it.
-
-        A flag about a new or changed row describes what happened: it is recorded once, and cleared by its own fetch.
-        """
+        """Whether it stays open until a response no longer shows it; any other is cleared by its own fetch."""
         return self.severity == "reject" or self.rule in _LASTING
 
 
@@ -93,8 +85,8 @@ def impossible_rows(bars: pd.DataFrame, exchange: str) -> list[Rule]:
     opened, high, low, close = price.T
     volume = bars["volume"].to_numpy()
     traded = sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange) if len(bars) else bars.index
-    lowest = np.min(price, axis=1, initial=np.inf)
-    highest = np.max(price, axis=1, initial=0.0)
+    lowest, highest = np.min(price, axis=1, initial=np.inf), np.max(price, axis=1, initial=0.0)
+    no_volume = (volume < 0) | (volume > _MOST_SHARES)
     return [
         Rule("off_calendar", ~bars.index.isin(traded), close, "The exchange did not trade on this day."),
         Rule("price_unknown", np.isnan(price).any(axis=1), volume, "A price is missing; the value is the volume."),
@@ -103,12 +95,7 @@ def impossible_rows(bars: pd.DataFrame, exchange: str) -> list[Rule]:
         Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
         Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1 % outside low .. high."),
         Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1 % outside low .. high."),
-        Rule(
-            "volume_impossible",
-            (volume < 0) | (volume > _MOST_SHARES),
-            volume,
-            "Volume is negative, infinite or above 10^14.",
-        ),
+        Rule("volume_impossible", no_volume, volume, "Volume is negative, infinite or above 10^14."),
     ]
 
 
@@ -116,7 +103,9 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
     """The rules that a row breaks beside its neighbours; `live` also judges the newest volume, maybe unfinished."""
     partial, inflated = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
     if live and len(bars):
-        newest = in_newest_unit(bars)  # which the user has accepted
+        # Where the newest sessions, several, have volumes in another unit, the user has accepted it.
+        in_unit = int(np.logical_and.accumulate(is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :]))[::-1]).sum())
+        newest = bars.iloc[-in_unit:] if in_unit > 1 else bars
         partial[-1] = is_partial(newest, bars.index[-1].date(), exchange)
         inflated[-1] = is_inflated(newest)
     volume = bars["volume"].to_numpy()
@@ -130,7 +119,8 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
 def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
     """The rules that are recorded only."""
     close = bars["close"].to_numpy()
-    jump, reach = _factor(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
+    moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
+    jump, reach = np.maximum(moved, 1.0 / moved), (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
     repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
     gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
@@ -146,8 +136,9 @@ def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
 
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
-    """The rule on a close that left both neighbours by more than the factor `limit` and came back."""
-    spike = _spike(bars["close"].to_numpy())
+    """The rule on a close that left both neighbours in one direction by more than the factor `limit` and came back."""
+    into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
+    spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
     return Rule("price_spike", spike > limit, spike, "Close left both neighbours by this factor and came back.")
 
 
@@ -172,34 +163,15 @@ def findings_of(
     bars: pd.DataFrame, rule: Rule, rows: NDArray[np.bool_], severity: Literal["reject", "flag"] = "flag"
 ) -> list[Finding]:
     """One finding on each of the `rows` ((D,) bool) of a rule; its value is None where it is not finite."""
-    found = np.flatnonzero(rows).tolist()
-    values = [float(rule.value[i]) if np.isfinite(rule.value[i]) else None for i in found]
-    return [
-        Finding(bars.index[i].date(), rule.name, severity, value, rule.detail)
-        for i, value in zip(found, values, strict=True)
-    ]
+    found = []
+    for i in np.flatnonzero(rows).tolist():
+        value = float(rule.value[i]) if np.isfinite(rule.value[i]) else None
+        found.append(Finding(bars.index[i].date(), rule.name, severity, value, rule.detail))
+    return found
 
 
 def _outside(price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
     return (price < low * (1.0 - _OUTSIDE)) | (price > high * (1.0 + _OUTSIDE))
-
-
-def _ratio(close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D,) close over the close before; 1 for the first."""
-    return np.append(1.0, close[1:] / close[:-1]) if len(close) else close
-
-
-def _factor(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(ratio, 1.0 / ratio)
-
-
-def _spike(close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D,) factor by which a close left both neighbours in the same direction; 1 at the ends and where it did not."""
-    spike = np.ones(len(close))
-    if len(close) > 2:
-        into, out = close[1:-1] / close[:-2], close[1:-1] / close[2:]
-        spike[1:-1] = np.maximum(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
-    return spike
 
 
 def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
@@ -213,19 +185,12 @@ def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_
     return np.asarray((multiple > OTHER_UNIT) | (multiple < 1.0 / OTHER_UNIT))
 
 
-def in_newest_unit(bars: pd.DataFrame) -> pd.DataFrame:
-    """The bars, from the first of their newest sessions whose volumes are in another unit, if there are several."""
-    run = int(np.logical_and.accumulate(is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :]))[::-1]).sum())
-    return bars.iloc[-run:] if run > 1 else bars
-
-
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
     """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
 
-    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. So is
-    a volume after a full session that was low too, and is finished: trading has become quiet, as in late December; and
-    one that four of the 63 sessions had too, not the least of them: trading is lumpy. On SBUX it would have held 3
-    finished bars in 14 years, each for one day. False with fewer than 20 earlier volumes.
+    Early closes are exempt: their median is 0.38 of the usual. So is a volume after a full session that was low too,
+    and is finished: trading has become quiet, as in late December; and one that four of the 63 sessions had too, not
+    the least of them. On SBUX it would have held 3 finished bars in 14 years, each for one day.
     """
     stamp = pd.Timestamp(session)
     if stamp not in bars.index or session in early_closes(session, session, exchange):
@@ -235,27 +200,20 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
     low = multiple < PARTIAL_VOLUME
     before = newest.index[-2:][0].date()
     after_full = before not in early_closes(before, before, exchange)
-    return bool(
-        low[-1]
-        and not (after_full and low.all() and _is_level(multiple))
-        and not _is_ordinary(newest["volume"], PARTIAL_VOLUME)
-    )
+    is_usual = (after_full and low.all() and _is_level(multiple)) or _is_ordinary(newest["volume"], PARTIAL_VOLUME)
+    return bool(low[-1] and not is_usual)
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
     """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20.
 
-    Not after a session past 5 times, which is finished: the stock trades more than it did. Nor where four of the 63
-    sessions were past 5 times, one of them higher still: trading is lumpy.
+    Not after a session past 5 times, which is finished: the stock trades more than it did; nor where trading is lumpy.
     """
     newest = bars.iloc[-BEFORE - 2 :]
     multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
     high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)
-    return bool(
-        high
-        and not ((multiple > INFLATED_QUIET).all() and _is_level(multiple))
-        and not _is_ordinary(1.0 / newest["volume"], 1.0 / INFLATED_QUIET)
-    )
+    is_usual = (multiple > INFLATED_QUIET).all() and _is_level(multiple)
+    return bool(high and not is_usual and not _is_ordinary(1.0 / newest["volume"], 1.0 / INFLATED_QUIET))
 
 
 def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
@@ -263,14 +221,13 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
 
     An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series look like this. False
     alarms: 10 in 575,920. Found, on the same bars: 90 to 93 % of such splits, 85 % of prices times 1.16 or 0.86, 57 %
-    of prices times 0.93. A dividend of the session is taken off the close before where that brings the two closes
-    nearer: some are named in another currency, or a hundred times too large. A session of a named split is left out.
-    `before` is the close before the first bar; NaN if unknown.
+    of prices times 0.93. Left out is a session of a named split. `before` is the close before the first bar, or NaN.
     """
     if bars.empty:
         return np.zeros(0, dtype=bool)
     close, opened = bars["close"].to_numpy(), bars["open"].to_numpy()
     last = np.append(before, close[:-1])
+    # A dividend counts where it brings the two closes nearer: some are in another currency, or a hundredfold.
     ex_dividend = last - dividends_on(bars.index, actions)
     split = bars.index.isin(actions.loc[actions["kind"] == "split", "session"])
     with np.errstate(invalid="ignore", divide="ignore"):  # a dividend above the close is another rule's finding

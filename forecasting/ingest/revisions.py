@@ -21,28 +21,17 @@ from forecasting.errors import FailedVerdict
 from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows
-from forecasting.ingest.splits import (
-    ACCEPTED,
-    MOVED,
-    SAME_RATIO,
-    basis,
-    hold_jumps,
-    rebase,
-    shown_splits,
-)
+from forecasting.ingest.splits import ACCEPTED, MOVED, SAME_RATIO, basis, hold_jumps, rebase, shown_splits
 
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
 
-VOLUME_ALARM = 5e-3
-"""Share beyond which a restated settled volume is a finding; a restated settled price always is."""
-
+VOLUME_ALARM = 5e-3  # share beyond which a restated settled volume is a finding; a restated settled price always is
 RESTATED = 20
 """Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis stays.
 
-Yahoo restates single volumes of the last days; of SBUX, two downloads 19 months apart differ by no bar of 253. Another
-unit, vendor or rounding restates hundreds, and would replace the record that forecasts were made from.
+Yahoo restates single volumes of the last days; another unit, vendor or rounding restates hundreds, and would replace
+the record that forecasts were made from.
 """
-
 
 _ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
 
@@ -79,15 +68,11 @@ def explain(
     known_adjustment: tuple[date, float] | None = None,
     accept: bool = False,
 ) -> Revision:
-    """The changes of the fetched `bars` to the `known` ones.
+    """The changes of the fetched `bars`, the whole window or any part of it, to the `known` ones.
 
-    Args:
-        known: The current view: index session; columns open, high, low, close, volume, version, settled (bool).
-        bars: The fetched bars that check_bars accepted: the whole window or any part of it.
-        actions: The fetched dividends and splits; None for an index, which has no shares: its jumps are not held.
-        known_actions: The stored ones, newest value of each.
-        known_adjustment: `adjustment` of the fetch before; without it a dividend shows only by its own row.
-        accept: Take a history that no split explains, and any number of restated bars: the user asked for it.
+    `known` has the columns open, high, low, close, volume, version, settled (bool). `actions` is None for an index,
+    which has no shares: its jumps are not held. With `accept` a history counts that no split explains, and any number
+    of restated bars. Without `known_adjustment` a dividend shows only by its own row.
     """
     known = known if len(known) else _NOTHING_KNOWN
     new_actions = changed_actions(known_actions, make_actions([]) if actions is None else actions)

@@ -10,9 +10,7 @@ from forecasting.ingest.bars import changed_rows
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
 
-MOVED = 1e-2
-"""Relative difference that a restated close moves less than, and a rebased one more."""
-
+MOVED = 1e-2  # relative difference that a restated close moves less than, and a rebased one more
 SAME_RATIO = 1e-3
 """Relative difference within which prices moved by a split's ratio: files write 0.3333, Yahoo rounds to 6 decimals."""
 
@@ -46,7 +44,7 @@ def on_newest_basis(
     """Fetched bars and actions on one share basis, where the source leaves its history on the one before a split.
 
     That is a stored split by whose ratio the stored bars before it differ from the fetched ones, or one that the bars
-    prove on a session that is not stored yet. Of the stored actions, `known_actions` has the newest value of each.
+    prove on a session that is not stored yet.
     """
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
@@ -103,9 +101,8 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
     """New shares per old share for every known session; None where no split explains how the prices moved.
 
-    A named split is accepted where most closes moved by its ratio. Without a name, one ratio over every bar up to some
-    session, with volumes moved the other way, is a split too. A few bars in another unit are no split, but no
-    restatement either.
+    A named split is accepted where most closes moved by its ratio; without a name, one ratio over every bar up to some
+    session, with volumes moved the other way. A few bars in another unit are no restatement.
     """
     named = pd.Series(1.0, index=known.index)
     for session, value in zip(splits["session"], splits["value"], strict=True):
@@ -138,9 +135,8 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
 def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
     """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
 
-    `splits` are those that the source names and that are not stored; `factor` is as of `basis`. Without a name, the
-    session is that of the first bar on the new basis. The bars were on the basis of what is `stored` for that session:
-    the value is of both together.
+    Where the source names none for the `factor`, the session is that of the first bar on the new basis. The bars were
+    on the basis of what is `stored` for that session: the value is of both together.
     """
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
@@ -173,9 +169,8 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     """`bars` before the first one held, and the findings on split-like jumps.
 
     A split-like close without a named split is held until three sessions confirm it, and so is a far move on a session
-    of usual range and volume; a named split that the history does not show, for ten, because mixed share bases would
-    corrupt every window. `expected` are the stored bars on the share basis of the fetch; `actions` lack the splits for
-    which this fetch rebases them.
+    of usual range and volume; a named split that the history does not show, for ten: mixed share bases would corrupt
+    every window. `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase them.
     """
     if bars.empty:
         return bars, []

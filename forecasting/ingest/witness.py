@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from forecasting.ingest.bar_rules import Finding
 
-SESSIONS = 20
-"""Newest sessions compared: a volume that a vendor completes a day or a week later is compared again."""
-
+SESSIONS = 20  # newest sessions compared: a volume that a vendor completes a day or a week later is compared again
 CLOSE_LIMIT = 0.01
 """Relative difference past which two closes disagree, as in assessment.py. Of 176 sessions of AAPL and IBM, 2017, from
 Yahoo and from another vendor, the closes differ by 0.3 % at most."""
@@ -52,19 +50,15 @@ def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str,
     those of the last two months.
     """
     common = bars.index[-SESSIONS:].intersection(of_witness.index)
-    there, here = of_witness.reindex(common), bars.reindex(common)
-    close, volume = (_log_ratio(there[name], here[name]) for name in ("close", "volume"))
+    there, here = (side.reindex(common)[["close", "volume"]] for side in (of_witness, bars))
+    there, here = (side.where((side >= _POSSIBLE[0]) & (side <= _POSSIBLE[1])) for side in (there, here))
+    close, volume = np.log(there.to_numpy() / here.to_numpy()).T
     far = np.abs(close) > np.log1p(CLOSE_LIMIT)
     volume = np.where(far & (np.abs(volume + close) < np.abs(volume)), volume + close, volume)
-    found = _findings("witness_close", close, np.log1p(CLOSE_LIMIT), common, witness)
-    found += _findings("witness_volume", volume, np.log(VOLUME_LIMIT), common, witness)
-    return sorted((one for one in found if not _is_stored(one, stored)), key=lambda one: (one.session, one.rule))
-
-
-def _log_ratio(there: pd.Series, here: pd.Series) -> NDArray[np.float64]:
-    """(D,) natural log of there over here; NaN where one of them is unknown."""
-    known = there.between(*_POSSIBLE) & here.between(*_POSSIBLE)
-    return np.asarray(np.log(there.where(known).to_numpy() / here.where(known).to_numpy()))
+    findings = _findings("witness_close", close, np.log1p(CLOSE_LIMIT), common, witness)
+    findings += _findings("witness_volume", volume, np.log(VOLUME_LIMIT), common, witness)
+    new = (finding for finding in findings if not _is_stored(finding, stored))
+    return sorted(new, key=lambda finding: (finding.session, finding.rule))
 
 
 def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str) -> list[Finding]:
@@ -73,9 +67,10 @@ def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.
     Together are those that share a ratio. Where none is shared and most sessions disagree, all are, without a value.
     """
     far = np.flatnonzero(np.abs(ratio) > limit)
-    shared = _shared(ratio[far])
-    is_other_series = not shared.any() and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
-    group = far if is_other_series else far[shared]
+    alike = np.array([_is_alike(one, float(np.median(ratio[far]))) for one in ratio[far]], dtype=bool)
+    group = far[alike] if alike.sum() >= max(_FEWEST, _MOST * len(far)) else far[:0]
+    is_other_series = not len(group) and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
+    group = far if is_other_series else group
     found = [
         Finding(sessions[i].date(), rule, "flag", float(np.exp(ratio[i])), f"{witness} has this multiple of the bar's.")
         for i in far.tolist()
@@ -83,7 +78,7 @@ def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.
     ]
     if len(group):
         multiples = np.exp(ratio[group])
-        span = " to ".join(dict.fromkeys(f"{one:.4g}" for one in (multiples.min(), multiples.max())))
+        span = " to ".join(dict.fromkeys(f"{multiple:.4g}" for multiple in (multiples.min(), multiples.max())))
         detail = (
             f"{witness} has {span} times the bar's on {len(group)} of {len(sessions)} sessions since "
             f"{sessions[group[0]].date()}: {_REASONS[rule]}."
@@ -91,14 +86,6 @@ def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.
         value = None if is_other_series else float(np.median(multiples))
         found.append(Finding(sessions[group[-1]].date(), f"{rule}{_FACTOR}", "flag", value, detail))
     return found
-
-
-def _shared(ratio: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(D,) which log ratios are alike, where most are; none otherwise."""
-    if len(ratio) < _FEWEST:
-        return np.zeros(len(ratio), dtype=bool)
-    alike = np.array([_is_alike(one, float(np.median(ratio))) for one in ratio])
-    return np.asarray(alike & (alike.sum() >= max(_FEWEST, _MOST * len(ratio))))
 
 
 def _is_alike(ratio: float, other: float) -> bool:

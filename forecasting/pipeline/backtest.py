@@ -23,7 +23,7 @@ from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis, prices_a
 from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.earnings import Asking, check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.sources.edgar import Edgar
-from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
+from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, only_symbol, values_of
@@ -170,7 +170,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
-    source = market_source_of(choice, cache_dir=settings.yahoo_cache)
+    source = source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
     fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
     bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)

@@ -176,7 +176,7 @@ class _Answer:
 def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Asked:
     symbol, settings, choice = night.symbol, night.settings, night.settings.market_choice
     if purpose == "market" and choice is not None:
-        source = plugins.market_source_of(choice, cache_dir=settings.yahoo_cache)
+        source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     else:
         source = plugins.source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
     with connect.reading(settings.url) as connection:

@@ -90,9 +90,7 @@ def published(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
-    change: Callable[[pd.DataFrame], None], published: dict[str, list[dict[str, object]]]
-) -> None:
+def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(change, published):
     found = published[symbol_of(change)]
     quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in found], dtype=float)
     assert quantiles.shape == (5, 7)
@@ -103,9 +101,7 @@ def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
 
 
 @pytest.mark.parametrize("published", ["close"], indirect=True)
-def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(
-    published: dict[str, list[dict[str, object]]],
-) -> None:
+def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(published):
     fifth = published[symbol_of(standstill)][4]
     before = np.log(random_bars(days=650, seed=3, last=LAST)["close"]).diff(5).iloc[-150:-30]
     usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
@@ -127,8 +123,8 @@ def fail(*args: object, **named: object) -> None:
     [(["train"], damage_weights, "Expected finite weights"), (["prepare", "training_rows"], fail, "Singular matrix")],
 )
 def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_to_be_published(
-    names: list[str], fault: Callable[..., None], words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    names, fault, words, monkeypatch
+):
     for session, broken in zip(between(date(2024, 3, 6), LAST), (True, False, True), strict=True):
         with monkeypatch.context() as patch:
             for name in names if broken else []:

@@ -3,46 +3,12 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.ingest.actions import (
-    adjusted_close,
-    adjustment_mismatch,
-    changed_actions,
-    implied_dividends,
-    make_actions,
-)
-from tests.builders import random_bars
+from forecasting.ingest.actions import adjustment_mismatch, changed_actions, implied_dividends, make_actions
+from tests.builders import adjusted_close, random_bars
 
 
 def dividends(bars, *at, value=0.5):
     return make_actions([(bars.index[i], "dividend", value) for i in at])
-
-
-def test_adjusted_close_lowers_what_came_before_the_ex_date_by_the_share_paid():
-    bars = random_bars(4, seed=1)
-    bars["close"] = [100.0, 50.0, 50.0, 40.0]
-    actions = make_actions([(bars.index[1], "dividend", 1.0), (bars.index[3], "dividend", 5.0)])
-    np.testing.assert_allclose(adjusted_close(bars, actions), [89.1, 45.0, 45.0, 40.0], rtol=1e-15)
-
-
-def test_adjusted_close_is_close_without_dividends_and_on_the_last_bar():
-    bars = random_bars(30, seed=2)
-    splits = make_actions([(bars.index[7], "split", 2.0)])
-    assert adjusted_close(bars, splits).tolist() == bars["close"].tolist()
-    assert adjusted_close(bars, dividends(bars, 5, 29)).iloc[-1] == bars["close"].iloc[-1]
-
-
-def test_a_dividend_announced_for_after_the_last_bar_adjusts_nothing():
-    bars = random_bars(30, seed=3)
-    coming = make_actions([(pd.Timestamp(2030, 1, 2), "dividend", 0.5)])
-    assert adjusted_close(bars, coming).tolist() == bars["close"].tolist()
-
-
-def test_adjusted_close_of_a_session_does_not_depend_on_when_the_other_dividend_was_paid():
-    bars = random_bars(40, seed=4)
-    bars["close"] = 50.0
-    early, late = (adjusted_close(bars, dividends(bars, 20, other)) for other in (10, 30))
-    assert early.iloc[0] == late.iloc[0]
-    assert (early.iloc[10:30] > late.iloc[10:30]).all()
 
 
 def test_implied_dividends_are_the_ones_that_made_adj_close():

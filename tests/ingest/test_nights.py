@@ -98,15 +98,6 @@ def test_months_of_nights_do_too(nights):
         check_nights(stand_in, directly(stand_in), nights=nights, seed=1)
 
 
-def test_two_seeded_vintages_differ_by_dividends_and_by_no_bar():
-    bars = random_bars(253, seed=41)
-    store = MemoryStore()
-    store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9638).round(6))))
-    revision, findings = store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9321).round(6))))
-    assert (revision.verdict, len(revision.versions), len(revision.new_actions), findings) == ("dividend", 0, 0, [])
-    assert revision.detail == f"Adj Close x0.967109, newest {bars.index[-1]:%Y-%m-%d}"
-
-
 TRUTH = random_bars(40, seed=51)
 
 fetches = st.lists(

@@ -1,22 +1,35 @@
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import explain, nothing_changed
-from tests.builders import random_bars
+from tests.builders import adjusted_close, random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 
 NO_ACTIONS = make_actions([])
+BARS = random_bars(30, seed=1)
+DAYS = [day.date() for day in BARS.index]
 
 
 def stored(bars, actions=None):
     store = MemoryStore()
     store.take(fetched_of(bars, actions))
     return store
+
+
+def edited(*changes, bars=BARS):
+    """The bars with (place, column, factor) applied; a factor of NaN makes the number unknown."""
+    bars = bars.copy()
+    for place, column, factor in changes:
+        bars.iloc[place, bars.columns.get_loc(column)] *= factor
+    return bars
+
+
+def index_bars(bars):
+    """The bars as stored: all settled but the newest."""
+    return bars[VALUES].assign(version=1, settled=np.arange(len(bars)) < len(bars) - 1)
 
 
 def assert_view(store, bars):
@@ -28,151 +41,119 @@ def found(findings):
 
 
 def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
-    bars = random_bars(30, seed=1)
-    revision, findings = MemoryStore().take(fetched_of(bars))
-    assert revision.verdict == "first"
+    revision, findings = MemoryStore().take(fetched_of(BARS))
+    assert (revision.verdict, revision.detail) == ("first", "30 new, newest 2024-03-08")
     assert (revision.versions["version"].tolist(), revision.versions["version"].dtype) == ([1] * 30, np.int64)
-    assert revision.detail == "30 new, newest 2024-03-08"
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
-    assert revision.settled == [day.date() for day in bars.index[:-1]]
-    assert (findings, revision.held) == ([], [])
-
-
-def test_an_empty_view_of_any_shape_means_the_first_fetch():
-    bars = random_bars(30, seed=1)
+    assert (revision.settled, findings, revision.held) == (DAYS[:-1], [], [])
     for known in (pd.DataFrame(), pd.DataFrame(columns=[*VALUES, "version", "settled"]), MemoryStore().bars()):
-        revision = explain(known, bars, actions=NO_ACTIONS, known_actions=NO_ACTIONS)
+        revision = explain(known, BARS, actions=NO_ACTIONS, known_actions=NO_ACTIONS)
         assert (revision.verdict, len(revision.versions)) == ("first", 30)
 
 
-def test_the_same_fetch_again_changes_nothing():
-    bars = random_bars(30, seed=1)
-    store = stored(bars)
-    revision, findings = store.take(fetched_of(bars))
-    assert (revision.verdict, revision.settled, findings) == ("unchanged", [], [])
-    assert revision.versions.empty
-    assert revision.new_actions.empty
-    assert revision.detail == "no change, newest 2024-03-08"
-
-
 def test_a_new_session_is_written_and_the_one_before_settles():
-    bars = random_bars(30, seed=1)
-    store = stored(bars.iloc[:-1])
-    revision, _ = store.take(fetched_of(bars))
-    assert revision.verdict == "extended"
-    assert revision.versions[["session", "version"]].values.tolist() == [[bars.index[-1], 1]]
-    assert revision.settled == [bars.index[-2].date()]
+    revision, _ = stored(BARS.iloc[:-1]).take(fetched_of(BARS))
+    assert (revision.verdict, revision.settled) == ("extended", [DAYS[-2]])
+    assert revision.versions[["session", "version"]].values.tolist() == [[BARS.index[-1], 1]]
     assert revision.detail == "1 new, newest 2024-03-08"
 
 
-def test_jitter_in_the_sixth_digit_of_a_price_is_no_change_and_one_share_is():
-    bars = random_bars(30, seed=1)
-    store = stored(bars)
-    jittered = bars.copy()
-    jittered[["open", "high", "low", "close"]] *= 1 + 4e-6
-    assert store.take(fetched_of(jittered))[0].verdict == "unchanged"
-    one_share = bars.copy()
-    one_share.iloc[5, one_share.columns.get_loc("volume")] += 1
-    revision, findings = store.take(fetched_of(one_share))
-    assert (revision.verdict, revision.versions["version"].tolist(), findings) == ("revised", [2], [])
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        BARS,
+        BARS.assign(open=BARS["open"] * (1 + 4e-6), close=BARS["close"] * (1 - 4e-6)),  # jitter in the sixth digit
+        BARS.assign(adj_close=BARS["adj_close"] * (1 + 3e-5)),
+        BARS.assign(adj_close=[*BARS["adj_close"][:-1], np.nan]),
+        BARS.iloc[:20].assign(adj_close=lambda bars: bars["close"] / 2),  # of another span
+        BARS.drop(BARS.index[[4, 5]]),
+        edited((7, "volume", np.nan)),
+    ],
+)
+def test_jitter_and_what_is_absent_or_unknown_change_nothing(fetch):
+    store = stored(BARS)
+    revision, findings = store.take(fetched_of(fetch))
+    assert (revision.verdict, revision.settled, revision.versions.empty, findings) == ("unchanged", [], True, [])
+    assert (revision.new_actions.empty, revision.detail) == (True, f"no change, newest {fetch.index[-1].date()}")
+    assert_view(store, BARS)
 
 
-def test_a_settled_volume_restated_past_half_a_percent_and_any_settled_price_are_findings():
-    bars = random_bars(30, seed=1)
-    store = stored(bars)
-    restated = bars.copy()
-    restated.iloc[3, restated.columns.get_loc("volume")] *= 1.004
-    restated.iloc[4, restated.columns.get_loc("volume")] *= 0.978
-    restated.iloc[5, restated.columns.get_loc("high")] *= 1.001
+@pytest.mark.parametrize(
+    ("changes", "detail", "alarms"),
+    [
+        ([(5, "volume", 1.0000001)], "1 restated (volume by up to +0.00% on", []),
+        (
+            [(3, "volume", 1.004), (4, "volume", 0.978), (5, "high", 1.001)],
+            f"3 restated (volume by up to -2.20% on {DAYS[4]})",
+            [(DAYS[5], "price_restated"), (DAYS[4], "volume_restated")],
+        ),
+        ([(7, "high", 1.02)], f"1 restated (price by up to 2.00% on {DAYS[7]})", [(DAYS[7], "price_restated")]),
+        ([(-1, "volume", 0.73)], "1 restated (volume by up to -27.00%", []),  # a provisional bar may move
+    ],
+)
+def test_a_restated_bar_is_a_version_and_of_settled_ones_past_half_a_percent_or_in_price_a_finding(
+    changes, detail, alarms
+):
+    store, restated = stored(BARS), edited(*changes)
     revision, findings = store.take(fetched_of(restated))
-    days = [day.date() for day in bars.index[:6]]
-    assert found(findings) == [(days[5], "price_restated", "flag"), (days[4], "volume_restated", "flag")]
-    assert np.isclose(findings[1].value, -0.022)
-    assert revision.settled == days[3:6]
-    assert revision.detail == f"3 restated (volume by up to -2.20% on {days[4]}), newest 2024-03-08"
+    settled = [DAYS[place] for place, _, _ in changes if place >= 0]
+    assert (revision.verdict, revision.settled) == ("revised", settled)
+    assert revision.versions["version"].tolist() == [2] * len(changes)
+    assert [(one.session, one.rule) for one in findings] == alarms
+    assert revision.detail.startswith(detail)
+    assert revision.detail.endswith(", newest 2024-03-08")
     assert_view(store, restated)
 
 
-def test_a_provisional_bar_may_move_overnight_without_a_finding():
-    bars = random_bars(30, seed=1)
-    evening = bars.copy()
-    evening.iloc[-1, evening.columns.get_loc("volume")] *= 0.73
-    store = stored(evening)
-    revision, findings = store.take(fetched_of(bars))
-    assert (revision.verdict, revision.settled, findings) == ("revised", [], [])
-    assert_view(store, bars)
-
-
 def test_a_provisional_bar_that_the_next_night_makes_final_is_routine_and_a_settled_one_restated_with_it_is_not():
-    bars = random_bars(30, seed=1)
-    evening = bars.iloc[:-1].copy()
-    evening.iloc[-1, evening.columns.get_loc("volume")] *= 0.73
-    revision, findings = stored(evening).take(fetched_of(bars))
+    evening = edited((-1, "volume", 0.73), bars=BARS.iloc[:-1])
+    revision, findings = stored(evening).take(fetched_of(BARS))
     assert (revision.verdict, findings) == ("extended", [])
     assert revision.detail.startswith("1 new, 1 restated (volume by up to +36.99% on 2024-03-07)")
-    restated = bars.copy()
-    restated.iloc[5, restated.columns.get_loc("volume")] += 1
-    assert stored(evening).take(fetched_of(restated))[0].verdict == "revised"
+    assert stored(evening).take(fetched_of(edited((5, "volume", 1.001))))[0].verdict == "revised"
 
 
-def test_a_row_that_is_absent_or_has_no_volume_takes_nothing_away():
-    bars = random_bars(30, seed=1)
-    store = stored(bars)
-    assert store.take(fetched_of(bars.drop(bars.index[[4, 5]])))[0].verdict == "unchanged"
-    unknown = bars.copy()
-    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
-    assert store.take(fetched_of(unknown))[0].verdict == "unchanged"
-    unknown.iloc[7, :4] *= 1.002
+def test_a_restated_price_without_a_volume_keeps_the_volume():
+    store = stored(BARS)
+    unknown = edited((7, "volume", np.nan), (7, "close", 1.002), (7, "high", 1.002))
     store.take(fetched_of(unknown))
-    assert store.bars()["volume"].tolist() == bars["volume"].tolist()
+    assert store.bars()["volume"].tolist() == BARS["volume"].tolist()
+    assert store.bars()["close"].tolist() == unknown["close"].tolist()
+
+
+def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
+    store = stored(edited((7, "volume", np.nan)))
+    assert not store.bars()["settled"].iloc[7]
+    revision, findings = store.take(fetched_of(BARS))
+    assert (revision.verdict, revision.settled, findings) == ("revised", [DAYS[7]], [])
+    assert revision.detail == f"1 restated (a volume that was unknown on {DAYS[7]}), newest 2024-03-08"
+    assert_view(store, BARS)
+    both = stored(edited((7, "volume", np.nan))).take(fetched_of(edited((9, "volume", 1.002))))[0]
+    assert both.detail == f"2 restated (volume by up to +0.20% on {DAYS[9]}), newest 2024-03-08"
+    forgotten = stored(BARS.iloc[:-1]).take(fetched_of(edited((-2, "volume", np.nan))))[0]
+    assert (forgotten.verdict, forgotten.settled) == ("extended", [DAYS[-2]])  # a stored volume counts
 
 
 def test_bars_of_a_series_without_any_volume_settle_by_their_prices():
     bars = random_bars(30, seed=5).assign(volume=np.nan)
     store = stored(bars.iloc[:-1])
     assert store.bars()["settled"].tolist() == [True] * 28 + [False]
-    bars.iloc[7, :4] *= 1.002
-    revision, _ = store.take(fetched_of(bars))
-    assert (revision.verdict, revision.settled) == ("revised", [bars.index[7].date(), bars.index[-2].date()])
-    assert found(revision.findings) == [(bars.index[7].date(), "price_restated", "flag")]
-
-
-def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
-    bars = random_bars(30, seed=1)
-    unknown = bars.copy()
-    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
-    store = stored(unknown)
-    assert not store.bars()["settled"].iloc[7]
-    revision, findings = store.take(fetched_of(bars))
-    assert (revision.verdict, revision.settled, findings) == ("revised", [bars.index[7].date()], [])
-    assert_view(store, bars)
-
-
-def test_a_volume_that_the_source_no_longer_has_keeps_no_bar_from_settling():
-    bars = random_bars(30, seed=1)
-    store = stored(bars.iloc[:-1])
-    forgotten = bars.copy()
-    forgotten.iloc[-2, forgotten.columns.get_loc("volume")] = np.nan
-    revision, _ = store.take(fetched_of(forgotten))
-    assert (revision.verdict, revision.settled) == ("extended", [bars.index[-2].date()])
+    revision, _ = store.take(fetched_of(edited((7, "high", 1.002), bars=bars)))
+    assert (revision.verdict, revision.settled) == ("revised", [DAYS[7], DAYS[-2]])
+    assert found(revision.findings) == [(DAYS[7], "price_restated", "flag")]
+    assert "1 restated (price by up to 0.20%" in revision.detail
 
 
 def test_an_index_settles_without_volumes_and_its_jumps_are_not_held():
-    bars = random_bars(30, seed=1).assign(volume=np.nan)
+    bars = BARS.assign(volume=np.nan)
     bars.iloc[-1, :5] /= 2.0
-    nothing = pd.DataFrame()
     first, last = (
-        explain(known, bars, actions=None, known_actions=NO_ACTIONS) for known in (nothing, index_bars(bars.iloc[:-1]))
+        explain(known, bars, actions=None, known_actions=NO_ACTIONS)
+        for known in (pd.DataFrame(), index_bars(bars.iloc[:-1]))
     )
-    assert (first.verdict, first.settled) == ("first", [day.date() for day in bars.index[:-1]])
-    assert (last.verdict, last.settled, last.held) == ("extended", [bars.index[-2].date()], [])
+    assert (first.verdict, first.settled) == ("first", DAYS[:-1])
+    assert (last.verdict, last.settled, last.held) == ("extended", [DAYS[-2]], [])
     pd.testing.assert_frame_equal(last.new_actions, NO_ACTIONS)
-
-
-def index_bars(bars):
-    """The bars as stored: all settled but the newest."""
-    settled = np.arange(len(bars)) < len(bars) - 1
-    return bars[VALUES].assign(version=1, settled=settled)
 
 
 @pytest.mark.parametrize(("moved", "verdict"), [(20, "revised"), (21, "held")])
@@ -212,91 +193,43 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
 
 
 def test_a_dividend_is_a_verdict_and_no_bar():
-    bars = random_bars(30, seed=1)
-    store = stored(bars.iloc[:-1])
-    paid = make_actions([(bars.index[-1], "dividend", 0.57)])
-    revision, findings = store.take(fetched_of(bars.assign(adj_close=adjusted_close(bars, paid)), paid))
+    paid = make_actions([(BARS.index[-1], "dividend", 0.57)])
+    adjusted = BARS.assign(adj_close=adjusted_close(BARS, paid))
+    revision, findings = stored(BARS.iloc[:-1]).take(fetched_of(adjusted, paid))
     assert (revision.verdict, len(revision.versions), findings) == ("dividend", 1, [])
     pd.testing.assert_frame_equal(revision.new_actions, paid)
     assert revision.detail.startswith("1 new, dividend 0.57 on 2024-03-08, Adj Close x0.98")
 
 
 def test_adj_close_alone_shows_a_dividend_after_the_newest_bar():
-    bars = random_bars(30, seed=1).assign(adj_close=lambda bars: bars["close"] * 0.9638)
-    store = stored(bars)
-    revision, findings = store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] / 1.03402)))
-    assert (revision.verdict, findings) == ("dividend", [])
-    assert revision.versions.empty
+    bars = BARS.assign(adj_close=BARS["close"] * 0.9638)
+    revision, findings = stored(bars).take(fetched_of(bars.assign(adj_close=bars["adj_close"] / 1.03402)))
+    assert (revision.verdict, revision.versions.empty, findings) == ("dividend", True, [])
     assert revision.detail == "Adj Close x0.967099, newest 2024-03-08"
-
-
-def test_adj_close_that_jitters_in_the_fifth_digit_is_no_dividend():
-    bars = random_bars(30, seed=1)
-    store = stored(bars)
-    assert store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] * (1 + 3e-5))))[0].verdict == "unchanged"
-
-
-def test_adj_close_that_is_unknown_or_of_another_span_is_no_dividend():
-    bars = random_bars(30, seed=1)
-    unknown = bars.copy()
-    unknown.iloc[-1, unknown.columns.get_loc("adj_close")] = np.nan
-    for fetch in (unknown, bars.iloc[:20].assign(adj_close=lambda bars: bars["close"] / 2)):
-        revision, _ = stored(bars).take(fetched_of(fetch))
-        assert (revision.verdict, revision.detail) == ("unchanged", f"no change, newest {fetch.index[-1].date()}")
 
 
 @pytest.mark.parametrize(("first", "earlier"), [(10, ""), (6, ", 1 earlier dividends"), (2, ", 2 earlier dividends")])
 def test_the_detail_names_the_newest_three_of_many_dividends(first, earlier):
-    bars = random_bars(30, seed=1)
-    paid = make_actions([(bars.index[place], "dividend", 0.5 + place / 100) for place in range(first, 22, 4)])
-    days = [bars.index[place].date() for place in (10, 14, 18)]
-    revision, _ = stored(bars).take(fetched_of(bars, paid))
-    named = f"dividend 0.6 on {days[0]}, dividend 0.64 on {days[1]}, dividend 0.68 on {days[2]}"
+    paid = make_actions([(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(first, 22, 4)])
+    revision, _ = stored(BARS).take(fetched_of(BARS, paid))
+    named = f"dividend 0.6 on {DAYS[10]}, dividend 0.64 on {DAYS[14]}, dividend 0.68 on {DAYS[18]}"
     assert revision.detail == f"{named}{earlier}, newest 2024-03-08"
 
 
-def test_the_detail_names_a_volume_that_was_unknown_where_no_known_one_changed():
-    bars = random_bars(30, seed=1)
-    unknown = bars.copy()
-    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
-    filled, both = (stored(unknown).take(fetched_of(fetch))[0] for fetch in (bars, restated_volume(bars, 9, 1.002)))
-    days = [bars.index[place].date() for place in (7, 9)]
-    assert filled.detail == f"1 restated (a volume that was unknown on {days[0]}), newest 2024-03-08"
-    assert both.detail == f"2 restated (volume by up to +0.20% on {days[1]}), newest 2024-03-08"
-
-
-@pytest.mark.parametrize("volume", [8e6, np.nan])
-def test_the_detail_names_a_price_where_no_volume_changed(volume):
-    bars = random_bars(30, seed=1).assign(volume=volume)
-    corrected = bars.copy()
-    corrected.iloc[7, bars.columns.get_loc("high")] *= 1.02
-    revision, _ = stored(bars).take(fetched_of(corrected))
-    assert revision.detail == f"1 restated (price by up to 2.00% on {bars.index[7].date()}), newest 2024-03-08"
-
-
-def restated_volume(bars, place, factor):
-    """The bars with one volume changed."""
-    restated = bars.copy()
-    restated.iloc[place, restated.columns.get_loc("volume")] *= factor
-    return restated
-
-
 def test_a_request_without_usable_bars_stores_nothing():
-    finding = Finding(date(2024, 3, 8), "price_unknown", "reject", None, "A price is missing.")
-    late, bad = nothing_changed("late", "no bar yet"), nothing_changed("bad_data", "no row is usable", [finding])
-    assert (late.verdict, late.detail, late.findings) == ("late", "no bar yet", [])
-    assert (bad.verdict, bad.detail, bad.findings) == ("bad_data", "no row is usable", [finding])
-    for revision in (late, bad):
+    finding = Finding(DAYS[-1], "price_unknown", "reject", None, "A price is missing.")
+    for findings in ([], [finding]):
+        revision = nothing_changed("bad_data", "no row is usable", findings)
+        assert (revision.verdict, revision.detail, revision.findings) == ("bad_data", "no row is usable", findings)
         assert (revision.settled, revision.held, revision.until_accepted) == ([], [], False)
         assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
         pd.testing.assert_frame_equal(revision.new_actions, NO_ACTIONS)
 
 
 def test_a_known_action_is_not_written_again_and_a_forgotten_one_stays():
-    bars = random_bars(30, seed=1)
-    paid = make_actions([(bars.index[10], "dividend", 0.57)])
-    store = stored(bars, paid)
+    paid = make_actions([(BARS.index[10], "dividend", 0.57)])
+    store = stored(BARS, paid)
     for actions in (paid, None):
-        revision, _ = store.take(fetched_of(bars, actions))
+        revision, _ = store.take(fetched_of(BARS, actions))
         assert (revision.verdict, len(revision.new_actions)) == ("unchanged", 0)
     pd.testing.assert_frame_equal(store.actions, paid)

@@ -41,16 +41,16 @@ def test_bars_that_differ_as_two_vendors_do_agree():
     assert found(other) == []
 
 
-@pytest.mark.parametrize("factor", [1.26, 1 / 1.26, 1000.0, 1e-3])
-def test_a_volume_past_the_limit_is_a_finding_on_its_session_either_way(factor):
-    assert facts(found(times("volume", {-1: factor}))) == [(DAYS[-1], "witness_volume", round(factor, 4))]
-    assert found(times("volume", {-1: VOLUME_LIMIT - 0.01})) == []
-
-
-@pytest.mark.parametrize("factor", [1.011, 1 / 1.011])
-def test_a_close_past_one_per_cent_is_a_finding_on_its_session_either_way(factor):
-    assert facts(found(times("close", {-3: factor}))) == [(DAYS[-3], "witness_close", round(factor, 4))]
-    assert found(times("close", {-3: 1.009})) == []
+@pytest.mark.parametrize(
+    ("column", "factor", "within"),
+    [
+        *(("volume", factor, VOLUME_LIMIT - 0.01) for factor in (1.26, 1 / 1.26, 1000.0, 1e-3)),
+        *(("close", factor, 1.009) for factor in (1.011, 1 / 1.011)),
+    ],
+)
+def test_a_number_past_its_limit_is_a_finding_on_its_session_either_way(column, factor, within):
+    assert facts(found(times(column, {-3: factor}))) == [(DAYS[-3], f"witness_{column}", round(factor, 4))]
+    assert found(times(column, {-3: within})) == []
 
 
 def test_only_the_newest_sessions_are_compared():
@@ -85,17 +85,12 @@ def test_a_session_out_of_line_with_a_shared_ratio_is_a_finding_of_its_own():
     assert facts(found(other)) == [(DAYS[-4], "witness_volume", 20.0), (DAYS[-1], "witness_volume_factor", 0.02)]
 
 
-def test_a_split_that_one_of_the_two_has_not_applied_is_one_finding_and_volumes_agree():
+@pytest.mark.parametrize(("rows", "close", "volume"), [(slice(None, -5), 0.5, 2.0), (slice(None), 0.79, 1.0)])
+def test_a_split_that_one_has_not_applied_and_another_currency_are_one_finding_and_volumes_agree(rows, close, volume):
     other = BARS.copy()
-    other.iloc[:-5, other.columns.get_indexer(["open", "high", "low", "close"])] /= 2.0
-    other.iloc[:-5, other.columns.get_loc("volume")] *= 2.0
-    assert facts(found(other)) == [(DAYS[-6], "witness_close_factor", 0.5)]
-
-
-def test_another_currency_is_one_finding_and_volumes_agree():
-    other = BARS.copy()
-    other["close"] *= 0.79
-    assert facts(found(other)) == [(DAYS[-1], "witness_close_factor", 0.79)]
+    other.iloc[rows, other.columns.get_loc("close")] *= close
+    other.iloc[rows, other.columns.get_loc("volume")] *= volume
+    assert facts(found(other)) == [(DAYS[rows][-1], "witness_close_factor", close)]
 
 
 def test_another_series_is_one_finding_on_closes_and_one_on_volumes_whatever_the_ratios():

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import missing_sessions
 from forecasting.ingest.sources.yahoo import Yahoo
+from forecasting.sessions import sessions_index
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore
 from tests.yahoo_stand_in import (
@@ -105,7 +105,7 @@ def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_corrects_it(
         assert revision.verdict == case.verdict
         assert tuple(sorted((f.rule, f.severity, f.session) for f in findings)) == case.findings
         assert store.bars().index[-1].date() == case.newest
-        assert missing_sessions(store.bars(), DAYS[0], case.newest) == []
+        assert store.bars().index.equals(sessions_index(DAYS[0], case.newest))
 
         stand_in.edits = []
         store.take(yahoo.fetch("SBUX", DAYS[0], TONIGHT))

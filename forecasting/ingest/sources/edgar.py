@@ -25,15 +25,9 @@ from forecasting.time_limit import TimeLimitError, within
 
 logger = logging.getLogger("forecasting.ingest")
 
-EDGAR = "edgar"
-"""Source of these dates in table events."""
-
-PAUSE_S = 0.2
-"""Least seconds between two requests of one process."""
-
-WAIT_S = 30.0
-"""For one response."""
-
+EDGAR = "edgar"  # source of these dates in table events
+PAUSE_S = 0.2  # least seconds between two requests of one process
+WAIT_S = 30.0  # for one response
 ASK_AGAIN_S = 1800.0
 """Pause after a failure, so that a server that does not respond delays a night once, not with every symbol."""
 
@@ -46,27 +40,17 @@ _asked_at = [-math.inf]
 
 @dataclass(frozen=True)
 class Edgar:
-    """EDGAR's lists of filings.
+    """EDGAR's lists of filings."""
 
-    Attributes:
-        contact: Name and mail address of whoever runs this, as the SEC asks.
-        files: Address of the list of companies.
-        submissions: Address of the lists of their filings.
-    """
-
-    contact: str
-    files: str = "https://www.sec.gov/files"
-    submissions: str = "https://data.sec.gov/submissions"
+    contact: str  # name and mail address of whoever runs this, as the SEC asks
+    files: str = "https://www.sec.gov/files"  # address of the list of companies
+    submissions: str = "https://data.sec.gov/submissions"  # address of the lists of their filings
 
     def earnings_dates(self, symbol: str, *, first: date) -> pd.DataFrame:
         """Filings of results (form 8-K, item 2.02) from a day on, ascending: columns announced, timing.
 
-        A company without any, a symbol of no US company and a failure, which is a line of the log and never an error,
-        give an empty frame.
-
-        Args:
-            symbol: As Yahoo writes it; BRK-B is a class of BRK.
-            first: Older lists are requested only where the newest thousand filings do not go back to it.
+        Empty for a company without any, a symbol of no US company, and after a failure, a line of the log and never an
+        error. Older lists are requested only where the newest thousand filings do not go back to `first`.
         """
         none = pd.DataFrame({"announced": pd.DatetimeIndex([]).as_unit("ns"), "timing": pd.Series(dtype=str)})
         if not is_us_stock(symbol) or _monotonic() - _failed_at.get(self, -math.inf) < ASK_AGAIN_S:
@@ -120,12 +104,7 @@ def _companies(edgar: Edgar) -> Mapping[str, int]:
 
 
 def reports_of(filings: pd.DataFrame, *, first: date) -> pd.DataFrame:
-    """Days and timings of the results among filings of one company, one row a day, ascending.
-
-    Args:
-        filings: Columns form, items, filingDate and acceptanceDateTime, all of them text.
-        first: The oldest day.
-    """
+    """Days and timings of the results among filings of one company, in _COLUMNS, from `first` on, one row a day."""
     zone = calendar("XNYS").tz
     stated = pd.DatetimeIndex(pd.to_datetime(filings["acceptanceDateTime"], utc=True, format="ISO8601"))
     # The Z is true for three companies of four; the times of the others are New York's. It is a matter of the company,
@@ -144,8 +123,6 @@ def reports_of(filings: pd.DataFrame, *, first: date) -> pd.DataFrame:
             "timing": np.select([is_read & (minute < 570), is_read & (minute >= 960)], ["bmo", "amc"], ""),
         }
     )
-    has_results = (filings["form"] == "8-K") & filings["items"].astype(str).str.split(",").map(
-        lambda items: "2.02" in items
-    )
+    has_results = (filings["form"] == "8-K") & filings["items"].astype(str).str.contains(r"\b2\.02\b")
     rows = frame[has_results.to_numpy() & (frame["announced"] >= pd.Timestamp(first)).to_numpy()]
     return rows.sort_values(["announced", "timing"]).drop_duplicates("announced", keep="last", ignore_index=True)

@@ -115,9 +115,7 @@ def dates(edgar: Edgar, symbol: str = "SBUX", first: date = date(2023, 1, 1)) ->
         (filings(), []),
     ],
 )
-def test_results_have_the_day_and_hour_of_their_acceptance_in_new_york(
-    recent: dict[str, list[Any]], expected: list[tuple[str, str]]
-) -> None:
+def test_results_have_the_day_and_hour_of_their_acceptance_in_new_york(recent, expected):
     with serving(SBUX=listed(recent)) as (server, edgar):
         assert dates(edgar) == expected
         assert dates(edgar, first=date(2024, 5, 1)) == [day for day in expected if day[0] >= "2024-05"]
@@ -141,9 +139,7 @@ def test_older_lists_are_requested_only_for_days_that_the_newest_one_lacks() -> 
 
 
 @pytest.mark.parametrize("fault", [None, b"<html>", {}, {"filings": {"recent": {}, "files": []}}])
-def test_a_failure_is_a_line_of_the_log_and_ends_the_requests_of_the_night(
-    fault: object, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failure_is_a_line_of_the_log_and_ends_the_requests_of_the_night(fault, caplog):
     with serving(SBUX=listed(IN_UTC)) as (server, edgar), caplog.at_level(logging.WARNING):
         server.answers["/submissions/CIK0000829224.json"] = fault
         assert dates(edgar) == []

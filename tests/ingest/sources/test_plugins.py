@@ -106,9 +106,7 @@ def server() -> Iterator[HouseServer]:
     thread.join()
 
 
-def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(
-    house: None, server: HouseServer, tmp_path: Path
-) -> None:
+def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(house, server, tmp_path):
     source = source_of(f"house:{server.url}", cache_dir=tmp_path)
     fetched = source.fetch("SBUX", FIRST, LAST)
     pd.testing.assert_frame_equal(
@@ -126,9 +124,7 @@ def test_the_documented_source_returns_canonical_bars_and_raises_the_three_error
         source.fetch("SBUX", FIRST, LAST)
 
 
-def test_the_documented_check_runs_unchanged(
-    house: None, server: HouseServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_documented_check_runs_unchanged(house, server, capsys):
     bars = BARS.copy()
     bars.iloc[-1, bars.columns.get_loc("high")] = 1.0
     server.put(bars)
@@ -139,8 +135,8 @@ def test_the_documented_check_runs_unchanged(
 
 
 def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
-    house: None, server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    house, server, sqlite_url, tmp_path, monkeypatch
+):
     for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
@@ -155,9 +151,7 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
-def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(
-    server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(server, sqlite_url, tmp_path, monkeypatch):
     code = block("python").replace("Fetched(self.name, symbol,", "Fetched(self.name, 'MSFT',")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
@@ -176,9 +170,7 @@ def test_a_response_that_names_another_request_is_refused(other: dict[str, objec
         made_canonical(replace(response, **other), "house", "SBUX", (FIRST, LAST))  # type: ignore[arg-type]
 
 
-def test_a_backtest_reads_an_installed_source_as_a_night_does(
-    tmp_path: Path, server: HouseServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, monkeypatch):
     code = block("python").replace("bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)")
     code = code.replace("import Fetched\n", "import Fetched\nfrom forecasting.ingest.bars import COLUMNS\n")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
@@ -244,17 +236,7 @@ def test_a_built_in_name_takes_precedence(tmp_path: Path, monkeypatch: pytest.Mo
     ],
     ids=["no import", "no name", "a number as name"],
 )
-def test_a_package_that_cannot_be_used_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, fault: str
-) -> None:
+def test_a_package_that_cannot_be_used_is_named(tmp_path, monkeypatch, code, fault):
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     with pytest.raises(UsageError, match=rf"house-bars 1\.0 as house_bars:House.*{fault}"):
-        source_of("house:x", cache_dir=tmp_path)
-
-
-def test_a_name_registered_by_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path / "one", monkeypatch, code=block("python"), project=block("toml"))
-    other = block("toml").replace("house-bars", "home-bars").replace("house_bars", "home_bars")
-    install(tmp_path / "two", monkeypatch, code=block("python"), project=other)
-    with pytest.raises(UsageError, match=r"(house|home)-bars 1\.0 and by (house|home)-bars 1\.0"):
         source_of("house:x", cache_dir=tmp_path)
