@@ -104,7 +104,11 @@ def explain(
         return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
     single = restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]]
     held, new = bars.index[len(kept) :], int((~versions["session"].isin(known.index)).sum())
-    rebased, step = factor[factor != 1.0], _adjustment_step(kept, known_adjustment)
+    rebased, adjusted = factor[factor != 1.0], (kept["adj_close"] / kept["close"]).dropna()
+    step = 1.0  # also where one of the two is not known
+    if known_adjustment is not None:
+        day, before = known_adjustment
+        step = float(adjusted.get(pd.Timestamp(day), before)) / before
     verdicts: list[tuple[Verdict, bool]] = [
         ("held", len(held) > 0),
         ("first", known.empty),
@@ -174,15 +178,6 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *,
     rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
     days: list[date] = pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
     return days
-
-
-def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | None) -> float:
-    """Adj Close / Close on the newest session of the fetch before, the new value over the old; 1 when unknown."""
-    if known_adjustment is None or pd.Timestamp(known_adjustment[0]) not in kept.index:
-        return 1.0
-    factor = kept["adj_close"] / kept["close"]
-    step = float(factor[pd.Timestamp(known_adjustment[0])]) / known_adjustment[1]
-    return step if np.isfinite(step) else 1.0
 
 
 def _nothing_stored(
