@@ -69,7 +69,7 @@ def check_server() -> str:
 
     Raises:
         UsageError: No server is configured, or it refuses PREFECT_API_AUTH_STRING.
-        ForecastingError: It does not respond, or has another major version than the installed Prefect.
+        ForecastingError: It does not respond.
     """
     if (url := PREFECT_API_URL.value()) is None:
         raise UsageError(
@@ -83,9 +83,7 @@ def check_server() -> str:
         with temporary_settings(_ONCE), get_client(sync_client=True) as client:
             failure: BaseException | None = client.api_healthcheck()
             if failure is None:
-                client.raise_for_api_version_mismatch()
-    except httpx.InvalidURL as error:
-        failure = error
+                client.api_version()  # which needs the password
     except httpx.HTTPStatusError as refusal:
         raise UsageError(
             f"The Prefect server {shown} expects a password; "
@@ -93,12 +91,8 @@ def check_server() -> str:
             "it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
             f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
         ) from refusal
-    except RuntimeError as mismatch:
-        if (failure := mismatch.__cause__) is None:  # else the response was no version
-            raise ForecastingError(
-                f"The Prefect server {shown} cannot be used: {str(mismatch).rstrip('.')}. Upgrade it, or set "
-                "PREFECT_API_URL to another one."
-            ) from mismatch
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # a response that is no version is a ValueError
+        failure = error
     if failure is not None:
         reason = str(failure) or type(failure).__name__  # without the URL, which may have a password
         if isinstance(failure, httpx.HTTPStatusError):
