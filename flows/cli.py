@@ -17,7 +17,7 @@ from click import HelpFormatter
 from typer.core import TyperGroup
 
 from flows import clock, options
-from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, parse, settings, use
+from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, parse, settings
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
@@ -90,7 +90,6 @@ def init(
     market: options.MarketOption = None,
 ) -> None:
     """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market)
     from forecasting.settings import write_config
 
     typer.echo(write_config(settings()))
@@ -111,7 +110,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     options.quieten_nights()
     from forecasting.values import parse_mode
 
@@ -138,7 +136,6 @@ def show(
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
     if as_json and as_csv:
         raise UsageError("Expected --json or --csv, found both. Leave one out.")
-    use(symbol, symbols_file, target=target, cost_ratio=cost_ratio, database_url=database_url)
     show_newest(None, as_json=as_json, as_csv=as_csv)
 
 
@@ -166,7 +163,6 @@ def digest(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
     from forecasting.pipeline.digest import alert_preview, newest_digest
     from forecasting.report.digest import digest_in
 
@@ -189,7 +185,6 @@ def report(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import console
     from forecasting.pipeline.publish import write_reports
 
@@ -206,7 +201,6 @@ def check(
     database_url: DatabaseUrl = None,
 ) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
     from forecasting.pipeline.health import check_fresh
 
     return check_fresh(settings(), now=clock.now, sends=notify)
@@ -225,9 +219,6 @@ def serve(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
-    for text in target or []:
-        use(symbol, symbols_file, target=text)
-    use(symbol, symbols_file, source=source, events=events, market=market, database_url=database_url)
     from flows.start import start_serving
     from forecasting.values import parse_mode
 
@@ -248,7 +239,6 @@ def catch_up(
     database_url: DatabaseUrl = None,
 ) -> str:
     """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     span = parse(first), parse(last)
     options.quieten_nights()
     from flows.start import start_catch_up
@@ -267,7 +257,6 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Bring the stored bars up to date and stop."""
-    use(symbol, symbols_file, source=source, database_url=database_url)
     from flows import console
     from forecasting.pipeline.run import ingest_only
     from forecasting.report.terminal import fetch_listing
@@ -297,7 +286,6 @@ def backtest(
     store: Annotated[bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     from flows import console
     from flows.progress import progress_bar
     from forecasting.pipeline.backtest import backtest_spec, walk_each
@@ -321,7 +309,6 @@ def replay(
     database_url: DatabaseUrl = None,
 ) -> str:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
-    use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
     from forecasting.pipeline.replay import replay as rerun
 
     return rerun(settings(), now=clock.now, first=parse(first), last=parse(last))
@@ -338,7 +325,6 @@ def export(
     database_url: DatabaseUrl = None,
 ) -> str:
     """Write forecasts, their history or bars to a file."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
     from forecasting.pipeline.export import export as write_export
 
     return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
@@ -353,7 +339,6 @@ def pretrain(
     database_url: DatabaseUrl = None,
 ) -> str:
     """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
-    use(symbol, symbols_file, target=target, market=market, database_url=database_url)
     from flows.progress import progress_bar
     from forecasting.pipeline.pretrain import pretrain_own
 
@@ -363,7 +348,6 @@ def pretrain(
 @app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
 def mcp(database_url: DatabaseUrl = None) -> None:
     """Answer an assistant over standard input and output. It reads forecasts, history, skill and why."""
-    use(database_url=database_url)
     from flows.assistant import serve_assistant
 
     serve_assistant(settings())
@@ -375,7 +359,6 @@ def worker(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run Prefect's worker, where ledger and Prefect server are ready."""
-    use(database_url=database_url)
     from flows.server import start_worker
 
     start_worker(pool)
@@ -396,7 +379,6 @@ def article(
     "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this project's model, on
     one symbol.
     """
-    use(symbol, source=source)
     from flows import console
     from flows.progress import progress_bar
     from forecasting.pipeline.backtest import article_experiment
@@ -416,7 +398,6 @@ def article(
 @app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
 def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
-    use(database_url=database_url)
     from flows import console
     from flows.start import all_checks
     from forecasting.report.terminal import check_listing
@@ -439,7 +420,6 @@ def show_settings(as_json: AsJson = False) -> None:
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
 def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> str:
     """Create the tables, or upgrade them to this version's schema."""
-    use(database_url=database_url)
     from forecasting.store import migrate
 
     migrate.upgrade(settings().url, revision)
@@ -449,7 +429,6 @@ def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) ->
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
 def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> str:
     """Downgrade the schema. Data that only the later revision holds is lost."""
-    use(database_url=database_url)
     from forecasting.store import migrate
 
     migrate.downgrade(settings().url, revision)
@@ -459,7 +438,6 @@ def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> str:
 @db_app.command("current", epilog="Example: forecasting db current")
 def db_current(database_url: DatabaseUrl = None) -> str:
     """Print the revision of the database, and the newest there is."""
-    use(database_url=database_url)
     from forecasting.store import migrate
 
     return f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})"
@@ -474,7 +452,6 @@ def models_list(
     as_json: AsJson = False,
 ) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import console
     from forecasting.pipeline import models
     from forecasting.pipeline.symbols import raise_failed
@@ -488,7 +465,6 @@ def models_list(
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
 def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
-    use(database_url=database_url)
     from flows import console
     from forecasting.pipeline import models
     from forecasting.report.terminal import lineage_listing
@@ -499,7 +475,6 @@ def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: As
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
 def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> str:
     """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
-    use(database_url=database_url)
     from forecasting.pipeline import models
 
     return models.promote(model_id, settings(), now=clock.now)
@@ -508,7 +483,6 @@ def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> str:
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
 def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> str:
     """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
-    use(symbol, target=target, database_url=database_url)
     from forecasting.pipeline import models
 
     return models.roll_back(settings(), now=clock.now)

@@ -17,27 +17,63 @@ if TYPE_CHECKING:
     from forecasting.settings import Settings
 
 
-def _option(name: str, metavar: str, text: str, default: str | bool = False, variable: str | None = None) -> Any:  # noqa: ANN401
+_URL_WARNING = (
+    "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "
+    "into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that FORECASTING_SECRETS_DIR "
+    "names, and change the password.\n"
+)
+
+
+def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
+    """The value of an option that overrides its variable, for this process and the flows it starts.
+
+    Raises:
+        UsageError: It is not valid: named as it was typed.
+    """
+    name = str(option.name)
+    if value and name in ("symbol", "symbols_file"):  # in either order, those of the file after those named
+        from forecasting.pipeline.symbols import asked_symbols
+
+        given = context.meta.setdefault("forecasting.symbols", {})
+        given[name] = value
+        symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
+        os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
+    elif value:
+        from forecasting.values import check_option
+
+        if name == "database_url" and without_password(value) != value:
+            sys.stderr.write(_URL_WARNING)
+        for text in value if isinstance(value, list) else [value]:
+            os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
+    return value
+
+
+def _option(name: str, metavar: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
     """An option with what its value is called, and its default in words; False hides that, True shows the real one."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default, envvar=variable)
+    return typer.Option(name, metavar=metavar, help=text, show_default=default)
+
+
+def _setting(name: str, metavar: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
+    """An option that overrides a variable: a command does nothing with it."""
+    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=override)
 
 
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
-Symbols = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
+Symbols = Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
 _ONE, _ITS_DEFAULT = "One symbol, as Yahoo writes it.", "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
-OneSymbol = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _ONE, _ITS_DEFAULT)]
-SymbolsFile = Annotated[Path | None, _option("--symbols-file", "PATH", "A symbol a line; # begins a comment.")]
+OneSymbol = Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _ONE, _ITS_DEFAULT)]
+SymbolsFile = Annotated[Path | None, _setting("--symbols-file", "PATH", "A symbol a line; # begins a comment.")]
 _TARGET = "FORECASTING_TARGET, else volume"
-TargetOption = Annotated[str | None, _option("--target", "TARGET", "volume, close or range.", _TARGET)]
+TargetOption = Annotated[str | None, _setting("--target", "TARGET", "volume, close or range.", _TARGET)]
 _TARGETS = "volume, close or range; for several repeat the option."
-Targets = Annotated[list[str] | None, _option("--target", "TARGET", _TARGETS, _TARGET)]
+Targets = Annotated[list[str] | None, _setting("--target", "TARGET", _TARGETS, _TARGET)]
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
-ArticleSource = Annotated[str, _option("--source", "SOURCE", _SOURCE, True)]
-SourceOption = Annotated[str | None, _option("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
+ArticleSource = Annotated[str, _setting("--source", "SOURCE", _SOURCE, True)]
+SourceOption = Annotated[str | None, _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
 _EVENTS = "Earnings dates: a file with the columns announced, timing and, of several symbols, symbol."
-EventsOption = Annotated[str | None, _option("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]
+EventsOption = Annotated[str | None, _setting("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]
 _MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
-MarketOption = Annotated[str | None, _option("--market", "SERIES", _MARKET, "FORECASTING_MARKET, else ^VIX of yahoo")]
+MarketOption = Annotated[str | None, _setting("--market", "SERIES", _MARKET, "FORECASTING_MARKET, else ^VIX of yahoo")]
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
 AsOfBars = Annotated[str | None, _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now")]
@@ -51,40 +87,15 @@ FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
 _URL = "FORECASTING_DATABASE_URL, else a SQLite file"
-DatabaseUrl = Annotated[str | None, _option("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
+DatabaseUrl = Annotated[str | None, _setting("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
-CostRatio = Annotated[str | None, _option("--cost-ratio", "RATIO", _RATIO, "FORECASTING_COST_RATIO, else none")]
+CostRatio = Annotated[str | None, _setting("--cost-ratio", "RATIO", _RATIO, "FORECASTING_COST_RATIO, else none")]
 _SWITCH = "Accept bars of another source, or another history, for a known symbol."
 Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
-
-_URL_WARNING = (
-    "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "
-    "into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that FORECASTING_SECRETS_DIR "
-    "names, and change the password.\n"
-)
-
-
-def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, **options: str | None) -> None:
-    """Let this command's options override the environment, for this process and the flows it starts.
-
-    Raises:
-        UsageError: A value is not valid: named as it was typed.
-    """
-    if (url := options.get("database_url")) is not None and without_password(url) != url:
-        sys.stderr.write(_URL_WARNING)
-    if symbols or symbols_file is not None:
-        from forecasting.pipeline.symbols import asked_symbols
-
-        os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
-    for name, value in options.items():
-        if value is not None:
-            from forecasting.values import check_option
-
-            os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
 
 
 def quieten_nights() -> None:

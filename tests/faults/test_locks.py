@@ -146,7 +146,7 @@ def test_a_reader_shows_reports_and_checks(
     with a_role(postgres_url, "test_showing_reader", "forecasting_reader") as reader:
         found = {}
         for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):
-            code, out, err = run(*words, "--database-url", reader, monkeypatch=monkeypatch, capsys=capsys)
+            code, out, err = run(*words, "--database-url", reader)
             found[words[-1]] = (code, out if code == 0 else err)
     assert {name: code for name, (code, _) in found.items()} == {
         "check": 4,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from flows.options import use
+from flows import cli
 from forecasting.errors import UsageError
 from forecasting.settings import read_settings
 from tests.flows.test_cli import run
@@ -17,7 +18,7 @@ SECRET = "hunter2"
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`use` writes to the environment; all of it is restored after the test."""
+    """All of the environment is restored after the test."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
 
@@ -33,14 +34,14 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_password_on_the_command_line_is_warned_about_on_stderr_without_repeating_it(
-    url: str, has_password: bool, capsys: pytest.CaptureFixture[str]
+    url: str, has_password: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(database_url=url)
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", has_password)
-    assert ("--database-url contains a password" in printed.err) == has_password
-    assert SECRET not in printed.err
-    assert os.environ["FORECASTING_DATABASE_URL"] == url
+    in_force: list[str | None] = []
+    monkeypatch.setattr(cli, "settings", lambda: sys.exit(in_force.append(os.environ["FORECASTING_DATABASE_URL"])))
+    code, out, err = run("check", "--database-url", url)
+    assert (code, out, err.count("\n"), in_force) == (0, "", has_password, [url])
+    assert ("--database-url contains a password" in err) == has_password
+    assert SECRET not in err
 
 
 URL = f"postgresql://me:{SECRET}@db.example/forecasting"
@@ -63,7 +64,7 @@ URL = f"postgresql://me:{SECRET}@db.example/forecasting"
 def test_a_url_in_the_wrong_place_is_refused_without_its_password(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    code, out, err = run(*words)
     assert code == 2
     assert "postgresql:" in err
     assert SECRET not in out + err
@@ -84,7 +85,7 @@ def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_pat
     assert SECRET not in repr(read_settings()) + read_settings().model_dump_json()
     elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `replay` does
     assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
-    use(database_url="sqlite:////tmp/other.db")
+    os.environ["FORECASTING_DATABASE_URL"] = "sqlite:////tmp/other.db"  # as the option does
     assert read_settings().url == "sqlite:////tmp/other.db"
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from flows import options
+from flows import cli, options
+from tests.flows.test_cli import run
 
 
 @pytest.fixture(autouse=True)
@@ -14,17 +16,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
-def test_given_options_override_the_environment_and_others_leave_it() -> None:
-    os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
-    options.use(["SBUX", "MSFT"], target="range", source=None)
-    found = {name: os.environ.get(f"FORECASTING_{name}") for name in ("SYMBOLS", "TARGET", "SOURCE")}
-    assert found == {"SYMBOLS": "SBUX,MSFT", "TARGET": "range", "SOURCE": "yahoo"}
-
-
-def test_symbols_of_a_file_come_after_those_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
+def test_given_options_override_the_environment_and_others_leave_it(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
-    options.use(["SBUX,MSFT"], tmp_path / "list.txt")
-    assert os.environ["FORECASTING_SYMBOLS"] == "SBUX,MSFT,AAPL"
+    os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
+    found: dict[str, str | None] = {}
+    monkeypatch.setattr(cli, "settings", lambda: sys.exit(found.update(os.environ)))
+    given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}
+    words = [first, given.pop(first), *next(iter(given.items())), "--target", "range"]
+    assert run("init", *words)[0] == 0
+    names = ("SYMBOLS", "TARGET", "SOURCE")
+    assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
 
 
 def test_a_log_level_that_was_asked_for_is_kept() -> None:
