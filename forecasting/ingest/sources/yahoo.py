@@ -202,6 +202,8 @@ def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Resp
         raise UnavailableError(
             f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again."
         ) from error
+    except SourceError:
+        raise
     except Exception as error:
         raise _source_error(error, symbol) from error
     finally:
@@ -212,8 +214,6 @@ def _source_error(error: Exception, symbol: str) -> Exception:
     """The source error with Yahoo's message; the error itself for a fault of our code."""
     from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
-    if isinstance(error, SourceError):
-        return error
     cause = error.yahoo_reason if isinstance(error, YFPricesMissingError) and error.yahoo_reason else error
     words = f"{type(error).__name__}: {cause}".partition(" See https://curl")[0].splitlines()[0]
     if isinstance(error, YFRateLimitError):
