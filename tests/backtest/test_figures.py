@@ -20,11 +20,8 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
     baselines = {"last_value": forecasts(4.0), "ridge": forecasts(-2.0)}
     noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
     ours = figures("volume", ACTUAL, forecasts(1.0) + noise, baselines)
-    assert (ours.best_baseline, ours.mae_naive, ours.baselines["ridge"]) == (
-        "ridge",
-        pytest.approx(4.0),
-        pytest.approx(2.0),
-    )
+    assert ours.best_baseline == "ridge"
+    assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
     assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
     assert ours.dm_p_value < 0.001
 

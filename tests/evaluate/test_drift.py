@@ -35,15 +35,9 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
 def losses_of(days):
     """The losses that make `days`, in any order: two horizons a session, and forecasters that are not compared."""
     rows = [
-        {
-            "target_session": session,
-            "horizon": horizon,
-            "forecaster": name,
-            "pinball": factor * loss,
-            "inside_80": inside,
-        }
+        {"target_session": session, "horizon": h, "forecaster": name, "pinball": factor * loss, "inside_80": inside}
         for session, row in days.iterrows()
-        for horizon, factor in ((1, 0.75), (2, 1.25))
+        for h, factor in ((1, 0.75), (2, 1.25))
         for name, loss, inside in (
             ("champion", row["pinball"], row["inside_80"]),
             ("har", 1.1 * row["baseline_pinball"], 0.0),
@@ -69,12 +63,8 @@ def test_a_lost_lead_is_drift_and_since_names_its_first_session_outside():
 def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     days = scored_days().assign(inside_80=0.8)
     verdicts = []
-    for outside in (
-        2,
-        3,
-        5,
-        60,
-    ):  # the average of two sessions without a hit is still inside: 72 %, where 71 % is the limit
+    # The average of two sessions without a hit is still inside: 72 %, where 71 % is the limit.
+    for outside in (2, 3, 5, 60):
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
         verdicts.append(watch(missed, baseline="ridge"))
@@ -114,13 +104,7 @@ def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [
-        ("pinball", np.nan),
-        ("pinball", 0.0),
-        ("baseline_pinball", np.nan),
-        ("baseline_pinball", 0.0),
-        ("inside_80", np.nan),
-    ],
+    [*((name, value) for name in ("pinball", "baseline_pinball") for value in (np.nan, 0.0)), ("inside_80", np.nan)],
 )
 def test_sessions_without_a_score_or_with_a_loss_of_0_are_left_out(column, value):
     days = scored_days(251)

@@ -20,7 +20,7 @@ from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
 from forecasting.train.baselines import baseline_quantiles
-from forecasting.vocabulary import HORIZONS, QUANTILES, Role
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Role
 from tests.builders import no_events, random_bars
 from tests.train.windows import some_windows
 
@@ -58,10 +58,6 @@ CHALLENGER = candidate("m2", "lstm", "challenger")
 RIDGE, HAR = candidate("b1", "ridge", "baseline"), candidate("b2", "har", "baseline")
 
 
-def roles(candidates: list[Candidate]) -> dict[str, Role]:
-    return {one.model_id: one.role for one in candidates}
-
-
 def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule() -> None:
     windows = some_windows("volume")
     found = baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
@@ -73,12 +69,8 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
         ("316a13440b59", "ridge"),
     ]
     for one in found:
-        assert (one.role, one.past_forecasts, one.calibration, one.out_of_range) == (
-            "baseline",
-            (0,) * H,
-            ("",) * H,
-            "",
-        )
+        about = (one.role, one.past_forecasts, one.calibration, one.out_of_range)
+        assert about == ("baseline", (0,) * H, ("",) * H, "")
         np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
 
 
@@ -97,56 +89,34 @@ def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_ni
 
 BROKEN = candidate("m1", "lstm", "champion", with_one(np.nan))
 INFINITE = candidate("m2", "lstm", "challenger", with_one(np.inf))
+BOTH = {"m1": "champion", "m2": "challenger"}
 
 
 @pytest.mark.parametrize(
     ("made", "published", "expected"),
     [
-        (
-            [RIDGE, CHAMPION, CHALLENGER],
-            CHAMPION_IS_PUBLISHED,
-            {"b1": "baseline", "m1": "champion", "m2": "challenger"},
-        ),
+        ([RIDGE, CHAMPION, CHALLENGER], CHAMPION_IS_PUBLISHED, {"b1": "baseline", **BOTH}),
         ([RIDGE, CHAMPION, INFINITE], CHAMPION_IS_PUBLISHED, {"b1": "baseline", "m1": "champion"}),
         ([RIDGE, HAR], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
-        ([RIDGE, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED, {"b1": "champion", "m1": "silenced", "m2": "challenger"}),
+        ([RIDGE, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED, {"b1": "champion", **BOTH, "m1": "silenced"}),
         ([RIDGE, HAR, BROKEN, INFINITE], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
     ],
 )
 def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
     made: list[Candidate], published: Published, expected: dict[str, Role]
 ) -> None:
-    assert roles(assign_roles(made, published)) == expected
+    assert {one.model_id: one.role for one in assign_roles(made, published)} == expected
 
 
 def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
     network = Candidate("m1", "lstm", "champion", BY_HAND, (70, 69, 68, 0, 0), tuple("abcde"), "volume 2024-03-08")
     rows = forecast_rows([network], CHAMPION_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS, calendar=CALENDAR)
-    common = ABOUT | {
-        "model_id": "m1",
-        "role": "champion",
-        "status": "ok",
-        "reason": "",
-        "outside": "volume 2024-03-08",
-    }
-    quantiles = {"q05": 10.0, "q10": 11.0, "q25": 12.0, "q50": 13.0, "q75": 14.0, "q90": 15.0, "q95": 16.0}
-    assert rows[0] == common | quantiles | {
-        "horizon": 1,
-        "target_session": date(2024, 3, 11),
-        "calendar": "",
-        "past_forecasts": 70,
-        "calibration": "a",
-    }
-    quantiles = {"q05": 50.0, "q10": 51.0, "q25": 52.0, "q50": 53.0, "q75": 54.0, "q90": 55.0, "q95": 56.0}
-    assert rows[4] == common | quantiles | {
-        "horizon": 5,
-        "target_session": date(2024, 3, 15),
-        "calendar": "triple witching",
-        "past_forecasts": 0,
-        "calibration": "e",
-    }
-    assert [row["horizon"] for row in rows] == [1, 2, 3, 4, 5]
-    assert {type(rows[0][name]) for name in ("q05", "q50", "q95")} == {float}
+    shared = {"model_id": "m1", "role": "champion", "status": "ok", "reason": "", "outside": "volume 2024-03-08"}
+    for place, past in enumerate((70, 69, 68, 0, 0)):
+        quantiles = {name: 10.0 * (place + 1) + level for level, name in enumerate(QUANTILE_COLUMNS)}
+        own = {"horizon": place + 1, "target_session": SESSIONS[place], "calendar": CALENDAR[place]}
+        assert rows[place] == ABOUT | shared | quantiles | own | {"past_forecasts": past, "calibration": "abcde"[place]}
+    assert {type(rows[0][name]) for name in QUANTILE_COLUMNS} == {float}
 
 
 def test_only_the_published_rows_have_the_status_and_reason_of_the_fallback() -> None:
@@ -181,25 +151,24 @@ def altered(column: str, factor: float, session: date = LAST) -> pd.DataFrame:
     return bars
 
 
-@pytest.mark.parametrize("factor", [30.0, 1 / 30.0])
-def test_a_volume_outside_the_training_range_is_named_with_its_session(factor: float) -> None:
-    assert out_of_range(altered("volume", factor)) == {"volume": LAST}
+SOME, OLD = shift(LAST, -10), shift(LAST, -70)
 
 
-def test_an_open_far_from_the_previous_close_is_a_gap_and_a_range_but_no_return() -> None:
-    assert set(out_of_range(altered("open", 1.4))) == {"range", "gap"}
-
-
-def test_an_extreme_within_the_look_back_counts_until_a_model_has_been_trained_on_it() -> None:
-    session = shift(LAST, -10)
-    bars = altered("volume", 30.0, session)
-    assert out_of_range(bars, trained_to=session) == {"volume": session}
-    assert out_of_range(bars, trained_to=shift(session, 1)) == {}
-
-
-def test_an_extreme_before_the_look_back_is_not_an_input() -> None:
-    session = shift(LAST, -70)
-    assert out_of_range(altered("volume", 30.0, session), trained_to=shift(session, -1)) == {}
+@pytest.mark.parametrize(
+    ("column", "factor", "session", "trained_to", "found"),
+    [
+        ("volume", 30.0, LAST, LAST, {"volume": LAST}),
+        ("volume", 1 / 30.0, LAST, LAST, {"volume": LAST}),
+        ("open", 1.4, LAST, LAST, {"range": LAST, "gap": LAST}),  # and no return
+        ("volume", 30.0, SOME, SOME, {"volume": SOME}),
+        ("volume", 30.0, SOME, shift(SOME, 1), {}),  # trained on it
+        ("volume", 30.0, OLD, shift(OLD, -1), {}),  # before the look-back
+    ],
+)
+def test_inputs_outside_the_training_range_are_named_with_their_session(
+    column: str, factor: float, session: date, trained_to: date, found: dict[str, date]
+) -> None:
+    assert out_of_range(altered(column, factor, session), trained_to=trained_to) == found
 
 
 def test_steady_growth_is_not_out_of_range() -> None:

@@ -26,29 +26,30 @@ def test_a_break_in_the_newest_bars_is_in_the_reason_whoever_is_published():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"champion": None}, "there is no champion yet; ridge is published instead"),
-        (
-            {"champion": None, "no_fit": "the gate refused tonight's fit: a weight is too far."},
-            "there is no champion yet: the gate refused tonight's fit: a weight is too far; ridge is published instead",
-        ),
-        (
-            {"damage": "expected sha256 ab12, found cd34."},
-            "champion 3f9c cannot be used: expected sha256 ab12, found cd34; ridge is published instead",
-        ),
-        (
-            {"age_sessions": 64},
-            "champion 3f9c was trained 64 sessions before the origin (limit 63); ridge is published instead",
-        ),
-        ({"finite": False}, "champion 3f9c made a forecast that is not finite; ridge is published instead"),
+        ({"champion": None}, "there is no champion yet"),
+        ({"champion": None, "no_fit": "a weight is too far."}, "there is no champion yet: a weight is too far"),
+        ({"damage": "expected ab12, found cd34."}, "champion 3f9c cannot be used: expected ab12, found cd34"),
+        ({"age_sessions": 64}, "champion 3f9c was trained 64 sessions before the origin (limit 63)"),
+        ({"finite": False}, "champion 3f9c made a forecast that is not finite"),
         (
             {"deficit": BEHIND},
             "the network is behind by 10.0%: mean pinball 0.682 against 0.62 of ridge over the last 250 scored "
-            "origins, Diebold-Mariano +3.4; ridge is published instead",
+            "origins, Diebold-Mariano +3.4",
+        ),
+        (
+            {"deficit": replace(BEHIND, network_pinball=700_000.0, baseline_pinball=600_000.0)},
+            "the network is behind by 16.7%: mean pinball 700,000 against 600,000 of ridge over the last 250 scored "
+            "origins, Diebold-Mariano +3.4",
+        ),
+        (  # the first objection
+            {"damage": "the file is missing", "age_sessions": 900, "finite": False, "deficit": BEHIND},
+            "champion 3f9c cannot be used: the file is missing",
         ),
     ],
 )
-def test_each_objection_publishes_the_baseline_with_the_reason(change, reason):
-    assert choose_published(replace(ELIGIBLE, **change)) == Published("ridge", "fallback", reason)
+def test_the_first_objection_publishes_the_baseline_with_the_reason(change, reason):
+    expected = Published("ridge", "fallback", f"{reason}; ridge is published instead")
+    assert choose_published(replace(ELIGIBLE, **change)) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,14 +74,6 @@ def test_once_a_baseline_is_published_weaker_evidence_is_enough_to_go_on():
     assert choose_published(replace(ELIGIBLE, deficit=level, in_fallback=True)).status == "ok"
 
 
-def test_the_first_objection_is_the_reason():
-    worst = replace(ELIGIBLE, damage="the file is missing", age_sessions=900, finite=False, deficit=BEHIND)
-    assert (
-        choose_published(worst).reason
-        == "champion 3f9c cannot be used: the file is missing; ridge is published instead"
-    )
-
-
 def test_a_champion_whose_weights_cannot_be_used_gives_way_to_a_fit_and_one_that_is_behind_does_not():
     for change in ({"damage": "the file is missing"}, {"age_sessions": 64}, {"finite": False}):
         assert unusable(replace(ELIGIBLE, **change))
@@ -89,9 +82,3 @@ def test_a_champion_whose_weights_cannot_be_used_gives_way_to_a_fit_and_one_that
 
 def test_a_perfect_baseline_does_not_divide_by_zero():
     assert choose_published(replace(ELIGIBLE, deficit=replace(BEHIND, baseline_pinball=0.0))).forecaster == "ridge"
-
-
-def test_losses_in_shares_are_written_out():
-    large = replace(BEHIND, network_pinball=700_000.0, baseline_pinball=600_000.0)
-    published = choose_published(replace(ELIGIBLE, deficit=large))
-    assert "by 16.7%: mean pinball 700,000 against 600,000 of ridge" in published.reason

@@ -21,11 +21,9 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(
-    bars=BARS, events=None, origin=ORIGIN, target: Target = "volume", train_sessions=300, exchange="XNYS"
-) -> Windows:
-    events = no_events() if events is None else events
-    return make_windows(bars, events, origin=origin, target=target, exchange=exchange, train_sessions=train_sessions)
+def windows_of(bars=BARS, events=None, origin=ORIGIN, **given) -> Windows:
+    given = {"target": "volume", "train_sessions": 300, "exchange": "XNYS"} | given
+    return make_windows(bars, no_events() if events is None else events, origin=origin, **given)
 
 
 def assert_same(left: Windows, right: Windows) -> None:
@@ -43,23 +41,17 @@ def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_rows_have_the_same_bits_wherever_history_starts(target):
-    assert_same(
-        windows_of(target=target, train_sessions=250), windows_of(BARS.iloc[35:], target=target, train_sessions=250)
-    )
+    late, whole = (windows_of(bars, target=target, train_sessions=250) for bars in (BARS.iloc[35:], BARS))
+    assert_same(whole, late)
 
 
-@pytest.mark.parametrize("unknown", [-437, -436])
-def test_rows_have_the_same_bits_wherever_history_starts_when_a_volume_at_its_start_is_unknown(unknown: int) -> None:
+@pytest.mark.parametrize(("unknown", "absent"), [([-437], []), ([-436], []), ([], [-437, -300])])
+def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown: list[int], absent: list[int]) -> None:
+    assert WARM_UP + 250 + 1 == 437
     bars = BARS.loc[: str(ORIGIN)].copy()
     bars.iloc[unknown, bars.columns.get_loc("volume")] = np.nan
-    assert WARM_UP + 250 + 1 == 437
-    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[-438:], train_sessions=250))
-
-
-def test_rows_have_the_same_bits_wherever_history_starts_when_two_sessions_have_no_bar() -> None:
-    bars = BARS.loc[: str(ORIGIN)]
-    bars = bars.iloc[-439:].drop([bars.index[-437], bars.index[-300]])
-    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[2:], train_sessions=250))
+    bars = bars.iloc[-439:].drop(bars.index[absent])
+    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[1 + len(absent) // 2 :], train_sessions=250))
 
 
 def test_bars_of_days_without_a_session_are_left_out() -> None:
@@ -82,10 +74,11 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange
     gone = around[at - rng.integers(0, 10, len(at))].where(rng.random(len(at)) < 0.3)
     days = {"session": around[at], "known_from": around[at - rng.integers(-5, 40, len(at)).clip(at - len(around) + 1)]}
     events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": gone})
-    whole = windows_of(bars, events, bars.index[-1].date(), target, DAYS, exchange)
+    whole = windows_of(bars, events, bars.index[-1].date(), target=target, train_sessions=DAYS, exchange=exchange)
     assert whole.future_flags[-1].any()
     for row in rng.integers(249, len(whole), size=8):
-        of_origin = windows_of(bars, events, whole.origins[row].item(), target, 250, exchange)
+        at = {"target": target, "train_sessions": 250, "exchange": exchange}
+        of_origin = windows_of(bars, events, whole.origins[row].item(), **at)
         assert_same(whole.cut(row - 249, row + 1, known_to=row), of_origin)
 
 
@@ -174,39 +167,32 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
         assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
-def test_the_error_for_too_little_history_names_the_needed_and_found_sessions():
-    few = BARS.iloc[-300:]
-    with pytest.raises(
-        HistoryError, match=rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from {few.index[0].date()}"
-    ):
-        windows_of(few, origin=BARS.index[-1].date())
+@pytest.mark.parametrize(
+    ("bars", "origin", "fact"),
+    [
+        (
+            BARS.iloc[-300:],
+            BARS.index[-1].date(),
+            rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from 2022-12",
+        ),
+        (BARS, date(2024, 3, 11), f"the newest is {BARS.index[-1].date()}.*may not have traded"),
+        (BARS.assign(volume=np.nan), ORIGIN, r"none of \d+ has one\. .* range or close \(--target\)"),
+    ],
+)
+def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars: pd.DataFrame, origin: date, fact: str) -> None:
+    with pytest.raises(HistoryError, match=fact):
+        windows_of(bars, origin=origin)
 
 
-def test_the_error_for_an_origin_without_a_bar_names_the_newest():
-    with pytest.raises(HistoryError, match=f"the newest is {BARS.index[-1].date()}.*may not have traded"):
-        windows_of(origin=date(2024, 3, 11))
-
-
-def test_bars_without_any_volume_are_refused_for_volume_and_accepted_for_range():
-    without_volume = BARS.assign(volume=np.nan)
-    with pytest.raises(HistoryError, match=r"none of \d+ has one\. .* range or close \(--target\)"):
-        windows_of(without_volume)
-    assert np.isfinite(windows_of(without_volume, target="range").scaled[:-5]).all()
+def test_bars_without_any_volume_are_accepted_for_range():
+    assert np.isfinite(windows_of(BARS.assign(volume=np.nan), target="range").scaled[:-5]).all()
 
 
 VIX = MarketSeries(pd.Series(np.linspace(12.0, 30.0, DAYS), index=BARS.index))
 
 
-def with_market(closes: "pd.Series[float]", exchange: str = "XNYS") -> Windows:
-    return make_windows(
-        BARS,
-        no_events(),
-        origin=ORIGIN,
-        target="volume",
-        exchange="XNYS",
-        train_sessions=300,
-        market=MarketSeries(closes, exchange),
-    )
+def with_market(closes: "pd.Series[float]") -> Windows:
+    return windows_of(market=MarketSeries(closes))
 
 
 def test_windows_have_the_log_of_the_market_series_close_of_each_session():

@@ -104,15 +104,12 @@ def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(s
     assert [getattr(warm.card, name) for name in kept] == [getattr(scratch.card, name) for name in kept]
 
 
-def test_a_chain_counts_its_epochs(scratch):
+def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_rows(scratch):
     first = fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS)
     second = fit(some_windows(), mode="warm", parent=first, settings=SETTINGS)
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
     assert (second.card.epochs, second.card.chain_epochs) == (WARM.epochs, scratch.card.epochs + 2 * WARM.epochs)
     assert (scratch.card.method, second.card.method) == ("scratch", "warm")
-
-
-def test_a_card_names_the_sessions_of_the_training_rows(scratch):
     windows = some_windows()
     span = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
     assert span == (str(windows.origins[0]), str(windows.origins[-1]), len(windows) - 1)
