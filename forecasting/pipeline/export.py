@@ -154,7 +154,9 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
             raise UsageError(
                 f"Invalid --as-of {as_of}: expected a session of {own.exchange}, on which {symbol} trades."
             )
-        fetch = read.issued_fetch(connection, symbol, own.target, as_of)
+        of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
+        issued = read.row(connection, "forecasts", of_night, order=("issued_at DESC", "fetch_id"))
+        fetch = read.row(connection, "fetches", {"id": issued["fetch_id"]}) if issued else None
         if fetch is None:
             cutoff = opens_at(shift(as_of, 1, own.exchange), own.exchange)
             fetch = read.fetch_as_of(connection, symbol, as_of, first=first_session(as_of, own), cutoff=cutoff)

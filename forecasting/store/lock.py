@@ -33,12 +33,9 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
         with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
         return
-    try:
-        connection = engine(url).connect()
-    except DatabaseError as error:
-        raise store_error(url, error) from None
-    with connection:  # the lock ends with the transaction, and the transaction with the connection
+    with ExitStack() as held:  # the lock ends with the transaction, and the transaction with the connection
         try:
+            connection = held.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
             _take(connection, url, name)
         except DatabaseError as error:
@@ -46,7 +43,17 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
         try:
             yield
         finally:  # also of a run that failed: closing a lost connection would raise in place of the run's own error
-            _release(connection, name)
+            try:
+                # Before the connection closes: the server notices a closed one only after a while, and a run started
+                # at once would find the lock held.
+                connection.rollback()
+            except DatabaseError as error:
+                logger.warning(
+                    "The connection that held the lock %r was lost (%s). What the run has written is complete; another "
+                    "run may have started meanwhile, and adds no row twice.",
+                    name,
+                    " ".join(str(error.orig).split())[:200],
+                )
 
 
 @contextmanager
@@ -117,21 +124,6 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
         raise LockedError(_refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))) from None
-
-
-def _release(connection: sa.Connection, name: LockName) -> None:
-    try:
-        # Released before the connection closes: the server notices a closed one only after a while, and a run
-        # started at once would find the lock held.
-        connection.rollback()
-    except DatabaseError as error:
-        cause = " ".join(str(error.orig).split())[:200]
-        logger.warning(
-            "The connection that held the lock %r was lost (%s). What the run has written is complete; another run may "
-            "have started meanwhile, and adds no row twice.",
-            name,
-            cause,
-        )
 
 
 # Of the transaction, not of the session, which behind a pooler is another program's in the next transaction.

@@ -43,13 +43,7 @@ def parts(
 
 
 def past_forecasts(
-    connection: sa.Connection,
-    symbol: str,
-    target: str,
-    *,
-    origin: date,
-    limit: int,
-    known_at: datetime | None = None,
+    connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
 

@@ -13,7 +13,7 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, of_series
+from forecasting.store.frames import Row, first_row, frame
 
 PRICES = ("open", "high", "low", "close", "volume")
 _HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
@@ -35,14 +35,6 @@ def newest_fetch(
     wanted += [] if run_id is None else [table.c.run_id == run_id]
     newest_first = (table.c.fetched_at.desc(), table.c.id.desc())
     return first_row(connection, sa.select(table).where(*wanted).order_by(*newest_first))
-
-
-def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
-    """The fetch that the newest forecasts of a session's night were made from, a row of table fetches; None if none."""
-    fetches, forecasts = schema.fetches, schema.forecasts
-    of_session = (*of_series(forecasts, symbol, target), forecasts.c.origin_session == session)
-    joined = sa.select(fetches).join(forecasts, forecasts.c.fetch_id == fetches.c.id).where(*of_session)
-    return first_row(connection, joined.order_by(forecasts.c.issued_at.desc(), fetches.c.id).limit(1))
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:

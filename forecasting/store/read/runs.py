@@ -35,22 +35,16 @@ def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date
 def done_before(connection: sa.Connection, night: Row) -> Row | None:
     """The newest night before that of a row that is done, a row of table runs; None before the first."""
     table = schema.runs
-    earlier = sa.tuple_(table.c.as_of, table.c.started_at) < sa.tuple_(
-        sa.literal(night["as_of"], table.c.as_of.type), sa.literal(night["started_at"], table.c.started_at.type)
-    )
-    return first_row(connection, _newest_first(night["symbol"], night["target"], table.c.status == "done", earlier))
+    done = (*of_series(table, night["symbol"], night["target"]), table.c.status == "done")
+    same_day = (table.c.as_of == night["as_of"]) & (table.c.started_at < night["started_at"])
+    earlier = sa.select(table).where(*done, (table.c.as_of < night["as_of"]) | same_day)
+    return first_row(connection, earlier.order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1))
 
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    found = first_row(connection, _newest_first(symbol, target, schema.runs.c.as_of > after))
-    return found if found is not None and found["status"] in ("late", "failed") else None
-
-
-def _newest_first(symbol: str, target: str, *wanted: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    table = schema.runs
-    of_symbol = sa.select(table).where(*of_series(table, symbol, target), *wanted)
-    return of_symbol.order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
+    found = row(connection, "runs", {"symbol": symbol, "target": target}, order=("as_of DESC", "started_at DESC"))
+    return found if found and found["as_of"] > after and found["status"] in ("late", "failed") else None
 
 
 def running(connection: sa.Connection) -> list[str]:

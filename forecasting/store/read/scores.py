@@ -56,13 +56,7 @@ _SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
 
 
 def losses(
-    connection: sa.Connection,
-    symbol: str,
-    target: str,
-    *,
-    last: date,
-    origins: int,
-    known_at: datetime | None = None,
+    connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """One loss per forecaster (`champion` or a baseline), origin and horizon of the newest scored origins, ascending.
 
@@ -99,13 +93,7 @@ def losses(
 
 
 def _wanted(
-    connection: sa.Connection,
-    symbol: str,
-    target: str,
-    *,
-    origins: int,
-    last: date | None,
-    known_at: datetime | None,
+    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None, known_at: datetime | None
 ) -> list[sa.ColumnElement[bool]]:
     """Conditions on scores: of target sessions up to `last`, of the newest scored origins, few others, known then."""
     scores, bar = schema.scores, schema.bar_versions

@@ -13,17 +13,7 @@ from forecasting.store.connect import reading, transaction
 from forecasting.store.read import unscored_forecasts
 from forecasting.values import parse_alerts
 from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.store.rows import (
-    SYMBOL,
-    TARGET,
-    at,
-    forecast_row,
-    model_row,
-    part_rows,
-    run_row,
-    store_bars,
-    store_scored,
-)
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, part_rows, run_row, store_bars, store_scored
 
 
 def test_the_newest_finished_night_is_the_newest_that_is_done(database_url):
