@@ -285,6 +285,7 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
         "Connect as the writer role, for `forecasting db` as the ledger's owner, who runs deploy/sql/roles.sql again "
         "after an upgrade.",
     ),
+    "25006": ("cannot be written", "Connect to the primary, as the writer role, in a session that is not read-only."),
     "22P05": _ENCODING,
     "22021": _ENCODING,
     "readonly database": (

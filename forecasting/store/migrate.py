@@ -158,20 +158,15 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
                 f"The database {place(url)} is at revision {found}; this code needs {head()}. "
                 "Run `forecasting db upgrade`, after a backup."
             )
-        if not writes:
-            return
-        if connection.dialect.name == "postgresql":
-            _check_postgres_writable(url, connection)
-        else:  # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction
-            connection.execute(sa.delete(metadata.tables["runs"]).where(sa.false()))
+        if writes:
+            if connection.dialect.name == "postgresql":
+                _check_rights(url, connection)
+            # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction.
+            runs = metadata.tables["runs"]
+            connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
 
 
-def _check_postgres_writable(url: str, connection: Connection) -> None:
-    if connection.scalar(sa.text("SELECT current_setting('transaction_read_only')")) == "on":
-        raise StoreError(
-            f"The database {place(url)} cannot be written: the server, or this role's session, is read-only. "
-            "Connect to the primary, as the writer role."
-        )
+def _check_rights(url: str, connection: Connection) -> None:
     filled = metadata.tables.keys() - LOCKED.values()
     updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
     needed = [*((name, right) for name in filled for right in ("SELECT", "INSERT")), *((n, "UPDATE") for n in updated)]

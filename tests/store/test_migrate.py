@@ -147,7 +147,7 @@ def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
         assert "cannot be written by this user, who lacks INSERT on " in refusal(onlooker)
         read_only = sa.make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
         url = read_only.render_as_string(hide_password=False)
-        assert "the server, or this role's session, is read-only" in refusal(url)
+        assert "in a read-only transaction. Connect to the primary, as the writer role" in refusal(url)
     finally:
         with engine(postgres_url).begin() as connection:
             connection.exec_driver_sql("DROP OWNED BY onlooker")
