@@ -163,7 +163,7 @@ def digest(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    from forecasting.pipeline.digest import alert_preview, newest_digest
+    from forecasting.pipeline.messages import alert_preview, newest_digest
     from forecasting.report.digest import digest_in
 
     if preview:

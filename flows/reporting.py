@@ -18,8 +18,7 @@ from rich.console import Console
 from flows import clock
 from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import notify
-from forecasting.pipeline.digest import send_digest
+from forecasting.pipeline import messages
 from forecasting.pipeline.folders import page_address, report_path
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import run_name, subject_of
@@ -149,7 +148,7 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     symbol, target = subject_of(flow_run.parameters)
     subject = f"{symbol} {target}"
     text = f"{subject}: {flow_run.name} failed. {words}"
-    notify.send(read_settings(), f"night.failed, {subject}", text, link=run_link())
+    messages.send(read_settings(), f"night.failed, {subject}", text, link=run_link())
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
@@ -169,7 +168,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     """
     run, now = flow_run(), clock.now()
     try:
-        send_digest(settings, nights, link=run_link())
+        messages.send_digest(settings, nights, link=run_link())
         if run is None:
             return ""
         _digested.add(run.id)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,12 +15,16 @@ from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import export
+from forecasting.pipeline.symbols import values_of
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.values import check_day, check_symbol, check_target, check_text, checked_clock, parse_mode
 from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+
+_NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
+_NEEDED = ("session", "open", "high", "low", "close", "volume")
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
 
@@ -111,13 +116,18 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         UsageError: A column is missing, or a value is not valid.
         ForecastingError: A series is too short, its newest bar is refused, or its night failed.
     """
-    from forecasting.pipeline.frame_forecast import forecast_frame, frame_settings
+    from forecasting.pipeline.publish import each_report
+    from forecasting.pipeline.run import run_missed
+    from forecasting.report.charts import fan_svg
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_target(target)})
-    with frame_settings(frame, settings, symbol, market=market, events=events) as own:
-        found, drawings = forecast_frame(own, now=_clock(now))
+    with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
+        migrate.upgrade(own.url)
+        run_missed(own, as_of=None, mode="auto", now=_clock(now))
+        drawings = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=_clock(now)))}
+        found = export.frame("latest", own)
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "model", "reason"]
     return Forecast(found.loc[found["horizon"] <= h, names].reset_index(drop=True), drawings)
 
@@ -235,7 +245,6 @@ class Ledger:
         """
         from forecasting.backtest.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
-        from forecasting.pipeline.frame_forecast import frame_settings
 
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int):
@@ -243,7 +252,7 @@ class Ledger:
         given: AbstractContextManager[Settings]
         if isinstance(source, pd.DataFrame):
             own = self._settings([symbol], target=target)
-            given = frame_settings(source, own, symbol, market=own.market, events=own.events)
+            given = _frame_settings(source, own, symbol, market=own.market, events=own.events)
         else:
             given = nullcontext(self._settings([symbol], target=target, source=source))
         with given as settings:
@@ -304,3 +313,64 @@ def _clock(now: Clock | None) -> Clock:
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
     """The settings with what is asked for; None leaves a setting as it is."""
     return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
+@contextmanager
+def _frame_settings(
+    frame: pd.DataFrame,
+    settings: Settings,
+    symbol: str | None,
+    *,
+    market: pd.DataFrame | pd.Series | str | None,
+    events: pd.DataFrame | Sequence[Any] | str | None,
+) -> Iterator[Settings]:
+    """The settings with a frame's series as symbols and source, in a data folder that is deleted afterwards."""
+    bars = _bars_of(frame, symbol=symbol, target=settings.target)
+    with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
+        folder = Path(name)
+        bars.to_parquet(folder / "bars.parquet")
+        if market is not None and not isinstance(market, str):
+            closes = market.to_frame("close") if isinstance(market, pd.Series) else market
+            _with_days(closes).to_parquet(folder / "MARKET.parquet")
+            market = f"parquet:{folder / 'MARKET.parquet'}"
+        if events is not None and not isinstance(events, str):
+            listed = (
+                events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
+            )
+            days = pd.to_datetime(listed["announced"]).dt.strftime("%Y-%m-%d")
+            listed.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
+            events = f"csv:{folder / 'events.csv'}"
+        own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
+        own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}
+        yield settings.model_copy(update=own | {"symbols": tuple(bars["symbol"].unique())})
+
+
+def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
+    """The bars in this project's names; in those of Yahoo, or of Nixtla with `y` for the target, the days maybe index.
+
+    `symbol` is of a frame without a column of symbols, or the one to keep; a UsageError where a column is missing.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
+    rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
+    if target in ("volume", "close") and target not in rows:
+        rows = rows.rename(columns={"y": target})
+    if missing := [name for name in _NEEDED if name not in rows]:
+        raise UsageError(
+            f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
+            f"missing among {', '.join(map(str, frame.columns))[:200]}."
+        )
+    if "symbol" not in rows:
+        rows = rows.assign(symbol=symbol or "SERIES")
+    elif symbol is not None:
+        rows = rows[rows["symbol"] == symbol]
+    if rows.empty:
+        raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
+    for name in rows["symbol"].unique():
+        check_symbol(name)
+    return rows.drop(columns="y", errors="ignore").reset_index(drop=True)
+
+
+def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index, where that is of days, as a column."""
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(names=str(frame.index.name or "date"))

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from forecasting.pipeline.digest import newest_digest
+from forecasting.pipeline.messages import newest_digest
 from forecasting.report.digest import digest_in
 from forecasting.settings import Settings
 from forecasting.store import connect, schema, write

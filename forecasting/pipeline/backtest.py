@@ -33,6 +33,7 @@ from forecasting.report.page import environment
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
+from forecasting.store.frames import Row
 from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress, short_id
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
@@ -131,16 +132,9 @@ def backtest_spec(
     settings: Settings, first: date, last: date, *, refit_every: int, workers: int, as_published: bool = False
 ) -> BacktestSpec:
     """What to replay of the settings' first symbol; finished refits are kept in the data folder and taken up again."""
+    own, folder = settings.for_symbol(settings.symbols[0]), settings.data_dir.absolute() / BACKTESTS
     return BacktestSpec(
-        symbol=settings.symbols[0],
-        first=first,
-        last=last,
-        refit_every=refit_every,
-        settings=settings.for_symbol(settings.symbols[0]),
-        workers=workers,
-        folder=settings.data_dir.absolute() / BACKTESTS,
-        min_origins=MIN_PAIRS,
-        as_published=as_published,
+        own.symbols[0], first, last, refit_every, own, workers, folder, min_origins=MIN_PAIRS, as_published=as_published
     )
 
 
@@ -183,20 +177,10 @@ def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> No
     about = [spec.symbol, settings.target, str(spec.first), str(spec.last), str(spec.refit_every), settings.hash]
     about += ["as published"] if spec.as_published else []
     model_id = short_id("backtest", *about)
-    model = {
-        "id": model_id,
-        "name": "backtest",
-        "version": f"every {spec.refit_every}",
-        "method": "backtest",
-        "symbol": spec.symbol,
-        "target": settings.target,
-        "scope": "symbol",
-        "seed": settings.seed,
-        "settings_hash": settings.hash,
-        "code_version": code_version(),
-        "seconds": result.seconds,
-        "created_at": now(),
-    }
+    model: Row = {"id": model_id, "name": "backtest", "version": f"every {spec.refit_every}", "method": "backtest"}
+    model |= {"symbol": spec.symbol, "target": settings.target, "scope": "symbol", "seed": settings.seed}
+    model |= {"settings_hash": settings.hash, "code_version": code_version()}
+    model |= {"seconds": result.seconds, "created_at": now()}
     metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
         write.add(connection, "models", model)

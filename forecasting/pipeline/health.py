@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.plugins import source_of
-from forecasting.pipeline import notify
+from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.plan import newest_session
@@ -34,7 +34,7 @@ def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
     Where it `sends`, the error goes to the addresses of messages before it is raised; these are checked first.
     """
     if sends:
-        notify.check_addresses(settings)
+        messages.check_addresses(settings)
     try:
         return within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
     except TimeLimitError:
@@ -46,7 +46,7 @@ def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
         error = missing
     if sends:
         subject = f"{joined(settings.symbols)} {settings.target}"
-        notify.send(settings, f"forecast.missing, {subject}", f"{subject}: {error}")
+        messages.send(settings, f"forecast.missing, {subject}", f"{subject}: {error}")
     raise error
 
 
@@ -127,7 +127,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "sessions": sessions,
         "source": source,
         **({"witness": witness} if settings.witness else {}),
-        **({"notify": lambda: notify.check_addresses(settings)} if settings.notify else {}),
+        **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
         "disk": disk,
     }
 

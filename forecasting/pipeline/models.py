@@ -174,28 +174,13 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
     if champion is not None and champion["id"] == model["id"]:
         return f"{model['id']} is the champion of {symbol} {target} already."
     reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
+    series = {"symbol": symbol, "target": target}
     # A night without a fit decides nothing: its forecast was still the former champion's.
-    before = (
-        read.newest(connection, "promotions", "session", {"symbol": symbol, "target": target}),
-        read.newest_finished(connection, symbol, target),
-    )
-    write.add(
-        connection,
-        "promotions",
-        {
-            "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
-            "symbol": symbol,
-            "target": target,
-            "session": max(model["trained_to"], *filter(None, before)),
-            "champion": champion["id"] if champion else None,
-            "challenger": model["id"],
-            "winner": model["id"],
-            "origins": 0,
-            "reason": reason,
-            "trigger": trigger,
-            "decided_at": decided_at,
-        },
-    )
+    decided, done = read.newest(connection, "promotions", "session", series), read.newest_finished(connection, **series)
+    row = series | {"id": short_id("promotion", trigger, model["id"], decided_at.isoformat()), "trigger": trigger}
+    row |= {"session": max(filter(None, (model["trained_to"], decided, done))), "decided_at": decided_at}
+    row |= {"champion": champion and champion["id"], "challenger": model["id"], "winner": model["id"]}
+    write.add(connection, "promotions", row | {"origins": 0, "reason": reason})
     return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
 
 

@@ -133,13 +133,8 @@ def _fit_and_save(
     """The row of new weights, but for fetches and instant; a kill before it leaves a folder, which is replaced."""
     started = time.perf_counter()
     with bar(f"weights of {_of(kind)}") as progress:
-        checkpoint = pretrain(
-            panel,
-            settings=settings,
-            hyperparameters=HYPERPARAMETERS if start is None else CONTINUED,
-            start=start,
-            progress=progress,
-        )
+        given = HYPERPARAMETERS if start is None else CONTINUED
+        checkpoint = pretrain(panel, settings=settings, hyperparameters=given, start=start, progress=progress)
     card = checkpoint.card
     if not all(bool(weight.isfinite().all()) for weight in checkpoint.weights.values()):
         raise FitError(
@@ -150,26 +145,12 @@ def _fit_and_save(
     artifact = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
     seconds = round(time.perf_counter() - started, 3)
     logger.info("made %s of %d symbols, %d rows, in %.1f s", name, len(panel), card.rows, seconds)
-    return {
-        "id": model_id,
-        "name": LSTM,
-        "version": str(card.architecture),
-        "method": card.method,
-        "base": name,
-        "symbol": OF_MANY,
-        "target": card.target,
-        "scope": "panel",
-        "seed": card.seed,
-        "trained_from": checkpoint.trained_from,
-        "trained_to": checkpoint.trained_to,
-        "epochs": card.epochs,
-        "chain_epochs": card.chain_epochs,
-        "settings_hash": card.settings_hash,
-        "code_version": code_version(),
-        "artifact_path": f"{PRETRAINED}/{name}",
-        "artifact_hash": artifact.sha256,
-        "seconds": seconds,
-    }
+    row: Row = {"id": model_id, "name": LSTM, "version": str(card.architecture), "method": card.method, "base": name}
+    row |= {"symbol": OF_MANY, "target": card.target, "scope": "panel", "seed": card.seed, "seconds": seconds}
+    row |= {"trained_from": checkpoint.trained_from, "trained_to": checkpoint.trained_to}
+    row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs}
+    row |= {"settings_hash": card.settings_hash, "code_version": code_version()}
+    return row | {"artifact_path": f"{PRETRAINED}/{name}", "artifact_hash": artifact.sha256}
 
 
 def _of(kind: Kind) -> str:

@@ -20,13 +20,12 @@ from joblib.externals.loky import get_reusable_executor
 
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.ingest.earnings import check_events
-from forecasting.pipeline import notify, plan
-from forecasting.pipeline.digest import send_digest
+from forecasting.pipeline import messages, plan
 from forecasting.pipeline.ingest import fetch_and_store, first_of, ingest
 from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
-from forecasting.pipeline.symbols import SymbolOutcome, combined, each_symbol, explained, joined
+from forecasting.pipeline.symbols import SymbolOutcome, combined, each_symbol, explained, joined, values_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.store.frames import Row, python_strings
@@ -70,7 +69,8 @@ def run_nights(
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
-    missed = plan.missed_nights(settings.for_symbol(settings.symbols[0]), as_of=as_of, mode=mode, now=now)
+    found = each_symbol(settings, lambda own: plan.missed_nights(own, as_of=as_of, mode=mode, now=now), now=now)
+    missed = [night for nights in values_of(found) for night in nights]
     with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
@@ -101,7 +101,7 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
 def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
     """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
     outcome = outcome_of(nights)
-    send_digest(settings, nights)
+    messages.send_digest(settings, nights)
     if outcome.failed:
         raise combined(outcome.failed, of=len(settings.symbols))
     return outcome.done
@@ -110,7 +110,7 @@ def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
 def send_failed(error: ForecastingError, settings: Settings) -> None:
     """Send that a run failed before its nights."""
     subject = f"{joined(settings.symbols)} {settings.target}"
-    notify.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
+    messages.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:

@@ -16,8 +16,7 @@ from flows import clock
 from flows.start import start_night
 from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
-from forecasting.pipeline.digest import newest_digest
-from forecasting.pipeline.notify import check_addresses, send
+from forecasting.pipeline.messages import check_addresses, newest_digest, send
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv
