@@ -166,9 +166,9 @@ class ReportData:
 
     @cached_property
     def _event_kinds(self) -> dict[date, list[str]]:
-        kinds: dict[date, list[str]] = {}
-        for session, kind in zip(self.events["session"], self.events["kind"], strict=True):
-            kinds.setdefault(as_day(session), []).append(str(kind))
+        kinds: dict[Any, list[str]] = (
+            self.events["kind"].groupby(self.events["session"].map(as_day)).agg(list).to_dict()
+        )
         return kinds
 
     @cached_property

@@ -25,11 +25,6 @@ from forecasting.report.units import (
 from forecasting.sessions import after
 from forecasting.vocabulary import LSTM, RANDOM, Target
 
-TARGETS: dict[Target, str] = {
-    "volume": "daily volume",
-    "close": "closing price",
-    "range": "daily range, log(high / low)",
-}
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 FINDINGS_SHOWN = 40  # an index whose source has no volume has one for every session; the table findings holds all
 _DASH = "\N{EN DASH}"
