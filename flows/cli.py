@@ -64,14 +64,20 @@ app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
 
-@app.callback(invoke_without_command=True)
-def before_command(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """Take the options that come before a command."""
-    if version:
+def print_version(asked: bool) -> None:
+    """Print the version and end the command when `--version` was given."""
+    if asked:
         typer.echo(f"forecasting {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def before_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
