@@ -213,10 +213,7 @@ def _tested(pairs: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals inside the 80 and 90% intervals, by level and horizon.
-
-    It lies from `low` to `high` in 95% of cases if the interval is right and forecasts are independent (binomial).
-    """
+    """The share of actuals inside the 80 and 90% intervals by horizon, and the band of `binomial_band` about it."""
     rows = []
     for level, column in ((0.8, "inside_80"), (0.9, "inside_90")):
         for horizon, group in record.published.groupby("horizon"):
@@ -253,8 +250,7 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
 def pit_histogram(record: TrackRecord) -> pd.DataFrame:
     """The share of actuals one session ahead between each two neighbouring quantiles (Gneiting et al. 2007).
 
-    A row a gap, lowest first: place (`below 5%`, `5 to 10%`), n, expected, share, and the band low to high that holds
-    95% of such shares if the quantiles are right; no rows below ENOUGH_FOR_SHARES.
+    A row a gap, lowest first, as `5 to 10%`, with the band of `binomial_band`; no rows below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
     if len(ahead) < ENOUGH_FOR_SHARES:

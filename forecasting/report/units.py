@@ -55,10 +55,7 @@ class Unit:
 
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
-    """The unit of a target whose usual value is `usual`, NaN if unknown: about three digits.
-
-    An index has points, whatever the currency.
-    """
+    """The unit of a target with the usual value `usual`, maybe NaN: about three digits; an index has points."""
     if target == "range":
         return Unit(0.01, 2, "", "%")
     if target == "close":
@@ -83,10 +80,7 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
 
 
 def change(value: float, other: float, *, target: Target) -> str:
-    """The relative change from `other`, signed; a dash where that is 0 or unknown.
-
-    Of a close with a digit after the point: a session moves it by a percent or so.
-    """
+    """The relative change from `other`, signed, of a close to a tenth of a percent; a dash where that is unknown."""
     share = value / other - 1.0 if other else float("nan")
     return percent(share, signed=True, decimals=1 if target == "close" else 0)
 

@@ -107,16 +107,6 @@ def tip_is_off_the_plot(page) -> bool:
     return tip["y"] + tip["height"] <= plot["y"] or tip["y"] >= plot["y"] + plot["height"]
 
 
-def test_without_script_the_table_and_the_browsers_own_tooltips_remain(browser, tmp_path: Path):
-    (tmp_path / "report.html").write_text(render_page(report_data()), encoding="utf-8")
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto((tmp_path / "report.html").as_uri())
-    assert page.locator("#forecasts tbody tr").count() == 5
-    assert page.locator("#past > svg.wide .slot > title").count() == 40
-    context.close()
-
-
 def test_the_page_prints_on_light_paper_without_being_cut(opened):
     page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
     page.emulate_media(media="print")

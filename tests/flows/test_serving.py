@@ -176,36 +176,6 @@ def is_late(server: str, run_id: str) -> dict[str, object] | None:
     return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
 
 
-def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
-    wrong_mode = prefect_api.request_run(deployed, NIGHTLY, mode="quick")
-    assert wrong_mode.status_code == 409
-    assert "'quick' is not one of ['auto', 'scratch', 'warm', 'skip']" in wrong_mode.json()["detail"]
-    no_end = prefect_api.request_run(deployed, "catch-up/catch-up", first="2024-03-04")
-    assert "'last' is a required property" in no_end.json()["detail"]
-    no_step = prefect_api.request_run(
-        deployed, "backtest/backtest", first="2018-11-01", last="2018-11-30", refit_every=0
-    )
-    assert (no_step.status_code, "0 is less than the minimum of 1" in no_step.text) == (409, True)
-
-
-@pytest.mark.parametrize("words", ["worker", "serve"])
-def test_a_command_that_needs_a_server_reports_one_that_does_not_respond(
-    words: str, ledger: str, tmp_path: Path
-) -> None:
-    address = f"http://127.0.0.1:{processes.free_port()}/api"
-    code, out, err = processes.here(*words.split(), environment=processes.environment_of(tmp_path, address))
-    assert (code, out) == (1, "")
-    assert err.startswith(f"The Prefect server {address} does not respond (")
-
-
-def test_the_doctor_finds_a_server_that_does_not_respond(ledger: str, tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{processes.free_port()}/api"
-    code, out, _ = processes.here("doctor", environment=processes.environment_of(tmp_path, address))
-    assert code == 1
-    states = {words[0]: words[1] for line in out.splitlines() if len(words := line.split()) > 2}
-    assert (states["database"], states["prefect"]) == ("ok", "wrong")
-
-
 # The last one: it replaces the deployment that the tests before share.
 def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, ledger: str, tmp_path: Path) -> None:
     environment = processes.environment_of(tmp_path, server)
