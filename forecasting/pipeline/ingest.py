@@ -26,6 +26,7 @@ from forecasting.errors import (
 )
 from forecasting.ingest import earnings, witness
 from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
@@ -234,12 +235,19 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
 
 def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
     """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
+    source, last, response = asked.source, night.session, asked.response
     try:
-        fetched = _response(asked)
+        if isinstance(response, Exception):
+            with plugins.called(source):
+                raise response
+        if response is None:
+            fetched = plugins.fetched_from(source, night.symbol, asked.first, last)
+        else:
+            fetched = plugins.made_canonical(response, source.name, night.symbol, (asked.first, last))
     except SourceError as error:
-        if not plugins.is_live(asked.source):  # no request has left this machine
+        if not plugins.is_live(source):  # no request has left this machine
             raise
-        nothing = nothing_fetched(asked.source.name, night.symbol, asked.first, night.session)
+        nothing = nothing_fetched(source.name, night.symbol, asked.first, last)
         instant = ledger_instant(asked.newest_instant, night.now())
         answer = _Answer(nothing, nothing_changed(error.verdict, str(error)), instant, error)
     else:
@@ -251,44 +259,41 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
     return replace(night, fetch_id=fetch_id)
 
 
-def _response(asked: _Asked) -> Fetched:
-    symbol, source, last = asked.night.symbol, asked.source, asked.night.session
-    if isinstance(asked.response, Exception):
-        with plugins.called(source):
-            raise asked.response
-    if asked.response is not None:
-        return plugins.made_canonical(asked.response, source.name, symbol, (asked.first, last))
-    return plugins.fetched_from(source, symbol, asked.first, last)
-
-
 def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
     """What the response changes, its earnings dates, and what people should see beside the numbers."""
-    night, asking, is_market = asked.night, asked.asking, asked.purpose == "market"
-    session, exchange = night.session, night.settings.exchange
-    check_clock(fetched, exchange, now=night.now(), index=is_market or night.symbol.startswith("^"))
-    seen_at, lists = ledger_instant(asked.newest_instant, night.now()), None
-    if not is_market:
-        lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
+    night, asking, now, newest = asked.night, asked.asking, asked.night.now(), asked.newest_instant
+    session, exchange, is_market = night.session, night.settings.exchange, asked.purpose == "market"
+    check_clock(fetched, exchange, now=now, index=is_market or night.symbol.startswith("^"))
+    seen_at, events, stale = ledger_instant(newest, now), None, list[Finding]()
     request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     if is_market:
         fetched = prices_alone(fetched)
         assessed = assess_market(fetched, request, asked.bars)
     else:
+        lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
         assessed = assess(fetched, request, asked.bars)
-    if assessed.note:
-        logger.warning(assessed.note)
-    revision, events = assessed.revision, None
-    if lists is not None:
-        events = earnings.changes(asking, lists)
-        revision = replace(revision, findings=[*revision.findings, *earnings.stale_dates(asking, lists)])
+        events, stale = earnings.changes(asking, lists), earnings.stale_dates(asking, lists)
+    revision = replace(assessed.revision, findings=[*assessed.revision.findings, *stale])
     if assessed.error is not None:
         return _Answer(fetched, revision, seen_at, _with_clock(assessed.error, night))
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
     note = f". {assessed.note}" if assessed.note else ""
-    revision = replace(revision, detail=f"{switched}{revision.detail}{note}")
-    clock = clock_note(asked.newest_instant, now=night.now())
-    notes = {"clock": clock, "assessment": assessed.note, "calendar_end": ends_soon(session, exchange)}
-    return _Answer(fetched, revision, seen_at, None, events, notes)
+    clock = ""
+    if newest is not None and is_before(now, newest):
+        clock = (
+            f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
+            f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one, "
+            "and forecasts are live again once the clock has passed that instant."
+        )
+    for doubt in filter(None, (assessed.note, clock)):
+        logger.warning(doubt)
+    return _Answer(
+        fetched,
+        replace(revision, detail=f"{switched}{revision.detail}{note}"),
+        seen_at,
+        events=events,
+        notes={"clock": clock, "assessment": assessed.note, "calendar_end": ends_soon(session, exchange)},
+    )
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
@@ -313,19 +318,6 @@ def _with_clock(error: ForecastingError, night: Night) -> ForecastingError:
     clock = f"{night.now():%Y-%m-%d %H:%M} UTC, is ahead."
     why = f"It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}"
     return DataLateError(f"{error} {why}", newest, error.why)
-
-
-def clock_note(newest: datetime | None, *, now: datetime) -> str:
-    """The run's note on a clock that is, or once was, wrong; empty for a clock that agrees with the ledger."""
-    if newest is None or not is_before(now, newest):
-        return ""
-    note = (
-        f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
-        f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one, "
-        "and forecasts are live again once the clock has passed that instant."
-    )
-    logger.warning(note)
-    return note
 
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:

@@ -101,7 +101,12 @@ class Rounds:
             symbol.nights = nights
             return []
         if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):
-            bars = error.newest if isinstance(error, DataLateError) else _newest_stored(newest)
+            if isinstance(error, DataLateError):
+                bars = error.newest
+            else:
+                with connect.reading(newest.settings.url) as connection:
+                    stored = read.bars(connection, newest.symbol, last=newest.session)
+                bars = stored.index[-1].date() if len(stored) else None
             if bars is not None:
                 return self._go_on(symbol, nights, error, bars)
         del self._symbols[newest.symbol]
@@ -123,7 +128,7 @@ class Rounds:
 
     def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError, bars: date) -> list[Night]:
         """What is run with the bars up to the session `bars`: stored ones, or of a late source, which are requested."""
-        missing, older = symbol.missing or nights[-1], nights_with_bars(nights, bars)
+        missing, older = symbol.missing or nights[-1], _up_to(nights, bars)
         if isinstance(error, DataLateError) and older and bars < nights[-1].session:
             symbol.missing, symbol.nights, symbol.due = missing, older, self._now()
             return []
@@ -205,22 +210,14 @@ class Rounds:
         return f"{' '.join(reasons[:REASONS])}{more} Next request at {hour}, retrying until {until}."
 
 
-def _newest_stored(night: Night) -> date | None:
-    with connect.reading(night.settings.url) as connection:
-        bars = read.bars(connection, night.symbol, last=night.session)
-    return bars.index[-1].date() if len(bars) else None
-
-
-def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
-    """Those up to the session `newest`, oldest first; else the night of `newest`, unless it is done. Without errors."""
-    kept = [replace(night, error=None) for night in nights if night.session <= newest]
-    if kept:
+def _up_to(nights: Sequence[Night], bars: date) -> list[Night]:
+    """Those up to the session `bars`, oldest first; else the night of `bars`, unless it is done. Without errors."""
+    if kept := [replace(night, error=None) for night in nights if night.session <= bars]:
         return kept
     missing = nights[-1]
     with connect.reading(missing.settings.url) as connection:
         finished = read.newest_finished(connection, missing.symbol, missing.target)
-    is_done = finished is not None and newest <= finished
-    return [] if is_done else [replace(missing, session=newest, error=None)]
+    return [] if finished and bars <= finished else [replace(missing, session=bars, error=None)]
 
 
 def clock_time(moment: datetime, settings: Settings) -> str:
