@@ -21,6 +21,7 @@ from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, 
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
+from forecasting.vocabulary import Mode
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
@@ -111,9 +112,9 @@ def run(
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
     options.quieten_nights()
-    from forecasting.values import parse_mode
+    from forecasting.values import check_choice
 
-    session, fit, failed = parse(as_of), parse_mode(mode), None
+    session, fit, failed = parse(as_of), check_choice("mode", mode, Mode), None
     from flows.start import start_night
 
     try:
@@ -220,9 +221,9 @@ def serve(
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
     from flows.start import start_serving
-    from forecasting.values import parse_mode
+    from forecasting.values import check_choice
 
-    start_serving(list(dict.fromkeys(target or [])), mode=parse_mode(mode), switch_source=switch_source)
+    start_serving(list(dict.fromkeys(target or [])), mode=check_choice("mode", mode, Mode), switch_source=switch_source)
 
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_day, check_symbol, check_target, check_text, checked_clock, parse_mode
+from forecasting.values import check_choice, check_day, check_symbol, check_text
 from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
@@ -122,7 +122,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
-    settings = read_settings().model_copy(update={"target": check_target(target)})
+    settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
     with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
         migrate.upgrade(own.url)
         run_missed(own, as_of=None, mode="auto", now=_clock(now))
@@ -214,7 +214,7 @@ class Ledger:
 
         settings = self._settings([symbol], target=target, source=source)
         day = None if as_of is None else check_day("as_of", as_of)
-        done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=_clock(now))
+        done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
         found = export.frame("history", settings)
         return found[found["run_id"].isin(done)].reset_index(drop=True)
 
@@ -273,7 +273,7 @@ class Ledger:
         """The settings of one call."""
         asked = {
             "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
-            "target": None if target is None else check_target(target),
+            "target": None if target is None else check_choice("target", target, Target),
             "source": None if source is None else check_text("source", source),
         }
         return _narrowed(self.settings, asked)
@@ -303,11 +303,16 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
 
 def _clock(now: Clock | None) -> Clock:
     """`now`, checked; without it the machine's clock, which `flows` has: this module is the library's own caller."""
-    if now is not None:
-        return checked_clock(now)
-    from flows import clock
+    if now is None:
+        from flows import clock
 
-    return clock.now
+        return clock.now
+    at = now() if callable(now) else None
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise UsageError(
+            f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
+        )
+    return now
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:

@@ -5,11 +5,11 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path, PurePath
-from typing import cast, get_args
+from typing import Any, get_args
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
@@ -44,24 +44,18 @@ def source_name(source: str) -> str:
     return source if found is None else f"{found[1]}:{PurePath(found[2]).name}"
 
 
-def parse_mode(text: str) -> Mode:
-    """One of the modes in which a challenger is fitted; anything else is a UsageError."""
-    if not isinstance(text, str) or text not in get_args(Mode):
-        raise UsageError(f"Invalid mode {text!r:.60}: expected auto, scratch, warm or skip.")
-    return cast(Mode, text)
-
-
-def check_target(target: object, *, name: str = "target") -> Target:
-    """`target` itself; anything else than a target is a UsageError, which names the option or argument."""
-    if not isinstance(target, str) or target not in get_args(Target):
-        raise UsageError(f"Invalid {name} {target!r:.60}: expected volume, close or range.")
-    return cast(Target, target)
+def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - a Literal, and one of its values
+    """`value` itself, one of a Literal's; anything else is a UsageError, which names the option or argument."""
+    *others, last = get_args(kind)
+    if not isinstance(value, str) or value not in (*others, last):
+        raise UsageError(f"Invalid {name} {value!r:.60}: expected {', '.join(others)} or {last}.")
+    return value
 
 
 def check_option(name: str, text: str) -> str:
     """`text` itself, the value of an option that overrides the setting `name`; an error names the option."""
     if name == "target":
-        return check_target(text, name="--target")
+        check_choice("--target", text, Target)
     if name == "cost_ratio" and not _is_above_zero(text):
         raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
     if name == "market" and not chooses_market(text):
@@ -105,16 +99,6 @@ def check_text(name: str, text: object) -> str:
     if not text.strip():
         raise UsageError(f"Invalid {name}: expected a text, found an empty one. Leave it out for the default.")
     return text
-
-
-def checked_clock(now: object) -> Clock:
-    """`now` itself, a clock that a caller from Python gives; a UsageError unless it returns an aware datetime."""
-    at = now() if callable(now) else None
-    if not isinstance(at, datetime) or at.tzinfo is None:
-        raise UsageError(
-            f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
-        )
-    return cast(Clock, now)
 
 
 @dataclass(frozen=True)

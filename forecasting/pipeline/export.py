@@ -22,8 +22,8 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.values import check_symbol, check_target
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock
+from forecasting.values import check_choice, check_symbol
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +127,9 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, limit
     if symbol:
         check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}))
     with connect.reading(settings.url) as connection:
-        found = read.answer(connection, question, symbol=symbol, target=check_target(target), limit=limit)
+        found = read.answer(
+            connection, question, symbol=symbol, target=check_choice("target", target, Target), limit=limit
+        )
     clean = [
         {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
     ]
@@ -196,10 +198,17 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
     as_text = out.suffix == ".csv"
-    fields = [pa.field(field.name, _type(field, is_day=field.name in SESSIONS or as_text)) for field in table.schema]
-    table = table.cast(pa.schema(fields))
+
+    def stored(field: pa.Field) -> pa.DataType:
+        if not pa.types.is_timestamp(field.type):
+            return pa.string() if pa.types.is_large_string(field.type) else field.type
+        if field.type.tz is not None:
+            return pa.timestamp("us", tz="UTC")
+        return pa.date32() if as_text or field.name in SESSIONS else pa.timestamp("us")
+
+    table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
+    table = table.cast(pa.schema([pa.field(field.name, stored(field)) for field in table.schema]))
     write_whole(out, partial(csv.write_csv if as_text else parquet.write_table, table))
 
 
@@ -216,13 +225,3 @@ def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
             f"forecasting run --symbol {symbol} --target {own.target}"
         )
     return found
-
-
-def _type(field: pa.Field, *, is_day: bool) -> pa.DataType:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(field.type):
-        if field.type.tz is not None:
-            return pa.timestamp("us", tz="UTC")
-        return pa.date32() if is_day else pa.timestamp("us")
-    return pa.string() if pa.types.is_large_string(field.type) else field.type
