@@ -10,12 +10,12 @@ from flows import clock
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.plan import narrowed
-from forecasting.report.prefect import BACKTEST, backtest_artifact, subject_tags
+from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", description=BACKTEST, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(name="backtest", description=guide("backtest"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def backtest(
     first: date,
     last: date,

@@ -18,12 +18,12 @@ from flows.reporting import (
 )
 from forecasting.pipeline.plan import narrowed, planned_span
 from forecasting.pipeline.run import ledger
-from forecasting.report.prefect import CATCH_UP, subject_tags
+from forecasting.report.prefect import guide, subject_tags
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", description=CATCH_UP, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(name="catch-up", description=guide("catch_up"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def catch_up(
     first: date,
     last: date,

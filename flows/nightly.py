@@ -35,7 +35,7 @@ from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.run import ledger, shards
 from forecasting.pipeline.symbols import explained
-from forecasting.report.prefect import NIGHTLY, subject_tags
+from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode, Target
@@ -73,7 +73,7 @@ def evaluate(nights: list[Night]) -> list[Night]:
     return ended(evaluation.evaluate(nights))
 
 
-@flow(name="nightly", description=NIGHTLY, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(name="nightly", description=guide("nightly"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,

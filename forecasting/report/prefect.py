@@ -24,11 +24,6 @@ SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
 SLOW_NIGHTS = 20  # nights from which on a step beyond their 95th percentile is called slow
 
-NIGHTLY, CATCH_UP, BACKTEST = (
-    environment().get_template(f"{flow}_guide.md").render() for flow in ("nightly", "catch_up", "backtest")
-)
-"""Descriptions of the flows, which the UI shows beside their forms."""
-
 _SEVERITY = {"failed": 0, "late": 1, "running": 2, "no night yet": 3}
 
 
@@ -38,6 +33,11 @@ class Artifact(NamedTuple):
     key: str
     description: str
     body: str
+
+
+def guide(flow: str) -> str:
+    """The description of a flow, which the UI shows beside its form."""
+    return environment().get_template(f"{flow}_guide.md").render()
 
 
 def night_artifact(data: ReportData, page: Path | str) -> Artifact:

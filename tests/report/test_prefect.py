@@ -10,11 +10,11 @@ import pytest
 
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.prefect import (
-    NIGHTLY,
     RunTimes,
     artifact_key,
     backtest_artifact,
     counts_of,
+    guide,
     night_artifact,
     outcome_artifact,
     outcome_sentence,
@@ -243,12 +243,13 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
 
 
 def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_target() -> None:
-    rows = [line.strip("|").split("|") for line in NIGHTLY.splitlines() if line.startswith("|")][2:]
+    text = guide("nightly")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
     assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in rows)
     named = {word.strip() for cells in rows for word in cells[0].split(",")}
     assert named >= {"Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed"}
     for target in get_args(Target):
-        assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in NIGHTLY
+        assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in text
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
