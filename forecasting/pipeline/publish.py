@@ -15,11 +15,11 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.errors import ForecastingError, StoreError
 from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
-from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, explained, values_of
+from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, explained, only_symbol, values_of
 from forecasting.preprocess.features import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
@@ -78,12 +78,8 @@ def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
 ) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
     """The path of each symbol's page, of its night `as_of` or the newest, or at `out`; and that of the index."""
-    if out is not None and len(settings.symbols) > 1:
-        raise UsageError(
-            f"Expected one symbol with --out, found {len(settings.symbols)}: {', '.join(settings.symbols)}. "
-            "Name one, or leave --out away: each page then gets its place in the folder reports."
-        )
     if out is not None:
+        only_symbol(settings, "report --out")
         check_writable(out)
 
     def write(own: Settings) -> Path:
@@ -131,10 +127,8 @@ def report_data(
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
     row = published.iloc[0].to_dict()  # all are of one night
-    run, fetch = (
-        read.row(connection, "runs", {"id": row["run_id"]}) or {},
-        read.row(connection, "fetches", {"id": row["fetch_id"]}) or {},
-    )
+    run = read.row(connection, "runs", {"id": row["run_id"]}) or {}
+    fetch = read.row(connection, "fetches", {"id": row["fetch_id"]}) or {}
     newest, known_at = row["origin_session"], row["data_as_of"]
     unfinished = None
     if origin is None:  # a page of a past night is not about the nights after it
@@ -200,8 +194,7 @@ def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame)
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
     """What the night ran under that the last finished one did not: name, value then and now."""
-    before = read.done_before(connection, run)
-    if before is None:
+    if (before := read.done_before(connection, run)) is None:
         return []
     now, then = (
         json.loads(row["settings"]) | {"source": row["source"], "market": read.market_of_run(connection, row["id"])}

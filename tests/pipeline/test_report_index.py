@@ -163,7 +163,7 @@ def origins_in(page: Path) -> list[str]:
 
 def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Path) -> None:
     several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
-    with pytest.raises(UsageError, match="Expected one symbol with --out, found 2: SBUX, MSFT"):
+    with pytest.raises(UsageError, match="Expected one symbol for `report --out`, found 2: SBUX, MSFT"):
         write_reports(several, tmp_path / "page.html", now=clock.now)
 
 
