@@ -103,24 +103,15 @@ def test_yfinance_calendar() -> None:
     assert query.to_dict() in asked.call_args.kwargs["query"].to_dict()["operands"]
 
 
-def test_yfinance_exceptions_shown() -> None:
-    """config.debug.hide_exceptions exists."""
+def test_yfinance_data() -> None:
+    """config.debug.hide_exceptions exists, YfData.cache_get.cache_clear() empties the cache of responses, and YfData is
+    one object, in SingletonMeta._instances, until it is removed there.
+    """
     import yfinance
-
-    assert yfinance.config.debug.hide_exceptions in (True, False)
-
-
-def test_yfinance_cache() -> None:
-    """YfData.cache_get.cache_clear() empties the cache of responses."""
-    from yfinance.data import YfData
-
-    YfData.cache_get.cache_clear()
-
-
-def test_yfinance_session() -> None:
-    """YfData is one object, in SingletonMeta._instances, until it is removed there."""
     from yfinance.data import SingletonMeta, YfData
 
+    assert yfinance.config.debug.hide_exceptions in (True, False)
+    YfData.cache_get.cache_clear()
     with mock.patch.object(SingletonMeta, "_instances", {}):
         first = YfData()
         assert YfData() is first

@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [path for folder in (".", "docs", "deploy", "tests") for path in sorted((ROOT / folder).glob("*.md"))]
 INDEX = ROOT / "docs" / "README.md"
-CURRENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # it names files of earlier releases
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 TOP_FOLDERS = ("forecasting", "flows", "migrations", "deploy", "benchmarks", "tests", "docs")
@@ -86,39 +85,27 @@ def names_in(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_relative_link_of_a_document_resolves(document: Path) -> None:
-    assert dead_links(document, document.read_text(encoding="utf-8")) == []
+def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert dead_links(document, text) == []
+    if document.name != "CHANGELOG.md":  # it names files of earlier releases
+        paths = {path for path in paths_in(text) if path.split("/")[0] in TOP_FOLDERS} - NOT_IN_THE_REPOSITORY
+        assert [path for path in paths if not (ROOT / path).exists()] == []
+    wrapped = re.sub(r"```text\n.*?```", "", text, flags=re.DOTALL)  # as it is printed
+    long = [line for line in wrapped.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, "Wrap these lines; only a row of a table, or what is printed, may be longer."
 
 
-@pytest.mark.parametrize("document", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_repository_path_of_a_document_exists(document: Path) -> None:
-    paths = [path for path in paths_in(document.read_text(encoding="utf-8")) if path.split("/")[0] in TOP_FOLDERS]
-    missing = [path for path in paths if path not in NOT_IN_THE_REPOSITORY and not (ROOT / path).exists()]
-    assert missing == []
-
-
-def test_every_path_of_the_architecture_exists() -> None:
-    paths = paths_in(ARCHITECTURE)
-    assert len(paths) > 25
+def test_every_path_and_function_of_the_architecture_is_where_it_says() -> None:
+    paths, functions = paths_in(ARCHITECTURE), functions_in(ARCHITECTURE)
+    assert (len(paths) > 25, len(functions) > 10) == (True, True)
     assert [path for path in paths if path not in NOT_IN_THE_REPOSITORY and not file_of(path).exists()] == []
-
-
-def test_every_function_in_the_tables_of_the_architecture_is_defined_in_the_named_module() -> None:
-    functions = functions_in(ARCHITECTURE)
-    assert len(functions) > 10
     assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
 
 
 def test_the_changelog_tells_nothing_twice() -> None:
     lines = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line and not line.startswith("#")]
     assert [line for line, times in Counter(lines).items() if times > 1] == []
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_no_line_of_a_document_is_longer_than_120_characters(document: Path) -> None:
-    wrapped = re.sub(r"```text\n.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)  # as it is printed
-    long = [line for line in wrapped.splitlines() if len(line) > 120 and not line.startswith("|")]
-    assert not long, "Wrap these lines; only a row of a table, or what is printed, may be longer."
 
 
 def test_every_document_is_in_the_index() -> None:

@@ -58,11 +58,13 @@ def required(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_every_pin_has_the_hashes_of_uv_s_lock(name: str) -> None:
+def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_an_index(name: str) -> None:
     pins = pins_of(name)
     assert len(pins) == 1 if name == "installer.lock" else len(pins) > 20
     assert all(pins.values())
     assert {pin: hashes for pin, hashes in pins.items() if LOCKED.get(pin) != hashes} == {}
+    assert [one for one in names_of(pins) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    assert "://" not in (LOCKS / name).read_text()
 
 
 def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> None:
@@ -99,31 +101,20 @@ def test_what_computes_a_forecast_is_one_release_for_every_python() -> None:
     assert sorted(name for name, _ in LOCKED if name in computing) == computing
 
 
-@pytest.mark.parametrize("name", EXPORTS)
-def test_no_lock_has_cuda_or_the_address_of_an_index(name: str) -> None:
-    assert [one for one in names_of(pins_of(name)) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
-    assert "://" not in (LOCKS / name).read_text()
-
-
 def test_uv_s_lock_names_pypi_and_its_files_alone() -> None:
     hosts = set(re.findall(r"\w+://[^/\"]+", (ROOT / "uv.lock").read_text()))
     assert hosts == {"https://pypi.org", "https://files.pythonhosted.org"}
 
 
-@pytest.mark.parametrize("name", ["oldest.txt", "newest.txt"])
-def test_the_oldest_and_newest_releases_are_those_that_pyproject_allows(name: str) -> None:
+def test_the_oldest_and_newest_releases_are_those_that_pyproject_allows_the_oldest_the_lower_bounds() -> None:
     for text in PROJECT["project"]["dependencies"]:
         stated = Requirement(text)
-        found = [version for package, version in constraints_of(name) if package == canonicalize_name(stated.name)]
-        assert found
-        assert [version for version in found if version not in stated.specifier] == []
-
-
-def test_the_oldest_releases_are_the_lower_bounds_themselves() -> None:
-    for text in PROJECT["project"]["dependencies"]:
-        stated = Requirement(text)
+        found = {
+            file: [version for package, version in constraints_of(file) if package == canonicalize_name(stated.name)]
+            for file in ("oldest.txt", "newest.txt")
+        }
+        assert all(found.values())
+        assert [one for versions in found.values() for one in versions if one not in stated.specifier] == []
         (bound,) = [Version(one.version).release for one in stated.specifier if one.operator == ">="]
-        (oldest,) = [
-            version for name, version in constraints_of("oldest.txt") if name == canonicalize_name(stated.name)
-        ]
+        (oldest,) = found["oldest.txt"]
         assert Version(oldest).release[: len(bound)] == bound

@@ -10,11 +10,8 @@ from forecasting.plain_text import LIMIT, markdown_text, named, plain_text
 HOSTILE = "a\x1b[31mred\x07\nnext\tline\r\u202egnp\u200b.exe \x9b2J \udcff \u2028end"
 
 
-def test_the_text_is_one_line_without_control_characters() -> None:
+def test_the_text_is_one_line_without_control_characters_and_ordinary_text_is_left() -> None:
     assert plain_text(HOSTILE) == "a�[31mred� next line �gnp�.exe �2J �  end"
-
-
-def test_ordinary_text_is_left_as_it_is() -> None:
     text = "^GSPC is expected to trade 5.15\N{NO-BREAK SPACE}B shares (80 % interval 3.83\N{EN DASH}7.44 B), über 日本"
     assert plain_text(text) == text
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import sbom
 
+from forecasting import __version__
+
 ENTRIES = json.loads((sbom.WEIGHTS / "index.json").read_text())
 
 
 def test_every_set_of_shipped_weights_is_a_model_with_span_files_and_command() -> None:
+    assert sbom.version() == __version__
     models = [sbom.model_of(entry) for entry in ENTRIES]
     assert {model["name"] for model in models} == {path.name for path in sbom.WEIGHTS.iterdir() if path.is_dir()}
     (newest,) = [model for model in models if model["name"] == "volume-2024-03-08-market"]
@@ -43,9 +46,3 @@ def test_weights_that_are_not_those_of_the_index_end_the_bill(tmp_path: Path, mo
     monkeypatch.setattr(sbom, "WEIGHTS", tmp_path)
     with pytest.raises(SystemExit, match=r"Expected .*weights\.safetensors with SHA-256"):
         sbom.model_of(entry)
-
-
-def test_the_bill_has_the_package_s_version() -> None:
-    from forecasting import __version__
-
-    assert sbom.version() == __version__
