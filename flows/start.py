@@ -14,10 +14,11 @@ from flows.progress import show_nights, show_step, watched_nights
 from forecasting.errors import UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import checked, completed_sentence, next_night_sentence, night_checks
+from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
 from forecasting.pipeline.symbols import explained
+from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode
@@ -63,7 +64,11 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
             planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
             nights = run_here(planned, settings)
         done = concluded(nights, settings)
-    return completed_sentence(settings, done, first, last)
+    names = ", ".join(settings.symbols)
+    if not done:
+        which = f"every session from {first} to {last}" if first < last else f"the session {first}"
+        return f"{names}: {which} has its forecasts already; nothing was run."
+    return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
 
 
 def has_server(settings: Settings) -> bool:
@@ -133,7 +138,11 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
         raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: Prefect refuses it.") from None
     with lock.serve_lock(settings.data_dir), ensure_server() as address:
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
-        echo(f"{next_night_sentence(settings, targets, due, now=clock.now())} Prefect: {address}.")
+        subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"
+        echo(
+            f"{subject}: the next night starts on {start}, in {age(clock.now(), due)}. FORECASTING_CRON is "
+            f"{settings.cron}, FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
+        )
         slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
         # A second run of one target finds all done, so it is cancelled; the run of another target waits for its turn.
         strategy = ConcurrencyLimitStrategy.ENQUEUE if len(targets) > 1 else ConcurrencyLimitStrategy.CANCEL_NEW

@@ -1,10 +1,10 @@
-"""Whether nights are well: a live forecast for the newest session, what `doctor` checks, what was done and is to do."""
+"""Whether nights are well: a live forecast for the newest session, what `doctor` checks, why nothing was to do."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.symbols import combined, joined
-from forecasting.report.units import age, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -169,20 +168,3 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
         if len(closed):
             sentences.append(f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}.")
     return " ".join(sentences)
-
-
-def completed_sentence(settings: Settings, done: Sequence[str], first: date, last: date) -> str:
-    """How many nights a catch-up has done, `done` having one text each; none where all had their forecasts."""
-    names = ", ".join(settings.symbols)
-    if not done:
-        which = f"every session from {first} to {last}" if first < last else f"the session {first}"
-        return f"{names}: {which} has its forecasts already; nothing was run."
-    return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
-
-
-def next_night_sentence(settings: Settings, targets: Sequence[str], due: datetime, *, now: datetime) -> str:
-    """When the next night of the symbols starts, in the schedule's time zone, and which settings change that."""
-    return (
-        f"{', '.join(settings.symbols)} {', '.join(targets)}: the next night starts on {due:%A %Y-%m-%d at %H:%M %Z}, "
-        f"in {age(now, due)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE {settings.timezone}."
-    )
