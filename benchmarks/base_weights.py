@@ -77,9 +77,10 @@ def make_weights(
         for _, bars in panel.groupby("Symbol", observed=True)
     ]
     checkpoint = pretrain(windows, settings=settings)
-    artifact = save(checkpoint, WEIGHTS / Kind(target, earnings, market is not None).name(newest))
+    name = Kind(target, earnings, market is not None).name(newest)
+    sha256 = save(checkpoint, WEIGHTS / name)
     seconds = time.perf_counter() - started
-    print(f"{artifact.path.name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
+    print(f"{name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
     return {
         "target": target,
         "trained_to": checkpoint.card.trained_to,
@@ -87,8 +88,8 @@ def make_weights(
         "market": market is not None,
         "members": settings.members,
         "symbols": len(windows),
-        "folder": artifact.path.name,
-        "sha256": artifact.sha256,
+        "folder": name,
+        "sha256": sha256,
     }
 
 

@@ -23,7 +23,6 @@ from skill import machine
 from torch import Tensor
 
 from flows.clock import now
-from forecasting.backtest.refits import windows_at
 from forecasting.backtest.walk_forward import all_windows
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
@@ -136,12 +135,12 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     other: Checkpoint | None = None
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
-        known = windows_at(windows, first + number, settings)
+        known = windows.as_of(first + number, settings.train_sessions)
         scratch = champion is None or number % settings.scratch_every == 0
         fitted = fit_scratch(known, settings=settings) if scratch else warm(known, champion, settings)
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
-            other = fit_scratch(windows_at(others, row, other_settings), settings=other_settings)
+            other = fit_scratch(others.as_of(row, other_settings.train_sessions), settings=other_settings)
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:
             night = Night(known, settings, other, number)

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.interpolate import interp1d
 
 from flows.clock import now
-from forecasting.backtest.refits import Block
+from forecasting.backtest.nights import Block
 from forecasting.backtest.walk_forward import all_windows
 from forecasting.losses import Floats, pinball
 from forecasting.pipeline.backtest import load_series

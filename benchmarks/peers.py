@@ -36,8 +36,7 @@ from peer_models import (
 )
 from skill import machine, skill_and_p
 
-from forecasting.backtest.refits import LINEAR, NETWORK, TREES
-from forecasting.backtest.walk_forward import issue_in_order
+from forecasting.backtest.walk_forward import LINEAR, NETWORK, TREES, issue_in_order
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import network_quantiles
@@ -119,7 +118,7 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
 
     def issued(raw: Floats) -> Floats:  # (n, 2, H, Q)
         members = {NETWORK: raw[:, 0], LINEAR: raw[:, 1], TREES: tree_medians(comparison.windows, rows)}
-        return issue_in_order(comparison.windows, rows, members)[0]
+        return issue_in_order(comparison.windows, rows, members)
 
     blocks = comparison.earlier + comparison.blocks
     ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))

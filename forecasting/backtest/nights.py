@@ -11,8 +11,8 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from forecasting.backtest.refits import Block, windows_at
 from forecasting.errors import NUMERICAL_ERRORS
 from forecasting.evaluate.decisions import (
     ChainFacts,
@@ -38,6 +38,7 @@ from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)
+Block = NDArray[np.int64]  # rows of the windows, ascending
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _Walk:
 
     def work_off(self, night: int) -> None:
         """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
-        windows = windows_at(self.windows, int(self.rows[night]), self.settings)
+        windows = self.windows.as_of(int(self.rows[night]), self.settings.train_sessions)
         losses = self._losses(night)
         mode = self._mode(night, windows, losses)
         verdict, successor = self._successor(mode, windows)

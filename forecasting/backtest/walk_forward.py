@@ -8,28 +8,36 @@ Fits are from scratch and independent, so the refits run in parallel processes; 
 calibrated in order. The figures are those of the forecasts, of every baseline, and the significance of the difference.
 """
 
+import hashlib
+import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from forecasting.backtest.nights import Nights, replay_nights
-from forecasting.backtest.refits import LINEAR, NETWORK, TREES, Raw, fit_blocks
+from forecasting.backtest.nights import Block, Nights, replay_nights
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes, inside, skill
 from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.predict.combine import MAX_FORECASTS, Past, issue
+from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
 from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings
-from forecasting.train.baselines import baseline_names
+from forecasting.train import baselines, linear
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.fit import fit_scratch
+from forecasting.train.linear import linear_quantiles
+from forecasting.train.model import ARCHITECTURE
+from forecasting.train.pretrained import shipped_weights
+from forecasting.train.trees import shipped_trees, tree_medians
 from forecasting.values import source_name
 from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress, Target
 
@@ -37,6 +45,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 H = len(HORIZONS)
+NETWORK, LINEAR, TREES = "network", "linear", "trees"
+
+Raw = dict[str, Floats]
+"""Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, the linear model and every baseline."""
 
 MIN_PAIRS = H + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of the last one."""
@@ -153,7 +165,6 @@ class BacktestResult:
     actual: Floats  # (n, H) NaN where unknown
     issued: Floats  # (n, H, Q) combined and calibrated, as a night would have issued them
     raw: Raw  # the raw forecasts of the network, the linear model and every baseline
-    past_forecasts: NDArray[np.int64]  # (n, H) number of earlier forecasts that calibrated each
     dollars: DollarVolumes | None  # closes and dollar volumes, for R² of target volume; None for other targets
     nights: Nights | None = None  # what nights would have published; None where that was not asked for
     earnings_dates: dict[str, int] = field(default_factory=dict)  # up to the newest bar, by their list
@@ -258,7 +269,7 @@ def backtest(
     blocks = _blocks(windows, spec, has_bar=np.isin(windows.origins, bars.index.to_numpy(dtype="datetime64[D]")))
     raw = fit_blocks(windows, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
-    issued, used = issue_in_order(windows, rows, raw)
+    issued = issue_in_order(windows, rows, raw)
     nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
     origins, dollars, earnings_dates = windows.origins[rows], None, {}
     if windows.target == "volume":
@@ -274,7 +285,6 @@ def backtest(
         actual=windows.scale(rows).from_model(windows.scaled[rows]),
         issued=issued,
         raw=raw,
-        past_forecasts=used,
         dollars=dollars,
         nights=nights,
         earnings_dates=earnings_dates,
@@ -321,19 +331,94 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 
 
-def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:
-    """Issued quantiles (n, H, Q) and, (n, H), how many earlier forecasts with closed targets calibrated each."""
+def fit_blocks(
+    windows: Windows,
+    blocks: list[Block],
+    settings: Settings,
+    *,
+    workers: int,
+    folder: Path | None,
+    progress: Progress | None,
+) -> Raw:
+    """Every block's raw forecasts, joined in order; blocks ascend.
+
+    `windows` have every row of every block and the training rows before them. `folder` is a cache of finished blocks,
+    one .npz each; a changed bar or setting changes their names. `progress` counts rows.
+    """
+    key = _key(windows, settings) if folder else ""
+    names = [f"{key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz" for block in blocks]
+    done = {at: read_block(folder / name) for at, name in enumerate(names) if folder and (folder / name).exists()}
+    missing = {at: block for at, block in enumerate(blocks) if at not in done}
+    rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
+    tasks = (delayed(forecast_block)(windows, block, settings) for block in missing.values())
+    processes = max(1, min(count_of(workers), len(missing)))
+    for at, raw in zip(missing, Parallel(n_jobs=processes, return_as="generator")(tasks), strict=True):
+        done[at] = raw
+        if folder is not None:
+            write_block(folder / names[at], raw)
+        rows_done += len(blocks[at])
+        if progress is not None:
+            progress(rows_done, total)
+    return {name: np.concatenate([done[at][name] for at in range(len(blocks))]) for name in done[0]}
+
+
+def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
+    """Every forecaster's quantiles at the rows of `block`, all fitted once, at the close of its first row."""
+    known = windows.as_of(int(block[0]), settings.train_sessions, last=int(block[-1]))
+    rows: Block = block - block[-1] + len(known) - 1  # the window's newest row is the block's last
+    checkpoint = fit_scratch(known, settings=settings)
+    raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
+    raw[TREES] = tree_medians(known, rows)
+    return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
+
+
+def count_of(workers: int | None) -> int:
+    """How many processes an option means: 0 or None is one per core."""
+    return workers or cpu_count()
+
+
+def read_block(path: Path) -> Raw:
+    """A finished block."""
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def write_block(path: Path, raw: Raw) -> None:
+    """Write a finished block, complete or not at all, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Its own name, as another backtest on the same folder may write the same block.
+    draft = path.with_suffix(f".{secrets.token_hex(8)}.part.npz")
+    try:
+        np.savez(draft, allow_pickle=False, **raw)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _key(windows: Windows, settings: Settings) -> str:
+    """Sixteen hex digits over everything that a raw forecast depends on, except the block."""
+    # By name too: a kept block does not have the forecasts of a baseline that was added later.
+    names = baseline_names(settings.target)
+    rules = (ARCHITECTURE, linear.VERSION, baselines.VERSION, *names, NETWORK, LINEAR, TREES)
+    digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()} {shipped_trees()}".encode())
+    for part in fields(windows):
+        digest.update(np.asarray(getattr(windows, part.name)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> Floats:
+    """Issued quantiles (n, H, Q), each calibrated on the earlier forecasts whose targets had closed."""
     scale = windows.scale(rows)
     network, linear, trees = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR]), raw[TREES]
-    issued, used = np.empty_like(network), np.empty((len(rows), H), dtype=np.int64)
+    issued = np.empty_like(network)
     for at, row in enumerate(rows):
         earlier = slice(max(0, at - MAX_FORECASTS), at)
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         actual = np.where(closed, windows.scaled[rows[earlier]], np.nan)
         past = Past(actual, network[earlier], linear[earlier], trees[earlier])
-        forecast = issue(network[at], linear[at], trees[at], past, scale=windows.scale(int(row)), target=windows.target)
-        issued[at], used[at] = forecast.quantiles, forecast.past_forecasts
-    return issued, used
+        models, own = (network[at], linear[at], trees[at]), windows.scale(int(row))
+        issued[at] = issue(*models, past, scale=own, target=windows.target).quantiles
+    return issued
 
 
 def forecast_frame(result: BacktestResult) -> "pd.DataFrame":

@@ -15,8 +15,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
-from forecasting.backtest.refits import count_of
-from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
+from forecasting.backtest.walk_forward import (
+    MIN_PAIRS,
+    BacktestResult,
+    BacktestSpec,
+    backtest,
+    count_of,
+    forecast_frame,
+)
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis, prices_alone

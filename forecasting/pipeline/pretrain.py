@@ -142,7 +142,7 @@ def _fit_and_save(
             "Nothing was kept. See the findings of these symbols' bars, and leave out the symbol that has odd ones."
         )
     name = kind.name(checkpoint.trained_to, model_id[:_ID_DIGITS])
-    artifact = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
+    sha256 = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
     seconds = round(time.perf_counter() - started, 3)
     logger.info("made %s of %d symbols, %d rows, in %.1f s", name, len(panel), card.rows, seconds)
     row: Row = {"id": model_id, "name": LSTM, "version": str(card.architecture), "method": card.method, "base": name}
@@ -150,7 +150,7 @@ def _fit_and_save(
     row |= {"trained_from": checkpoint.trained_from, "trained_to": checkpoint.trained_to}
     row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs}
     row |= {"settings_hash": card.settings_hash, "code_version": code_version()}
-    return row | {"artifact_path": f"{PRETRAINED}/{name}", "artifact_hash": artifact.sha256}
+    return row | {"artifact_path": f"{PRETRAINED}/{name}", "artifact_hash": sha256}
 
 
 def _of(kind: Kind) -> str:

@@ -129,7 +129,8 @@ def _fit_and_save(
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
-    artifact = save(fitted, artifact_folder(settings, model_id))
+    folder = artifact_folder(settings, model_id)
+    sha256 = save(fitted, folder)
     card, base = fitted.card, fitted.card.base or RANDOM
     logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
     return {
@@ -150,8 +151,8 @@ def _fit_and_save(
         "run_id": night.id,
         "settings_hash": settings.hash,
         "code_version": code_version(),
-        "artifact_path": str(artifact.path.relative_to(settings.data_dir.absolute())),
-        "artifact_hash": artifact.sha256,
+        "artifact_path": str(folder.relative_to(settings.data_dir.absolute())),
+        "artifact_hash": sha256,
         "seconds": seconds,
         "refused": verdict.refused,
         "gate": verdict.text(),

@@ -105,11 +105,6 @@ class Windows:
         learnable = features[: self.learnable_sessions - self.warm_up]
         return np.where(np.isnan(features), np.nanmean(learnable, axis=0), features)
 
-    @property
-    def last_values(self) -> Floats:
-        """(N,) the target on the row's own session in its own unit; filled forward where unknown."""
-        return fill_forward(self.values)[self.warm_up :]
-
     def scale(self, rows: NDArray[np.int64] | int = -1) -> Scale:
         """The scaling of one row (by default the newest) or of several."""
         return Scale(self.level[rows], self.spread[rows])
@@ -125,6 +120,10 @@ class Windows:
         of_rows = {name: getattr(self, name)[start:stop].copy() for name in ("future_flags", "level", "spread")}
         scaled = np.where(ahead <= known_to, self.scaled[start:stop], np.nan)
         return replace(self, **of_sessions, **of_rows, sessions=self.sessions[first : last + H].copy(), scaled=scaled)
+
+    def as_of(self, row: int, sessions: int, *, last: int | None = None) -> "Windows":
+        """The rolling window of a night at `row`, with the targets known at its close, and the rows up to `last`."""
+        return self.cut(max(0, row + 1 - sessions), (row if last is None else last) + 1, known_to=row)
 
     def save(self, path: Path) -> None:
         """Write the windows to one .npz file, without pickle."""
@@ -172,7 +171,11 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     sessions = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
-    scale = _scale(steps, values, target)
+    level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
+    scale = Scale(level, np.ones((len(level), H)))
+    if target == "close":  # as features.py defines it; variances of independent returns add up
+        root_horizon = np.sqrt(np.array(HORIZONS, dtype=np.float64))
+        scale = Scale(np.log(fill_forward(values)[WARM_UP:]), np.exp(level)[:, None] * root_horizon)
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future
     following = np.lib.stride_tricks.sliding_window_view(padded, H).copy()  # (D, H) values of the sessions after each
     return Windows(
@@ -231,12 +234,3 @@ def _calendar_and_events(
         reports_ahead[..., :RUN_UP] = 0.0
     own = np.concatenate([calendar[:sessions], reports], axis=-1)
     return own, np.concatenate([following, reports_ahead], axis=-1), names + EVENT_NAMES
-
-
-def _scale(steps: Floats, values: Floats, target: Target) -> Scale:
-    """Level (N,) and spread (N, H) of the rows, as defined in features.py."""
-    level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
-    if target != "close":
-        return Scale(level, np.ones((len(level), H)))
-    root_horizon = np.sqrt(np.array(HORIZONS, dtype=np.float64))  # variances of independent returns add up
-    return Scale(np.log(fill_forward(values)[WARM_UP:]), np.exp(level)[:, None] * root_horizon)

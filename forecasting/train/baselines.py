@@ -115,7 +115,7 @@ def _rule_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> Flo
         month = np.lib.stride_tricks.sliding_window_view(fill_forward(windows.values), _MONTH)
         values = np.repeat(np.median(month, axis=-1)[at - _MONTH + 1, None], len(HORIZONS), axis=1)
     else:  # last_value, random_walk
-        values = np.repeat(windows.last_values[:, None], len(HORIZONS), axis=1)
+        values = np.repeat(fill_forward(windows.values)[at, None], len(HORIZONS), axis=1)
     points = windows.scale(np.arange(len(windows))).to_model(values)
     # Errors are pooled in logs, so that a random walk's are returns and not returns over their spread.
     errors = (windows.scaled - points) * windows.spread

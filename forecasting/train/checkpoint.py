@@ -70,14 +70,6 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """The folder of a checkpoint and the SHA-256 that covers both of its files."""
-
-    path: Path
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """A card and the CPU tensors of its members, named `member.parameter`."""
 
@@ -95,8 +87,8 @@ class Checkpoint:
         return date.fromisoformat(self.card.trained_to)
 
 
-def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
-    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one; its path and hash."""
+def save(checkpoint: Checkpoint, folder: Path) -> str:
+    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one; the SHA-256 over both files."""
     from safetensors.torch import save as to_bytes
 
     weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
@@ -114,7 +106,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
         shutil.rmtree(old)
     else:
         written.rename(folder)
-    return Artifact(folder, hashlib.sha256(model).hexdigest())
+    return hashlib.sha256(model).hexdigest()
 
 
 def load(path: Path, sha256: str) -> Checkpoint:

@@ -212,7 +212,8 @@ def small_model() -> checkpoints.Checkpoint:
 
 
 def model_with_right_hashes(place: Place) -> Attempt:
-    folder = checkpoints.save(small_model(), place.folder / "models" / "a").path
+    folder = place.folder / "models" / "a"
+    checkpoints.save(small_model(), folder)
     expected = run_model(folder)
     card, content = json.loads((folder / "model.json").read_bytes()), (folder / "weights.safetensors").read_bytes()
 
@@ -252,7 +253,8 @@ class Program:
 def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(
     name: str, write: Callable[[object, Any], None], tmp_path: Path
 ) -> None:
-    folder = checkpoints.save(small_model(), tmp_path / "a").path
+    folder = tmp_path / "a"
+    checkpoints.save(small_model(), folder)
     with (folder / name).open("wb") as file:
         write(Program(tmp_path / "made"), file)
     if name == "weights.safetensors":

@@ -49,7 +49,7 @@ def fitted_tonight(
     write.add(connection, "runs", run_row(run.id, str(LAST), settings_hash=settings.hash))
     for name, run_id in (("champion", "first"), ("challenger", run.id)):
         kept = checkpoint.save(fitted, artifact_folder(settings, name))
-        where = {"artifact_path": f"artifacts/{name}", "artifact_hash": kept.sha256, "run_id": run_id}
+        where = {"artifact_path": f"artifacts/{name}", "artifact_hash": kept, "run_id": run_id}
         own = {"gate": GATE} | changed if name == "challenger" else {}
         write.add(connection, "models", model_row(name, trained_to=LAST, **where, **own))
     if champion:

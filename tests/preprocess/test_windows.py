@@ -141,7 +141,7 @@ def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets
     np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
     following = np.array([windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]).T
     np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
-    for part in (windows.steps, windows.future_flags, windows.level, windows.last_values):
+    for part in (windows.steps, windows.future_flags, windows.level):
         assert np.isfinite(part).all()
     for name in baseline_names("volume"):
         assert np.isfinite(baseline_quantiles(name, windows)).all(), name

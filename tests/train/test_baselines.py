@@ -18,7 +18,7 @@ def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target
     quantiles = baseline_quantiles(name, windows)
     assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()
-    np.testing.assert_allclose(quantiles[:, MEDIAN], windows.last_values[-1], rtol=3.0)
+    np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)

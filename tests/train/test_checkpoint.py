@@ -9,7 +9,7 @@ import torch
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import make_windows
-from forecasting.train.checkpoint import Artifact, Checkpoint, load, save
+from forecasting.train.checkpoint import Checkpoint, load, save
 from forecasting.train.fit import fit
 from forecasting.train.prepare import scaled_quantiles
 from tests.builders import LAST, no_events, random_bars
@@ -22,12 +22,17 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture
-def artifact(checkpoint, tmp_path) -> Artifact:
-    return save(checkpoint, tmp_path / "models" / "a")
+def path(tmp_path) -> Path:
+    return tmp_path / "models" / "a"
 
 
-def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, artifact):
-    loaded = load(artifact.path, artifact.sha256)
+@pytest.fixture
+def hash_of(checkpoint, path) -> str:
+    return save(checkpoint, path)
+
+
+def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, path, hash_of):
+    loaded = load(path, hash_of)
     assert loaded.card == checkpoint.card
     assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
     rows = np.arange(290, 300)
@@ -36,51 +41,51 @@ def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, artifact):
     )
 
 
-def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, artifact):
-    assert save(checkpoint, artifact.path) == artifact
-    assert sorted(path.name for path in artifact.path.parent.iterdir()) == ["a"]
+def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, path, hash_of):
+    assert save(checkpoint, path) == hash_of
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
     before = os.umask(0o002)
     try:
-        saved = save(checkpoint, tmp_path / "models" / "shared")
+        save(checkpoint, saved := tmp_path / "models" / "shared")
     finally:
         os.umask(before)
-    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved.path, *saved.path.iterdir())] == ["775", "664", "664"]
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == ["775", "664", "664"]
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
-def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new_one(checkpoint, artifact, monkeypatch, step):
+def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(checkpoint, path, hash_of, monkeypatch, step):
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, step, killed)
-    for folder in (artifact.path, artifact.path.with_name("new")):
+    for folder in (path, path.with_name("new")):
         with pytest.raises(KeyboardInterrupt):
             save(checkpoint, folder)
-    assert load(artifact.path, artifact.sha256).card == checkpoint.card
-    assert not artifact.path.with_name("new").exists()
+    assert load(path, hash_of).card == checkpoint.card
+    assert not path.with_name("new").exists()
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
-def test_a_missing_or_altered_file_is_refused_by_its_name(artifact, name):
-    content = bytearray((artifact.path / name).read_bytes())
+def test_a_missing_or_altered_file_is_refused_by_its_name(path, hash_of, name):
+    content = bytearray((path / name).read_bytes())
     content[-10] ^= 1
-    (artifact.path / name).write_bytes(bytes(content))
+    (path / name).write_bytes(bytes(content))
     with pytest.raises(ArtifactError, match=f"{name}.* has changed"):
-        load(artifact.path, artifact.sha256)
-    (artifact.path / name).unlink()
+        load(path, hash_of)
+    (path / name).unlink()
     with pytest.raises(ArtifactError, match=f"{name}; found No such file"):
-        load(artifact.path, artifact.sha256)
+        load(path, hash_of)
 
 
 @pytest.mark.parametrize("version", ["format", "architecture"])
-def test_another_version_is_refused_even_when_its_hash_is_right(artifact, version):
-    model = artifact.path / "model.json"
+def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, version):
+    model = path / "model.json"
     model.write_text(json.dumps(json.loads(model.read_text()) | {version: 99}))
     with pytest.raises(ArtifactError, match=r"found .*99.* written by other code"):
-        load(artifact.path, sha256(model.read_bytes()).hexdigest())
+        load(path, sha256(model.read_bytes()).hexdigest())
 
 
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
@@ -100,9 +105,9 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
 @pytest.mark.parametrize("mode", ["scratch", "warm"])
 def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
     fitted = fit(some_windows(), mode=mode, parent=checkpoint, settings=SETTINGS)  # so was the module's own
-    artifact, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
+    saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
     on_gpu = scaled_quantiles(fitted, some_windows(), rows)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    loaded = load(artifact.path, artifact.sha256)
+    loaded = load(tmp_path / "gpu", saved)
     assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
     np.testing.assert_allclose(scaled_quantiles(loaded, some_windows(), rows), on_gpu, atol=2e-3)

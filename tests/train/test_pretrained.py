@@ -168,8 +168,7 @@ def without_events(windows: Windows) -> Windows:
 
 def own_weights(folder: Path, trained: Checkpoint, *, name: str, trained_to: date) -> OwnWeights:
     """Weights as a user's, under a name; the folder's files are those of `trained`."""
-    artifact = save(trained, folder / name)
-    return OwnWeights(name, trained_to, artifact.path, artifact.sha256)
+    return OwnWeights(name, trained_to, folder / name, save(trained, folder / name))
 
 
 @pytest.fixture
