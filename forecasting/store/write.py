@@ -272,14 +272,11 @@ INPUT_TABLES = (schema.fetches, schema.bar_versions, schema.corporate_actions, s
 """The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
 
-def copy_inputs(source: sa.Connection, target: sa.Connection) -> int:
-    """The number of rows copied: all of INPUT_TABLES in `source`, to `target`, where these tables are empty."""
-    copied = 0
+def copy_inputs(source: sa.Connection, target: sa.Connection) -> None:
+    """Copy all of INPUT_TABLES to a ledger where these tables are empty."""
     for table in INPUT_TABLES:
         for batch in source.execute(sa.select(table)).mappings().partitions(5000):
             target.execute(sa.insert(table), [dict(row) for row in batch])
-            copied += len(batch)
-    return copied
 
 
 def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
