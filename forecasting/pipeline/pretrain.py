@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.snapshot import ledger_instant, market_night, market_snapshot, windows_of
+from forecasting.pipeline.symbols import each_symbol, failures_of, values_of
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
@@ -55,11 +57,12 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     MIN_SYMBOLS of them have enough rows.
     """
     migrate.check_ready(settings.url)
-    symbols, reasons = _symbols(settings, now=now)
-    texts = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in reasons.items()]
+    outcomes = each_symbol(settings, partial(_symbol, now=now), now=now)
+    symbols = values_of(outcomes)
+    texts = [f"{symbol} ({str(reason).rstrip('.')})" for symbol, reason in failures_of(outcomes)]
     left_out = [f"Left out: {named(texts, _NAMED)}."] if texts else []
     if len(symbols) < MIN_SYMBOLS:
-        found = f"found {len(symbols)} of {len(symbols) + len(reasons)}."
+        found = f"found {len(symbols)} of {len(outcomes)}."
         raise HistoryError(
             f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; "
             f"{' '.join([found, *left_out])} Name more (--symbol, --symbols-file), and store their bars: forecasting "
@@ -69,35 +72,27 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     return "\n".join([*(_made(kind, symbols, settings, now=now, bar=bar) for kind in kinds), *left_out])
 
 
-def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
-    """The symbols with enough rows, in the order of the settings; of each other one, why it is left out."""
-    kept, left_out = [], {}
-    for symbol in settings.symbols:
-        with connect.reading(settings.url) as connection:
-            fetch = read.newest_fetch(connection, symbol)
-            session = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
-            if fetch is None or session is None:
-                left_out[symbol] = "no bars are stored"
-                continue
-            night, at = make_night(symbol, session, settings, now=now), fetch["fetched_at"]
-            bars = read.bars(connection, symbol, last=session, known_at=at)
-            events = read.events(connection, symbol, known_at=at)
-            market, series = market_snapshot(connection, night, data_as_of=at), market_night(night)
-        try:
-            windows = windows_of(night, bars, events, market.series)
-        except HistoryError as error:
-            left_out[symbol] = str(error)
-            continue
-        # An index without volumes has no known target.
-        if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
-            left_out[symbol] = f"{symbol} has a known {night.target} on too few sessions to train on"
-            continue
-        fetches = {symbol: str(fetch["id"])}
-        if series is not None and windows.has_market:
-            fetches[series.symbol] = market.fetch_id
-        undated = windows_of(night, bars, events[:0], market.series) if windows.has_events else windows
-        kept.append(_Symbol(fetches, windows, undated))
-    return kept, left_out
+def _symbol(own: Settings, *, now: Clock) -> _Symbol:
+    """One symbol's settings as what weights are made of; a HistoryError where it has too few rows."""
+    symbol = own.symbols[0]
+    with connect.reading(own.url) as connection:
+        fetch = read.newest_fetch(connection, symbol)
+        session = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+        if fetch is None or session is None:
+            raise HistoryError("no bars are stored")
+        night, at = make_night(symbol, session, own, now=now), fetch["fetched_at"]
+        bars = read.bars(connection, symbol, last=session, known_at=at)
+        events = read.events(connection, symbol, known_at=at)
+        market, series = market_snapshot(connection, night, data_as_of=at), market_night(night)
+    windows = windows_of(night, bars, events, market.series)
+    # An index without volumes has no known target.
+    if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
+        raise HistoryError(f"{symbol} has a known {night.target} on too few sessions to train on")
+    fetches = {symbol: str(fetch["id"])}
+    if series is not None and windows.has_market:
+        fetches[series.symbol] = market.fetch_id
+    undated = windows_of(night, bars, events[:0], market.series) if windows.has_events else windows
+    return _Symbol(fetches, windows, undated)
 
 
 def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:
