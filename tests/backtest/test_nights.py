@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flows import clock
+from forecasting.backtest import nights
 from forecasting.backtest.nights import replay_nights
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.scores import dollar_volume_r2
 from forecasting.pipeline.backtest import load_series
+from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
+from forecasting.train import gate
+from forecasting.train.gate import examine
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars
 from tests.nights import night, rows
@@ -30,9 +36,6 @@ def windows_over(bars, settings=SETTINGS, events=None):
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
-    from forecasting.evaluate import decisions, drift
-    from forecasting.predict import combine
-
     monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
     monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
     for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):
@@ -45,8 +48,6 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network's own forecasts, then a baseline's in their place, then its own again; a report every quarter."""
-    from forecasting.predict import fallback
-
     # Whatever the network loses, it is behind once six origins are scored, and on the night after a fallback it is not.
     monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
     monkeypatch.setattr(fallback, "ENTER", -np.inf)
@@ -85,16 +86,11 @@ def test_no_published_forecast_changes_when_bars_after_its_origin_do():
 
 
 def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion(monkeypatch):
-    from forecasting.backtest import nights
-    from forecasting.train.gate import examine
-
     at = len(windows_over(BARS)) - 12 + np.arange(4)
     sound = replay_nights(windows_over(BARS), at[[0, 1, 3]], SETTINGS)
     fits: list[object] = []
 
     def refuse_third(fitted, windows, **given):
-        from dataclasses import replace
-
         fits.append(fitted)
         verdict = examine(fitted, windows, **given)
         return replace(verdict, refused="on purpose") if len(fits) == 3 else verdict
@@ -112,8 +108,6 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
 
 
 def test_without_a_champion_the_default_baseline_is_published(monkeypatch):
-    from forecasting.train import gate
-
     monkeypatch.setattr(gate, "other_training", lambda *facts, **more: "on purpose")
     at = len(windows_over(BARS)) - 12 + np.arange(2)
     replayed = replay_nights(windows_over(BARS), at, SETTINGS)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forecasting.losses import Floats
 from forecasting.preprocess.features import (
     MEANS,
     SMALLEST_RANGE,
@@ -21,46 +22,31 @@ from tests.builders import LAST, no_events, random_bars
 DAYS, SEEN = 200, 160
 
 
-@pytest.mark.parametrize("column", range(len(STEP_NAMES)), ids=STEP_NAMES)
-def test_a_step_does_not_change_when_later_bars_do(column):
+def steps_and_altered(later: bool) -> tuple[Floats, Floats]:
+    """Steps, and those of bars that differ on the session SEEN, and on all later ones too."""
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
-    altered.iloc[SEEN:] *= 2.0
-    np.testing.assert_array_equal(step_features(bars)[:SEEN, column], step_features(altered)[:SEEN, column])
+    altered.iloc[SEEN : None if later else SEEN + 1] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
+    return step_features(bars), step_features(altered)
 
 
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_no_lag_feature_changes_when_later_bars_do(target):
-    bars = random_bars(days=DAYS, seed=7)
-    altered = bars.copy()
-    altered.iloc[SEEN:] *= [2.0, 3.0, 0.5, 2.0, 1.0, 4.0]
-    before, after = (lag_features(step_features(each), target) for each in (bars, altered))
-    np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
+FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] + [(long_memory_features, "range")]
 
 
-def test_every_lag_feature_changes_with_its_own_session():
-    bars = random_bars(days=DAYS, seed=7)
-    altered = bars.copy()
-    altered.iloc[SEEN] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    before, after = (lag_features(step_features(each), "volume") for each in (bars, altered))
-    assert (before[SEEN] != after[SEEN]).all()
+@pytest.mark.parametrize(("features", "target"), [(lambda steps, target: steps, "volume"), *FEATURES])
+def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session(features, target):
+    for later in (True, False):
+        before, after = (features(steps, target) for steps in steps_and_altered(later))
+        np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
+        assert (before[SEEN] != after[SEEN]).all()
 
 
-@pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (long_memory_features, "range")])
+@pytest.mark.parametrize(("features", "target"), FEATURES)
 def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     bars = random_bars(days=400, seed=3)
     whole, late = (features(step_features(each), target) for each in (bars, bars.iloc[-250:]))
     kept = 250 - max(MEANS) - 1
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
-
-
-def test_no_long_memory_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session():
-    bars = random_bars(days=DAYS, seed=7)
-    altered = bars.copy()
-    altered.iloc[SEEN:] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    before, after = (long_memory_features(step_features(each), "range") for each in (bars, altered))
-    np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
-    assert (before[SEEN] != after[SEEN]).all()
 
 
 def test_an_exponential_mean_halves_a_weight_every_half_life():

@@ -14,6 +14,7 @@ from forecasting.preprocess.future_covariates import (
 )
 from forecasting.sessions import between, sessions_index
 
+BEFORE, AFTER = ((2, 21), (4, 4), (6, 12)), ((2, 25), (4, 16), (6, 24))  # Founding Day, both Eids, in Riyadh
 HALF = {"half_day", "half_day_november", "after_holiday"}
 
 
@@ -41,11 +42,13 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
 def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():
     first, last = date(2024, 1, 1), date(2024, 6, 30)
     values, names = calendar_flags(first, last, "XSAU")
-    sessions = sessions_index(first, last, "XSAU").strftime("%Y-%m-%d")
-    days = {name: sessions[values[:, place] == 1].tolist() for place, name in enumerate(names)}
-    assert days["before_holiday"] == ["2024-02-21", "2024-04-04", "2024-06-12"]
-    assert days["after_holiday"] == ["2024-02-25", "2024-04-16", "2024-06-24"]
+    sessions = sessions_index(first, last, "XSAU")
+    days = {name: [day.date() for day in sessions[values[:, place] == 1]] for place, name in enumerate(names)}
+    before, after = ([date(2024, month, day) for month, day in days] for days in (BEFORE, AFTER))
+    assert (days["before_holiday"], days["after_holiday"]) == (before, after)
     assert not any(days[name] for name in names if name.startswith(("third_friday", "triple_witching", "russell")))
+    notes = {day: calendar_notes(day, "XSAU") for day in between(first, last, "XSAU")}
+    assert {day: found for day, found in notes.items() if found} == {day: ["after a holiday"] for day in after}
 
 
 def test_flags_do_not_depend_on_where_the_span_starts_or_ends():
@@ -120,6 +123,7 @@ def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
 @pytest.mark.parametrize(
     ("session", "notes"),
     [
+        (date(2024, 3, 11), []),  # a weekend is no holiday
         (date(2018, 12, 20), []),
         (date(2018, 12, 21), ["triple witching"]),
         (date(2018, 12, 24), ["half day"]),
@@ -140,15 +144,3 @@ def test_every_month_has_one_expiry():
     sessions = between(date(2010, 1, 1), date(2026, 12, 31))
     expiries = [day for day in sessions if {"triple witching", "options expiry"} & {*calendar_notes(day, "XNYS")}]
     assert [(day.year, day.month) for day in expiries] == [(y, m) for y in range(2010, 2027) for m in range(1, 13)]
-
-
-def test_a_weekend_is_no_holiday():
-    assert calendar_notes(date(2024, 3, 11), "XNYS") == []
-    assert calendar_notes(date(2024, 4, 2), "XLON") == ["after a holiday"]
-
-
-def test_the_notes_of_an_exchange_that_trades_from_sunday_to_thursday_name_holidays_and_no_expiries():
-    notes = {day: calendar_notes(day, "XSAU") for day in between(date(2024, 1, 1), date(2024, 6, 30), "XSAU")}
-    noted = {day: found for day, found in notes.items() if found}
-    after = [date(2024, 2, 25), date(2024, 4, 16), date(2024, 6, 24)]  # Founding Day, both Eids
-    assert noted == {day: ["after a holiday"] for day in after}
