@@ -16,7 +16,7 @@ KNOWN_AHEAD = 21
 
 _QUARTER = 63.2  # sessions
 _INTERVALS = np.arange(50, 80)
-_PENALTY = 0.06  # per session of deviation from a quarter; finds 88 % of SBUX's 57 dates to the day
+_PENALTY = 0.06  # per session of deviation from a quarter; finds 88% of SBUX's 57 dates to the day
 _MIN_MEDIAN_SCORE = 1.4  # of a stock's dates: SBUX has 2.1, a calm utility 1.0; 53 to 60 of 94 stocks reach it
 _MONTH, _TWO_MONTHS = 22, 44
 

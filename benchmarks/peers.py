@@ -147,7 +147,7 @@ def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
         theirs = losses_of(actual, peer.forecasts)
         cells = [f"{np.nanmean(loss):.3f}" for loss in theirs]
         known = np.isfinite(actual)
-        cells += [f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f} %" for percent in (80, 90)]
+        cells += [f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f}%" for percent in (80, 90)]
         for our_loss, their_loss in zip(ours, theirs, strict=True):
             cells += skill_and_p(our_loss, their_loss) if at else ("", "")
         cells += [f"{peer.fit_s:.2f}", f"{peer.fit_cpu_s:.2f}", f"{peer.forecast_s:.3f}"]

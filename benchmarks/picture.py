@@ -22,7 +22,7 @@ from forecasting.report.units import Unit, unit_for
 
 WIDTH, HEIGHT, PAST = 960.0, 400.0, 40
 _HEAD, _FOOT = 46.0, 30.0  # height of title and legend, above and below the plot
-_FAINTEST = BANDS[:2]  # the intervals of 90 and 80 %
+_FAINTEST = BANDS[:2]  # the intervals of 90 and 80%
 _NOTED = ("half day", "triple witching")  # days that the calendar announces and that move the volume most
 
 # An image in a page of GitHub has no style of the page's: it carries its own, and its own background in both themes.
@@ -82,12 +82,12 @@ def picture(history: pd.DataFrame, *, name: str) -> str:
         "".join(marks),
         title=f"{name}: daily volume, forecast one session ahead, and actual",
         label=_label(name, past, ahead, unit),
-        legend=_legend(f"{hits} of {len(past)} inside the 80 % interval"),
+        legend=_legend(f"{hits} of {len(past)} inside the 80% interval"),
     )
 
 
 def _night(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
-    """One past forecast: intervals, median, and the actual, filled if inside the 80 % interval."""
+    """One past forecast: intervals, median, and the actual, filled if inside the 80% interval."""
     middle, wide = x + step / 2, step * 0.7
     left = middle - wide / 2
     bands = [charts.box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in _FAINTEST]
@@ -132,10 +132,10 @@ def _legend(hits: str) -> str:
     """The marks with their meanings, in one row from the left edge."""
     middle, parts = -4.0, []
     marks = (
-        ('<rect class="band90" x="0" y="-13" width="22" height="18"/>', 22, "90 % interval"),
-        ('<rect class="band80" x="0" y="-13" width="22" height="18"/>', 22, "80 % interval"),
+        ('<rect class="band90" x="0" y="-13" width="22" height="18"/>', 22, "90% interval"),
+        ('<rect class="band80" x="0" y="-13" width="22" height="18"/>', 22, "80% interval"),
         (charts.line(0, middle, 22, middle, css="median"), 22, "median"),
-        (_actual(6, middle, inside=True), 12, "actual, inside the 80 % interval"),
+        (_actual(6, middle, inside=True), 12, "actual, inside the 80% interval"),
         (_actual(6, middle, inside=False), 12, "outside"),
     )
     x = 0.0
@@ -157,7 +157,7 @@ def _label(name: str, past: pd.DataFrame, ahead: pd.DataFrame, unit: Unit) -> st
     return (
         f"{name}: {len(past)} forecasts of daily volume with the actual, {sessions.iloc[0]:%Y-%m-%d} to "
         f"{sessions.iloc[-1]:%Y-%m-%d}; for {first['target_session']:%Y-%m-%d} {unit.text(first['q50'])}, "
-        f"80 % interval {unit.text(first['q10'], first['q90'])}."
+        f"80% interval {unit.text(first['q10'], first['q90'])}."
     )
 
 

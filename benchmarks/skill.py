@@ -226,7 +226,7 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
                 skill_and_p(absolute_error(result.actual, published), errors),
                 skill_and_p(pinball(result.actual, published), losses),
             ]
-        covers = (f"{100 * covered(result, quantiles, percent):.1f} %" for percent in (80, 90))
+        covers = (f"{100 * covered(result, quantiles, percent):.1f}%" for percent in (80, 90))
         lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
     returns = [as_returns(result)] if result.spec.settings.target == "close" else []
     return [*lines, "", *returns, *map(partial(confidence_line, result), LOSSES)]
@@ -245,10 +245,10 @@ def as_returns(result: BacktestResult) -> str:
 
 
 def confidence_line(result: BacktestResult, loss: str) -> str:
-    """The members of the 90 % model confidence set by a loss, best first, each with its p value."""
+    """The members of the 90% model confidence set by a loss, best first, each with its p value."""
     best = best_set(result.actual, ours_of(result), baselines_of(result), loss=LOSSES[loss])
     named = ", ".join(f"{name} ({best.p_values[name]:.3f})" for name in best.included)
-    return f"In the 90 % confidence set of the best by {loss}: {named}."
+    return f"In the 90% confidence set of the best by {loss}: {named}."
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
@@ -283,7 +283,7 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
             gained.append(skill(mean(ours), mean(baselines[best])))
         covers = [covered(result, ours_of(result), percent) for percent in (80, 90)]
         alone = skill(mean(pinball(result.actual, ours_of(result))), mean(pinball(result.actual, result.issued)))
-        cells += [*(f"{100 * cover:.1f} %" for cover in covers), f"{alone:+.2%}", f"{result.seconds:.0f}"]
+        cells += [*(f"{100 * cover:.1f}%" for cover in covers), f"{alone:+.2%}", f"{result.seconds:.0f}"]
         lines += row(result.spec.symbol, *cells)
         skills.append((gained[0], gained[1]))
         others.append((alone, *covers))
@@ -313,8 +313,8 @@ def over_alone(figures: Floats) -> str:
     gain, cover_80, cover_90 = figures.T
     return (
         f"As published against the model alone, pinball: mean {gain.mean():+.2%}, worst {gain.min():+.2%}. Coverage "
-        f"{100 * cover_80.mean():.1f} and {100 * cover_90.mean():.1f} % (80 %: {100 * cover_80.min():.1f} to "
-        f"{100 * cover_80.max():.1f}, 90 %: {100 * cover_90.min():.1f} to {100 * cover_90.max():.1f})."
+        f"{100 * cover_80.mean():.1f} and {100 * cover_90.mean():.1f}% (80%: {100 * cover_80.min():.1f} to "
+        f"{100 * cover_80.max():.1f}, 90%: {100 * cover_90.min():.1f} to {100 * cover_90.max():.1f})."
     )
 
 
@@ -335,7 +335,7 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
     if len(rows) > 1:
         rows["median"] = {title: float(np.median([row[title] for row in rows.values()])) for title in titles}
     lines = [f"| R² over the mean of 5 | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles)]
-    cells = {symbol: " | ".join(f"{100 * value:.1f} %" for value in of.values()) for symbol, of in rows.items()}
+    cells = {symbol: " | ".join(f"{100 * value:.1f}%" for value in of.values()) for symbol, of in rows.items()}
     return lines + [f"| {symbol} | {values} |" for symbol, values in cells.items()]
 
 

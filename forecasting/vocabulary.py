@@ -51,7 +51,7 @@ HORIZONS = (1, 2, 3, 4, 5)
 """Sessions ahead of the origin that every forecast covers."""
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
-"""Levels of every forecast; the outer pairs are the 90 % and 80 % intervals."""
+"""Levels of every forecast; the outer pairs are the 90% and 80% intervals."""
 
 QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 """Column names of the same levels, in the same order."""

@@ -80,7 +80,7 @@ def test_a_night_has_its_intervals_and_its_actual_and_the_newest_one_a_fan():
     assert marks(svg, "band80") == 8 + 1 + 1  # nights with an actual, the fan, the legend
     assert marks(svg, "actual") == 8 + 1 + 1
     assert marks(svg, "miss") == 1
-    assert "8 of 8 inside the 80 % interval" in svg
+    assert "8 of 8 inside the 80% interval" in svg
 
 
 def test_days_that_the_calendar_announces_are_named():

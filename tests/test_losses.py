@@ -37,7 +37,7 @@ def test_pinball_is_zero_for_an_exact_forecast_charges_each_side_its_level_and_i
     assert np.isnan(pinball(np.nan, FORECASTS[0, 0]))
     assert pinball(2.0, np.full(len(QUANTILES), 2.0)) == 0.0
     low, high = np.zeros(len(QUANTILES)), np.zeros(len(QUANTILES))
-    low[-1], high[-1] = -1.0, 1.0  # only the 95 % quantile is off, by one below and by one above
+    low[-1], high[-1] = -1.0, 1.0  # only the 95% quantile is off, by one below and by one above
     assert pinball(0.0, low) == pytest.approx(0.95 / len(QUANTILES))
     assert pinball(0.0, high) == pytest.approx(0.05 / len(QUANTILES))
 

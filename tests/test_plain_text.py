@@ -12,7 +12,7 @@ HOSTILE = "a\x1b[31mred\x07\nnext\tline\r\u202egnp\u200b.exe \x9b2J \udcff \u202
 
 def test_the_text_is_one_line_without_control_characters_and_ordinary_text_is_left() -> None:
     assert plain_text(HOSTILE) == "a�[31mred� next line �gnp�.exe �2J �  end"
-    text = "^GSPC is expected to trade 5.15\N{NO-BREAK SPACE}B shares (80 % interval 3.83\N{EN DASH}7.44 B), über 日本"
+    text = "^GSPC is expected to trade 5.15\N{NO-BREAK SPACE}B shares (80% interval 3.83\N{EN DASH}7.44 B), über 日本"
     assert plain_text(text) == text
 
 

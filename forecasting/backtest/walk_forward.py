@@ -143,7 +143,7 @@ def figures(
 
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
-    """The 90 % model confidence set of the issued forecasts (named `ours`) and the baselines, by a mean over horizons.
+    """The 90% model confidence set of the issued forecasts (named `ours`) and the baselines, by a mean over horizons.
 
     Only origins with all horizons known count; shapes as in `figures`.
     """

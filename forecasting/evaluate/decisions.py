@@ -23,7 +23,7 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, Mode
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
 MAX_CHAIN_EPOCHS = 60
-"""Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80 % intervals fell to 68 %."""
+"""Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80% intervals fell to 68%."""
 
 
 @dataclass(frozen=True)

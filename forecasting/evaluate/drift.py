@@ -1,7 +1,7 @@
 """Drift of the champion: control charts of its skill and its interval coverage, not of its inputs.
 
-A market that moves raises no alarm; a champion that loses its lead over the best baseline, or whose 80 % intervals no
-longer cover 80 %, does. Both are monitored with an exponentially weighted moving average (Roberts 1959, "Control chart
+A market that moves raises no alarm; a champion that loses its lead over the best baseline, or whose 80% intervals no
+longer cover 80%, does. Both are monitored with an exponentially weighted moving average (Roberts 1959, "Control chart
 tests based on geometric moving averages"; limits as in Montgomery, "Introduction to Statistical Quality Control").
 Scores of neighbouring sessions share shocks, so the spread of a chart comes from the long-run variance (Newey and West
 1987); the plain variance would raise false alarms.
@@ -25,8 +25,8 @@ SMOOTHING = 0.05
 LIMIT = 3.0
 """Standard deviations of the moving average between the centre and a limit.
 
-On 1,000 simulated stationary histories 0.8 % of nights are outside. A loss that grows by a fifth is detected after 28
-sessions at the median, coverage that falls to 65 % after 19.
+On 1,000 simulated stationary histories 0.8% of nights are outside. A loss that grows by a fifth is detected after 28
+sessions at the median, coverage that falls to 65% after 19.
 """
 
 REFERENCE_SESSIONS = 250  # maximum number of sessions before the watched ones that estimate the usual level and spread
@@ -59,7 +59,7 @@ class DriftVerdict:
     words: str  # the verdict as a sentence with every figure
     since: date | None  # first session of the earliest current run outside the limits
     skill: ControlChart | None  # of log(baseline's pinball loss / champion's); None without a verdict
-    coverage: ControlChart | None  # of the share inside the 80 % interval
+    coverage: ControlChart | None  # of the share inside the 80% interval
 
 
 def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
@@ -158,7 +158,7 @@ def _words(skill: ControlChart, coverage: ControlChart, *, baseline: str, refere
     skills, coverages = (f", outside since {chart.since}" if chart.since else "" for chart in (skill, coverage))
     return (
         f"{'Drift' if skill.since or coverage.since else 'No drift'}: pinball skill against {baseline} is "
-        f"{gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%}){skills}; 80 % intervals cover "
+        f"{gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%}){skills}; 80% intervals cover "
         f"{coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}{above}){coverages}; moving averages over "
         f"{watched} sessions after {reference} reference sessions."
     )

@@ -38,7 +38,7 @@ def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """Weighted interval score of the median and the 80 and 90 % intervals, in the target's unit.
+    """Weighted interval score of the median and the 80 and 90% intervals, in the target's unit.
 
     Bracher, Ray, Gneiting and Reich (2021), "Evaluating epidemic forecasts in an interval format", equation 1 with
     weights 1/2 for the median and alpha/2 for the interval that leaves alpha outside. Equals twice the mean pinball

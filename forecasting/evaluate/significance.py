@@ -21,7 +21,7 @@ _REPS, _SEED = 1000, 0  # of the bootstrap
 PAIRS_A_SESSION = 10
 """Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a reader's trust.
 
-At the 5 % level it calls two equal forecasters different in 4 to 11 % of tries then, in up to 24 % with fewer.
+At the 5% level it calls two equal forecasters different in 4 to 11% of tries then, in up to 24% with fewer.
 """
 
 

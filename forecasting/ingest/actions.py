@@ -53,7 +53,7 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
 
-    A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely. It must
+    A step counts from 0.05%, and from four times the median step where a file rounds its prices coarsely. It must
     last: the session after a single wrong close moves the ratio back.
     """
     if len(bars) < 2:

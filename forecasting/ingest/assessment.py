@@ -19,8 +19,8 @@ from forecasting.sessions import after
 
 MATCH = 0.01  # relative difference within which two closes of one session are the same
 MATCHING_SHARE = 0.95
-"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best pair matches on 20 %
-of 2,600 sessions, of 10,000 random pairs on 87 % of 63. Two downloads of SBUX, 19 months apart, match on all of 253."""
+"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best pair matches on 20%
+of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two downloads of SBUX, 19 months apart, match on all of 253."""
 
 FEWEST = 63
 """Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then there is a note."""

@@ -32,7 +32,7 @@ PARTIAL_VOLUME = 0.4
 
 INFLATED_QUIET, INFLATED = 5.0, 20.0
 """Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice the usual (1 in
-1,570; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 38,000). The hold ends with the next bar."""
+1,570; of true volumes times 10 it holds 94%), 20 whatever the range (1 in 38,000). The hold ends with the next bar."""
 
 OUTLIER_LOW, OUTLIER_HIGH = 0.05, 30.0
 """Multiples of the usual volume outside which any new bar is flagged: 12 bars, 1 in 47,993."""
@@ -93,8 +93,8 @@ def impossible_rows(bars: pd.DataFrame, exchange: str) -> list[Rule]:
         Rule("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
         Rule("price_not_positive", lowest <= 0.0, lowest, "The lowest of the four prices is not above 0."),
         Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
-        Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1 % outside low .. high."),
-        Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1 % outside low .. high."),
+        Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1% outside low .. high."),
+        Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1% outside low .. high."),
         Rule("volume_impossible", no_volume, volume, "Volume is negative, infinite or above 10^14."),
     ]
 
@@ -220,7 +220,7 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
     """(D,) whether open and close left the close before by far on a session of usual range and volume.
 
     An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series look like this. False
-    alarms: 10 in 575,920. Found, on the same bars: 90 to 93 % of such splits, 85 % of prices times 1.16 or 0.86, 57 %
+    alarms: 10 in 575,920. Found, on the same bars: 90 to 93% of such splits, 85% of prices times 1.16 or 0.86, 57%
     of prices times 0.93. Left out is a session of a named split. `before` is the close before the first bar, or NaN.
     """
     if bars.empty:

@@ -111,7 +111,7 @@ def check_index_bars(
 
 
 def _check_days(fetched: Fetched, exchange: str) -> None:
-    """Refuse bars of which more than 1 % lie on days without a session: a time zone has shifted every date.
+    """Refuse bars of which more than 1% lie on days without a session: a time zone has shifted every date.
 
     Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has empty rows of holidays.
     """

@@ -60,7 +60,7 @@ _FILED_AGAIN = timedelta(days=85)  # since the newest filing, from which on the 
 _HISTORY = timedelta(days=4100)  # of filings, a training window and more
 _SAME_REPORT = pd.Timedelta(days=5)
 _SAME_QUARTER = pd.Timedelta(days=45)
-_ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2 % are further off
+_ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2% are further off
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:

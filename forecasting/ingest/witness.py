@@ -16,11 +16,11 @@ from forecasting.ingest.bar_rules import Finding
 SESSIONS = 20  # newest sessions compared: a volume that a vendor completes a day or a week later is compared again
 CLOSE_LIMIT = 0.01
 """Relative difference past which two closes disagree, as in assessment.py. Of 176 sessions of AAPL and IBM, 2017, from
-Yahoo and from another vendor, the closes differ by 0.3 % at most."""
+Yahoo and from another vendor, the closes differ by 0.3% at most."""
 
 VOLUME_LIMIT = 1.25
-"""Factor, either way, past which two volumes disagree. On the same sessions they differ by 1.3 % at most, but for one
-that the other vendor has with a fifteenth; two downloads of one vendor, 19 months apart, by 2.2 %. A newest volume that
+"""Factor, either way, past which two volumes disagree. On the same sessions they differ by 1.3% at most, but for one
+that the other vendor has with a fifteenth; two downloads of one vendor, 19 months apart, by 2.2%. A newest volume that
 is still counted may lack a quarter: reported of Yahoo and of others."""
 
 _POSSIBLE = 1e-12, 1e14  # of a price or volume; the bars of a witness pass no rule before this one

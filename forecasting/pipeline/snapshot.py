@@ -136,7 +136,7 @@ def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     """Raise an ArtifactError where a model was fitted with another market series, `fitted_with`, than the night's.
 
     Coefficients of one index on the closes of another move every forecast: those of the VIX on an index of 90 points
-    raised the median of a volume by 18 %, and no gate or warm fit corrects it.
+    raised the median of a volume by 18%, and no gate or warm fit corrects it.
     """
     market = market_night(night)
     if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:

@@ -105,7 +105,7 @@ def network_candidate(
 
 
 def sizes(quantiles: Floats, target: Target) -> Floats:
-    """(H,) what the parts explain: the median, for close the log width of the 80 % interval; of quantiles (H, Q)."""
+    """(H,) what the parts explain: the median, for close the log width of the 80% interval; of quantiles (H, Q)."""
     return np.log(quantiles[:, 5] / quantiles[:, 1]) if target == "close" else quantiles[:, MEDIAN]
 
 

@@ -35,7 +35,7 @@ _MIN_DISTANCE = 1e-9  # for a quantile equal to the median, which has no distanc
 _USUAL_FACTORS: dict[Target, float] = {"volume": 1.0, "range": 1.05, "close": 1.02}
 _BOUNDS = (0.5, 2.5)
 # Change of a log factor by one session outside, inside it is a fraction. 0.005 leaves some spans of 500 forecasts at a
-# coverage of 75 %; 0.02 costs close 0.1 % of pinball loss.
+# coverage of 75%; 0.02 costs close 0.1% of pinball loss.
 _STEP = 0.015
 _OUTSIDE = 2.0 * np.minimum(QUANTILES, 1.0 - np.array(QUANTILES))  # nominal share outside the pair of a level
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear model has the rest

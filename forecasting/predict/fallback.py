@@ -20,8 +20,8 @@ TOLERANCE = 0.05  # relative excess of the network's pinball loss that is tolera
 ENTER, LEAVE = 3.0, 1.0
 """Diebold-Mariano statistics above which a baseline comes to be published, and below which it ceases to be.
 
-The best baseline is chosen afterwards, so a statistic of 2 would be passed by chance. With an excess of 2 % over 60
-origins and no test, as until release 0.2, fallback cost volume 1.3 % of pinball loss at the mean of ten stocks; with
+The best baseline is chosen afterwards, so a statistic of 2 would be passed by chance. With an excess of 2% over 60
+origins and no test, as until release 0.2, fallback cost volume 1.3% of pinball loss at the mean of ten stocks; with
 these limits it never sets in on them (docs/experiments.md).
 """
 

@@ -386,9 +386,9 @@ scores = sa.Table(
     _column("actual", Double, "Actual value in the target's unit, on the share basis of the day of the forecast."),
     _column("error", Double, "q50 - actual, in the target's unit: positive when the forecast was too high."),
     _column("pinball", Double, _PINBALL),
-    _column("interval_score", Double, "Weighted interval score of median, 80 and 90 % interval; lower is better."),
-    _column("inside_80", Boolean, "Whether the actual value is inside the 80 % interval, q10 to q90, ends included."),
-    _column("inside_90", Boolean, "Whether it is inside the 90 % interval, q05 to q95, ends included."),
+    _column("interval_score", Double, "Weighted interval score of median, 80 and 90% interval; lower is better."),
+    _column("inside_80", Boolean, "Whether the actual value is inside the 80% interval, q10 to q90, ends included."),
+    _column("inside_90", Boolean, "Whether it is inside the 90% interval, q05 to q95, ends included."),
     _column("scored_at", UtcDateTime, "When it was scored, UTC."),
     # Copied from forecast and model: standings need them of every score, without two look-ups each.
     _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
@@ -410,8 +410,8 @@ standings = sa.Table(
     _column("n", Integer, "Nights of the window with a score of it and of what was published; may be 0."),
     _column("error", Double, "Sum of the forecaster's absolute errors over these n, in the target's unit."),
     _column("pinball", Double, "Sum of its pinball losses, in the target's unit."),
-    _column("inside_80", Integer, "Number of its actual values inside the 80 % interval."),
-    _column("inside_90", Integer, "Number inside the 90 % interval."),
+    _column("inside_80", Integer, "Number of its actual values inside the 80% interval."),
+    _column("inside_90", Integer, "Number inside the 90% interval."),
     _column("champion_error", Double, "Sum of the published forecasts' absolute errors on the same nights."),
     _column("champion_pinball", Double, "Sum of the published forecasts' pinball losses on the same nights."),
     comment="Sums over a window of nights, one row a forecaster and horizon, written with the scores; live_skill "

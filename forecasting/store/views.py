@@ -110,7 +110,7 @@ FROM (
     "forecasts",
     {
         "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before 0.3.",
-        "vs_usual": "q50 / usual - 1: 0.9 is 90 % above usual.",
+        "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
         "special_day": "What is special about the target session: calendar and earnings, as in special_days.",
         "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL before 0.3.",
     },
@@ -142,8 +142,8 @@ JOIN models m ON m.id = f.model_id
         "actual": "settled_actual, or first_print_actual while not settled.",
         "error": "q50 - actual: positive when the forecast was too high.",
         "pinball": "Mean pinball loss against actual.",
-        "inside_80": "Whether actual is inside the 80 % interval, q10 to q90.",
-        "inside_90": "Whether it is inside the 90 % interval, q05 to q95.",
+        "inside_80": "Whether actual is inside the 80% interval, q10 to q90.",
+        "inside_90": "Whether it is inside the 90% interval, q05 to q95.",
     },
 )
 
@@ -168,7 +168,7 @@ WHERE f.place = 1
         "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the target session.",
         "actual": "Actual value, settled where it is; NULL without one.",
         "error": "q50 - actual: positive when the forecast was too high.",
-        "inside_80": "Whether actual is inside the 80 % interval, q10 to q90.",
+        "inside_80": "Whether actual is inside the 80% interval, q10 to q90.",
     },
 )
 

@@ -53,7 +53,7 @@ PRETRAINED = Hyperparameters(2, 2e-4)
 8 epochs at 6e-4 lose half the gain of pretraining (2015-2019, MAE 2.125 for 2.119)."""
 
 WARM = Hyperparameters(1, 1e-4)
-"""Of a warm fit: at 5e-4 twenty nights in a row reduced the coverage of 80 % intervals to 75 % and raised pinball."""
+"""Of a warm fit: at 5e-4 twenty nights in a row reduced the coverage of 80% intervals to 75% and raised pinball."""
 
 _RATE = 3e-3
 MAX_LOSS_RATIO = 1.05
@@ -164,7 +164,7 @@ def _choose_epochs(tensors: Tensors, seed: int) -> tuple[int, float]:
     """The number of epochs and its validation loss, for one network trained on the rows before the validation rows.
 
     The largest number whose loss is within one standard error of the difference from the least loss. The least itself
-    is a noisy choice: following it, three or four epochs on most refits, cost 1 % of error against all eight.
+    is a noisy choice: following it, three or four epochs on most refits, cost 1% of error against all eight.
     """
     fitting, validation = split_validation(tensors.rows)
     before, rng = replace(tensors, rows=fitting), generator(seed, 0)

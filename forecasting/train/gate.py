@@ -28,10 +28,10 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
 MAX_DISTANCE = 0.15
-"""Of two medians, root mean square over the closed origins, in units of the reference's mean 80 % interval."""
+"""Of two medians, root mean square over the closed origins, in units of the reference's mean 80% interval."""
 
 MAX_DISTANCE_TONIGHT = 0.25  # the largest distance of two medians of tonight's forecast, in the same unit
-MAX_WIDTH_RATIO = 1.3  # of the mean 80 % intervals, the wider over the narrower
+MAX_WIDTH_RATIO = 1.3  # of the mean 80% intervals, the wider over the narrower
 MAX_MEMBER_DISTANCE = 0.3  # the root mean square distance of any single network's median
 MIN_GAIN = 0.08
 """Of a fit from pretrained weights: its mean gain on its training rows, in standard deviations of a row's gain.
@@ -178,13 +178,13 @@ def unlike(members: Floats, theirs: Floats) -> str:
         return ""
     apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
     together = np.abs(ensemble[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (n, H)
-    by = "by {:.2f} of an 80 % interval from the champion's"
+    by = "by {:.2f} of an 80% interval from the champion's"
     found = (
         (f"its medians differ {by}", _root_mean_square(together[:-1]), MAX_DISTANCE),
         (f"tonight's median differs {by}", float(together[-1].max()), MAX_DISTANCE_TONIGHT),
         (f"a member's medians differ {by}", max(_root_mean_square(one[:-1]) for one in apart), MAX_MEMBER_DISTANCE),
         (
-            "its 80 % intervals are {:.2f} times as wide as the champion's, or as narrow",
+            "its 80% intervals are {:.2f} times as wide as the champion's, or as narrow",
             max(own, unit) / min(own, unit),
             MAX_WIDTH_RATIO,
         ),

@@ -185,7 +185,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
     past = [features(steps, windows.target) for features in (lag_features, long_memory_features)]
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
     # Companies report on the same weekday every 13 weeks: without dates, unusual volume in earlier quarters lowers
-    # pinball loss by 2 to 3 % (eight held-out stocks); dates replace it.
+    # pinball loss by 2 to 3% (eight held-out stocks); dates replace it.
     nothing = np.zeros((len(windows), len(HORIZONS), 5 * len(_QUARTER_WEEKS)))
     quarters = nothing if windows.has_events else unusual_quarters_before(windows, steps[:, 0])
     ahead = effect.of(windows.future_flags)  # (N, H)
@@ -366,7 +366,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
 def squared_moves(steps: Floats) -> Floats:
     """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
 
-    The range omits the night, when earnings are announced (pinball loss 0.4 % less with the gap).
+    The range omits the night, when earnings are announced (pinball loss 0.4% less with the gap).
     """
     log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2

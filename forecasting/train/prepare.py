@@ -2,7 +2,7 @@
 
 The market series' effect is estimated with the linear model and removed before the network. As an input of the network,
 a series that all symbols share says which day it is: networks pretrained on 94 stocks learned its past by heart, and
-lost 6 % (close) where a ridge gains 1 %. So its effect is estimated as the calendar's is, in closed form and for each
+lost 6% (close) where a ridge gains 1%. So its effect is estimated as the calendar's is, in closed form and for each
 symbol, and the network learns what remains.
 """
 

@@ -36,7 +36,7 @@ HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
 CONTINUED = Hyperparameters(EPOCHS, 1e-3, batch_size=16)
 """From shipped weights on, over a user's own symbols.
 
-Ten symbols from random weights lose 2 % of volume against shipped weights, from shipped ones two years old 0 %.
+Ten symbols from random weights lose 2% of volume against shipped weights, from shipped ones two years old 0%.
 """
 
 _SHIPPED = Path(__file__).with_name("weights")
@@ -80,8 +80,8 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
 
     Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone; None for
     an origin before every span. For a symbol with earnings dates, weights trained with dates: without dates the
-    training lags contain reactions, and the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9 %
-    more; for a symbol without dates, weights trained with dates have 1.1 % more).
+    training lags contain reactions, and the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9%
+    more; for a symbol without dates, weights trained with dates have 1.1% more).
 
     `own` are those made when the night's bars were fetched, in order of preference among equally new ones. One whose
     files are missing, altered or of other code is left out, with a warning; such a shipped file raises ArtifactError.

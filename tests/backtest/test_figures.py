@@ -35,7 +35,7 @@ def test_one_horizon_is_scored_alone_and_overall_is_the_mean():
 
 def test_coverage_counts_the_actuals_between_the_ends():
     issued = forecasts(0.0)
-    issued[:20] += 1.2  # the median is too high by more than the 80 % interval reaches, by less than the 90 %
+    issued[:20] += 1.2  # the median is too high by more than the 80% interval reaches, by less than the 90%
     ours = figures("volume", ACTUAL, issued, {"last_value": forecasts(3.0)})
     assert (ours.coverage_80, ours.coverage_90) == (pytest.approx(0.75), pytest.approx(1.0))
 

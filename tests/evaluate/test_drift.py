@@ -63,13 +63,13 @@ def test_a_lost_lead_is_drift_and_since_names_its_first_session_outside():
 def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     days = scored_days().assign(inside_80=0.8)
     verdicts = []
-    # The average of two sessions without a hit is still inside: 72 %, where 71 % is the limit.
+    # The average of two sessions without a hit is still inside: 72%, where 71% is the limit.
     for outside in (2, 3, 5, 60):
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
         verdicts.append(watch(missed, baseline="ridge"))
     assert [verdict.alarm for verdict in verdicts] == [False, True, True, True]
-    # Of the last case every session is outside: the first one's limit is 77 %.
+    # Of the last case every session is outside: the first one's limit is 77%.
     expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
     assert [verdict.since for verdict in verdicts] == [verdict.coverage.since for verdict in verdicts] == expected
 
@@ -153,7 +153,7 @@ def test_constant_scores_are_no_drift_and_the_verdict_is_one_sentence():
     verdict = watch(days, baseline="ridge")
     assert not verdict.alarm
     assert verdict.words == (
-        "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80 % intervals cover 80% "
+        "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover 80% "
         "(alarm below 71% or above 89%); moving averages over 60 sessions after 190 reference sessions."
     )
 

@@ -261,7 +261,7 @@ def check_forecasts(new: Rows, now: Rows) -> None:
         is_live = row["issued_at"] < opens_at(shift(row["origin_session"], 1))
         assert (row["kind"] == "live") == is_live, row
         assert row["status"] == "ok" or row["reason"], row
-        if row["role"] == "champion":  # its parts multiply to its median; of a close to the width of the 80 % interval
+        if row["role"] == "champion":  # its parts multiply to its median; of a close to the width of the 80% interval
             size = math.log(row["q90"] / row["q10"]) if row["target"] == "close" else row["q50"]
             assert math.isclose(products[score_key(row)], size, rel_tol=1e-9), row
 

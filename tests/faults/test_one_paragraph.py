@@ -128,8 +128,8 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.M
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True))
     monkeypatch.setattr("sys.argv", ["forecasting"])
-    main(lambda: echo("80 % interval 5.98\u201310.75 M"))
-    assert written.getvalue() == b"80 % interval 5.98\\u201310.75 M\n"
+    main(lambda: echo("80% interval 5.98\u201310.75 M"))
+    assert written.getvalue() == b"80% interval 5.98\\u201310.75 M\n"
 
 
 @pytest.mark.usefixtures("plain_flows")

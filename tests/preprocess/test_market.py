@@ -109,7 +109,7 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
 def test_the_market_gap_is_zero_where_options_imply_the_range_that_there_is():
     steps = np.zeros((DAYS, len(STEP_NAMES)))
     steps[:, STEP_NAMES.index("log_range")] = np.log(0.01)
-    implied = np.full(DAYS, np.log(100.0 * 0.01 * np.sqrt(252)))  # 1 % a session, in per cent a year
+    implied = np.full(DAYS, np.log(100.0 * 0.01 * np.sqrt(252)))  # 1% a session, in per cent a year
     np.testing.assert_allclose(market_features(implied, steps)[-1], 0.0, atol=1e-12)
 
 

@@ -178,7 +178,7 @@ COSTS = ("forecaster", "cost_ratio", "n", "cost", "median_cost", "saving", "publ
 
 
 def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(database_url):
-    """Levels 5, 10, 25 and 50 % are 70, 80, 90 and 100; the actuals 90 and 120, the ridge has the first alone."""
+    """Levels 5, 10, 25 and 50% are 70, 80, 90 and 100; the actuals 90 and 120, the ridge has the first alone."""
     theirs = forecast_row("ridge", FIRST, role="baseline", q25=94.0, q50=110.0)
     ours = (forecast_row("lstm", FIRST), [{}]), (forecast_row("lstm", SECOND), [{"actual": 120.0}])
     store_scored(database_url, *ours, (theirs, [{}]))

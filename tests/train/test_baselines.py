@@ -116,7 +116,7 @@ def test_har_volatility_of_a_price_that_never_moves_is_finite():
 
 
 def log_interval(windows: Windows) -> np.ndarray:
-    """(H,) log of the ratio of the 80 % interval's ends."""
+    """(H,) log of the ratio of the 80% interval's ends."""
     quantiles = baseline_quantiles("har_volatility", windows)
     return np.log(quantiles[:, -2] / quantiles[:, 1])
 

@@ -103,7 +103,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows
 
 
 def quantiles(medians: Floats, width: float = 1.0) -> Floats:
-    """(n, H, Q) evenly spaced quantiles whose 80 % interval has this width, around medians (n, H)."""
+    """(n, H, Q) evenly spaced quantiles whose 80% interval has this width, around medians (n, H)."""
     return medians[..., None] + width * np.linspace(-0.75, 0.75, 7)
 
 
@@ -122,8 +122,8 @@ TONIGHT[-1, 2] = 0.26
         ([LEVEL + 0.16, LEVEL + 0.16], (1.0, 1.0), "its medians differ by 0.16"),
         ([LEVEL + 0.31, LEVEL - 0.31], (1.0, 1.0), "a member's medians differ by 0.31"),
         ([TONIGHT], (1.0, 1.0), "tonight's median differs by 0.26"),
-        ([LEVEL], (1.31, 1.0), "its 80 % intervals are 1.31 times as wide"),
-        ([LEVEL], (1 / 1.31, 1.0), "its 80 % intervals are 1.31 times as wide"),
+        ([LEVEL], (1.31, 1.0), "its 80% intervals are 1.31 times as wide"),
+        ([LEVEL], (1 / 1.31, 1.0), "its 80% intervals are 1.31 times as wide"),
         ([LEVEL + 1.0], (1.0, 0.0), ""),  # where nothing ever moves nothing is compared
     ],
 )

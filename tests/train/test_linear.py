@@ -22,7 +22,7 @@ ROWS = 900
 
 
 def widths(windows: Windows) -> tuple[float, float]:
-    """Log width of the 80 % interval of the next close: mean over targets that react to earnings, and over all."""
+    """Log width of the 80% interval of the next close: mean over targets that react to earnings, and over all."""
     rows = np.arange(ROWS - 300, ROWS - 1)
     width = np.log(np.divide(*linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
     reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0

@@ -284,7 +284,7 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
 def _unreadable(faults: Sequence[Fault], days: pd.DatetimeIndex, table: Table) -> tuple[UnreadableRow, ...]:
     """The rows that cannot be read, each once, by the session of its own date or of the row before.
 
-    Above 1 % of the rows it is a BadDataError that names the first line.
+    Above 1% of the rows it is a BadDataError that names the first line.
     """
     broken = np.flatnonzero(np.any([fault.rows for fault in faults], axis=0)).tolist()
     if len(broken) > UNREADABLE_SHARE * len(days):
@@ -321,7 +321,7 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], Fault]:
         text = _texts(column)
         numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan, copy=True)
         # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses the nearest double
-        # of 18 % of texts with 17 digits, and a file's bars must be the same bits under every release.
+        # of 18% of texts with 17 digits, and a file's bars must be the same bits under every release.
         written = ~np.isnan(numbers)
         numbers[written] = [float(number) for number in text[written]]
         broken = ~written & ~text.str.lower().isin(_EMPTY).to_numpy()
