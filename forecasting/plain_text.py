@@ -19,7 +19,6 @@ _PASSWORD = re.compile(
     r"""|([?&](?:ssl)?password=)[^\s'"&]+""",
     re.IGNORECASE,
 )
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
@@ -44,11 +43,6 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
     """The first names, at most `limit`, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{separator.join(names[:limit])}{more}"
-
-
-def fits_utf8(text: str) -> bool:
-    """Whether UTF-8 can hold the text: it has no half of a surrogate pair, which stands for a byte that was no text."""
-    return _HALF.search(text) is None
 
 
 def ordinary_spaces(text: str) -> str:
