@@ -131,25 +131,34 @@ def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return sqlite_url
 
 
-def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger: str) -> None:
+def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(
+    ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "NEW")
     with transaction(ledger) as connection:
         write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
     with pytest.raises(StoreError, match="its night of 2024-03-08 has status failed: no such symbol"):
-        show(symbol=["NEW"])
+        show()
 
 
-def test_models_of_a_misspelt_symbol_are_answered_as_show_is(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_of_a_misspelt_symbol_are_answered_as_show_is(
+    ledger: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUXX")
     for command in (show, models_list, models_rollback):
         with pytest.raises(StoreError) as raised:
-            command(symbol=["SBUXX"])
+            command()
         assert (str(raised.value), raised.value.exit_code) == (UNKNOWN, 1)
     assert capsys.readouterr().out == ""
 
 
-def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(ledger: str) -> None:
+def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(
+    ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "OLD")
     with transaction(ledger) as connection:
         write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
         write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
         write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
     with pytest.raises(StoreError, match="Expected a volume network of OLD in the database; found none: its forecasts"):
-        models_list(symbol=["OLD"])
+        models_list()
