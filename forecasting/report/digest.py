@@ -23,14 +23,18 @@ class Digest:
     Attributes:
         title: The one line that a phone shows.
         forecasts: Lines with a forecast, the most unusual first.
+        session: The newest that is forecast, like Mon 11 Mar; empty without a forecast.
         results: Lines with a result of the newest day, misses first.
+        results_of: That day; empty without any.
         problems: What a person should know, a sentence a reason; empty where all is well.
         alerts: A sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first.
     """
 
     title: str
     forecasts: Sequence[SymbolLine]
+    session: str
     results: Sequence[SymbolLine]
+    results_of: str
     problems: Sequence[str]
     alerts: Sequence[str]
 
@@ -57,7 +61,7 @@ def make_digest(
     problems += [*([] if forecasts else ["No forecast is stored."]), *findings]
     days = [as_day(line.result["target_session"]) for line in forecasts if line.result is not None]
     scored = [line for line in forecasts if line.result and as_day(line.result["target_session"]) == max(days)]
-    results = sorted(scored, key=lambda line: line.hit, reverse=True)
+    results, results_of = sorted(scored, key=lambda line: line.hit, reverse=True), short_day(max(days)) if days else ""
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
         f"{line.change} against usual."
@@ -68,9 +72,9 @@ def make_digest(
     session = short_day(max(line.session for line in forecasts)) if forecasts else ""
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
     hits = sum(line.hit == "hit" for line in results)
-    about += [f"{hits} of {len(results)} hit on {short_day(max(days))}"] if results else []
+    about += [f"{hits} of {len(results)} hit on {results_of}"] if results else []
     about += [f"{quantity(len(problems), 'thing')} to know" if problems else "all well"]
-    return Digest(", ".join(about), forecasts, results, problems, held)
+    return Digest(", ".join(about), forecasts, session, results, results_of, problems, held)
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
