@@ -168,11 +168,12 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     """
     run, now = flow_run(), clock.now()
     try:
-        messages.send_digest(settings, nights, link=run_link())
         if run is None:
+            messages.send_digest(settings, nights)
             return ""
-        _digested.add(run.id)
         newest = newest_nights(settings, nights)
+        messages.send_digest(settings, nights, newest, link=run_link())
+        _digested.add(run.id)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))

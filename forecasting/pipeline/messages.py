@@ -42,11 +42,17 @@ def newest_digest(settings: Settings) -> Digest:
     return _digest(settings, lines, [line.run["id"] for line in lines if line.run])
 
 
-def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") -> None:
-    """Send the one message of a run whose nights have ended; none where nothing was to do."""
+def send_digest(
+    settings: Settings, nights: Sequence[Night], lines: Sequence[SymbolLine] | None = None, *, link: str = ""
+) -> None:
+    """Send the one message of a run whose nights have ended; none where nothing was to do.
+
+    `lines` are those of `newest_nights`, where the caller has them.
+    """
     if settings.notify is None or not nights:
         return
-    digest = _digest(settings, newest_nights(settings, nights), [night.id for night in nights if night.is_done])
+    lines = newest_nights(settings, nights) if lines is None else lines
+    digest = _digest(settings, lines, [night.id for night in nights if night.is_done])
     link = link or page_address(settings, INDEX)
     page = digest_in("html", digest, link=link)
     send(settings, digest.title, digest_in("text", digest), link=link, page=page)
