@@ -14,10 +14,9 @@ from typing import Annotated
 
 import typer
 from click import HelpFormatter
-from typer.core import TyperGroup
 
 from flows import clock, options
-from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, parse, settings
+from flows.options import AsJson, OneSymbol, parse, settings
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
@@ -29,7 +28,7 @@ Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revisi
 DAILY = ("init", "run", "show", "digest", "report", "check", "serve")
 
 
-class Commands(TyperGroup):
+class TwoGroups(options.Commands):
     """The commands in two groups, each in the order in which they are defined below."""
 
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
@@ -50,7 +49,7 @@ def print_result(text: object, version: bool) -> None:
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=TwoGroups,
     result_callback=print_result,
     name="forecasting",
     help="Nightly quantile forecasts of a stock's trading volume, stored and scored in SQL.",
@@ -59,8 +58,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
-db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True, rich_markup_mode=None)
+group = partial(typer.Typer, cls=options.Commands, no_args_is_help=True, rich_markup_mode=None)
+models_app, db_app = group(help="List, show, promote and roll back models."), group(help="Manage the database schema.")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
@@ -82,14 +81,7 @@ def before_command(
 
 
 @app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
-def init(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
-) -> None:
+def init() -> None:
     """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
     from forecasting.settings import write_config
 
@@ -98,16 +90,9 @@ def init(
 
 @app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
 def run(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
-    database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
@@ -126,11 +111,6 @@ def run(
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
 def show(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    cost_ratio: options.CostRatio = None,
-    database_url: DatabaseUrl = None,
     as_json: AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
@@ -156,12 +136,8 @@ def show_newest(
 
 @app.command(epilog="Example: forecasting digest --format html > digest.html")
 def digest(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
     preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
-    database_url: DatabaseUrl = None,
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.pipeline.messages import alert_preview, newest_digest
@@ -178,12 +154,8 @@ def digest(
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
 def report(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
     as_of: options.AsOfOrigin = None,
     out: options.Out = None,
-    database_url: DatabaseUrl = None,
 ) -> None:
     """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
     from flows import console
@@ -195,11 +167,7 @@ def report(
 
 @app.command(epilog="Example, in any scheduler: forecasting check --notify")
 def check(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
     notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
-    database_url: DatabaseUrl = None,
 ) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     from forecasting.pipeline.health import check_fresh
@@ -209,15 +177,9 @@ def check(
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
 def serve(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
     target: options.Targets = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
-    database_url: DatabaseUrl = None,
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
     from flows.start import start_serving
@@ -230,14 +192,7 @@ def serve(
 def catch_up(
     first: options.First = None,
     last: options.Last = None,
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
-    database_url: DatabaseUrl = None,
 ) -> str:
     """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
     span = parse(first), parse(last)
@@ -249,12 +204,8 @@ def catch_up(
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
 def ingest(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    source: options.SourceOption = None,
     as_of: options.AsOf = None,
     switch_source: options.Switch = False,
-    database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the stored bars up to date and stop."""
@@ -272,18 +223,11 @@ def ingest(
 def backtest(
     first: options.FirstOrigin,
     last: options.LastOrigin,
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between refits.")] = 21,
     as_published: Annotated[bool, typer.Option("--as-published", help="Replay every night's decisions too.")] = False,
     out: options.Out = None,
     as_json: AsJson = False,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")] = 0,
-    database_url: DatabaseUrl = None,
     store: Annotated[bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
@@ -300,14 +244,8 @@ def backtest(
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
 def replay(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
     first: options.FirstReplayed = None,
     last: options.Last = None,
-    database_url: DatabaseUrl = None,
 ) -> str:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     from forecasting.pipeline.replay import replay as rerun
@@ -319,11 +257,7 @@ def replay(
 def export(
     form: Annotated[str, typer.Argument(metavar="FORM", help="latest, history, bars, hubverse or nixtla.")],
     out: options.OutNeeded,
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
     as_of: options.AsOfBars = None,
-    database_url: DatabaseUrl = None,
 ) -> str:
     """Write forecasts, their history or bars to a file."""
     from forecasting.pipeline.export import export as write_export
@@ -332,13 +266,7 @@ def export(
 
 
 @app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")
-def pretrain(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    market: options.MarketOption = None,
-    database_url: DatabaseUrl = None,
-) -> str:
+def pretrain() -> str:
     """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
     from flows.progress import progress_bar
     from forecasting.pipeline.pretrain import pretrain_own
@@ -347,7 +275,7 @@ def pretrain(
 
 
 @app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
-def mcp(database_url: DatabaseUrl = None) -> None:
+def mcp() -> None:
     """Answer an assistant over standard input and output. It reads forecasts, history, skill and why."""
     from flows.assistant import serve_assistant
 
@@ -357,7 +285,6 @@ def mcp(database_url: DatabaseUrl = None) -> None:
 @app.command(epilog="Example: forecasting worker --pool forecasting")
 def worker(
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
-    database_url: DatabaseUrl = None,
 ) -> None:
     """Run Prefect's worker, where ledger and Prefect server are ready."""
     from flows.server import start_worker
@@ -397,7 +324,7 @@ def article(
 
 
 @app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
-def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
     from flows import console
     from flows.start import all_checks
@@ -419,7 +346,7 @@ def show_settings(as_json: AsJson = False) -> None:
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
-def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> str:
+def db_upgrade(revision: Revision = "head") -> str:
     """Create the tables, or upgrade them to this version's schema."""
     from forecasting.store import migrate
 
@@ -428,7 +355,7 @@ def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) ->
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
-def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> str:
+def db_downgrade(revision: Revision) -> str:
     """Downgrade the schema. Data that only the later revision holds is lost."""
     from forecasting.store import migrate
 
@@ -437,7 +364,7 @@ def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> str:
 
 
 @db_app.command("current", epilog="Example: forecasting db current")
-def db_current(database_url: DatabaseUrl = None) -> str:
+def db_current() -> str:
     """Print the revision of the database, and the newest there is."""
     from forecasting.store import migrate
 
@@ -446,10 +373,6 @@ def db_current(database_url: DatabaseUrl = None) -> str:
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
 def models_list(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
@@ -464,7 +387,7 @@ def models_list(
 
 
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
-def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     from flows import console
     from forecasting.pipeline import models
@@ -474,7 +397,7 @@ def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: As
 
 
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
-def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> str:
+def models_promote(model_id: ModelId) -> str:
     """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
     from forecasting.pipeline import models
 
@@ -482,23 +405,11 @@ def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> str:
 
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
-def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> str:
+def models_rollback(symbol: OneSymbol = None) -> str:
     """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
     from forecasting.pipeline import models
 
     return models.roll_back(settings(), now=clock.now)
-
-
-def open_closed_streams() -> None:
-    """Give each standard stream that was closed at the start, as by `2>&-`, the null device: here and in children.
-
-    Python has None in its place, which nothing can be written to; and the next file opened would take its number.
-    """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            number = os.open(os.devnull, os.O_RDWR)
-            os.set_inheritable(number, True)
-            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", errors="backslashreplace"))
 
 
 def refuse_empty_values(arguments: Sequence[str]) -> None:
@@ -522,7 +433,6 @@ def _as_echoed(before: str, argument: str) -> str:
 
 def main(command: Callable[[], object] = app) -> None:
     """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
-    open_closed_streams()
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
     # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")

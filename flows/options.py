@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from forecasting.plain_text import without_password
 
@@ -58,22 +59,70 @@ def _setting(name: str, metavar: str, text: str, default: str | bool = False) ->
     return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=override)
 
 
+_TARGET = "FORECASTING_TARGET, else volume"
+_SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
-Symbols = Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
+_EVENTS = "Earnings dates: a file with the columns announced, timing and, of several symbols, symbol."
+_MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
+_RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
+_SBUX, _YAHOO = "FORECASTING_SYMBOLS, else SBUX", "FORECASTING_SOURCE, else yahoo"
+_LISTED, _VIX = "FORECASTING_EVENTS, else the source's", "FORECASTING_MARKET, else ^VIX of yahoo"
+_NONE, _FILE = "FORECASTING_COST_RATIO, else none", "FORECASTING_DATABASE_URL, else a SQLite file"
+_LINES, _URL = "A symbol a line; # begins a comment.", "SQLAlchemy URL without a password."
+
+
+def of_settings(  # noqa: PLR0913 - each is an option
+    symbol: Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _SYMBOLS, _SBUX)] = None,
+    symbols_file: Annotated[Path | None, _setting("--symbols-file", "PATH", _LINES)] = None,
+    target: Annotated[str | None, _setting("--target", "TARGET", "volume, close or range.", _TARGET)] = None,
+    source: Annotated[str | None, _setting("--source", "SOURCE", _SOURCE, _YAHOO)] = None,
+    events: Annotated[str | None, _setting("--events", "csv:PATH", _EVENTS, _LISTED)] = None,
+    market: Annotated[str | None, _setting("--market", "SERIES", _MARKET, _VIX)] = None,
+    cost_ratio: Annotated[str | None, _setting("--cost-ratio", "RATIO", _RATIO, _NONE)] = None,
+    database_url: Annotated[str | None, _setting("--database-url", "URL", _URL, _FILE)] = None,
+) -> None:
+    """The options that override a setting: a command has those that TAKES names, and is called without them."""
+
+
+_SYMBOLS_OF, _INPUTS, _LEDGER = ("symbol", "symbols_file"), ("source", "events", "market"), ("database_url",)
+_SERIES = (*_SYMBOLS_OF, "target")
+TAKES = {
+    "init": (*_SERIES, *_INPUTS),
+    "show": (*_SERIES, "cost_ratio", *_LEDGER),
+    "serve": (*_SYMBOLS_OF, *_INPUTS, *_LEDGER),
+    "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
+    "replay": (*_SERIES, "events", "market", *_LEDGER),
+    "pretrain": (*_SERIES, "market", *_LEDGER),
+    "models_rollback": ("target", *_LEDGER),
+    **dict.fromkeys(("run", "catch_up", "backtest"), (*_SERIES, *_INPUTS, *_LEDGER)),
+    **dict.fromkeys(("digest", "report", "check", "export", "models_list"), (*_SERIES, *_LEDGER)),
+    **dict.fromkeys(("mcp", "worker", "doctor", "models_show", "models_promote"), _LEDGER),
+    **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
+}
+"""The options of `of_settings` of each command, by the name of its function."""
+
+
+class Commands(TyperGroup):
+    """Commands with the options that TAKES gives them."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - of Typer
+        """Add the options."""
+        super().__init__(**attributes)
+        declared = typer.Typer()
+        declared.command()(of_settings)
+        options = {option.name: option for option in typer.main.get_command(declared).params}
+        for option in options.values():
+            option.expose_value = False
+        for command in self.commands.values():
+            taken = TAKES.get(getattr(command.callback, "__name__", ""), ())
+            command.params = [*(options[name] for name in taken), *command.params]
+
+
 _ONE, _ITS_DEFAULT = "One symbol, as Yahoo writes it.", "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
 OneSymbol = Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _ONE, _ITS_DEFAULT)]
-SymbolsFile = Annotated[Path | None, _setting("--symbols-file", "PATH", "A symbol a line; # begins a comment.")]
-_TARGET = "FORECASTING_TARGET, else volume"
-TargetOption = Annotated[str | None, _setting("--target", "TARGET", "volume, close or range.", _TARGET)]
 _TARGETS = "volume, close or range; for several repeat the option."
 Targets = Annotated[list[str] | None, _setting("--target", "TARGET", _TARGETS, _TARGET)]
-_SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 ArticleSource = Annotated[str, _setting("--source", "SOURCE", _SOURCE, True)]
-SourceOption = Annotated[str | None, _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
-_EVENTS = "Earnings dates: a file with the columns announced, timing and, of several symbols, symbol."
-EventsOption = Annotated[str | None, _setting("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]
-_MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
-MarketOption = Annotated[str | None, _setting("--market", "SERIES", _MARKET, "FORECASTING_MARKET, else ^VIX of yahoo")]
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
 AsOfBars = Annotated[str | None, _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now")]
@@ -86,14 +135,10 @@ Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
-_URL = "FORECASTING_DATABASE_URL, else a SQLite file"
-DatabaseUrl = Annotated[str | None, _setting("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
-_RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
-CostRatio = Annotated[str | None, _setting("--cost-ratio", "RATIO", _RATIO, "FORECASTING_COST_RATIO, else none")]
 _SWITCH = "Accept bars of another source, or another history, for a known symbol."
 Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
