@@ -10,25 +10,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
 from flows.reporting import readable_errors
-from forecasting.pipeline.night import Night, sent
-from forecasting.pipeline.run import (
-    Processes,
-    as_ended,
-    check_dask,
-    own_cluster,
-    run_sent,
-    run_shard,
-    wait_for_shard,
-    workers_of,
-)
+from forecasting.pipeline.run import Workers, check_dask, own_cluster, run_sent, workers_of
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
 
-logger = logging.getLogger("forecasting.night")
-
 
 @contextmanager
-def runner(settings: Settings) -> Iterator["Processes | DaskWorkers | None"]:
+def runner(settings: Settings) -> Iterator[Workers | None]:
     """Workers that run shards; None where this process does.
 
     Raises:
@@ -37,11 +25,11 @@ def runner(settings: Settings) -> Iterator["Processes | DaskWorkers | None"]:
     if workers_of(settings) <= 1:
         yield None
     elif settings.runner == "processes":
-        yield Processes(settings)
+        yield Workers(settings)
     else:
         # A worker would begin with a request for the server's version, and end without a response.
         with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}), dask_runner(settings) as made:
-            yield DaskWorkers(made)
+            yield Workers(settings, made, shard_of_nights)
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name="shard-of-{size}-nights")
@@ -51,31 +39,7 @@ def shard_of_nights(shard: list[dict[str, Any]], now: Clock, size: int) -> list[
         return run_sent(shard, now)
 
 
-class DaskWorkers:
-    """Shards run by the workers of a Dask scheduler, through Prefect's runner."""
-
-    def __init__(self, made: Any) -> None:  # noqa: ANN401 - Dask has no types
-        """Take an open runner."""
-        self._runner = made
-        self._submitted: list[tuple[list[Night], Any]] = []
-
-    def submit(self, shard: list[Night]) -> None:
-        """Let a worker run the shard."""
-        values = {"shard": [sent(night) for night in shard], "now": shard[0].now, "size": len(shard)}
-        self._submitted.append((shard, self._runner.submit(shard_of_nights, values)))
-
-    def results(self) -> Iterator[list[Night]]:
-        """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
-        for shard, future in self._submitted:
-            try:
-                wait_for_shard(future.wrapped_future)
-                yield as_ended(shard, future.result())
-            except Exception as error:  # of a worker that was lost: a night's own is returned
-                logger.warning("the worker of %d nights was lost: %r", len(shard), error)
-                yield run_shard(shard)
-
-
-def dask_runner(settings: Settings) -> Any:  # noqa: ANN401 - as above
+def dask_runner(settings: Settings) -> Any:  # noqa: ANN401 - Dask has no types
     """Prefect's runner on the scheduler of the settings, or on a cluster of its own; raises as `check_dask`."""
     check_dask(settings.dask_address)
     from prefect_dask.task_runners import DaskTaskRunner

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -51,7 +49,7 @@ def run_nights(
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
     rounds = Rounds(nights, settings, patient=False, now=now, wait=wait)
-    workers, done = Processes(settings) if workers_of(settings) > 1 else None, list[Night]()
+    workers, done = Workers(settings) if workers_of(settings) > 1 else None, list[Night]()
     for due in rounds:
         shown(due, "ingest")
         fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
@@ -143,26 +141,33 @@ def workers_of(settings: Settings) -> int:
     return 1 if settings.runner == "local" else min(settings.workers or cpu_count(), len(settings.symbols))
 
 
-class Processes:
-    """Shards run by processes of this machine, while the caller requests the bars of others."""
+class Workers:
+    """Shards run by processes of this machine, or by the workers of an open Dask runner of Prefect's as its `task`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, runner: Any = None, task: Any = None) -> None:  # noqa: ANN401 - of Prefect
         """No process is started before the first shard."""
-        self._count = workers_of(settings)
-        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
+        self._count, self._runner, self._task = workers_of(settings), runner, task
+        self._submitted: list[tuple[list[Night], Any]] = []
 
     def submit(self, shard: list[Night]) -> None:
-        """Let a process run the shard."""
-        executor = get_reusable_executor(max_workers=self._count)
-        self._submitted.append((shard, executor.submit(run_sent, [sent(night) for night in shard], shard[0].now)))
+        """Let a worker run the shard, while the caller requests the bars of others."""
+        values, now = [sent(night) for night in shard], shard[0].now
+        if self._runner is None:
+            future = get_reusable_executor(max_workers=self._count).submit(run_sent, values, now)
+        else:
+            future = self._runner.submit(self._task, {"shard": values, "now": now, "size": len(shard)})
+        self._submitted.append((shard, future))
 
     def results(self) -> Iterator[list[Night]]:
         """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
         for shard, future in self._submitted:
             try:
-                yield as_ended(shard, future.result())
-            except BrokenProcessPool as error:
-                logger.warning("a worker was lost, killed for memory perhaps: %s", error)
+                if self._runner is not None:
+                    wait_for_shard(future.wrapped_future)
+                ended = future.result()
+                yield [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+            except Exception as error:  # a night's own is among its values
+                logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
                 yield run_shard(shard)
 
 
@@ -177,11 +182,6 @@ def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]
         return [{"error": ours} for _ in shard]
     ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
     return [ended[values["id"]] for values in shard]  # in the order in which they came
-
-
-def as_ended(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Night]:
-    """The nights of a shard with what a worker returned of them."""
-    return [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
 
 
 def check_dask(address: str | None) -> None:
