@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from forecasting.pipeline.night import WINDOWS, Night
-from forecasting.pipeline.run_log import note_bar, open_run
+from forecasting.pipeline.run_log import open_run
 from forecasting.pipeline.snapshot import input_fetch, market_snapshot, windows_of
 from forecasting.store import connect, read, write
 
@@ -35,6 +35,5 @@ def write_windows(night: Night) -> Night:
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
     with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=started_at, notes={"market": market.note} if market.note else {})
-        note_bar(connection, night)
         write.update_run(connection, night.id, {"market_fetch": market.fetch_id})
     return replace(night, windows=path, fetch_id=fetch["id"], data_as_of=at)

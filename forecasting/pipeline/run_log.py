@@ -13,7 +13,6 @@ from datetime import date, datetime
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from forecasting import __version__
 from forecasting.errors import ArtifactError, BadDataError, DataLateError, ForecastingError, StoreError, UsageError
@@ -43,7 +42,7 @@ NOTES = (
     "refused",
     "issued_before",
 )
-"""What a night may note, in the order of column note; each is a sentence, of `no_bar` its values."""
+"""What a night may note, in the order of column note; each is a sentence."""
 
 CUT_OFF = (
     "The night was cut off before its end: its process was killed, or the machine stopped. What it had written is "
@@ -68,7 +67,7 @@ def code_version() -> str:
 
 
 def open_run(
-    connection: Connection, night: Night, *, started_at: datetime, notes: dict[str, Any] | None = None
+    connection: Connection, night: Night, *, started_at: datetime, notes: dict[str, str] | None = None
 ) -> None:
     """Add the night's row unless it is there; one that is run again keeps its first start and what it noted before."""
     settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
@@ -91,27 +90,22 @@ def open_run(
     add_notes(connection, night, {"waiting": "", **(notes or {})})
 
 
-def add_notes(connection: Connection, night: Night, notes: dict[str, Any]) -> None:
+def add_notes(connection: Connection, night: Night, notes: dict[str, str]) -> None:
     """Note, by kind, what the night's row should say; an empty text takes the note of that kind away."""
     stored = notes_of(_row(connection, night))
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
-        words = [_no_bar(kept[kind]) if kind == "no_bar" else kept[kind] for kind in NOTES if kind in kept]
-        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": " ".join(words)})
+        words = " ".join(kept[kind] for kind in NOTES if kind in kept)
+        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": words})
 
 
-def notes_of(row: Row) -> dict[str, Any]:
+def notes_of(row: Row) -> dict[str, str]:
     """The notes of a row of table runs, by kind."""
-    notes: dict[str, Any] = json.loads(row.get("notes") or "{}")
+    notes: dict[str, str] = json.loads(row.get("notes") or "{}")
     return notes
 
 
-def _no_bar(value: dict[str, Any]) -> str:
-    came = "its bar came later" if value["came"] else f"the night continued with the bars up to {value['newest']}"
-    return f"{value['why']}; {came}."
-
-
-def mark(night: Night, values: dict[str, Any], notes: dict[str, Any] | None = None) -> None:
+def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
     """Write values and notes to the night's row, unless it is done: by another run, after a worker was lost."""
     with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=night.now(), notes=notes)
@@ -121,17 +115,9 @@ def mark(night: Night, values: dict[str, Any], notes: dict[str, Any] | None = No
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
     """The sentence in the row of a night whose bar did not come: the run goes on with those up to `newest`."""
-    value, status = {"why": why, "newest": str(newest), "came": False}, stopped_status(error)
-    sentence = _no_bar(value)
-    mark(night, {"status": status, "error": sentence if status == "failed" else None}, {"no_bar": value})
+    sentence, status = f"{why}; the night continued with the bars up to {newest}.", stopped_status(error)
+    mark(night, {"status": status, "error": sentence if status == "failed" else None}, {"no_bar": sentence})
     return sentence
-
-
-def note_bar(connection: Connection, night: Night) -> None:
-    """Say in the night's row, where its bar had not come, that it has; not where it was stored before."""
-    value = notes_of(_row(connection, night)).get("no_bar")
-    if value and value["newest"] != str(night.session):
-        add_notes(connection, night, {"no_bar": {**value, "came": True}})
 
 
 def mark_stopped(night: Night, error: ForecastingError) -> None:

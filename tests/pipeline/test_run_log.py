@@ -26,7 +26,6 @@ from forecasting.pipeline.run_log import (
     mark_cut_off,
     mark_stopped,
     mark_without_bar,
-    note_bar,
     open_run,
     prunable_weights,
 )
@@ -69,7 +68,6 @@ STEPS: dict[str, Callable[[Night], object]] = {
     "late": lambda night: mark_without_bar(night, WHY, EVE, error=DataLateError("", EVE)),
     "silent": lambda night: mark_without_bar(night, "no response", LAST, error=UnavailableError("")),
     "stopped": lambda night: mark_stopped(night, HistoryError("too few")),
-    "came": lambda night: (opened(night), noted(night, note_bar)),
 }
 
 
@@ -86,9 +84,8 @@ def row(night: Night) -> dict[str, Any]:
         ("waits market", "running", "No VIX."),
         ("waits market waited", "running", "Waited. No VIX."),
         ("clock late", "late", f"{WHY}; the night continued with the bars up to 2024-03-07. A clock."),
-        ("late came", "running", f"{WHY}; its bar came later."),
+        ("late opened", "running", f"{WHY}; the night continued with the bars up to 2024-03-07."),
         ("clock silent", "failed", "no response; the night continued with the bars up to 2024-03-08. A clock."),
-        ("silent came", "running", "no response; the night continued with the bars up to 2024-03-08."),
         ("stopped", "failed", ""),
         ("stopped opened", "running", ""),
     ],
