@@ -27,12 +27,12 @@ from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis, prices_alone
 from forecasting.ingest.bars import check_bars, check_index_bars
-from forecasting.ingest.earnings import Asking, check_events, events_of_backtest, nothing_stored
-from forecasting.ingest.sources.edgar import Edgar
+from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
+from forecasting.pipeline.ingest import asking_of
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, only_symbol, values_of
+from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, explained, only_symbol, values_of
 from forecasting.preprocess.features import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.report.page import environment
@@ -109,29 +109,25 @@ def _each_in_a_worker(
         migrate.check_ready(settings.url)
     # The series are fetched here, one after the other: a source is asked at the pace of one process.
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
+    outcomes: list[SymbolOutcome[dict[str, Any]]] = []
     with bar(f"{len(loaded)} symbols {settings.target}") as advance:
-        ended = enumerate(Parallel(n_jobs=workers, return_as="generator")(map(delayed(_result), loaded)), 1)
-
-        def end(own: Settings) -> dict[str, Any]:
-            done, outcome = next(ended)
+        for symbol, value, error in Parallel(n_jobs=workers, return_as="generator")(map(delayed(_result), loaded)):
+            if value is not None and store:
+                add_metrics(value[0], value[0].spec.settings, now=now)
+            outcomes.append(SymbolOutcome(symbol, value and value[1], error and explained(error, now=now)))
             if advance is not None:
-                advance(done, len(loaded))
-            if isinstance(outcome, Exception):
-                raise outcome
-            if store:
-                add_metrics(outcome[0], outcome[0].spec.settings, now=now)
-            document: dict[str, Any] = outcome[1]
-            return document
-
-        return each_symbol(settings, end, now=now)
+                advance(len(outcomes), len(loaded))
+    return outcomes
 
 
-def _result(one: SymbolOutcome[Callable[[], BacktestResult]]) -> tuple[BacktestResult, dict[str, Any]] | Exception:
+def _result(
+    one: SymbolOutcome[Callable[[], BacktestResult]],
+) -> tuple[str, tuple[BacktestResult, dict[str, Any]] | None, Exception | None]:
     try:
         result = one.get()()
-        return result, result.document()
+        return one.symbol, (result, result.document()), None
     except Exception as error:  # it is this symbol's alone
-        return error
+        return one.symbol, None, error
 
 
 def backtest_spec(
@@ -151,16 +147,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
-    edgar = Edgar(settings.edgar_contact) if settings.edgar_contact else None
-    asking = Asking(
-        symbol,
-        exchange,
-        source=source,
-        file=settings.events,
-        session=newest,
-        stored=nothing_stored(),
-        edgar=edgar,
-    )
+    asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
     events = events_of_backtest(asking, volume=bars["volume"])
     return bars, events, fetched.title
 

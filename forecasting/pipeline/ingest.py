@@ -17,7 +17,6 @@ import pandas as pd
 
 from forecasting.errors import (
     BadDataError,
-    DataLateError,
     ForecastingError,
     RateLimitedError,
     SourceError,
@@ -38,7 +37,7 @@ from forecasting.pipeline.symbols import explained
 from forecasting.plain_text import plain_text
 from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
-from forecasting.sessions import after, ends_soon, is_session, opens_at, shift, today
+from forecasting.sessions import ends_soon, is_session, opens_at, shift, today
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
@@ -51,9 +50,6 @@ logger = logging.getLogger("forecasting.ingest")
 
 Purpose = Literal["night", "ingest", "market"]
 """Why bars are fetched: for a night of their symbol, for themselves, or as market series of others."""
-
-LATE_SESSIONS = 5
-"""An exchange closed for a week, at most: a source that is further behind shows a symbol or a clock that is wrong."""
 
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
@@ -193,19 +189,19 @@ def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Ask
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
             first = min(first, newest["first_asked"])
         adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
-        asking = earnings.Asking(
-            symbol,
-            settings.exchange,
-            source=source,
-            file=settings.events,
-            session=night.session,
-            stored=read.event_rows(connection, symbol),
-            edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
-        )
+        asking = asking_of(settings, symbol, source, night.session, stored=read.event_rows(connection, symbol))
         bars = StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
         both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
         newest_instant = read.newest(connection, "fetches", "fetched_at", both)
     return _Asked(night, purpose, asking, first, switched_from, accept, bars, newest_instant)
+
+
+def asking_of(
+    settings: Settings, symbol: str, source: Source, session: date, *, stored: pd.DataFrame
+) -> earnings.Asking:
+    """What is asked for the earnings dates of a symbol up to a session."""
+    edgar, file = Edgar(settings.edgar_contact) if settings.edgar_contact else None, settings.events
+    return earnings.Asking(symbol, settings.exchange, source, file=file, session=session, stored=stored, edgar=edgar)
 
 
 def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) -> dict[str, _Asked]:
@@ -275,7 +271,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
         events, stale = earnings.changes(asking, lists), earnings.stale_dates(asking, lists)
     revision = replace(assessed.revision, findings=[*assessed.revision.findings, *stale])
     if assessed.error is not None:
-        return _Answer(fetched, revision, seen_at, _with_clock(assessed.error, night))
+        return _Answer(fetched, revision, seen_at, assessed.error)
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
     note = f". {assessed.note}" if assessed.note else ""
     clock = ""
@@ -307,17 +303,6 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
             f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "
             f"{now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, date); nothing was stored."
         )
-
-
-def _with_clock(error: ForecastingError, night: Night) -> ForecastingError:
-    """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
-    newest = error.newest if isinstance(error, DataLateError) else None
-    behind = len(after(newest, night.session, night.settings.exchange)) if newest is not None else 0
-    if behind <= LATE_SESSIONS or not isinstance(error, DataLateError):
-        return error
-    clock = f"{night.now():%Y-%m-%d %H:%M} UTC, is ahead."
-    why = f"It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}"
-    return DataLateError(f"{error} {why}", newest, error.why)
 
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:

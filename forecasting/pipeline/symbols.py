@@ -28,7 +28,6 @@ QUOTED_SYMBOLS = 5  # Failures that one paragraph quotes; of further ones it has
 QUOTED = 240  # Characters of each; the whole text is in the column error of table runs
 NAMED = 3  # Most symbols that a name or a message lists
 HELD_NAMED = 6  # Symbols and targets of the ledger that a message names
-MAX_BYTES = 1_000_000  # Of a file of symbols; one of 10,000 symbols has about 60,000
 FOLDER = "errors"  # Folder of the tracebacks, below the data folder
 MAX_CHARACTERS = 1_000_000  # Of a traceback file; a recursion's is longer
 KEPT = 200  # Newest traceback files that stay: an error that comes back every night fills no disk
@@ -201,19 +200,12 @@ def joined(symbols: Sequence[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        if not path.is_file():
-            wrong = "found no regular file"
-        elif path.stat().st_size > MAX_BYTES:
-            wrong = f"found more than {MAX_BYTES:,} bytes"
-        else:
-            return path.read_text("utf-8-sig")
-    except OSError as error:
-        wrong = f"it cannot be read: {error.strerror}"
-    except UnicodeDecodeError:
-        wrong = "found no UTF-8 text"
-    raise UsageError(
-        f"Expected a text file with one symbol a line in --symbols-file {str(path)[-200:]}; {wrong}. Name another file."
-    )
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Expected a text file with one symbol a line in --symbols-file {str(path)[-200:]}; found: "
+            f"{error.strerror if isinstance(error, OSError) else 'no UTF-8 text'}. Name another file."
+        ) from None
 
 
 def check_forecast(connection: Connection, symbol: str, target: Target) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
-from forecasting.errors import DataLateError, ForecastingError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
@@ -98,17 +98,6 @@ def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(
     assert select("count(*)", "bar_versions") == [(0,)]
     night(monkeypatch, at(LAST))
     assert {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")} == {str(LAST)}
-
-
-def test_a_clock_ahead_of_a_live_source_is_named_in_the_error_of_the_late_night(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    yahoo.today = LAST
-    with pytest.raises(DataLateError, match=r"sessions behind: .* clock, at 2024-04-08 21:30 UTC, is ahead"):
-        night(monkeypatch, datetime.fromisoformat("2024-04-08T21:30:00+00:00"))
-    with pytest.raises(DataLateError, match=r"again later, or give --as-of a session that has its bar\.$"):
-        night(monkeypatch, datetime.fromisoformat("2024-03-11T22:30:00+00:00"))
-    assert select("verdict, count(*)", "fetches WHERE symbol = 'TEST' GROUP BY verdict") == [("late", 2)]
 
 
 @pytest.fixture
