@@ -289,7 +289,7 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
             if line is None:  # it has no forecast
                 found.append(SymbolLine(symbol, settings.target, run))
             else:
-                parts, opens = _parts(connection, line.row), opens_at(line.session, settings.exchange_of(symbol))
+                parts, opens = _parts(connection, line.forecast), opens_at(line.session, settings.exchange_of(symbol))
                 page = page_address(settings, page_name(symbol, settings.target))
                 found.append(replace(line, run=run, parts=parts.get(1, []), opens=opens, page=page))
     return found

@@ -113,11 +113,11 @@ def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
-def drawing(plot: Axes, *, label: str, marks: str, css: str) -> str:
+def drawing(width: float, height: float, *, label: str, marks: Iterable[str], css: str) -> str:
     """The SVG element; `label` is its text alternative."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {plot.width:.0f} {plot.height:.0f}" '
-        f'role="img" aria-label="{escape(label)}">{marks}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'role="img" aria-label="{escape(label)}">{"".join(marks)}</svg>'
     )
 
 
@@ -162,7 +162,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80% interval."
-    return drawing(plot, label=label, marks="".join(marks), css=layout)
+    return drawing(width, height, label=label, marks=marks, css=layout)
 
 
 def coverage_strip(share: float, low: float, high: float, level: float) -> str:
@@ -178,9 +178,8 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
         line(at(level), 3, at(level), 19, css="median"),
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
-    plot = Axes(width, height, 0, 0, 1, ())
     label = f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
-    return drawing(plot, label=label, marks="".join(marks), css="strip")
+    return drawing(width, height, label=label, marks=marks, css="strip")
 
 
 def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
@@ -188,30 +187,30 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
     width, reach, room = 190.0, 24.0, 15.0
     middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
     height = middle + (reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3)
-    step, marks = width / max(len(skills_by_horizon), 1), [line(0, middle, width, middle, css="floor")]
-    for position, (_, skill) in enumerate(sorted(skills_by_horizon.items())):
+    step, marks, labels = width / len(skills_by_horizon), [line(0, middle, width, middle, css="floor")], []
+    for position, (horizon, skill) in enumerate(sorted(skills_by_horizon.items())):
         x, rise = position * step, 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
         end, css = middle - rise, "gain" if rise >= 0 else "loss"
         marks.append(box(x + step * 0.28, middle, end, width=step * 0.44, css=css))
         value = percent(skill, signed=True)
         marks.append(text(x + step / 2, end - 4 if rise >= 0 else end + 12, value, css="value middle"))
-    each = sorted(skills_by_horizon.items())
-    label = ", ".join(f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in each)
-    return drawing(Axes(width, height, 0, 0, 1, ()), label=label, marks="".join(marks), css="bars")
+        labels.append(f"{horizon} ahead {value}")
+    return drawing(width, height, label=", ".join(labels), marks=marks, css="bars")
 
 
 def why_bars(parts: Sequence[tuple[str, float]]) -> str:
     """A bar a named factor of a median, right of the line of 1 where it raises it, on a scale of logarithms."""
-    width, middle, reach, row = 420.0, 295.0, 70.0, 20.0
-    plot, limit = Axes(width, row * len(parts) + 4, 0, 0, 1, ()), max((abs(math.log(f)) for _, f in parts), default=1.0)
-    marks = [line(middle, 0, middle, plot.height, css="floor")]
+    if not parts:
+        return ""
+    width, height, middle, reach, row = 420.0, 20.0 * len(parts) + 4, 295.0, 70.0, 20.0
+    limit, marks = max(abs(math.log(f)) for _, f in parts), [line(middle, 0, middle, height, css="floor")]
     for place, (name, factor) in enumerate(parts):
         y, end = place * row + 3, middle + reach * math.log(factor) / limit
         css = "gain" if factor > 1 else "bar"
         marks.append(text(0, y + 12, name, css=""))
         marks.append(box(min(middle, end), y, y + 14, width=max(abs(end - middle), 1.0), css=css))
         marks.append(text(width, y + 12, f"x{factor:.2f}", css="value end"))
-    return drawing(plot, label="Its factors", marks="".join(marks), css="why") if parts else ""
+    return drawing(width, height, label="Its factors", marks=marks, css="why")
 
 
 def _dot(x: float, y: float) -> str:
@@ -251,12 +250,12 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
         slots.append(slot(x - step / 2, plot, width=step, tip=tip, marks=""))
         if row["skill"] == row["skill"]:
             points.append((x, plot.y(row["skill"])))
-    marks = grid(plot, _SHARE) + path(points, css="median")
-    marks += text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end")
-    marks += "".join(slots) + "".join(session_labels(plot, list(skill["session"]), step=step))
+    marks = [grid(plot, _SHARE), path(points, css="median")]
+    marks += [text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end"), *slots]
+    marks += session_labels(plot, list(skill["session"]), step=step)
     last = percent(float(skill["skill"].iloc[-1]), signed=True)
     label = f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is {last}."
-    return drawing(plot, label=label, marks=marks, css=layout)
+    return drawing(width, _HEIGHT, label=label, marks=marks, css=layout)
 
 
 def pit_bars(shares: pd.DataFrame) -> str:
@@ -281,7 +280,7 @@ def pit_bars(shares: pd.DataFrame) -> str:
     marks.append(line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"))
     marks.append(text((plot.left + plot.right) / 2, plot.floor + 32, "place among the quantiles, %", css="axis middle"))
     label = f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected share."
-    return drawing(plot, label=label, marks="".join(marks), css="pit")
+    return drawing(plot.width, plot.height, label=label, marks=marks, css="pit")
 
 
 FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0  # on a phone it is shown at seven tenths of that, so its letters are large
@@ -333,7 +332,7 @@ def fan_svg(data: ReportData) -> str:
         text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
         text(x[-1], 14, f"{short_day(first['target_session'])}: {unit.text(first['q50'])}", css="end strong"),
     ]
-    return drawing(plot, label=_fan_label(data), marks="".join(marks), css="fan")
+    return drawing(FAN_WIDTH, FAN_HEIGHT, label=_fan_label(data), marks=marks, css="fan")
 
 
 def _fan_label(data: ReportData) -> str:
@@ -342,7 +341,7 @@ def _fan_label(data: ReportData) -> str:
 
 def sparkline(line: SymbolLine) -> str:
     """A row of the index: the last sessions, and beside them the box and the median of the forecast."""
-    known, row, width, height, ahead = line.known, line.row, 132.0, 30.0, 12.0
+    known, row, width, height, ahead = line.known, line.forecast, 132.0, 30.0, 12.0
     shown = [*known, row["q10"], row["q90"]]
     low, scale = min(shown), (height - 4.0) / (max(shown) - min(shown) or 1.0)
     bottom, middle, top = (height - 2.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))

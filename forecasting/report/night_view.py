@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.errors import StoreError
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
 from forecasting.report.units import Unit, as_day, change, unit_for
+from forecasting.sessions import after
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 SCORED_COLUMNS = (
@@ -93,15 +93,6 @@ class ReportData:
     exchange: str = "XNYS"
     currency: str = "USD"
     cost_ratio: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a night without forecasts or known values, by a StoreError."""
-        known = int(self.history["value"].notna().sum())
-        if self.forecasts.empty or not known:
-            raise StoreError(
-                f"Expected at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
-                f"{known} known values. Run the night first."
-            )
 
     @property
     def symbol(self) -> str:
@@ -182,6 +173,18 @@ class ReportData:
         settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
         return not settled[self.known.index[-1]]
 
+    @property
+    def new_findings(self) -> pd.DataFrame:
+        """Those that the night's fetch was the first to show, oldest session first."""
+        is_new = self.findings["since"] >= pd.Timestamp(self.fetch["fetched_at"])
+        return self.findings[is_new].sort_values("session")
+
+    @property
+    def model_age(self) -> int | None:
+        """Sessions from the model's last training session to the origin; None of a baseline."""
+        trained_to = self.model["trained_to"]
+        return None if trained_to is None else len(after(as_day(trained_to), self.origin, self.exchange))
+
 
 @dataclass(frozen=True)
 class SymbolLine:
@@ -189,7 +192,8 @@ class SymbolLine:
 
     Attributes:
         run: The newest row of `runs`, whatever came of it; None before the first night.
-        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch.
+        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch;
+            empty where there is none, and then nothing that is said of it can be asked for.
         values: Known values up to the origin, oldest first, in the target's own unit; NaN for unknown.
         events: Kinds of the events on the session that is forecast, as `earnings`.
         result: The newest scored forecast one session ahead: a row of table scores, and `q50`.
@@ -202,7 +206,7 @@ class SymbolLine:
     symbol: str
     target: Target
     run: Mapping[str, Any] | None
-    forecast: Mapping[str, Any] | None = None
+    forecast: Mapping[str, Any] = field(default_factory=dict)
     values: Sequence[float] = ()
     events: Sequence[str] = ()
     result: Mapping[str, Any] | None = None
@@ -222,48 +226,41 @@ class SymbolLine:
         return usual_value(self.target, self.known)
 
     @property
-    def row(self) -> Mapping[str, Any]:
-        """The forecast, where there is one."""
-        if self.forecast is None:
-            raise StoreError(f"Expected a forecast of {self.symbol}, found none. Run the night first.")
-        return self.forecast
-
-    @property
     def unit(self) -> Unit:
         """The unit in which its values are written; of the median where no value is known."""
-        usual = self.usual if math.isfinite(self.usual) else float(self.row["q50"])
-        return unit_for(self.target, usual=usual, symbol=self.symbol, currency=str(self.row["currency"] or ""))
+        usual = self.usual if math.isfinite(self.usual) else float(self.forecast["q50"])
+        return unit_for(self.target, usual=usual, symbol=self.symbol, currency=str(self.forecast["currency"] or ""))
 
     @property
     def session(self) -> date:
         """The session that is forecast."""
-        return as_day(self.row["target_session"])
+        return as_day(self.forecast["target_session"])
 
     @property
     def median(self) -> str:
         """With its unit, in brief."""
-        return self.unit.brief(self.row["q50"])
+        return self.unit.brief(self.forecast["q50"])
 
     @property
     def interval(self) -> str:
         """That of 80%, with its unit, in brief."""
-        return self.unit.brief(self.row["q10"], self.row["q90"])
+        return self.unit.brief(self.forecast["q10"], self.forecast["q90"])
 
     @property
     def change(self) -> str:
         """The median's change against the usual value; a dash where that is 0 or unknown."""
-        return change(self.row["q50"], self.usual, target=self.target)
+        return change(self.forecast["q50"], self.usual, target=self.target)
 
     @property
     def unusualness(self) -> float:
         """How far the median is from the usual value, twice as much being as far as half; 0 where that is unknown."""
-        share = self.row["q50"] / self.usual if self.usual else math.nan
+        share = self.forecast["q50"] / self.usual if self.usual else math.nan
         return abs(math.log(share)) if share > 0.0 else 0.0
 
     @property
     def special_days(self) -> list[str]:
         """What is special about the session."""
-        return [*self.events, *filter(None, [str(self.row["calendar"] or "")])]
+        return [*self.events, *filter(None, [str(self.forecast["calendar"] or "")])]
 
     @property
     def hit(self) -> str:
@@ -283,26 +280,24 @@ class SymbolLine:
     @property
     def unusual(self) -> list[str]:
         """How its forecast differs from a live one of the network: late or replay, fallback."""
-        if self.forecast is None:
-            return []
         pairs = (("kind", "live"), ("status", "ok"))
-        return [str(self.forecast[name]) for name, ordinary in pairs if self.forecast[name] != ordinary]
+        return [str(self.forecast[name]) for name, usual in pairs if self.forecast.get(name, usual) != usual]
 
     @property
     def state(self) -> str:
         """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
         if self.is_behind:
             return "data late" if self.status == "late" else "night failed"
-        if self.row["status"] == "fallback":
+        if self.forecast["status"] == "fallback":
             return "fallback"
-        return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.row["kind"])]
+        return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.forecast["kind"])]
 
     @property
     def problem(self) -> tuple[str, str] | None:
         """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
         if self.status != "done":
             return self.status, self.reason or ("It left no message." if self.run else "Nothing was run.")
-        if self.forecast is not None and self.unusual and self.unusual != ["replay"]:
+        if self.unusual and self.unusual != ["replay"]:
             return self.unusual[-1], str(self.forecast["reason"] or "Issued after its session had opened.")
         return None
 
@@ -311,7 +306,7 @@ class SymbolLine:
         """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
         if self.run is None or self.status not in ("late", "failed"):
             return False
-        return as_day(self.run["as_of"]) > as_day(self.row["origin_session"])
+        return as_day(self.run["as_of"]) > as_day(self.forecast["origin_session"])
 
 
 @lru_cache(maxsize=4096)

@@ -19,7 +19,7 @@ from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import as_day
-from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
+from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,9 +41,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"charts": charts, "record": record, "wording": wording}
-    shown = (units.as_day, units.long_day, units.short_day, units.instant, units.percent, units.p_value, stale_after)
-    made.filters |= {show.__name__: show for show in (*shown, wording.forecaster_label, markdown_text)}
+    made.globals |= {"charts": charts, "record": record, "wording": wording, "RANDOM": RANDOM}
+    shown = (units.as_day, units.long_day, units.short_day, units.span_of_days, units.instant, units.seconds)
+    others = (units.percent, units.p_value, units.quantity, wording.forecaster_label, markdown_text, stale_after)
+    made.filters |= {show.__name__: show for show in (*shown, *others)}
     made.filters |= {"cleaned": plain_text, "plain": lambda text: ordinary_spaces(plain_text(text))}
     return made
 

@@ -81,8 +81,8 @@ class RunTimes(NamedTuple):
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state: the first forecasts of each symbol."""
     shown = [
-        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.row['q50'])}, "
-        f"80% {night.unit.span(night.row['q10'], night.row['q90'])}"
+        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.forecast['q50'])}, "
+        f"80% {night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
         for night in nights
         if night.forecast
     ]
@@ -139,7 +139,7 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
             reasons.setdefault(night.problem or (night.status, ""), []).append(night.symbol)
             continue
         if "fallback" in night.unusual:
-            reasons.setdefault(("fallback", str(night.row["reason"])), []).append(night.symbol)
+            reasons.setdefault(("fallback", str(night.forecast["reason"])), []).append(night.symbol)
         if night.reason:
             reasons.setdefault(("note", night.reason), []).append(night.symbol)
     lines = [
@@ -160,8 +160,8 @@ def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
     lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
     # A night that failed or is late leaves what an earlier one published.
     issued = [night for night in nights if night.status == "done" and night.forecast]
-    in_time = [night for night in issued if night.row["kind"] == "live"]
-    live = [(night.opens - night.row["issued_at"], night) for night in in_time if night.opens]
+    in_time = [night for night in issued if night.forecast["kind"] == "live"]
+    live = [(night.opens - night.forecast["issued_at"], night) for night in in_time if night.opens]
     if live:
         margin, closest = min(live, key=lambda pair: pair[0])
         lines.append(
@@ -169,7 +169,7 @@ def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
             f"{_span(margin)} before {short_day(closest.session)} opened."
         )
     for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
-        if symbols := [night.symbol for night in issued if night.row["kind"] == kind]:
+        if symbols := [night.symbol for night in issued if night.forecast["kind"] == kind]:
             lines.append(f"{meaning} ({kind}): {named(symbols, SHOWN)}.")
     return lines
 

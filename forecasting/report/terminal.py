@@ -233,14 +233,14 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
 
 def _flags(data: ReportData) -> list[str]:
     """What is unusual: an unfinished newest night, a forecast that is no live one of the network, inputs, bars."""
-    row, new = data.rows.iloc[0], data.findings[data.findings["since"] >= data.fetch["fetched_at"]]
+    row = data.rows.iloc[0]
     unfinished = [] if data.unfinished is None else [f"night {data.unfinished['as_of']} {data.unfinished['status']}"]
     return [
         *unfinished,
         *([str(row["kind"])] if row["kind"] != "live" else []),
         *([str(row["status"])] if row["status"] != "ok" else ["break in the bars"] if row["reason"] else []),
         *(["other inputs"] if data.changed else []),
-        *(["rows rejected"] if new[new["severity"] == "reject"].size else []),
+        *(["rows rejected"] if (data.new_findings["severity"] == "reject").any() else []),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.record import TrackRecord, best_ahead
+from forecasting.report.record import best_ahead
 from forecasting.report.units import (
     Unit,
     as_day,
@@ -17,17 +17,12 @@ from forecasting.report.units import (
     long_day,
     percent,
     quantity,
-    seconds,
     short_day,
-    span_of_days,
     unit_for,
 )
-from forecasting.sessions import after
-from forecasting.vocabulary import LSTM, RANDOM, Target
+from forecasting.vocabulary import LSTM, Target
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
-FINDINGS_SHOWN = 40  # an index whose source has no volume has one for every session; the table findings holds all
-_DASH = "\N{EN DASH}"
 _VERBS: dict[Target, str] = {
     "volume": "is expected to trade",
     "close": "is expected to close at",
@@ -120,16 +115,6 @@ def _parts(view: ReportData | SymbolLine) -> Sequence[tuple[str, float]]:
     return view.parts.get(1, ()) if isinstance(view, ReportData) else view.parts
 
 
-def counted(record: TrackRecord) -> str:
-    """How many nights the figures are of, from when, of which kinds; empty before the first score."""
-    if not record.origins:
-        return ""
-    days = record.published["origin_session"]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kinds.items()))
-    many = f"{record.origins} nights from {days.min()} to {days.max()}"
-    return f"{many if record.origins > 1 else f'one night, {days.min()}'} ({kinds})"
-
-
 def forecast_words(line: SymbolLine) -> str:
     """The forecast of a line of the digest, with why."""
     notes = f"; {', '.join(line.special_days)}" if line.special_days else ""
@@ -188,8 +173,8 @@ def notices(data: ReportData) -> list[Notice]:
     if (newer := data.unfinished) is not None:
         title = "Data late" if newer["status"] == "late" else "Newest night failed"
         origin, missing = long_day(data.origin), long_day(as_day(newer["as_of"]))
-        why = newer.get("error") or newer.get("note") or ""
-        text = f"{why} These forecasts are from {origin}; there are none from {missing} yet."
+        reason = newer["error"] or newer["note"] or ""
+        text = f"{reason} These forecasts are from {origin}; there are none from {missing} yet."
         notes.append(Notice("warn", title, text))
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
@@ -263,125 +248,3 @@ def published_sentence(document: Mapping[str, Any]) -> str:
 def backtest_unit(document: Mapping[str, Any]) -> Unit:
     """The unit of the errors of a backtest's document: about three digits of the mean one."""
     return unit_for(document["target"], usual=document["overall"]["mae"], symbol=document["symbol"], currency="")
-
-
-def fact_groups(data: ReportData) -> dict[str, dict[str, str]]:
-    """Named groups of names and values, in the order of the page."""
-    run, model, fetch = data.run, data.model, data.fetch
-    statuses = sorted(set(data.rows["status"].astype(str)))
-    shown_status = "" if statuses == ["ok"] else f" ({', '.join(statuses)})"
-    fit = f"{model['method']}, {quantity(model['epochs'], 'epoch')}" if model.get("epochs") else str(model["method"])
-    base = str(model.get("base") or "")
-    start = model.get("parent_id") or ("random weights" if base == RANDOM else base and f"pretrained weights {base}")
-    age = _DASH
-    if model.get("trained_to") is not None:
-        sessions = len(after(as_day(model["trained_to"]), data.origin, data.exchange))
-        age = quantity(sessions, "session") if sessions else "trained up to tonight"
-    mode = str(run.get("mode") or "undecided")
-    received = span_of_days(fetch.get("first_received"), fetch.get("last_received"))
-    status = "still running when this page was written" if run["status"] == "running" else run["status"]
-    return {
-        "Model": {
-            "Model": f"{model['name']} {model['version']}".strip() + shown_status,
-            "Fitted": f"{fit}, from {start}" if start else fit,
-            "Trained on": span_of_days(model.get("trained_from"), model.get("trained_to")),
-            "Age": age,
-            "Seed": str(model["seed"]),
-        },
-        "Decision": {
-            "Training": f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode,
-            **_promotion(data),
-            **({"Fallback": _margin(data.margin)} if data.margin else {}),
-        },
-        "Data": {
-            "Series": str(fetch["title"]),
-            "Source": str(fetch["source"]),
-            "Fetched": instant(fetch["fetched_at"]),
-            "Bars": f"{int(fetch['row_count']):,}, {received}",
-            "Verdict": ": ".join(filter(None, [fetch["verdict"], fetch.get("detail")])),
-            "Newest value": f"{data.known.index[-1]}, {'first print' if data.is_provisional else 'settled'}",
-        },
-        "Provenance": {
-            "Issued": instant(data.rows["issued_at"].iloc[0]),
-            "Run": f"{run['id']} ({run['trigger']}, {status})",
-            "Prefect run": str(run.get("flow_run_id") or _DASH),
-            "Model id": str(model["id"]),
-            **_lineage(data),
-            "Weights hash": str(model.get("artifact_hash") or _DASH),
-            "Fetch id": str(fetch.get("id") or _DASH),
-            "Code": str(run["code_version"]),
-            "Settings hash": str(run["settings_hash"]),
-        },
-    }
-
-
-def _margin(margin: Mapping[str, Any]) -> str:
-    """How near a baseline is to being published in the network's place, like `6% behind ridge over 250 origins`."""
-    deficit = float(margin["deficit"])
-    side = f"{percent(abs(deficit), decimals=1)} {'behind' if deficit > 0.0 else 'ahead of'}"
-    name, limit = forecaster_label(str(margin["baseline"])), margin["limit_deficit"]
-    enough = "" if limit is None else f" and {percent(limit)} behind"
-    return (
-        f"{side} {name} over {quantity(int(margin['origins']), 'origin')}, statistic {margin['statistic']:.1f}; "
-        f"above {margin['limit_statistic']:g}{enough} the baseline is published"
-    )
-
-
-def _promotion(data: ReportData) -> dict[str, str]:
-    if (decision := data.decision) is None:
-        return {"Promotion": "none was decided tonight"}
-    span = span_of_days(decision["first_origin"], decision["last_origin"])
-    pinballs = [(name, decision.get(f"{name}_pinball")) for name in ("champion", "challenger")]
-    losses = [f"{name} {data.unit.number(value, finer=1)}" for name, value in pinballs if value is not None]
-    compared = f"both models run over {decision['origins']} closed origins, {span}"
-    return {
-        "Promotion": str(decision["reason"]),
-        "Compared on": compared if decision["origins"] else _DASH,
-        "Pinball loss": f"{', '.join(losses)} ({data.unit.name})" if losses else _DASH,
-    }
-
-
-def _lineage(data: ReportData) -> dict[str, str]:
-    """The model's ancestors, nearest first, and what it has forecast; nothing where its lineage is not given."""
-    if (lineage := data.lineage) is None:
-        return {}
-    span = span_of_days(lineage["first_origin"], lineage["last_origin"])
-    parents = [*lineage["parents"][:3]]
-    more = len(lineage["parents"]) - len(parents)
-    return {
-        "Refreshed from": (", ".join(parents) + (f" and {more} before" if more else "")) or _DASH,
-        "Fitted on the night": str(lineage["fitted_on_the_night_of"] or _DASH),
-        "Its forecasts": f"{int(lineage['forecasts']):,}, origins {span}",
-    }
-
-
-def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:
-    """Each stage with its time as text and its share of the total; empty when no stage has been timed."""
-    spent = {stage: data.run.get(f"seconds_{stage}") for stage in STAGES}
-    known = {stage: float(value) for stage, value in spent.items() if value is not None}
-    total = sum(known.values())
-    return [(stage, seconds(known.get(stage)), known.get(stage, 0.0) / total) for stage in STAGES] if total else []
-
-
-def finding_rows(data: ReportData) -> list[dict[str, str]]:
-    """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` is `tonight` for new ones."""
-    return [
-        {
-            "session": as_day(row["session"]).isoformat(),
-            "rule": str(row["rule"]).replace("_", " "),
-            "severity": str(row["severity"]),
-            "value": f"{row['value']:,.6g}" if row["value"] is not None and row["value"] == row["value"] else _DASH,
-            "detail": str(row["detail"]),
-            "since": "tonight" if row["since"] >= data.fetch["fetched_at"] else f"{row['since']:%Y-%m-%d}",
-        }
-        for row in data.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
-    ]
-
-
-def findings_sentence(data: ReportData) -> str:
-    """How many findings about the bars are open, and which are new."""
-    new = ", ".join(f"{row['rule']} {row['session']}" for row in finding_rows(data) if row["since"] == "tonight")
-    if data.findings.empty:
-        return "Every bar passed every check."
-    count = quantity(len(data.findings), "open finding")
-    return f"{count} about its bars, {f'new tonight: {new}' if new else 'none new tonight'}."

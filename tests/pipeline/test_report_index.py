@@ -217,10 +217,10 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
-    assert (bad.symbol, bad.status, bad.reason, bad.forecast) == ("BAD", "failed", "no rows of BAD", None)
+    assert (bad.symbol, bad.status, bad.reason, bad.forecast) == ("BAD", "failed", "no rows of BAD", {})
     assert (new.symbol, new.status, new.run) == ("NEW", "no night yet", None)
     assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
-    assert (done.row["target_session"], done.row["q50"]) == (date(2024, 3, 11), 100.0)
+    assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
 
 
 def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.report.night_view import FINDING_COLUMNS, SCORED_COLUMNS, ReportData
+from forecasting.report.wording import STAGES
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -122,6 +123,10 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
             "mode_reason": "12 sessions since scratch",
             "code_version": "0.1.0",
             "settings_hash": "a1b2c3d4e5f6",
+            "flow_run_id": None,
+            "error": None,
+            "note": "",
+            **dict.fromkeys((f"seconds_{step}" for step in STAGES), None),
             "seconds_ingest": 1.0,
             "seconds_train": 3.0,
         },
@@ -142,6 +147,7 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
             "version": "1",
             "method": "warm",
             "parent_id": "1b2c3d4e5f607182",
+            "base": None,
             "seed": 7,
             "epochs": 6,
             "trained_from": date(2014, 3, 31),

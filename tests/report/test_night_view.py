@@ -1,21 +1,8 @@
 from datetime import date
 
 import pandas as pd
-import pytest
 
-from forecasting.errors import StoreError
 from tests.report.nights import ORIGIN, forecasts, report_data, values_of
-
-
-def test_a_night_without_forecasts_is_refused():
-    with pytest.raises(StoreError, match="found 0 forecasts and 80 known values"):
-        report_data(forecasts=forecasts().iloc[:0])
-
-
-def test_a_history_of_unknown_values_is_refused():
-    values = values_of("volume") * float("nan")
-    with pytest.raises(StoreError, match="found 5 forecasts and 0 known values"):
-        report_data(history=pd.DataFrame({"value": values, "settled": True}))
 
 
 def test_the_last_value_is_the_newest_known_one_up_to_the_origin():

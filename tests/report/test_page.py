@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.documents import night_document
-from forecasting.report.page import embedded, render_page, stale_after
+from forecasting.report.page import embedded, environment, render_page, stale_after
 from forecasting.report.prefect import night_artifact
 from forecasting.report.terminal import night_text
 from tests.report.nights import ISSUED, forecasts, long_record, report_data, scored, values_of
@@ -222,3 +222,77 @@ def test_the_audit_is_folded_and_the_rest_has_fewer_than_a_thousand_words() -> N
     shown = re.sub(r"<details>.*?</details>", " ", page, flags=re.S)
     assert all(fact in page and fact not in shown for fact in ("a1b2c3d4e5f6", "b5d4045c3f466fa9", "Weights hash"))
     assert len(text_of(shown).split()) < 1000
+
+
+def audit(**changed: object) -> str:
+    """The first part of the page's audit."""
+    data = report_data(**changed)
+    return environment().get_template("audit.html").render(data=data, unit=data.unit)
+
+
+SCRATCH = {"method": "scratch", "parent_id": None}
+BASELINE = {"name": "ridge", "method": "baseline", "parent_id": None, "trained_to": None, "artifact_hash": None}
+DECISION = {
+    "champion_pinball": 0.6e6,
+    "challenger_pinball": 0.5e6,
+    "origins": 40,
+    "first_origin": date(2024, 1, 2),
+    "last_origin": date(2024, 2, 28),
+    "reason": "A refresh of the champion that passed the gate takes over.",
+}
+MARGIN = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
+LINEAGE = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
+DASH = "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "facts"),
+    [
+        ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
+        ({}, {"Weights hash": "b5d4045c3f466fa9", "Promotion": "none was decided tonight"}),
+        ({}, {"Fetched": "2024-03-09 10:31 UTC", "Bars": "2,562, 2014-01-02 to 2024-03-08"}),
+        ({}, {"Verdict": "extended: 1 new bar", "Newest value": "2024-03-08, settled"}),
+        ({"model": {"trained_to": date(2024, 3, 8)}}, {"Age": "trained up to tonight"}),
+        ({"model": SCRATCH | {"base": "drawn"}}, {"Fitted": "scratch, 6 epochs, from random weights"}),
+        ({"model": SCRATCH | {"base": "v"}}, {"Fitted": "scratch, 6 epochs, from pretrained weights v"}),
+        ({"model": SCRATCH | {"base": ""}}, {"Fitted": "scratch, 6 epochs"}),  # before the ledger had the column
+        (
+            {"model": BASELINE | {"epochs": 0}, "forecasts": forecasts(status="fallback")},
+            {"Model": "ridge 1 (fallback)", "Fitted": "baseline", "Age": DASH, "Weights hash": DASH},
+        ),
+        (
+            {"decision": DECISION},
+            {
+                "Promotion": "A refresh of the champion that passed the gate takes over.",
+                "Compared on": "both models run over 40 closed origins, 2024-01-02 to 2024-02-28",
+                "Pinball loss": "champion 0.600, challenger 0.500 (M shares)",
+            },
+        ),
+        ({"decision": DECISION | {"origins": 0}}, {"Compared on": DASH}),
+        (
+            {"margin": MARGIN | {"limit_deficit": 0.05}},
+            {
+                "Fallback": "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is "
+                "published"
+            },
+        ),
+        (
+            {"lineage": LINEAGE | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"}},
+            {"Refreshed from": "p1, p2, p3 and 1 before", "Its forecasts": "10, origins 2024-03-07 to 2024-03-08"},
+        ),
+    ],
+)
+def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed: dict, facts: dict[str, str]):
+    found = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", audit(**changed).replace("\N{NO-BREAK SPACE}", " ")))
+    assert found | facts == found
+
+
+def test_stages_share_the_seconds_that_were_timed():
+    assert re.findall(r'<span>(\w+)</span><i style="width:([\d.]+)%"></i><span class="n">(.*?)<', audit()) == [
+        ("ingest", "25.0", "1.0\N{NO-BREAK SPACE}s"),
+        ("preprocess", "0.0", DASH),
+        ("train", "75.0", "3.0\N{NO-BREAK SPACE}s"),
+        ("predict", "0.0", DASH),
+        ("evaluate", "0.0", DASH),
+    ]
+    assert "Time by stage" not in audit(run={"seconds_ingest": None, "seconds_train": None})

@@ -45,7 +45,7 @@ def failed(symbol: str, error: str = "no rows") -> SymbolLine:
 def fallback(symbol: str, **changed: Any) -> SymbolLine:
     """A night whose network is not published."""
     night = night_of(symbol, reason="the champion is too old", **changed)
-    return replace(night, forecast={**night.row, "status": "fallback"})
+    return replace(night, forecast={**night.forecast, "status": "fallback"})
 
 
 def plain(text: str) -> str:

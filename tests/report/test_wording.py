@@ -5,13 +5,11 @@ import pytest
 
 from forecasting.report.wording import (
     cost_sentence,
-    fact_groups,
     level_name,
     notices,
     published_sentence,
     record_sentence,
     sentence,
-    stage_rows,
     why,
 )
 from tests.report.nights import forecasts, report_data, score, scored, values_of
@@ -145,76 +143,6 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
         "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused"
         "; pinball loss 0.5% above that of the model alone, which is the table before."
     )
-
-
-SCRATCH = {"method": "scratch", "parent_id": None}
-BASELINE = {"name": "ridge", "method": "baseline", "parent_id": None, "trained_to": None, "artifact_hash": None}
-DECISION = {
-    "champion_pinball": 0.6e6,
-    "challenger_pinball": 0.5e6,
-    "origins": 40,
-    "first_origin": date(2024, 1, 2),
-    "last_origin": date(2024, 2, 28),
-    "reason": "A refresh of the champion that passed the gate takes over.",
-}
-MARGIN = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
-LINEAGE = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
-DASH = "\N{EN DASH}"
-
-
-@pytest.mark.parametrize(
-    ("changed", "facts"),
-    [
-        ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
-        ({}, {"Weights hash": "b5d4045c3f466fa9", "Promotion": "none was decided tonight"}),
-        ({}, {"Fetched": "2024-03-09 10:31 UTC", "Bars": "2,562, 2014-01-02 to 2024-03-08"}),
-        ({}, {"Verdict": "extended: 1 new bar", "Newest value": "2024-03-08, settled"}),
-        ({"model": {"trained_to": date(2024, 3, 8)}}, {"Age": "trained up to tonight"}),
-        ({"model": SCRATCH | {"base": "drawn"}}, {"Fitted": "scratch, 6 epochs, from random weights"}),
-        ({"model": SCRATCH | {"base": "v"}}, {"Fitted": "scratch, 6 epochs, from pretrained weights v"}),
-        ({"model": SCRATCH | {"base": ""}}, {"Fitted": "scratch, 6 epochs"}),  # before the ledger had the column
-        (
-            {"model": BASELINE | {"epochs": 0}, "forecasts": forecasts(status="fallback")},
-            {"Model": "ridge 1 (fallback)", "Fitted": "baseline", "Age": DASH, "Weights hash": DASH},
-        ),
-        (
-            {"decision": DECISION},
-            {
-                "Promotion": "A refresh of the champion that passed the gate takes over.",
-                "Compared on": "both models run over 40 closed origins, 2024-01-02 to 2024-02-28",
-                "Pinball loss": "champion 0.600, challenger 0.500 (M shares)",
-            },
-        ),
-        ({"decision": DECISION | {"origins": 0}}, {"Compared on": DASH}),
-        (
-            {"margin": MARGIN | {"limit_deficit": 0.05}},
-            {
-                "Fallback": "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is "
-                "published"
-            },
-        ),
-        (
-            {"lineage": LINEAGE | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"}},
-            {"Refreshed from": "p1, p2, p3 and 1 before", "Its forecasts": "10, origins 2024-03-07 to 2024-03-08"},
-        ),
-    ],
-)
-def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed: dict, facts: dict[str, str]):
-    found = {name: value for group in fact_groups(report_data(**changed)).values() for name, value in group.items()}
-    assert found | facts == found
-
-
-def test_stages_share_the_seconds_that_were_timed():
-    rows = stage_rows(report_data())
-    assert [(stage, share) for stage, _, share in rows] == [
-        ("ingest", 0.25),
-        ("preprocess", 0.0),
-        ("train", 0.75),
-        ("predict", 0.0),
-        ("evaluate", 0.0),
-    ]
-    assert rows[1][1] == "\N{EN DASH}"
-    assert stage_rows(report_data(run={"seconds_ingest": None, "seconds_train": None})) == []
 
 
 @pytest.mark.parametrize(
