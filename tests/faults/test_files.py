@@ -15,7 +15,6 @@ from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, UsageError
 from forecasting.pipeline.plan import narrowed
 from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.symbols import asked_symbols
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -164,6 +163,4 @@ def test_a_file_of_ten_gigabytes_is_refused_unread(variable, tmp_path, monkeypat
     monkeypatch.setenv(f"FORECASTING_{variable}", f"csv:{large}")
     with pytest.raises(UsageError, match=r"at most 512 MiB.*found 10,240 MiB"):
         start_night(as_of=LAST, mode="auto", switch_source=False)
-    with pytest.raises(UsageError, match="found more than 1,000,000 bytes"):
-        asked_symbols([], large)
     assert rows("bar_versions") == []

@@ -4,15 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import clock, server
 from flows.start import all_checks as doctor
 from forecasting import sessions
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import health
-from forecasting.settings import read_settings
-from forecasting.store import migrate
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +54,6 @@ def test_a_folder_that_cannot_be_written_is_wrong(folder: Path, name: str) -> No
     assert str(folder / "data" / name) in said
 
 
-def test_a_migrated_database_is_ok_with_its_revision() -> None:
-    migrate.upgrade(read_settings().url)
-    assert found()["database"] == ("ok", f"at revision {migrate.head()}")
-
-
 def test_each_exchange_has_its_newest_completed_session() -> None:
     assert found()["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
 
@@ -74,11 +67,6 @@ def test_a_calendar_that_ends_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert told.count("ends on") == 2
 
 
-def test_a_source_that_cannot_be_read_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_SOURCE", "plugin:not-installed")
-    assert found()["source"][0] == "wrong"
-
-
 def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found()["prefect"] == ("ok", "no server configured: `run` and `catch-up` need none, `serve` starts its own")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
@@ -89,18 +77,3 @@ def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None
 
         monkeypatch.setattr(server, "check_server", unresponsive)
         assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "The Prefect server does not respond."}
-
-
-def test_a_place_where_no_temporary_server_can_have_its_database_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "home").touch()  # in place of a folder: root may write to any
-    with temporary_settings(
-        {PREFECT_HOME: tmp_path / "home"}, restore_defaults={PREFECT_SERVER_DATABASE_CONNECTION_URL}
-    ):
-        refused = found()["prefect"]
-        with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: "sqlite+aiosqlite:///elsewhere.db"}):
-            assert found()["prefect"][0] == "ok"
-    assert refused == (
-        "wrong",
-        f"Expected a folder in PREFECT_HOME that this user can write; found {tmp_path / 'home'}, which is missing or "
-        "may not be written, as that of a user without a home. Set PREFECT_HOME to another folder.",
-    )

@@ -19,7 +19,6 @@ from forecasting import sessions
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import publish
 from forecasting.pipeline.health import check_fresh
-from forecasting.pipeline.night import make_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
@@ -137,11 +136,3 @@ def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> 
     settings = Settings(symbols=("SBUX", "VOD.L"))
     assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash
     assert settings.for_symbol("VOD.L").hash == Settings(exchange="XLON").hash != settings.hash
-
-
-def test_a_nights_id_is_the_same_whether_the_settings_are_of_its_symbol_or_of_several() -> None:
-    settings = Settings(symbols=("SBUX", "VOD.L"))
-    for symbol in settings.symbols:
-        each = (settings, settings.for_symbol(symbol))
-        many, alone = (make_night(symbol, MONDAY, given, now=clock.now) for given in each)
-        assert many.id == alone.id

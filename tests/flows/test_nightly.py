@@ -15,13 +15,12 @@ from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_
 
 from flows import backtest, catch_up, nightly
 from flows.start import start_catch_up
-from forecasting.errors import HistoryError, UnexpectedError, UsageError
+from forecasting.errors import HistoryError, UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
-from forecasting.store.schema import metadata
 from tests.builders import LAST
-from tests.nights import broken, copy_nights, counts, leave_nights, night, rows
+from tests.nights import copy_nights, counts, leave_nights, rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -56,13 +55,6 @@ def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_f
     assert not (runs_folder(read_settings()) / str(rows("runs")[0]["id"])).exists()
 
 
-@pytest.mark.usefixtures("done_on_the_eighth")
-def test_the_same_night_run_twice_adds_no_row() -> None:
-    before = {name: rows(name) for name in metadata.tables}
-    night(LAST)
-    assert {name: rows(name) for name in metadata.tables} == before
-
-
 @pytest.mark.parametrize(
     ("flow", "given"),
     [
@@ -83,22 +75,6 @@ def test_a_refused_parameter_logs_no_traceback(
     logger.removeHandler(caplog.handler)
     assert "Invalid symbol" in caplog.text
     assert "Traceback" not in caplog.text
-
-
-def test_a_night_that_failed_and_then_succeeded_shows_no_error(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from forecasting.pipeline import predict
-
-    with monkeypatch.context() as patch:
-        patch.setattr(predict.candidates, "assign_roles", broken)
-        with pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: seeded\)"):
-            night(LAST)
-    ((status, error),) = [(row["status"], row["error"]) for row in rows("runs")]
-    assert status == "failed"
-    assert "(ZeroDivisionError: seeded)" in error
-    night(LAST)
-    assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
 
 
 def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(

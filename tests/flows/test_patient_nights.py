@@ -16,12 +16,11 @@ from prefect.context import FlowRunContext
 from flows import clock
 from flows import nightly as nightly_module
 from flows.nightly import nightly
-from forecasting.errors import UnavailableError
 from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.vocabulary import Target
-from tests.builders import LAST, random_bars
+from tests.builders import LAST
 from tests.flows.sinks import http_sink
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
@@ -163,39 +162,3 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(
     assert state.name == "WithoutBar"
     assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in sent] == [False, True]
     assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
-
-
-def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
-) -> None:
-    run_morning_after(BEFORE, yahoo, monkeypatch)
-    set_morning_after(yahoo, monkeypatch, LAST)
-    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    yahoo.fail_always("500")
-    waits = record_waits(monkeypatch)
-    with pytest.raises(UnavailableError, match="Yahoo gave no usable response"):
-        nightly(patient=True)
-    assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
-    _, message = map(json.loads, sent)  # the night before was well
-    assert "\n- SBUX volume: failed. Yahoo gave no usable response" in message["message"]
-    ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
-    assert status == "failed"
-    assert "Stopped retrying at 05:35 America/New_York; the night continued with the bars up to 2024-03-07." in str(
-        error
-    )
-    (shown,) = newest_reports(read_settings())
-    assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
-
-
-def test_a_refusal_of_one_symbol_delays_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
-    yahoo.fail("429", "429")
-    waits = record_waits(monkeypatch)
-    nightly(["SBUX", "MSFT"], patient=True)
-    assert [(at, state) for at, state, _, _ in waits] == [("06:00", "Late")]
-    assert "HTTP 429" in waits[0][2]
-    assert select("symbol, verdict", "fetches ORDER BY symbol, verdict") == [
-        ("MSFT", "first"),
-        ("SBUX", "first"),
-        ("SBUX", "rate_limited"),
-    ]

@@ -56,12 +56,6 @@ def health(body: bytes, *, key: str = "") -> Iterator[str]:
         listening.shutdown()
 
 
-@pytest.mark.parametrize(("body", "healthy"), [(b"true", True), (b"<html>", False)])
-def test_only_a_server_that_reports_its_health_is_healthy(body: bytes, healthy: bool) -> None:
-    with health(body) as url:
-        assert server.is_healthy(url) is healthy
-
-
 @pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])
 def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["forecasting"])

@@ -12,20 +12,18 @@ import sqlalchemy as sa
 from flows import clock
 from flows.start import start_night
 from forecasting.errors import (
-    BadDataError,
     DataLateError,
     RateLimitedError,
     SourceError,
     UnavailableError,
 )
-from forecasting.sessions import between, closes_at, next_sessions
+from forecasting.sessions import closes_at, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars
-from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
-from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
+from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -93,24 +91,6 @@ def test_a_morning_after_missed_nights_runs_all_of_them(yahoo: StandIn, monkeypa
     }
 
 
-def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sessions = between(date(2024, 3, 5), LAST)
-    revised = scaled(1.5, sessions[1], column="volume")
-    for session in sessions:
-        set_morning_after(yahoo, monkeypatch, session)
-        yahoo.edits = [revised] if session == LAST else []
-        night("auto" if session == sessions[0] else "skip")
-    found = select(
-        "stage, bar_version, actual",
-        f"scores WHERE target_session = '{sessions[1]}' AND horizon = 1 ORDER BY bar_version, stage",
-    )
-    by_key = {(str(stage), int(str(version))): float(str(actual)) for stage, version, actual in found}
-    assert set(by_key) == {("first_print", 1), ("settled", 1), ("settled", 2)}
-    assert by_key["settled", 2] == pytest.approx(1.5 * by_key["first_print", 1], rel=1e-4)
-
-
 def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn, alone: None) -> None:
     yahoo.edits = [missing_row(LAST)]
     with pytest.raises(DataLateError, match="2024-03-07") as late:
@@ -143,33 +123,3 @@ def test_a_source_that_keeps_failing_is_named_and_leaves_only_its_verdict(
     assert select("verdict, detail, last_received", "fetches") == asked * [(error.verdict, str(failed.value), None)]
     assert select("status, error", "runs") == [("failed", str(failed.value))]
     assert rows_in_all() == asked + 1
-
-
-def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "NOSUCH")
-    with pytest.raises(BadDataError, match="NOSUCH"):
-        night()
-    assert select("symbol, verdict", "fetches") == [("NOSUCH", "bad_data")]
-    assert rows_in_all() == 1  # no night of it
-
-
-@pytest.mark.slow
-@ON_BOTH_DATABASES
-def test_replayed_nights_equal_live_nights_bit_for_bit(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The same code on the bars as known then: a fit from scratch and two warm ones, the second from a warm one."""
-    sessions = between(date(2024, 3, 6), LAST)
-    for session in sessions:
-        set_morning_after(yahoo, monkeypatch, session)
-        night()
-    names = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
-    live = sorted(select(names, "forecasts"), key=str)
-    forget_derived_rows()
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "replayed"))
-    moment = closes_at(LAST) + timedelta(days=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    for session in sessions:
-        start_night(as_of=session, mode="auto", switch_source=False)
-    assert {kind for (kind,) in select("kind", "forecasts")} == {"replay"}
-    assert sorted(select(names, "forecasts"), key=str) == live

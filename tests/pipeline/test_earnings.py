@@ -180,13 +180,6 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(yaho
     assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
 
 
-def test_a_fund_without_dates_is_no_finding(yahoo: StandIn) -> None:
-    yahoo.calendar, yahoo.earnings = [], []
-    for session in (THURSDAY, LAST):
-        ingest(yahoo, session, "SPY")
-    assert (findings(), rows("events")) == ([], [])
-
-
 def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(yahoo: StandIn) -> None:
     yahoo.fail_always("429")
     assert [type(error) for error in ingest(yahoo, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
@@ -198,16 +191,6 @@ def test_a_file_of_dates_takes_the_place_of_calendar_and_page(yahoo: StandIn, tm
     ingest(yahoo, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
     assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
     assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
-
-
-@pytest.mark.usefixtures("after_thursday")
-def test_the_same_night_twice_adds_no_date_and_no_finding(yahoo: StandIn) -> None:
-    yahoo.calendar, yahoo.earnings = [], []
-    found = []
-    for _ in range(2):
-        ingest(yahoo, LAST, "KOA")
-        found.append((rows("events"), rows("findings")))
-    assert found[0] == found[1]
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(yahoo: StandIn) -> None:

@@ -103,23 +103,6 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     assert not (tmp_path / "none.csv").exists()
 
 
-def test_a_file_that_cannot_be_finished_leaves_the_one_before(
-    filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "latest.parquet"
-    out.write_text("before")
-
-    def full(table: pa.Table, draft: Path) -> None:
-        draft.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(parquet, "write_table", full)
-    with pytest.raises(OSError, match="No space left"):
-        export(filled, "latest", out, now=clock.now)
-    assert out.read_text() == "before"
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
-
-
 def test_the_command_exports_bars_as_of_a_session(
     filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

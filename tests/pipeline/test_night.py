@@ -22,7 +22,6 @@ from forecasting.report.wording import notices
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read, write
-from forecasting.store.schema import metadata
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -108,35 +107,6 @@ def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
     assert {row["status"] for row in rows("runs")} == {"done"}
     sessions = between(date(2024, 3, 6), LAST)
     assert {str(row["session"])[:10] for row in rows("promotions")} == {str(session) for session in sessions}
-
-
-def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path, csv_of_bars: Path) -> None:
-    origin = date(2024, 2, 28)
-    night(origin)
-    said = rows("forecasts")
-    altered = random_bars(days=650, seed=3, last=LAST)
-    altered.loc[altered.index > pd.Timestamp(origin)] *= 3.0
-    write_yahoo_csv(altered.round({"volume": 0}), csv_of_bars)
-    with connect.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-    night(origin)
-    ignored = ("issued_at", "data_as_of")
-    assert [{k: v for k, v in row.items() if k not in ignored} for row in rows("forecasts")] == [
-        {k: v for k, v in row.items() if k not in ignored} for row in said
-    ]
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_the_second_night_fits_warm_from_the_champion_and_names_it() -> None:
-    night(LAST)
-    first, second = map(network_of, runs())
-    assert (first["method"], second["method"]) == ("scratch", "warm")
-    assert second["parent_id"] == first["id"]
-    assert second["base"] == first["base"] == "volume-2022-12-30"
-    winners = [row["winner"] for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
-    assert winners == [first["id"], second["id"]]
-    assert [row["refused"] for row in (first, second)] == ["", ""]
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")

@@ -186,22 +186,6 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Se
     assert "forecasting run --symbol SBUXX --target volume. The database holds" in str(unknown.error)
 
 
-@pytest.mark.parametrize(
-    ("day", "message"),
-    [
-        (date(2024, 2, 19), "found 2024-02-19, a Monday on which it does not trade. The newest one before it that has"),
-        (date(2024, 3, 10), "found 2024-03-10, a Sunday on which it does not trade."),
-        (date(2024, 3, 12), "2024-03-12"),
-    ],
-)
-def test_a_page_of_a_day_that_is_no_closed_session_is_wrong_usage(settings: Settings, day: date, message: str) -> None:
-    (refused,), index = write_reports(settings, None, day, now=lambda: at("2024-03-11T22:00"))
-    assert isinstance(refused.error, UsageError)
-    assert message in str(refused.error)
-    assert "catch-up" not in str(refused.error)
-    assert index == []
-
-
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(
     sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
