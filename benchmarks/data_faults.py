@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import implied_dividends
-from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bar_rules import (
     INFLATED_QUIET,
     PARTIAL_VOLUME,
@@ -30,6 +29,7 @@ from forecasting.ingest.bar_rules import (
     volume_multiple,
 )
 from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.revisions import Request, StoredBars, assess
 from forecasting.ingest.sources import Fetched
 
 WINDOW = 300  # sessions of an answer
@@ -183,10 +183,10 @@ def outcome(night: Night, fault: Fault, *, named: bool) -> tuple[str, list[str]]
     )
     known = stored.drop(columns="adj_close").assign(version=1, settled=np.arange(len(stored)) < len(stored) - 1)
     request = Request(last, "file", "XNYS", 200)
-    assessed: Assessment = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None))
-    rules = sorted({finding.rule for finding in assessed.revision.findings})
-    if assessed.error is not None:
-        return "held", rules or [type(assessed.error).__name__]
+    revision = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None))
+    rules = sorted({finding.rule for finding in revision.findings})
+    if revision.error is not None:
+        return "held", rules or [type(revision.error).__name__]
     return ("flagged" if rules else "not noticed"), rules
 
 

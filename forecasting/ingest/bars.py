@@ -13,13 +13,11 @@ from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import (
     PRICES,
-    SPIKE_REJECT,
     Finding,
     doubts,
     findings_of,
     impossible_neighbours,
     impossible_rows,
-    spike_rule,
     unknown_volume,
     without,
 )
@@ -41,8 +39,6 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
 )
 
 LEAST_VOLUME = 0.5  # shares below which a volume is 0, which is unknown: the ledger has whole shares
-_IN_ORDER = attrgetter("session", "rule")
-
 OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without a session
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
@@ -69,7 +65,9 @@ def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetche
     return Fetched(source, symbol, first, last, no_bars(), make_actions([]), library_version="", title="")
 
 
-def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Finding]]:
+def check_bars(
+    fetched: Fetched, *, exchange: str, known: pd.DataFrame | None, of_index: bool = False
+) -> tuple[pd.DataFrame, list[Finding]]:
     """The canonical bars without rows that a rule rejects, and the findings on rejected and doubtful ones, ascending.
 
     Args:
@@ -77,49 +75,34 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
         exchange: Exchange whose calendar defines the sessions.
         known: The stored current bars. Only rows that are new or changed against them are flagged, and no unknown
             volume or missing session that they have. None: all.
+        of_index: Of an index no volume is expected, and no move is doubtful. It is calculated on holidays too (the VIX
+            since 2022): those rows are left out without a finding. Its open is calculated by itself, and on 47 of 8,623
+            sessions of the VIX lies outside low .. high.
 
     Raises:
         BadDataError: The source returned bars of another shape than the canonical one, or of other days.
     """
     check_shape(fetched)
-    _check_days(fetched, exchange)
-    bars, findings = without(fetched.bars, impossible_rows(fetched.bars, exchange))
-    bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live))
-    changed = changed_rows(bars, known)
-    flags = [flag for rule in doubts(bars, fetched.actions) for flag in findings_of(bars, rule, rule.broken & changed)]
-    unknown = unknown_volume(bars, known)
-    flags += findings_of(bars, unknown, unknown.broken)
-    return bars, sorted([*findings, *more, *flags, *_left_out(fetched, known, exchange)], key=_IN_ORDER)
+    untraded = _untraded(fetched, exchange)
+    bars = fetched.bars[~untraded] if of_index else fetched.bars
+    rules = [rule for rule in impossible_rows(bars, exchange) if not (of_index and rule.name == "open_outside_range")]
+    bars, findings = without(bars, rules)
+    bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live and not of_index))
+    flags = _left_out(fetched, known, exchange)
+    if not of_index:
+        changed, unknown = changed_rows(bars, known), unknown_volume(bars, known)
+        for rule in doubts(bars, fetched.actions):
+            flags += findings_of(bars, rule, rule.broken & changed)
+        flags += findings_of(bars, unknown, unknown.broken)
+    return bars, sorted([*findings, *more, *flags], key=attrgetter("session", "rule"))
 
 
-def check_index_bars(
-    fetched: Fetched, *, exchange: str, known: pd.DataFrame | None
-) -> tuple[pd.DataFrame, list[Finding]]:
-    """As `check_bars` for an index: impossible rows are rejected; no volume is expected, and no move is doubtful.
-
-    An index is calculated on holidays too (the VIX since 2022): those rows are left out without a finding. Its open is
-    calculated by itself, and on 47 of 8,623 sessions of the VIX lies outside low .. high.
-    """
-    check_shape(fetched)
-    _check_days(fetched, exchange)
-    days = fetched.bars.index
-    traded = days[days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))] if len(days) else days
-    rules = [rule for rule in impossible_rows(fetched.bars.loc[traded], exchange) if rule.name != "open_outside_range"]
-    bars, findings = without(fetched.bars.loc[traded], rules)
-    bars, spikes = without(bars, [spike_rule(bars, SPIKE_REJECT)])
-    return bars, sorted([*findings, *spikes, *_left_out(fetched, known, exchange)], key=_IN_ORDER)
-
-
-def _check_days(fetched: Fetched, exchange: str) -> None:
-    """Refuse bars of which more than 1% lie on days without a session: a time zone has shifted every date.
-
-    Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has empty rows of holidays.
-    """
+def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
+    """(D,) whether a bar is of a day without a session; refused above 1%: a time zone has shifted every date."""
     days = pd.DatetimeIndex(fetched.bars.index)
-    if not len(days):
-        return
-    off = ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))
-    off &= fetched.bars["volume"].notna().to_numpy() | (days.day_of_week >= 5)
+    untraded = ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange)) if len(days) else np.zeros(0, bool)
+    # Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has empty rows of holidays.
+    off = untraded & (fetched.bars["volume"].notna().to_numpy() | (days.day_of_week >= 5))
     if off.sum() > OFF_CALENDAR_SHARE * len(days):
         raise BadDataError(
             f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on days on which "
@@ -127,6 +110,7 @@ def _check_days(fetched: Fetched, exchange: str) -> None:
             f"{OFF_CALENDAR_SHARE:.0%}. Correct dates that a time zone has moved by a day, or name the exchange in "
             "FORECASTING_EXCHANGES."
         )
+    return untraded
 
 
 def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[Finding]:

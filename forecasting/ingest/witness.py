@@ -15,7 +15,7 @@ from forecasting.ingest.bar_rules import Finding
 
 SESSIONS = 20  # newest sessions compared: a volume that a vendor completes a day or a week later is compared again
 CLOSE_LIMIT = 0.01
-"""Relative difference past which two closes disagree, as in assessment.py. Of 176 sessions of AAPL and IBM, 2017, from
+"""Relative difference past which two closes disagree, as in revisions.py. Of 176 sessions of AAPL and IBM, 2017, from
 Yahoo and from another vendor, the closes differ by 0.3% at most."""
 
 VOLUME_LIMIT = 1.25

@@ -25,9 +25,9 @@ from forecasting.backtest.walk_forward import (
 )
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
-from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis, prices_alone
-from forecasting.ingest.bars import check_bars, check_index_bars
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
+from forecasting.ingest.revisions import NOTHING_STORED, on_one_basis, prices_alone
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.ingest import asking_of
@@ -160,7 +160,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     source = source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
     fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
-    bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)
+    bars, _ = check_bars(fetched, exchange=choice.exchange, known=None, of_index=True)
     return MarketSeries(bars["close"], choice.exchange)
 
 

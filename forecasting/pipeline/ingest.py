@@ -24,10 +24,17 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.ingest import earnings, witness
-from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
-from forecasting.ingest.revisions import Revision, nothing_changed
+from forecasting.ingest.revisions import (
+    Request,
+    Revision,
+    StoredBars,
+    assess,
+    assess_index,
+    nothing_changed,
+    prices_alone,
+)
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.edgar import Edgar
 from forecasting.pipeline.night import Night, by_symbol
@@ -165,7 +172,6 @@ class _Answer:
     fetched: Fetched
     revision: Revision
     fetched_at: datetime
-    error: ForecastingError | None = None
     events: pd.DataFrame | None = None  # rows to add, with column source
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -245,13 +251,13 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
             raise
         nothing = nothing_fetched(source.name, night.symbol, asked.first, last)
         instant = ledger_instant(asked.newest_instant, night.now())
-        answer = _Answer(nothing, nothing_changed(error.verdict, str(error)), instant, error)
+        answer = _Answer(nothing, nothing_changed(error), instant)
     else:
         answer = _assessed(asked, fetched, calendar)
     with connect.transaction(night.settings.url) as connection:
         fetch_id = _write(connection, asked, answer)
-    if answer.error is not None:
-        raise answer.error
+    if answer.revision.error is not None:
+        raise answer.revision.error
     return replace(night, fetch_id=fetch_id)
 
 
@@ -264,16 +270,16 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     if is_market:
         fetched = prices_alone(fetched)
-        assessed = assess_market(fetched, request, asked.bars)
+        revision = assess_index(fetched, request, asked.bars)
     else:
         lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
-        assessed = assess(fetched, request, asked.bars)
+        revision = assess(fetched, request, asked.bars)
         events, stale = earnings.changes(asking, lists), earnings.stale_dates(asking, lists)
-    revision = replace(assessed.revision, findings=[*assessed.revision.findings, *stale])
-    if assessed.error is not None:
-        return _Answer(fetched, revision, seen_at, assessed.error)
+    revision = replace(revision, findings=[*revision.findings, *stale])
+    if revision.error is not None:
+        return _Answer(fetched, revision, seen_at)
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
-    note = f". {assessed.note}" if assessed.note else ""
+    note = f". {revision.note}" if revision.note else ""
     clock = ""
     if newest is not None and is_before(now, newest):
         clock = (
@@ -281,14 +287,14 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
             f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one, "
             "and forecasts are live again once the clock has passed that instant."
         )
-    for doubt in filter(None, (assessed.note, clock)):
+    for doubt in filter(None, (revision.note, clock)):
         logger.warning(doubt)
     return _Answer(
         fetched,
         replace(revision, detail=f"{switched}{revision.detail}{note}"),
         seen_at,
         events=events,
-        notes={"clock": clock, "assessment": assessed.note, "calendar_end": ends_soon(session, exchange)},
+        notes={"clock": clock, "assessment": revision.note, "calendar_end": ends_soon(session, exchange)},
     )
 
 
@@ -307,7 +313,7 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night, is_night, error = asked.night, asked.purpose == "night", answer.error
+    night, is_night, error = asked.night, asked.purpose == "night", answer.revision.error
     is_file = not plugins.is_live(asked.source)
     if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
@@ -345,7 +351,7 @@ def _fetch_id(asked: _Asked, answer: _Answer) -> str:
     """
     fetched, night, purpose = answer.fetched, asked.night, asked.purpose
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
-    if answer.error is not None:
+    if answer.revision.error is not None:
         run_id = night.id if purpose == "night" else ""
         return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), run_id)
     of = [*([purpose] if purpose == "ingest" else []), *(["accepted"] if asked.accept else [])]

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.assessment import StoredBars, on_one_basis
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.revisions import Revision, adjustment, explain
+from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain, on_one_basis
 from forecasting.ingest.sources import Fetched
 
 VALUES = ["open", "high", "low", "close", "volume"]

@@ -11,14 +11,15 @@ import pytest
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.assessment import (
+from forecasting.ingest.revisions import (
     FEWEST,
     MATCHING_SHARE,
-    Assessment,
+    NOTHING_STORED,
     Request,
+    Revision,
     StoredBars,
     assess,
-    assess_market,
+    assess_index,
     compare,
     prices_alone,
 )
@@ -29,7 +30,6 @@ from tests.yahoo_stand_in import market_bars
 
 BARS = random_bars(30, seed=3)  # 2024-01-26 to 2024-03-08
 LAST, BEFORE_LAST = date(2024, 3, 8), date(2024, 3, 7)
-NOTHING = StoredBars(MemoryStore().bars(), make_actions([]), None)
 
 
 def request(session: date = LAST, *, needed: int = 20, accept: bool = False) -> Request:
@@ -50,37 +50,37 @@ def changed(place: int, factor: float) -> pd.DataFrame:
     return bars
 
 
-def rejected(found: Assessment) -> list[tuple[date, str]]:
-    return [(one.session, one.rule) for one in found.revision.findings if one.severity == "reject"]
+def rejected(found: Revision) -> list[tuple[date, str]]:
+    return [(one.session, one.rule) for one in found.findings if one.severity == "reject"]
 
 
-def assert_late(found: Assessment, *facts: str, newest: date | None) -> None:
+def assert_late(found: Revision, *facts: str, newest: date | None) -> None:
     """The night is late, nothing is stored, and its row has the error's message."""
     assert isinstance(found.error, DataLateError)
     assert found.error.newest == newest
     assert all(fact in str(found.error) for fact in facts)
-    assert (found.revision.verdict, found.revision.detail) == ("late", str(found.error))
-    assert (len(found.revision.versions), found.revision.settled, len(found.revision.new_actions)) == (0, [], 0)
+    assert (found.verdict, found.detail) == ("late", str(found.error))
+    assert (len(found.versions), found.settled, len(found.new_actions)) == (0, [], 0)
 
 
 def test_a_first_fetch_with_the_nights_bar_is_usable_and_stores_all_its_bars():
-    found = assess(fetched_of(BARS), request(), NOTHING)
-    assert (found.error, found.revision.verdict, found.revision.findings) == (None, "first", [])
+    found = assess(fetched_of(BARS), request(), NOTHING_STORED)
+    assert (found.error, found.verdict, found.findings) == (None, "first", [])
     pd.testing.assert_frame_equal(
-        found.revision.versions.set_index("session")[["close", "volume"]], BARS[["close", "volume"]], check_freq=False
+        found.versions.set_index("session")[["close", "volume"]], BARS[["close", "volume"]], check_freq=False
     )
 
 
 def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_names_the_newest_it_has():
     for needed in (20, 99):
-        found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING)
+        found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING_STORED)
         assert_late(found, "session 2024-03-08 yet; csv:bars.csv ends at 2024-03-07", newest=BEFORE_LAST)
-        assert [(one.session, one.rule) for one in found.revision.findings] == [(LAST, "missing_session")]
+        assert [(one.session, one.rule) for one in found.findings] == [(LAST, "missing_session")]
 
 
 @pytest.mark.parametrize("bars", [BARS.iloc[:0], BARS.assign(close=-1.0)])
 def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars: pd.DataFrame):
-    found = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING)
+    found = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING_STORED)
     assert_late(found, "csv:bars.csv has no usable bar of the span requested", newest=None)
 
 
@@ -95,14 +95,14 @@ def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_numb
 def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones_do_not():
     assert assess(fetched_of(BARS.iloc[10:]), request(needed=30), stored(BARS.iloc[:20])).error is None
     for fetch, night, needed, before in (
-        (BARS, LAST, 31, NOTHING),
+        (BARS, LAST, 31, NOTHING_STORED),
         (BARS.iloc[10:20], BARS.index[19].date(), 21, stored(BARS)),
     ):
         found = assess(fetched_of(fetch), request(night, needed=needed), before)
         assert isinstance(found.error, HistoryError)
         assert f"at least {needed} sessions" in str(found.error)
         assert f"found {needed - 1}" in str(found.error)
-        assert (found.revision.verdict, len(found.revision.versions)) == ("bad_data", 0)
+        assert (found.verdict, len(found.versions)) == ("bad_data", 0)
 
 
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
@@ -119,15 +119,15 @@ def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_acc
     known, other = random_bars(100, seed=3), replace(fetched_of(random_bars(100, seed=8)), names_symbol=False)
     found = assess(other, request(), stored(known))
     assert isinstance(found.error, BadDataError)
-    assert [finding.rule for finding in found.revision.findings] == ["other_series"]
-    assert found.revision.versions.empty
+    assert [finding.rule for finding in found.findings] == ["other_series"]
+    assert found.versions.empty
     accepted = assess(other, request(accept=True), stored(known))
-    assert (accepted.error, len(accepted.revision.versions)) == (None, 100)
+    assert (accepted.error, len(accepted.versions)) == (None, 100)
 
 
 def test_bars_without_a_symbol_that_few_stored_ones_confirm_have_a_note():
     unnamed = replace(fetched_of(random_bars(100, seed=3)), names_symbol=False)
-    assert "no symbol column" in assess(unnamed, request(), NOTHING).note
+    assert "no symbol column" in assess(unnamed, request(), NOTHING_STORED).note
     assert assess(unnamed, request(), stored(random_bars(100, seed=3))).note == ""
 
 
@@ -138,10 +138,10 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     facts = "The stored bars end at 2024-02-08", "begin at 2024-02-13, with 2 missing between", "--switch-source joins"
     assert_late(found, *facts, newest=None)
     assert rejected(found) == [(date(2024, 2, 13), "history_detached")]
-    gaps = [one.session for one in found.revision.findings if one.rule == "missing_session"]
+    gaps = [one.session for one in found.findings if one.rule == "missing_session"]
     assert gaps == [date(2024, 2, 9), date(2024, 2, 12)]
     accepted = assess(answer, request(accept=True), stored(known))
-    assert (accepted.error, len(accepted.revision.versions)) == (None, 18)
+    assert (accepted.error, len(accepted.versions)) == (None, 18)
     following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())  # with the session after the stored ones
     for usable in (following, fetched_of(BARS.iloc[12:])):  # or asked for from later on
         assert assess(usable, request(), stored(BARS.iloc[:10])).error is None
@@ -157,8 +157,8 @@ def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: floa
         assert_late(found, f"held back from {days[50]} on", "--switch-source accepts the new one", newest=days[49])
         assert rejected(found) == [(days[50], "volume_unit")]
     accepted = assess(fetched_of(bars.iloc[:52], live=True), request(days[51], accept=True), known)
-    assert (accepted.error, len(accepted.revision.versions)) == (None, 2)
-    flags = [(one.session, one.rule) for one in accepted.revision.findings if one.rule != "volume_outlier"]
+    assert (accepted.error, len(accepted.versions)) == (None, 2)
+    flags = [(one.session, one.rule) for one in accepted.findings if one.rule != "volume_outlier"]
     assert flags == [(days[50], ACCEPTED)]
     assert assess(fetched_of(bars.iloc[:53], live=True), request(days[52]), stored(bars.iloc[:52])).error is None
 
@@ -167,7 +167,7 @@ def test_a_single_volume_in_another_unit_is_another_rules_finding():
     bars = random_bars(90, seed=3)
     bars.iloc[-2, 5] /= 1000.0
     found = assess(fetched_of(bars), request(), stored(bars.iloc[:-2]))
-    assert (found.error, [one.rule for one in found.revision.findings]) == (None, ["volume_outlier"])
+    assert (found.error, [one.rule for one in found.findings]) == (None, ["volume_outlier"])
 
 
 # Closes of the same series, and of another.
@@ -198,10 +198,10 @@ def test_another_unit_or_share_basis_is_the_same_series(bars, share, ratio):
 VIX = market_bars(random_bars(days=300, seed=4, last=LAST))
 
 
-def assessed(bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: bool = False) -> Assessment:
-    before = NOTHING if known is None else replace(NOTHING, bars=known.assign(version=1, settled=True))
+def assessed(bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: bool = False) -> Revision:
+    before = NOTHING_STORED if known is None else replace(NOTHING_STORED, bars=known.assign(version=1, settled=True))
     answer = fetched_of(bars, symbol="^VIX", last_asked=LAST, live=True)
-    return assess_market(prices_alone(answer), request(needed=10**6, accept=accept), before)
+    return assess_index(prices_alone(answer), request(needed=10**6, accept=accept), before)
 
 
 def altered(place: int, change: dict[str, float]) -> pd.DataFrame:
@@ -218,8 +218,8 @@ def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: floa
     bars.iloc[place] *= factor
     for known, verdict, count in ((None, "first", len(VIX)), (bars.iloc[:-1], "extended", 1)):
         found = assessed(bars, known)
-        assert (found.error, found.revision.findings, found.revision.held) == (None, [], [])
-        assert (found.revision.verdict, len(found.revision.versions)) == (verdict, count)
+        assert (found.error, found.findings, found.held) == (None, [], [])
+        assert (found.verdict, len(found.versions)) == (verdict, count)
 
 
 @pytest.mark.parametrize(
@@ -233,35 +233,35 @@ def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: floa
 )
 def test_an_impossible_row_of_an_index_is_refused_and_the_others_are_stored(change, rule):
     found = assessed(altered(-1, change))
-    assert (rejected(found), found.error, len(found.revision.versions)) == ([(LAST, rule)], None, len(VIX) - 1)
+    assert (rejected(found), found.error, len(found.versions)) == ([(LAST, rule)], None, len(VIX) - 1)
 
 
 def test_an_open_outside_the_range_and_a_value_of_a_holiday_are_no_findings() -> None:
     bars = altered(-1, {"open": 900.0})
     bars.loc[pd.Timestamp(date(2024, 1, 15))] = bars.iloc[-1]  # Martin Luther King's day
     found = assessed(bars.sort_index())
-    assert (found.revision.findings, len(found.revision.versions)) == ([], len(VIX))
+    assert (found.findings, len(found.versions)) == ([], len(VIX))
 
 
 def test_a_late_bar_of_an_index_leaves_the_older_ones_stored_and_a_finding() -> None:
     found = assessed(VIX.iloc[:-1])
-    assert (found.error, found.revision.verdict, len(found.revision.versions)) == (None, "first", len(VIX) - 1)
-    assert [(finding.session, finding.rule) for finding in found.revision.findings] == [(LAST, "missing_session")]
+    assert (found.error, found.verdict, len(found.versions)) == (None, "first", len(VIX) - 1)
+    assert [(finding.session, finding.rule) for finding in found.findings] == [(LAST, "missing_session")]
 
 
 def test_another_series_in_place_of_an_index_is_not_stored_until_it_is_accepted() -> None:
     other = market_bars(random_bars(days=299, seed=5, last=LAST))
     held = assessed(other, VIX)
-    assert (held.error, held.revision.verdict, len(held.revision.versions)) == (None, "held", 0)
-    assert [finding.severity for finding in held.revision.findings] == ["reject"]
-    assert len(assessed(other, VIX, accept=True).revision.versions) == len(other)
+    assert (held.error, held.verdict, len(held.versions)) == (None, "held", 0)
+    assert [finding.severity for finding in held.findings] == ["reject"]
+    assert len(assessed(other, VIX, accept=True).versions) == len(other)
 
 
 def test_a_price_of_an_index_is_settled_by_a_later_fetch_and_its_restatement_is_a_finding() -> None:
     days = [day.date() for day in VIX.index]
-    assert assessed(VIX).revision.settled == days[:-1]
+    assert assessed(VIX).settled == days[:-1]
     prices = VIX.iloc[40][["open", "high", "low", "close"]] * 1.2
-    found = assessed(altered(40, prices.to_dict()), VIX).revision
+    found = assessed(altered(40, prices.to_dict()), VIX)
     assert [(finding.session, finding.rule) for finding in found.findings] == [(days[40], "price_restated")]
 
 

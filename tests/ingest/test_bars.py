@@ -8,7 +8,7 @@ import pytest
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves, volume_multiple
-from forecasting.ingest.bars import canonical, check_bars, check_index_bars, payload_hash
+from forecasting.ingest.bars import canonical, check_bars, payload_hash
 from tests.builders import adjusted_close, random_bars
 from tests.ingest.memory_store import fetched_of
 
@@ -74,13 +74,14 @@ def test_bars_whose_dates_are_a_day_off_are_refused(days):
     with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
         check(shifted)
     with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
-        check_index_bars(fetched_of(shifted.assign(volume=np.nan)), exchange="XNYS", known=None)
+        check_bars(fetched_of(shifted.assign(volume=np.nan)), exchange="XNYS", known=None, of_index=True)
 
 
 def test_an_index_that_is_calculated_on_holidays_is_not_refused():
     bars = random_bars(300, seed=3).assign(volume=np.nan)
     days = pd.bdate_range(bars.index[0], bars.index[-1], name="session")
-    checked, findings = check_index_bars(fetched_of(bars.reindex(days, method="ffill")), exchange="XNYS", known=None)
+    calculated = fetched_of(bars.reindex(days, method="ffill"))
+    checked, findings = check_bars(calculated, exchange="XNYS", known=None, of_index=True)
     assert (len(days) > 1.03 * len(bars), len(checked), findings) == (True, len(bars), [])
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import explain, nothing_changed
@@ -219,7 +220,7 @@ def test_the_detail_names_the_newest_three_of_many_dividends(first, earlier):
 def test_a_request_without_usable_bars_stores_nothing():
     finding = Finding(DAYS[-1], "price_unknown", "reject", None, "A price is missing.")
     for findings in ([], [finding]):
-        revision = nothing_changed("bad_data", "no row is usable", findings)
+        revision = nothing_changed(BadDataError("no row is usable"), findings)
         assert (revision.verdict, revision.detail, revision.findings) == ("bad_data", "no row is usable", findings)
         assert (revision.settled, revision.held, revision.until_accepted) == ([], [], False)
         assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
+from forecasting.errors import DataLateError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
@@ -146,7 +147,7 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_u
     first, last, when = date(2024, 3, 7), date(2024, 3, 8), at("2024-03-08T21:00")
     whole = replace(fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 1.0})), currency="USD")
     empty = replace(whole, bars=whole.bars.iloc[:0])
-    late = nothing_changed("late", "no bar of 2024-03-08 yet")
+    late = nothing_changed(DataLateError("no bar of 2024-03-08 yet"))
     with transaction(database_url) as connection:
         for id, response, change in (("whole", whole, revision(bar_rows({}))), ("empty", empty, late)):
             assert write.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
