@@ -1,63 +1,101 @@
-"""Make the pretrained weights that ship with the package, from a Parquet panel of daily bars.
+"""Make the pretrained weights and the boosted trees that ship with the package, from a Parquet panel of daily bars.
 
     ends=$(printf -- '--to %d-12-31 ' 2014 2016 2018 2020 2022)
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --market VIX.csv
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --trees   # with '.[bench]'
 
 PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
-2,500 sessions of each symbol are the training rows, once without earnings dates and once with those that
-inferred_earnings.py infers from the bars up to the end of the span. With --market, a CSV file with the columns Date and
-Close, the weights are for symbols with a market series. Weights, cards and index.json are written to
-forecasting/train/weights, next to those of other spans and kinds.
+2,500 sessions of each symbol are the training rows, once without earnings dates and once with those that earnings.py
+infers from the bars up to the end of the span. With --market, a CSV file with the columns Date and Close, the weights
+are for symbols with a market series. With --trees, for every span the rows of the ten years before its end, with the
+shipped earnings dates and three in ten of them drawn by a seed, train one LightGBM of the absolute error over all
+symbols and horizons; its trees are stored as arrays, so that a night needs no LightGBM. Everything is written to
+forecasting/train/weights, next to other spans and kinds, with its hash in index.json or trees.json.
 """
 
 import argparse
+import hashlib
 import json
 import time
+from collections.abc import Sequence
 from datetime import date
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
-from inferred_earnings import inferred_earnings
+import safetensors.numpy
+from earnings import inferred_earnings
 
+from flows.clock import now
+from forecasting.pipeline.backtest import load_series
 from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import save
 from forecasting.train.pretrained import Kind, pretrain, shipped_weights
+from forecasting.train.trees import Trees, shipped_trees, tree_inputs
 from forecasting.vocabulary import Target
+
+if TYPE_CHECKING:
+    import lightgbm
 
 WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
+SESSIONS = 2520
+SHARE = 0.3
+ROUNDS, LEAVES = 400, 63
+PARAMETERS = {
+    "objective": "l1",
+    "num_leaves": LEAVES,
+    "learning_rate": 0.06,
+    "min_data_in_leaf": 200,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "max_bin": 127,
+    "seed": 0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+
 
 def main() -> None:
-    """Fit and save the weights of every requested span; print the cost of each."""
-    parser = argparse.ArgumentParser(description="Make the pretrained weights that ship with the package.")
+    """Make and save what was requested of every span; print the cost of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("panel", type=Path)
     parser.add_argument("--leave-out", action="append", default=[], help="a symbol to exclude")
     parser.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
     parser.add_argument("--market", type=Path, help="CSV file of the market series")
+    parser.add_argument("--trees", action="store_true", help="the boosted trees in place of the weights")
     options = parser.parse_args()
-    market = None if options.market is None else read_market(options.market)
     panel = pd.read_parquet(options.panel)
     panel = panel[~panel["Symbol"].isin(options.leave_out)]
-    entries = {str(entry["folder"]): entry for entry in shipped_weights()}
-    for last, target, earnings in product(options.to, TARGETS, (False, True)):
-        entry = make_weights(panel, target, last, earnings=earnings, market=market)
-        entries[str(entry["folder"])] = entry
-    index = sorted(
-        entries.values(),
-        key=lambda entry: (
-            str(entry["trained_to"]),
-            TARGETS.index(entry["target"]),
-            entry["earnings"],
-            entry["market"],
-        ),
-    )
-    (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    spans = [sessions_index(date(1990, 1, 2), last)[-1].date() for last in options.to]
+    if options.trees:
+        name, made, entries = "trees.json", "file", shipped_trees()
+        symbols = sorted(set(panel["Symbol"]))
+        entries += [make_trees(f"parquet:{options.panel}", symbols, newest) for newest in spans]
+    else:
+        name, made, entries = "index.json", "folder", shipped_weights()
+        market = None if options.market is None else read_market(options.market)
+        entries += [
+            make_weights(panel, target, newest, earnings=earnings, market=market)
+            for newest, target, earnings in product(spans, TARGETS, (False, True))
+        ]
+    newest_made = {entry[made]: entry for entry in entries}.values()
+    index = sorted(newest_made, key=lambda entry: (entry["trained_to"], *order(entry)))
+    (WEIGHTS / name).write_text(json.dumps(index, indent=1) + "\n")
+
+
+def order(entry: dict[str, Any]) -> tuple[int, ...]:
+    """The place of an entry among those of its span."""
+    return (TARGETS.index(entry["target"]), entry["earnings"], entry["market"]) if "target" in entry else ()
 
 
 def read_market(path: Path) -> MarketSeries:
@@ -66,11 +104,10 @@ def read_market(path: Path) -> MarketSeries:
 
 
 def make_weights(
-    panel: pd.DataFrame, target: Target, last: date, *, earnings: bool, market: MarketSeries | None
-) -> dict[str, str | int | bool]:
+    panel: pd.DataFrame, target: Target, newest: date, *, earnings: bool, market: MarketSeries | None
+) -> dict[str, Any]:
     """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
-    newest = sessions_index(date(1990, 1, 2), last)[-1].date()
     settings = Settings(target=target, members=3, seed=0)
     windows = [
         windows_of(bars, newest, settings, earnings=earnings, market=market)
@@ -109,6 +146,60 @@ def windows_of(
         train_sessions=settings.train_sessions,
         market=market,
     )
+
+
+def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, Any]:
+    """The index entry of the trees of one span, after writing them."""
+    import lightgbm  # of the extra [bench]; a test imports this module without it
+
+    started = time.perf_counter()
+    rng = np.random.default_rng(0)
+    inputs, truth = [], []
+    for symbol in symbols:
+        settings = Settings(source=source, symbols=(symbol,))
+        bars, events, _ = load_series(settings, last=newest, now=now)
+        windows = make_windows(
+            bars, events, origin=newest, target="volume", exchange=settings.exchange, train_sessions=SESSIONS
+        )
+        drawn = np.isfinite(windows.scaled) & (rng.random(windows.scaled.shape) < SHARE)
+        inputs.append(tree_inputs(windows, np.arange(len(windows)))[drawn])
+        truth.append(windows.scaled[drawn])
+    training = lightgbm.Dataset(np.concatenate(inputs), np.concatenate(truth), params=PARAMETERS)
+    booster = lightgbm.train(PARAMETERS, training, num_boost_round=ROUNDS)
+    name, rows = f"trees-volume-{newest}.safetensors", sum(map(len, truth))
+    content = safetensors.numpy.save(vars(as_arrays(booster)))
+    (WEIGHTS / name).write_bytes(content)
+    print(f"{name}: {len(symbols)} symbols, {rows} rows, {time.perf_counter() - started:.0f} s", flush=True)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"trained_to": str(newest), "symbols": len(symbols), "rows": rows, "file": name, "sha256": sha256}
+
+
+def as_arrays(booster: "lightgbm.Booster") -> Trees:
+    """The trees of a booster, nodes numbered from the root down."""
+    trees = [nodes_of(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
+    most = max(map(len, trees))
+    padded = np.array([nodes + [(-1, 0.0, 0, 0)] * (most - len(nodes)) for nodes in trees])  # (T, N, 4)
+    feature, left, right = (padded[..., k].astype(np.int16) for k in (0, 2, 3))
+    largest = np.finfo(np.float32).max  # LightGBM's threshold above every value is larger
+    return Trees(feature, np.clip(padded[..., 1], -largest, largest).astype(np.float32), left, right)
+
+
+def nodes_of(root: dict[str, Any]) -> list[tuple[int, float, int, int]]:
+    """Feature, threshold, left and right of every node; -1, value, 0 and 0 of a leaf."""
+    nodes: list[tuple[int, float, int, int]] = []
+
+    def add(node: dict[str, Any]) -> int:
+        place = len(nodes)
+        if "leaf_value" in node:
+            nodes.append((-1, node["leaf_value"], 0, 0))
+        else:
+            nodes.append((node["split_feature"], node["threshold"], 0, 0))
+            left, right = add(node["left_child"]), add(node["right_child"])
+            nodes[place] = (node["split_feature"], node["threshold"], left, right)
+        return place
+
+    add(root)
+    return nodes
 
 
 if __name__ == "__main__":

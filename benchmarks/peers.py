@@ -12,47 +12,89 @@ Prints one Markdown table, and a note for each peer whose library is missing.
 
 import argparse
 import importlib.util
+import itertools
 import logging
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
-from peer_models import (
-    Comparison,
-    H,
-    Predict,
-    Walk,
-    make_comparison,
-    run_fracast,
-    run_lightgbm,
-    run_neural,
-    run_statistical,
-    walk,
-)
+import pandas as pd
+from scipy.interpolate import interp1d
 from skill import machine, skill_and_p
 
-from forecasting.backtest.walk_forward import LINEAR, NETWORK, TREES, issue_in_order
+from flows.clock import now
+from forecasting.backtest.nights import Block
+from forecasting.backtest.walk_forward import LINEAR, NETWORK, TREES, all_windows, issue_in_order
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
+from forecasting.pipeline.backtest import load_series
 from forecasting.predict.combine import network_quantiles
+from forecasting.preprocess.features import LOOKBACK, STEP_NAMES
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.baselines import baseline_quantiles
+from forecasting.train.baselines import baseline_quantiles, linear_features
 from forecasting.train.fit import fit
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.trees import tree_medians
 from forecasting.values import parse_date
-from forecasting.vocabulary import MEDIAN
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 PEERS = ("ridge", "LightGBM", "statistical", "Fracast", "LSTM", "NHITS")
 
 LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "fracast", "neuralforecast")
+
+
+H = len(HORIZONS)
+
+STATISTICAL_SESSIONS = 500
+"""Training sessions of AutoETS, AutoARIMA and Theta: their search time grows with them, their accuracy hardly does."""
+
+ARIMA_FLAGS = (*EVENT_NAMES, "half_day", "third_friday", "triple_witching", "month_end", "before_holiday")
+"""AutoARIMA's regressors; over two years all flags together are collinear and end its search."""
+
+LIGHTGBM: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5}
+"""LightGBM's settings for a few thousand rows; the number of trees is searched."""
+
+Predict = Callable[[Block], Floats]
+"""(n, H, Q) quantiles, or (n, M, H, Q) of M models, at rows of the windows that it was fitted on."""
+
+Fit = Callable[[Windows], Predict]  # a forecaster fitted on the rows whose target is known
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A forecaster's forecasts at every row of its blocks, and their cost."""
+
+    forecasts: Floats  # (n, ...) in order of the rows
+    fit_s: float  # mean wall seconds of one fit; fit_cpu_s is CPU time of all cores, without waiting for other work
+    fit_cpu_s: float
+    forecast_s: float  # mean wall seconds of one forecast of a single origin
+    setting: str = ""  # the setting found by the search; empty without one
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The data of a comparison: windows over every bar, the scored blocks and the blocks before them."""
+
+    windows: Windows
+    earlier: list[Block]
+    blocks: list[Block]
+    settings: Settings
+
+    @property
+    def actual(self) -> Floats:
+        """(n, H) actuals of the scored rows."""
+        rows = np.concatenate(self.blocks)
+        return self.windows.scale(rows).from_model(self.windows.scaled[rows])
 
 
 def main() -> None:
@@ -178,6 +220,198 @@ def silence_libraries() -> None:
     """Turn off the warnings and logs of other libraries."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)
+
+
+def make_comparison(settings: Settings, *, last: date, origins: int, every: int) -> Comparison:
+    """The newest origins up to `last` in blocks of `every`, and as many blocks before them."""
+    bars, events, _ = load_series(settings, last=None, now=now)
+    windows = all_windows(bars, events, settings)
+    usable = np.flatnonzero((windows.origins <= np.datetime64(last)) & np.isfinite(windows.scaled).any(axis=1))
+    blocks = -(-origins // every)
+    first = len(usable) - origins
+    cuts = [first + every * k for k in range(-blocks, blocks + 1)]
+    parts = [usable[start : min(start + every, len(usable))] for start in cuts[:-1]]
+    return Comparison(windows, parts[:blocks], parts[blocks:], settings)
+
+
+def walk(comparison: Comparison, blocks: list[Block], fit_one: Fit, setting: str = "") -> Walk:
+    """Forecasts of every block by a fit at its first row, with their cost."""
+    forecasts: list[Floats] = []
+    seconds = np.zeros((len(blocks), 3))
+    for at, block in enumerate(blocks):
+        start = max(0, int(block[0]) + 1 - comparison.settings.train_sessions)
+        known = comparison.windows.cut(start, int(block[-1]) + 1, known_to=int(block[0]))
+        started, cpu = time.perf_counter(), time.process_time()
+        predict = fit_one(known)
+        seconds[at, :2] = time.perf_counter() - started, time.process_time() - cpu
+        forecasts.append(predict(block - start))
+        started = time.perf_counter()
+        predict(block[-1:] - start)
+        seconds[at, 2] = time.perf_counter() - started
+    fit_s, fit_cpu_s, forecast_s = seconds.mean(axis=0).tolist()
+    return Walk(np.concatenate(forecasts), fit_s, fit_cpu_s, forecast_s, setting)
+
+
+def tuned(comparison: Comparison, fit_with: Callable[[Any], Fit], choices: list[Any]) -> Walk:
+    """The walk with the choice of least pinball loss on the block before the first origin (closed targets only)."""
+    block = comparison.earlier[-1][:-H]
+    actual = comparison.windows.scale(block).from_model(comparison.windows.scaled[block])
+    losses = [np.nanmean(pinball(actual, walk(comparison, [block], fit_with(choice)).forecasts)) for choice in choices]
+    chosen = choices[int(np.argmin(losses))]
+    return walk(comparison, comparison.blocks, fit_with(chosen), str(chosen))
+
+
+def run_lightgbm(comparison: Comparison, *, trees: list[int]) -> dict[str, Walk]:
+    """LightGBM with the number of trees of least loss before the first origin."""
+    return {"LightGBM": tuned(comparison, lambda count: partial(fit_lightgbm, trees=count), trees)}
+
+
+def fit_lightgbm(known: Windows, *, trees: int) -> Predict:
+    """One LightGBM model per horizon and level, on the features of the ridge baseline."""
+    from lightgbm import LGBMRegressor
+
+    past, future = linear_features(known)
+    columns = [np.column_stack([past, future[:, h]]) for h in range(H)]
+
+    def fit_level(h: int, level: float) -> Any:  # noqa: ANN401 - ships no types
+        rows = np.isfinite(known.scaled[:, h])
+        model = LGBMRegressor(objective="quantile", alpha=level, n_estimators=trees, n_jobs=1, verbose=-1, **LIGHTGBM)
+        return model.fit(columns[h][rows], known.scaled[rows, h])
+
+    models = [[fit_level(h, level) for level in QUANTILES] for h in range(H)]
+
+    def predict(rows: Block) -> Floats:
+        scaled = [[model.predict(columns[h][rows]) for model in models[h]] for h in range(H)]
+        return known.scale(rows).from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1))
+
+    return predict
+
+
+def run_statistical(comparison: Comparison) -> dict[str, Walk]:
+    """AutoETS, AutoARIMA with the events and expiries, and the best of the Theta models, on log volume."""
+    from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
+
+    models = {
+        "AutoETS": (AutoETS(season_length=5), ()),
+        "AutoARIMA": (AutoARIMA(season_length=5), ARIMA_FLAGS),
+        "Theta": (AutoTheta(season_length=5, decomposition_type="additive"), ()),
+    }
+    return {
+        name: walk(comparison, comparison.blocks, partial(fit_statistical, model=model, names=flags))
+        for name, (model, flags) in models.items()
+    }
+
+
+def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Predict:  # noqa: ANN401 - ships no types
+    """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads new sessions."""
+    series, newest = known.steps[:, 0], known.learnable_sessions
+    columns = [known.flag_names.index(name) for name in names]
+    training = slice(newest - STATISTICAL_SESSIONS, newest)
+    columns = [column for column in columns if known.flags[training, column].any()]
+    model.fit(series[training], known.flags[training][:, columns] if columns else None)
+
+    def predict(rows: Block) -> Floats:
+        scaled = np.empty((len(rows), H, len(QUANTILES)))
+        for at, row in enumerate(rows):
+            stop = known.warm_up + int(row) + 1
+            span = slice(stop - STATISTICAL_SESSIONS, stop)
+            exogenous = (
+                {"X": known.flags[span][:, columns], "X_future": known.future_flags[row][:, columns]} if columns else {}
+            )
+            forecast = model.forward(series[span], h=H, level=[50, 80, 90], **exogenous)
+            bounds = (forecast[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
+            scaled[at] = np.column_stack(list(bounds))
+        return np.exp(scaled)
+
+    return predict
+
+
+def run_fracast(comparison: Comparison) -> dict[str, Walk]:
+    """Fracast, a small pretrained network whose weights are in its wheel, on log volume, without any fit."""
+    return {"Fracast (zero-shot)": walk(comparison, comparison.blocks, fit_fracast)}
+
+
+def fit_fracast(known: Windows) -> Predict:
+    """The pretrained network, which has levels 0.1 to 0.9: those beyond have a normal tail."""
+    from fracast import FracastModel
+
+    model = FracastModel.from_pretrained()
+    outer = (NormalDist().inv_cdf(QUANTILES[0]) / NormalDist().inv_cdf(model.quantiles[0])) - 1.0
+
+    def predict(rows: Block) -> Floats:
+        stops = known.warm_up + rows + 1
+        length = min(int(stops[0]), model.context_length)
+        context = np.stack([known.steps[stop - length : stop, 0] for stop in stops])
+        theirs = np.sort(model.forecast_batch(context, horizon=H).astype(np.float64), axis=-1)
+        median = theirs[..., [len(model.quantiles) // 2]]
+        ends = [theirs[..., [0]], theirs[..., [-1]]]
+        low, high = (end + outer * (end - median) for end in ends)
+        levels = [QUANTILES[0], *model.quantiles, QUANTILES[-1]]
+        return np.exp(interp1d(levels, np.concatenate([low, theirs, high], axis=-1))(QUANTILES))
+
+    return predict
+
+
+def run_neural(comparison: Comparison, *, name: str, steps: list[int]) -> dict[str, Walk]:
+    """A neuralforecast model with the steps and window scaler of least loss before the first origin."""
+    choices = list(itertools.product(steps, ("robust", "identity")))
+    return {
+        f"neuralforecast {name}": tuned(
+            comparison, lambda choice: partial(fit_neural, name=name, choice=choice), choices
+        )
+    }
+
+
+def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Predict:
+    """A neuralforecast model of log volume, with our step features as past and our flags as future covariates."""
+    from neuralforecast import NeuralForecast, models
+    from neuralforecast.losses.pytorch import MQLoss
+
+    past, future = list(STEP_NAMES[1:]), [f"flag_{name}" for name in known.flag_names]
+    centre, spread = (
+        known.steps[: known.learnable_sessions].mean(axis=0),
+        known.steps[: known.learnable_sessions].std(axis=0),
+    )
+    steps = (known.steps - centre) / spread
+    shape = {"LSTM": {"encoder_n_layers": 1, "encoder_hidden_size": 32, "decoder_hidden_size": 64}, "NHITS": {}}[name]
+    model = getattr(models, name)(
+        h=H,
+        input_size=LOOKBACK,
+        loss=MQLoss(quantiles=list(QUANTILES)),
+        max_steps=choice[0],
+        scaler_type=choice[1],
+        windows_batch_size=128,
+        futr_exog_list=future,
+        hist_exog_list=past,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        **shape,
+    )
+    table = pd.DataFrame(np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32")
+    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # consecutive days, so without gaps
+    forecaster = NeuralForecast(models=[model], freq="D")
+    forecaster.fit(table.iloc[: known.learnable_sessions].assign(unique_id="0"))
+
+    def predict(rows: Block) -> Floats:
+        # Every origin is a separate series, so that one call forecasts them all.
+        stops = [known.warm_up + int(row) + 1 for row in rows]
+        history = [table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops]
+        days = [table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D") for stop in stops]
+        ahead = [
+            pd.DataFrame(known.future_flags[row], columns=future, dtype="float32").assign(
+                ds=day, unique_id=f"{stop:05d}"
+            )
+            for row, day, stop in zip(rows, days, stops, strict=True)
+        ]
+        forecasts = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead))
+        values = forecasts.drop(columns=["unique_id", "ds"]).to_numpy(dtype=np.float64)
+        scaled = values.reshape(len(rows), H, len(QUANTILES))
+        return np.exp(centre[0] + spread[0] * np.sort(scaled, axis=-1))
+
+    return predict
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from inferred_earnings import inferred_earnings
+from earnings import inferred_earnings
 from picture import picture
 
 from forecasting.ingest.earnings import bundled_events, reacting

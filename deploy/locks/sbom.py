@@ -117,7 +117,7 @@ def file_of(path: Path, expected: str) -> Component:
 
 def trees_of(entry: dict[str, Any]) -> Component:
     """The component of boosted trees, an entry of trees.json."""
-    command = f"python benchmarks/boosted_trees.py PANEL.parquet --leave-out SBUX --to {entry['trained_to']}"
+    command = f"python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to {entry['trained_to']} --trees"
     return {
         "type": "machine-learning-model",
         "bom-ref": f"weights/{entry['file']}",

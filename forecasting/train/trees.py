@@ -1,4 +1,4 @@
-"""The boosted trees: a second global forecaster of the median, trained on many symbols by benchmarks/boosted_trees.py.
+"""The boosted trees: a second global forecaster of the median, trained on many symbols by benchmarks/base_weights.py.
 
 The network has a symbol's own effects removed from its inputs and added back; the trees see raw series and flags, and
 share every effect over all symbols. So their errors differ, and a weighted mean of both medians errs less than either

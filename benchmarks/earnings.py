@@ -1,13 +1,23 @@
-"""Earnings dates inferred from bars, for stocks without a list of dates.
+"""Earnings dates: inferred from bars, for pretraining; and those of filings, packed for the wheel.
 
-They are used in pretraining alone: the reaction to an announcement, and the sessions between announcements once its
-effect is removed, are similar for all stocks. The dates are inferred with hindsight, so forecasts of these stocks must
-not be evaluated with them; pretrained weights are never used inside the span of their training.
+    python benchmarks/earnings.py earnings_8k.csv --day 2025-11-20 --source "SEC EDGAR, form 8-K item 2.02, ..."
+
+packs a CSV of the columns symbol and filed into forecasting/ingest/filed_earnings.txt.gz, always the same bytes.
+
+Inferred dates are used in pretraining alone: the reaction to an announcement, and the sessions between announcements
+once its effect is removed, are similar for all stocks. They are inferred with hindsight, so forecasts of these stocks
+must not be evaluated with them; pretrained weights are never used inside the span of their training.
 """
+
+import argparse
+import gzip
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+PACKED = Path(__file__).parents[1] / "forecasting" / "ingest" / "filed_earnings.txt.gz"
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +29,27 @@ _INTERVALS = np.arange(50, 80)
 _PENALTY = 0.06  # per session of deviation from a quarter; finds 88% of SBUX's 57 dates to the day
 _MIN_MEDIAN_SCORE = 1.4  # of a stock's dates: SBUX has 2.1, a calm utility 1.0; 53 to 60 of 94 stocks reach it
 _MONTH, _TWO_MONTHS = 22, 44
+
+
+def main() -> None:
+    """Write the packed file and print its size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("--source", required=True, help="where the days come from, for the head of the file")
+    parser.add_argument("--day", required=True, help="when they were collected")
+    options = parser.parse_args()
+    text = packed(pd.read_csv(options.csv, parse_dates=["filed"]), f"{options.source}; collected {options.day}")
+    PACKED.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    print(f"{text.count(chr(10)) - 2} symbols, {PACKED.stat().st_size} bytes in {PACKED.name}")
+
+
+def packed(filings: pd.DataFrame, source: str) -> str:
+    """A line a symbol: the first day, then the days from each to the next."""
+    lines = [f"# {source}", "# symbol, the first day, then the days from each to the next"]
+    for symbol, days in filings.drop_duplicates().sort_values("filed").groupby("symbol", sort=True)["filed"]:
+        gaps = days.diff().dt.days[1:].astype(int)
+        lines.append(" ".join([str(symbol), f"{days.iloc[0]:%Y-%m-%d}", *map(str, gaps)]))
+    return "\n".join(lines) + "\n"
 
 
 def inferred_earnings(bars: pd.DataFrame) -> pd.DataFrame:
@@ -69,3 +100,7 @@ def quarterly_positions(scores: Floats) -> NDArray[np.int64]:
     while before[positions[-1]] >= 0:
         positions.append(int(before[positions[-1]]))
     return np.array(positions[::-1], dtype=np.int64)
+
+
+if __name__ == "__main__":
+    main()
