@@ -13,7 +13,6 @@ FILES_OF = {
     ),
     "prefect_server": (
         "tests/faults/test_canaries.py",
-        "tests/faults/test_kill.py",
         "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",

@@ -1,13 +1,14 @@
-"""Mornings killed for real before every statement, around every commit and file, then run again: as one clean run.
+"""Mornings broken off before every statement, around every commit and file, then run again: as one clean run.
 
-Each morning is a scheduled night of one small symbol, here or in a process forked from one that has everything
-imported.
+Each is a scheduled night of one small symbol. It is killed for real, in a process forked from one that has everything
+imported; on PostgreSQL its connections break too, once or for a while.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -24,12 +25,13 @@ import pytest
 import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
-from flows import clock, nightly
+import forecasting as fc
+from flows import cli, clock, nightly
+from forecasting.errors import StoreError
 from forecasting.sessions import closes_at
 from tests.builders import random_bars, set_small_night, write_yahoo_csv
-from tests.faults.boundaries import counted
-from tests.faults.forks import fork
-from tests.nights import contents
+from tests.faults.boundaries import counted, fork
+from tests.nights import contents, copy_ledger
 from tests.plain_flows import without_prefect
 
 RESTATED = (date(2024, 2, 27),)
@@ -42,6 +44,14 @@ MORNINGS: tuple[tuple[date, tuple[date, ...]], ...] = (
 )
 """The newest session that has closed, and the sessions whose volume the vendor has meanwhile raised by half."""
 
+SEVERAL = 4
+"""The morning of several nights: one whose connection broke after its forecasts stays failed, as its row says."""
+
+PASSWORD = "never-shown"
+"""Of the tests' database, which asks for none."""
+
+BROKEN = re.compile(r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\.")
+
 
 class Place(NamedTuple):
     """A folder with the vendor's file and a data folder, and the URL of its ledger."""
@@ -49,8 +59,20 @@ class Place(NamedTuple):
     folder: Path
     url: str
 
-    def wake(self, at: int, *, attempt: int = 0, kill_at: int | None = None) -> int:
-        """Run morning `at` here, killed at a boundary perhaps, a second attempt later; the boundaries it passed."""
+    @property
+    def name(self) -> str:
+        """The database: on SQLite its file."""
+        return str(sa.make_url(self.url).database)
+
+    def sql(self, statement: str) -> None:
+        """A statement of the administrator of the PostgreSQL server."""
+        url = sa.make_url(self.url).set(database="postgres")
+        server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+        with server.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def wake(self, at: int, *, attempt: int = 0, boundary: int = 0, fault: Fault | None = None) -> int:
+        """Run morning `at` here, with a fault at a boundary perhaps, a second attempt later; the boundaries passed."""
         session, restated = MORNINGS[at]
         bars = random_bars(days=560, seed=3, last=MORNINGS[-1][0])
         bars.loc[[pd.Timestamp(day) for day in restated], "volume"] *= 1.5
@@ -67,19 +89,51 @@ class Place(NamedTuple):
         ):
             set_small_night(patch, self.folder, self.url, train_sessions=300, KEEP_ARTIFACTS=5, EVENTS=f"csv:{events}")
             without_prefect(patch.setattr)
-            if kill_at is not None:
-                boundaries.plan(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            if fault is not None:
+                boundaries.plan(boundary, lambda: fault(self))
             nightly.nightly()
         return boundaries.passed
 
-    def differs(self, at: int, kill_at: int, wanted: dict[str, list[str]]) -> list[str]:
-        """The tables that are not as after one clean run, when morning `at` was killed at a boundary and run again."""
-        process = fork(Place.wake, self, at, kill_at=kill_at)
-        process.join(120)
-        assert process.exitcode == -signal.SIGKILL, (at, kill_at)
+    def is_broken_off(self, at: int, boundary: int, fault: Fault) -> bool:
+        """Whether a fault at a boundary of morning `at` ends it; each but a kill does so in the same paragraph."""
+        if fault is kill:
+            process = fork(Place.wake, self, at, boundary=boundary, fault=kill)
+            process.join(120)
+            assert process.exitcode == -signal.SIGKILL, (at, boundary)
+            return True
+        try:
+            self.wake(at, boundary=boundary, fault=fault)
+        except StoreError as error:
+            assert BROKEN.fullmatch(str(error)), (at, boundary, error)
+            assert PASSWORD not in str(error)
+            return True
+        finally:
+            self.sql(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS true")
+        return False
+
+    def differs(self, at: int, wanted: dict[str, list[str]]) -> list[str]:
+        """The tables that are not as after one clean run, once morning `at` is run again."""
         self.wake(at, attempt=1)
         found = contents(self.url)
         return [name for name in wanted if found[name] != wanted[name]]
+
+
+Fault = Callable[[Place], None]
+
+
+def kill(place: Place) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def drop(place: Place) -> None:
+    """End every connection to the ledger, as an administrator or a proxy that restarts does."""
+    place.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}'")
+
+
+def go_away(place: Place) -> None:
+    """End every connection and accept no new one, as a primary does that fails over."""
+    place.sql(f"ALTER DATABASE {place.name} ALLOW_CONNECTIONS false")
+    drop(place)
 
 
 class Clean(NamedTuple):
@@ -107,71 +161,114 @@ def clean(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
 @pytest.fixture
 def place(clean: Clean, database_url: str) -> Place:
     shutil.rmtree(clean.folder / "data", ignore_errors=True)
-    return Place(clean.folder, database_url)
+    if database_url.startswith("sqlite"):
+        return Place(clean.folder, database_url)
+    return Place(clean.folder, sa.make_url(database_url).set(password=PASSWORD).render_as_string(hide_password=False))
 
 
 @pytest.mark.slow
-def test_mornings_killed_at_drawn_boundaries_and_run_again_equal_one_clean_run(place: Place, clean: Clean) -> None:
-    """One boundary of each morning on each database; the next morning goes on from what the second run left."""
+def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_run(place: Place, clean: Clean) -> None:
+    """Each is killed once; on Postgres the next attempt loses its connections; the next morning goes on from there."""
     is_sqlite = place.url.startswith("sqlite")
-    drawn = random.Random(11 + is_sqlite)
+    drawn, broken = random.Random(11 + is_sqlite), list[bool]()
     for at, passed in enumerate(clean.boundaries):
         most = passed if is_sqlite else passed * 3 // 4  # on Postgres a morning passes four fifths of them
-        boundary = drawn.randint(1, most)
-        assert place.differs(at, boundary, clean.tables[at]) == [], (at, boundary)
+        place.is_broken_off(at, boundary := drawn.randint(1, most), kill)
+        if not is_sqlite and at != SEVERAL:
+            broken.append(place.is_broken_off(at, drawn.randint(1, most // 2), (drop, go_away)[at % 2]))
+        assert place.differs(at, clean.tables[at]) == [], (at, boundary)
+    assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}  # some hit a connection that was in use
 
 
 class Kept:
     """Copies of the data folder and of the database as they stood before each morning."""
 
-    def __init__(self, place: Place, server: Callable[[], sa.Engine]) -> None:
-        self.place, self._server = place, server
-        self._name = str(sa.make_url(place.url).database)
-        self._is_sqlite = place.url.startswith("sqlite")
+    def __init__(self, place: Place) -> None:
+        self.place, self._is_sqlite = place, place.url.startswith("sqlite")
 
     def keep(self, at: int) -> None:
         (self.place.folder / "data").mkdir(exist_ok=True)
         shutil.copytree(self.place.folder / "data", self._copy(at), dirs_exist_ok=True)
         if self._is_sqlite:
             kept = self._copy(at) / "kept.db"
-            with closing(sqlite3.connect(self._name)) as source, closing(sqlite3.connect(kept)) as copy:
+            with closing(sqlite3.connect(self.place.name)) as source, closing(sqlite3.connect(kept)) as copy:
                 source.backup(copy)
         else:
-            self._sql(f"CREATE DATABASE {self._name}_{at} TEMPLATE {self._name} STRATEGY WAL_LOG")
+            self.place.sql(f"CREATE DATABASE {self.place.name}_{at} TEMPLATE {self.place.name} STRATEGY WAL_LOG")
 
     def put_back(self, at: int) -> None:
         shutil.rmtree(self.place.folder / "data")
         shutil.copytree(self._copy(at), self.place.folder / "data")
         if self._is_sqlite:
             for suffix in ("-wal", "-shm"):
-                Path(self._name + suffix).unlink(missing_ok=True)
-            shutil.move(self.place.folder / "data" / "kept.db", self._name)
+                Path(self.place.name + suffix).unlink(missing_ok=True)
+            shutil.move(self.place.folder / "data" / "kept.db", self.place.name)
         else:
-            self._sql(f"DROP DATABASE {self._name} WITH (FORCE)")
-            self._sql(f"CREATE DATABASE {self._name} TEMPLATE {self._name}_{at} STRATEGY WAL_LOG")
+            self.place.sql(f"DROP DATABASE {self.place.name} WITH (FORCE)")
+            self.place.sql(f"CREATE DATABASE {self.place.name} TEMPLATE {self.place.name}_{at} STRATEGY WAL_LOG")
 
     def _copy(self, at: int) -> Path:
-        return self.place.folder / f"before{at}-{self._name.rpartition('/')[2]}"
-
-    def _sql(self, statement: str) -> None:
-        with self._server().connect() as connection:
-            connection.exec_driver_sql(statement)
+        return self.place.folder / f"before{at}-{self.place.name.rpartition('/')[2]}"
 
 
 @pytest.mark.campaign
-def test_mornings_killed_at_every_boundary_and_run_again_equal_one_clean_run(
-    place: Place, clean: Clean, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("database_url", "fault"),
+    [("sqlite", kill), ("postgres", kill), ("postgres", drop), ("postgres", go_away)],
+    indirect=["database_url"],
+)
+def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(
+    place: Place, clean: Clean, fault: Fault, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = Kept(place, lambda: request.getfixturevalue("postgres_server"))
+    kept = Kept(place)
     wrong, every = [], 0
-    for at in range(len(MORNINGS)):
+    for at in range(len(MORNINGS) if fault is kill else SEVERAL):
         kept.keep(at)
         boundaries = place.wake(at)
         every += boundaries
         for boundary in range(1, boundaries + 1):
             kept.put_back(at)
-            if tables := place.differs(at, boundary, clean.tables[at]):
+            place.is_broken_off(at, boundary, fault)
+            if tables := place.differs(at, clean.tables[at]):
                 wrong.append((at, boundary, tables))
     with capsys.disabled():
         sys.stdout.write(f"\n{every} boundaries, {len(wrong)} differ\n")
     assert not wrong
+
+
+@pytest.mark.slow
+def test_commands_and_python_calls_whose_connections_break_end_with_the_same_paragraph(
+    clean: Clean, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(clean.folder, sa.make_url(postgres_url).set(password=PASSWORD).render_as_string(hide_password=False))
+    copy_ledger(clean.folder / "ledger.db", place.url)
+    set_small_night(monkeypatch, place.folder, place.url)
+    monkeypatch.chdir(place.folder)
+
+    def show() -> str:
+        capfd.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+            patch.setattr(sys, "argv", ["forecasting", "show"])
+            cli.main()
+        return capfd.readouterr().err.strip() if left.value.code else "done"
+
+    def history() -> str:
+        try:
+            fc.connect(place.url).history()
+        except StoreError as error:
+            return str(error)
+        return "done"
+
+    with counted(place.folder / "data") as boundaries:
+        for call in (show, history):
+            with boundaries.process():
+                assert call() == "done"
+                passed = boundaries.passed
+            ends = set()
+            for boundary in range(1, passed + 1):
+                with boundaries.process():
+                    boundaries.plan(boundary, lambda: drop(place))
+                    ends.add(call())
+            broken = ends - {"done"}
+            assert broken
+            assert [words for words in broken if not BROKEN.fullmatch(words) or PASSWORD in words] == []

@@ -23,7 +23,7 @@ from forecasting.errors import SymbolsFailedError
 from forecasting.settings import Settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
-from tests.faults.forks import forked
+from tests.faults.boundaries import forked
 from tests.flows.processes import ROOT, free_port, until
 from tests.nights import counts, night, timeless
 from tests.plain_flows import without_prefect
