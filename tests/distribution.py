@@ -12,7 +12,7 @@ FILES_OF = {
         "tests/flows/test_fresh_clone.py",  # last: it replaces the deployments that the others share
     ),
     "prefect_server": (
-        "tests/faults/test_canaries.py",
+        "tests/faults/test_secrets.py",
         "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",

@@ -1,4 +1,7 @@
-"""Secrets in every variable that may hold one: no output, log, file, table, artifact or command line has them."""
+"""Secrets in variables that may hold one, and where none belongs: no output, log, file, table or artifact has them.
+
+Nor has the command line of a process; a password in an option is warned about, and a file may hold it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import sqlalchemy as sa
 import forecasting as fc
 from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
 from flows.start import start_night
-from forecasting.errors import ForecastingError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -46,7 +49,23 @@ check --notify
 run --database-url postgresql://u:canary0@127.0.0.1:1/x?connect_timeout=1
 run --database-url postgresql://u:canary0@127.0.0.1:1/x?canary1=canary1
 show --database-url mysql://u:canary0@h/x
+show --database-url postgresql://u@127.0.0.1:1/x?password=canary0
+show --database-url postgresql://u@127.0.0.1:1/x?sslmode=require&sslpassword=canary0
 check --database-url postgresql://u:canary0@a:canary1@h/x
+check --database-url sqlite:///a:b@c/x.db
+check --database-url postgresql://u@127.0.0.1:1/x
+"""
+URL = "postgresql://u:canary0@h/x"
+MISPLACED = f"""
+run --symbol {URL}
+run --symbols-file {URL}
+run --as-of {URL}
+run {URL}
+{URL}
+db upgrade {URL}
+show --cost-ratio={URL}
+backtest {URL} --from 2023-01-03 --to 2023-12-29
+export {URL} --out x.csv
 """
 LONG = """
 run --symbol TEST,OTHER
@@ -94,7 +113,7 @@ def check_left_behind(*folders: Path) -> None:
             continue
 
 
-@pytest.mark.parametrize("commands", [COMMANDS, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)])
 def test_no_command_shows_or_keeps_a_secret(
     commands: str,
     secrets: str,
@@ -106,7 +125,7 @@ def test_no_command_shows_or_keeps_a_secret(
     caplog.set_level(logging.DEBUG)
     without_prefect(monkeypatch.setattr)
     codes = []
-    for command in commands.strip().splitlines():
+    for command in filter(None, commands.splitlines()):
         kept = dict(os.environ)
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
             patch.setattr(sys, "argv", ["forecasting", *command.split()])
@@ -116,7 +135,13 @@ def test_no_command_shows_or_keeps_a_secret(
         codes.append(left.value.code or 0)
         shown = capfd.readouterr()
         assert found_in(shown.out + shown.err) == [], command
-        assert "does not expect" not in shown.err, command  # it would have ended before what it is here for
+        assert ("--database-url contains a password" in shown.err) == ("-url" in command and "canary" in command), (
+            command
+        )
+        if command in MISPLACED.splitlines():
+            assert (codes[-1], "postgresql:" in shown.err) == (2, True), command
+        else:
+            assert "does not expect" not in shown.err, command  # it would have ended before what it is here for
     assert codes[0] == 0
     assert {1, 2} <= set(codes)
     for url in (secrets, *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"), f"x{secrets}"):
@@ -140,3 +165,41 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(
     home = Path(os.environ["PREFECT_HOME"])
     assert list(home.rglob("*.db"))
     check_left_behind(tmp_path, home)
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the environment is restored after the test."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"])
+def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) -> None:
+    os.environ[f"FORECASTING_{name}"] = URL
+    with pytest.raises(UsageError, match="postgresql:") as refused:
+        read_settings()
+    assert found_in(str(refused.value)) == []
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path: Path) -> None:
+    (tmp_path / "forecasting_database_url").write_text(f"{URL}\n")
+    os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
+    assert read_settings().url == "postgresql+psycopg://u:canary0@h/x"
+    assert found_in(repr(read_settings()) + read_settings().model_dump_json()) == []
+    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `replay` does
+    assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
+    os.environ["FORECASTING_DATABASE_URL"] = "sqlite:////tmp/other.db"  # as the option does
+    assert read_settings().url == "sqlite:////tmp/other.db"
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("content", [b"\xff\xfecanary0", None])
+def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "forecasting_database_url").write_bytes(content)
+    os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path if content else tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="Expected FORECASTING_SECRETS_DIR to be a folder") as refused:
+        read_settings()
+    assert found_in(str(refused.value)) == []
