@@ -1,4 +1,4 @@
-"""Locks that somebody forgot, and a reader's: every wait ends with an error that names the process."""
+"""Locks that somebody forgot: a wait ends with an error that names the process. Readers and nights never wait."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError
 from forecasting.pipeline import health
+from forecasting.sessions import shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, migrate, views, write
 from forecasting.store.migrate import upgrade
+from forecasting.store.schema import metadata
+from tests import cookbook
+from tests.builders import LAST
+from tests.faults.boundaries import counted
+from tests.nights import night, rows
 from tests.store.rows import at, model_row
 
 ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"
@@ -158,3 +166,50 @@ def test_a_reader_shows_reports_and_checks(
     }
     assert "found none" in found["show"][1]
     assert "cannot be written by this user" in found["run"][1]
+
+
+BOUNDARIES = 1000
+"""More than a night has."""
+
+
+@contextmanager
+def reader(url: str) -> Iterator[psycopg.Connection]:
+    """A connection of another program, which does not wait for a lock."""
+    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True, options="-c lock_timeout=1ms") as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
+@pytest.mark.usefixtures("plain_flows", "short_waits")
+def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(night_folder: Path, night_url: str) -> None:
+    """One keeps one state of every table open; at every boundary another opens every table, and asks a question."""
+    questions = [recipe.query.replace("^GSPC", "TEST") for recipe in cookbook.recipes(cookbook.DOCUMENT.read_text())]
+    every = f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS SHARE MODE".encode()
+    night(shift(LAST, -1))
+    asked, refused = cycle(questions), list[str]()
+    with (
+        reader(night_url) as patient,
+        reader(night_url) as other,
+        counted(night_folder) as boundaries,
+        boundaries.process(),
+    ):
+        patient.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        before = [patient.execute(query.encode()).fetchall() for query in questions]
+        patient.execute(every)
+
+        def ask() -> None:
+            try:
+                with other.transaction():
+                    other.execute(every)
+                    other.execute(next(asked).encode()).fetchall()
+            except psycopg.Error as error:  # raised here it would be the night's
+                refused.append(f"boundary {boundaries.passed}: {error}")
+
+        for boundary in range(1, BOUNDARIES):
+            boundaries.plan(boundary, ask)
+        night(LAST)
+        assert 2 * len(questions) < boundaries.passed < BOUNDARIES
+        assert [patient.execute(query.encode()).fetchall() for query in questions] == before
+    assert refused == []
+    assert [row["status"] for row in rows("runs")] == ["done", "done"]
