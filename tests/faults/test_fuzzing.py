@@ -5,6 +5,7 @@ What was taken is compared with an independent, plainer reading of the same inpu
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import io
@@ -14,6 +15,7 @@ import pickle
 import random
 import re
 import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +39,7 @@ from safetensors.torch import load, save
 
 import forecasting as fc
 from flows import cli, clock, nightly
-from forecasting.errors import ArtifactError, ForecastingError, SourceError
+from forecasting.errors import ArtifactError, ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical, check_bars
 from forecasting.ingest.earnings import read_events_csv
@@ -51,7 +53,6 @@ from forecasting.train import checkpoint as checkpoints
 from forecasting.train.fit import fit
 from forecasting.train.prepare import check_runs, scaled_quantiles
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.faults.fuzzing import LONGEST, TOKENS, altered, case, damaged, ended
 from tests.ingest.sources.test_plugins import install
 from tests.plain_flows import without_prefect
 from tests.train.windows import SETTINGS, some_windows
@@ -62,6 +63,27 @@ BARS = random_bars(days=120, seed=3).round(4)
 NUMBERS = ("open", "high", "low", "close", "volume")
 FLOW = nightly.nightly
 """The flow itself: Prefect checks the types of parameters by it before a run begins."""
+
+LONGEST = 2000
+"""Characters of an error: one paragraph."""
+
+LONGEST_CASE_S = 120
+"""Seconds after which a case counts as one that hangs; beside other work a whole night takes twenty."""
+
+TOKENS = (
+    *(b"", b"0", b"-0", b"-1", b"1e308", b"1e-320", b"1e400", b"nan", b"inf", b"-inf", b"1_000", b"0x10", b"1,5"),
+    *(b"9" * 25, b"null", b"None", b"true", b"NaT", b'"', b'""', b"'", b",", b",,", b";", b"\t", b"\r", b"\r\n"),
+    *(b"\n", b"\n\n", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\xc3\xa9", b"\xd9\xa1", b"2024-02-30"),
+    *(b"0001-01-01", b"9999-12-31", b"2024-03-08", b"1e", b"1.5.5", b"1e5", b"+7", b".", b"-", b"5e-1", b" ", b"#"),
+)
+"""Texts that readers of numbers, dates and tables treat in ways of their own."""
+
+ODD_JSON: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2, 2**63, 10**30, 1.5, 1e308, -0.0, float("nan"), float("inf"), -(10**10),
+    "", "x", "..", "1.5", "UTC", "Mars/Olympus", "GBp" * 90, "volume", "close", "2024-03-08", "9999-99-99", "a" * 5000,
+    "\x1b[31m\n", [], {}, [None], [[]], [1, 2], ["x"], [0.0], [1e308] * 3, {"x": 1}, {"raw": 1}, 253402300800,
+)  # fmt: skip
+"""Values that JSON can have in place of another one."""
 
 ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1.5, float("nan"), 10**30, "", " ", "x", "TEST", "a" * 5000, "'; DROP TABLE runs;--", b"TEST"),
@@ -95,8 +117,85 @@ def place(
     monkeypatch.setattr(clock, "now", lambda: AT)
     monkeypatch.chdir(tmp_path)
     without_prefect(monkeypatch.setattr)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     yield Place(tmp_path, sqlite_url, monkeypatch, capfd)
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
     forget_yahoo()
+
+
+def ended(call: Callable[[], Any]) -> Any:
+    """What the call returns, or the error of ours that it raises; any other error is a failure of the test."""
+    try:
+        return call()
+    except UnexpectedError:
+        raise
+    except ForecastingError as error:
+        text = str(error)
+        assert 20 < len(text) <= LONGEST, text
+        assert "\n" not in text, text
+        assert "Traceback" not in text, text
+        return error
+
+
+def damaged(content: bytes, chosen: random.Random) -> bytes:
+    """`content` after one to three small faults: a flipped bit, a part lost, doubled or replaced, odd texts."""
+    for _ in range(chosen.choice((1, 1, 1, 2, 3))):
+        at, start = (chosen.randrange(len(content) + 1) for _ in range(2))
+        end = start + chosen.choice((1, 2, 6, 12, max(1, len(content) // 10)))
+        token = chosen.choice(TOKENS)
+        flipped = bytes(byte ^ 1 << chosen.randrange(8) for byte in content[at : at + 1])
+        content = chosen.choice(
+            (
+                content[:at] + flipped + content[at + 1 :],
+                content[:start] + content[end:],
+                content[:at] + content[start:end] + content[at:],
+                content[:at] + token + content[at:],
+                content[:start] + token + content[end:],
+                content[:at],
+            )
+        )
+    return content
+
+
+def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
+    """A JSON document after one or two faults: parts lost, repeated, out of order, of other size or type."""
+    document = copy.deepcopy(document)
+    for _ in range(chosen.choice((1, 1, 2))):
+        if not document:
+            break
+        *path, last = chosen.choice(list(_places(document)))
+        part: Any = document
+        for key in path:
+            part = part[key]
+        value, change = part[last], chosen.randrange(6)
+        if change == 0:
+            del part[last]
+        elif change == 1 and isinstance(value, list):
+            chosen.shuffle(value)
+        elif change == 2 and isinstance(value, list):
+            part[last] = value[: chosen.randrange(len(value) + 1)] * chosen.choice((1, 2))
+        elif change == 3 and isinstance(part, list):
+            part.insert(last, chosen.choice(ODD_JSON))
+        elif change == 3:
+            part[last.upper()] = chosen.choice(ODD_JSON)
+        elif change == 4 and isinstance(value, int | float):
+            part[last] = value * chosen.choice((-1, 0, 100, 0.001, 1e300))
+        else:
+            part[last] = chosen.choice(ODD_JSON)
+    return document
+
+
+def _places(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every part of a document, but to few of the numbers of one list."""
+    if path:
+        yield path
+    if isinstance(part, dict):
+        for key, inner in part.items():
+            yield from _places(inner, (*path, key))
+    elif isinstance(part, list):
+        for key in sorted({*range(len(part))[:3], *range(len(part))[-3:]}):
+            yield from _places(part[key], (*path, key))
 
 
 DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
@@ -639,5 +738,9 @@ def test_damage_gives_what_the_input_states_or_one_paragraph(
 ) -> None:
     attempt = boundary(place)
     for number in range(cases[of_campaign]):
-        with case(number, boundary.__name__):
+        signal.alarm(LONGEST_CASE_S)
+        try:
             attempt(random.Random(number))
+        except BaseException as error:
+            error.add_note(f"case {number}")
+            raise

@@ -7,11 +7,10 @@ import io
 import re
 import shutil
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 import sqlalchemy as sa
 from prefect.exceptions import UnfinishedRun
@@ -20,10 +19,11 @@ from flows import cli, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import symbols
+from forecasting.pipeline import preprocess, symbols
+from forecasting.pipeline.night import Night
 from forecasting.settings import read_settings
 from forecasting.store import connect
-from tests.builders import LAST, random_bars
+from tests.builders import LAST
 from tests.flows.test_cli import run
 
 LONG = "x" * 5000
@@ -132,70 +132,46 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.M
     assert written.getvalue() == b"80% interval 5.98\\u201310.75 M\n"
 
 
-@pytest.mark.usefixtures("plain_flows")
-def test_a_night_whose_page_cannot_be_written_is_failed_and_its_forecasts_stay(night_folder: Path) -> None:
-    night_folder.mkdir()
-    (night_folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
-    with pytest.raises(ForecastingError, match="Forecasts and scores are stored"):
-        nightly.nightly(as_of=LAST)
-    ((status, error),) = select("status, error", "runs")
-    assert (status, str(error)[:9]) == ("failed", "The page ")
-    stored = select("model_id, horizon, q50", "forecasts ORDER BY 1, 2")
-    assert stored
-    (night_folder / "reports").unlink()
-    nightly.nightly(as_of=LAST)
-    assert select("status, error", "runs") == [("done", None)]
-    assert select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored
+def a_page_that_cannot_be_written(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    (folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
 
 
-@pytest.mark.usefixtures("plain_flows")
-def test_a_folder_that_is_deleted_during_the_night_is_a_paragraph_and_the_next_run_recovers(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from forecasting.pipeline import preprocess
-
+def a_folder_deleted_during_the_night(folder: Path, patch: pytest.MonkeyPatch) -> None:
     whole = preprocess.write_windows
 
-    def deleted(runs: object) -> object:
-        outcomes = whole(runs)  # type: ignore[arg-type]
-        shutil.rmtree(night_folder / "runs")
-        return outcomes
+    def deleted(night: Night) -> Night:
+        done = whole(night)
+        shutil.rmtree(folder / "runs")
+        return done
 
-    monkeypatch.setattr(preprocess, "write_windows", deleted)
-    with pytest.raises(ForecastingError, match="No such file or directory"):
-        nightly.nightly(as_of=LAST)
-    ((status, error),) = select("status, error", "runs")
-    assert status == "failed"
-    assert "No such file" in str(error)
-    monkeypatch.setattr(preprocess, "write_windows", whole)
-    nightly.nightly(as_of=LAST)
-    assert select("status, error", "runs") == [("done", None)]
+    patch.setattr(preprocess, "write_windows", deleted)
 
 
 @pytest.mark.usefixtures("plain_flows")
-def test_a_fault_of_the_code_in_one_symbols_night_does_not_stop_the_others(
-    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "words", "forecasts"),
+    [
+        (a_page_that_cannot_be_written, "The page .*Forecasts and scores are stored", 30),
+        (a_folder_deleted_during_the_night, "No such file or directory", 0),
+    ],
+)
+def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_next_run_recovers(
+    fault: Callable[[Path, pytest.MonkeyPatch], None], words: str, forecasts: int, night_folder: Path
 ) -> None:
-    from forecasting.preprocess import windows
-
-    bars = random_bars(days=450, seed=3, last=LAST).reset_index(names="date")
-    pd.concat([bars.assign(symbol=symbol) for symbol in ("FIRST", "SECOND")]).to_parquet(tmp_path / "bars.parquet")
-    monkeypatch.setenv("FORECASTING_SOURCE", f"parquet:{tmp_path / 'bars.parquet'}")
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "FIRST,SECOND")
-    whole, faults = windows.make_windows, [ZeroDivisionError("seeded")]
-
-    def made(*given: Any, **named: Any) -> Any:
-        if faults:
-            raise faults.pop()
-        return whole(*given, **named)
-
-    monkeypatch.setattr("forecasting.pipeline.snapshot.make_windows", made)
-    with pytest.raises(ForecastingError, match="ZeroDivisionError: seeded"):
-        nightly.nightly(as_of=LAST)
-    assert dict(select("symbol, status", "runs")) == {"FIRST": "failed", "SECOND": "done"}
-    assert {symbol for (symbol,) in select("symbol", "forecasts")} == {"SECOND"}
+    with pytest.MonkeyPatch.context() as patch:
+        fault(night_folder, patch)
+        with pytest.raises(ForecastingError, match=words):
+            nightly.nightly(as_of=LAST)
+    ((status, error),) = select("status, error", "runs")
+    assert (status, bool(re.search(words, str(error)))) == ("failed", True)
+    stored = select("model_id, horizon, q50", "forecasts ORDER BY 1, 2")
+    assert len(stored) == forecasts
+    if (night_folder / "reports").is_file():
+        (night_folder / "reports").unlink()
     nightly.nightly(as_of=LAST)
-    assert dict(select("symbol, status", "runs")) == {"FIRST": "done", "SECOND": "done"}
+    assert select("status, error", "runs") == [("done", None)]
+    assert forecasts == 0 or select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored
 
 
 def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(
