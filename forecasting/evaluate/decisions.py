@@ -60,12 +60,11 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
     # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
-    if champion.had_events != champion.has_events:
-        change = "arrived" if champion.has_events else "vanished"
-        return ModeChoice("scratch", f"earnings dates have {change} since the champion's chain of fits began")
-    if champion.had_market != champion.has_market:
-        change = "arrived" if champion.has_market else "vanished"
-        return ModeChoice("scratch", f"the market series has {change} since the champion's chain of fits began")
+    events = ("earnings dates have", champion.had_events, champion.has_events)
+    for what, had, has in (events, ("the market series has", champion.had_market, champion.has_market)):
+        if had != has:
+            change = "arrived" if has else "vanished"
+            return ModeChoice("scratch", f"{what} {change} since the champion's chain of fits began")
     if champion.drift:
         return ModeChoice("scratch", champion.drift)
     sessions = champion.sessions_since_scratch

@@ -113,9 +113,8 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 def lines_of(role: str, model: str) -> tuple[str, ...]:
     """The lines of a forecast with this role, by a model of this name.
 
-    The published line holds what was published each night, whichever model made it. A baseline's line, and the
-    network's (`lstm`), hold its own forecast of every night, published or not: on a night on which a baseline is
-    published, the baseline's line and the published line have the same loss. All challengers share one line.
+    The published line holds what was published each night, whichever model made it; a model's line its own forecast of
+    every night, published or not. All challengers share one line.
     """
     if role == CHALLENGER:
         return (CHALLENGER,)

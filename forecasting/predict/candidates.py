@@ -18,7 +18,9 @@ from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
     CHAMPION,
+    HIGH_80,
     HORIZONS,
+    LOW_80,
     MEDIAN,
     QUANTILE_COLUMNS,
     SILENCED,
@@ -83,10 +85,7 @@ def network_candidate(
     *,
     linear: LinearForecast,
 ) -> Candidate:
-    """A network's forecast of the newest row, combined with the linear model's and calibrated.
-
-    `model` is its row in `models`, `past` as for `issue`.
-    """
+    """A network's forecast of the newest row, combined and calibrated; `model` is its row in table models."""
     network = network_quantiles(checkpoint, windows)
     scale, trees = windows.scale(), tree_medians(windows)
     models = scale.to_model(network), scale.to_model(linear.quantiles)
@@ -106,7 +105,7 @@ def network_candidate(
 
 def sizes(quantiles: Floats, target: Target) -> Floats:
     """(H,) what the parts explain: the median, for close the log width of the 80% interval; of quantiles (H, Q)."""
-    return np.log(quantiles[:, 5] / quantiles[:, 1]) if target == "close" else quantiles[:, MEDIAN]
+    return np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80]) if target == "close" else quantiles[:, MEDIAN]
 
 
 def usual_sizes(windows: Windows) -> Floats:
@@ -124,11 +123,7 @@ def _ratio(size: Floats, base: Floats) -> Floats:
 
 
 def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Issued) -> dict[str, Floats]:
-    """The parts of a network's forecast, whose product is `sizes` of what is issued.
-
-    From the usual level over the linear model's effects (calendar, report, a quarter before, market; the rest is of the
-    recent bars) to its median; then what the network changes, the trees, and combination with calibration.
-    """
+    """The parts of a network's forecast, from the usual level on; their product is `sizes` of what is issued."""
     usual = usual_sizes(windows)
     of_linear, of_network, of_issued = (
         sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued.quantiles)
@@ -174,11 +169,7 @@ def forecast_rows(
     sessions: Sequence[date],
     calendar: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The rows of table forecasts, one per candidate, whose roles are assigned, and horizon.
-
-    `about` are the columns that all rows share, `sessions` the target session of each horizon and `calendar` what is
-    special about it.
-    """
+    """The rows of table forecasts: `about` in each; by horizon, the target session and what is special about it."""
     return [
         {
             **about,
@@ -200,11 +191,10 @@ def forecast_rows(
 
 
 def inputs_out_of_range(windows: Windows, *, trained_from: date, trained_to: date) -> dict[str, date]:
-    """The inputs below the minimum or above the maximum of the training data, with the newest such session of each.
+    """The inputs of the look-back outside the range of those in training, with the newest such session of each.
 
-    Compared are log volume and log range less their mean over LEVEL_SESSIONS, so that growth over the years does not
-    count, and the return and the opening gap unchanged: the sessions of the newest row's look-back that came after the
-    training data against the sessions in the look-backs of the training rows. `trained_to` was a target, not an input.
+    Logs of volume and range are less their mean over LEVEL_SESSIONS, so that growth over the years does not count.
+    `trained_to` was a target, not an input.
     """
     sessions = len(windows.steps)
     first = int(np.searchsorted(windows.sessions, np.datetime64(trained_from))) - LOOKBACK + 1

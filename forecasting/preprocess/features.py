@@ -79,10 +79,9 @@ class Scale:
 
 
 def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
-    """Actual values in the target's own unit, one per bar.
+    """Actual values, one per bar: shares, the bar's currency, or log(high / low) of at least `SMALLEST_RANGE`.
 
-    Volume in shares, close in the bar's currency, range as log(high / low), at least `SMALLEST_RANGE`. NaN where the
-    bar has no value: an unknown or zero volume, a missing price.
+    NaN where the bar has no value: an unknown or zero volume, a missing price.
     """
     import pandas as pd
 
@@ -102,10 +101,8 @@ def values_of(target: Target, bars: "pd.DataFrame") -> Floats:
 def step_features(bars: "pd.DataFrame") -> Floats:
     """(D, F) columns `STEP_NAMES`; logs are natural, returns are against the session before.
 
-    Args:
-        bars: One row per session of the exchange, ascending; open, high, low, close, volume. NaN where a value is
-            unknown or the bar is missing; it is filled forward from the session before. A volume unknown since the
-            start counts as 1.
+    `bars` have a row per session of the exchange, ascending. What is unknown, or of a bar that is missing, is filled
+    forward from the session before; a volume unknown since the start counts as 1.
     """
     volume, log_range, log_close = (
         np.log(fill_forward(values_of(name, bars))) for name in ("volume", "range", "close")
@@ -156,30 +153,27 @@ def own_column(target: Target) -> int:
 
 def trailing_mean(values: Floats, sessions: int) -> Floats:
     """Mean over the last `sessions` values, the row's own included; NaN until there are that many."""
-    total = np.full(len(values), np.nan)
-    if len(values) >= sessions:
-        total[sessions - 1 :] = 0.0
-        for back in range(sessions):
-            total[sessions - 1 :] += values[sessions - 1 - back : len(values) - back]
-    return total / sessions
+    return _trailing(values, np.ones(sessions))
 
 
 def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
     """Mean over the last `sessions` values, weights halving every `half_life` back; NaN until there are that many."""
-    weights = 0.5 ** (np.arange(sessions) / half_life)
-    total = np.full(len(values), np.nan)
-    if len(values) >= sessions:
-        total[sessions - 1 :] = 0.0
-        for back in range(sessions):
-            total[sessions - 1 :] += weights[back] * values[sessions - 1 - back : len(values) - back]
+    return _trailing(values, 0.5 ** (np.arange(sessions) / half_life))
+
+
+def _trailing(values: Floats, weights: Floats) -> Floats:
+    total, first = np.full(len(values), np.nan), len(weights) - 1
+    if len(values) > first:
+        total[first:] = 0.0
+        for back, weight in enumerate(weights):
+            total[first:] += weight * values[first - back : len(values) - back]
     return total / float(weights.sum())
 
 
 def lag_features(steps: Floats, target: Target) -> Floats:
-    """(D, P) inputs of the linear path from past sessions; NaN before the longest mean is defined.
+    """(D, P) lags and means of the target's own log series (of a close: of the range) less its level, and of others.
 
-    Lags and means of the target's own log series (for close: of the range) less its level, a few means of the other
-    series, and returns.
+    NaN before the longest mean is defined.
     """
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level, other_level = trailing_mean(own, LEVEL_SESSIONS), trailing_mean(other, LEVEL_SESSIONS)
@@ -195,7 +189,7 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
     """(D, M) long-memory features of a range; M = 0 for other targets. NaN as in `lag_features`.
 
     Exponential means less the level, because volatility decays slowly and on many time scales; and the levels, to which
-    it reverts. The ridge baseline does not use them: Corsi's HAR, a similar model, has three means.
+    it reverts.
     """
     if target != "range":
         return np.empty((len(steps), 0))

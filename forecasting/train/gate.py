@@ -24,7 +24,7 @@ from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
 from forecasting.train.loop import load_members, training_losses
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
-from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
+from forecasting.vocabulary import HIGH_80, HORIZONS, LOW_80, MEDIAN
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
 MAX_DISTANCE = 0.15
@@ -49,7 +49,6 @@ _ESTIMATED = (
     *("flag_names", "effect", "effect_intercept", "market_mean", "market_effect"),
     *("step_mean", "step_scale", "past_mean", "past_scale"),
 )
-_LOW, _HIGH = QUANTILES.index(0.10), QUANTILES.index(0.90)
 
 
 @dataclass(frozen=True)
@@ -151,13 +150,13 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> 
 
     Weights of another symbol that start from the same ones are within reach, but were trained on other rows.
     """
-    before = _losses(replace(fitted, weights=starting_weights(fitted, start)), windows)
-    after = _losses(fitted, windows)
+    before, after = (
+        _losses(one, windows) for one in (replace(fitted, weights=starting_weights(fitted, start)), fitted)
+    )
     gained = before - after
     if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
         return ""
-    found = f"from a loss of {before.mean():.5g} at its start to {after.mean():.5g}"
-    return f"no clear gain on its training rows: {found}"
+    return f"no clear gain on its training rows: from a loss of {before.mean():.5g} at its start to {after.mean():.5g}"
 
 
 def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
@@ -173,7 +172,7 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
 def unlike(members: Floats, theirs: Floats) -> str:
     """How the quantiles (M, n, H, Q), tonight's last, differ from the champion's beyond the limits; empty if not."""
     ensemble = members.mean(axis=0)
-    unit, own = (float((made[:-1, :, _HIGH] - made[:-1, :, _LOW]).mean()) for made in (theirs, ensemble))
+    unit, own = (float((made[:-1, :, HIGH_80] - made[:-1, :, LOW_80]).mean()) for made in (theirs, ensemble))
     if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in
         return ""
     apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
