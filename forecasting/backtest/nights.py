@@ -79,6 +79,13 @@ def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress
     return walk.nights
 
 
+def past_at(at: int, rows: Block, scaled: Floats, network: Floats, linear: Floats, trees: Floats) -> Past:
+    """The forecasts before place `at` of the rows, with the targets that had closed by then; all in model scale."""
+    earlier = slice(max(0, at - MAX_FORECASTS), at)
+    known = (rows[earlier, None] + np.array(HORIZONS) <= rows[at]) & np.isfinite(network[earlier, :1, 0])
+    return Past(np.where(known, scaled[earlier], np.nan), network[earlier], linear[earlier], trees[earlier])
+
+
 class _Walk:
     """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
 
@@ -168,8 +175,8 @@ class _Walk:
             with suppress(*NUMERICAL_ERRORS):
                 network = scale.to_model(network_quantiles(model, windows))
                 linear = scale.to_model(linear_forecast(windows).quantiles)
-                past, trees = self._past(night), self.trees[night]
-                issued = issue(network, linear, trees, past, scale=scale, target=windows.target).quantiles
+                past = past_at(night, self.rows, self.scaled, self.raw[0], self.raw[1], self.trees)
+                issued = issue(network, linear, self.trees[night], past, scale=scale, target=windows.target).quantiles
                 raw = np.stack([network, linear])
         deficit = deficit_of(recent)
         usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
@@ -187,14 +194,6 @@ class _Walk:
     def _sessions_since(self, session: date, night: int) -> int:
         at = int(np.searchsorted(self.windows.sessions, np.datetime64(session)))
         return int(self.rows[night]) + self.windows.warm_up - at
-
-    def _past(self, night: int) -> Past:
-        """The closed forecasts of the nights before, for calibration."""
-        earlier = slice(max(0, night - MAX_FORECASTS), night)
-        closed = self.rows[earlier, None] + np.array(HORIZONS) <= self.rows[night]
-        issued = np.isfinite(self.raw[0, earlier, 0, 0])
-        actual = np.where(closed & issued[:, None], self.scaled[earlier], np.nan)
-        return Past(actual, self.raw[0, earlier], self.raw[1, earlier], self.trees[earlier])
 
     def _losses(self, night: int) -> pd.DataFrame:
         """The losses that the night before scored, as `store.read.losses` returns them."""

@@ -21,12 +21,12 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from forecasting.backtest.nights import Block, Nights, replay_nights
+from forecasting.backtest.nights import Block, Nights, past_at, replay_nights
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes, inside, skill
 from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
+from forecasting.predict.combine import issue, network_quantiles
 from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.sessions import next_sessions
@@ -340,10 +340,9 @@ def fit_blocks(
     folder: Path | None,
     progress: Progress | None,
 ) -> Raw:
-    """Every block's raw forecasts, joined in order; blocks ascend.
+    """Every block's raw forecasts, joined in order; blocks ascend, and `progress` counts their rows.
 
-    `windows` have every row of every block and the training rows before them. `folder` is a cache of finished blocks,
-    one .npz each; a changed bar or setting changes their names. `progress` counts rows.
+    `folder` is a cache of finished blocks, one .npz each; a changed bar or setting changes their names.
     """
     key = _key(windows, settings) if folder else ""
     names = [f"{key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz" for block in blocks]
@@ -412,12 +411,9 @@ def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> Float
     network, linear, trees = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR]), raw[TREES]
     issued = np.empty_like(network)
     for at, row in enumerate(rows):
-        earlier = slice(max(0, at - MAX_FORECASTS), at)
-        closed = rows[earlier, None] + np.array(HORIZONS) <= row
-        actual = np.where(closed, windows.scaled[rows[earlier]], np.nan)
-        past = Past(actual, network[earlier], linear[earlier], trees[earlier])
-        models, own = (network[at], linear[at], trees[at]), windows.scale(int(row))
-        issued[at] = issue(*models, past, scale=own, target=windows.target).quantiles
+        past = past_at(at, rows, windows.scaled[rows], network, linear, trees)
+        own = windows.scale(int(row))
+        issued[at] = issue(network[at], linear[at], trees[at], past, scale=own, target=windows.target).quantiles
     return issued
 
 

@@ -1,9 +1,8 @@
 """Fit the ensemble, from scratch or warm, on a rolling chronological window.
 
-A fit from scratch starts from pretrained weights (see pretrained.py) and trains them for a few epochs at a low rate,
-unless their validation loss is clearly worse than that of the linear model fitted on the rows before. Otherwise it
-starts from random weights and runs twice: first on the training rows, purged by the horizon from the validation rows,
-which choose the number of epochs; then on all rows for that many epochs, to include the newest.
+A fit from scratch trains pretrained weights for a few epochs at a low rate, unless their validation loss is clearly
+worse than the linear model's. Then it starts from random weights and runs twice: on the training rows, purged by the
+horizon from the validation rows, which choose the number of epochs; then on all rows for that many epochs.
 
 A warm fit continues from its parent for a fixed, small number of epochs: the parent was trained on all but the newest
 rows, so no part of them could serve for early stopping.

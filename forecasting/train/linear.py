@@ -1,12 +1,9 @@
 """The linear model that the network is combined with: a ridge, seasonal adjustment, and ridges on what is adjusted.
 
-Calendar and event effects are estimated first and removed from the past before lags are computed: a lag that falls on
-an earnings day or half day reflects that day rather than the symbol's level of activity. The effect of the target
-session is added back to the forecast.
-
-The model's errors differ from the network's, so their mean beats either. It is not a baseline: those, without calendar
-effects, are in baselines.py. For close it forecasts no direction, only the width of the return. Newer rows have more
-weight.
+Calendar and event effects are removed from the past before lags are computed: a lag that falls on an earnings day or
+half day reflects that day rather than the symbol's level of activity. The effect of the target session is added back.
+For close the model forecasts no direction, only the width of the return. Its errors differ from the network's, so
+their mean beats either.
 """
 
 from __future__ import annotations
@@ -67,8 +64,7 @@ IN_TURN = threading.RLock()
 def one_blas_thread() -> Iterator[None]:
     """A context, or decorator, in which BLAS uses one thread; the caller's number is restored afterwards.
 
-    BLAS splits a sum by the number of threads, so its last bits depend on it. Matrices this small gain nothing from
-    more, which on a busy machine wait for each other (a refit took 4.5 s of CPU, and 1.1 s on one).
+    BLAS splits a sum by the number of threads, so its last bits depend on it; a refit took 4.5 s of CPU, 1.1 s on one.
     """
     with IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
@@ -239,16 +235,11 @@ def unusual_quarters_before(windows: Windows, log_volume: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LinearForecast:
-    """The linear model's forecast of the newest row, and what each kind of input adds to it.
+    """The linear model's forecast of the newest row, and what each kind of input adds to it."""
 
-    Attributes:
-        quantiles: (H, Q) in the target's own unit; ascending.
-        effects: By kind of input, (H,) its part of the log of the median, for close of the width. The calendar's is
-            against the mean of the last 20 sessions, as the usual level is, a report's against a session without one,
-            the market's against its mean; what is left is of the recent bars.
-    """
-
-    quantiles: Floats
+    quantiles: Floats  # (H, Q) in the target's own unit; ascending
+    # By kind of input, (H,) its part of the log of the median, for close of the width. The calendar's is against the
+    # mean of the last 20 sessions, a report's against a session without one, the market's against its mean.
     effects: dict[str, Floats]
 
 
@@ -342,11 +333,7 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
 
 
 def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
-    """(N, P) exponential means of the price's squared moves, returns and log ranges, and the row's event flags.
-
-    They replace the lags of the range: squares as in a variance, logs as in a ridge of logs, and signed returns, as
-    returns are wider after falls.
-    """
+    """(N, P) exponential means of squared moves, returns (wider after falls), log ranges; and the row's event flags."""
     calendar = effect.of(windows.flags)
     log_range, returns = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
     log_range = log_range - calendar
@@ -364,10 +351,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
 
 
 def squared_moves(steps: Floats) -> Floats:
-    """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
-
-    The range omits the night, when earnings are announced (pinball loss 0.4% less with the gap).
-    """
+    """(D,) squared move of each session: its range and, for the night, its opening gap (pinball loss 0.4% less)."""
     log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
     return squared

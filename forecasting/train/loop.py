@@ -106,8 +106,7 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
 def one_thread() -> Iterator[None]:
     """A context in which torch uses one thread; the caller's number is restored afterwards.
 
-    Two threads sum in another order, so that the same seed would give other bits; networks this small gain nothing from
-    them on a free machine and lose tenfold on a busy one (measured: a fit of 4 s took 52 s).
+    Two threads sum in another order, so that the same seed would give other bits; on a busy machine 4 s became 52.
     """
     with IN_TURN:
         threads = torch.get_num_threads()
@@ -192,11 +191,7 @@ def train(
 
 
 def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
-    """Learning rate and first beta of a step, of which the first is 0 and the last `steps`, as by torch's defaults.
-
-    The rate rises from a 25th of its peak along half a cosine and falls along the next half to nearly zero, the beta
-    falls and rises with it (Smith and Topin 2018, arXiv:1708.07120).
-    """
+    """Learning rate and first beta of step 0 to `steps`, as of torch's OneCycleLR (Smith and Topin 2018)."""
 
     def half_cosine(start: float, end: float) -> float:
         return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)

@@ -1,13 +1,11 @@
 """Pretrained weights: an ensemble trained on many symbols (a global model), from which a fit on any symbol may start.
 
-Each symbol has its own calendar effect and scaler, in pretraining as in the fits that start from it; the weights hold
-what is shared: how a session's value depends on the sessions before it and on the future covariates.
+Each symbol has its own calendar effect and scaler; the weights hold what is shared: how a session's value depends on
+the sessions before it and on the future covariates.
 
 Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
-inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four: for symbols with
-earnings dates, trained on stocks whose dates were inferred from their bars, or without; and with or without a market
-series, whose effect is removed in training as in the fits that start from them. `forecasting pretrain` makes others
-from a user's own symbols (`OwnWeights`), which a caller passes in: the newest of all is used.
+inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four, with and without
+earnings dates and a market series. `forecasting pretrain` makes others from a user's own symbols (`OwnWeights`).
 """
 
 import json
@@ -79,12 +77,9 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     """The newest weights for `windows`: shipped ones, or those of `own`, which are preferred where both are as new.
 
     Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone; None for
-    an origin before every span. For a symbol with earnings dates, weights trained with dates: without dates the
-    training lags contain reactions, and the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9%
-    more; for a symbol without dates, weights trained with dates have 1.1% more).
-
-    `own` are those made when the night's bars were fetched, in order of preference among equally new ones. One whose
-    files are missing, altered or of other code is left out, with a warning; such a shipped file raises ArtifactError.
+    an origin before every span. With earnings dates, those trained with dates: others have an error 0.9% larger (SBUX,
+    volume, 2015-2019), and the other way round 1.1%. Of `own`, one whose files are missing, altered or of other code is
+    left out, with a warning; such a shipped file raises ArtifactError.
     """
     kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1].item()
     usable = [weights for weights in own if weights.is_of(kind) and weights.trained_to < newest]

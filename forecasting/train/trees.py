@@ -108,11 +108,7 @@ def _load(name: str, sha256: str) -> Trees:
 
 
 def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone.
-
-    Of a row: lags and means of log volume less its level, range, return and gap over the usual range, and reactions to
-    reports; of a target: its horizon, flags, the quarters before and the reaction at its place.
-    """
+    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone."""
     volume, log_range, absolute, signed, gap = (windows.steps[:, k] for k in range(len(STEP_NAMES)))
     level, usual_range = trailing_mean(volume, LEVEL_SESSIONS), trailing_mean(log_range, LEVEL_SESSIONS)
     columns = [np.append(np.full(k, np.nan), volume[: len(volume) - k]) - level for k in range(LAGS)]
