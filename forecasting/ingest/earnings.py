@@ -22,7 +22,7 @@ from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 from forecasting.ingest.bars import are_midnights
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
 from forecasting.ingest.sources.edgar import EDGAR, Edgar
-from forecasting.ingest.sources.files import Fault, Table, read_days, read_file
+from forecasting.ingest.sources.files import Table, faults, first_faults, misfits, read_days, read_file
 from forecasting.ingest.sources.plugins import called
 from forecasting.sessions import calendar
 
@@ -69,14 +69,12 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     A line with no date or another timing is a BadDataError that names the line and quotes no cell.
     """
     table = _table(path)
-    rows, misfit = table.of_symbol(symbol)
+    rows = table.of_symbol(symbol)
     timing = rows["timing"].str.strip().str.lower()
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
-    untimed = Fault(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing)
-    faults = [misfit, undated, untimed]
-    broken = np.any([fault.rows for fault in faults], axis=0)
-    if broken.any():
-        raise BadDataError(f"{table.name} {table.reason(faults, int(np.argmax(broken)))}. Correct that line.")
+    untimed = faults(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing)
+    if len(reasons := first_faults(misfits(rows), undated, untimed)):
+        raise BadDataError(f"{table.name} {reasons.iloc[0]}. Correct that line.")
     return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True})
 
 

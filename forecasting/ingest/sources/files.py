@@ -6,7 +6,6 @@ pandas reads them. A row that does not parse is a finding; messages reach logs a
 from __future__ import annotations
 
 import io
-import os
 import re
 import stat
 from collections.abc import Hashable, Sequence
@@ -15,7 +14,7 @@ from datetime import date
 from functools import lru_cache
 from importlib.metadata import distribution, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -59,34 +58,17 @@ _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})
 _KERNEL = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev"))  # their "files" are the kernel's, not data
 
 
-class Fault(NamedTuple):
-    """Rows that cannot be read for one reason: a mask over the symbol's rows, what was expected, and the cells."""
-
-    rows: NDArray[np.bool_]
-    expected: str
-    cells: pd.Series
-
-
 @dataclass(frozen=True)
 class Table:
     """The rows of a file under our column names, texts in a CSV."""
 
     name: str
-    unit: str  # line or row
-    rows: pd.DataFrame  # index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on
+    rows: pd.DataFrame  # index: the `line` of a CSV, whose header is line 1; the `row` of a Parquet file from 1 on
     places: dict[Hashable, Any] | None  # of each symbol's rows; None where the file has no column of symbols
 
-    def of_symbol(self, symbol: str) -> tuple[pd.DataFrame, Fault]:
-        """The symbol's rows in the file's order, and those whose fields do not fit the header."""
-        rows = self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
-        return rows, Fault(
-            rows["misfits"].to_numpy(dtype=bool), "expected as many fields as the header", rows.iloc[:, 0]
-        )
-
-    def reason(self, faults: Sequence[Fault], row: int) -> str:
-        """Line, expectation and the form of the cell, for messages, by the row's first fault."""
-        fault = next(fault for fault in faults if fault.rows[row])
-        return f"{self.unit} {fault.cells.index[row]}: {fault.expected}; found {form_of(fault.cells.iloc[row])}"
+    def of_symbol(self, symbol: str) -> pd.DataFrame:
+        """The symbol's rows in the file's order."""
+        return self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
 
 
 class Files:
@@ -143,7 +125,7 @@ class Files:
     def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
         """The symbol's readable rows by session, the newest session even if unreadable, and the unreadable rows."""
         table = self._table()
-        rows, misfit = table.of_symbol(symbol)
+        rows = table.of_symbol(symbol)
         if table.rows.empty:
             raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
@@ -153,21 +135,31 @@ class Files:
                 "Name one of them with --symbol, as the file writes it."
             )
         days, undated = read_days(rows["session"])
-        faults = [misfit, undated]
-        numbers = {}
+        found, numbers = [misfits(rows), undated], {}
         for name in (*_BARS[1:], *_OPTIONAL):
             if name in rows:
-                numbers[name], fault = _numbers(rows[name])
-                faults.append(fault)
+                numbers[name], broken = _numbers(rows[name])
+                found.append(broken)
         if self.one_series:
             numbers = dict.fromkeys(PRICES, numbers["close"]) | numbers
         frame = pd.DataFrame(numbers).set_axis(days, axis=0)
-        broken = np.any([fault.rows for fault in faults], axis=0)
-        repeated = frame.reset_index().duplicated().to_numpy() & ~broken  # equal rows are one
+        is_broken = rows.index.isin(first_faults(*found).index)
+        repeated = frame.reset_index().duplicated().to_numpy() & ~is_broken  # equal rows are one
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
-        faults.append(Fault(again, "expected each session once", rows["session"]))
-        return frame[~(broken | repeated | again)], days.max().date(), _unreadable(faults, days, table)
+        reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
+        if len(reasons) > UNREADABLE_SHARE * len(rows):
+            count = len(reasons) - 1
+            more = f", and {count} more line{'s' * (count > 1)} cannot be read" if count else ""
+            raise BadDataError(f"{table.name} {reasons.iloc[0]}{more}. Correct the file.")
+        dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
+        dated = dated[reasons.index].drop_duplicates()
+        unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
+        return (
+            frame[~(is_broken | repeated | again)],
+            days.max().date(),
+            tuple(UnreadableRow(*row) for row in unreadable),
+        )
 
 
 SAMPLE = "^GSPC"
@@ -206,20 +198,23 @@ class Sample:
 
 def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
     """The file's table, read anew only when it has changed; a BadDataError without one of the columns `needed`."""
-    state = check_regular(path, option).stat()
-    return _read(path, kind, option, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    real = check_regular(path, option)
+    state = real.stat()
+    return _read(path.name, real, kind, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
-def _read(path: Path, kind: Kind, option: str, needed: tuple[str, ...], state: tuple[int, ...]) -> Table:
-    content = read_regular(path, option)
+def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tuple[int, ...]) -> Table:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadDataError(f"{path!s:.200} cannot be read: {_reason(error)}. Check its owner and mode.") from None
     if not content.strip():
-        raise BadDataError(f"{path.name} is empty. Expected a header and a line for each day.")
-    rows = (_csv if kind == "csv" else _parquet)(content, path.name, needed)
+        raise BadDataError(f"{name} is empty. Expected a header and a line for each day.")
+    rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
     if "symbol" in rows:
         rows["symbol"] = _texts(rows["symbol"])
-    places = dict(rows.groupby("symbol").indices) if "symbol" in rows else None
-    return Table(path.name, "line" if kind == "csv" else "row", rows, places)
+    return Table(name, rows, dict(rows.groupby("symbol").indices) if "symbol" in rows else None)
 
 
 def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -246,7 +241,7 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
         raise BadDataError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
     rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
     rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
-    return rows.set_axis(rows.index + 1, axis=0)
+    return rows.set_axis(rows.index + 1, axis=0).rename_axis("line")
 
 
 def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -259,7 +254,7 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
     table = table.reset_index(drop=isinstance(table.index, pd.RangeIndex))  # counted anew: a tail keeps its numbers
     ours = _our_names(list(map(str, table.columns)), name, needed)
     rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
-    return rows.set_axis(rows.index + 1, axis=0).assign(misfits=False)
+    return rows.set_axis(rows.index + 1, axis=0).rename_axis("row").assign(misfits=False)
 
 
 def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
@@ -281,26 +276,26 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     return ours
 
 
-def _unreadable(faults: Sequence[Fault], days: pd.DatetimeIndex, table: Table) -> tuple[UnreadableRow, ...]:
-    """The rows that cannot be read, each once, by the session of its own date or of the row before.
-
-    Above 1% of the rows it is a BadDataError that names the first line.
-    """
-    broken = np.flatnonzero(np.any([fault.rows for fault in faults], axis=0)).tolist()
-    if len(broken) > UNREADABLE_SHARE * len(days):
-        count = len(broken) - 1
-        more = f", and {count} more line{'s' * (count > 1)} cannot be read" if count else ""
-        raise BadDataError(f"{table.name} {table.reason(faults, broken[0])}{more}. Correct the file.")
-    dated = pd.Series(days).ffill().bfill().dt.date
-    found: dict[date, UnreadableRow] = {}
-    for row in broken:
-        session, line = dated.iloc[row], int(faults[0].cells.index[row])
-        found.setdefault(session, UnreadableRow(session, line, table.reason(faults, row)))
-    return tuple(found.values())
+def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
+    """By line, what was expected in place of each broken cell and the form of what was found; no content."""
+    named = cells.index.name
+    reasons = {line: f"{named} {line}: {expected}; found {form_of(cell)}" for line, cell in cells[broken].items()}
+    return pd.Series(reasons, dtype=object)
 
 
-def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, Fault]:
-    """Naive midnights, NaT where unreadable; a text must be an ISO day, at most followed by the exchange's midnight."""
+def first_faults(*found: pd.Series) -> pd.Series:
+    """Of each line the first fault, in the file's order."""
+    reasons: pd.Series = pd.concat(found).groupby(level=0).first()
+    return reasons
+
+
+def misfits(rows: pd.DataFrame) -> pd.Series:
+    """The faults of lines with more or fewer fields than the header."""
+    return faults(rows["misfits"].to_numpy(dtype=bool), "expected as many fields as the header", rows.iloc[:, 0])
+
+
+def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, pd.Series]:
+    """Naive midnights, NaT at a fault: a text must be an ISO day, at most followed by the exchange's midnight."""
     if pd.api.types.is_datetime64_any_dtype(column):
         local = column.dt.tz_localize(None)
         days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
@@ -309,10 +304,10 @@ def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeInde
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
     readable = days.dt.year.isin(years)
     expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
-    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), Fault(~readable.to_numpy(), expected, column)
+    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(~readable.to_numpy(), expected, column)
 
 
-def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], Fault]:
+def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
     """float64; an empty cell, nan, null or none is NaN, any other must be a number, 0 or of a size within _SIZES."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype="float64", na_value=np.nan)
@@ -327,7 +322,7 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], Fault]:
         broken = ~written & ~text.str.lower().isin(_EMPTY).to_numpy()
     size = np.abs(numbers)
     broken |= (size > _SIZES[1]) | ((size < _SIZES[0]) & (size > 0.0))
-    return numbers, Fault(broken, f"expected a number for {column.name}", column)
+    return numbers, faults(broken, f"expected a number for {column.name}", column)
 
 
 def _texts(column: pd.Series) -> pd.Series:
@@ -367,17 +362,6 @@ def check_regular(path: Path, option: str) -> Path:
     raise UsageError(
         f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {path!s:.200}."
     )
-
-
-def read_regular(path: Path, option: str) -> bytes:
-    """The content of a regular file, as `check_regular`; a BadDataError where it cannot be opened."""
-    real = check_regular(path, option)
-    try:
-        # Without O_NONBLOCK the open itself would wait for ever on a pipe that has taken the file's place since.
-        with os.fdopen(os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
-            return opened.read(MAX_BYTES)
-    except OSError as error:
-        raise BadDataError(f"{path!s:.200} cannot be read: {_reason(error)}. Check its owner and mode.") from None
 
 
 def form_of(cell: object) -> str:

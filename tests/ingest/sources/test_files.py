@@ -121,8 +121,8 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
 
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
-    read = []
-    monkeypatch.setattr(files, "read_regular", lambda *about: read.append(1) or about[0].read_bytes())
+    read, csv = [], files._csv
+    monkeypatch.setattr(files, "_csv", lambda *about: read.append(1) or csv(*about))
     path = write(tmp_path, BARS.iloc[:-1])
     assert [Files("csv", path).newest("SBUX") for _ in range(3)] == [DAYS[-2]] * 3
     write(tmp_path, BARS)
