@@ -51,16 +51,13 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
-    """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
-
-    A step counts from 0.05%, and from four times the median step where a file rounds its prices coarsely. It must
-    last: the session after a single wrong close moves the ratio back.
-    """
+    """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column."""
     if len(bars) < 2:
         return make_actions([])
     close = bars["close"].to_numpy()
     factor = _adjustment(bars)
     step = np.nan_to_num(1.0 - factor[:-1] / factor[1:])
+    # Files round prices coarsely; and the session after a single wrong close moves the ratio back.
     least = max(5e-4, 4.0 * float(np.median(np.abs(step))))
     before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))  # the larger ratio of the two sessions before,
     after = np.fmin(factor[1:], np.append(factor[2:], np.nan))  # and the smaller one of the two after

@@ -188,9 +188,8 @@ def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
     """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
 
-    Early closes are exempt: their median is 0.38 of the usual. So is a volume after a full session that was low too,
-    and is finished: trading has become quiet, as in late December; and one that four of the 63 sessions had too, not
-    the least of them. On SBUX it would have held 3 finished bars in 14 years, each for one day.
+    Not an early close, whose median is 0.38 of the usual; nor a volume as low as that of the full session before, which
+    is finished, or of four of the 63. On SBUX it would have held 3 finished bars in 14 years, each a day.
     """
     stamp = pd.Timestamp(session)
     if stamp not in bars.index or session in early_closes(session, session, exchange):
@@ -205,10 +204,7 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
-    """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20.
-
-    Not after a session past 5 times, which is finished: the stock trades more than it did; nor where trading is lumpy.
-    """
+    """Whether the newest volume is too high for its range; not after one as high, which is finished."""
     newest = bars.iloc[-BEFORE - 2 :]
     multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
     high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)

@@ -64,10 +64,7 @@ _ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earl
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
-    """Earnings dates of a CSV, of `symbol` where it has such a column: announced (naive midnight), timing, scheduled.
-
-    A line with no date or another timing is a BadDataError that names the line and quotes no cell.
-    """
+    """Earnings dates of a CSV, of `symbol` if it has such a column: announced (naive midnight), timing, scheduled."""
     table = _table(path)
     rows = table.of_symbol(symbol)
     timing = rows["timing"].str.strip().str.lower()
@@ -99,10 +96,7 @@ def bundled_events(symbol: str) -> pd.DataFrame:
 
 
 def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
-    """Days of a US company's filings of results, as read_events_csv; no timing is known.
-
-    A filing off the company's rhythm, as a warning of bad results, was not scheduled. Only earlier filings decide.
-    """
+    """Days of a US company's filings of results, as read_events_csv; one off its rhythm was not scheduled."""
     line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
     if line is None:
         return no_events()
@@ -161,8 +155,8 @@ class Reports:
         """Whether a report on each session, of unknown hour, will come after its close; no without any in the bars.
 
         It will where the session after a report had more volume than the report's own, at the median of the newest
-        eight whose both sessions had closed 21 sessions before, which is when the date becomes known. The reports of
-        the sessions that every origin has behind it decide on each other too: so the answer is one for all origins.
+        eight that had closed when the date became known. The first ones decide on each other: one answer for all
+        origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
         own = np.unique(days.get_indexer(self.announced))
@@ -179,10 +173,9 @@ def reacting(
 ) -> pd.DataFrame:
     """The sessions that react to the events, and the first origin session that may use each, in COLUMNS, ascending.
 
-    After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded. Where the
-    timing is unknown, the symbol's past reports decide. Reactions after the day `seen`, on which a live source listed
-    them, are known from then on (`known_rule` "seen"). Others are known 21 sessions ahead, as companies announce a date
-    weeks before; one that was not scheduled once it has happened ("unscheduled").
+    After the close the next session reacts, else the announcement's own, or the next one traded. Reactions after the
+    day `seen`, on which a live source listed them, are known from then on; others 21 sessions ahead, as companies
+    announce a date weeks before; one that was not scheduled once it has happened.
     """
     days = calendar(exchange).sessions
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
@@ -278,10 +271,7 @@ def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, 
 
 
 def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Series, seen_at: datetime) -> Lists:
-    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source.
-
-    Without a calendar, as for a backtest, the source is asked for its own list where the dates before end.
-    """
+    """The earnings dates of a file or bundled, of filings, and of the source; without a calendar, if the others end."""
     exchange, night, has_file = asking.exchange, asking.session, asking.file is not None
     usable = read_events_csv(_path(asking.file), asking.symbol) if asking.file else bundled_events(asking.symbol)
     filed = filed_events(asking.symbol, exchange=exchange)[: 0 if has_file else None]
@@ -333,10 +323,7 @@ def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
-    """The source's dates, ascending: columns announced, timing; of a quarter in both lists the calendar's.
-
-    A symbol's own list is requested unless the calendar names a coming date and the newest quarter's is stored.
-    """
+    """The source's dates, ascending: columns announced, timing; of a quarter in both lists the calendar's."""
     if not asking.is_asked:
         return no_events()
     of_calendar, own, night = listed().get(asking.symbol, no_events()), no_events(), pd.Timestamp(asking.session)
@@ -356,10 +343,7 @@ def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
 
 
 def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on a symbol that has reported within a year, but has no coming date in any list of now.
-
-    An empty list of the source is one at once, any other 60 days after the newest known date, whose session it names.
-    """
+    """The finding on a symbol that reported within a year, without a coming date; at once if its list is empty."""
     if not asking.is_asked and lists.filed.empty:
         return []
     night = pd.Timestamp(asking.session)
@@ -447,10 +431,7 @@ def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, in the order first seen, as intervals of origins: from known_from to before `withdrawn_from` (or NaT).
-
-    A row after a withdrawal begins another one. Of an announcement valid under several sessions the newest counts.
-    """
+    """The rows, in the order first seen, as intervals of origins: known_from to before `withdrawn_from` (or NaT)."""
     ending = rows["known_rule"] == WITHDRAWN
     ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
     rows = rows.assign(interval=ended - ending)  # a withdrawal belongs to the interval that it ends

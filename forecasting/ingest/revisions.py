@@ -190,8 +190,7 @@ def on_one_basis(fetched: Fetched, stored: StoredBars) -> Fetched:
 def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
     """Sessions in common, the share of them whose closes match, and the median of fetched over stored close.
 
-    A history in another unit, or wholly rebased, is still the same series: closes match too where each divided by the
-    median ratio does. After a split within the span they match in two parts, each by its own median.
+    Each divided by the median ratio they match too: another unit, or wholly rebased; after a split in two parts.
     """
     common = known.index.intersection(bars.index)
     if common.empty:
@@ -292,9 +291,8 @@ def explain(
 ) -> Revision:
     """The changes of the fetched `bars`, the whole window or any part of it, to the `known` ones.
 
-    `known` has the columns open, high, low, close, volume, version, settled (bool). `actions` is None for an index,
-    which has no shares: its jumps are not held. With `accept` a history counts that no split explains, and any number
-    of restated bars. Without `known_adjustment` a dividend shows only by its own row.
+    `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no split explains.
+    Without `known_adjustment` a dividend shows only by its own row.
     """
     known = known if len(known) else _NOTHING_KNOWN
     new_actions = changed_actions(known_actions, make_actions([]) if actions is None else actions)
@@ -423,11 +421,7 @@ def _largest(restated: pd.DataFrame) -> str:
 
 
 def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series) -> pd.DataFrame:
-    """The known bars that get a new version: columns session, price, volume (relative changes), differs, alarming.
-
-    Of a rebased bar, a price within SAME_RATIO and a volume within one share are no change: ratio and source round.
-    Alarming are changes of settled bars, in price or past VOLUME_ALARM; a provisional bar may move.
-    """
+    """The known bars that get a new version: columns session, price, volume (relative changes), differs, alarming."""
     now = versions[versions["session"].isin(expected.index)].set_index("session")
     before = expected.loc[now.index]
     price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)

@@ -41,11 +41,7 @@ BREAKS = (ACCEPTED, *_JUMPS)
 def on_newest_basis(
     bars: pd.DataFrame, actions: pd.DataFrame, *, known: pd.DataFrame, known_actions: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fetched bars and actions on one share basis, where the source leaves its history on the one before a split.
-
-    That is a stored split by whose ratio the stored bars before it differ from the fetched ones, or one that the bars
-    prove on a session that is not stored yet.
-    """
+    """Fetched bars and actions on one share basis, where the source leaves its history on the one before a split."""
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
     splits = []
@@ -99,11 +95,7 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
 
 
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
-    """New shares per old share for every known session; None where no split explains how the prices moved.
-
-    A named split is accepted where most closes moved by its ratio; without a name, one ratio over every bar up to some
-    session, with volumes moved the other way. A few bars in another unit are no restatement.
-    """
+    """New shares per old share for every known session; None where no split explains how the prices moved."""
     named = pd.Series(1.0, index=known.index)
     for session, value in zip(splits["session"], splits["value"], strict=True):
         named[known.index < session] *= value
@@ -133,11 +125,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
 
 
 def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
-    """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
-
-    Where the source names none for the `factor`, the session is that of the first bar on the new basis. The bars were
-    on the basis of what is `stored` for that session: the value is of both together.
-    """
+    """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars."""
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
         return past
@@ -166,11 +154,9 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
 
 
 def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` before the first one held, and the findings on split-like jumps.
+    """`bars` before the first one held, and the findings on split-like jumps: mixed bases would corrupt every window.
 
-    A split-like close without a named split is held until three sessions confirm it, and so is a far move on a session
-    of usual range and volume; a named split that the history does not show, for ten: mixed share bases would corrupt
-    every window. `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase them.
+    `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase them.
     """
     if bars.empty:
         return bars, []

@@ -42,12 +42,9 @@ _REASONS = {
 
 
 def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored) -> list[Finding]:
-    """The findings that are not stored yet, ascending by session; the value of each is the witness's multiple.
+    """The findings not among the `stored` ones, ascending by session; the value of each is the witness's multiple.
 
-    Only the newest SESSIONS are compared, and no close or volume that is NaN, infinite, 0, negative or impossible, here
-    or there. Volumes are compared on one share basis: where closes have another ratio, as after a split that one of the
-    two has not applied yet, the ratio of volumes is multiplied by it if that brings the two together. `stored` are
-    those of the last two months.
+    Volumes are compared on one share basis: multiplied by the ratio of closes where that brings the two together.
     """
     common = bars.index[-SESSIONS:].intersection(of_witness.index)
     there, here = (side.reindex(common)[["close", "volume"]] for side in (of_witness, bars))
@@ -62,10 +59,7 @@ def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str,
 
 
 def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str) -> list[Finding]:
-    """Findings on the sessions whose log ratio is past the limit: one on those that belong together, one on each other.
-
-    Together are those that share a ratio. Where none is shared and most sessions disagree, all are, without a value.
-    """
+    """Findings on log ratios past the limit: one on those that share a ratio (if none, on most), one on each other."""
     far = np.flatnonzero(np.abs(ratio) > limit)
     alike = np.array([_is_alike(one, float(np.median(ratio[far]))) for one in ratio[far]], dtype=bool)
     group = far[alike] if alike.sum() >= max(_FEWEST, _MOST * len(far)) else far[:0]

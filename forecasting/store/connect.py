@@ -74,10 +74,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
-    """A block whose transactions share one connection, closed at its end; a block within another shares its own.
-
-    A new connection costs Postgres a process, and SQLite some five waits for the disk when it is closed.
-    """
+    """A block whose transactions share one connection, closed at its end; a block within another shares its own."""
     if url in _kept:
         yield
         return
@@ -109,8 +106,7 @@ def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
 def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
     """The engine of a URL; it keeps no connection open unless `pooled`: then the newest one.
 
-    With `migrating`, it may create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table
-    that is rebuilt is dropped for a moment.
+    With `migrating`, it may create the SQLite file, and leaves foreign keys unchecked while a table is rebuilt.
     """
     parsed = parse(url)
     pool: dict[str, Any] = {"poolclass": NullPool}
@@ -264,15 +260,10 @@ _HOLDER = sa.text(
 
 _END = "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), then run again."
 _WAITED = ("55P03", "57014")
-_FULL = ("has no space left", "Free space on that disk, then run again; this step wrote nothing.")
 _NO_MORE = (
     "accepts no more connections",
     "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of the role or database), "
     "then run again: a night takes two, and one for each worker in another process.",
-)
-_ENCODING = (
-    "cannot store a character in its encoding",
-    "Move the ledger to a database in UTF8 (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0).",
 )
 _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
     "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
@@ -286,8 +277,6 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
         "after an upgrade.",
     ),
     "25006": ("cannot be written", "Connect to the primary, as the writer role, in a session that is not read-only."),
-    "22P05": _ENCODING,
-    "22021": _ENCODING,
     "readonly database": (
         "cannot be written",
         "Give this user write access to the file, its -wal and -shm, and its folder.",
@@ -301,15 +290,8 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
         "Check that the file exists and that this user may read and write it and its folder.",
     ),
     "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
-    "is full": _FULL,
-    "No space left": _FULL,
     "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
     "connection slots are reserved": _NO_MORE,
-    "unsupported startup parameter": (
-        "is reached through a pooler that refuses the settings of a session",
-        "Name the database server itself, or let the pooler pass them over (PgBouncer: ignore_startup_parameters = "
-        "options), then run again.",
-    ),
     "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")

@@ -26,8 +26,7 @@ LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock
 def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds the lock `name` of this database, or LockedError at once where another process holds it.
 
-    SQLite: a lock on the file `DATABASE.NAME.lock` beside it; the file remains, and a file alone locks nothing.
-    Postgres: a lock on an empty table, in a transaction of its own without writes.
+    On the file `DATABASE.NAME.lock` beside SQLite's; on an empty table of Postgres, in a transaction of its own.
     """
     if is_sqlite(parse(url)):
         with _locked_file(_lock_path(url, name), _refusal(name)):

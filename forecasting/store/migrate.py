@@ -22,8 +22,7 @@ from forecasting.vocabulary import short_id
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision` in one transaction, creating a SQLite file and its folder; the newest has views.
 
-    On a database at `revision` it only mends views and comments that are others. A LockedError while nights or a
-    backtest run and the schema would change under them.
+    At `revision` it only mends views and comments. A LockedError where the schema would change under a run.
     """
     parsed = parse(url)
     if is_sqlite(parsed):
@@ -87,7 +86,7 @@ def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -
             _check_known(url, found)
             if found != destination:
                 until_committed.enter_context(no_run(url, connection))
-        stay = found == destination == head() and _has_views(connection)
+        stay = found == destination == head() and _has_views(connection)  # made anew, they wait for every reader
         grants = [] if stay else _drop_views(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
             (command.upgrade if action == "upgrade" else command.downgrade)(config, revision)
@@ -96,11 +95,8 @@ def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -
             raise UsageError(
                 f"Expected a revision, one of {known} or a step as +1 or -1; found {revision!r}."
             ) from error
-        if _revision(connection) == head():
-            if not stay:
-                create_views(connection, grants)
-            if connection.dialect.name == "postgresql":
-                comment(connection)
+        if not stay and _revision(connection) == head():
+            create_views(connection, grants)
 
 
 @cache
@@ -141,10 +137,7 @@ def _check_known(url: str, found: str) -> None:
 
 
 def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
-    """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable.
-
-    `within_s` is that of `connect.reading`, for a command that does not.
-    """
+    """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable."""
     _check_there(url)
     with transaction(url) if writes else reading(url, within_s=within_s) as connection:
         found = _revision(connection)
@@ -180,10 +173,7 @@ def _check_rights(url: str, connection: Connection) -> None:
 
 
 def _has_views(connection: Connection) -> bool:
-    """Whether Postgres has these very views: dropped and created, they would wait for every reader of one.
-
-    Postgres rewrites their text, so a comment on a constraint that no reader locks has a digest of it.
-    """
+    """Whether Postgres has these very views and comments, by the digest in a comment; SQLite has none."""
     if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(sa.inspect(connection).get_view_names()):
         return False
     return bool(connection.scalar(_STORED_DIGEST) == _digest())
@@ -200,31 +190,22 @@ def _drop_views(connection: Connection) -> list[str]:
 
 
 def create_views(connection: Connection, grants: list[str]) -> None:
-    """Create the views, and repeat the grants on them."""
+    """Create the views, repeat the grants on them, and comment on tables, views and columns on Postgres."""
     for name, view in VIEWS.items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.select}")
     for grant in grants:
         connection.exec_driver_sql(grant)
     if connection.dialect.name == "postgresql":
+        for (relation, column), text in meanings(connection).items():
+            what = f"COLUMN {relation}.{column}" if column else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
+            quoted = text.replace("'", "''").replace("%", "%%")
+            connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
         connection.exec_driver_sql(f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'")
 
 
 def _digest() -> str:
-    return short_id(*(f"{name} {view.select}" for name, view in VIEWS.items()))
-
-
-def comment(connection: Connection) -> int:
-    """The number of comments written: those of tables, views and their columns on Postgres that differ.
-
-    One that is in place is not written again: COMMENT ON waits for nights that hold a lock on the table.
-    """
-    stored = {(relation, column): text for relation, column, text in connection.execute(_COMMENTS)}
-    changed = [(place, text) for place, text in meanings(connection).items() if stored.get(place) != text]
-    for (relation, column), text in changed:
-        what = f"COLUMN {relation}.{column}" if column else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
-        quoted = text.replace("'", "''").replace("%", "%%")
-        connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
-    return len(changed)
+    texts = [str(one.comment) for table in metadata.tables.values() for one in (table, *table.columns)]
+    return short_id(*(f"{name} {view}" for name, view in VIEWS.items()), *texts)
 
 
 def meanings(connection: Connection) -> dict[tuple[str, str], str]:
@@ -242,12 +223,6 @@ def meanings(connection: Connection) -> dict[tuple[str, str], str]:
 _STORED_DIGEST = sa.text(
     "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint "
     "WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
-)
-_COMMENTS = sa.text(
-    "SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d "
-    "JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass "
-    "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 "
-    "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')"
 )
 _GRANTS = sa.text(
     "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "

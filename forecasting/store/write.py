@@ -1,7 +1,4 @@
-"""Write statements of the ledger. A row whose key exists is left as it is, so that a night can run twice.
-
-Rows are dicts with the tables' column names. Each function returns how many rows it added.
-"""
+"""Write statements of the ledger. A row whose key exists is left as it is; each function counts the rows it added."""
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
@@ -88,10 +85,7 @@ def add_fetch(
     fetched_at: datetime,
     run_id: str | None,
 ) -> bool:
-    """Whether the fetch was added, with what it changes, `revision`, about stored bars, actions and findings.
-
-    A second write under the same id changes nothing. `run_id` is None for an ingest alone.
-    """
+    """Whether the fetch was added with what it changes; a second write under the same id changes nothing."""
     from forecasting.ingest.bars import payload_hash
     from forecasting.ingest.revisions import adjustment
 
@@ -125,8 +119,7 @@ def _add_findings(
 ) -> None:
     """Add the new findings of a fetch, and clear open ones on the sessions that it covers and that it no longer shows.
 
-    A persistent finding keeps the fetch that first showed it and is not written again; with another value it is another
-    one. A flag about one row is cleared by its own fetch, so that `cleared_at IS NULL` selects what is still wrong.
+    A persistent one keeps the fetch that first showed it, unless its value is another; others are cleared by their own.
     """
     rows_open = read.table_rows(connection, "findings", {"symbol": fetched.symbol, "cleared_at": None})
     still_open = {(row["session"], row["rule"], row["severity"]): row for row in rows_open}
@@ -280,10 +273,7 @@ def copy_inputs(source: sa.Connection, target: sa.Connection) -> None:
 
 
 def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
-    """Copy what the nights of sessions before `before` wrote, and the scores of such sessions, to a copy of the inputs.
-
-    Scores that a later night added to an older session are among them: readers filter by when the bar was known.
-    """
+    """Copy what the nights of sessions before `before` wrote, and their scores, to a copy of the inputs."""
     runs, models, scores = schema.runs, schema.models, schema.scores
     of_runs = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
     chosen = {

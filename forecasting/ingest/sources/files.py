@@ -1,7 +1,4 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours, of one symbol or many; the bundled sample.
-
-pandas reads them. A row that does not parse is a finding; messages reach logs and e-mails, so they quote no cell.
-"""
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages reach logs, so they quote no cell."""
 
 from __future__ import annotations
 

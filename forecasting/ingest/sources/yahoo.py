@@ -187,10 +187,7 @@ _responded_at: deque[float] = deque(maxlen=1)
 
 
 def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
-    """The result of `call`, PAUSE_S after the last response and within `timeout_s`; its failure as a source error.
-
-    After a timeout the thread, a daemon, ends by yfinance's own limits.
-    """
+    """The result of `call`, PAUSE_S after the last response and within `timeout_s`; its failure as a source error."""
     if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
         _sleep(left)
     try:
@@ -250,10 +247,7 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """The symbols' dates of the calendar, ascending by symbol and day: columns symbol, announced, timing.
-
-    Its rows, if any, are indexed by symbol; columns Event Start Date (UTC) and Timing (AMC, BMO, TAS, TNS).
-    """
+    """The symbols' dates of the calendar's rows, ascending by symbol and day: columns symbol, announced, timing."""
     rows = rows[rows.index.isin(symbols)] if len(rows) else pd.DataFrame({"Event Start Date": [], "Timing": []})
     at = pd.DatetimeIndex(pd.to_datetime(rows["Event Start Date"], utc=True)).as_unit("ns")
     local = at.tz_convert(calendar(_CALENDAR_EXCHANGE).tz)

@@ -47,9 +47,8 @@ def past_forecasts(
 ) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
 
-    With bars_at (the instant of the bars to compare with: `known_at`, or the last before the user accepted another
-    history) and split_factor (shares at that instant per share when issued). Of several of an origin, live counts
-    before late before replay, then the last issued.
+    With bars_at, the instant of the bars to compare with, and split_factor, shares then per share when issued. Of
+    several of an origin, live counts before late before replay, then the last issued.
     """
     table, model = schema.forecasts, schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -114,8 +113,7 @@ def issued(
 ) -> pd.DataFrame:
     """The forecasts of the newest `origins` origins, without challengers and those before another history accepted.
 
-    Of several of one forecaster for an origin and horizon the live one, then the last issued; with the model's name and
-    split_factor (shares at `basis_at`, None for now, per share when issued).
+    Of one forecaster the live one, then the last issued; with split_factor, shares at `basis_at` per share when issued.
     """
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
@@ -169,10 +167,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def alerts_held(
     connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
 ) -> list[Row]:
-    """How often each alert held over the newest `nights` published nights of each symbol, one session ahead.
-
-    Rows of symbol, alert, held, nights (those whose usual value is stored, if it needs it) and tonight: on the newest.
-    """
+    """How often each alert held over the newest `nights` published nights of each symbol, one session ahead."""
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)

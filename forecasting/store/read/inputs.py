@@ -40,8 +40,7 @@ def newest_fetch(
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
     """The fetch whose bars a night at `session` uses: the newest with its bar up to `cutoff`, of a live forecast.
 
-    Else the first with that bar that asked for the sessions from `first` on; else the first with that bar. Fetches of
-    nights come first: no market series is fetched before an `ingest` alone.
+    Else the first with that bar that asked for sessions from `first` on; else the first. Fetches of nights come first.
     """
     table = schema.fetches
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS)
@@ -100,10 +99,7 @@ def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
 
 
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
-    """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
-
-    An announcement that moved is stored under each of its sessions; the newest counts, unless the source withdrew it.
-    """
+    """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid)."""
     return _valid(event_rows(connection, symbol, known_at=known_at))
 
 
@@ -202,10 +198,7 @@ def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
 
 
 def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
-    """The next instant after each at which the user accepted another history of a symbol's bars; NaT where none.
-
-    No forecast made before it may be compared with its bars: their ratio is unknown.
-    """
+    """The next instant after each at which the user accepted another history; NaT where none."""
     accepted = _accepted(connection, symbol)
     following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
     return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
@@ -239,8 +232,7 @@ def on_basis_at(
 ) -> pd.DataFrame:
     """Past forecasts with these columns, in the target's unit, on the share basis known at an instant (None: now).
 
-    What is averaged or compared over a split must be on one. Rows from before another history that the user accepted
-    are left out, and so are the columns data_as_of and first_received, as `split_factors` needs them.
+    Rows from before another history that the user accepted are left out, and so are data_as_of and first_received.
     """
     forecasts = of_present_history(connection, symbol, forecasts, at=at)
     factor = split_factors(connection, symbol, forecasts, until=at)

@@ -1,7 +1,4 @@
-"""Runs, one a night, the models that they fitted, and the newest night of every symbol and target.
-
-The statements for all symbols at once name symbols and a span of sessions, the beginning of a key.
-"""
+"""Runs, one a night, the models that they fitted, and the newest night of every symbol and target."""
 
 from __future__ import annotations
 
@@ -55,8 +52,7 @@ def running(connection: sa.Connection) -> list[str]:
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
     """The finished nights under some settings, oldest session first, rows of table runs.
 
-    Each with `issued_at` and `fetch_id` of its forecasts, and `fetched_at`, the instant of the newest fetch that it
-    made itself; None for a night of a span, whose newest night makes the fetch of all.
+    With issued_at and fetch_id of the forecasts, and fetched_at of the newest fetch of its own; None within a span.
     """
     table, made, fetches = schema.runs, schema.forecasts, schema.fetches
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
@@ -104,12 +100,9 @@ def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, ori
 
 
 def pretrained(connection: sa.Connection, target: str, *, known_at: datetime | None = None) -> list[Row]:
-    """The pretrained weights that `forecasting pretrain` made of many symbols by an instant (None: now), newest first.
-
-    Rows of table models; with `known_at` without companion_fetches, a column of up to thousands of symbols that each
-    symbol's night would read.
-    """
+    """The weights that `forecasting pretrain` made by an instant (None: now), newest first, as rows of table models."""
     table = schema.models
+    # Not the series of each, up to thousands, which each symbol's night would read.
     columns = [column for column in table.c if known_at is None or column.name != "companion_fetches"]
     made = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
     made = made if known_at is None else made.where(table.c.created_at <= known_at)

@@ -29,9 +29,8 @@ def scored(
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
-    One a forecast of every kind: the settled one before the first print's, then that of the newest bar. Ascending by
-    origin, horizon and model, on the share basis that was known at `known_at` (None: now). With `last`, of a past
-    night: of target sessions up to it, and by the bars that were stored and settled at `known_at`.
+    One a forecast: settled before first print, then of the newest bar; on the share basis known at `known_at`. With
+    `last`, of target sessions up to it, by the bars that were stored and settled at `known_at`.
     """
     table, made, model, fetch = schema.scores, schema.forecasts, schema.models, schema.fetches
     wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at if last else None)
