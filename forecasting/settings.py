@@ -63,10 +63,6 @@ def _valid_symbol(symbol: str) -> str:
         raise ValueError(str(error).rstrip(".")) from None
 
 
-def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(symbols))
-
-
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 
@@ -83,7 +79,7 @@ class Settings(BaseSettings):
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
-    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
+    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(lambda each: tuple(dict.fromkeys(each)))] = Field(
         ("SBUX",), min_length=1, description="Symbols of a night, comma separated."
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
@@ -281,8 +277,7 @@ def read_settings() -> Settings:
 def config_file() -> Path | None:
     """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
 
-    The search begins in the folder that holds FORECASTING_DATA_DIR, else the working folder, and goes up to the root. A
-    file of another user, as in /tmp, is passed over.
+    A file of another user, as in /tmp, is passed over.
     """
     if named := os.environ.get("FORECASTING_CONFIG"):
         return Path(named)
@@ -309,24 +304,16 @@ def write_config(settings: Settings) -> Path:
 def config_text(settings: Settings) -> str:
     """A forecasting.toml of these settings: each with its meaning, commented out where it has its default."""
     lines = ["# Settings of `forecasting`. Variables FORECASTING_NAME and options of a command come first."]
+    # JSON but for tables: what it has of strings, numbers and lists is TOML too.
+    values = settings.model_dump(mode="json") | {"data_dir": settings.data_dir.name}  # beside this file
     for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        is_set = name == "data_dir" or (name not in _SECRETS and value != field.get_default(call_default_factory=True))
-        if name == "data_dir":
-            value = Path(value.name)  # beside this file
+        value, default = getattr(settings, name), field.get_default(call_default_factory=True)
+        is_set = name == "data_dir" or (name not in _SECRETS and value != default)
+        text = json.dumps("" if value is None or name in _SECRETS else values[name], ensure_ascii=False)
+        text = text.replace(": ", " = ") if isinstance(value, dict) else text
         lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
-        lines.append(f"{'' if is_set else '# '}{name} = {_toml_value(value)}")
+        lines.append(f"{'' if is_set else '# '}{name} = {text}")
     return "\n".join([*lines, ""])
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_toml_value(key)} = {_toml_value(entry)}' for key, entry in value.items())}}}"
-    if isinstance(value, int | float | time):
-        return str(value)
-    return json.dumps("" if value is None or isinstance(value, SecretStr) else str(value), ensure_ascii=False)
 
 
 def encoded(path: Path) -> str:
