@@ -137,8 +137,9 @@ class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
     Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of raises.
-    Without any, those of FORECASTING_SYMBOLS are meant, and without `target` FORECASTING_TARGET. A day is a date or a
-    text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
+    Without any, those of FORECASTING_SYMBOLS are meant, without `target` (volume, close or range) FORECASTING_TARGET,
+    without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day is a date or a text such as
+    `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
     (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with NaN where
     unknown; columns and types are the same without a row.
 
@@ -196,16 +197,9 @@ class Ledger:
     ) -> pd.DataFrame:
         """The forecasts of the night after it was run: the columns of `history`, a row a forecast of any role.
 
-        The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for.
-
-        Args:
-            symbol: As Yahoo writes it.
-            now: The clock; without it the machine's.
-            target: volume, close or range.
-            source: As FORECASTING_SOURCE, which holds without it.
-            as_of: The newest session whose bar may be used; without it the newest completed one, and all that are
-                missing since the last finished night.
-            mode: auto, scratch, warm or skip.
+        The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for. `as_of`
+        is the newest session whose bar may be used; without it the newest completed one, and all that are missing since
+        the last finished night. `mode` is auto, scratch, warm or skip.
 
         Raises:
             ForecastingError: A check failed, the bar is late, or the night failed.
@@ -229,16 +223,9 @@ class Ledger:
         source: str | pd.DataFrame | None = None,
         refit_every: int = 21,
     ) -> Backtest:
-        """The nightly path replayed at past origins, against every baseline; nothing is stored in the ledger.
+        """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
 
-        Args:
-            symbol: As Yahoo writes it.
-            first: First origin.
-            last: Last origin.
-            now: The clock; without it the machine's.
-            target: volume, close or range.
-            source: As FORECASTING_SOURCE, which holds without it; or a frame of bars, as `forecast` takes.
-            refit_every: Sessions between fits.
+        `source` may be a frame of bars, as `forecast` takes; `refit_every` is the number of sessions between fits.
 
         Raises:
             ForecastingError: The bars cannot be had, or the span is too short or too early.
@@ -339,11 +326,9 @@ def _frame_settings(
             _with_days(closes).to_parquet(folder / "MARKET.parquet")
             market = f"parquet:{folder / 'MARKET.parquet'}"
         if events is not None and not isinstance(events, str):
-            listed = (
-                events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
-            )
-            days = pd.to_datetime(listed["announced"]).dt.strftime("%Y-%m-%d")
-            listed.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
+            each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
+            days = pd.to_datetime(each["announced"]).dt.strftime("%Y-%m-%d")
+            each.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
             events = f"csv:{folder / 'events.csv'}"
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
         own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}
@@ -351,10 +336,7 @@ def _frame_settings(
 
 
 def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars in this project's names; in those of Yahoo, or of Nixtla with `y` for the target, the days maybe index.
-
-    `symbol` is of a frame without a column of symbols, or the one to keep; a UsageError where a column is missing.
-    """
+    """The bars in this project's names, from those of Yahoo or Nixtla; of `symbol` alone where it is given."""
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
     rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))

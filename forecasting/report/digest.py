@@ -18,25 +18,15 @@ _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.htm
 
 @dataclass(frozen=True)
 class Digest:
-    """A message.
+    """A message."""
 
-    Attributes:
-        title: The one line that a phone shows.
-        forecasts: Lines with a forecast, the most unusual first.
-        session: The newest that is forecast, like Mon 11 Mar; empty without a forecast.
-        results: Lines with a result of the newest day, misses first.
-        results_of: That day; empty without any.
-        problems: What a person should know, a sentence a reason; empty where all is well.
-        alerts: A sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first.
-    """
-
-    title: str
-    forecasts: Sequence[SymbolLine]
-    session: str
-    results: Sequence[SymbolLine]
-    results_of: str
-    problems: Sequence[str]
-    alerts: Sequence[str]
+    title: str  # the one line that a phone shows
+    forecasts: Sequence[SymbolLine]  # lines with a forecast, the most unusual first
+    session: str  # the newest that is forecast, like Mon 11 Mar; empty without a forecast
+    results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first
+    results_of: str  # that day; empty without any
+    problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
+    alerts: Sequence[str]  # a sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
 
 
 def make_digest(
@@ -45,13 +35,7 @@ def make_digest(
     findings: Sequence[str] = (),
     alerts: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Digest:
-    """The message about the newest nights.
-
-    Args:
-        lines: One a symbol and target; those without a forecast are problems alone.
-        findings: What else a person should know, a sentence each, as new findings about the bars.
-        alerts: Those of FORECASTING_ALERTS that hold, by symbol.
-    """
+    """The message about the newest nights, with `findings`, a sentence each, and by symbol the `alerts` that hold."""
     forecasts = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
     reasons: dict[tuple[str, str], list[str]] = {}
     for line in lines:

@@ -172,16 +172,12 @@ def _labels(name: str) -> dict[str, str]:
 
 
 def _lines(history: pd.DataFrame) -> pd.DataFrame:
-    """The rows that count, with column `line`: one a line, origin and horizon."""
-    rows = by_line(_counted(history[history["role"] != CHALLENGER]), model="model")
-    rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
-    newest = rows.sort_values("issued_at", kind="stable")
-    return newest.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)
-
-
-def _counted(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the kind that counts on each night."""
+    """The rows of the kind that counts on each night, with column `line`: one a line, origin and horizon."""
+    rows = history[history["role"] != CHALLENGER]
     place = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}).astype("int64")
     best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
     has_live = place.groupby([rows["symbol"], rows["target"]]).transform("min") == 0
-    return rows[(place == best) & ~(has_live & (rows["kind"] == KINDS[-1]))]
+    rows = by_line(rows[(place == best) & ~(has_live & (rows["kind"] == KINDS[-1]))], model="model")
+    rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
+    newest = rows.sort_values("issued_at", kind="stable")
+    return newest.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)

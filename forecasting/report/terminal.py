@@ -96,10 +96,17 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     notices = (f"{notice.title}: {notice.text}" for notice in wording.notices(data))
     title = f"{data.symbol} {data.target}: {data.fetch['title']}"
     lines = filter(None, [title, wording.sentence(data), wording.why(data), wording.alike(data), *notices])
-    week: list[str | Listing] = [night_listing(data), f"In {data.unit.name}. {wording.usual_sentence(data)}"]
+    days: Listing = (
+        ["session", "median", "80% interval", "vs usual", "status", "special day"],
+        [
+            [f"{row.session:%a %Y-%m-%d}", row.median, row.span_80, row.change, row.status, ", ".join(row.special_days)]
+            for row in data.lines
+        ],
+    )
+    week: list[str | Listing] = [days, f"In {data.unit.name}. {wording.usual_sentence(data)}"]
     parts: list[str | Listing] = []
     if len(data.record.published):
-        listings = (window_listing(data), record_listing(data))
+        listings = (_window_listing(data), _record_listing(data))
         against = " against: one to five sessions ahead, on the forecasts that both have." if listings[1][1] else ""
         parts += [wording.record_sentence(data), *(listing for listing in listings if listing[1])]
         parts.append(
@@ -137,12 +144,10 @@ def _facts(data: ReportData, now: datetime) -> list[str]:
 
 def _findings(data: ReportData) -> str:
     """The newest session of each rule that a bar is missing or rejected by; empty without any."""
-    findings = data.findings
-    without_bar = findings[(findings["severity"] == "reject") | (findings["rule"] == "missing_session")]
-    each = {str(rule).replace("_", " "): rows["session"] for rule, rows in without_bar.groupby("rule")}
+    without_bar = data.findings.query("severity == 'reject' or rule == 'missing_session'")
     return "; ".join(
-        f"{rule} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
-        for rule, days in each.items()
+        f"{str(rule).replace('_', ' ')} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
+        for rule, days in without_bar.groupby("rule")["session"]
     )
 
 
@@ -151,16 +156,7 @@ def _bar_age(data: ReportData, now: datetime) -> str:
     return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
 
 
-def night_listing(data: ReportData) -> Listing:
-    """A row a forecast: median, its change against the usual value, 80% interval, the day."""
-    rows: list[list[object]] = []
-    for line in data.lines:
-        special = ", ".join(line.special_days)
-        rows.append([f"{line.session:%a %Y-%m-%d}", line.median, line.span_80, line.change, line.status, special])
-    return ["session", "median", "80% interval", "vs usual", "status", "special day"], rows
-
-
-def window_listing(data: ReportData) -> Listing:
+def _window_listing(data: ReportData) -> Listing:
     """A row for the newest 20 and 60 origins: the published forecasts one session ahead against the best baseline."""
     rows: list[list[object]] = []
     for row in newest_records(data.record):
@@ -173,7 +169,7 @@ def window_listing(data: ReportData) -> Listing:
     return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"], rows
 
 
-def record_listing(data: ReportData) -> Listing:
+def _record_listing(data: ReportData) -> Listing:
     """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
     comparisons = data.record.comparisons
     rows: list[list[object]] = []
