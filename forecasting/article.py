@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import HistoryError
-from forecasting.evaluate.scores import mae
 from forecasting.vocabulary import Progress
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def run_article(
                 progress(sum(map(len, forecasts)), len(networks) * len(seeds))
     forecasts += [[volume.shift(1).iloc[1:]], *([] if ours is None else [[ours.loc[actual.index].astype(float)]])]
     variants = [
-        Variant(*texts, tuple(mae(actual, forecast.loc[actual.index]) for forecast in each), each[0])
+        Variant(*texts, tuple(float(np.abs(made.loc[actual.index] - actual).mean()) for made in each), each[0])
         for texts, each in zip(_TEXTS, forecasts, strict=False)
     ]
     return ArticleResult(title, volume, tuple(variants), note)

@@ -29,14 +29,6 @@ MEAN_SESSIONS = 5  # the newest sessions with a known dollar volume whose mean l
 _BAR = ("open", "high", "low", "close", "volume")
 
 
-def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Mean absolute error, in the target's unit; the median is the point forecast that minimises it."""
-    errors = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
-    if not errors.size:
-        raise ValueError("Expected at least one scored forecast to average, found none; drop empty spans first.")
-    return float(np.mean(np.abs(errors)))
-
-
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     """Weighted interval score of the median and the 80 and 90% intervals, in the target's unit.
 
@@ -147,9 +139,7 @@ def nearest_level(ratio: float) -> float:
 
 
 def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
-    """(...) quantile at a level, linear between the two neighbouring ones of QUANTILES; ValueError outside them."""
-    if not QUANTILES[0] <= level <= QUANTILES[-1]:
-        raise ValueError(f"Expected a level from {QUANTILES[0]} to {QUANTILES[-1]}, found {level}.")
+    """(...) quantile at a level within QUANTILES, linear between the two neighbouring ones."""
     forecasts = np.asarray(quantiles, dtype=float)
     above = int(np.searchsorted(QUANTILES, level))
     if QUANTILES[above] == level:  # as issued, to the last bit

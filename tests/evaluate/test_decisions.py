@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from forecasting.evaluate.decisions import (
-    LOSS_COLUMNS,
     MAX_CHAIN_EPOCHS,
     ChainFacts,
     best_baseline,
@@ -19,7 +18,7 @@ from forecasting.evaluate.decisions import (
     newest_origins,
 )
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
+from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS
 from forecasting.vocabulary import HORIZONS
 
 USABLE = ChainFacts(usable=True, error="", sessions_since_scratch=12, chain_epochs=3)
@@ -56,11 +55,6 @@ def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, meth
     assert reason in choice.reason
 
 
-def test_drift_is_the_reason_before_age():
-    both = replace(USABLE, drift="skill is below its limit", sessions_since_scratch=99)
-    assert choose_mode("auto", both, scratch_every=21).reason == "skill is below its limit"
-
-
 @pytest.mark.parametrize(
     ("changed", "winner", "reason"),
     [
@@ -90,10 +84,6 @@ DAYS = [date(2024, 3, day) for day in (4, 5, 6, 7)]
 def test_all_rows_of_the_newest_origins_are_kept_in_their_order(count: int, kept: list[int]) -> None:
     rows = pd.DataFrame({"origin_session": [DAYS[3], DAYS[1], DAYS[0], DAYS[2], DAYS[3]]})
     assert newest_origins(rows, count).index.tolist() == kept
-
-
-def test_of_no_rows_none_are_kept() -> None:
-    assert newest_origins(pd.DataFrame({name: [] for name in LOSS_COLUMNS}), 10).empty
 
 
 def losses(means: dict[str, float], origins: int, seed: int = 0) -> pd.DataFrame:
@@ -155,9 +145,3 @@ def test_the_baseline_to_publish_is_the_best_that_has_a_forecast_tonight():
     assert fallback_baseline(table, None, ["last_value", "har", "ridge"]) == "last_value"
     assert fallback_baseline(table, deficit, ["har", "ridge"]) == "ridge"
     assert fallback_baseline(table.head(0), None, ["last_value", "har", "ridge"]) == "ridge"
-
-
-def test_the_baseline_to_publish_is_the_best_of_the_compared_origins_and_not_of_all():
-    table = losses({"champion": 1.0, "har": 0.8, "ridge": 0.9}, origins=70)
-    of_the_newest = Deficit("ridge", MIN_ORIGINS, 1.0, 0.7, 3.0)
-    assert fallback_baseline(table, of_the_newest, ["ridge", "har"]) == "ridge"
