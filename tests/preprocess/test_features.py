@@ -64,15 +64,6 @@ def test_a_step_is_logs_and_returns_of_the_bar():
     np.testing.assert_allclose(step_features(bars)[2], expected, rtol=1e-12)
 
 
-def test_an_unknown_volume_is_filled_forward_and_nothing_else_changes():
-    bars = random_bars(days=10)
-    holed = bars.copy()
-    holed.loc[holed.index[4], "volume"] = np.nan
-    expected = step_features(bars)
-    expected[4, 0] = expected[3, 0]
-    np.testing.assert_array_equal(step_features(holed), expected)
-
-
 def test_a_missing_bar_has_neither_a_return_nor_a_gap():
     bars = random_bars(days=10)
     bars.iloc[4] = np.nan
@@ -90,11 +81,6 @@ def test_trailing_mean_equals_a_naive_computation():
 
 PRICES = ["open", "high", "low", "close"]
 LOG_RANGE = STEP_NAMES.index("log_range")
-
-
-def test_bars_that_move_keep_every_bit() -> None:
-    steps = step_features(random_bars(days=600, seed=7))
-    np.testing.assert_array_equal(with_usual_ranges(steps), steps)
 
 
 def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() -> None:
@@ -119,6 +105,14 @@ def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> N
     assert 0.001 < found[still].item() < 0.02
 
 
+@pytest.mark.parametrize(("target", "usual"), [("volume", True), ("close", True), ("range", False)])
+def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
+    bars = random_bars(days=520, seed=7)
+    bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
+    windows = make_windows(bars, no_events(), origin=LAST, target=target, exchange="XNYS", train_sessions=300)
+    assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
+
+
 def test_no_range_changes_when_later_bars_stand_still() -> None:
     bars = random_bars(days=60, seed=7)
     bars.loc[bars.index[20:25], PRICES] = bars["close"].iloc[19]
@@ -126,11 +120,3 @@ def test_no_range_changes_when_later_bars_stand_still() -> None:
     altered.loc[altered.index[40:], PRICES] = altered["close"].iloc[39]
     before, after = (with_usual_ranges(step_features(one)) for one in (bars, altered))
     np.testing.assert_array_equal(before[:40], after[:40])
-
-
-@pytest.mark.parametrize(("target", "usual"), [("volume", True), ("close", True), ("range", False)])
-def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
-    bars = random_bars(days=520, seed=7)
-    bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
-    windows = make_windows(bars, no_events(), origin=LAST, target=target, exchange="XNYS", train_sessions=300)
-    assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual

@@ -43,32 +43,18 @@ def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: 
     return values
 
 
-@pytest.mark.parametrize("own", ["XNYS", "XLON"])
-@pytest.mark.parametrize("exchange", ["XNYS", "XLON", "XTKS", "XTSE", "XBOM", "BVMF", "24/7"])
+@pytest.mark.parametrize(("own", "exchange"), [("XNYS", "XNYS"), ("XNYS", "XLON"), ("XLON", "XTKS"), ("XLON", "24/7")])
 def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange: str, own: str) -> None:
     market, sessions = series(own), sessions_index(FIRST, LAST, exchange)
-    holed = MarketSeries(market.closes.drop(market.closes.index[20:29]), own)
-    for one in (market, holed):
+    holed = market.closes.drop(market.closes.index[20:29])
+    holed.iloc[[4, 8, 12]] = [0.0, -3.0, np.nan]  # no prices
+    for one in (market, MarketSeries(holed, own)):
         expected = slow_log_closes(one, sessions, exchange)
         np.testing.assert_allclose(log_closes(one, sessions, exchange=exchange), expected, rtol=1e-15)
 
 
-@pytest.mark.parametrize("bad", [0.0, -3.0, np.nan])
-def test_a_close_that_is_no_price_counts_as_missing(bad: float) -> None:
-    market = series()
-    altered = market.closes.copy()
-    altered.iloc[10] = bad
-    assert log_closes(MarketSeries(altered), NEW_YORK, exchange="XNYS")[10] == np.log(market.closes.iloc[9])
-
-
-def test_without_a_series_every_session_is_unknown() -> None:
-    np.testing.assert_array_equal(log_closes(None, NEW_YORK, exchange="XNYS"), np.zeros(len(NEW_YORK)))
-    empty = MarketSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
-    np.testing.assert_array_equal(log_closes(empty, NEW_YORK, exchange="XNYS"), np.zeros(len(NEW_YORK)))
-
-
 @given(at=st.integers(0, len(NEW_YORK) - 1), exchange=st.sampled_from(["XNYS", "XLON", "XTKS"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at: int, exchange: str) -> None:
     market, sessions = series(), sessions_index(FIRST, LAST, exchange)
     altered = market.closes.copy()
@@ -104,13 +90,6 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
     assert np.isnan(features[-1]).all()
     assert np.isfinite(features[10 + max(MEANS) - 1 : -1]).all()
     np.testing.assert_allclose(features[-2, :3], 0.0, atol=1e-12)
-
-
-def test_the_market_gap_is_zero_where_options_imply_the_range_that_there_is():
-    steps = np.zeros((DAYS, len(STEP_NAMES)))
-    steps[:, STEP_NAMES.index("log_range")] = np.log(0.01)
-    implied = np.full(DAYS, np.log(100.0 * 0.01 * np.sqrt(252)))  # 1% a session, in per cent a year
-    np.testing.assert_allclose(market_features(implied, steps)[-1], 0.0, atol=1e-12)
 
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
