@@ -96,7 +96,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     n, jump, rng = 1200, 400, np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
     actual = rng.normal(size=(n, H)) * width[:, None]
-    nights = range(jump + 350, n, 2)
+    nights = range(jump + 350, n, 9)
     issued = []
     for t in nights:
         earlier = np.arange(t - 500, t)

@@ -7,7 +7,7 @@ from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.linear import linear_forecast, linear_quantiles, squared_moves
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import no_events, random_bars
-from tests.train.windows import PRICES, close_windows, some_windows, windows_with_gaps
+from tests.train.windows import PRICES, close_windows, some_windows
 
 EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
 
@@ -17,15 +17,10 @@ def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target
     windows = some_windows(target)
     quantiles = baseline_quantiles(name, windows)
     assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
+    together = baseline_quantiles(name, windows, np.array([200, 250, len(windows) - 1]))
+    np.testing.assert_array_equal(together[-1], quantiles)  # whichever other rows are requested
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()
     np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
-
-
-@pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_rows_forecast_does_not_depend_on_the_other_rows_requested(target, name):
-    windows = some_windows(target)
-    together = baseline_quantiles(name, windows, np.array([200, 250, len(windows) - 1]))
-    np.testing.assert_array_equal(together[-1], baseline_quantiles(name, windows))
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
@@ -50,19 +45,15 @@ def test_the_median_of_a_rule_is_its_value(name, expected):
     np.testing.assert_allclose(baseline_quantiles(name, windows)[:, MEDIAN], expected(windows.values))
 
 
-def test_quantiles_of_last_value_are_those_of_its_past_errors():
-    windows = some_windows()
+@pytest.mark.parametrize(
+    ("target", "name", "h", "centred"), [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)]
+)
+def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred):
+    windows = some_windows(target)
     past = np.log(windows.values[windows.warm_up :])
-    errors = np.quantile(past[2:] - past[:-2], QUANTILES)
-    expected = windows.values[-1] * np.exp(errors - errors[MEDIAN])
-    np.testing.assert_allclose(baseline_quantiles("last_value", windows)[1], expected)
-
-
-def test_random_walk_forecasts_the_quantiles_of_past_returns():
-    windows = some_windows("close")
-    past = np.log(windows.values[windows.warm_up :])
-    expected = windows.values[-1] * np.exp(np.quantile(past[3:] - past[:-3], QUANTILES))
-    np.testing.assert_allclose(baseline_quantiles("random_walk", windows)[2], expected)
+    errors = np.quantile(past[h + 1 :] - past[: -h - 1], QUANTILES)
+    expected = windows.values[-1] * np.exp(errors - centred * errors[MEDIAN])
+    np.testing.assert_allclose(baseline_quantiles(name, windows)[h], expected)
 
 
 def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights():
@@ -92,13 +83,6 @@ def har_features(windows: Windows, row: int, horizon: int) -> list[float]:
     series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]
     return means + list(windows.future_flags[row, :horizon].max(axis=0))
-
-
-def test_the_interval_of_har_volatility_is_wider_over_an_earnings_gap():
-    windows = windows_with_gaps(0.08, 640)
-    reacts = windows.future_flags[:, 0, windows.flag_names.index("earnings+0")] > 0.0
-    spread = np.log(np.divide(*baseline_quantiles("har_volatility", windows, np.arange(len(windows)))[:, 0, [-2, 1]].T))
-    assert spread[reacts].mean() > 1.5 * spread[~reacts].mean()
 
 
 @pytest.mark.parametrize("rows", [MIN_ROWS, 600])

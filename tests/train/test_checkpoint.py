@@ -46,15 +46,6 @@ def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, p
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
-    before = os.umask(0o002)
-    try:
-        save(checkpoint, saved := tmp_path / "models" / "shared")
-    finally:
-        os.umask(before)
-    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == ["775", "664", "664"]
-
-
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
 def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(checkpoint, path, hash_of, monkeypatch, step):
     def killed(*_: object) -> None:
@@ -111,3 +102,12 @@ def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tm
     loaded = load(tmp_path / "gpu", saved)
     assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
     np.testing.assert_allclose(scaled_quantiles(loaded, some_windows(), rows), on_gpu, atol=2e-3)
+
+
+def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
+    before = os.umask(0o002)
+    try:
+        save(checkpoint, saved := tmp_path / "models" / "shared")
+    finally:
+        os.umask(before)
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == ["775", "664", "664"]

@@ -44,7 +44,7 @@ def test_the_network_can_overfit_ten_windows():
     truth[ten] = tensors.truth[ten]
     rng = generator(0, 0)
     network = new_network(replace(tensors, rows=rows), rng)
-    train(network, [replace(tensors, truth=truth, rows=rows)], Hyperparameters(400, 1e-2), rng=rng)
+    train(network, [replace(tensors, truth=truth, rows=rows)], Hyperparameters(200, 1e-2), rng=rng)
     errors = np.abs(forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
@@ -88,12 +88,6 @@ def test_weights_of_another_shape_are_refused(scratch):
     narrow = scratch.weights | {"1.linear_past": scratch.weights["1.linear_past"][1:]}
     with pytest.raises(ArtifactError, match="Expected weights of this code's network; found others"):
         load_members(narrow, tensors)
-
-
-def test_a_fit_does_not_use_the_generator_of_the_process():
-    before = torch.get_rng_state()
-    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"members": 1}))
-    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):

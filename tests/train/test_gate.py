@@ -76,17 +76,6 @@ def test_a_weight_beyond_the_reach_of_training_is_refused_however_small_its_effe
     assert "from where the fit started" in beyond
 
 
-def test_members_that_share_a_start_are_measured_from_it(champion):
-    one = replace(
-        champion,
-        card=replace(champion.card, members=1, method="base"),
-        weights={name: weight for name, weight in champion.weights.items() if name.startswith("0.")},
-    )
-    twice = {f"{m}.{name[2:]}": weight for m in (0, 1) for name, weight in one.weights.items()}
-    assert moved_too_far(replace(champion, weights=twice), one) == ""
-    assert moved_too_far(champion, one) != ""
-
-
 def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows, monkeypatch):
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     shipped = pretrained_for(windows)
@@ -141,18 +130,6 @@ def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_b
     assert verdict(better, windows, worse).refused == ""
 
 
-def test_the_loss_is_in_the_targets_own_unit(windows):
-    rows = gate_rows(windows)[:-1]
-    scale = windows.scale(rows)
-    actual = scale.from_model(windows.scaled[rows][..., None])
-    exact = np.repeat(windows.scaled[rows][..., None], 7, axis=-1)
-    assert mean_pinball(exact, windows, rows) == pytest.approx(0.0, abs=1e-6)
-    assert mean_pinball(exact + 0.1, windows, rows) == pytest.approx(
-        0.5 * float((scale.from_model(exact + 0.1) - actual).mean()), rel=1e-6
-    )
-    assert MEDIAN == 3  # evenly spaced levels average to a half
-
-
 @pytest.mark.parametrize("factors", [{"step_scale": 2.0}, {"past_scale": 2.0}, {"effect": 0.5}, {"step_mean": -1.0}])
 @pytest.mark.parametrize("fit_of", ["champion", "warm"])
 def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_refused(
@@ -197,3 +174,26 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     fitted = fit_scratch(short, settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
     assert verdict(fitted, short, None).refused == ""
+
+
+def test_members_that_share_a_start_are_measured_from_it(champion):
+    one = replace(
+        champion,
+        card=replace(champion.card, members=1, method="base"),
+        weights={name: weight for name, weight in champion.weights.items() if name.startswith("0.")},
+    )
+    twice = {f"{m}.{name[2:]}": weight for m in (0, 1) for name, weight in one.weights.items()}
+    assert moved_too_far(replace(champion, weights=twice), one) == ""
+    assert moved_too_far(champion, one) != ""
+
+
+def test_the_loss_is_in_the_targets_own_unit(windows):
+    rows = gate_rows(windows)[:-1]
+    scale = windows.scale(rows)
+    actual = scale.from_model(windows.scaled[rows][..., None])
+    exact = np.repeat(windows.scaled[rows][..., None], 7, axis=-1)
+    assert mean_pinball(exact, windows, rows) == pytest.approx(0.0, abs=1e-6)
+    assert mean_pinball(exact + 0.1, windows, rows) == pytest.approx(
+        0.5 * float((scale.from_model(exact + 0.1) - actual).mean()), rel=1e-6
+    )
+    assert MEDIAN == 3  # evenly spaced levels average to a half

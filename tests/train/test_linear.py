@@ -12,10 +12,8 @@ from forecasting.train.linear import (
     fit_effect,
     linear_forecast,
     linear_quantiles,
-    log_volatility,
     squared_moves,
 )
-from forecasting.vocabulary import HORIZONS
 from tests.train.windows import some_windows, windows_with_gaps
 
 ROWS = 900
@@ -44,24 +42,6 @@ def test_the_features_of_a_close_do_not_depend_on_later_sessions():
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
-
-
-def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
-    steps = np.zeros((2, len(STEP_NAMES)))
-    steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
-    steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
-    np.testing.assert_allclose(squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])
-
-
-def test_the_volatility_of_a_row_is_that_of_the_sessions_after_it_alone():
-    windows = some_windows("close")
-    squared = squared_moves(windows.steps)[windows.warm_up :]
-    for h, horizon in enumerate(HORIZONS):
-        expected = [
-            0.5 * np.log(sum(squared[n + 1 : n + 1 + horizon])) if n + horizon < len(windows) else np.nan
-            for n in range(len(windows))
-        ]
-        np.testing.assert_allclose(log_volatility(windows, h), expected)
 
 
 def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_one_of_its_session_alone():
@@ -145,3 +125,10 @@ def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_befor
     np.testing.assert_allclose(gained[0], 1.0, atol=0.3)
     assert gained[2] > 0.0
     np.testing.assert_allclose(gained[3:], 0.0, atol=0.1)  # the level of the sessions after it has risen a little
+
+
+def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
+    steps = np.zeros((2, len(STEP_NAMES)))
+    steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
+    steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
+    np.testing.assert_allclose(squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])

@@ -31,8 +31,9 @@ def trained_by_torch(network: Network, tensors: Tensors, given: Hyperparameters,
             cycle.step()
 
 
-@pytest.mark.parametrize(("rows", "given"), [(60, (1, 4e-3)), (95, (1, 3e-3, 1)), (280, (3, 1.7e-3, 2))])
-@pytest.mark.parametrize("directed", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "given", "directed"), [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)]
+)
 def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
     rows: int, given: tuple[int, float], directed: bool
 ) -> None:

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,13 +41,6 @@ def test_dropout_needs_a_generator_and_repeats_with_its_seed():
     plain, again = network(*inputs), network(*inputs)
     left, right = (network(*inputs, torch.Generator().manual_seed(1)) for _ in range(2))
     assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (True, True, False)
-
-
-def test_the_training_loss_equals_the_pinball_loss_of_the_scores():
-    rng = np.random.default_rng(0)
-    truth, quantiles = rng.normal(size=(6, 5)), np.sort(rng.normal(size=(6, 5, 7)), axis=-1)
-    loss = pinball(torch.as_tensor(truth), torch.as_tensor(quantiles))
-    assert loss.item() == pytest.approx(losses.pinball(truth, quantiles).mean(), rel=1e-12)
 
 
 def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():

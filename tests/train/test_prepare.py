@@ -62,13 +62,6 @@ def test_no_later_value_of_the_market_changes_the_effect(target: Target):
     assert card_of(before) == card_of(after)
 
 
-def test_windows_without_a_market_series_are_prepared_as_before_there_was_one():
-    windows = some_windows()
-    prepared = prepare(windows, method="scratch", settings=SETTINGS)
-    assert not prepared.card.has_market
-    np.testing.assert_array_equal(prepared.adjusted.truth, adjusted_of(windows).truth)
-
-
 def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_rows_before():
     windows = some_windows(market=True)
     card = card_of(windows)

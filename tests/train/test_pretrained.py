@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import PRETRAINED, fit, fit_scratch
@@ -86,15 +85,6 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
     assert rows[-1] == len(windows) - 2  # the newest row has no target yet
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_windows_with_a_market_series_start_from_weights_that_were_trained_with_one(target):
-    with_market, without = (pretrained_for(some_windows(target, market=market)) for market in (True, False))
-    assert with_market is not None
-    assert without is not None
-    assert (with_market.card.has_market, without.card.has_market) == (True, False)
-    assert (with_market.card.base, without.card.base) == (f"{without.card.base}-market", without.card.base)
-
-
 def test_further_members_start_from_the_first_pretrained_ones_again_and_differ_by_their_seed(pretrained, monkeypatch):
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     three = SETTINGS.model_copy(update={"members": 3})
@@ -105,26 +95,11 @@ def test_further_members_start_from_the_first_pretrained_ones_again_and_differ_b
     assert not torch.equal(own[0], own[2])
 
 
-def test_pretrained_weights_of_another_target_are_refused(pretrained):
-    with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
-        fit(some_windows("range"), mode="scratch", parent=None, settings=SETTINGS, pretrained=pretrained)
-
-
 def test_weights_pretrained_without_events_ignore_them():
     plain = [replace(some_windows(seed=seed), flags=np.zeros_like(some_windows().flags)) for seed in (11, 12)]
     pretrained = pretrain(plain, settings=SETTINGS)
     assert not pretrained.weights["0.from_flags.weight"][:, -10:].any()
     assert not pretrained.weights["1.from_past.weight"][:, -10:].any()
-
-
-def test_a_symbol_with_earnings_dates_starts_from_weights_trained_with_dates_and_one_without_from_the_others():
-    windows = moved_to(some_windows(), date(2030, 1, 2))
-    dated, undated = pretrained_for(windows), pretrained_for(without_events(windows))
-    assert dated is not None
-    assert undated is not None
-    assert dated.trained_to == undated.trained_to
-    assert dated.weights["0.from_flags.weight"][:, -10:].any()
-    assert not undated.weights["0.from_flags.weight"][:, -10:].any()
 
 
 @pytest.mark.parametrize("target", TARGETS)

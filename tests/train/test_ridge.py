@@ -86,7 +86,6 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_
 def test_a_library_that_a_later_import_loads_has_one_thread_too():
     code = """
 import numpy
-import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from forecasting.train.linear import one_blas_thread
 

@@ -9,10 +9,7 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train import trees
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
-from forecasting.vocabulary import HORIZONS
 from tests.train.windows import some_windows
-
-H = len(HORIZONS)
 
 
 def test_inputs_do_not_change_when_later_sessions_do():
