@@ -13,7 +13,7 @@ import pandas as pd
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
-from forecasting.pipeline.snapshot import first_session
+from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
@@ -23,7 +23,7 @@ from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import check_choice, check_symbol
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Target
+from forecasting.vocabulary import Clock, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,29 +31,12 @@ if TYPE_CHECKING:
 FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 """What is exported: a frame, or the history in another program's form."""
 
-_ISSUED = ("status", "reason", "issued_at", "data_as_of", "model_id", "run_id")
-
-LATEST_COLUMNS = (
-    *("symbol", "target", "horizon", "origin_session", "target_session", *QUANTILE_COLUMNS, "last_value", "kind"),
-    *("usual", "vs_usual", "special_day", "why", "model", *_ISSUED),
-)
-HISTORY_COLUMNS = (
-    *("symbol", "target", "origin_session", "horizon", "target_session", "kind", "role", "model", *QUANTILE_COLUMNS),
-    *("last_value", "first_print_actual", "first_print_error", "first_print_pinball"),
-    *("settled_actual", "settled_error", "settled_pinball"),
-    *("actual", "error", "pinball", "inside_80", "inside_90", "calendar", *_ISSUED),
-)
-SKILL_COLUMNS = (
-    *("symbol", "target", "kind", "horizon", "window_sessions", "n", "first_origin", "last_origin", "mae"),
-    *("best_baseline", "baseline_mae", "skill", "pinball", "pinball_skill", "coverage_80", "coverage_90"),
-    *("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network"),
-)
 VIEWS = {
-    "latest": ("latest_forecasts", LATEST_COLUMNS, "symbol horizon"),
-    "history": ("forecast_vs_actual", HISTORY_COLUMNS, "symbol origin_session horizon role model kind model_id"),
-    "skill": ("live_skill", SKILL_COLUMNS, "symbol kind horizon window_sessions"),
+    "latest": ("latest_forecasts", "symbol horizon"),
+    "history": ("forecast_vs_actual", "symbol origin_session horizon role model kind model_id"),
+    "skill": ("live_skill", "symbol kind horizon window_sessions"),
 }
-"""The view of each frame, its columns, whose meanings are those of the view, and what its rows are sorted by."""
+"""The view of each frame, whose columns it has, and what its rows are sorted by."""
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
@@ -80,11 +63,11 @@ _DTYPES = {
 
 def frame(name: str, settings: Settings) -> pd.DataFrame:
     """The rows of each symbol in one of VIEWS, all from one state of the database."""
-    view, columns, order = VIEWS[name]
+    view, order = VIEWS[name]
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, columns, order=order.split())
+    return _typed_whole(frames, list(frames[0]), order=order.split())
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
@@ -117,10 +100,7 @@ MOST_ANSWERED = 500  # Rows of an answer
 
 
 def answer(settings: Settings, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
-    """The rows that answer one of QUESTIONS, at most MOST_ANSWERED, as JSON values with every text clean, in one line.
-
-    A UsageError for a symbol that the ledger lacks, another target, or another limit.
-    """
+    """The rows that answer one of QUESTIONS, at most MOST_ANSWERED, as JSON values with every text clean."""
     if not 1 <= limit <= MOST_ANSWERED:
         raise UsageError(f"Invalid limit {limit!r:.40}: expected 1 to {MOST_ANSWERED} rows.")
     migrate.check_ready(settings.url, writes=False)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from forecasting.pipeline import export
-from forecasting.pipeline.export import HISTORY_COLUMNS, typed
+from forecasting.pipeline.export import typed
 from forecasting.report.documents import (
     HUBVERSE_COLUMNS,
     forecast_csv,
@@ -91,11 +91,11 @@ def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
         quantiles = {name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
         usual = {"origin_session": "2024-03-01", "target_session": "2024-03-04", "horizon": 1, "kind": "live"}
         usual |= {"role": "champion", "model": "lstm", "actual": 90.0, "issued_at": "2024-03-01T22:00Z"}
-        filled.append(dict.fromkeys(HISTORY_COLUMNS) | {"symbol": SYMBOL, "target": TARGET} | quantiles | usual | row)
+        filled.append({"data_as_of": None, "symbol": SYMBOL, "target": TARGET} | quantiles | usual | row)
     frame = pd.DataFrame(filled)
     for name in ("issued_at", "data_as_of"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
-    return typed(frame, HISTORY_COLUMNS)
+    return typed(frame, list(frame))
 
 
 @pytest.fixture
