@@ -189,10 +189,6 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
     held = plugins.newest_session(source, settings.symbols[0])
-    if held is not None and held > completed:
-        logger.warning(
-            "%s has rows of %s up to %s; those after %s are not used", source.name, settings.symbols[0], held, completed
-        )
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
 
 
@@ -242,14 +238,7 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
-    """`nightly-SBUX-volume-2024-03-08`: a run's name in Prefect's list, by the session that it will end with."""
-    symbols, target = subject_of(given)
+    """`nightly-SBUX-volume-2024-03-08`: a run's name in Prefect's list, by its newest session, else by its day."""
     days = [given["first"], given["last"]] if flow == "backtest" else [given.get("as_of") or given.get("last")]
-    if not any(days):
-        try:
-            settings = narrowed(symbols=given.get("symbols"), source=given.get("source"))
-            first, unattended = settings.symbols[0], bool(given.get("patient"))
-            days = [newest_session(settings.for_symbol(first), now=now, unattended=unattended)]
-        except ForecastingError:  # the run itself says why
-            days = [now().date()]
-    return plain_text("-".join([flow, symbols, target, *map(str, days)]), limit=LONGEST_NAME)
+    named = days if any(days) else [now().date()]
+    return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)

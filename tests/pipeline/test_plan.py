@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -12,10 +13,14 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.pipeline.backtest import walk_each
 from forecasting.pipeline.plan import (
     check_nights,
+    check_permitted,
     check_session,
     checked_span,
     missed_nights,
+    narrowed,
     planned_nights,
+    run_name,
+    subject_of,
 )
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import newest_up_to, span
@@ -117,3 +122,82 @@ def test_a_refused_command_leaves_no_trace(
     with pytest.raises(error):
         night(date(2024, 3, 8))
     assert {name: rows(name) for name in schema.metadata.tables} == before
+
+
+SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name(tmp_path: Path) -> None:
+    settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
+    with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
+        narrowed(target="volumes")
+    assert "volumes'" not in str(refused.value)
+    with pytest.raises(UsageError, match="FORECASTING_FILES"):
+        narrowed(source=f"csv:{tmp_path / 'elsewhere.csv'}")
+
+
+@pytest.mark.usefixtures("settings_in_force")
+@pytest.mark.parametrize(
+    ("flow", "given", "name"),
+    [
+        ("nightly", {"as_of": "2024-03-07"}, "nightly-SBUX+VOD.L-volume-2024-03-07"),
+        ("catch-up", {"symbols": ["MSFT"], "last": "2024-03-06"}, "catch-up-MSFT-volume-2024-03-06"),
+        ("nightly", {"symbols": ["MSFT"], "target": "close"}, "nightly-MSFT-close-2024-03-09"),
+        (
+            "backtest",
+            {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
+            "backtest-SBUX-volume-2023-01-03-2023-12-29",
+        ),
+        ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
+    ],
+)
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(
+    flow: str, given: dict[str, object], name: str
+) -> None:
+    shown = run_name(flow, given, now=lambda: SATURDAY)
+    assert shown == name or len(shown) == 100
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_a_message_about_a_run_names_few_symbols_and_counts_many() -> None:
+    assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
+    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
+    assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
+
+
+OWN = ["csv:/own/SBUX.csv", "csv:/own/earnings.csv"]
+
+
+def check(text: str, folder: Path, kind: Literal["source", "events"] = "source") -> None:
+    check_permitted(text, kind=kind, given=OWN, folders=[folder])
+
+
+@pytest.mark.parametrize("kind", ["source", "events"])
+def test_other_files_are_refused_by_the_same_words_whether_they_exist_or_not(
+    tmp_path: Path, kind: Literal["source", "events"]
+) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    (folder / "link.csv").symlink_to("/etc/passwd")
+    (tmp_path / "sources2").mkdir()
+    texts = ["/etc/passwd", "/etc/none", "/proc/self/environ", f"{folder}/../x.csv", f"{folder}/link.csv"]
+    messages = set()
+    for text in [f"csv:{path}" for path in [*texts, f"{tmp_path}/sources2/x.csv", "a" * 9999, "a\0b"]]:
+        with pytest.raises(UsageError, match=f"inside FORECASTING_FILES.*{folder}") as caught:
+            check(text, folder, kind)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+
+
+def test_an_installed_source_takes_its_argument_from_the_environment_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
+        check("house:http://10.0.0.1", tmp_path)
