@@ -221,10 +221,7 @@ def our_medians(
 
 
 def draw(result: ArticleResult) -> str:
-    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line.
-
-    The line is between the training and the test sessions; forecasts without leaks are drawn from there on.
-    """
+    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line."""
     volume, shown = result.volume, {variant.name: variant.forecast for variant in result.variants}
     tested = {name: shown[name].iloc[TRAIN_ROWS - ROWS :] for name in ("Next session", "Ours") if name in shown}
     lines = {"Actual": volume, "As printed": shown["As printed"]} | tested

@@ -15,9 +15,9 @@ from forecasting.evaluate.decisions import decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
+from forecasting.pipeline.preprocess import input_fetch
 from forecasting.pipeline.publish import publish_page
 from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
-from forecasting.pipeline.snapshot import input_fetch
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row

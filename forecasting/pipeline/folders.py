@@ -50,10 +50,7 @@ def check_inside(folder: Path, names: Sequence[str]) -> None:
 
 
 def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
-    """Whether `folder` is gone: its files that match a pattern are deleted, then the folder when it is empty.
-
-    Other files, folders and what symbolic links point to remain; a folder that is kept for them is logged.
-    """
+    """Whether `folder` is gone: its files that match a pattern are deleted, then the folder when it is empty."""
     try:
         if folder.is_symlink():
             raise OSError("it is a symbolic link")
@@ -100,16 +97,15 @@ def page_address(settings: Settings, name: str) -> str:
 def check_writable(out: Path) -> None:
     """Raise a UsageError for a path that no file can be written to: checked before the work whose result goes there."""
     try:
-        checks = {
-            "a folder": not out.is_dir(),
-            "no folder to put it in": out.absolute().parent.is_dir(),
-            "no right to write": os.access(out if out.exists() else out.absolute().parent, os.W_OK),
-        }
-        wrong = next((problem for problem, passed in checks.items() if not passed), "")
-    except OSError as error:
-        wrong = str(error.strerror)
-    if wrong:
-        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {wrong}. Name another.")
+        folder = out.absolute().parent
+        is_writable = folder.is_dir() and not out.is_dir() and os.access(out if out.exists() else folder, os.W_OK)
+    except OSError:  # too long
+        is_writable = False
+    if not is_writable:
+        raise UsageError(
+            f"Expected the path of a file to write, found {str(out)[:100]!r}: a folder, or in a folder that is missing "
+            "or that this user cannot write. Name another."
+        )
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:

@@ -38,8 +38,8 @@ from forecasting.ingest.revisions import (
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.edgar import Edgar
 from forecasting.pipeline.night import Night, by_symbol
+from forecasting.pipeline.preprocess import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
 from forecasting.pipeline.run_log import open_run, stopped_status
-from forecasting.pipeline.snapshot import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
 from forecasting.pipeline.symbols import explained
 from forecasting.plain_text import plain_text
 from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP
@@ -345,9 +345,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
 def _fetch_id(asked: _Asked, answer: _Answer) -> str:
     """The same response to the same night is the same fetch, however often the night is run.
 
-    An ingest before it has another id, because the night's inputs are those known when its own fetch was made; and so
-    has a response that the user accepts, which may have been held before. Each request that stored nothing is one of
-    its own.
+    An ingest before it has another id, as has a response that the user accepts; each request that stored nothing too.
     """
     fetched, night, purpose = answer.fetched, asked.night, asked.purpose
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")

@@ -45,10 +45,7 @@ def newest_digest(settings: Settings) -> Digest:
 def send_digest(
     settings: Settings, nights: Sequence[Night], lines: Sequence[SymbolLine] | None = None, *, link: str = ""
 ) -> None:
-    """Send the one message of a run whose nights have ended; none where nothing was to do.
-
-    `lines` are those of `newest_nights`, where the caller has them.
-    """
+    """Send the one message of a run whose nights have ended; none where nothing was to do."""
     if settings.notify is None or not nights:
         return
     lines = newest_nights(settings, nights) if lines is None else lines

@@ -17,8 +17,8 @@ from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
+from forecasting.pipeline.preprocess import check_same_market, is_before, ledger_instant, past_losses
 from forecasting.pipeline.run_log import add_notes, code_version, notes_of
-from forecasting.pipeline.snapshot import check_same_market, is_before, ledger_instant, past_losses
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past

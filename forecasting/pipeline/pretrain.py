@@ -21,8 +21,8 @@ from forecasting.errors import FitError, HistoryError
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.night import make_night
+from forecasting.pipeline.preprocess import ledger_instant, market_night, market_snapshot, windows_of
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.snapshot import ledger_instant, market_night, market_snapshot, windows_of
 from forecasting.pipeline.symbols import each_symbol, failures_of, values_of
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows

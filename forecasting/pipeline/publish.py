@@ -102,10 +102,7 @@ def write_index(settings: Settings) -> Path:
 
 
 def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
-    """Write the index after nights, and the pages of those that `ended` without a forecast, for their reasons.
-
-    Where that fails, a warning: the nights and their own pages are complete.
-    """
+    """Write the index after nights, and the pages of those that `ended` without a forecast, for their reasons."""
     try:
         for night in ended:
             with suppress(ForecastingError):  # its symbol has no forecast, and no page

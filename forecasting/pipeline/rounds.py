@@ -81,7 +81,12 @@ class Rounds:
             for symbol in asked:
                 if symbol.nights[0].symbol in self._symbols and symbol.missing is None:
                     symbol.due = min(self._now() + self._pause, self._deadline(symbol.nights[-1]))
-                    self._note_waiting(symbol)
+                    night = symbol.nights[-1]
+                    if self._patient:
+                        until = clock_time(self._deadline(night), self._settings)
+                        mark(night, {"status": "late"}, {"waiting": f"{night.error} Retrying until {until}."})
+                        hour = clock_time(symbol.due, self._settings)
+                        logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
 
     def take(self, fetched: Sequence[Night]) -> list[Night]:
         """Those of a batch, after its requests, that are to be run; the others wait for a later round or have ended."""
@@ -95,7 +100,10 @@ class Rounds:
             if symbol.missing is not None:
                 self._end_without_bar(symbol.missing, newest.session)
             elif self._patient and self._round > 1:
-                self._note_wait(newest)
+                began, until = (clock_time(at, self._settings) for at in (self._began, self._now()))
+                waited = f"Waited for its bar from {began.partition(' ')[0]} to {until}; {self._round} requests."
+                with connect.transaction(newest.settings.url) as connection:
+                    add_notes(connection, newest, {"waiting": "", "waited": waited})
             return nights
         if symbol.missing is None and self._is_requested_again(symbol, newest, error):
             symbol.nights = nights
@@ -182,23 +190,6 @@ class Rounds:
         hours = [datetime.combine(today + timedelta(days=days), hour, tzinfo=zone).astimezone(UTC) for days in (0, 1)]
         stated = next(instant for instant in hours if instant > self._began)
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
-
-    def _note_waiting(self, symbol: _Symbol) -> None:
-        """Record that a night waits: in its row and in the log."""
-        night = symbol.nights[-1]
-        if self._patient:
-            until = clock_time(self._deadline(night), self._settings)
-            mark(night, {"status": "late"}, {"waiting": f"{night.error} Retrying until {until}."})
-            due = clock_time(symbol.due, self._settings)
-            logger.warning("%s: next request at %s: %s", night.symbol, due, night.error)
-
-    def _note_wait(self, night: Night) -> None:
-        """Record that a night has waited for its bar: from when to when, and the number of requests."""
-        began = clock_time(self._began, self._settings).partition(" ")[0]
-        until = clock_time(self._now(), self._settings)
-        waited = f"Waited for its bar from {began} to {until}; {self._round} requests."
-        with connect.transaction(night.settings.url) as connection:
-            add_notes(connection, night, {"waiting": "", "waited": waited})
 
     def _waiting(self, due: datetime) -> str:
         """Why the run waits, of the first symbols, when it requests again, and until when it does."""

@@ -32,16 +32,10 @@ FOLDER = "errors"  # Folder of the tracebacks, below the data folder
 MAX_CHARACTERS = 1_000_000  # Of a traceback file; a recursion's is longer
 KEPT = 200  # Newest traceback files that stay: an error that comes back every night fills no disk
 
-_FREE = "Free space on that disk, then run again: what is stored is complete, and no row is written twice."
-_PERMIT = "Give this user the right to write there, or name another place."
 _ADVICE = {
-    errno.ENOSPC: _FREE,
-    errno.EDQUOT: _FREE,
-    errno.EACCES: _PERMIT,
-    errno.EPERM: _PERMIT,
-    errno.EROFS: _PERMIT,
+    errno.ENOSPC: "Free space on that disk, then run again: what is stored is complete, and no row is written twice.",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right to write there."),
     errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during the run.",
-    errno.ENAMETOOLONG: "Shorten the path.",
     errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
 }
 
@@ -145,10 +139,7 @@ def raise_failed(outcomes: Sequence[SymbolOutcome[Value]]) -> None:
 
 
 def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> ForecastingError:
-    """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause.
-
-    Its exit code is that of the failures where they agree, else 1.
-    """
+    """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
     if of == 1:
         return failed[0][1]
     causes: dict[str, list[tuple[str, str]]] = {}

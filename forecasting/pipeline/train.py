@@ -13,8 +13,8 @@ from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.pipeline.folders import artifact_folder, network_id
 from forecasting.pipeline.models import load_model, own_weights
 from forecasting.pipeline.night import Night
+from forecasting.pipeline.preprocess import check_same_market, past_losses
 from forecasting.pipeline.run_log import add_notes, code_version
-from forecasting.pipeline.snapshot import check_same_market, past_losses
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
@@ -37,10 +37,7 @@ def train(nights: Sequence[Night]) -> list[Night]:
 
 
 def fit_challenger(night: Night) -> Night:
-    """The night with its challenger. One that was killed after its fit finds its model again and fits none.
-
-    A fit that the numbers do not allow is none either: the night's row notes the reason, and the night goes on.
-    """
+    """The night with its challenger. One that was killed after its fit finds its model again and fits none."""
     if night.windows is None or night.data_as_of is None:
         raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
     with connect.reading(night.settings.url) as connection:

@@ -46,9 +46,9 @@ def test_files_are_deleted_by_name_and_the_empty_folder_with_them_but_nothing_be
         ("new.json", ""),
         ("old.json", ""),
         (".", "a folder"),
-        ("missing/x.json", "no folder to put it in"),
-        ("x" * 300, "File name too long"),
-        ("../closed/new.json", "no right to write"),
+        ("missing/x.json", "in a folder that is missing"),
+        ("x" * 300, "a folder, or"),
+        ("../closed/new.json", "cannot write"),
     ],
 )
 def test_a_path_that_cannot_be_a_file_is_refused(

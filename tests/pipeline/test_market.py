@@ -14,9 +14,8 @@ from forecasting.errors import ArtifactError
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import make_night
+from forecasting.pipeline.preprocess import market_night
 from forecasting.pipeline.replay import replay
-from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.snapshot import market_night
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
@@ -84,16 +83,6 @@ def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file: P
     assert {row["symbol"] for row in rows("forecasts")} == {"TEST"}
 
 
-def test_a_file_that_ended_two_sessions_before_is_filled_forward_and_the_run_says_so(
-    vix_file: Path, made: list[Windows]
-) -> None:
-    VIX[["close"]].iloc[:-2].rename_axis("Date").to_csv(vix_file)
-    night(LAST, "skip")
-    np.testing.assert_allclose(made[0].market[-3:], np.log(VIX["close"].iloc[-3]), rtol=1e-12)
-    (run,) = rows("runs")
-    assert f"its close of {LAST} was not there; the newest is of {VIX.index[-3].date()}, filled forward" in run["note"]
-
-
 def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
     yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,22 +112,7 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
     assert {row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"} == {str(session)}
 
 
-@pytest.mark.parametrize("hours", [13, 70], ids=["before the open", "after it"])
-def test_a_night_after_an_ingest_of_the_same_bars_uses_what_was_known_at_its_own_fetch(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
-    yahoo.today = LAST
-    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=hours))
-    ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
-    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=hours, minutes=30))
-    night(LAST, "skip")
-    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
-    (run,) = rows("runs")
-    ours = {row["id"]: row["run_id"] for row in rows("fetches") if row["symbol"] == "SBUX"}
-    assert (len(ours), {ours[row["fetch_id"]] for row in rows("forecasts")}) == (2, {run["id"]})
-
-
-@pytest.mark.parametrize("fault", ["500", "429", "404", "empty", "no_bars"])
+@pytest.mark.parametrize("fault", ["429", "no_bars"])
 def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
