@@ -22,11 +22,7 @@ _ARGUMENTS = (
 
 
 def serve_assistant(settings: Settings) -> None:
-    """Answer an assistant until it closes standard input.
-
-    Raises:
-        UsageError: The extra `mcp` is not installed.
-    """
+    """Answer an assistant until it closes standard input."""
     try:
         from mcp.server import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError

@@ -39,9 +39,6 @@ def backtest(
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
         refit_every: Sessions between refits of the model alone.
         as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.
-
-    Returns:
-        The document that `forecasting backtest --json` prints.
     """
     with readable_errors():
         settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)

@@ -45,9 +45,6 @@ def catch_up(
         events: As for nightly.
         market: As for nightly.
         refit_every: Sessions between fits; in between only the champion forecasts.
-
-    Returns:
-        As `last_state`.
     """
     with readable_errors():
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)

@@ -98,9 +98,6 @@ def nightly(
         patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue with the stored bars;
             for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
-
-    Returns:
-        As `last_state`.
     """
     with readable_errors():
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
@@ -157,11 +154,7 @@ class NightsFailedError(ForecastingError):
 
 
 def ended(nights: list[Night]) -> list[Night]:
-    """The nights of a task.
-
-    Raises:
-        NightsFailedError: All of them have failed.
-    """
+    """The nights of a task; a NightsFailedError where all have failed."""
     if all(night.error is not None for night in nights):
         raise NightsFailedError(nights)
     return nights

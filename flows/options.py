@@ -26,11 +26,7 @@ _URL_WARNING = (
 
 
 def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
-    """The value of an option that overrides its variable, for this process and the flows it starts.
-
-    Raises:
-        UsageError: It is not valid: named as it was typed.
-    """
+    """The value of an option that overrides its variable, for this process and the flows it starts."""
     name = str(option.name)
     if value and name in ("symbol", "symbols_file"):  # in either order, those of the file after those named
         from forecasting.pipeline.symbols import asked_symbols

@@ -17,11 +17,7 @@ from forecasting.vocabulary import Clock
 
 @contextmanager
 def runner(settings: Settings) -> Iterator[Workers | None]:
-    """Workers that run shards; None where this process does.
-
-    Raises:
-        ForecastingError: As `check_dask`.
-    """
+    """Workers that run shards; None where this process does."""
     if workers_of(settings) <= 1:
         yield None
     elif settings.runner == "processes":

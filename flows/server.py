@@ -65,12 +65,7 @@ _IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
 
 
 def check_server() -> str:
-    """The URL of the configured Prefect server, without a password in it, after a health check.
-
-    Raises:
-        UsageError: No server is configured, or it refuses PREFECT_API_AUTH_STRING.
-        ForecastingError: It does not respond.
-    """
+    """The URL of the configured Prefect server, without a password in it, after a health check."""
     if (url := PREFECT_API_URL.value()) is None:
         raise UsageError(
             "Expected a Prefect server in PREFECT_API_URL; none is configured. Start one with "
@@ -141,9 +136,6 @@ def ensure_server() -> Iterator[str]:
     The caller holds the lock of `serve`. One that a killed `serve` left behind is taken over; anything else at the port
     is an error. When our own ends, so does this process: who takes its port next would get the password and could name
     what the nights run.
-
-    Raises:
-        ForecastingError: The configured server does not respond, the port is taken, or our own did not start.
     """
     if PREFECT_API_URL.value() is not None:
         yield check_server().removesuffix("/api")
@@ -171,10 +163,7 @@ def ensure_server() -> Iterator[str]:
 
 
 def served() -> OwnServer | None:
-    """The server of `serve` on this data folder: the process that its file names, while that one listens at the port.
-
-    None where none runs; the process is this user's, so nobody else gets the password.
-    """
+    """The server of `serve` on this data folder: the process that its file names, while it listens at the port."""
     with suppress(OSError, ValueError, TypeError, psutil.Error, ForecastingError):
         pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
         process = psutil.Process(pid)
@@ -184,11 +173,7 @@ def served() -> OwnServer | None:
 
 
 def _start() -> OwnServer:
-    """A new server at the port of Prefect's own setting, named in the file of `served`.
-
-    Raises:
-        ForecastingError: The port is taken, or it ended, or did not respond in time.
-    """
+    """A new server at the port of Prefect's own setting, named in the file of `served`."""
     port = PREFECT_SERVER_API_PORT.value()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -280,11 +265,7 @@ def has_server() -> bool:
 
 @contextmanager
 def reached_server() -> Iterator[str]:
-    """The API's URL within the block: of the configured server, else of that of `serve` on this data folder.
-
-    Raises:
-        ForecastingError: As `check_server`.
-    """
+    """The API's URL within the block: of the configured server, else of that of `serve` on this data folder."""
     server = served() if PREFECT_API_URL.value() is None else None
     with temporary_settings(server[1] if server else {}):
         yield check_server()
@@ -307,11 +288,7 @@ def own_file(name: str) -> Path:
 
 
 def own_password(new: str | None = None) -> str:
-    """`USER:PASSWORD` of the server of `serve`: `new`, which is stored, else what is stored, generated at first.
-
-    Raises:
-        ForecastingError: Others can read it, or have put something else in its place.
-    """
+    """`USER:PASSWORD` of the server of `serve`: `new`, which is stored, else what is stored, generated at first."""
     path = own_file(AUTH)
     if new or not os.path.lexists(path):
         path.unlink(missing_ok=True)
@@ -328,11 +305,7 @@ def own_password(new: str | None = None) -> str:
 
 
 def start_worker(pool: str) -> None:
-    """Become Prefect's worker of `pool`; does not return.
-
-    Raises:
-        ForecastingError: The ledger or the Prefect server is not ready, which is better found now than at 05:30.
-    """
+    """Become Prefect's worker of `pool`; does not return."""
     migrate.check_ready(read_settings().url)
     check_server()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # SIGTERM ends it by one, which a script's `worker &` would ignore
