@@ -224,7 +224,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         _prefect_servers["served"] = stack
 
         def start() -> str:
-            return stack.enter_context(processes.prefect_server(folder, port=port, **processes.vacuum_of_compose()))
+            return stack.enter_context(processes.prefect_server(folder, port=port))
 
         yield processes.Served(start(), folder, start)
 

@@ -9,7 +9,6 @@ FILES_OF = {
     "served": (
         "tests/browser/test_prefect_ui.py",
         "tests/flows/test_serving.py",
-        "tests/flows/test_fresh_clone.py",  # last: it replaces the deployments that the others share
     ),
     "prefect_server": (
         "tests/faults/test_secrets.py",

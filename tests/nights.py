@@ -72,29 +72,22 @@ def night(as_of: date, mode: str = "auto") -> None:
 
 
 @contextmanager
-def ledger_in(
-    folder: Path, migrated: Path, *, prefect: bool = False, **settings: object
-) -> Iterator[pytest.MonkeyPatch]:
+def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pytest.MonkeyPatch]:
     """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.
 
-    Args:
-        folder: TEST.csv is written there.
-        migrated: A migrated SQLite file without rows.
-        prefect: Whether they run through Prefect.
-        settings: Those of `set_small_night`.
+    TEST.csv is written there; `migrated` is a SQLite file without rows, `settings` are those of `set_small_night`.
     """
     (folder / "TEST.csv").write_text(csv_of_small_night())
     shutil.copy(migrated, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as patch:
         set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}", **settings)
-        if not prefect:
-            without_prefect(patch.setattr)
+        without_prefect(patch.setattr)
         yield patch
 
 
-def leave_nights(sessions: list[date], folder: Path, migrated: Path, *, prefect: bool = False) -> Path:
+def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
     """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
-    with ledger_in(folder, migrated, prefect=prefect):
+    with ledger_in(folder, migrated):
         for session in sessions:
             night(session)
     return folder

@@ -26,7 +26,6 @@ from unittest import mock
 import httpx
 import psutil
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
@@ -60,15 +59,6 @@ class Served:
     url: str
     folder: Path
     start: Callable[[], str]
-
-
-def vacuum_of_compose() -> dict[str, str]:
-    """How long deploy/compose.yaml has the server keep its runs; expired ones are looked for every five seconds."""
-    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    given = compose["services"]["prefect"]["environment"]
-    vacuum = {name: str(value) for name, value in given.items() if "DB_VACUUM" in name}
-    assert len(vacuum) == 2
-    return vacuum | {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5"}
 
 
 def free_port() -> int:

@@ -11,8 +11,17 @@ from unittest import mock
 
 import pytest
 
-from flows import cli
+from flows import cli, console, options, server, start
 from forecasting import __version__
+from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.pipeline.folders import SERVED
+from forecasting.pipeline.symbols import SymbolOutcome
+from forecasting.report.terminal import settings_document, settings_listing
+from forecasting.settings import Settings, read_settings
+from tests.builders import LAST
+from tests.flows import processes
+from tests.nights import rows
+from tests.report.nights import report_data
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
 COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
@@ -63,18 +72,6 @@ finally:
     assert found.stderr == "[]"
 
 
-def test_imports_are_hardly_searched_for_garbage() -> None:
-    script = """import atexit, gc
-atexit.register(lambda: print(gc.get_freeze_count()))  # the last of those that a process calls as it ends
-import flows, pandas
-print(*(of["collections"] for of in gc.get_stats()))"""
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    young, _, old, frozen = map(int, found.stdout.split())
-    assert young < 100
-    assert old == 0
-    assert frozen > 10_000
-
-
 def test_a_seed_that_torch_cannot_take_is_refused_at_once() -> None:
     code, _, err = run("article", "--seed", str(2**63))
     assert (code, "'--seed'" in err) == (2, True)
@@ -122,24 +119,6 @@ def test_the_help_has_every_command_in_one_of_two_groups() -> None:
     assert set(COMMANDS) <= {*named[0], *named[1]}
 
 
-@pytest.mark.parametrize("content", ["", "Date,Open\n2024-03-08,1\n", "not a table at all"])
-def test_a_file_without_bars_is_refused_with_a_paragraph(here: Path, content: str) -> None:
-    (here / "BAD.csv").write_text(content, encoding="utf-8")
-    run("db", "upgrade")
-    code, _, err = run("run", "--source", f"csv:{here / 'BAD.csv'}")
-    assert code == 1
-    assert "BAD.csv" in err
-    assert len(err.strip().splitlines()) == 1
-
-
-def test_settings_are_printed_without_the_password(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", "postgresql://u:hunter2@localhost/d")
-    code, out, _ = run("settings", "--json")
-    assert code == 0
-    assert "hunter2" not in out
-    assert json.loads(out)["target"] == "volume"
-
-
 def test_check_exits_with_4_when_nothing_is_fresh(here: Path) -> None:
     run("db", "upgrade")
     code, _, err = run("check")
@@ -166,3 +145,98 @@ def test_a_backtest_writes_the_documented_keys(here: Path, monkeypatch: pytest.M
     }
     assert (document["origins"], document["refits"]) == (34, 2)
     assert "horizon" in shown
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's environment, put back after the test."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+@pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
+def test_given_options_override_the_environment_and_others_leave_it(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
+    os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
+    found: dict[str, str | None] = {}
+    monkeypatch.setattr(cli, "settings", lambda: sys.exit(found.update(os.environ)))
+    given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}
+    words = [first, given.pop(first), *next(iter(given.items())), "--target", "range"]
+    assert run("init", *words)[0] == 0
+    names = ("SYMBOLS", "TARGET", "SOURCE")
+    assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
+
+
+def test_a_log_level_that_was_asked_for_is_kept() -> None:
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
+    options.quieten_nights()
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
+
+
+def test_of_several_nights_each_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_nights([report_data(), report_data(run={"symbol": "MSFT"})])
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()[2:4]] == ["SBUX", "MSFT"]
+    assert "is expected to trade" not in shown
+
+
+def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [SymbolOutcome("BAD", error=UsageError("no such symbol")), SymbolOutcome("SBUX", Path("page.html"))]
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
+        console.show_outcomes(outcomes, console.show_paths)
+    assert capsys.readouterr().out == "page.html\n"
+
+
+def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(symbols=("SBUX", "VOD.L"))
+    console.show_rows(settings_document(settings), settings_listing, as_json=True)
+    assert json.loads(capsys.readouterr().out)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
+    console.show_rows(settings_document(settings), settings_listing)
+    shown = capsys.readouterr().out
+    assert "FORECASTING_SYMBOLS" in shown
+    assert "SBUX=XNYS,VOD.L=XLON" in shown
+
+
+IMPORTED = """
+import sys
+from flows import cli
+try:
+    cli.main()
+finally:
+    print([name for name in ("prefect", "torch") if name in sys.modules])
+"""
+
+
+def imported(*words: str) -> str:
+    """Which of two large packages a command has imported."""
+    command = [sys.executable, "-W", "ignore", "-c", IMPORTED, *words]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=processes.ROOT, env=dict(os.environ))
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()[-1]
+
+
+def test_a_night_and_a_catch_up_without_a_server_import_no_prefect(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "no-prefect"))
+    assert imported("run", "--as-of", str(LAST)) == "['torch']"
+    assert imported("catch-up", "--from", str(LAST), "--to", str(LAST)) == "[]"  # it is done
+    (run,) = rows("runs")
+    assert (run["status"], run["trigger"], run["flow_run_id"]) == ("done", "run", None)
+
+
+@pytest.mark.parametrize("named", ["variable", "profiles.toml", ".env", "prefect.toml", SERVED, ""])
+def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PREFECT_HOME": tmp_path, "FORECASTING_DATA_DIR": tmp_path}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "prefect")
+    monkeypatch.setattr(server, "has_server", lambda: True)
+    if named == "variable":
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    elif named:
+        (tmp_path / named).touch()
+    assert start.has_server(read_settings()) is bool(named)

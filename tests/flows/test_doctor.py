@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -11,6 +12,9 @@ from flows.start import all_checks as doctor
 from forecasting import sessions
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import health
+from forecasting.pipeline.health import nothing_new
+from forecasting.settings import Settings, read_settings
+from forecasting.store import migrate
 
 
 @pytest.fixture(autouse=True)
@@ -35,45 +39,54 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path
     assert checks["database"][0] == "wrong"
     assert "forecasting db upgrade" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
+    assert checks["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
+    assert checks["prefect"][1].startswith("no server configured: `run` and `catch-up` need none")
     assert not (folder / "data").exists()
+    migrate.upgrade(read_settings().url)
+    assert found()["database"] == ("ok", f"at revision {migrate.head()}")
 
 
-def test_a_disk_that_is_almost_full_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "LEAST_FREE", 2**70)
-    state, said = found()["disk"]
-    assert state == "wrong"
-    assert said.startswith(f"Expected {2**40} GiB or more free at {folder / 'data'}; found ")
-
-
-@pytest.mark.parametrize("name", ["artifacts", "weights", "reports"])
-def test_a_folder_that_cannot_be_written_is_wrong(folder: Path, name: str) -> None:
-    (folder / "data").mkdir()
-    (folder / "data" / name).touch()  # in place of a folder: root may write to any
+@pytest.mark.parametrize("name", ["artifacts", "reports", ""])
+def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name:
+        (folder / "data").mkdir()
+        (folder / "data" / name).touch()  # in place of a folder: root may write to any
+    else:
+        monkeypatch.setattr(health, "LEAST_FREE", 2**70)
     state, said = found()["disk"]
     assert state == "wrong"
     assert str(folder / "data" / name) in said
 
 
-def test_each_exchange_has_its_newest_completed_session() -> None:
-    assert found()["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
-
-
 def test_a_calendar_that_ends_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar("XLON").sessions))
-    _, told = found()["sessions"]
-    assert told.startswith(
-        "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON. The calendar of XNYS in exchange_"
-    )
-    assert told.count("ends on") == 2
+    assert found()["sessions"][1].count("ends on") == 2
 
 
 def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found()["prefect"] == ("ok", "no server configured: `run` and `catch-up` need none, `serve` starts its own")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
+        monkeypatch.setattr(server, "check_server", Mock(side_effect=ForecastingError("It does not respond.")))
+        assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "It does not respond."}
 
-        def unresponsive() -> str:
-            raise ForecastingError("The Prefect server does not respond.")
 
-        monkeypatch.setattr(server, "check_server", unresponsive)
-        assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "The Prefect server does not respond."}
+@pytest.mark.parametrize(
+    ("now", "newest", "closed"),
+    [
+        ("2026-11-27T10:30", date(2026, 11, 25), "Thursday 2026-11-26"),  # the morning after Thanksgiving
+        ("2026-11-28T10:30", date(2026, 11, 27), ""),  # two mornings later, after the shortened Friday
+        ("2026-11-26T20:00", date(2026, 11, 25), ""),  # that day, before its session would have closed
+        ("2026-11-27T03:00", date(2026, 11, 25), "Thursday 2026-11-26"),  # and after: a schedule in the evening
+        ("2026-05-26T09:30", date(2026, 5, 22), "Monday 2026-05-25"),  # a weekend is no holiday
+        ("2026-05-26T09:30", date(2018, 12, 31), ""),  # nor is one why a file ends years ago
+    ],
+)
+def test_a_night_without_work_says_why_and_names_the_holiday(now: str, newest: date, closed: str) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    sentences = [
+        f"Nothing new since the session {newest} of XNYS.",
+        *([f"XNYS was closed on {closed}."] * bool(closed)),
+    ]
+    assert nothing_new(Settings(symbols=("SBUX",)), as_of=newest, now=lambda: moment) == " ".join(sentences)

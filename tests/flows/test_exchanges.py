@@ -127,11 +127,6 @@ def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) ->
     }
 
 
-def test_a_session_of_another_exchange_is_refused_for_the_symbol_that_does_not_trade(two_exchanges: StandIn) -> None:
-    with pytest.raises(SymbolsFailedError, match=r"SBUX: Expected .* XNYS, found 2024-02-19, a Monday"):
-        start_night(as_of=MONDAY, mode="auto", switch_source=False)
-
-
 def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> None:
     settings = Settings(symbols=("SBUX", "VOD.L"))
     assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash

@@ -20,27 +20,13 @@ from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from tests.builders import LAST
-from tests.nights import copy_nights, counts, leave_nights, rows
+from tests.nights import counts, night, rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-@pytest.fixture(scope="module")
-def folder_of_the_eighth(
-    prefect_server: None, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> Path:
-    """What the night of LAST leaves through Prefect, to be copied: its data folder and its ledger."""
-    return leave_nights([LAST], tmp_path_factory.mktemp("eighth"), migrated_sqlite_file, prefect=True)
-
-
-@pytest.fixture
-def done_on_the_eighth(folder_of_the_eighth: Path, night_folder: Path, night_url: str) -> None:
-    """The night of LAST is done in `night_folder`."""
-    copy_nights(folder_of_the_eighth, night_folder, night_url)
-
-
-@pytest.mark.usefixtures("done_on_the_eighth")
 def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder: Path) -> None:
+    night(LAST)
     published = rows("latest_forecasts")
     assert [str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])] == [
         str(day) for day in next_sessions(LAST, 5)
@@ -80,17 +66,17 @@ def test_a_refused_parameter_logs_no_traceback(
 def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import snapshot
+    from forecasting.pipeline import preprocess
 
     first, failing, last = between(date(2024, 3, 6), LAST)
-    made = snapshot.make_windows
+    made = preprocess.make_windows
 
     def too_short(*args: Any, origin: date, **named: Any) -> Any:
         if origin == failing:
             raise HistoryError("seeded")
         return made(*args, origin=origin, **named)
 
-    monkeypatch.setattr(snapshot, "make_windows", too_short)
+    monkeypatch.setattr(preprocess, "make_windows", too_short)
     with pytest.raises(HistoryError, match="seeded"):
         start_catch_up(first=first, last=last, refit_every=1)
     states = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))

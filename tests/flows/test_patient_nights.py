@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from prefect import get_client
 from prefect.context import FlowRunContext
 
@@ -18,22 +19,62 @@ from flows import nightly as nightly_module
 from flows.nightly import nightly
 from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
+from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
+from forecasting.store import connect
 from forecasting.vocabulary import Target
-from tests.builders import LAST
+from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_sink
-from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
 from tests.plain_flows import without_prefect
-from tests.yahoo_stand_in import StandIn, late_split, missing_row, null_row
-
-__all__ = ["alone", "yahoo"]  # fixtures
+from tests.yahoo_stand_in import StandIn, asked_here, late_split, missing_row, null_row
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
 
 BEFORE = date(2024, 3, 7)
 
 Waits = list[tuple[str, str, str, str]]
+
+
+@pytest.fixture
+def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with seeded SBUX bars up to LAST, on the morning after."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+        set_morning_after(served, monkeypatch, LAST)
+        yield served
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No market series, where a test counts the rows of one symbol's requests."""
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
+
+
+def set_morning_after(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
+    """Set the clock to half past five in the morning after `session`; waiting moves it."""
+    set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
+    served.today = session
+
+
+_moment = [datetime(2024, 3, 9, tzinfo=UTC)]
+
+
+def _now() -> datetime:
+    return _moment[0]
+
+
+def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the clock, also of a run that has begun, until something waits for a later instant."""
+    _moment[0] = moment
+    monkeypatch.setattr(clock, "now", _now)
+    monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
+
+
+def select(columns: str, table: str) -> list[tuple[object, ...]]:
+    with connect.reading(read_settings().url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
 
 
 @pytest.fixture

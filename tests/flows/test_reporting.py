@@ -25,39 +25,25 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.pipeline.night import Night, make_night
-from forecasting.report.prefect import Artifact
 from forecasting.settings import Settings
 from tests.flows.sinks import http_sink
 from tests.report.nights import ORIGIN, report_data
 
-PAGE = Artifact("night-sbux-volume", "Night", "**8.45 M**")
 FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 
 
-@pytest.fixture
-def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """What was created, instead of by Prefect's server."""
-    made: list[dict[str, object]] = []
-    monkeypatch.setattr(reporting, "create_markdown_artifact", lambda **given: made.append(given))
-    return made
-
-
-def publish_a_night() -> None:
+@pytest.mark.parametrize("within", [False, True])
+def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch: pytest.MonkeyPatch, within: bool) -> None:
+    created: list[dict[str, object]] = []
+    monkeypatch.setattr(reporting, "create_markdown_artifact", lambda **given: created.append(given))
+    if within:
+        monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
     reporting.publish_artifacts([replace(night, report=report_data())])
-
-
-def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[dict[str, object]]) -> None:
-    publish_a_night()
-    reporting.add_tags(["SBUX"])
-    assert reporting.publish_outcomes(Settings(), []) == ""
-    assert created == []
-
-
-def test_a_night_has_one_artifact(created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    publish_a_night()
-    assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
+    assert [artifact["key"] for artifact in created] == ["night-sbux-volume"] * within
+    if not within:
+        reporting.add_tags(["SBUX"])
+        assert reporting.publish_outcomes(Settings(), []) == ""
 
 
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
@@ -91,12 +77,7 @@ NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such sessi
         ([a_night(), a_night("BAD", error=NO_ROWS)], SETTINGS, "PartlyFailed", "1 of 2 symbols failed. BAD: no rows"),
         ([a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)], SETTINGS, "Failed", "2 of 2 symbols failed."),
         ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
-        (
-            [a_night(without_bar=NOTE), a_night(error=NoBarError("Another."))],
-            SETTINGS,
-            "WithoutBar",
-            f"{NOTE} Another.",
-        ),
+        ([a_night(without_bar=NOTE), a_night(error=NO_BAR)], SETTINGS, "WithoutBar", f"{NOTE} Another."),
         ([], SETTINGS, "Skipped", "Nothing new."),
     ],
 )
@@ -107,15 +88,10 @@ def test_the_last_state_of_a_run_says_what_became_of_its_nights(
     assert state.name == name
     assert str(state.message).startswith(message)
     assert state.is_failed() == name.endswith("Failed")
-
-
-def test_its_data_are_the_ids_of_the_nights_done_or_the_error() -> None:
-    done = a_night()
-    assert last_state([done], SETTINGS, done="", nothing=str).data == [done.id]
-    failed = last_state([done, a_night("BAD", error=NO_ROWS)], SETTINGS, done="", nothing=str)
-    assert isinstance(failed.data, SymbolsFailedError)
-    alone = last_state([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), done="", nothing=str)
-    assert alone.data is NO_SESSION
+    if state.is_failed():
+        assert isinstance(state.data, SymbolsFailedError if len(settings.symbols) > 1 else UsageError)
+    else:
+        assert state.data == ([night.id for night in nights] if name == "Completed" else None)
 
 
 def record_of(error: Exception) -> logging.LogRecord:

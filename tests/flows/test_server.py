@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import http.server
-import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -35,6 +35,8 @@ from flows import server
 from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
+from forecasting.settings import read_settings
+from forecasting.store import migrate
 
 
 @contextmanager
@@ -69,12 +71,9 @@ def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, mo
     assert bool(urllib.request.proxy_bypass("example.org")) is bool(exempt)
 
 
-def test_without_a_configured_server_the_error_names_the_variable() -> None:
+def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not() -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(UsageError, match="PREFECT_API_URL"):
         server.check_server()
-
-
-def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not() -> None:
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}):
         assert server.check_server() == url
         with server.ensure_server() as used:
@@ -208,12 +207,6 @@ def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_outages", [])
 
 
-def test_an_outage_ends_the_block_with_a_warning_that_names_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING), server.tolerate_outage("the artifacts"):
-        raise httpx.ConnectError("refused")
-    assert "did not receive the artifacts: refused" in caplog.text
-
-
 def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds() -> None:
     retries, waits_s = [], []
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}), SyncClientContext() as of_run:
@@ -231,9 +224,31 @@ def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds
     assert waits_s == [usual_s, 5.0, 5.0, usual_s]
 
 
-@pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
-def test_a_client_error_is_raised_and_a_server_error_is_not(status: int, raised: bool) -> None:
-    response = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts"))
+@pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (None, False)])
+def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_an_error(
+    status: int | None, raised: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
-    with expected, server.tolerate_outage("an artifact"):
-        response.raise_for_status()
+    with expected, server.tolerate_outage("the artifacts"):
+        if status is None:
+            raise httpx.ConnectError("refused")
+        httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts")).raise_for_status()
+    assert ("did not receive the artifacts: " in caplog.text) is not raised
+
+
+def test_a_script_that_starts_a_worker_in_the_background_can_end_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Prefect's worker, told to end by SIGTERM, interrupts itself; `worker &` of a script ignores interrupts."""
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    migrate.upgrade(read_settings().url)
+    became = []
+    monkeypatch.setattr(server, "check_server", lambda: None)
+    monkeypatch.setattr(os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT))))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server.start_worker("nights")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    words = ["-m", "prefect", "worker", "start", "--pool", "nights"]
+    assert became == [(words, signal.SIG_DFL)]

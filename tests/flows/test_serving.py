@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +19,7 @@ from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import connect, lock, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
+from tests.flows.processes import Served
 from tests.flows.sinks import http_sink
 from tests.nights import nights_done
 
@@ -200,3 +203,30 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
         again = prefect_api.end_of(server, missed, log=log)
     assert again["state_name"] == "Skipped"
     assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    cloned = subprocess.run(["git", "clone", "--quiet", processes.ROOT, folder], capture_output=True, text=True)
+    if cloned.returncode:
+        pytest.skip(f"not a git checkout, so there is nothing to clone: {cloned.stderr}")
+    return folder
+
+
+def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served: Served, clone: Path) -> None:
+    processes.deploy(processes.environment_of(clone.parent, served.url), clone)
+    found: list[dict[str, Any]] = processes.API.post(f"{served.url}/deployments/filter", json={}).json()
+    assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
+    assert {one["work_pool_name"] for one in found} == {"forecasting"}
+    assert {str(step) for one in found for step in one["pull_steps"]} == {
+        str({"prefect.deployments.steps.set_working_directory": {"directory": str(clone)}})
+    }
+    forms = {one["name"]: one["parameter_openapi_schema"] for one in found}
+    assert all(one["enforce_parameter_schema"] for one in found)
+    assert forms["catch-up"]["required"] == forms["backtest"]["required"] == ["first", "last"]
+    assert {form["first"]["format"] for name in ("catch-up", "backtest") for form in [forms[name]["properties"]]} == {
+        "date"
+    }
+    for form in forms.values():
+        assert all(field.get("description") for field in form["properties"].values())  # shown beside each field

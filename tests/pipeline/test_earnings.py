@@ -135,7 +135,7 @@ def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(yahoo
     ]
 
 
-@pytest.mark.parametrize("fault", ["500", "429", "truncated", "no_documents", None])
+@pytest.mark.parametrize("fault", ["500", "truncated", None])
 @pytest.mark.usefixtures("after_thursday")
 def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fault: str | None) -> None:
     before = dates("KOA"), dates("MSFA")
@@ -146,18 +146,15 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fa
     assert findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
 
 
-@pytest.mark.parametrize("odd", ["error", "outage", "nothing", "symbol", "days", "timing"])
+@pytest.mark.parametrize("odd", ["error", "nothing", "days"])
 def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, odd: str
 ) -> None:
     sound = pd.DataFrame({"symbol": ["KOA"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
     returned = {
         "error": Mock(side_effect=ValueError("its code")),
-        "outage": Mock(side_effect=UnavailableError("its server")),
         "nothing": Mock(return_value=None),
-        "symbol": Mock(return_value=sound.drop(columns="symbol")),
         "days": Mock(return_value=sound.assign(announced=date(2024, 4, 23))),
-        "timing": Mock(return_value=sound.assign(timing="BMO")),
     }
     monkeypatch.setattr(yahoo_module.Yahoo, "__module__", "house_bars")
     monkeypatch.setattr(yahoo_module.Yahoo, "earnings_calendar", returned[odd])

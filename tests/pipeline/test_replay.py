@@ -207,11 +207,3 @@ def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_s
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:
     with pytest.raises(UsageError, match="nothing to replay"):
         replay(read_settings(), now=clock.now)
-
-
-@pytest.mark.usefixtures("four")
-def test_stored_bars_that_are_changed_behind_its_back_are_noticed() -> None:
-    with connect.transaction(read_settings().url) as connection:
-        connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{FIRST}'"))
-    with pytest.raises(ForecastingError, match="came out"):
-        replay(read_settings(), now=clock.now, first=THIRD)

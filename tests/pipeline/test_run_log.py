@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from flows import nightly
 from forecasting import __version__
 from forecasting.errors import DataLateError, HistoryError, UnavailableError
 from forecasting.pipeline import run_log as module
@@ -34,7 +33,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.connect import Connection, transaction
 from tests.builders import LAST
-from tests.nights import killed_before, rows
+from tests.nights import rows
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -168,22 +167,6 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
     delete_leftovers(read_settings())
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()}
     assert files == set(kept)
-
-
-def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_fits_by_another_method(
-    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nightly.nightly(as_of=NIGHTS[-2])
-    with monkeypatch.context() as patch:
-        patch.setattr(write, "add", killed_before("models"))
-        with pytest.raises(KeyboardInterrupt):
-            nightly.nightly(as_of=NIGHTS[-1], mode="warm")
-    folder = read_settings().data_dir / "artifacts"
-    with_row = {row["id"] for row in rows("models") if row["artifact_path"]}
-    (left,) = {path.name for path in folder.iterdir()} - with_row
-    nightly.nightly(as_of=NIGHTS[-1], mode="scratch")
-    assert {path.name for path in folder.iterdir()} == {row["id"] for row in rows("models") if row["artifact_path"]}
-    assert not (folder / left).exists()
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])

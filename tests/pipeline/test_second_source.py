@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.errors import SourceError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
 from forecasting.pipeline import ingest
@@ -136,8 +136,6 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
     ("answer", "words"),
     [
         (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
-        (Mock(side_effect=RateLimitedError("Too many.")), "Too many."),
-        (Mock(side_effect=BadDataError("No bars of TEST.")), "No bars of TEST."),
         (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
         (lambda _: BARS.drop(columns="volume"), "in another shape than the canonical one"),
         (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),

@@ -63,21 +63,15 @@ def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors: list[For
     assert combined([(str(place), error) for place, error in enumerate(errors)], of=5).exit_code == code
 
 
-def test_hundreds_of_failures_are_one_short_paragraph_that_counts_them() -> None:
+def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once() -> None:
     same = [(f"S{place}", DataLateError("no bar yet")) for place in range(300)]
     assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
     each = [(f"S{place}", DataLateError(f"{place} bars of S{place} " + "x" * 2000)) for place in range(300)]
     message = str(combined(each, of=500))
-    assert len(message) < 1500
-    assert message.endswith(" And 295 other failures.")
-
-
-def test_one_cause_that_names_each_symbol_is_read_once() -> None:
-    down = [(name, DataLateError(f"Yahoo gave nothing for {name}. Check the network.")) for name in ("S", "^FTSE")]
-    alone = ("BRK-B", DataLateError("BRK-B, of BRK, is new."))
-    assert str(combined([*down, alone], of=9)) == (
-        "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. Check the network. BRK-B: BRK-B, of BRK, is new."
-    )
+    assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
+    down = [(name, DataLateError(f"Yahoo gave nothing for {name}.")) for name in ("S", "^FTSE")]
+    words = str(combined([*down, ("BRK-B", DataLateError("BRK-B, of BRK, is new."))], of=9))
+    assert words == "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. BRK-B: BRK-B, of BRK, is new."
 
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path) -> None:
@@ -111,13 +105,6 @@ def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
             only_symbol(Settings(symbols=symbols), "article")
 
 
-UNKNOWN = (
-    "Expected a volume forecast of SBUXX in the database; found none. Make one: forecasting run --symbol SBUXX "
-    "--target volume. The database holds forecasts of SBUX volume."
-)
-"""Of a ledger that holds SBUX volume alone."""
-
-
 @pytest.fixture
 def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a ledger with one night and one network of SBUX, the settings' own."""
@@ -129,34 +116,21 @@ def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return sqlite_url
 
 
-def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(
-    ledger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "NEW")
-    with transaction(ledger) as connection:
-        write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
-    with pytest.raises(StoreError, match="its night of 2024-03-08 has status failed: no such symbol"):
-        show()
-
-
-def test_models_of_a_misspelt_symbol_are_answered_as_show_is(
+def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_what_the_ledger_holds(
     ledger: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUXX")
-    for command in (show, models_list, models_rollback):
-        with pytest.raises(StoreError) as raised:
-            command()
-        assert (str(raised.value), raised.value.exit_code) == (UNKNOWN, 1)
-    assert capsys.readouterr().out == ""
-
-
-def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(
-    ledger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "OLD")
     with transaction(ledger) as connection:
+        write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
         write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
         write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
         write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
-    with pytest.raises(StoreError, match="Expected a volume network of OLD in the database; found none: its forecasts"):
-        models_list()
+    for symbol, commands, words in (
+        ("SBUXX", (show, models_list, models_rollback), "found none.*holds forecasts of OLD volume, SBUX volume"),
+        ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),
+        ("OLD", (models_list,), "Expected a volume network of OLD in the database; found none: its forecasts"),
+    ):
+        monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+        for command in commands:
+            with pytest.raises(StoreError, match=words):
+                command()
+    assert capsys.readouterr().out == ""
