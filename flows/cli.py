@@ -140,14 +140,14 @@ def digest(
     preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
 ) -> None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    from forecasting.pipeline.messages import alert_preview, newest_digest
+    from forecasting.pipeline.messages import alert_counts, newest_digest
     from forecasting.report.digest import digest_in
 
     if preview:
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing
 
-        show_rows(alert_preview(settings()), alert_listing)
+        show_rows(alert_counts(settings()), alert_listing)
         return
     typer.echo(digest_in(form, newest_digest(settings())))
 

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
-from forecasting.pipeline.symbols import explained
+from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
@@ -43,7 +41,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         with watched_nights(), reached_server():
             nightly(as_of=as_of, mode=mode, switch_source=switch_source)
         return
-    with nights_here(settings):
+    with watched_nights(), nights_here(settings, now=clock.now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
         nights = run_here(planned, settings, switch_source=switch_source)
     concluded(nights, settings)
@@ -60,7 +58,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
         with watched_nights(), reached_server():
             done: list[str] = catch_up(first, last, refit_every=refit_every) or []
     else:
-        with nights_here(settings):
+        with watched_nights(), nights_here(settings, now=clock.now):
             planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
             nights = run_here(planned, settings)
         done = concluded(nights, settings)
@@ -90,18 +88,6 @@ def _profiles() -> str:
     """The file of Prefect's profiles, which may name a server."""
     home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
-
-
-@contextmanager
-def nights_here(settings: Settings) -> Iterator[None]:
-    """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
-    try:
-        with watched_nights(), lock.night_lock(settings.url, "night"), ledger(settings):
-            yield
-    except Exception as error:
-        failure = explained(error, now=clock.now)
-        send_failed(failure, settings)
-        raise failure from None
 
 
 def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = False) -> list[Night]:

@@ -67,7 +67,7 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, list(frames[0]), order=order.split())
+    return _typed_whole(frames, [str(name) for name in frames[0]], order=order.split())
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:

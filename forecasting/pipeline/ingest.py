@@ -284,8 +284,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     if newest is not None and is_before(now, newest):
         clock = (
             f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
-            f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one, "
-            "and forecasts are live again once the clock has passed that instant."
+            f"{newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that instant."
         )
     for doubt in filter(None, (revision.note, clock)):
         logger.warning(doubt)

@@ -56,24 +56,19 @@ def send_digest(
 
 
 def alert_counts(settings: Settings) -> list[Row]:
-    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol, as `read.alerts_held`."""
-    alerts = parse_alerts(settings.alerts)
-    with connect.reading(settings.url) as connection:
-        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS) if alerts else []
-
-
-def alert_preview(settings: Settings) -> list[Row]:
-    """As `alert_counts`; a UsageError where no alert is set."""
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any."""
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
     migrate.check_ready(settings.url, writes=False)
-    return alert_counts(settings)
+    alerts = parse_alerts(settings.alerts)
+    with connect.reading(settings.url) as connection:
+        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS)
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str]) -> Digest:
     """The message about these lines, and what is notable of runs."""
     alerts: dict[str, list[str]] = {}
-    for row in alert_counts(settings):
+    for row in alert_counts(settings) if settings.alerts else []:
         if row["tonight"]:
             alerts.setdefault(row["symbol"], []).append(str(row["alert"]))
     found: dict[str, list[str]] = {}

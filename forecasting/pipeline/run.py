@@ -69,7 +69,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     found = each_symbol(settings, lambda own: plan.missed_nights(own, as_of=as_of, mode=mode, now=now), now=now)
     missed = [night for nights in values_of(found) for night in nights]
-    with lock.night_lock(settings.url, "night"), ledger(settings):
+    with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
     concluded(nights, settings)
@@ -103,12 +103,6 @@ def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
     if outcome.failed:
         raise combined(outcome.failed, of=len(settings.symbols))
     return outcome.done
-
-
-def send_failed(error: ForecastingError, settings: Settings) -> None:
-    """Send that a run failed before its nights."""
-    subject = f"{joined(settings.symbols)} {settings.target}"
-    messages.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:
@@ -237,6 +231,18 @@ def ledger(settings: Settings) -> Iterator[None]:
     """A block in which nights share one connection and pandas makes the strings that serve short columns."""
     with connect.kept_open(settings.url), python_strings():
         yield
+
+
+@contextmanager
+def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
+    """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
+    try:
+        with lock.night_lock(settings.url, "night"), ledger(settings):
+            yield
+    except Exception as error:
+        failure, subject = explained(error, now=now), f"{joined(settings.symbols)} {settings.target}"
+        messages.send(settings, f"night.failed, {subject}", f"{subject}: {failure}")
+        raise failure from None
 
 
 @dataclass(frozen=True)

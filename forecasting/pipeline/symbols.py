@@ -163,7 +163,14 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
     """The symbols, each once: those named, which may be comma separated, then those of the file, one a line."""
     symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
-    for place, line in enumerate(_text(file).splitlines() if file is not None else [], 1):
+    try:
+        lines = file.read_text("utf-8-sig").splitlines() if file is not None else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Expected a text file with one symbol a line in --symbols-file {str(file)[-200:]}; found: "
+            f"{error.strerror if isinstance(error, OSError) else 'no UTF-8 text'}. Name another file."
+        ) from None
+    for place, line in enumerate(lines, 1):
         try:
             symbols += [check_symbol(symbol) for symbol in [line.partition("#")[0].strip()] if symbol]
         except UsageError as error:
@@ -187,16 +194,6 @@ def only_symbol(settings: Settings, command: str) -> str:
 def joined(symbols: Sequence[str]) -> str:
     """The symbols in the name of a run or task: `SBUX`, `SBUX+MSFT`; of more than three `SBUX+249-others`."""
     return "+".join(symbols) if len(symbols) <= NAMED else f"{symbols[0]}+{len(symbols) - 1}-others"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"Expected a text file with one symbol a line in --symbols-file {str(path)[-200:]}; found: "
-            f"{error.strerror if isinstance(error, OSError) else 'no UTF-8 text'}. Name another file."
-        ) from None
 
 
 def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
