@@ -1,0 +1,604 @@
+"""How bars reach a night: with a market series, a second source and earnings dates, on the stand-in for Yahoo."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows import clock
+from forecasting.errors import ArtifactError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.ingest import earnings
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.sources import Fetched, plugins
+from forecasting.ingest.sources import yahoo as yahoo_module
+from forecasting.pipeline import ingest as module
+from forecasting.pipeline import preprocess
+from forecasting.pipeline.backtest import load_series
+from forecasting.pipeline.health import checked, night_checks
+from forecasting.pipeline.ingest import Purpose, fetch_and_store, first_of, ingest
+from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.preprocess import market_night
+from forecasting.pipeline.replay import replay
+from forecasting.preprocess.windows import Windows
+from forecasting.sessions import between, closes_at
+from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, read
+from tests.builders import LAST, random_bars, set_small_night
+from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed, night, rows, timeless
+from tests.yahoo_stand_in import StandIn, asked_here, market_bars
+
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
+VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Windows]:
+    """The windows of every night of the test, oldest first."""
+    seen: list[Windows] = []
+    real = preprocess.windows_of
+
+    def kept(*given: object) -> Windows:
+        seen.append(real(*given))  # type: ignore[arg-type] - as it was called
+        return seen[-1]
+
+    monkeypatch.setattr(preprocess, "windows_of", kept)
+    return seen
+
+
+@pytest.fixture
+def vix_file(night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of dates and closes up to LAST."""
+    path = tmp_path / "VIX.csv"
+    VIX[["close"]].rename_axis("Date").to_csv(path)
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{path}")
+    return path
+
+
+@pytest.fixture
+def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with seeded bars of SBUX and MSFT, and the VIX."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+        served.add("MSFT", random_bars(days=650, seed=6, last=LAST))
+        yield served
+
+
+def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip") -> None:
+    """The night of `session`, on the morning after its close."""
+    moment = closes_at(session) + timedelta(hours=13, minutes=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    served.today = session
+    night(session, mode)
+
+
+def expected(windows: Windows) -> np.ndarray:
+    return np.log(VIX["close"].loc[windows.sessions[: len(windows.steps)]].to_numpy())
+
+
+def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file: Path, made: list[Windows]) -> None:
+    night(LAST, "skip")
+    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
+    (run,) = rows("runs")
+    (fetch,) = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
+    assert (run["market_fetch"], run["status"]) == (fetch["id"], "done")
+    assert "Market series" not in str(run["note"])
+    assert {row["symbol"] for row in rows("forecasts")} == {"TEST"}
+
+
+def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(yahoo, monkeypatch, LAST)
+    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-6)
+    assert len(yahoo.market_charts()) == 1
+    assert [row for row in rows("findings") if row["symbol"] == "^VIX"] == []
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
+    live(yahoo, monkeypatch, LAST)
+    assert not made[1].market.any()
+    assert len(yahoo.market_charts()) == 1
+
+
+def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = LAST - timedelta(days=1)
+    morning = closes_at(session) + timedelta(hours=13, minutes=30)  # 05:30 in New York
+    monkeypatch.setattr(clock, "now", lambda: morning)
+    yahoo.add("SBUX", random_bars(days=650, seed=3, last=LAST).loc[: str(session)])
+    night(session, "skip")
+    assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
+    assert str(LAST) not in {str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"}
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "^VIX")
+    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    night(session, "skip")  # its own night neither takes the clock for wrong
+    assert {row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"} == {str(session)}
+
+
+@pytest.mark.parametrize("fault", ["429", "no_bars"])
+def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    yahoo.market_fault = fault
+    live(yahoo, monkeypatch, LAST)
+    (run,) = rows("runs")
+    assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
+    assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
+    assert {row["kind"] for row in rows("forecasts")} == {"live"}
+
+
+def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, last = between(date(2024, 3, 7), LAST)
+    yahoo.today = before
+    monkeypatch.setattr(clock, "now", lambda: closes_at(before) + timedelta(hours=13, minutes=30))
+    ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
+    yahoo.market_fault = "500"
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
+    live(yahoo, monkeypatch, last)
+    requests = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
+    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]  # once for both symbols
+    np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
+    notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
+    assert all("filled forward. unavailable: " in note for note in notes)
+
+
+def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, made: list[Windows]
+) -> None:
+    with monkeypatch.context() as once:
+        once.setattr("forecasting.pipeline.preprocess.market_snapshot", killed)
+        with pytest.raises(KeyboardInterrupt):
+            live(yahoo, monkeypatch, LAST)
+    fetched = timeless("fetches")
+    yahoo.market_fault = "500"  # what is stored is not asked for again
+    live(yahoo, monkeypatch, LAST)
+    assert timeless("fetches") == fetched
+    assert made[0].has_market
+
+
+@pytest.mark.slow
+def test_a_replay_uses_what_was_known_of_the_series_on_each_night(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the second morning the series fails; on the third it is there again, with a close of the day before."""
+    sessions = between(date(2024, 3, 6), LAST)
+    for session in sessions:
+        yahoo.market_fault = "500" if session == sessions[1] else None
+        live(yahoo, monkeypatch, session, "auto")
+    lived = [windows.market for windows in made]
+    assert lived[1][-1] == lived[1][-2] != lived[2][-2]
+    made.clear()
+    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(days=30))
+    assert "forecasts the same to the bit" in replay(read_settings(), now=clock.now)
+    assert len(made) == 3
+    for before, after in zip(lived, [windows.market for windows in made], strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "session"), [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))]
+)
+def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol: str, session: date) -> None:
+    settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
+    night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
+    market = market_night(night)
+    assert market is not None
+    assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
+
+
+def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
+    vix_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = between(LAST - timedelta(days=9), LAST)[-2]
+    night(before)
+    (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{vix_file.with_name('VVIX.csv')}")
+    with pytest.raises(ArtifactError, match=r"market series \^VVIX; found one fitted with \^VIX"):
+        night(LAST, "warm")
+    night(LAST)
+    (run,) = [row for row in rows("runs") if row["market_fetch"] and row["as_of"] == str(LAST)]
+    assert (run["mode"], run["status"]) == ("scratch", "done")
+    assert "found one fitted with ^VIX" in str(run["mode_reason"])
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
+    networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
+    assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
+
+
+BARS = random_bars(days=650, seed=3, last=LAST)
+
+
+class House:
+    """A witness that answers for one symbol at a time; `answer` may raise."""
+
+    name = "house"
+
+    def __init__(self, answer: Callable[[str], pd.DataFrame]) -> None:
+        self.answer = answer
+        self.asked: list[object] = []
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        self.asked.append(symbol)
+        bars = self.answer(symbol).loc[str(first) : str(last)]
+        return Fetched(self.name, symbol, first, last, bars, make_actions([]), "1.0", "of the house")
+
+
+class ManyHouse(House):
+    """The same for many in one request."""
+
+    def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> dict[str, Fetched]:
+        self.asked.append(tuple(symbols))
+        return {symbol: super(ManyHouse, self).fetch(symbol, first, last) for symbol in symbols if symbol != "LACKS"}
+
+
+def with_volume(factor: float, place: int = -1) -> pd.DataFrame:
+    other = BARS.copy()
+    other.iloc[place, other.columns.get_loc("volume")] *= factor
+    return other
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
+    """The source, as the one that FORECASTING_WITNESS names."""
+    monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
+    real = plugins.source_of
+    monkeypatch.setattr(plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
+    return source
+
+
+def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> list[Night]:
+    """The outcomes of the step of a night that fetches bars and compares them with the witness."""
+    settings = read_settings()
+    return ingest([make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals)
+
+
+def notes() -> dict[str, str]:
+    return {str(row["symbol"]): str(row["note"]) for row in rows("runs")}
+
+
+def findings() -> list[tuple[str, str, str, float]]:
+    return [
+        (str(row["symbol"]), str(row["session"]), str(row["rule"]), round(float(str(row["value"])), 4))
+        for row in rows("findings")
+    ]
+
+
+def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = installed(monkeypatch, House(lambda _: with_volume(2.0)))
+    night(LAST, "skip")
+    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
+    (finding,), (fetch,), (run,) = rows("findings"), rows("fetches"), rows("runs")
+    assert (finding["fetch_id"], finding["cleared_at"]) == (fetch["id"], fetch["fetched_at"])
+    assert (run["status"], "Witness" in str(run["note"])) == ("done", False)
+    page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
+    assert "house has this multiple of the bar" in page
+    before = counts()
+    night(LAST, "skip")
+    assert "forecasts the same to the bit" in replay(read_settings(), now=clock.now)
+    assert (counts(), house.asked) == (before, ["TEST"])
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite_file: Path
+) -> None:
+    tables = ("forecasts", "bar_versions", "corporate_actions", "fetches", "models", "events", "promotions", "runs")
+    alone = {name: timeless(name) for name in tables}
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "forecasting.db").write_bytes(migrated_sqlite_file.read_bytes())
+    monkeypatch.delenv("FORECASTING_DATABASE_URL")
+    house = installed(monkeypatch, House(lambda _: BARS * 3.0))
+    night(date(2024, 3, 7))
+    assert house.asked == ["TEST"]
+    assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
+    assert {name: timeless(name) for name in tables} == alone
+
+
+@ON_BOTH_DATABASES
+def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_rows(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, House(lambda _: BARS * 3.0))
+    for place in ("write.add_flags", "check_shape", "witness.disagreements"):
+        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+            once.setattr(f"forecasting.pipeline.ingest.{place}", killed)
+            fetched("TEST")
+    assert findings() == []
+    fetched("TEST")
+    fetched("TEST")
+    assert sorted(one[2] for one in findings()) == ["witness_close_factor", "witness_volume_factor"]
+    assert len(rows("fetches")) == len(rows("runs")) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
+        (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
+        (lambda _: BARS.drop(columns="volume"), "in another shape than the canonical one"),
+        (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
+    ],
+)
+def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], pd.DataFrame], words: str
+) -> None:
+    house = installed(monkeypatch, House(answer))
+    (outcome,) = fetched("TEST")
+    assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
+    assert "Witness house:x: nothing was compared. " in notes()["TEST"]
+    assert words in notes()["TEST"]
+
+
+def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAIT_S", 1.0)
+    release, doubled = threading.Event(), with_volume(2.0)
+
+    def answer(symbol: str) -> pd.DataFrame:
+        if symbol == "OTHER":
+            release.wait()
+        return doubled
+
+    house = installed(monkeypatch, House(answer))
+    refusals = dict[str, SourceError]()
+    fetched("TEST", "OTHER", refusals=refusals)
+    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
+    assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (False, True)
+    fetched("THIRD", refusals=refusals)
+    assert house.asked == ["TEST", "OTHER"]
+    assert "It failed a moment ago; no further request was made." in notes()["THIRD"]
+    release.set()
+
+
+def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = installed(monkeypatch, ManyHouse(lambda _: with_volume(0.5)))
+    fetched("TEST", "LACKS")
+    assert house.asked == [("TEST", "LACKS"), "TEST"]
+    assert findings() == [("TEST", str(LAST), "witness_volume", 0.5)]
+    assert "It has no bars of the symbol." in notes()["LACKS"]
+
+
+def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_WITNESS", "alpacca")
+    with pytest.raises(UsageError, match=r"FORECASTING_WITNESS names no source .* 'alpacca'"):
+        night(LAST, "skip")
+    assert sum(counts().values()) == 0
+    (row,) = [row for row in checked(night_checks(read_settings(), now=clock.now)) if row["check"] == "witness"]
+    assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
+
+
+THURSDAY = date(2024, 3, 7)
+KO, MSFT = ("KOA", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
+LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
+
+Dates = list[tuple[str, str, str, str]]
+
+
+@contextmanager
+def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with bars of KOA, MSFA and SPY; a calendar with both stocks' next dates, and pages with past ones."""
+    set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
+        for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
+            served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
+        served.calendar = [KO, MSFT]
+        served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
+        yield served
+
+
+@pytest.fixture
+def stocks(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    with yahoo_of_stocks(tmp_path, night_url, monkeypatch) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def ledger_of_thursday(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
+    folder = tmp_path_factory.mktemp("thursday")
+    ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
+    with pytest.MonkeyPatch.context() as patch, yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served:
+        assert ingested(served, THURSDAY, "KOA", "MSFA") == [None, None]
+    return ledger
+
+
+@pytest.fixture
+def after_thursday(ledger_of_thursday: Path, stocks: StandIn, night_url: str) -> None:
+    """KOA and MSFA were fetched on the morning after THURSDAY."""
+    copy_ledger(ledger_of_thursday, night_url)
+
+
+def ingested(
+    served: StandIn, session: date, *symbols: str, purpose: Purpose = "ingest", events: str | None = None
+) -> list[Exception | None]:
+    """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
+    served.today = session
+    served.requests.clear()
+    moment = closes_at(session) + timedelta(hours=13)
+    settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
+    nights = [make_night(symbol, session, settings, now=lambda: moment) for symbol in symbols]
+    return [night.error for night in fetch_and_store([(night, first_of([night])) for night in nights], purpose=purpose)]
+
+
+def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
+    """The stored coming dates: session, known_from, known_rule, timing."""
+    found = [row for row in rows("events") if row["symbol"] == symbol and str(row["session"]) > after]
+    in_order = sorted(found, key=lambda row: (str(row["first_seen_at"]), str(row["session"])))
+    return [
+        (str(row["session"])[:10], str(row["known_from"])[:10], str(row["known_rule"]), str(row["timing"]))
+        for row in in_order
+    ]
+
+
+def stale_findings() -> list[tuple[str, str, str, bool]]:
+    """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
+    return [
+        (str(row["symbol"]), str(row["session"])[:10], str(row["severity"]), row["cleared_at"] is None)
+        for row in rows("findings")
+        if row["rule"] == "earnings_stale"
+    ]
+
+
+@ON_BOTH_DATABASES
+def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
+    stocks: StandIn,
+) -> None:
+    assert ingested(stocks, THURSDAY, "KOA", "MSFA") == [None, None]
+    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 2)
+    assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
+    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 0)
+    assert len(stocks.charts()) == 2
+    assert dates("KOA") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
+        ("2024-07-26", "2024-03-07", "seen", "amc"),
+    ]
+    assert dates("MSFA")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
+    past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
+    assert past == {"2023-10-25", "2024-01-31"}
+
+
+def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(stocks: StandIn) -> None:
+    for session in (THURSDAY, LAST):
+        ingested(stocks, session, "KOA", "SPY")
+        assert [("SPY" in path) for path in stocks.earnings_pages()][-1]
+    assert len(stocks.earnings_pages()) == 1
+    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
+
+
+def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks: StandIn) -> None:
+    stocks.earnings = LAST_PAGE
+    ingested(stocks, THURSDAY, "KOA")
+    stocks.calendar = [("KOA", "2024-04-30T10:55:00.000Z", "BMO")]
+    ingested(stocks, LAST, "KOA")
+    assert dates("KOA") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),
+        ("2024-04-23", "2024-03-08", "withdrawn", "bmo"),
+        ("2024-04-30", "2024-03-08", "seen", "bmo"),
+    ]
+
+
+@pytest.mark.parametrize("fault", ["500", "truncated", None])
+@pytest.mark.usefixtures("after_thursday")
+def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks: StandIn, fault: str | None) -> None:
+    before = dates("KOA"), dates("MSFA")
+    stocks.calendar, stocks.calendar_fault, stocks.earnings = [], fault, LAST_PAGE
+    assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
+    assert (dates("KOA"), dates("MSFA")) == before
+    assert (len(stocks.calendar_requests()) > 0, len(stocks.earnings_pages())) == (True, 2)
+    assert stale_findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
+
+
+@pytest.mark.parametrize("odd", ["error", "nothing", "days"])
+def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
+    stocks: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    sound = pd.DataFrame({"symbol": ["KOA"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
+    returned = {
+        "error": Mock(side_effect=ValueError("its code")),
+        "nothing": Mock(return_value=None),
+        "days": Mock(return_value=sound.assign(announced=date(2024, 4, 23))),
+    }
+    monkeypatch.setattr(yahoo_module.Yahoo, "__module__", "house_bars")
+    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_calendar", returned[odd])
+    assert ingested(stocks, THURSDAY, "KOA") == [None]
+    assert [session for session, *_ in dates("KOA")] == ["2024-04-26", "2024-07-26"]
+    assert "no earnings calendar of 1 symbols" in caplog.text
+    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_dates", Mock(side_effect=UnavailableError("its server")))
+    assert ingested(stocks, LAST, "KOA") == [None]
+
+
+def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks: StandIn) -> None:
+    ingested(stocks, date(2024, 3, 5), "KOA")
+    calendar, stocks.calendar, stocks.earnings = stocks.calendar, [], []
+    for session in (date(2024, 3, 6), THURSDAY):
+        assert ingested(stocks, session, "KOA") == [None]
+        assert stale_findings() == [("KOA", "2024-01-31", "flag", True)]
+    stocks.calendar = calendar
+    ingested(stocks, LAST, "KOA")
+    assert stale_findings() == [("KOA", "2024-01-31", "flag", False)]
+    assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
+
+
+def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks: StandIn) -> None:
+    stocks.fail_always("429")
+    assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
+    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
+
+
+def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
+    ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
+    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
+    assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
+
+
+def test_the_night_before_the_announcement_still_has_the_next_date(stocks: StandIn) -> None:
+    """What was announced after the close of the night's session reacts tomorrow, and is coming."""
+    stocks.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
+    stocks.earnings = LAST_PAGE
+    ingested(stocks, LAST, "KOA")
+    assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
+
+
+def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks: StandIn) -> None:
+    ingested(stocks, LAST, "KOA")
+    with connect.reading(read_settings().url) as connection:
+        stored = read.events(connection, "KOA")
+    stocks.requests.clear()
+
+    def events(symbol: str) -> pd.DataFrame:
+        settings = read_settings().for_symbol(symbol)
+        moment = closes_at(LAST) + timedelta(hours=13)
+        return load_series(settings, last=None, now=lambda: moment)[1]
+
+    past = [
+        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
+        for listed in (stored, events("KOA"))
+    ]
+    assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
+    pd.testing.assert_frame_equal(*past)
+    assert len(stocks.earnings_pages()) == 1
+    assert len(events("SBUX")) > 40  # the bundled ones
+    assert len(stocks.earnings_pages()) == 1
+
+
+def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(
+    stocks: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stocks.add("MSFT", random_bars(days=650, seed=8, last=LAST))
+    stocks.earnings = ["January 29, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT", "April 25, 2024 at 4 PM EDT"]
+    with monkeypatch.context() as before:
+        before.setattr(earnings, "filed_events", lambda symbol, exchange: earnings.no_events().assign(scheduled=True))
+        assert ingested(stocks, THURSDAY, "MSFT") == [None]
+    stored = rows("events")
+    with connect.reading(read_settings().url) as connection:
+        had = read.events(connection, "MSFT")
+    assert ingested(stocks, LAST, "MSFT") == [None]
+    added = [row for row in rows("events") if row not in stored]
+    assert {row["source"] for row in added} == {"sec-8k"}
+    assert len(added) > 80
+    with connect.reading(read_settings().url) as connection:
+        sessions = read.events(connection, "MSFT")["session"]
+    assert sessions.diff().min() > pd.Timedelta(days=45)  # one date a quarter, and those of before stay
+    assert set(had["session"]) <= set(sessions)
+    instant = pd.Timestamp(max(str(row["first_seen_at"]) for row in stored), tz="UTC").to_pydatetime()
+    with connect.reading(read_settings().url) as connection:
+        pd.testing.assert_frame_equal(read.events(connection, "MSFT", known_at=instant), had)
