@@ -26,13 +26,6 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
     assert ours.dm_p_value < 0.001
 
 
-def test_one_horizon_is_scored_alone_and_overall_is_the_mean():
-    issued = ACTUAL[..., None] + np.arange(1.0, H + 1)[:, None] + AROUND
-    baselines = {"last_value": forecasts(8.0)}
-    assert figures("volume", ACTUAL, issued, baselines, horizon=4).mae == pytest.approx(4.0)
-    assert figures("volume", ACTUAL, issued, baselines).mae == pytest.approx(3.0)
-
-
 def test_coverage_counts_the_actuals_between_the_ends():
     issued = forecasts(0.0)
     issued[:20] += 1.2  # the median is too high by more than the 80% interval reaches, by less than the 90%
@@ -65,8 +58,3 @@ def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
     third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
     at_third = figures("volume", ACTUAL, issued, baselines, horizon=3, dollars=DOLLARS)
     assert at_third.r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
-
-
-def test_without_dollar_volumes_there_is_no_r2():
-    ours = figures("range", ACTUAL, forecasts(0.5), {"last_value": forecasts(2.0)})
-    assert (ours.r2_dollar_volume, ours.r2_baselines) == (None, {})

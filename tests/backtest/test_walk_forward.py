@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,6 @@ from forecasting.backtest.walk_forward import (
     BacktestResult,
     BacktestSpec,
     backtest,
-    read_block,
-    write_block,
 )
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.combine import issue, network_quantiles, read_past
@@ -135,20 +132,6 @@ def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, of_three_re
     np.testing.assert_array_equal(again.issued, of_three_refits.issued)
 
 
-def test_two_backtests_that_write_the_same_refit_at_once_both_keep_it(tmp_path, monkeypatch):
-    path, raw, savez = tmp_path / "key.npz", {"network": np.zeros(3)}, np.savez
-
-    def beside_another(draft: Path, **arrays: object) -> None:
-        savez(draft, **arrays)
-        monkeypatch.setattr(np, "savez", savez)
-        write_block(path, raw)
-
-    monkeypatch.setattr(np, "savez", beside_another)
-    write_block(path, raw)
-    assert read_block(path)["network"].tolist() == [0.0] * 3
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_cached_refits_of_other_bars_or_another_market_series_are_not_used(tmp_path):
     requested = replace(spec(-20, -10, refit_every=11), folder=tmp_path)
     busier = BARS.assign(volume=BARS["volume"] * 2.0)
@@ -159,14 +142,6 @@ def test_cached_refits_of_other_bars_or_another_market_series_are_not_used(tmp_p
             uncached = backtest(bars, no_events(), spec=replace(requested, folder=None))
             np.testing.assert_array_equal(found.issued, uncached.issued)
     assert len(list(tmp_path.iterdir())) == 4
-
-
-def test_whether_a_fit_uses_the_market_does_not_depend_on_closes_after_its_origin():
-    ends = MarketSeries(VIX.where(BARS.index <= BARS.index[-19]))  # filled forward to the session -14
-    requested = spec(-20, -10, refit_every=11)
-    whole, ended = (backtest(BARS, no_events(), spec=requested, market=one).raw for one in (MarketSeries(VIX), ends))
-    for name, quantiles in whole.items():
-        np.testing.assert_array_equal(quantiles[:2], ended[name][:2], err_msg=name)
 
 
 def test_cached_refits_without_a_baseline_that_was_added_later_are_not_used(tmp_path, monkeypatch):
@@ -250,3 +225,11 @@ def test_a_session_without_a_bar_is_no_origin(as_published):
 def test_a_span_that_cannot_be_replayed_is_refused(asked, error, fact):
     with pytest.raises(error, match=fact):
         backtest(BARS, no_events(), spec=asked)
+
+
+def test_whether_a_fit_uses_the_market_does_not_depend_on_closes_after_its_origin():
+    ends = MarketSeries(VIX.where(BARS.index <= BARS.index[-19]))  # filled forward to the session -14
+    requested = spec(-20, -10, refit_every=11)
+    whole, ended = (backtest(BARS, no_events(), spec=requested, market=one).raw for one in (MarketSeries(VIX), ends))
+    for name, quantiles in whole.items():
+        np.testing.assert_array_equal(quantiles[:2], ended[name][:2], err_msg=name)

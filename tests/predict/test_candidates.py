@@ -171,17 +171,6 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
     assert out_of_range(altered(column, factor, session), trained_to=trained_to) == found
 
 
-def test_steady_growth_is_not_out_of_range() -> None:
-    bars = random_bars(days=650, seed=3, last=LAST)
-    bars["volume"] *= [1.003**day for day in range(len(bars))]
-    assert out_of_range(bars) == {}
-
-
-def test_ordinary_nights_are_not_flagged() -> None:
-    nights = [out_of_range(random_bars(days=650, seed=seed, last=LAST)) for seed in range(20)]
-    assert sum(bool(found) for found in nights) <= 2
-
-
 def test_a_model_trained_on_sessions_outside_the_windows_has_no_inputs_out_of_range() -> None:
     windows = windows_of(random_bars(days=650, seed=3, last=LAST))
     assert inputs_out_of_range(windows, trained_from=date(1990, 1, 2), trained_to=date(1995, 1, 3)) == {}

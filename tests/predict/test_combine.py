@@ -5,8 +5,6 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import norm
 
 from forecasting.losses import Floats, pinball
@@ -79,19 +77,6 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 
-def test_an_actual_at_the_end_of_an_interval_is_inside_it():
-    actual = np.full((1, H), np.nan)
-    actual[0, 0] = NORMAL[0]  # the end of the widest pair, outside all others
-    levels = np.array(QUANTILES[:MEDIAN])
-    excess = np.array([0.0, 1.0, 1.0]) - 2.0 * levels
-    np.testing.assert_allclose(factors_of(past_of(actual))[:MEDIAN], np.exp(0.015 / H * excess), rtol=1e-12)
-
-
-def test_a_factor_stays_within_its_bounds():
-    np.testing.assert_allclose(np.delete(factors_of(past_of(normals(500, width=50.0))), MEDIAN), 2.5)
-    assert (factors_of(past_of(normals(500, width=1e-6))) >= 0.5).all()
-
-
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     n, jump, rng = 1200, 400, np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
@@ -110,21 +95,6 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     assert coverage(calibrated, 1, 5) == pytest.approx(0.8, abs=0.04)
     assert coverage(calibrated, 0, 6) == pytest.approx(0.9, abs=0.04)
     assert coverage(RAW, 1, 5) < 0.65
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-5, 5), min_size=Q, max_size=Q), st.lists(st.floats(0.5, 2.5), min_size=Q, max_size=Q))
-def test_widened_quantiles_never_cross(values, factors):
-    widened = widen(np.sort(np.array(values)), np.array(factors))
-    assert (np.diff(widened) >= 0.0).all()
-
-
-@pytest.mark.parametrize(("better", "expected"), [("network", 1.0), ("linear", 0.0)])
-def test_the_weight_goes_to_the_model_with_the_lower_loss(better, expected):
-    actual = normals(500)
-    good, bad = actual[..., None] + 0.1 * NORMAL, NORMAL + 2.0 + np.zeros((500, H, 1))
-    weight = learn_weight(past_of(actual, *((good, bad) if better == "network" else (bad, good))), "volume")
-    assert weight == pytest.approx(expected, abs=0.1)
 
 
 def naive_weight(past: Past, usual: float) -> float:

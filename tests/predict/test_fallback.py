@@ -78,7 +78,3 @@ def test_a_champion_whose_weights_cannot_be_used_gives_way_to_a_fit_and_one_that
     for change in ({"damage": "the file is missing"}, {"age_sessions": 64}, {"finite": False}):
         assert unusable(replace(ELIGIBLE, **change))
     assert not unusable(replace(ELIGIBLE, deficit=BEHIND, in_fallback=True))
-
-
-def test_a_perfect_baseline_does_not_divide_by_zero():
-    assert choose_published(replace(ELIGIBLE, deficit=replace(BEHIND, baseline_pinball=0.0))).forecaster == "ridge"

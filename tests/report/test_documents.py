@@ -14,7 +14,6 @@ import pytest
 from forecasting.pipeline import export
 from forecasting.pipeline.export import typed
 from forecasting.report.documents import (
-    HUBVERSE_COLUMNS,
     forecast_csv,
     hubverse,
     json_text,
@@ -182,12 +181,6 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(mixed_history: pd
         assert figures.loc["mqloss", name] == pytest.approx(np.mean(losses))
 
 
-def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
-    empty = history_rows({}).iloc[:0]
-    assert tuple(hubverse(empty).columns) == HUBVERSE_COLUMNS
-    assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
-
-
 def test_the_document_of_a_night_has_its_costs_or_none() -> None:
     rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
     data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
@@ -211,3 +204,9 @@ def test_the_csv_has_the_quantile_only_with_a_ratio() -> None:
     assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
     assert set(found["cost_ratio"]) == {3.0}
     assert "cost_ratio" not in forecast_csv([report_data()])
+
+
+def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
+    empty = history_rows({}).iloc[:0]
+    assert tuple(hubverse(empty).columns) == HUBVERSE_COLUMNS
+    assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]

@@ -4,7 +4,6 @@ import pytest
 
 from forecasting.report.page import render_index
 from tests.report.lines import index_line
-from tests.report.nights import ORIGIN
 
 
 def cells(page: str) -> list[list[str]]:
@@ -48,18 +47,6 @@ def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -
     assert cells(render_index([index_line(**changed)]))[0][-1] == state
 
 
-def test_a_miss_below_the_median_and_a_first_night_without_a_result() -> None:
-    missed = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
-    rows = cells(render_index([index_line(result=missed), index_line("MSFT", result=None)]))
-    assert [row[8] for row in rows] == ["miss Fri 8 Mar: 60% below", ""]
-
-
-def test_how_far_a_close_came_from_its_median_has_a_digit_after_the_point() -> None:
-    result = {"target_session": ORIGIN, "actual": 46.8, "q50": 46.6, "inside_80": True}
-    (row,) = cells(render_index([index_line("SBUX", "close", result=result)]))
-    assert row[8] == "hit Fri 8 Mar: 0.4% above"
-
-
 def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
     lines = [index_line("VOD.L", "close", currency="GBp", **price), index_line("^FTSE", "close", **price)]
@@ -88,9 +75,3 @@ def test_text_of_sources_is_escaped_and_addresses_are_quoted() -> None:
 
 def test_an_empty_ledger_says_what_to_do() -> None:
     assert "The ledger holds no forecast yet. Make one: <code>forecasting run</code>" in render_index([])
-
-
-def test_two_hundred_symbols_stay_below_half_a_megabyte() -> None:
-    page = render_index([index_line(f"S{place:03d}") for place in range(200)])
-    assert len(cells(page)) == 200
-    assert len(page.encode()) < 500_000

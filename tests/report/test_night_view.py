@@ -2,7 +2,7 @@ from datetime import date
 
 import pandas as pd
 
-from tests.report.nights import ORIGIN, forecasts, report_data, values_of
+from tests.report.nights import ORIGIN, forecasts, report_data
 
 
 def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
@@ -12,15 +12,6 @@ def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
     data = report_data(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
     assert (data.known.iloc[-1], data.is_provisional) == (6.0, True)
     assert data.known.index[-1] == date(2024, 3, 7)
-
-
-def test_the_usual_level_is_the_median_of_the_last_twenty_known_values():
-    assert report_data().usual == values_of("volume").iloc[-20:].median()
-
-
-def test_the_usual_level_of_a_close_is_the_last_one():
-    values = pd.Series([90.0, 95.0, 91.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN]))
-    assert report_data("close", history=pd.DataFrame({"value": values, "settled": True})).usual == 91.0
 
 
 def test_rows_are_sorted_nearest_session_first_with_sessions_as_dates():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.documents import night_document
-from forecasting.report.page import embedded, environment, render_page, stale_after
+from forecasting.report.page import embedded, environment, render_page
 from forecasting.report.prefect import night_artifact
 from forecasting.report.terminal import night_text
 from tests.report.nights import ISSUED, forecasts, long_record, report_data, scored, values_of
@@ -72,13 +72,6 @@ def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
     assert found.seen.count("caption") == found.seen.count("table") == 9
 
 
-def test_a_record_without_a_score_one_session_ahead_has_its_other_scores() -> None:
-    record = long_record(origins=1)  # no bar came of the session after its night, on which the exchange was closed
-    text = text_of(render_page(report_data(scored=record[record["horizon"] > 1])))
-    assert "No forecast made one session ahead has been scored yet." in text
-    assert "80% interval, by sessions ahead" in text
-
-
 def test_the_first_night_shows_when_the_first_score_comes():
     page = render_page(report_data(scored=scored()))
     assert "No forecast has been scored yet. The first score comes with the bar of Monday 11 March 2024" in page
@@ -110,18 +103,6 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
 def issued(**changed: object) -> pd.DataFrame:
     own = forecasts().assign(split_factor=1.0, name="lstm", role="champion")
     return pd.concat([own, own.assign(name="ridge", role="baseline")], ignore_index=True).assign(**changed)
-
-
-def test_without_past_nights_the_page_has_its_own_in_its_unit() -> None:
-    data = report_data()
-    document = json.loads(embedded(data))
-    (night,) = document["nights"]
-    assert document["sessions"][night["origin"]] == "2024-03-08"
-    assert document["sessions"][night["targets"][0]] == "2024-03-11"
-    assert night["published"] == "lstm"
-    assert night["forecasts"]["lstm"][0][3] == pytest.approx(data.rows["q50"].iloc[0] / 1e6, abs=1e-4)
-    assert document["values"][night["origin"]] == pytest.approx(values_of("volume").iloc[-1] / 1e6, abs=1e-4)
-    assert document["values"][-1] is None
 
 
 def test_a_number_close_to_a_half_is_rounded_as_elsewhere() -> None:
@@ -169,10 +150,6 @@ def test_champions_are_the_newest_ones_with_the_present_one_first() -> None:
     assert "2 earlier ones are in the view champions" in page
     assert re.findall(r" (m\d+) warm", page)[:3] == ["m11", "m10", "m9"]
     assert "2024-01-11 now m11 warm" in page
-
-
-def test_a_page_is_stale_from_noon_of_the_day_after_its_first_session() -> None:
-    assert stale_after(date(2024, 2, 29)) == "2024-03-01T12:00:00+00:00"
 
 
 def test_the_page_has_a_row_for_each_ratio_and_for_the_one_that_is_set() -> None:

@@ -13,7 +13,6 @@ from forecasting.report.prefect import (
     RunTimes,
     artifact_key,
     backtest_artifact,
-    counts_of,
     guide,
     night_artifact,
     outcome_artifact,
@@ -56,12 +55,6 @@ def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
     assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar ")
     assert shown.endswith(" and 2 more")
-
-
-def test_the_worst_is_counted_first() -> None:
-    nights = [night_of("A"), failed("B"), night_of("C", status="late"), night_of("D")]
-    assert counts_of(nights) == "4 symbols: 1 failed, 1 late, 2 done"
-    assert counts_of([SymbolLine("NEW", "volume", None)]) == "NEW no night yet"
 
 
 def test_few_symbols_are_tags_and_many_are_not() -> None:
@@ -200,12 +193,6 @@ def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_o
 
 
 PAGE = Path("reports/SBUX-volume.html")
-
-
-def test_a_key_has_lower_case_digits_and_dashes_alone() -> None:
-    assert artifact_key("forecasts", "^GSPC", "volume") == "forecasts-gspc-volume"
-    assert artifact_key("night", "BRK.B", "close") == "night-brk-b-close"
-    assert artifact_key("outcomes", "volume") == "outcomes-volume"
 
 
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:

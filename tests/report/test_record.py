@@ -10,7 +10,6 @@ from forecasting.report.record import (
     SKILL_WINDOW,
     best_ahead,
     binomial_band,
-    cost_quantiles,
     coverages,
     errors_by_day,
     pit_histogram,
@@ -56,11 +55,6 @@ def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_si
     ]
 
 
-def test_challengers_are_not_part_of_the_record():
-    record = track_record(scored(score(role="challenger")))
-    assert (record.origins, record.kinds) == (0, {})
-
-
 def test_replays_count_until_there_are_enough_live_forecasts():
     live = [score(ago=ago) for ago in range(1, ENOUGH_LIVE + 1)]
     replayed = [score(ago=ago, kind="replay") for ago in range(ENOUGH_LIVE + 1, 31)]
@@ -90,15 +84,6 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
         }
         for horizon in (0, 1)
     ]
-
-
-def test_skill_is_negative_against_a_better_baseline_and_unknown_against_a_perfect_one():
-    def skills(median: float) -> list[float]:
-        rows = [score(median=14.0), score(median=median, name="ridge", role="baseline")]
-        return track_record(scored(*rows)).skills["skill_mae"].tolist()
-
-    assert skills(12.0) == [-1.0, -1.0]
-    assert np.isnan(skills(10.0)).all()
 
 
 @pytest.mark.parametrize(
@@ -138,12 +123,6 @@ def test_coverage_counts_hits_by_horizon():
 )
 def test_the_binomial_band_contains_95_of_100_shares(n: int, level: float, band: tuple[float, float]):
     assert binomial_band(n, level) == pytest.approx(band)
-
-
-def test_a_record_without_scores_is_empty():
-    record = track_record(scored())
-    assert (record.origins, len(record.skills), len(coverages(record))) == (0, 0, 0)
-    assert isinstance(record.ahead(1), pd.DataFrame)
 
 
 def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
@@ -231,13 +210,6 @@ def test_a_price_within_the_tolerance_of_ingest_is_not_restated(
 ) -> None:
     days = pd.to_datetime(["2024-03-08"])
     assert len(restated(pd.Series([first], index=days), pd.Series([now], index=days), target=target)) == changed
-
-
-def test_a_quantile_between_two_levels_is_interpolated() -> None:
-    rows = pd.DataFrame([{"q05": 1.0, "q10": 2.0, "q25": 4.0, "q50": 7.0, "q75": 9.0, "q90": 11.0, "q95": 12.0}])
-    assert cost_quantiles(rows, 3.0).tolist() == [4.0]
-    assert cost_quantiles(rows, 2.0).tolist() == [pytest.approx(4.0 + 3.0 * (1 / 3 - 0.25) / 0.25)]
-    assert cost_quantiles(rows, 1000.0).tolist() == [1.0]
 
 
 def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
