@@ -14,6 +14,7 @@ import pytest
 from forecasting.pipeline import export
 from forecasting.pipeline.export import typed
 from forecasting.report.documents import (
+    HUBVERSE_COLUMNS,
     forecast_csv,
     hubverse,
     json_text,
