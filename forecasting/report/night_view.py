@@ -50,49 +50,31 @@ class ReportData:
 
     Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares, price, log(high / low)).
     Frames may hold more columns and need no order.
-
-    Attributes:
-        run: The row of `runs`, as `fetch` and `model` of what was published; stage seconds may be None or absent.
-        forecasts: The published rows of the newest origin, one per horizon, of table forecasts; at least one.
-        history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
-        events: session and kind; earnings and the like, on the session that reacts, history and coming sessions alike.
-        scored: SCORED_COLUMNS of about 250 origins; role champion: as published, whichever model made it.
-        findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included.
-        issued: Columns of `forecasts`, `name` of the model, `role` and `split_factor` (shares of this night per share
-            when issued) of past nights and this one; None: a reader can pick this night alone.
-        first_prints: The target's values as first stored, by session, of the newest sessions; NaN for unknown.
-        champions: Rows of view `champions`, up to this night.
-        lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
-        decision: The row of `promotions` of this night, as `margin` of `fallback_margins`; None without one.
-        unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
-        changed: Inputs that are not those of the last finished night: name, value then and now.
-        parts: By horizon, (part, factor) of table forecast_parts in order; empty where none are stored.
-        alike: Next session, median and actual of the scored nights whose parts were most like this night's.
-        currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
-        cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
     """
 
-    run: Mapping[str, Any]
+    run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
     fetch: Mapping[str, Any]
     model: Mapping[str, Any]
-    forecasts: pd.DataFrame
-    history: pd.DataFrame
-    events: pd.DataFrame
-    scored: pd.DataFrame
-    findings: pd.DataFrame
+    forecasts: pd.DataFrame  # the published rows of the newest origin, one per horizon, of table forecasts
+    history: pd.DataFrame  # by session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
+    events: pd.DataFrame  # session (the one that reacts) and kind; history and coming sessions alike
+    scored: pd.DataFrame  # SCORED_COLUMNS of about 250 origins; role champion: as published, whichever model made it
+    findings: pd.DataFrame  # FINDING_COLUMNS of the findings open at this night's fetch, new ones included
+    # Columns of `forecasts`, `name` of the model, `role` and `split_factor` (shares of this night per share when
+    # issued) of past nights and this one; None: a reader can pick this night alone.
     issued: pd.DataFrame | None = None
-    first_prints: pd.Series[float] | None = None
-    champions: pd.DataFrame | None = None
-    lineage: Mapping[str, Any] | None = None
-    decision: Mapping[str, Any] | None = None
-    margin: Mapping[str, Any] | None = None
-    unfinished: Mapping[str, Any] | None = None
-    changed: Sequence[tuple[str, object, object]] = ()
-    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
-    alike: Sequence[tuple[date, float, float]] = ()
+    first_prints: pd.Series[float] | None = None  # the values as first stored, by session, of the newest sessions
+    champions: pd.DataFrame | None = None  # rows of view champions, up to this night
+    lineage: Mapping[str, Any] | None = None  # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
+    decision: Mapping[str, Any] | None = None  # the row of `promotions` of this night; None without one
+    margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`
+    unfinished: Mapping[str, Any] | None = None  # the row of `runs` of a newer night that waits, or failed
+    changed: Sequence[tuple[str, object, object]] = ()  # inputs that the last finished night had not: name, then, now
+    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)  # by horizon, as in forecast_parts
+    alike: Sequence[tuple[date, float, float]] = ()  # session, median and actual of nights whose parts were most alike
     exchange: str = "XNYS"
-    currency: str = "USD"
-    cost_ratio: float | None = None
+    currency: str = "USD"  # of prices, as the source writes it (USD, GBp); empty where it is unknown
+    cost_ratio: float | None = None  # cost of an overestimate per unit over that of an underestimate
 
     @property
     def symbol(self) -> str:
@@ -188,32 +170,21 @@ class ReportData:
 
 @dataclass(frozen=True)
 class SymbolLine:
-    """The newest night of a symbol and target: a row of the index, of a run's page and of the digest.
-
-    Attributes:
-        run: The newest row of `runs`, whatever came of it; None before the first night.
-        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch;
-            empty where there is none, and then nothing that is said of it can be asked for.
-        values: Known values up to the origin, oldest first, in the target's own unit; NaN for unknown.
-        events: Kinds of the events on the session that is forecast, as `earnings`.
-        result: The newest scored forecast one session ahead: a row of table scores, and `q50`.
-        skill: In error against the best baseline, last 20 sessions, 0.1 for a tenth less.
-        parts: (part, factor) of its median in order, as in ReportData.parts.
-        opens: When the session that is forecast opens.
-        page: File name or address of its page; empty where there is none.
-    """
+    """The newest night of a symbol and target: a row of the index, of a run's page and of the digest."""
 
     symbol: str
     target: Target
-    run: Mapping[str, Any] | None
+    run: Mapping[str, Any] | None  # the newest row of `runs`, whatever came of it; None before the first night
+    # The published row of table forecasts one session ahead, with `title` and `currency` of its fetch; empty where
+    # there is none, and then nothing that is said of it can be asked for.
     forecast: Mapping[str, Any] = field(default_factory=dict)
-    values: Sequence[float] = ()
-    events: Sequence[str] = ()
-    result: Mapping[str, Any] | None = None
-    skill: float | None = None
-    parts: Sequence[tuple[str, float]] = ()
-    opens: datetime | None = None
-    page: str = ""
+    values: Sequence[float] = ()  # known values up to the origin, oldest first, in the target's own unit; NaN: unknown
+    events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
+    result: Mapping[str, Any] | None = None  # the newest score one session ahead, and `q50`
+    skill: float | None = None  # in error against the best baseline, last 20 sessions, 0.1 for a tenth less
+    parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
+    opens: datetime | None = None  # when the session that is forecast opens
+    page: str = ""  # file name or address of its page; empty where there is none
 
     @property
     def known(self) -> list[float]:

@@ -89,9 +89,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             bars=bars,
             skill=skill,
             skill_against=wording.forecaster_label(against),
-            shares=record.pit_histogram(track),
             costs=_cost_rows(data),
-            restated=_restated(data),
         )
     )
 
@@ -104,13 +102,6 @@ def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
             tomorrow, best = record.cost_quantiles(data.rows, ratio).iloc[0], costs[1] if len(costs) > 1 else None
             rows.append(costs[0] | {"ratio": ratio, "tomorrow": tomorrow, "best": best})
     return rows
-
-
-def _restated(data: ReportData) -> pd.DataFrame | None:
-    """The sessions that were restated, newest first; None where no first prints are given."""
-    if (first := data.first_prints) is None or first.empty:
-        return None
-    return record.restated(first, data.history["value"].astype(float).reindex(first.index), target=data.target)
 
 
 def forecasters(data: ReportData) -> dict[str, str]:

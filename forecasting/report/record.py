@@ -157,24 +157,19 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
 
     Figures of the best baseline, in error, and skill_pinball, against the best in pinball loss, are None without any.
     """
-    rows: list[dict[str, Any]] = []
-    for origins in WINDOWS:
-        newest = newest_origins(record, origins)
+    rows: dict[int, dict[str, Any]] = {}
+    for newest in (newest_origins(record, origins) for origins in WINDOWS):
         ahead, best, in_pinball = newest.ahead(1), best_ahead(newest, "mae") or {}, best_ahead(newest, "pinball") or {}
-        if ahead.empty or (rows and len(ahead) == rows[-1]["n"]):
-            continue
-        rows.append(
-            {
-                "n": len(ahead),
-                "mae": float(ahead["error"].abs().mean()),
-                "coverage_80": float(ahead["inside_80"].astype(float).mean()),
-                "best_baseline": best.get("forecaster"),
-                "their_mae": best.get("their_mae"),
-                "skill_mae": best.get("skill_mae"),
-                "skill_pinball": in_pinball.get("skill_pinball"),
-            }
-        )
-    return rows
+        rows[len(ahead)] = {
+            "n": len(ahead),
+            "mae": float(ahead["error"].abs().mean()),
+            "coverage_80": float(ahead["inside_80"].astype(float).mean()),
+            "best_baseline": best.get("forecaster"),
+            "their_mae": best.get("their_mae"),
+            "skill_mae": best.get("skill_mae"),
+            "skill_pinball": in_pinball.get("skill_pinball"),
+        }
+    return [row for n, row in rows.items() if n]
 
 
 def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
@@ -285,7 +280,7 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
     """The sessions whose value has changed since its first print, newest first: session, first, now, change (share)."""
-    both = pd.DataFrame({"first": first, "now": now}).dropna()
+    both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
     rtol, atol = _SAME[target]
     same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
     changed = both[~same].sort_index(ascending=False)

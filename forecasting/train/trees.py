@@ -41,17 +41,11 @@ _SHIPPED = Path(__file__).with_name("weights")
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """T regression trees of N nodes at most, whose values add up to a median in model scale.
+    """T regression trees of N nodes at most, whose values add up to a median in model scale."""
 
-    Attributes:
-        feature: (T, N) the input that a node compares; -1 at a leaf.
-        threshold: (T, N) float32: an input up to it goes left; at a leaf its value.
-        left, right: (T, N) the nodes below.
-    """
-
-    feature: NDArray[np.int16]
-    threshold: NDArray[np.float32]
-    left: NDArray[np.int16]
+    feature: NDArray[np.int16]  # (T, N) the input that a node compares; -1 at a leaf
+    threshold: NDArray[np.float32]  # (T, N) an input up to it goes left; at a leaf its value
+    left: NDArray[np.int16]  # (T, N) the nodes below
     right: NDArray[np.int16]
 
     def forecast(self, inputs: NDArray[np.float32]) -> Floats:
