@@ -22,24 +22,14 @@ TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0  # margins of the plot area, in SVG units, 
 
 @dataclass(frozen=True)
 class Axes:
-    """One chart's plot area and value axis: size of the drawing, left edge of the plot, values at the edges, ticks."""
+    """One chart's plot area and value axis."""
 
-    width: float
-    height: float
-    left: float
-    low: float
+    left: float  # the edges of the plot
+    right: float
+    floor: float
+    low: float  # the values at the edges
     high: float
     ticks: tuple[float, ...]
-
-    @property
-    def floor(self) -> float:
-        """The y of the bottom edge."""
-        return self.height - BOTTOM
-
-    @property
-    def right(self) -> float:
-        """The x of the right edge."""
-        return self.width - RIGHT
 
     def y(self, value: float) -> float:
         """The height at which a value lies; y grows downwards."""
@@ -54,7 +44,7 @@ def make_axes(values: Iterable[float], *, width: float, height: float, unit: Uni
     low, high = (0.0 if from_zero else lowest - room), highest + room
     ticks = round_ticks(low, high)
     left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
-    return Axes(width, height, left, low, high, ticks)
+    return Axes(left, width - RIGHT, height - BOTTOM, low, high, ticks)
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
@@ -280,7 +270,7 @@ def pit_bars(shares: pd.DataFrame) -> str:
     marks.append(line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"))
     marks.append(text((plot.left + plot.right) / 2, plot.floor + 32, "place among the quantiles, %", css="axis middle"))
     label = f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected share."
-    return drawing(plot.width, plot.height, label=label, marks=marks, css="pit")
+    return drawing(480.0, _HEIGHT, label=label, marks=marks, css="pit")
 
 
 FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0  # on a phone it is shown at seven tenths of that, so its letters are large
@@ -341,12 +331,11 @@ def _fan_label(data: ReportData) -> str:
 
 def sparkline(line: SymbolLine) -> str:
     """A row of the index: the last sessions, and beside them the box and the median of the forecast."""
-    known, row, width, height, ahead = line.known, line.forecast, 132.0, 30.0, 12.0
+    known, row = line.known, line.forecast
     shown = [*known, row["q10"], row["q90"]]
-    low, scale = min(shown), (height - 4.0) / (max(shown) - min(shown) or 1.0)
-    bottom, middle, top = (height - 2.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
-    step = (width - ahead - 4.0) / max(len(known) - 1, 1)
-    points = "L".join(f"{n * step:.1f} {height - 2.0 - (value - low) * scale:.1f}" for n, value in enumerate(known))
+    low, scale, step = min(shown), 26.0 / (max(shown) - min(shown) or 1.0), 116.0 / max(len(known) - 1, 1)
+    bottom, middle, top = (28.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
+    points = "L".join(f"{n * step:.1f} {28.0 - (value - low) * scale:.1f}" for n, value in enumerate(known))
     history = f'<path d="M{points}"/>' if known else ""
     return (
         f'<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">{history}<rect x="121" width="9" '

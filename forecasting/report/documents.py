@@ -36,11 +36,11 @@ _NIGHT = ["symbol", "target", "origin_session"]
 
 def json_text(document: object) -> str:
     """The document as indented JSON: numbers rounded to DIGITS, days and instants as ISO text, null for NaN."""
-    return json.dumps(rounded(document), indent=2, default=_text, allow_nan=False, ensure_ascii=False)
 
+    def text(value: object) -> str:
+        return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date too
 
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date too
+    return json.dumps(rounded(document), indent=2, default=text, allow_nan=False, ensure_ascii=False)
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold

@@ -115,20 +115,11 @@ def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, time
     `nights` has one a symbol, at least one; `durations` rows of view `night_durations` of these symbols and the target.
     """
     ordered = sorted(nights, key=lambda night: night.status == "done")
-    body = (
-        environment()
-        .get_template("outcomes.md")
-        .render(
-            nights=ordered,
-            counts=counts_of(nights),
-            actions=_actions(ordered),
-            lateness=_lateness(nights, times),
-            durations=_durations(nights, durations),
-            key_of=lambda night: artifact_key("night", night.symbol, night.target),
-        )
-    )
+    shown = {"nights": ordered, "counts": counts_of(nights), "actions": _actions(ordered), "key_of": artifact_key}
+    shown |= {"lateness": _lateness(nights, times), "durations": _durations(nights, durations)}
     about = f"{counts_of(nights)}, {nights[0].target}"
-    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), body.rstrip())
+    body = environment().get_template("outcomes.md").render(shown).rstrip()
+    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), body)
 
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
@@ -188,10 +179,9 @@ def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
     symbols = [run["symbol"] for run in runs]
     of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
     usual, known = of_step[["median_seconds", "p95_seconds"]].sum(), of_step["n"].min()
+    spent_on = {step: sum(float(run[f"seconds_{step}"] or 0.0) for run in runs) for step in wording.STAGES}
     rows: list[list[str]] = []
-    for step in (*wording.STAGES, "total"):
-        names = [f"seconds_{name}" for name in (wording.STAGES if step == "total" else (step,))]
-        spent = sum(float(run[name] or 0.0) for run in runs for name in names)
+    for step, spent in (spent_on | {"total": sum(spent_on.values())}).items():
         median, high = (float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds"))
         slow = "slow" if known.get(step, 0) >= SLOW_NIGHTS and spent > high else ""
         rows.append([step, seconds(spent), seconds(median), seconds(high), slow])

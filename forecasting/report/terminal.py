@@ -295,22 +295,21 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
     """A row an alert and symbol: on how many of the newest nights it held."""
     rows: list[list[object]] = []
     for row in counts:
-        share = percent(row["held"] / row["nights"] if row["nights"] else math.nan)
-        cells = [str(row["alert"]), row["symbol"], row["held"], row["nights"], share, "holds" if row["tonight"] else ""]
-        rows.append(cells)
+        share, tonight = row["held"] / row["nights"] if row["nights"] else math.nan, "holds" if row["tonight"] else ""
+        rows.append([str(row["alert"]), row["symbol"], row["held"], row["nights"], percent(share), tonight])
     return ["alert", "symbol", "held", "nights", "share", "tonight"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a network, as the registry lists them, with what its fit started from; of several symbols, named."""
     several = ["symbol"] if len({row["symbol"] for row in models if row["symbol"]}) > 1 else []
-    names = [*several, "id", "champion", "method", "from", "trained_to", "chain_epochs", "weights", "refused"]
     heads = [*several, "model", "champion", "method", "from", "trained to", "epochs", "weights", "refused by the gate"]
     rows: list[list[object]] = []
     for row in models:
         start = row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"])
-        shown = {**row, "champion": "yes" if row["champion"] else "", "from": start}
-        rows.append([shown[name] for name in names])
+        cells = [row["id"], "yes" if row["champion"] else "", row["method"], start]
+        rest = (row[name] for name in ("trained_to", "chain_epochs", "weights", "refused"))
+        rows.append([*(row[name] for name in several), *cells, *rest])
     return heads, rows
 
 
@@ -333,9 +332,8 @@ def _fact(value: object) -> object:
 
 def settings_document(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, with the exchange of every symbol; secrets stay hidden."""
-    values = settings.model_dump(mode="json")
-    values["exchanges"] |= {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
-    return values
+    exchanges = {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
+    return settings.model_copy(update={"exchanges": settings.exchanges | exchanges}).model_dump(mode="json")
 
 
 def settings_listing(values: Mapping[str, Any]) -> Listing:
