@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows import clock
 from forecasting.pipeline import export
 from forecasting.pipeline.export import typed
 from forecasting.report.documents import (
     HUBVERSE_COLUMNS,
+    TASK_IDS,
     forecast_csv,
     hubverse,
     json_text,
@@ -29,8 +31,6 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
-
-"""A history whose usual value is ten shares."""
 
 
 def test_every_key_of_the_document_of_a_night_is_documented():
@@ -211,3 +211,35 @@ def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
     empty = history_rows({}).iloc[:0]
     assert tuple(hubverse(empty).columns) == HUBVERSE_COLUMNS
     assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
+
+
+def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of model output that hubverse's R package hubValidations lists for quantiles."""
+    mixed_scores(sqlite_url, seed=1, days=30)
+    settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
+    export.export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    (code,) = re.findall(r"^```python\n((?:(?!^```).)*model-output\.parquet.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    exec(compile(code, "docs/export.md", "exec"), {})
+    files = sorted((tmp_path / "model-output").rglob("*.csv"))
+    assert len(files) > 30
+    for path in files:
+        rows = pd.read_csv(path)
+        assert re.fullmatch(r"\d{4}-\d{2}-\d{2}-[A-Za-z0-9_]+-[A-Za-z0-9_]+\.csv", path.name)
+        assert path.parent.name == path.stem[11:]
+        assert set(rows["origin_date"]) == {path.name[:10]}
+        assert set(rows) == {*TASK_IDS, "output_type", "output_type_id", "value"}
+        assert {name: rows[name].dtype.kind for name in ("horizon", "value")} == {"horizon": "i", "value": "f"}
+        assert (set(rows["target"]), set(rows["location"]), set(rows["output_type"])) == (
+            {TARGET},
+            {SYMBOL},
+            {"quantile"},
+        )
+        assert np.isfinite(rows["value"]).all()
+        assert (rows["value"] >= 0.0).all()
+        for _, task in rows.sort_values("output_type_id").groupby(["horizon", "target_end_date"]):
+            assert task["output_type_id"].tolist() == list(QUANTILES)
+            assert task["value"].is_monotonic_increasing
