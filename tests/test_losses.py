@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from forecasting.losses import absolute_error, pinball, row_losses, weighted_quantiles
+from forecasting.losses import pinball, row_losses, weighted_quantiles
 from forecasting.vocabulary import QUANTILES
 
 RNG = np.random.default_rng(0)
@@ -51,11 +51,6 @@ def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_ro
     np.testing.assert_allclose(losses, naive_rows(actual, FORECASTS))
 
 
-def test_absolute_error_is_the_distance_of_the_median_on_either_side():
-    median = np.array([1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0])
-    assert absolute_error(np.array([8.0, 12.0]), np.stack([median, median])).tolist() == [2.0, 2.0]
-
-
 def naive_weighted_quantile(values, level, weights):
     """The value at `level` on the line through (share of the weight below a value and half of its own, value)."""
     pairs = sorted(zip(values, weights, strict=True))
@@ -76,9 +71,3 @@ def test_weighted_quantiles_equal_their_naive_twin():
     levels = (0.0, *QUANTILES, 1.0)
     expected = [naive_weighted_quantile(values, level, weights) for level in levels]
     np.testing.assert_allclose(weighted_quantiles(values, levels, weights), expected)
-
-
-def test_weight_on_a_large_value_raises_a_quantile_and_weight_on_a_small_one_lowers_it():
-    values = np.array([1.0, 2.0, 3.0])
-    assert weighted_quantiles(values, (0.5,), np.array([1.0, 1.0, 8.0]))[0] > 2.5
-    assert weighted_quantiles(values, (0.5,), np.array([8.0, 1.0, 1.0]))[0] < 1.5

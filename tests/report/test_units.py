@@ -59,48 +59,26 @@ def test_a_unit_is_named_and_a_volume_in_brief_lacks_the_word_shares():
     assert unit.text(1e6, 2e6) == f"1.0{DASH}2.0{GAP}M shares"
 
 
-def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
+def test_an_unknown_number_is_a_dash_and_a_share_shows_its_sign_unless_it_rounds_to_nothing():
+    shares = {0.094: "+9%", -0.094: f"{MINUS}9%", 0.001: "0%", -0.001: "0%", float("nan"): DASH}
+    assert [percent(share, signed=True) for share in shares] == list(shares.values())
     unit = Unit(1.0, 1, "", "")
     assert (unit.number(float("nan")), unit.number(-2.25, finer=1)) == (DASH, f"{MINUS}2.25")
+    changes = [
+        change(46.74, other, target=target) for target, other in (("volume", 46.61), ("close", 46.61), ("volume", 0))
+    ]
+    assert changes == ["0%", "+0.3%", DASH]
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.094, "+9%"), (-0.094, f"{MINUS}9%"), (0.001, "0%"), (-0.001, "0%"), (float("nan"), DASH)]
-)
-def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, text: str):
-    assert percent(share, signed=True) == text.replace("_", GAP)
-
-
-@pytest.mark.parametrize(
-    ("target", "other", "text"), [("volume", 46.61, "0%"), ("close", 46.61, "+0.3%"), ("volume", 0.0, DASH)]
-)
-def test_the_change_of_a_close_has_a_digit_after_the_point(target, other: float, text: str):
-    assert change(46.74, other, target=target) == text.replace("_", GAP)
-
-
-@pytest.mark.parametrize(
-    ("hours", "shown"),
-    [(-1, "0 min"), (1, "60 min"), (14.4, "14 h"), (47, "47 h"), (72, "3 d"), (24 * 365.25 * 8, "8.0 y")],
-)
-def test_an_age_is_in_the_unit_that_people_use(hours: float, shown: str) -> None:
-    assert age(NOW - timedelta(hours=hours), NOW) == shown
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.44, "0.4_s"), (12.4, "12_s"), (185.0, "3_min 5_s"), (None, DASH)])
-def test_seconds_are_rounded_to_what_matters(value: float | None, text: str):
-    assert seconds(value) == text.replace("_", GAP)
-
-
-def test_counts_days_instants_and_p_values_are_text_and_unknown_ones_a_dash():
+def test_counts_ages_days_instants_and_p_values_are_text_and_unknown_ones_a_dash():
     assert [quantity(count, "origin") for count in (0, 1, 1250)] == ["0 origins", "1 origin", "1,250 origins"]
-    assert long_day(date(2024, 3, 8)) == "Friday 8 March 2024"
-    assert short_day(date(2024, 3, 8)) == "Fri 8 Mar"
+    ages = {-1: "0 min", 1: "60 min", 14.4: "14 h", 47: "47 h", 72: "3 d", 24 * 365.25 * 8: "8.0 y"}
+    assert [age(NOW - timedelta(hours=hours), NOW) for hours in ages] == list(ages.values())
+    spans = {0.44: "0.4_s", 12.4: "12_s", 185.0: "3_min 5_s", None: DASH}
+    assert [seconds(value) for value in spans] == [text.replace("_", GAP) for text in spans.values()]
+    for day in (date(2024, 3, 8), pd.Timestamp("2024-03-08"), "2024-03-08"):
+        assert (long_day(as_day(day)), short_day(as_day(day))) == ("Friday 8 March 2024", "Fri 8 Mar")
     assert instant(datetime(2024, 3, 9, 10, 31, tzinfo=UTC)) == "2024-03-09 10:31 UTC"
     assert (instant(None), span_of_days(date(2014, 1, 2), None)) == (DASH, DASH)
     shown = [p_value(value) for value in (0.00046123, 0.0461, 0.5, None, float("nan"))]
     assert shown == ["0.000461", "0.0461", "0.5", DASH, DASH]
-
-
-@pytest.mark.parametrize("value", [date(2024, 3, 8), pd.Timestamp("2024-03-08"), "2024-03-08"])
-def test_a_day_is_read_from_dates_timestamps_and_text(value: object):
-    assert as_day(value) == date(2024, 3, 8)
