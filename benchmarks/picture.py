@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 import forecasting as fc
-from forecasting.exchanges import exchange_of
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report import charts
 from forecasting.report.charts import BANDS, Axes
 from forecasting.report.units import Unit, unit_for
+from forecasting.sessions import exchange_of
 
 WIDTH, HEIGHT, PAST = 960.0, 400.0, 40
 _HEAD, _FOOT = 46.0, 30.0  # height of title and legend, above and below the plot

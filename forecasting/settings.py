@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from forecasting.errors import UsageError
-from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
+from forecasting.sessions import check_exchange, exchange_of, parse_exchanges
 from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any, get_args
 
 from forecasting.errors import UsageError
-from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
+from forecasting.sessions import NEWEST_DAY, OLDEST_DAY
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")

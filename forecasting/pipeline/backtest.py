@@ -24,7 +24,6 @@ from forecasting.backtest.walk_forward import (
     forecast_frame,
 )
 from forecasting.errors import HistoryError
-from forecasting.exchanges import OLDEST_DAY
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED, on_one_basis, prices_alone
@@ -36,7 +35,7 @@ from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, explained, 
 from forecasting.preprocess.features import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.report.page import environment
-from forecasting.sessions import last_completed
+from forecasting.sessions import OLDEST_DAY, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
 from forecasting.store.frames import Row

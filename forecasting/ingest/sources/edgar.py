@@ -19,8 +19,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pandas as pd
 
-from forecasting.exchanges import is_us_stock
-from forecasting.sessions import calendar
+from forecasting.sessions import calendar, is_us_stock
 from forecasting.time_limit import TimeLimitError, within
 
 logger = logging.getLogger("forecasting.ingest")

@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
-from forecasting.exchanges import is_us_stock, may_report_earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
-from forecasting.sessions import calendar
+from forecasting.sessions import calendar, is_us_stock, may_report_earnings
 from forecasting.time_limit import TimeLimitError, within
 
 log = logging.getLogger(__name__)
