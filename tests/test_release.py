@@ -1,0 +1,165 @@
+"""What a release consists of: locks by hash within the ranges of pyproject.toml, audited, and a bill of materials."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sbom
+from audit import LOCKS, accepted, all_pins
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from forecasting import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGES = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+EXPORTS = ["installer.lock", "runtime.lock", "development.lock", "mutation.lock", "tools.lock"]
+
+Pins = dict[tuple[str, str], set[str]]
+"""Hashes of each (name, version)."""
+
+LOCKED: Pins = {
+    (package["name"], package["version"]): {
+        file["hash"] for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+    }
+    for package in PACKAGES
+    if "version" in package
+}
+
+
+def pins_of(name: str) -> Pins:
+    """The pins of a file in deploy/locks/."""
+    text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: Pins = {}
+    for line in text.splitlines():
+        requirement, *hashes = line.split(" --hash=")
+        pinned = Requirement(requirement.strip())
+        (exact,) = pinned.specifier
+        assert exact.operator == "=="
+        found[canonicalize_name(pinned.name), exact.version] = {one.strip() for one in hashes}
+    return found
+
+
+def names_of(pins: Pins) -> set[str]:
+    return {name for name, _ in pins}
+
+
+def required(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_an_index(name: str) -> None:
+    pins = pins_of(name)
+    assert len(pins) == 1 if name == "installer.lock" else len(pins) > 20
+    assert all(pins.values())
+    assert {pin: hashes for pin, hashes in pins.items() if LOCKED.get(pin) != hashes} == {}
+    assert [one for one in names_of(pins) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    assert "://" not in (LOCKS / name).read_text()
+    assert set(re.findall(r"\w+://[^/\"]+", (ROOT / "uv.lock").read_text())) == {
+        "https://pypi.org",
+        "https://files.pythonhosted.org",
+    }
+
+
+def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> None:
+    (ours,) = [package for package in PACKAGES if package["name"] == "forecasting"]
+    stated = [(None, Requirement(text)) for text in PROJECT["dependencies"]]
+    for extra, texts in PROJECT["optional-dependencies"].items():
+        stated += [(extra, Requirement(text)) for text in texts]
+    locked = {
+        (extra[1] if (extra := re.search(r"extra == '(\w+)'", one.get("marker", ""))) else None, one["name"],
+         Requirement(f"{one['name']}{one.get('specifier', '')}").specifier)
+        for one in ours["metadata"]["requires-dist"]
+    }  # fmt: skip
+    assert locked == {(extra, canonicalize_name(one.name), one.specifier) for extra, one in stated}
+
+
+def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python() -> None:
+    runtime, development, torch = (pins_of(f"{name}.lock") for name in ("runtime", "development", "torch-cpu"))
+    assert required(PROJECT["dependencies"]) - names_of(runtime) == {"torch"}
+    assert "setuptools" in names_of(runtime)  # without it, pip fetches the build backend unchecked
+    assert runtime.items() <= development.items()
+    assert required(PROJECT["optional-dependencies"]["dev"]) <= names_of(development)
+    (((name, version), hashes),) = torch.items()
+    assert (name, version.removesuffix("+cpu")) in LOCKED
+    assert len(hashes) == len(["3.11", "3.12", "3.13"]) * len(["x86_64", "aarch64"])
+    computing = ["numpy", "pandas", "scikit-learn", "scipy", "torch"]
+    assert sorted(name for name, _ in LOCKED if name in computing) == computing
+
+
+def test_the_oldest_and_newest_releases_are_those_that_pyproject_allows_the_oldest_the_lower_bounds() -> None:
+    lines = {file: (LOCKS / file).read_text().splitlines() for file in ("oldest.txt", "newest.txt")}
+    stated = {
+        file: [(canonicalize_name(one.name), next(iter(one.specifier)).version) for one in
+               map(Requirement, (line for line in of if not line.startswith("#")))]
+        for file, of in lines.items()
+    }  # fmt: skip
+    for one in map(Requirement, PROJECT["dependencies"]):
+        name = canonicalize_name(one.name)
+        oldest, newest = ([version for package, version in stated[file] if package == name] for file in lines)
+        assert newest
+        assert [version for version in oldest + newest if version not in one.specifier] == []
+        (bound,) = [Version(part.version).release for part in one.specifier if part.operator == ">="]
+        assert [Version(version).release[: len(bound)] for version in oldest] == [bound]
+
+
+# The audit.
+
+ENTRY = '[[accepted]]\nid = "GHSA-1"\nuntil = 2027-01-31\nreason = "Its parser is not used."\n'
+
+
+def test_an_accepted_advisory_states_why_and_passes_up_to_its_date() -> None:
+    assert accepted(ENTRY, date(2027, 1, 31)) == ["GHSA-1"]
+    with pytest.raises(SystemExit, match=r"GHSA-1 was accepted until 2027-01-31 \(Its parser is not used.\)"):
+        accepted(ENTRY, date(2027, 2, 1))
+    without = [re.sub(rf"{name}.*\n", "", ENTRY) for name in ("id", "until", "reason")]
+    for entry in (*without, ENTRY.replace("2027-01-31", '"2027-01-31"')):
+        with pytest.raises(SystemExit, match="Expected id, until"):
+            accepted(entry, date(2027, 1, 1))
+    assert accepted((LOCKS / "advisories.toml").read_text(), date(2026, 11, 26)) == []
+
+
+def test_the_audit_asks_about_every_package_of_every_lock_and_about_torch_by_pypi_s_name() -> None:
+    pins = all_pins()
+    assert len(pins) > 200
+    assert {"torch", "prefect", "pytest", "zizmor"} <= {pin.split("==")[0] for pin in pins}
+    assert [pin for pin in pins if "hash" in pin or "+" in pin or "\\" in pin] == []
+
+
+# The bill of materials, to which `make sbom` adds the packages.
+
+ENTRIES = json.loads((sbom.WEIGHTS / "index.json").read_text())
+
+
+def test_every_set_of_shipped_weights_and_trees_is_a_model_with_span_files_and_command() -> None:
+    assert sbom.version() == __version__
+    models = [sbom.model_of(entry) for entry in ENTRIES]
+    assert {model["name"] for model in models} == {path.name for path in sbom.WEIGHTS.iterdir() if path.is_dir()}
+    (newest,) = [model for model in models if model["name"] == "volume-2024-03-08-market"]
+    said = {one["name"].removeprefix("forecasting:"): one["value"] for one in newest["properties"]}
+    assert (said["trained_from"], said["trained_to"], said["rows"]) == ("2014-04-03", "2024-03-08", "234906")
+    made = "python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to 2024-03-08"
+    assert said["command"] == f"{made} --market VIX.csv"
+    trees = [sbom.trees_of(entry) for entry in json.loads((sbom.WEIGHTS / "trees.json").read_text())]
+    assert trees[-1]["properties"][0]["value"] == f"{made} --trees"
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sbom.WEIGHTS.glob("*.safetensors")}
+    assert {file["name"]: file["hashes"][0]["content"] for one in trees for file in one["components"]} == files
+
+
+def test_weights_that_are_not_those_of_the_index_end_the_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ENTRIES[0]["folder"]
+    folder.mkdir()
+    (folder / "model.json").write_bytes((sbom.WEIGHTS / folder.name / "model.json").read_bytes())
+    (folder / "weights.safetensors").write_bytes(b"others")
+    monkeypatch.setattr(sbom, "WEIGHTS", tmp_path)
+    with pytest.raises(SystemExit, match=r"Expected .*weights\.safetensors with SHA-256"):
+        sbom.model_of(ENTRIES[0])
