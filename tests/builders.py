@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import dividends_on
+from forecasting.pipeline import publish
 from forecasting.sessions import sessions_index
 
 if TYPE_CHECKING:
@@ -94,3 +95,9 @@ def set_small_night(
     chosen |= {"SYMBOLS": "TEST", "MEMBERS": 1, "TRAIN_SESSIONS": train_sessions, **others}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    monkeypatch.setattr(publish, "render_page", blank_page)
+
+
+def blank_page(*_: object, **__: object) -> str:
+    """In place of a real page, which takes a quarter of a night and decides no row; as large, for a full disk."""
+    return "<html></html>" * 20_000

@@ -269,6 +269,15 @@ def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch:
     return tmp_path / "data"
 
 
+@pytest.fixture
+def real_pages(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nights in `night_folder` write the page that a user has, not `builders.blank_page`."""
+    from forecasting.pipeline import publish
+    from forecasting.report.page import render_page
+
+    monkeypatch.setattr(publish, "render_page", render_page)
+
+
 @pytest.fixture(scope="session")
 def folders_of_nights(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> dict[int, Path]:
     """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of the month."""

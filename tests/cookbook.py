@@ -57,6 +57,8 @@ def commands(text: str) -> list[list[str]]:
 def ledger(folder: Path, text: str) -> Iterator[str]:
     """The URL of a SQLite ledger in `folder`, made by the commands of the document, without Prefect."""
     from flows.cli import app
+    from forecasting.pipeline import publish
+    from tests.builders import blank_page
     from tests.plain_flows import without_prefect
 
     with contextlib.ExitStack() as patches:
@@ -69,6 +71,7 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
         environment = others | {"FORECASTING_DATA_DIR": str(folder), "FORECASTING_SOURCE": "sample"}
         patches.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         without_prefect(put)
+        put(publish, "render_page", blank_page)
         for words in commands(text):
             ended = CliRunner().invoke(app, words)
             assert ended.exit_code in (0, 3), ended.output

@@ -84,7 +84,7 @@ def check_pages(found: dict[str, str], clean: dict[str, str]) -> None:
 
 
 def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
-    done_on_the_seventh: None, night_folder: Path
+    done_on_the_seventh: None, real_pages: None, night_folder: Path
 ) -> None:
     clean = pages(night_folder.parent)
     with connect.transaction(read_settings().url) as connection:

@@ -18,6 +18,8 @@ import forecasting as fc
 from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
 from flows.start import start_night
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.pipeline import publish
+from forecasting.report.page import render_page
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -82,6 +84,7 @@ def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
     with_password = sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
     set_small_night(monkeypatch, tmp_path, with_password)
+    monkeypatch.setattr(publish, "render_page", render_page)
     mail = "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org"
     monkeypatch.setenv("FORECASTING_NOTIFY", f"json://127.0.0.1:1/canary2 {mail}")
     monkeypatch.setenv("FORECASTING_DB_PASSWORD", "canary4")

@@ -26,7 +26,7 @@ from forecasting.pipeline import publish
 from forecasting.predict import combine, fallback
 from forecasting.sessions import between, last_completed, next_sessions, shift
 from forecasting.store import connect
-from tests.builders import random_bars
+from tests.builders import blank_page, random_bars
 from tests.faults.boundaries import Boundaries, Killed, counted
 from tests.faults.invariants import Invariants
 from tests.faults.mishaps import MISHAPS, Mishap
@@ -220,7 +220,7 @@ class World:
         with ExitStack() as stack:
             stack.enter_context(self._later_edits())
             if self.draw.random() < 0.85:  # a real page takes a quarter of a night, and no row depends on it
-                stack.enter_context(mock.patch.object(publish, "render_page", _blank_page))
+                stack.enter_context(mock.patch.object(publish, "render_page", blank_page))
             for mishap in mishaps:
                 stack.enter_context(mishap(self))
                 self.reached[f"mishap {getattr(mishap, '__name__', '')}"] += 1
@@ -290,10 +290,6 @@ class World:
         yield
         for symbol, _ in present:
             self.vendor.edits_of[symbol].clear()
-
-
-def _blank_page(*_: object, **__: object) -> str:
-    return "<html></html>" * 20_000  # as large as a page, for the disk that is full
 
 
 VARIABLES = {

@@ -37,7 +37,7 @@ def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_f
     assert {row["role"] for row in issued} == {"champion", "baseline"}
     assert rows("runs")[0]["status"] == "done"
     assert rows("runs")[0]["mode"] == "scratch"
-    assert (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8").startswith("<!")
+    assert (night_folder / "reports" / "TEST-volume.html").is_file()
     assert not (runs_folder(read_settings()) / str(rows("runs")[0]["id"])).exists()
 
 
