@@ -328,10 +328,6 @@ class SameSteps(RuleBasedStateMachine):
     def rebuild_standings(self) -> None:
         self.write(rebuild_standings)
 
-    @rule()
-    def read_views(self) -> None:
-        self.ledgers.check_views(SYMBOLS)
-
     def teardown(self) -> None:
         try:
             if self.runs:
