@@ -21,6 +21,21 @@ FILES_OF = {
 }
 """The files that use a fixture which starts a Prefect server, in their order; kept complete by `server_of`."""
 
+ROWS_OF_NIGHTS = (
+    "tests/backtest/test_nights.py",
+    "tests/faults/test_clock.py",
+    "tests/faults/test_files.py",
+    "tests/faults/test_odd_bars.py",
+    "tests/faults/test_spans.py",
+    "tests/faults/test_world.py",
+    "tests/flows/test_exchanges.py",
+    "tests/ingest/test_nights.py",
+    "tests/pipeline/test_ingest.py",
+    "tests/pipeline/test_pretrain.py",
+    "tests/pipeline/test_replay.py",
+)
+"""The files whose tests run several nights each: they are slow."""
+
 _SERVER = {file: server for server, files in FILES_OF.items() for file in files}
 _PLACE = {file: place for place, file in enumerate(_SERVER)}
 
@@ -39,9 +54,9 @@ def server_of(item: pytest.Item) -> str | None:
 
 
 def mark_slow(items: list[pytest.Item]) -> None:
-    """Mark the tests of a Prefect server or of PostgreSQL as slow, and those that `make test` leaves out."""
+    """Mark as slow the tests of Prefect servers, PostgreSQL and rows of nights, and what `make test` leaves out."""
     for item in items:
-        if server_of(item):
+        if server_of(item) or file_of(item.nodeid) in ROWS_OF_NIGHTS:
             item.add_marker(pytest.mark.slow)
         if any("postgres" in name for name in (item.name, *getattr(item, "fixturenames", ()))):
             item.add_marker(pytest.mark.slow)  # the same tests on SQLite stay

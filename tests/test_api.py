@@ -38,6 +38,7 @@ def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path) -> None:
     assert len(BLOCKS) >= 6
     fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=EVE, mode="scratch", now=clock.now)
@@ -75,6 +76,7 @@ def check_backtest(result: fc.Backtest) -> None:
         assert mae == pytest.approx(rows["error"].abs().mean())
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(folder: Path) -> None:
     code = """
 import sys

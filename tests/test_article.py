@@ -32,6 +32,7 @@ def result(bars):
     return run(bars, ours=bars["volume"].rolling(22).median().shift(1))
 
 
+@pytest.mark.slow
 def test_the_newest_253_sessions_are_used_and_every_variant_is_scored_on_the_last_53(bars, result):
     volume = bars["volume"]
     pd.testing.assert_series_equal(result.volume, volume.iloc[-ROWS:])

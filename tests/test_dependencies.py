@@ -1,80 +1,16 @@
-"""What this code relies on in other packages beyond what their documents promise: a docstring says what."""
+"""The private names of other packages that this code uses: a docstring says what for."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import inspect
 from pathlib import Path
 from unittest import mock
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 OWN = {"_asdict", "_exit", "_fields", "_forecasting_traceback", "_mapping"}
 """Names with an underscore that their documents promise, or that are ours."""
-
-
-def test_curl_cffi_errors() -> None:
-    """Each error of a request is an OSError."""
-    from curl_cffi.requests import exceptions
-    from curl_cffi.requests.exceptions import RequestException
-
-    kinds = [kind for kind in vars(exceptions).values() if inspect.isclass(kind) and issubclass(kind, RequestException)]
-    assert {"ConnectionError", "Timeout", "SSLError"} <= {kind.__name__ for kind in kinds}
-    assert issubclass(RequestException, OSError)
-
-
-def test_curl_cffi_cut_off() -> None:
-    """A response that was cut off is a JSONDecodeError with `pos`, or an IncompleteRead."""
-    from curl_cffi.requests import Response
-    from curl_cffi.requests.exceptions import IncompleteRead
-
-    response = Response()
-    for content, place in ((b'{"chart": ', 10), (b"<html>", 0)):
-        response.content = content
-        with pytest.raises(ValueError, match=r"^\S") as refused:
-            response.json()
-        assert (type(refused.value).__name__, refused.value.pos) == ("JSONDecodeError", place)  # type: ignore[attr-defined]
-    assert IncompleteRead.__name__ == "IncompleteRead"
-
-
-def test_prefect_paths() -> None:
-    """A server has the paths /health and /admin/version."""
-    from prefect.server.api import admin, server
-
-    assert inspect.signature(server.create_api_app).parameters["health_check_path"].default == "/health"
-    assert "/admin/version" in {route.path for route in admin.router.routes}
-
-
-def test_prefect_failed() -> None:
-    """The message of a failed run begins `Flow run encountered an exception:`."""
-    from prefect import flow_engine
-
-    assert '"Flow run encountered an exception:"' in inspect.getsource(flow_engine)
-
-
-def test_torch_adamw() -> None:
-    """torch.optim.adamw.adamw is a step of AdamW as a function."""
-    import torch
-    from torch.optim.adamw import adamw
-
-    weight, named = torch.ones(1), {"foreach": True, "amsgrad": False, "maximize": False}
-    zeros = [torch.zeros(1)], [torch.zeros(1)]
-    adamw([weight], [torch.ones(1)], *zeros, [], [torch.tensor(0.0)], **named, beta1=0.9, beta2=0.999, lr=0.1,
-          weight_decay=0.5, eps=0.0)  # fmt: skip
-    torch.testing.assert_close(weight, torch.tensor([1.0 * (1 - 0.1 * 0.5) - 0.1]))
-
-
-def test_torch_meta() -> None:
-    """A network made on the device meta draws nothing from the process's generator."""
-    import torch
-
-    before = torch.get_rng_state()
-    with torch.device("meta"):
-        torch.nn.GRU(3, 4)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_yfinance_time_zone() -> None:
@@ -117,15 +53,6 @@ def test_yfinance_data() -> None:
         assert YfData() is first
         SingletonMeta._instances.pop(YfData)
         assert YfData() is not first
-
-
-def test_yfinance_errors() -> None:
-    """YFRateLimitError and YFPricesMissingError, with yahoo_reason, are YFExceptions."""
-    from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
-
-    assert YFPricesMissingError("SBUX", "", yahoo_reason="No data found").yahoo_reason == "No data found"
-    assert issubclass(YFPricesMissingError, YFException)
-    assert issubclass(YFRateLimitError, YFException)
 
 
 def test_every_private_name_of_another_package_is_stated_here() -> None:

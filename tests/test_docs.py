@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,11 +73,6 @@ def file_of(path: str) -> Path:
     return next((folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()), ROOT / path)
 
 
-def modules_in(text: str) -> list[str]:
-    """Files of Python modules that docstrings and comments name, with a folder or without."""
-    return re.findall(r"(?<![\w/.$<{-])(\w+(?:/\w+)*\.py)(?!\.?\w)", text)
-
-
 def names_in(module: Path) -> set[str]:
     nodes = ast.walk(ast.parse(module.read_text(encoding="utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -103,30 +97,6 @@ def test_every_path_and_function_of_the_architecture_is_where_it_says() -> None:
     assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
 
 
-def test_the_changelog_tells_nothing_twice() -> None:
-    lines = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line and not line.startswith("#")]
-    assert [line for line, times in Counter(lines).items() if times > 1] == []
-
-
 def test_every_document_is_in_the_index() -> None:
     linked = {(ROOT / "docs" / link).resolve() for link in links_in(INDEX.read_text(encoding="utf-8"))}
     assert linked == {*DOCUMENTS, *(ROOT / "docs").glob("*.ipynb")} - {INDEX}
-
-
-@pytest.mark.parametrize("target", ["missing.md", "docs/README.md#missing", "#missing", "../outside.md", "missing.svg"])
-def test_a_dead_link_is_found(target: str) -> None:
-    text = f"# Here\n\nA [link](#here), [another](docs/README.md#documents), ![one]({target})"
-    assert dead_links(ROOT / "README.md", text) == [target]
-
-
-def test_every_module_that_a_docstring_or_comment_names_exists() -> None:
-    code = [path for folder in TOP_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in code]
-    missing = [
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in code
-        if path != Path(__file__)
-        for name in modules_in(path.read_text(encoding="utf-8"))
-        if not any(file.endswith(f"/{name}") for file in files)
-    ]
-    assert missing == []

@@ -101,25 +101,19 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
     assert not [address for address in page.requests if not address.startswith(own)]
 
 
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(
-    nights: str, open_ui: OpenPage, viewport: dict[str, int]
-) -> None:
-    page = open_ui(artifact(nights, NIGHT, "night-gspc-volume"), viewport)
+def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(artifact(nights, NIGHT, "night-gspc-volume"), PHONE)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     chart = page.get_by_role("img", name="80% and 90% interval")
     chart.wait_for()
     assert chart.evaluate("image => [image.complete, image.naturalWidth > 100, image.width > 250]") == [True] * 3
     for part in ("How it did", "Nothing is scored yet.", "Bars and model", "There was no champion"):
         assert part in article(page, "Report page")
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
-    nights: str, open_ui: OpenPage, viewport: dict[str, int]
-) -> None:
-    page = open_ui(artifact(nights, FAILED_NIGHT, "outcomes-volume"), viewport)
+def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(artifact(nights, FAILED_NIGHT, "outcomes-volume"), PHONE)
     text = article(page, "How long")
     assert text.startswith("2 symbols: 1 failed, 1 done.")
     for part in ("What to do", "NONE: failed.", "prefect deployment run nightly/nightly"):
@@ -128,7 +122,7 @@ def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
     assert "Made for a past session (replay): ^GSPC." in text
     for step in ("ingest", "preprocess", "train", "predict", "evaluate", "total"):
         page.get_by_role("row", name=re.compile(rf"^{step} [\d.]+.(s|min) ")).wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, open_ui: OpenPage) -> None:

@@ -55,46 +55,42 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[Serving]:
         yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
 
 
-def test_serve_requires_its_stored_password_which_no_command_line_and_no_log_has(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    with serving(tmp_path, environment) as served:
-        assert stat.S_IMODE((tmp_path / "data" / "prefect-auth").stat().st_mode) == 0o600
-        banner = f"Prefect: {served.url.removesuffix('/api')}, user admin, password in {tmp_path}/data/prefect-auth."
-        assert banner in served.log.read_text()
-        user, _, secret = served.password.partition(":")
-        assert processes.API.post(f"{served.url}/deployments/filter", json={}).status_code == 401
-        found = processes.API.post(f"{served.url}/deployments/filter", json={}, auth=(user, secret))
-        assert len(found.raise_for_status().json()) == 1
-        commands = [" ".join(process.cmdline()) for process in served.process.children(recursive=True)]
-        assert not any(secret in command for command in commands)
-        code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": served.url})
-        assert (code, refused.count("\n")) == (2, 1)
-        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
-        with connect(f"ws{served.url[4:]}/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
-            socket.send(json.dumps({"type": "auth", "token": served.password}))
-            assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
-        assert secret not in served.log.read_text() + refused
+def check_password(served: Serving, environment: dict[str, str], folder: Path) -> None:
+    """It is required, and no command line and no log has it."""
+    assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
+    banner = f"Prefect: {served.url.removesuffix('/api')}, user admin, password in {folder}/data/prefect-auth."
+    assert banner in served.log.read_text()
+    user, _, secret = served.password.partition(":")
+    assert processes.API.post(f"{served.url}/deployments/filter", json={}).status_code == 401
+    found = processes.API.post(f"{served.url}/deployments/filter", json={}, auth=(user, secret))
+    assert len(found.raise_for_status().json()) == 1
+    commands = [" ".join(process.cmdline()) for process in served.process.children(recursive=True)]
+    assert not any(secret in command for command in commands)
+    code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": served.url})
+    assert (code, refused.count("\n")) == (2, 1)
+    assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
+    with connect(f"ws{served.url[4:]}/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
+        socket.send(json.dumps({"type": "auth", "token": served.password}))
+        assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
+    assert secret not in served.log.read_text() + refused
 
 
-def test_a_server_that_a_killed_serve_left_behind_is_taken_over_and_ends_with_the_next(
+def test_serve_requires_its_password_ends_with_its_server_and_takes_over_that_of_a_killed_one(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serving(tmp_path, environment) as first:
-        first.process.kill()
-        first.process.wait()
-        assert first.server.is_running()
-        with serving(tmp_path, environment) as second:
-            assert second.server == first.server
-            second.process.send_signal(signal.SIGTERM)
-            second.process.wait(timeout=60)
-        psutil.wait_procs([first.server], timeout=10)
-        assert not first.server.is_running()
+        check_password(first, environment, tmp_path)
+        first.server.kill()
+        assert first.process.wait(timeout=5) == 1
+        assert "The Prefect server of `serve` has ended (exit code -9)" in first.log.read_text().splitlines()[-1]
+    with serving(tmp_path, environment) as second:
+        second.process.kill()
+        second.process.wait()
+        assert second.server.is_running()
+        with serving(tmp_path, environment) as third:
+            assert third.server == second.server
+            third.process.send_signal(signal.SIGTERM)
+            third.process.wait(timeout=60)
+        psutil.wait_procs([second.server], timeout=10)
+        assert not second.server.is_running()
         assert not (tmp_path / "data" / "prefect-server.json").exists()
-
-
-def test_serve_ends_at_once_when_its_server_does_and_says_so(environment: dict[str, str], tmp_path: Path) -> None:
-    with serving(tmp_path, environment) as served:
-        served.server.kill()
-        assert served.process.wait(timeout=5) == 1
-        assert "The Prefect server of `serve` has ended (exit code -9)" in served.log.read_text().splitlines()[-1]

@@ -69,11 +69,13 @@ def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
             yield world, world.live_through(SHORT)
 
 
+@pytest.mark.slow
 def test_a_short_world_keeps_its_ledger_whole(short: tuple[World, Counter[str]]) -> None:
     _, reached = short
     assert [path for path in REACHED_SOON if not reached[path]] == []
 
 
+@pytest.mark.slow
 def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short: tuple[World, Counter[str]]) -> None:
     world, _ = short
     night = nights_with_weights(world)[0]  # most comes after the oldest

@@ -65,7 +65,7 @@ def read_mail(lines: Iterator[bytes]) -> str:
 
 @contextmanager
 def serving(server: socketserver.BaseServer) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server.server_address[1]  # type: ignore[misc]

@@ -38,6 +38,7 @@ async def ask(url: str, folder: Path) -> tuple[list[str], list[Any]]:
         return [tool.name for tool in tools], [await client.call_tool(*call) for call in CALLS]
 
 
+@pytest.mark.slow
 def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqlite_url: str, tmp_path: Path) -> None:
     old, newest = forecast_row("lstm", "2024-03-07"), forecast_row("lstm", "2024-03-08", reason=HOSTILE)
     with connect.transaction(sqlite_url) as connection:

@@ -53,7 +53,7 @@ def health(body: bytes, *, key: str = "") -> Iterator[str]:
             """Not on the terminal."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_address[1]}/api"
         listening.shutdown()
 

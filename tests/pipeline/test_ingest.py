@@ -274,7 +274,7 @@ def findings() -> list[tuple[str, str, str, float]]:
 
 
 def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+    night_folder: Path, real_pages: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = installed(monkeypatch, House(lambda _: with_volume(2.0)))
     night(LAST, "skip")

@@ -171,6 +171,7 @@ def test_a_night_decides_on_what_the_night_before_could_score_however_late_it_is
     assert losses(scored, f"2024-03-{day:02}") == [("2024-03-06", 1, 5.0)] * seen
 
 
+@pytest.mark.slow
 def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,7 @@ upgrade(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_two_upgrades_at_once_both_succeed(empty_database_url):
     with another_process(UPGRADES_WHEN_READY, empty_database_url, "ready\n") as process:
         upgrade(empty_database_url)
@@ -227,6 +228,7 @@ migrate.upgrade(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_upgrade_changes_nothing(empty_database_url):
     with another_process(STOPS_HALF_WAY, empty_database_url, "migrated\n") as process:
         process.kill()

@@ -150,6 +150,7 @@ def index_windows(first: int, rows: int) -> Windows:
     return make_windows(bars, no_events(), origin=last, target="volume", exchange="XNYS", train_sessions=rows)
 
 
+@pytest.mark.slow
 def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatch):
     """From random weights; from pretrained ones it gains nothing on its rows, and is refused for that."""
     index = index_windows(2008, 2100)

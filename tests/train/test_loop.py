@@ -48,6 +48,7 @@ def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
     assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
 
 
+@pytest.mark.slow
 def test_training_does_not_import_torch_dynamo() -> None:
     code = """
 import sys

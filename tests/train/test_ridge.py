@@ -83,6 +83,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_
     assert set().union(*threads_of_ridges) == {1}
 
 
+@pytest.mark.slow
 def test_a_library_that_a_later_import_loads_has_one_thread_too():
     code = """
 import numpy

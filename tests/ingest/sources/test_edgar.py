@@ -83,7 +83,7 @@ def serving(**lists: dict[str, Any]) -> Iterator[tuple[Server, Edgar]]:
     server.answers = {"/files/company_tickers.json": COMPANIES}
     server.answers |= {f"/submissions/CIK{numbers[symbol]:010}.json": answer for symbol, answer in lists.items()}
     server.requests = []
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     try:
         yield server, Edgar("Jo Doe jo@example.com", files=f"{address}/files", submissions=f"{address}/submissions")
