@@ -76,9 +76,8 @@ def sqlite_ledger(
     """A ledger of mixed nights and their scores, which no test changes."""
     seed, days = request.param
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('mixed') / 'ledger.db')}"
-    scores = mixed_scores(url, seed=seed, days=days)
     with transaction(url) as connection:
-        write.add_scores(connection, scores)
+        write.add_scores(connection, mixed_scores(connection, seed=seed, days=days))
     return url
 
 

@@ -101,9 +101,8 @@ def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
 @pytest.fixture
 def mixed_history(sqlite_url: str) -> pd.DataFrame:
     """Sixty nights of every sort, all scored."""
-    scores = mixed_scores(sqlite_url, seed=1, days=60)
     with transaction(sqlite_url) as connection:
-        write.add_scores(connection, scores)
+        write.add_scores(connection, mixed_scores(connection, seed=1, days=60))
     return export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
 
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from forecasting.sessions import between
 from forecasting.store import schema, write
-from forecasting.store.connect import transaction
 from tests.store.rows import at, forecast_row, score_row, start
 
 Rows = list[dict[str, object]]
@@ -20,15 +19,14 @@ _RUNS = {"": 21, ":2": 22}
 """Ending of the model ids and hour of issue of a night's run, and of a second one under other settings."""
 
 
-def mixed_scores(url: str, *, seed: int, days: int = 290) -> Rows:
+def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Rows:
     """Scores of `days` nights whose forecasts are stored; the scores are not."""
     rng = np.random.default_rng(seed)
     nights = between(date(2024, 1, 3), date(2025, 12, 31))[:days]
     forecasts = [row for origin in nights for row in _forecasts_of(origin, rng)]
-    with transaction(url) as connection:
-        models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))
-        start(connection, origins=tuple(map(str, nights)), models=(*models, "lstm:3"))
-        write.add_forecasts(connection, forecasts)
+    models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))
+    start(connection, origins=tuple(map(str, nights)), models=(*models, "lstm:3"))
+    write.add_forecasts(connection, forecasts)
     return [row for forecast in forecasts for row in _scores_of(forecast, rng)]
 
 

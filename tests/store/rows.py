@@ -14,7 +14,6 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
 from forecasting.store import read, schema, write
-from forecasting.store.connect import reading, transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
@@ -167,14 +166,13 @@ def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[
         write.add(connection, "models", model_row(id, id.partition(":")[0]))
 
 
-def store_scored(url: str, *scored: tuple[dict[str, Any], Sequence[dict[str, Any]]]) -> None:
+def store_scored(connection: sa.Connection, *scored: tuple[dict[str, Any], Sequence[dict[str, Any]]]) -> None:
     """Store forecasts with what they refer to, each with its scores, given by what they change."""
     forecasts = [forecast for forecast, _ in scored]
-    with transaction(url) as connection:
-        runs, models = (tuple(sorted({row[name] for row in forecasts})) for name in ("run_id", "model_id"))
-        start(connection, origins=runs, models=models)
-        write.add_forecasts(connection, forecasts)
-        write.add_scores(connection, [score_row(row, **changes) for row, scores in scored for changes in scores])
+    runs, models = (tuple(sorted({row[name] for row in forecasts})) for name in ("run_id", "model_id"))
+    start(connection, origins=runs, models=models)
+    write.add_forecasts(connection, forecasts)
+    write.add_scores(connection, [score_row(row, **changes) for row, scores in scored for changes in scores])
 
 
 def gather_statistics(connection: sa.Connection) -> None:
@@ -191,10 +189,9 @@ def rebuild_standings(connection: sa.Connection) -> None:
         write.write_standings(connection, *scope)
 
 
-def view_rows(url: str, view: str, *names: str, by: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+def view_rows(connection: sa.Connection, view: str, *names: str, by: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all of them."""
-    with reading(url) as connection:
-        found = read.view(connection, view, SYMBOL).sort_values(list(by or names), ignore_index=True)
+    found = read.view(connection, view, SYMBOL).sort_values(list(by or names), ignore_index=True)
     return [
         tuple(None if pd.isna(value) else value for value in row) for row in found[list(names)].to_numpy(dtype=object)
     ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from forecasting.evaluate.scores import RATIOS, cost, nearest_level, quantile_at
 from forecasting.sessions import between
 from forecasting.store import read, schema, write
-from forecasting.store.connect import Connection, reading, transaction
+from forecasting.store.connect import Connection
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.mixed_nights import mixed_scores, naive_lines
@@ -43,10 +43,12 @@ def with_error(model: str, origin: str, role: str, error: float, **changed: Any)
     return forecast_row(model, origin, role=role, **changed), [values]
 
 
-def store_lines(url: str, errors: dict[str, list[float]], roles: dict[str, list[str]] | None = None) -> None:
+def store_lines(
+    connection: sa.Connection, errors: dict[str, list[float]], roles: dict[str, list[str]] | None = None
+) -> None:
     """A line of scored forecasts for each model, one a session."""
     store_scored(
-        url,
+        connection,
         *(
             with_error(model, str(SESSIONS[place]), role, error)
             for model, line in errors.items()
@@ -59,105 +61,104 @@ def store_lines(url: str, errors: dict[str, list[float]], roles: dict[str, list[
 SKILL = ("window_sessions", "n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill", "coverage_80")
 
 
-def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
+def test_live_skill_is_against_the_best_baseline_of_each_window(connection):
     seasonal = [9.0] * 5 + [-3.25] * 20
     errors = {"lstm": [4.0] * 5 + [-2.0] * 20, "lstm:2": [0.1] * 25, "ridge": [1.0] * 5 + [4.0] * 20}
-    store_lines(database_url, errors | {"seasonal": seasonal})
+    store_lines(connection, errors | {"seasonal": seasonal})
     newest, longer = pytest.approx(1 - 2 / 3.25), pytest.approx(1 - 2.4 / 3.4)
-    assert view_rows(database_url, "live_skill", *SKILL) == [
+    assert view_rows(connection, "live_skill", *SKILL) == [
         (20, 20, 2.0, "seasonal", pytest.approx(3.25), newest, newest, 1.0),
         (60, 25, 2.4, "ridge", 3.4, longer, longer, 0.8),
         (250, 25, 2.4, "ridge", 3.4, longer, longer, 0.8),
     ]
 
 
-def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(database_url):
-    store_lines(database_url, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
-    assert view_rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
+def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(connection):
+    store_lines(connection, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
+    assert view_rows(connection, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
 
 
-def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(database_url):
-    store_lines(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
-    assert view_rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
+def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(connection):
+    store_lines(connection, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
+    assert view_rows(connection, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
 
 
-def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(database_url):
+def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(connection):
     """Ten nights of the network, then ten of the ridge in its place, which is the better of the baselines on all 20."""
     errors = {"lstm": [4.0] * 20, "ridge": [3.0] * 10 + [1.0] * 10, "har": [2.5] * 20}
     roles = {"lstm": ["champion"] * 10 + ["silenced"] * 10, "ridge": ["baseline"] * 10 + ["champion"] * 10}
-    store_lines(database_url, errors, roles)
+    store_lines(connection, errors, roles)
     names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
-    assert view_rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
+    assert view_rows(connection, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
     network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
-    assert view_rows(database_url, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
+    assert view_rows(connection, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
 
 
-def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
+def test_live_skill_leaves_replays_out_beside_live_nights(connection):
     replays = [
         with_error(model, origin, role, error, kind="replay")
         for origin in ("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08")
         for model, role, error in (("lstm:r", "champion", 4.0), ("ridge:r", "baseline", 2.0))
     ]
-    store_scored(database_url, *replays)
+    store_scored(connection, *replays)
     names = ("kind", "window_sessions", "n", "mae")
-    assert view_rows(database_url, "live_skill", *names)[0] == ("replay", 20, 4, 4.0)
+    assert view_rows(connection, "live_skill", *names)[0] == ("replay", 20, 4, 4.0)
     live = forecast_row("lstm:r", "2024-01-05")
-    with transaction(database_url) as connection:
-        write.add_forecasts(connection, [live])
-        write.add_scores(connection, [score_row(live, error=1.0)])
-    assert view_rows(database_url, "live_skill", *names)[0] == ("live", 20, 1, 1.0)
+    write.add_forecasts(connection, [live])
+    write.add_scores(connection, [score_row(live, error=1.0)])
+    assert view_rows(connection, "live_skill", *names)[0] == ("live", 20, 1, 1.0)
 
 
 PAIR = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
 FIRST, SECOND, THIRD = "2024-03-05", "2024-03-06", "2024-03-07"
 
 
-def pairs(url: str) -> dict[tuple[str, str], tuple]:
-    return {row[:2]: row[2:] for row in view_rows(url, "model_comparison", *PAIR)}
+def pairs(connection: sa.Connection) -> dict[tuple[str, str], tuple]:
+    return {row[:2]: row[2:] for row in view_rows(connection, "model_comparison", *PAIR)}
 
 
-def test_a_pair_is_compared_on_the_origins_that_both_have_in_both_orders(database_url):
+def test_a_pair_is_compared_on_the_origins_that_both_have_in_both_orders(connection):
     store_scored(
-        database_url,
+        connection,
         with_error("lstm", FIRST, "champion", 100.0),  # the ridge has no forecast of this night
         with_error("lstm", SECOND, "champion", -2.0),
         with_error("lstm", THIRD, "champion", 4.0),
         with_error("ridge", SECOND, "baseline", 6.0),
         with_error("ridge", THIRD, "baseline", -2.0),
     )
-    found = pairs(database_url)
+    found = pairs(connection)
     assert found["lstm", "ridge"] == (2, 3.0, 4.0, 0.25, 0.25, 1)
     assert found["ridge", "lstm"] == (2, 4.0, 3.0, pytest.approx(-1 / 3), pytest.approx(-1 / 3), 1)
     assert found["published", "lstm"] == (3, pytest.approx(106 / 3), pytest.approx(106 / 3), 0.0, 0.0, 0)
     assert set(found) == set(itertools.permutations(("published", "lstm", "ridge"), 2))
 
 
-def test_there_is_no_skill_against_a_rival_that_missed_by_rounding_alone(database_url):
-    store_scored(database_url, with_error("lstm", FIRST, "champion", 2.0), with_error("har", FIRST, "baseline", 4e-16))
-    found = pairs(database_url)
+def test_there_is_no_skill_against_a_rival_that_missed_by_rounding_alone(connection):
+    store_scored(connection, with_error("lstm", FIRST, "champion", 2.0), with_error("har", FIRST, "baseline", 4e-16))
+    found = pairs(connection)
     assert found["lstm", "har"] == (1, 2.0, 4e-16, None, None, 0)
     assert found["har", "lstm"][3:] == (pytest.approx(1.0), pytest.approx(1.0), 1)
 
 
-def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(database_url):
+def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(connection):
     store_scored(
-        database_url,
+        connection,
         with_error("lstm", FIRST, "champion", 2.0),
         with_error("ridge", FIRST, "baseline", 4.0),
         with_error("lstm", SECOND, "silenced", 8.0),
         with_error("ridge", SECOND, "champion", 4.0),
         with_error("lstm:2", SECOND, "challenger", 0.0),  # of no forecaster yet
     )
-    found = pairs(database_url)
+    found = pairs(connection)
     assert found["published", "lstm"] == (2, 3.0, 5.0, 0.4, 0.4, 1)
     assert found["lstm", "ridge"] == (2, 5.0, 4.0, -0.25, -0.25, 1)
     assert {name for pair in found for name in pair} == {"published", "lstm", "ridge"}
 
 
-def test_kinds_and_horizons_are_compared_apart(database_url):
+def test_kinds_and_horizons_are_compared_apart(connection):
     nights = ((FIRST, 1, "live"), (SECOND, 1, "live"), (SECOND, 2, "live"), (FIRST, 1, "replay"))
     store_scored(
-        database_url,
+        connection,
         *(
             with_error(model, origin, role, 1.0, horizon=horizon, kind=kind)
             for model, role in (("lstm", "champion"), ("har", "baseline"))
@@ -165,7 +166,7 @@ def test_kinds_and_horizons_are_compared_apart(database_url):
         ),
     )
     names = ("kind", "horizon", "n", "first_origin", "last_origin")
-    found = view_rows(database_url, "model_comparison", *names, "forecaster", "rival")
+    found = view_rows(connection, "model_comparison", *names, "forecaster", "rival")
     first, second = pd.Timestamp(FIRST), pd.Timestamp(SECOND)
     assert [row[:5] for row in found if row[5:] == ("har", "published")] == [
         ("live", 1, 2, first, second),
@@ -177,12 +178,12 @@ def test_kinds_and_horizons_are_compared_apart(database_url):
 COSTS = ("forecaster", "cost_ratio", "n", "cost", "median_cost", "saving", "published_cost", "published_saving")
 
 
-def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(database_url):
+def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(connection):
     """Levels 5, 10, 25 and 50% are 70, 80, 90 and 100; the actuals 90 and 120, the ridge has the first alone."""
     theirs = forecast_row("ridge", FIRST, role="baseline", q25=94.0, q50=110.0)
     ours = (forecast_row("lstm", FIRST), [{}]), (forecast_row("lstm", SECOND), [{"actual": 120.0}])
-    store_scored(database_url, *ours, (theirs, [{}]))
-    found = [row for row in view_rows(database_url, "costs", *COSTS, "window_sessions") if row[-1] == 20]
+    store_scored(connection, *ours, (theirs, [{}]))
+    found = [row for row in view_rows(connection, "costs", *COSTS, "window_sessions") if row[-1] == 20]
     assert {row[:2]: row[2:-1] for row in found if row[0] != "lstm"} == {
         ("published", 1): (2, 15.0, 15.0, 0.0, 15.0, 0.0),
         ("published", 3): (2, 15.0, 25.0, 0.4, 15.0, 0.0),
@@ -195,30 +196,28 @@ def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(database_url):
     }
 
 
-def test_a_forecast_without_a_cost_has_no_saving(database_url):
+def test_a_forecast_without_a_cost_has_no_saving(connection):
     exact = forecast_row("lstm", FIRST, q50=90.0)
     nearly = forecast_row("ridge", FIRST, q50=math.nextafter(90.0, 91.0), role="baseline")
-    store_scored(database_url, (exact, [{}]), (nearly, [{}]))
-    found = view_rows(database_url, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving")
+    store_scored(connection, (exact, [{}]), (nearly, [{}]))
+    found = view_rows(connection, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving")
     assert {row[2:] for row in found if row[:2] == ("lstm", 1)} == {(0.0, None, None)}
     assert {row[2:] for row in found if row[:2] == ("ridge", 9)} == {(10.0, None, 0.0)}
 
 
-@pytest.mark.parametrize(("database_url", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["database_url"])
-def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(database_url, seed):
+@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["connection"])
+def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed):
     rng = np.random.default_rng(seed)
-    scores = mixed_scores(database_url, seed=seed, days=70)
+    scores = mixed_scores(connection, seed=seed, days=70)
     spots = {(row["origin_session"], row["horizon"]) for row in scores}
     actual = {spot: float(rng.normal(100.0, 20.0)) for spot in sorted(spots)}
     for row in scores:
         row["actual"] = actual[row["origin_session"], row["horizon"]] + float(row["bar_version"])
-    with transaction(database_url) as connection:
-        write.add_scores(connection, scores)
-        spread = sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
-        connection.execute(spread)
-    with reading(database_url) as connection:
-        found = read.view(connection, "costs", SYMBOL)
-        expected = naive_costs(connection)
+    write.add_scores(connection, scores)
+    spread = sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
+    connection.execute(spread)
+    found = read.view(connection, "costs", SYMBOL)
+    expected = naive_costs(connection)
     key = ["kind", "horizon", "window_sessions", "cost_ratio", "forecaster"]
     assert len(expected) > 100
     found = found.sort_values(key, ignore_index=True)[expected.columns]
@@ -257,26 +256,25 @@ Versions = dict[int, list[tuple[float, float]]]
 """Volume and close of each version of a session."""
 
 
-def ledger(url: str, seed: int) -> None:
+def ledger(connection: sa.Connection, seed: int) -> None:
     """Bars of every session, one restated after it was used, a split; forecasts of all nights from the ninth on."""
     rng = np.random.default_rng(seed)
     versions: Versions = {}
-    with transaction(url) as connection:
-        for model in ("lstm", "lstm:2", "ridge"):
-            write.add(connection, "models", model_row(model, model.partition(":")[0]))
-        for place, session in enumerate(SESSIONS):
-            basis = 2.0 if place >= SPLIT else 1.0
-            changed = {place: (rng.lognormal(4.6, 0.4) * basis, rng.lognormal(2.3, 0.1) / basis)}
-            if place == RESTATED:
-                changed[place - 3] = (versions[place - 3][-1][0] * 1.7, versions[place - 3][-1][1])
-            if place == SPLIT:
-                changed |= {known: (one[-1][0] * 2, one[-1][1] / 2) for known, one in versions.items()}
-            store(connection, versions, changed, seen=f"{session}T21:00")
-            write.add(connection, "runs", run_row(str(session), str(session)))
-            if place >= 8:
-                write.add_forecasts(connection, night(place, basis, rng))
-        stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
-        write.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
+    for model in ("lstm", "lstm:2", "ridge"):
+        write.add(connection, "models", model_row(model, model.partition(":")[0]))
+    for place, session in enumerate(SESSIONS):
+        basis = 2.0 if place >= SPLIT else 1.0
+        changed = {place: (rng.lognormal(4.6, 0.4) * basis, rng.lognormal(2.3, 0.1) / basis)}
+        if place == RESTATED:
+            changed[place - 3] = (versions[place - 3][-1][0] * 1.7, versions[place - 3][-1][1])
+        if place == SPLIT:
+            changed |= {known: (one[-1][0] * 2, one[-1][1] / 2) for known, one in versions.items()}
+        store(connection, versions, changed, seen=f"{session}T21:00")
+        write.add(connection, "runs", run_row(str(session), str(session)))
+        if place >= 8:
+            write.add_forecasts(connection, night(place, basis, rng))
+    stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
+    write.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
 
 
 def store(connection: Connection, versions: Versions, changed: dict[int, tuple[float, float]], *, seen: str) -> None:
@@ -331,19 +329,18 @@ def naive_errors(connection: Connection, horizon: int) -> dict[date, tuple[float
     return squares
 
 
-@pytest.mark.parametrize(("database_url", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["database_url"])
-def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(database_url, seed):
-    ledger(database_url, seed)
-    with reading(database_url) as connection:
-        found = read.view(connection, "live_r2", SYMBOL)
-        squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
-        assert len(found) == 6
-        for row in found.to_dict("records"):
-            scored = SESSIONS[8 : -row["horizon"]][-row["window_sessions"] :]
-            ends = (row["first_origin"].date(), row["last_origin"].date())
-            assert (row["kind"], row["n"], *ends) == ("live", len(scored), scored[0], scored[-1])
-            ours, means = np.sum([squares[row["horizon"]][origin] for origin in scored], axis=0)
-            assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
+@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["connection"])
+def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(connection, seed):
+    ledger(connection, seed)
+    found = read.view(connection, "live_r2", SYMBOL)
+    squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
+    assert len(found) == 6
+    for row in found.to_dict("records"):
+        scored = SESSIONS[8 : -row["horizon"]][-row["window_sessions"] :]
+        ends = (row["first_origin"].date(), row["last_origin"].date())
+        assert (row["kind"], row["n"], *ends) == ("live", len(scored), scored[0], scored[-1])
+        ours, means = np.sum([squares[row["horizon"]][origin] for origin in scored], axis=0)
+        assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
 
 
 def written(connection: Connection) -> list[tuple[object, ...]]:
@@ -377,20 +374,17 @@ def loss(rows: list[dict[Any, Any]], name: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("database_url", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgres", 2)], indirect=["database_url"]
+    ("connection", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgres", 2)], indirect=["connection"]
 )
-def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(database_url, seed):
-    scores = mixed_scores(database_url, seed=seed)
+def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(connection, seed):
+    scores = mixed_scores(connection, seed=seed)
     order = np.random.default_rng(seed)
     if seed:  # seed 0 keeps the order of the nights
         order.shuffle(scores)
     cuts = np.sort(order.choice(len(scores), 25, replace=False))
     for some in np.split(np.array(scores, dtype=object), cuts):
-        with transaction(database_url) as connection:
-            write.add_scores(connection, some.tolist())
-    with reading(database_url) as connection:
-        updated = written(connection)
-        assert updated == naive_standings(connection)
-    with transaction(database_url) as connection:
-        rebuild_standings(connection)
-        assert written(connection) == updated
+        write.add_scores(connection, some.tolist())
+    updated = written(connection)
+    assert updated == naive_standings(connection)
+    rebuild_standings(connection)
+    assert written(connection) == updated

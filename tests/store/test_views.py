@@ -26,21 +26,18 @@ from tests.store.rows import (
 )
 
 
-def test_bars_shows_the_current_version_alone(database_url):
-    with transaction(database_url) as connection:
-        store_bars(
-            connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",)
-        )
-        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
-    assert view_rows(database_url, "bars", "session", "volume", "version", "settled") == [
+def test_bars_shows_the_current_version_alone(connection):
+    store_bars(connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",))
+    store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
+    assert view_rows(connection, "bars", "session", "volume", "version", "settled") == [
         (pd.Timestamp("2024-03-07"), 80.0, 1, True),
         (pd.Timestamp("2024-03-08"), 90.0, 2, False),
     ]
 
 
-def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(database_url):
+def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(connection):
     store_scored(
-        database_url,
+        connection,
         (forecast_row("lstm", "2024-03-06", 1), []),
         (forecast_row("lstm", "2024-03-06", 2), []),
         (forecast_row("ridge", "2024-03-07", 1, status="fallback", reason="no champion"), []),
@@ -48,28 +45,27 @@ def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(data
         (forecast_row("lstm", "2024-03-07", 1, role="challenger"), []),
     )
     names = ("horizon", "origin_session", "model", "kind", "status", "reason", "q50")
-    assert view_rows(database_url, "latest_forecasts", *names) == [
+    assert view_rows(connection, "latest_forecasts", *names) == [
         (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no champion", 100.0),
         (2, pd.Timestamp("2024-03-06"), "lstm", "live", "ok", "", 100.0),
     ]
 
 
-def test_latest_forecasts_says_how_unusual_the_session_is_and_why(database_url):
+def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     told = forecast_row("lstm", "2024-03-14", calendar="triple witching")
     network = 100.0 / (50.0 * 1.9 * 0.96 * 1.004)
     close = forecast_row("lstm", "2024-03-14", target="close")
     moved = [("2024-03-15", "seen", "01"), ("2024-03-18", "seen", "02"), ("2024-03-18", "withdrawn", "03")]
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-14",))
-        write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
-        write.add_forecasts(connection, [told, forecast_row("lstm", "2024-03-14", 2), close])
-        parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
-        write.add(connection, "forecast_parts", *part_rows(told, **parts))
-        for session, rule, day in moved:
-            row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
-            row |= {"announced": pd.Timestamp("2024-03-14"), "timing": "amc", "known_rule": rule}
-            write.add_events(connection, SYMBOL, pd.DataFrame([row]), source="csv", first_seen_at=at(f"2024-03-{day}"))
-    found = view_rows(database_url, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
+    start(connection, origins=("2024-03-14",))
+    write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
+    write.add_forecasts(connection, [told, forecast_row("lstm", "2024-03-14", 2), close])
+    parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
+    write.add(connection, "forecast_parts", *part_rows(told, **parts))
+    for session, rule, day in moved:
+        row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
+        row |= {"announced": pd.Timestamp("2024-03-14"), "timing": "amc", "known_rule": rule}
+        write.add_events(connection, SYMBOL, pd.DataFrame([row]), source="csv", first_seen_at=at(f"2024-03-{day}"))
+    found = view_rows(connection, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
     earnings = "earnings after the close before"
     assert found == [
         ("close", 1, 95.0, pytest.approx(100 / 95 - 1), earnings, None),
@@ -78,14 +74,14 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(database_url):
     ]
 
 
-def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(database_url):
+def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(connection):
     medians = {"2024-03-01": 100.0, "2024-03-04": 110.0, "2024-03-05": 99.0, "2024-03-06": 99.0, "2024-03-07": 108.0}
     rows = [forecast_row("lstm", origin, 5 - place, q50=medians[origin]) for place, origin in enumerate(medians)]
     scores: list[list[dict]] = [[{}], [], [], [], [{"error": 18.0}]]
     again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
     others = (again, []), (forecast_row("ridge", "2024-03-07", role="baseline"), [])
-    store_scored(database_url, *zip(rows, scores, strict=True), *others)
-    found = view_rows(database_url, "forecast_revisions", "horizon", "q50", "revision", "actual", "error")
+    store_scored(connection, *zip(rows, scores, strict=True), *others)
+    found = view_rows(connection, "forecast_revisions", "horizon", "q50", "revision", "actual", "error")
     assert found[::-1] == [
         (5, 100.0, None, 90.0, 10.0),
         (4, 110.0, pytest.approx(0.1), None, None),
@@ -95,28 +91,28 @@ def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(da
     ]
 
 
-def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(database_url):
+def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(connection):
     settled = {"stage": "settled", "bar_version": 1, "actual": 80.0, "error": 20.0, "pinball": 8.0}
     restated = {"stage": "settled", "bar_version": 2, "actual": 95.0, "error": 5.0, "pinball": 2.0, "inside_80": False}
     store_scored(
-        database_url,
+        connection,
         (forecast_row("lstm", "2024-03-06"), [{}, settled, restated]),
         (forecast_row("ridge", "2024-03-06", role="baseline"), [{}]),
         (forecast_row("lstm", "2024-03-07"), []),
     )
     names = ("origin_session", "role", "first_print_error", "settled_error", "error", "pinball", "actual", "inside_80")
     old, new = pd.Timestamp("2024-03-06"), pd.Timestamp("2024-03-07")
-    assert view_rows(database_url, "forecast_vs_actual", *names) == [
+    assert view_rows(connection, "forecast_vs_actual", *names) == [
         (old, "baseline", 10.0, None, 10.0, 4.0, 90.0, True),
         (old, "champion", 10.0, 5.0, 5.0, 2.0, 95.0, False),
         (new, "champion", None, None, None, None, None, None),
     ]
 
 
-def test_quantile_forecasts_is_the_long_form(database_url):
-    store_scored(database_url, (forecast_row("lstm", "2024-03-07"), []))
+def test_quantile_forecasts_is_the_long_form(connection):
+    store_scored(connection, (forecast_row("lstm", "2024-03-07"), []))
     names = ("output_type_id", "value", "output_type", "origin_date", "target_end_date")
-    found = view_rows(database_url, "quantile_forecasts", *names)
+    found = view_rows(connection, "quantile_forecasts", *names)
     shared = ("quantile", pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08"))
     levels = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     assert found == [(level, 70.0 + 10 * place, *shared) for place, level in enumerate(levels)]
@@ -147,7 +143,7 @@ def promotion(session: str, challenger: str, winner: str, *, champion: str | Non
     return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
 
 
-def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(database_url):
+def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(connection):
     """Decisions of five nights, the newest made first, as when a span is caught up afterwards."""
     rows = [
         promotion("2024-03-08", "d", "b", champion="b", id="x", trigger="rollback", decided_at=at("2024-03-09T01:00")),
@@ -157,13 +153,12 @@ def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(databa
         promotion("2024-03-06", "b", "b", champion="a", decided_at=at("2024-03-20T01:00")),
         promotion("2024-03-07", "c", "b", champion="b"),
     ]
-    with transaction(database_url) as connection:
-        for id in "abcd":
-            write.add(connection, "models", model_row(id, method="warm" if id > "a" else "scratch"))
-        for row in rows:
-            write.add(connection, "promotions", row)
+    for id in "abcd":
+        write.add(connection, "models", model_row(id, method="warm" if id > "a" else "scratch"))
+    for row in rows:
+        write.add(connection, "promotions", row)
     first, second, third = (pd.Timestamp(f"2024-03-0{day}") for day in (4, 6, 8))
-    assert view_rows(database_url, "champions", *CHANGE, by=("from_session", "decided_at")) == [
+    assert view_rows(connection, "champions", *CHANGE, by=("from_session", "decided_at")) == [
         (first, second, "a", "scratch", None, "a on 2024-03-04", "night"),
         (second, third, "b", "warm", "a", "b on 2024-03-06", "night"),
         (third, third, "d", "warm", "b", "d on 2024-03-08", "night"),
@@ -171,60 +166,56 @@ def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(databa
     ]
 
 
-def test_night_log_shows_what_retraining_gained_and_cost(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=(), models=("lstm", "lstm:2"))
-        seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
-        write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
-        write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
-        champion = forecast_row("lstm", "2024-03-07")
-        challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
-        write.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
-        promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
-        promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
-        promotion |= {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
-        write.add(connection, "promotions", promotion)
+def test_night_log_shows_what_retraining_gained_and_cost(connection):
+    start(connection, origins=(), models=("lstm", "lstm:2"))
+    seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
+    write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
+    write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
+    champion = forecast_row("lstm", "2024-03-07")
+    challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
+    write.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
+    promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
+    promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
+    promotion |= {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
+    write.add(connection, "promotions", promotion)
     names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
     warm = (pd.Timestamp("2024-03-07"), "warm", 8.0, "too few origins")
     second = pd.Timestamp("2024-03-08")
     quiet = (second, "skip", 0.0, None, None, None, "late")
-    assert view_rows(database_url, "night_log", *names) == [(*warm, None, 6.0, ""), quiet]
-    with transaction(database_url) as connection:
-        write.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
-    assert view_rows(database_url, "night_log", *names) == [(*warm, 0.25, 6.0, ""), quiet]
+    assert view_rows(connection, "night_log", *names) == [(*warm, None, 6.0, ""), quiet]
+    write.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
+    assert view_rows(connection, "night_log", *names) == [(*warm, 0.25, 6.0, ""), quiet]
 
 
-def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(database_url):
+def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(connection):
     roles = {"ridge": ("champion", 1.0), "lstm": ("silenced", 4.0), "lstm:2": ("challenger", 3.0)}
     rows = ((forecast_row(name, "2024-03-07", role=roles[name][0]), [{"pinball": roles[name][1]}]) for name in roles)
-    store_scored(database_url, *rows)
-    assert view_rows(database_url, "night_log", "skill_gained") == [(0.25,)]
+    store_scored(connection, *rows)
+    assert view_rows(connection, "night_log", "skill_gained") == [(0.25,)]
 
 
 DURATIONS = ("step_order", "step", "n", "median_seconds", "p95_seconds", "max_seconds")
 
 
-def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(database_url):
-    with transaction(database_url) as connection:
-        for day in range(1, 6):
-            seconds = {"seconds_ingest": float(day), "seconds_train": 10.0 * day}
-            write.add(connection, "runs", run_row(f"r{day}", f"2024-03-0{day}", **seconds))
-        write.add(connection, "runs", run_row("failed", "2024-03-08", status="failed", seconds_ingest=900.0))
-    assert view_rows(database_url, "night_durations", *DURATIONS) == [
+def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(connection):
+    for day in range(1, 6):
+        seconds = {"seconds_ingest": float(day), "seconds_train": 10.0 * day}
+        write.add(connection, "runs", run_row(f"r{day}", f"2024-03-0{day}", **seconds))
+    write.add(connection, "runs", run_row("failed", "2024-03-08", status="failed", seconds_ingest=900.0))
+    assert view_rows(connection, "night_durations", *DURATIONS) == [
         (1, "ingest", 5, 3.0, pytest.approx(4.8), 5.0),
         (3, "train", 5, 30.0, pytest.approx(48.0), 50.0),
         (6, "total", 5, 33.0, pytest.approx(52.8), 55.0),
     ]
 
 
-def test_night_durations_leaves_older_nights_out(database_url):
+def test_night_durations_leaves_older_nights_out(connection):
     first = date(2024, 1, 1)
-    with transaction(database_url) as connection:
-        for place in range(DURATION_NIGHTS + 1):
-            seconds = 100.0 if place == 0 else 1.0
-            write.add(connection, "runs", run_row(f"r{place}", str(first + timedelta(place)), seconds_ingest=seconds))
+    for place in range(DURATION_NIGHTS + 1):
+        seconds = 100.0 if place == 0 else 1.0
+        write.add(connection, "runs", run_row(f"r{place}", str(first + timedelta(place)), seconds_ingest=seconds))
     names = ("step", "n", "max_seconds", "first_night")
-    assert view_rows(database_url, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-01-02"))
+    assert view_rows(connection, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-01-02"))
 
 
 DAY = ("session", "kind", "day", "ahead")
@@ -237,37 +228,35 @@ def announcement(session: date, known_rule: str = "seen") -> pd.DataFrame:
     return pd.DataFrame([row | {"known_rule": known_rule}])
 
 
-def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
-        store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
-        expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
-        write.add_forecasts(
-            connection,
-            [
-                forecast_row("lstm", "2024-03-13", 2, **expiry),
-                forecast_row("lstm", "2024-03-14", 1, **expiry),
-                forecast_row("lstm", "2024-03-14", 2, **day_after),
-                forecast_row("lstm", "2024-03-14", 3),
-                forecast_row("ridge", "2024-03-14", 4, role="baseline", calendar="half day"),
-            ],
-        )
-    assert view_rows(database_url, "special_days", *DAY) == [
+def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(connection):
+    start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
+    store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
+    expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
+    write.add_forecasts(
+        connection,
+        [
+            forecast_row("lstm", "2024-03-13", 2, **expiry),
+            forecast_row("lstm", "2024-03-14", 1, **expiry),
+            forecast_row("lstm", "2024-03-14", 2, **day_after),
+            forecast_row("lstm", "2024-03-14", 3),
+            forecast_row("ridge", "2024-03-14", 4, role="baseline", calendar="half day"),
+        ],
+    )
+    assert view_rows(connection, "special_days", *DAY) == [
         (pd.Timestamp("2024-03-15"), "calendar", "triple witching", False),
         (pd.Timestamp("2024-03-18"), "calendar", "after a holiday", True),
     ]
 
 
-def sessions_of_both(url: str) -> tuple[list[pd.Timestamp], list[pd.Timestamp]]:
+def sessions_of_both(connection: sa.Connection) -> tuple[list[pd.Timestamp], list[pd.Timestamp]]:
     """Those of the view, and those that a night has: valid ones of read.events."""
-    with reading(url) as connection:
-        events = read.events(connection, SYMBOL)
-    return [row[0] for row in view_rows(url, "special_days", "session")], events.loc[
+    events = read.events(connection, SYMBOL)
+    return [row[0] for row in view_rows(connection, "special_days", "session")], events.loc[
         events["withdrawn_from"].isna(), "session"
     ].tolist()
 
 
-def test_earnings_are_those_that_a_night_has(database_url):
+def test_earnings_are_those_that_a_night_has(connection):
     steps = [
         (announcement(FIRST), "2024-03-01T21:00", [FIRST]),
         (announcement(MOVED), "2024-03-02T21:00", [MOVED]),  # the same announcement under another session
@@ -276,10 +265,9 @@ def test_earnings_are_those_that_a_night_has(database_url):
         (announcement(FIRST, "withdrawn"), "2024-03-05T21:00", [MOVED]),
     ]
     for frame, seen, expected in steps:
-        with transaction(database_url) as connection:
-            write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
+        write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
         days = [pd.Timestamp(day) for day in expected]
-        assert sessions_of_both(database_url) == (days, days), seen
-    assert view_rows(database_url, "special_days", *DAY) == [
+        assert sessions_of_both(connection) == (days, days), seen
+    assert view_rows(connection, "special_days", *DAY) == [
         (pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)
     ]

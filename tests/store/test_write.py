@@ -36,13 +36,12 @@ from tests.store.rows import (
 )
 
 
-def all_rows(url: str) -> dict[str, list[tuple]]:
-    with reading(url) as connection:
-        return {
-            table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
-            for table in schema.metadata.sorted_tables
-            if not table.name.endswith("_lock")
-        }
+def all_rows(connection: sa.Connection) -> dict[str, list[tuple]]:
+    return {
+        table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
+        for table in schema.metadata.sorted_tables
+        if not table.name.endswith("_lock")
+    }
 
 
 def a_night(connection: sa.Connection) -> list[int]:
@@ -86,30 +85,28 @@ def a_night(connection: sa.Connection) -> list[int]:
     ]
 
 
-def test_a_night_written_twice_is_stored_once(database_url):
-    with transaction(database_url) as connection:
-        assert a_night(connection) == [1] * 8 + [2, 1]
-    once = all_rows(database_url)
+def test_a_night_written_twice_is_stored_once(connection):
+    assert a_night(connection) == [1] * 8 + [2, 1]
+    once = all_rows(connection)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
         "bar_versions": 2,
         "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
-    with transaction(database_url) as connection:
-        assert a_night(connection) == [0] * 10
-    assert all_rows(database_url) == once
+    assert a_night(connection) == [0] * 10
+    assert all_rows(connection) == once
 
 
 def test_a_failed_transaction_writes_nothing(database_url):
-    empty = all_rows(database_url)
     with pytest.raises(RuntimeError), transaction(database_url) as connection:
         a_night(connection)
         raise RuntimeError
-    assert all_rows(database_url) == empty
+    with reading(database_url) as connection:
+        assert not any(all_rows(connection).values())
 
 
-def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(database_url):
+def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(connection):
     def fetch(symbol: str, seen: str, versions: pd.DataFrame, *settled: str) -> None:
         brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
         change = revision(versions, settled=settled)
@@ -117,15 +114,14 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(databas
         assert write.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id=None)
 
     three = {"2024-03-06": 1.0, "2024-03-07": 1.0, "2024-03-08": 1.0}
-    with transaction(database_url) as connection:
-        for symbol in (SYMBOL, "MSFT"):
-            fetch(symbol, "2024-03-09", bar_rows(three))
-        fetch("MSFT", "2024-03-10", bar_rows({"2024-03-07": 2.0}, version=2))
-        fetch(SYMBOL, "2024-03-11", bar_rows({"2024-03-06": 2.0, "2024-03-08": 2.0}, version=2))
-        fetch(SYMBOL, "2024-03-12", bar_rows({"2024-03-08": 3.0}, version=3), "2024-03-06", "2024-03-07")
-        table = schema.bar_versions
-        columns = (table.c.symbol, table.c.session, table.c.version, table.c.superseded_at, table.c.settled_at)
-        rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
+    for symbol in (SYMBOL, "MSFT"):
+        fetch(symbol, "2024-03-09", bar_rows(three))
+    fetch("MSFT", "2024-03-10", bar_rows({"2024-03-07": 2.0}, version=2))
+    fetch(SYMBOL, "2024-03-11", bar_rows({"2024-03-06": 2.0, "2024-03-08": 2.0}, version=2))
+    fetch(SYMBOL, "2024-03-12", bar_rows({"2024-03-08": 3.0}, version=3), "2024-03-06", "2024-03-07")
+    table = schema.bar_versions
+    columns = (table.c.symbol, table.c.session, table.c.version, table.c.superseded_at, table.c.settled_at)
+    rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
     assert [
         (symbol, session.day, version, *(when and when.day for when in instants))
         for symbol, session, version, *instants in rows
@@ -143,15 +139,14 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(databas
     ]
 
 
-def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_url):
+def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(connection):
     first, last, when = date(2024, 3, 7), date(2024, 3, 8), at("2024-03-08T21:00")
     whole = replace(fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 1.0})), currency="USD")
     empty = replace(whole, bars=whole.bars.iloc[:0])
     late = nothing_changed(DataLateError("no bar of 2024-03-08 yet"))
-    with transaction(database_url) as connection:
-        for id, response, change in (("whole", whole, revision(bar_rows({}))), ("empty", empty, late)):
-            assert write.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
-        rows = [dict(row) for row in connection.execute(sa.select(schema.fetches).order_by("id")).mappings()]
+    for id, response, change in (("whole", whole, revision(bar_rows({}))), ("empty", empty, late)):
+        assert write.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
+    rows = [dict(row) for row in connection.execute(sa.select(schema.fetches).order_by("id")).mappings()]
     names = ("first_received", "last_received", "row_count", "adjustment_session", "adjustment", "verdict", "detail")
     assert [tuple(row[name] for name in names) for row in rows] == [
         (None, None, 0, None, None, "late", "no bar of 2024-03-08 yet"),
@@ -163,33 +158,30 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_u
     assert [{name: row[name] for name in asked} for row in rows] == [asked, asked]
 
 
-def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url):
-    with transaction(database_url) as connection:
-        for id in ("m1", "m2"):
-            write.add(connection, "models", model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
-        assert [write.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
-        table = schema.models
-        found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
+def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(connection):
+    for id in ("m1", "m2"):
+        write.add(connection, "models", model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
+    assert [write.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
+    table = schema.models
+    found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
     assert sorted(map(tuple, found)) == [("m1", None, "abc"), ("m2", "artifacts/m2", "abc")]
 
 
-def test_a_later_fetch_settles_a_bar_once(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-        for seen in ("2024-03-08T21:00", "2024-03-11T21:00"):
-            change = revision(bar_rows({}), settled=("2024-03-07",))
-            brought = fetched(bar_rows({"2024-03-08": 1.0}))
-            write.add_fetch(connection, brought, change, fetch_id=seen, fetched_at=at(seen), run_id=None)
-        settled_at = connection.scalar(sa.select(schema.bar_versions.c.settled_at))
+def test_a_later_fetch_settles_a_bar_once(connection):
+    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+    for seen in ("2024-03-08T21:00", "2024-03-11T21:00"):
+        change = revision(bar_rows({}), settled=("2024-03-07",))
+        brought = fetched(bar_rows({"2024-03-08": 1.0}))
+        write.add_fetch(connection, brought, change, fetch_id=seen, fetched_at=at(seen), run_id=None)
+    settled_at = connection.scalar(sa.select(schema.bar_versions.c.settled_at))
     assert settled_at == at("2024-03-08T21:00")
 
 
-def test_a_forecast_that_is_not_finite_is_refused(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        for value in (float("nan"), float("inf")):
-            with pytest.raises(ValueError, match=f"finite quantiles of model lstm for SBUX volume .* q95 {value}"):
-                write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
+def test_a_forecast_that_is_not_finite_is_refused(connection):
+    start(connection, origins=("2024-03-07",))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"finite quantiles of model lstm for SBUX volume .* q95 {value}"):
+            write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
 
 
 @pytest.mark.parametrize(
@@ -197,10 +189,9 @@ def test_a_forecast_that_is_not_finite_is_refused(database_url):
     [{"q05": 75.0, "q10": 74.0}, {"target_session": date(2024, 3, 7)}, {"model_id": "missing"}, {"run_id": "none"}],
     ids=lambda broken: next(iter(broken)),
 )
-def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_url, broken):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-    with pytest.raises(IntegrityError), transaction(database_url) as connection:
+def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(connection, broken):
+    start(connection, origins=("2024-03-07",))
+    with pytest.raises(IntegrityError), connection.begin_nested():
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07") | broken])
 
 
@@ -214,47 +205,43 @@ def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
     return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
 
 
-def test_the_count_is_of_new_rows_and_a_stored_row_stays(database_url):
-    with transaction(database_url) as connection:
-        assert write.add(connection, "metrics", *metrics(*range(0, 3000, 2), 0)) == 1500  # one of them twice
-        assert write.add(connection, "metrics", *metrics(*range(3000), value=2.0)) == 1500
-        table = schema.metrics
-        kept = connection.execute(sa.select(table.c.value).order_by(table.c.horizon)).scalars().all()
+def test_the_count_is_of_new_rows_and_a_stored_row_stays(connection):
+    assert write.add(connection, "metrics", *metrics(*range(0, 3000, 2), 0)) == 1500  # one of them twice
+    assert write.add(connection, "metrics", *metrics(*range(3000), value=2.0)) == 1500
+    table = schema.metrics
+    kept = connection.execute(sa.select(table.c.value).order_by(table.c.horizon)).scalars().all()
     assert kept == [1.0 + horizon % 2 for horizon in range(3000)]
 
 
-def test_values_of_numpy_and_pandas_are_stored_as_python_ones(database_url):
+def test_values_of_numpy_and_pandas_are_stored_as_python_ones(connection):
     started = datetime(2024, 3, 8, 17, 0, 0, 250, tzinfo=timezone(timedelta(hours=-5)))
     row = run_row("r1", "2024-03-08") | {"as_of": pd.Timestamp("2024-03-08"), "started_at": pd.Timestamp(started)}
     row |= {"finished_at": pd.NaT, "seconds_train": np.float64("nan"), "seconds_predict": np.float32(0.5)}
-    with transaction(database_url) as connection:
-        write.add(connection, "runs", row | {"note": np.str_("quiet")})
-        found = connection.execute(sa.select(schema.runs)).one()
+    write.add(connection, "runs", row | {"note": np.str_("quiet")})
+    found = connection.execute(sa.select(schema.runs)).one()
     assert (found.as_of, found.started_at) == (date(2024, 3, 8), started.astimezone(UTC))
     assert (found.finished_at, found.seconds_train, found.seconds_predict, found.note) == (None, None, 0.5, "quiet")
 
 
-def test_texts_and_numbers_are_read_back_exactly(database_url):
+def test_texts_and_numbers_are_read_back_exactly(connection):
     texts = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "it's", "Größe %s"]
     values = [0.1 + 0.2, -1.5, 0.0, 5e-324, -1.7976931348623157e308, float("inf"), 1e16, 123456789.123, 1 / 3]
     given = [metrics(at)[0] | {"baseline": texts[at], "value": values[at]} for at in range(len(texts))]
     given = [row | ({} if place == 3 else {"p_value": 0.5}) for place, row in enumerate(given)]  # other columns
-    with transaction(database_url) as connection:
-        assert write.add(connection, "metrics", *given) == len(texts)
-        table = schema.metrics
-        columns = (table.c.baseline, table.c.value, table.c.p_value)
-        found = connection.execute(sa.select(*columns).order_by("horizon")).all()
+    assert write.add(connection, "metrics", *given) == len(texts)
+    table = schema.metrics
+    columns = (table.c.baseline, table.c.value, table.c.p_value)
+    found = connection.execute(sa.select(*columns).order_by("horizon")).all()
     assert [row.baseline for row in found] == texts
     assert [row.value.hex() for row in found] == [value.hex() for value in values]
     assert [row.p_value for row in found] == [0.5] * 3 + [None] + [0.5] * 5
 
 
-def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(database_url):
-    with transaction(database_url) as connection:
-        write.add(connection, "runs", run_row("r1", "2024-03-08", note="a\0b \ud800 c", error="\udfff\U0001f600"))
-        connection.execute(sa.update(schema.runs).values(plain({"mode_reason": "d\0"}, schema.runs)))
-        columns = (schema.runs.c.note, schema.runs.c.error, schema.runs.c.mode_reason)
-        found = tuple(connection.execute(sa.select(*columns)).one())
+def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(connection):
+    write.add(connection, "runs", run_row("r1", "2024-03-08", note="a\0b \ud800 c", error="\udfff\U0001f600"))
+    connection.execute(sa.update(schema.runs).values(plain({"mode_reason": "d\0"}, schema.runs)))
+    columns = (schema.runs.c.note, schema.runs.c.error, schema.runs.c.mode_reason)
+    found = tuple(connection.execute(sa.select(*columns)).one())
     assert found == ("a\ufffdb \ufffd c", "\ufffd\U0001f600", "d\ufffd")
 
 
@@ -320,41 +307,37 @@ NIGHTS: dict[str, tuple[list[tuple[list[Finding], dict[str, Any]]], list[tuple[s
 
 
 @pytest.mark.parametrize("case", NIGHTS)
-def test_a_finding_is_stored_once_and_cleared_by_the_fetch_that_no_longer_shows_it(database_url, case):
+def test_a_finding_is_stored_once_and_cleared_by_the_fetch_that_no_longer_shows_it(connection, case):
     nights, expected = NIGHTS[case]
-    with transaction(database_url) as connection:
-        for day, (findings, asked) in enumerate(nights, 8):
-            assert night(connection, f"2024-03-{day:02}", *findings, **asked)
-            assert not night(connection, f"2024-03-{day:02}", *findings, **asked)
-        assert stored(connection) == [
-            (rule, f"2024-03-{seen:02}", cleared and f"2024-03-{cleared:02}") for rule, seen, cleared in expected
-        ]
+    for day, (findings, asked) in enumerate(nights, 8):
+        assert night(connection, f"2024-03-{day:02}", *findings, **asked)
+        assert not night(connection, f"2024-03-{day:02}", *findings, **asked)
+    assert stored(connection) == [
+        (rule, f"2024-03-{seen:02}", cleared and f"2024-03-{cleared:02}") for rule, seen, cleared in expected
+    ]
 
 
-def test_a_night_shows_its_open_and_its_new_findings(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected(), jump(LAST))
-        night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
-        night(connection, "2024-03-10", rejected(day=FIRST))
-        shown = {id: read.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
+def test_a_night_shows_its_open_and_its_new_findings(connection):
+    night(connection, "2024-03-08", rejected(), jump(LAST))
+    night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
+    night(connection, "2024-03-10", rejected(day=FIRST))
+    shown = {id: read.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
     days = {id: [day.date() for day in frame["session"]] for id, frame in shown.items()}
     assert days == {"2024-03-08": [BAD, LAST], "2024-03-09": [FIRST, BAD], "2024-03-10": [FIRST]}
     since = shown["2024-03-09"]["since"]
     assert since.tolist() == [pd.Timestamp(at("2024-03-09T12:00")), pd.Timestamp(at("2024-03-08T12:00"))]
 
 
-def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected(80.0))
-        (row,) = [dict(row) for row in connection.execute(sa.select(schema.findings)).mappings()]
+def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(connection):
+    night(connection, "2024-03-08", rejected(80.0))
+    (row,) = [dict(row) for row in connection.execute(sa.select(schema.findings)).mappings()]
     named = {"symbol": SYMBOL, "session": BAD, "rule": "price_unknown", "severity": "reject", "value": 80.0}
     rest = {"detail": "A price is missing.", "fetch_id": "2024-03-08", "cleared_at": None}
     assert row == {"id": finding_id("2024-03-08", BAD, "price_unknown"), **named, **rest}
 
 
-def test_another_symbols_fetch_neither_shows_nor_clears_findings(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected())
-        night(connection, "2024-03-09", symbol="MSFT")
-        assert stored(connection) == [("price_unknown", "2024-03-08", None)]
-        assert read.findings(connection, "MSFT").empty
+def test_another_symbols_fetch_neither_shows_nor_clears_findings(connection):
+    night(connection, "2024-03-08", rejected())
+    night(connection, "2024-03-09", symbol="MSFT")
+    assert stored(connection) == [("price_unknown", "2024-03-08", None)]
+    assert read.findings(connection, "MSFT").empty

@@ -14,7 +14,6 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.revisions import Revision
 from forecasting.store import read, schema, write
-from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
@@ -24,11 +23,10 @@ def volumes(bars: pd.DataFrame) -> dict[str, float]:
     return {day.date().isoformat(): volume for day, volume in bars["volume"].items()}
 
 
-def test_bars_have_a_session_index_and_the_types_of_the_library(database_url):
-    with transaction(database_url) as connection:
-        volumes = {"2024-03-07": 80.0, "2024-03-08": float("nan")}
-        store_bars(connection, volumes, seen="2024-03-08T21:00", settled=("2024-03-07",))
-        bars = read.bars(connection, SYMBOL)
+def test_bars_have_a_session_index_and_the_types_of_the_library(connection):
+    volumes = {"2024-03-07": 80.0, "2024-03-08": float("nan")}
+    store_bars(connection, volumes, seen="2024-03-08T21:00", settled=("2024-03-07",))
+    bars = read.bars(connection, SYMBOL)
     prices = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
     expected = pd.DataFrame(
         prices | {"volume": [80.0, np.nan], "version": 1, "settled": [True, False]},
@@ -43,12 +41,12 @@ def test_bars_have_a_session_index_and_the_types_of_the_library(database_url):
     days=st.integers(0, 7),
     minutes=st.sampled_from([-1, 0, 1]),
 )
-def test_bars_known_at_an_instant_are_the_versions_current_at_it(sqlite_url, nights, days, minutes):
+def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nights, days, minutes):
     first = datetime.fromisoformat("2024-04-01T21:00+00:00")
     moment = first + timedelta(days=days, minutes=minutes)
     current: dict[str, tuple[int, int]] = {}
     expected: dict[str, float] = {}
-    with transaction(sqlite_url) as connection:
+    with connection.begin_nested() as example:
         for night, received in enumerate(nights):
             seen = first + timedelta(days=night)
             changed = {day: volume for day, volume in received.items() if current.get(day, (0, -1))[1] != volume}
@@ -69,43 +67,39 @@ def test_bars_known_at_an_instant_are_the_versions_current_at_it(sqlite_url, nig
                 expected = {day: float(volume) for day, (_, volume) in current.items()}
         found = volumes(read.bars(connection, SYMBOL, known_at=moment))
         newest = volumes(read.bars(connection, SYMBOL))
-        connection.rollback()
+        example.rollback()
     assert found == dict(sorted(expected.items()))
     assert newest == {day: float(volume) for day, (_, volume) in sorted(current.items())}
 
 
-def test_a_bar_is_settled_only_from_its_settled_at_on(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-08T21:00", settled=("2024-03-07",))
-        for known_at, settled in (("2024-03-08T20:59", [False]), ("2024-03-08T21:00", [True, False])):
-            assert read.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
+def test_a_bar_is_settled_only_from_its_settled_at_on(connection):
+    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+    store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-08T21:00", settled=("2024-03-07",))
+    for known_at, settled in (("2024-03-08T20:59", [False]), ("2024-03-08T21:00", [True, False])):
+        assert read.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
 
 
-def test_an_action_has_its_newest_value(database_url):
-    with transaction(database_url) as connection:
-        for seen, value in (("2024-03-07T21:00", 0.5), ("2024-03-08T21:00", 0.57)):
-            actions = make_actions([("2024-03-06", "dividend", value)])
-            store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
-        assert read.actions(connection, SYMBOL)["value"].tolist() == [0.57]
+def test_an_action_has_its_newest_value(connection):
+    for seen, value in (("2024-03-07T21:00", 0.5), ("2024-03-08T21:00", 0.57)):
+        actions = make_actions([("2024-03-06", "dividend", value)])
+        store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
+    assert read.actions(connection, SYMBOL)["value"].tolist() == [0.57]
 
 
-def test_first_prints_are_the_lowest_versions_within_the_span(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
-        store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
-        found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 7), last=date(2024, 3, 8))
+def test_first_prints_are_the_lowest_versions_within_the_span(connection):
+    store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
+    store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
+    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 7), last=date(2024, 3, 8))
     assert found["volume"].tolist() == [2.0, 3.0]
 
 
-def test_first_prints_are_on_todays_share_basis(database_url):
+def test_first_prints_are_on_todays_share_basis(connection):
     split = make_actions([("2024-03-08", "split", 2.0)])
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
-        store_bars(connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2)
-        store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
-        found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=date(2024, 3, 8))
-        assert len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2))) == 0
+    store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
+    store_bars(connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2)
+    store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
+    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=date(2024, 3, 8))
+    assert len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2))) == 0
     assert found["volume"].tolist() == [100.0, 200.0, 210.0]
     assert found["close"].tolist() == [5.5, 5.5, 11.0]
 
@@ -113,33 +107,31 @@ def test_first_prints_are_on_todays_share_basis(database_url):
 LAST_DAY = date(2024, 3, 8)
 
 
-def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(database_url):
+def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     late = Revision("late", "no bar yet", bar_rows({}), [], make_actions([]), [])
     held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-        for verdict in schema.NO_BARS:
-            failed = replace(late, verdict=verdict)
-            response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
-            about = {"fetch_id": verdict, "fetched_at": at("2024-03-08T21:00"), "run_id": None}
-            write.add_fetch(connection, response, failed, **about)
-        newest = read.newest_fetch(connection, SYMBOL)
-        used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
-        with pytest.raises(StoreError, match="2024-03-08"):
-            read.fetch_as_of(connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+    for verdict in schema.NO_BARS:
+        failed = replace(late, verdict=verdict)
+        response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+        about = {"fetch_id": verdict, "fetched_at": at("2024-03-08T21:00"), "run_id": None}
+        write.add_fetch(connection, response, failed, **about)
+    newest = read.newest_fetch(connection, SYMBOL)
+    used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+    with pytest.raises(StoreError, match="2024-03-08"):
+        read.fetch_as_of(connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
     assert newest is not None
     assert (newest["id"], used["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
 
 
-def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(database_url):
+def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(connection):
     cutoff, spans = at("2024-03-07T12:00"), {"2024-03-08T21:00": "2024-03-06", "2024-03-09T21:00": "2024-03-05"}
-    with transaction(database_url) as connection:
-        for version, (seen, first) in enumerate(spans.items(), start=1):
-            store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
-        used = {
-            first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)["id"]
-            for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
-        }
+    for version, (seen, first) in enumerate(spans.items(), start=1):
+        store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
+    used = {
+        first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)["id"]
+        for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
+    }
     assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]
 
 
@@ -158,35 +150,33 @@ def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
     return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
 
 
-def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(database_url):
+def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(connection):
     rows = [
         (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
         (seen(NEW, "2024-04-12"), "2024-04-13T10:30"),
         (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
     ]
-    with transaction(database_url) as connection:
-        for _ in range(2):  # a night run again adds nothing
-            added = [
-                write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
-            ]
-            rows = rows[1:]
-        assert added == [0, 0]
-        assert dates(connection) == [
-            ("2024-05-01", "2024-04-01", "2024-04-12"),
-            ("2024-05-08", "2024-04-12", "NaT"),
+    for _ in range(2):  # a night run again adds nothing
+        added = [
+            write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
         ]
-        assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
+        rows = rows[1:]
+    assert added == [0, 0]
+    assert dates(connection) == [
+        ("2024-05-01", "2024-04-01", "2024-04-12"),
+        ("2024-05-08", "2024-04-12", "NaT"),
+    ]
+    assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
 
 
-def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(database_url):
-    with transaction(database_url) as connection:
-        for row, when in (
-            (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
-            (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
-            (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
-        ):
-            assert write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
-        assert dates(connection) == [
-            ("2024-05-01", "2024-04-01", "2024-04-12"),
-            ("2024-05-01", "2024-04-18", "NaT"),
-        ]
+def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(connection):
+    for row, when in (
+        (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
+        (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
+        (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
+    ):
+        assert write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
+    assert dates(connection) == [
+        ("2024-05-01", "2024-04-01", "2024-04-12"),
+        ("2024-05-01", "2024-04-18", "NaT"),
+    ]

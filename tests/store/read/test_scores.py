@@ -10,17 +10,15 @@ from forecasting.evaluate.decisions import LOSS_COLUMNS
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
-from forecasting.store.connect import reading, transaction
 from forecasting.store.read import unscored_forecasts
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, start, store_bars
 
 
-def store_random_scores(url: str, *, seed: int) -> None:
-    scores = mixed_scores(url, seed=seed, days=60)
-    with transaction(url) as connection:
-        write.add_scores(connection, scores)
-        gather_statistics(connection)
+def store_random_scores(connection: sa.Connection, *, seed: int) -> None:
+    scores = mixed_scores(connection, seed=seed, days=60)
+    write.add_scores(connection, scores)
+    gather_statistics(connection)
 
 
 def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict[tuple[date, int, str], float]:
@@ -50,12 +48,11 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
 
 
 @pytest.mark.parametrize("origins", [1, 20, 400])
-def test_losses_equal_a_naive_loop(database_url, origins):
-    store_random_scores(database_url, seed=origins)
+def test_losses_equal_a_naive_loop(connection, origins):
+    store_random_scores(connection, seed=origins)
     last = date(2024, 3, 20)
-    with reading(database_url) as connection:
-        found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
-        expected = naive_losses(connection, last=last, origins=origins)
+    found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
+    expected = naive_losses(connection, last=last, origins=origins)
     losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
     assert losses == expected
     assert len(found) == len(expected)
@@ -66,16 +63,17 @@ def test_losses_equal_a_naive_loop(database_url, origins):
 BETTER, WORSE = {"pinball": 1.0, "inside_80": True}, {"pinball": 9.0, "inside_80": False}
 
 
-def losses_of(url: str, *scored: tuple[dict[str, object], dict[str, object]]) -> list[tuple[object, ...]]:
+def losses_of(
+    connection: sa.Connection, *scored: tuple[dict[str, object], dict[str, object]]
+) -> list[tuple[object, ...]]:
     """Horizon, forecaster, pinball and inside of the losses of forecasts and their scores, given by their changes."""
     forecasts = [forecast_row(changes.get("model_id", "lstm"), "2024-03-07") | changes for changes, _ in scored]
     scores = [score_row(forecast, **changes) for forecast, (_, changes) in zip(forecasts, scored, strict=True)]
     key = ("model_id", "horizon", "kind")
-    with transaction(url) as connection:
-        start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
-        write.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
-        write.add_scores(connection, scores)
-        found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
+    start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
+    write.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
+    write.add_scores(connection, scores)
+    found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
     return list(found[["horizon", "forecaster", "pinball", "inside_80"]].itertuples(index=False, name=None))
 
 
@@ -98,39 +96,38 @@ def losses_of(url: str, *scored: tuple[dict[str, object], dict[str, object]]) ->
     ids=["live before late", "late before replay", "settled", "bar version", "newest forecast", "model id"],
 )
 @pytest.mark.parametrize("reverse", [False, True])
-def test_of_two_scores_of_one_forecaster_one_counts(database_url, counted, other, reverse):
+def test_of_two_scores_of_one_forecaster_one_counts(connection, counted, other, reverse):
     rows = [(counted[0], counted[1] | BETTER), (other[0], other[1] | WORSE)]
-    assert losses_of(database_url, *(rows[::-1] if reverse else rows)) == [(1, "champion", 1.0, 1.0)]
+    assert losses_of(connection, *(rows[::-1] if reverse else rows)) == [(1, "champion", 1.0, 1.0)]
 
 
-def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champion(database_url):
+def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champion(connection):
     rows = [
         ({"model_id": "ridge:a", "role": "champion"}, {"pinball": 3.0}),
         ({"model_id": "lstm:a", "role": "silenced"}, {"pinball": 1.0}),
     ]
-    assert losses_of(database_url, *rows) == [(1, "champion", 1.0, 1.0), (1, "ridge", 3.0, 1.0)]
+    assert losses_of(connection, *rows) == [(1, "champion", 1.0, 1.0), (1, "ridge", 3.0, 1.0)]
 
 
-def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(database_url):
+def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(connection):
     """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th; split on the 13th."""
     split = {"symbol": SYMBOL, "session": date(2024, 3, 13), "kind": "split", "value": 4.0}
     instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
     forecast = forecast_row("lstm", "2024-03-07")
     stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
-        store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
-        store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
-        write.add_forecasts(connection, [forecast])
-        rows = [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
-        write.add_scores(connection, rows)
-        seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
-        write.add(connection, "corporate_actions", split | seen)
-        asked = {"last": date(2024, 3, 28), "origins": 10}
-        losses = [read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
-        scored = [read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
-        newest = read.scored(connection, SYMBOL, TARGET, origins=10, known_at=instants[0])
+    start(connection, origins=("2024-03-07",))
+    store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
+    store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
+    store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
+    write.add_forecasts(connection, [forecast])
+    rows = [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
+    write.add_scores(connection, rows)
+    seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
+    write.add(connection, "corporate_actions", split | seen)
+    asked = {"last": date(2024, 3, 28), "origins": 10}
+    losses = [read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
+    scored = [read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
+    newest = read.scored(connection, SYMBOL, TARGET, origins=10, known_at=instants[0])
     assert [frame["pinball"].tolist() for frame in losses] == [[], [3.0], [2.0], [1.0]]
     assert [frame["pinball"].tolist() for frame in scored] == [[], [3.0], [2.0], [1.0]]
     assert newest["pinball"].tolist() == [1.0]
@@ -138,19 +135,18 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
 
 @pytest.mark.parametrize(("target", "times"), [("volume", 4.0), ("close", 0.25), ("range", 1.0)])
 def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it_once_it_is_known(
-    database_url, target, times
+    connection, target, times
 ):
     rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
     split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07"))
-        write.add_forecasts(connection, rows)
-        write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
-        seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
-        write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
-        losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
-        before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
-        found = read.scored(connection, SYMBOL, target, origins=10)
+    start(connection, origins=("2024-03-06", "2024-03-07"))
+    write.add_forecasts(connection, rows)
+    write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
+    seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
+    write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
+    losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
+    before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
+    found = read.scored(connection, SYMBOL, target, origins=10)
     assert losses["pinball"].tolist() == [3.0 * times, 3.0]
     assert (before["pinball"].tolist(), found["pinball"].tolist()) == ([3.0, 3.0 / times], [3.0 * times, 3.0])
     for name in ("q05", "q50", "q95", "actual", "error", "pinball"):
@@ -159,12 +155,11 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     assert not {"data_as_of", "first_received"} & set(found)
 
 
-def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins(database_url):
-    store_random_scores(database_url, seed=0)
-    with reading(database_url) as connection:
-        all_rows = read.scored(connection, SYMBOL, TARGET, origins=1000)
-        newest = read.scored(connection, SYMBOL, TARGET, origins=5)
-        stored = connection.execute(sa.select(schema.scores)).mappings().all()
+def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins(connection):
+    store_random_scores(connection, seed=0)
+    all_rows = read.scored(connection, SYMBOL, TARGET, origins=1000)
+    newest = read.scored(connection, SYMBOL, TARGET, origins=5)
+    stored = connection.execute(sa.select(schema.scores)).mappings().all()
     key = ("origin_session", "horizon", "model_id", "kind")
     last = {tuple(row[name] for name in key): row["pinball"] for row in sorted(stored, key=_place)}
     found = all_rows.assign(origin_session=all_rows["origin_session"].dt.date)
@@ -180,72 +175,62 @@ def _place(score: sa.RowMapping) -> tuple[bool, int]:
     return score["stage"] == "settled", score["bar_version"]
 
 
-def test_past_forecasts_are_the_newest_of_each_horizon(database_url):
-    store_random_scores(database_url, seed=0)
-    with reading(database_url) as connection:
-        all_rows = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=1000)
-        newest = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=7)
+def test_past_forecasts_are_the_newest_of_each_horizon(connection):
+    store_random_scores(connection, seed=0)
+    all_rows = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=1000)
+    newest = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=7)
     kept = all_rows.groupby("horizon").tail(7).reset_index(drop=True)
     assert newest.equals(kept)
     assert newest.groupby("horizon").size().to_dict() == {1: 7, 2: 7}
 
 
-def unscored(url: str, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
-    with reading(url) as connection:
-        found = unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
+def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
+    found = unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
 
-def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_bar(database_url):
+def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_bar(connection):
     forecast = forecast_row("lstm", "2024-03-07")
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        write.add_forecasts(connection, [forecast])
-    assert unscored(database_url) == []
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
-    assert unscored(database_url) == [("first_print", 1, 80.0)]
-    assert unscored(database_url, last="2024-03-07") == []
-    with transaction(database_url) as connection:
-        write.add_scores(connection, [score_row(forecast)])
-    assert unscored(database_url) == []
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
-    assert unscored(database_url) == [("settled", 2, 90.0)]
-    with transaction(database_url) as connection:
-        write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
-        store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, settled=("2024-03-08",))
-    assert unscored(database_url) == [("settled", 3, 91.0)]
+    start(connection, origins=("2024-03-07",))
+    write.add_forecasts(connection, [forecast])
+    assert unscored(connection) == []
+    store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
+    assert unscored(connection) == [("first_print", 1, 80.0)]
+    assert unscored(connection, last="2024-03-07") == []
+    write.add_scores(connection, [score_row(forecast)])
+    assert unscored(connection) == []
+    store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
+    assert unscored(connection) == [("settled", 2, 90.0)]
+    write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
+    store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, settled=("2024-03-08",))
+    assert unscored(connection) == [("settled", 3, 91.0)]
 
 
-def test_a_bar_without_the_targets_value_leaves_nothing_to_score(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")])
-        store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
-    assert unscored(database_url) == []
-    assert [row[:2] for row in unscored(database_url, "close")] == [("first_print", 1)]
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-08": 70.0}, seen="2024-03-09T21:00", version=2)
-    assert unscored(database_url) == [("first_print", 2, 70.0)]
+def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
+    start(connection, origins=("2024-03-07",))
+    write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")])
+    store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
+    assert unscored(connection) == []
+    assert [row[:2] for row in unscored(connection, "close")] == [("first_print", 1)]
+    store_bars(connection, {"2024-03-08": 70.0}, seen="2024-03-09T21:00", version=2)
+    assert unscored(connection) == [("first_print", 2, 70.0)]
 
 
-def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(database_url):
+def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connection):
     split = make_actions([("2024-03-08", "split", 2.0)])
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
-        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
-        restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
-        store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
-        store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
-        rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
-        rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
-        write.add_forecasts(connection, rows)
-        found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
-        past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
-        before = read.past_forecasts(
-            connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=9, known_at=at("2024-03-07T21:00")
-        )
+    start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+    store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
+    restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
+    store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
+    store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
+    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+    rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
+    write.add_forecasts(connection, rows)
+    found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
+    past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
+    before = read.past_forecasts(
+        connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=9, known_at=at("2024-03-07T21:00")
+    )
     actuals = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
     assert actuals == [
         ("2024-03-07", "first_print", 100.0, 11.0),
@@ -257,41 +242,39 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(databas
     assert before["split_factor"].tolist() == [1.0, 1.0]
 
 
-def test_a_split_of_years_before_the_bars_changes_no_basis(database_url):
+def test_a_split_of_years_before_the_bars_changes_no_basis(connection):
     old = make_actions([("2001-04-30", "split", 2.0)])
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
-    assert unscored(database_url) == [("first_print", 1, 100.0)]
+    start(connection, origins=("2024-03-07",))
+    write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+    store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
+    assert unscored(connection) == [("first_print", 1, 100.0)]
 
 
-def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(database_url):
+def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(connection):
     accepted = Finding(date(2024, 3, 7), "history_accepted", "flag", 25.0, "Accepted.")
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
-        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
-        restated = {"version": 2, "settled": ("2024-03-07",), "findings": (accepted,)}
-        store_bars(connection, {"2024-03-07": 7.0}, seen="2024-03-08T21:00", **restated)
-        store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
-        store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
-        rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
-        rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
-        write.add_forecasts(connection, rows)
-        found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
-        past = read.past_forecasts(
-            connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
+    start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+    store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
+    restated = {"version": 2, "settled": ("2024-03-07",), "findings": (accepted,)}
+    store_bars(connection, {"2024-03-07": 7.0}, seen="2024-03-08T21:00", **restated)
+    store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
+    store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
+    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+    rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
+    write.add_forecasts(connection, rows)
+    found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
+    past = read.past_forecasts(
+        connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
+    )
+    write.add_scores(connection, [score_row(row) for row in rows])
+    averaged = [
+        frame["origin_session"].dt.day.tolist()
+        for instant in (at("2024-03-08T20:00"), at("2024-03-11T21:00"))
+        for frame in (  # the nights of a page, and those that it averages
+            read.issued(connection, SYMBOL, TARGET, origins=9, basis_at=instant),
+            read.scored(connection, SYMBOL, TARGET, origins=9, known_at=instant),
         )
-        write.add_scores(connection, [score_row(row) for row in rows])
-        averaged = [
-            frame["origin_session"].dt.day.tolist()
-            for instant in (at("2024-03-08T20:00"), at("2024-03-11T21:00"))
-            for frame in (  # the nights of a page, and those that it averages
-                read.issued(connection, SYMBOL, TARGET, origins=9, basis_at=instant),
-                read.scored(connection, SYMBOL, TARGET, origins=9, known_at=instant),
-            )
-        ]
-        losses = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 11), origins=9)
+    ]
+    losses = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 11), origins=9)
     assert averaged == [[6, 7, 8], [6, 7, 8], [8], [8]]
     assert losses["origin_session"].dt.day.tolist() == [8]
     scores = [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
