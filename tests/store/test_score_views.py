@@ -24,6 +24,7 @@ from tests.store.rows import (
     bar_rows,
     fetched,
     forecast_row,
+    gather_statistics,
     model_row,
     rebuild_standings,
     revision,
@@ -73,14 +74,11 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(connection):
     ]
 
 
-def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(connection):
-    store_lines(connection, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
-    assert view_rows(connection, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
-
-
-def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(connection):
-    store_lines(connection, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
-    assert view_rows(connection, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
+@pytest.mark.parametrize(("error", "skill"), [(0.5, -1.0), (0.0, None)])
+def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_without_an_error(connection, error, skill):
+    store_lines(connection, {"lstm": [1.0] * 5, "ridge": [error] * 5, "seasonal": [4.0] * 5})
+    found = view_rows(connection, "live_skill", "best_baseline", "baseline_mae", "skill", "pinball_skill")
+    assert found == [("ridge", error, skill, skill)] * 3
 
 
 def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(connection):
@@ -133,13 +131,6 @@ def test_a_pair_is_compared_on_the_origins_that_both_have_in_both_orders(connect
     assert set(found) == set(itertools.permutations(("published", "lstm", "ridge"), 2))
 
 
-def test_there_is_no_skill_against_a_rival_that_missed_by_rounding_alone(connection):
-    store_scored(connection, with_error("lstm", FIRST, "champion", 2.0), with_error("har", FIRST, "baseline", 4e-16))
-    found = pairs(connection)
-    assert found["lstm", "har"] == (1, 2.0, 4e-16, None, None, 0)
-    assert found["har", "lstm"][3:] == (pytest.approx(1.0), pytest.approx(1.0), 1)
-
-
 def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(connection):
     store_scored(
         connection,
@@ -153,26 +144,6 @@ def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(
     assert found["published", "lstm"] == (2, 3.0, 5.0, 0.4, 0.4, 1)
     assert found["lstm", "ridge"] == (2, 5.0, 4.0, -0.25, -0.25, 1)
     assert {name for pair in found for name in pair} == {"published", "lstm", "ridge"}
-
-
-def test_kinds_and_horizons_are_compared_apart(connection):
-    nights = ((FIRST, 1, "live"), (SECOND, 1, "live"), (SECOND, 2, "live"), (FIRST, 1, "replay"))
-    store_scored(
-        connection,
-        *(
-            with_error(model, origin, role, 1.0, horizon=horizon, kind=kind)
-            for model, role in (("lstm", "champion"), ("har", "baseline"))
-            for origin, horizon, kind in nights
-        ),
-    )
-    names = ("kind", "horizon", "n", "first_origin", "last_origin")
-    found = view_rows(connection, "model_comparison", *names, "forecaster", "rival")
-    first, second = pd.Timestamp(FIRST), pd.Timestamp(SECOND)
-    assert [row[:5] for row in found if row[5:] == ("har", "published")] == [
-        ("live", 1, 2, first, second),
-        ("live", 2, 1, second, second),
-        ("replay", 1, 1, first, first),
-    ]
 
 
 COSTS = ("forecaster", "cost_ratio", "n", "cost", "median_cost", "saving", "published_cost", "published_saving")
@@ -373,17 +344,16 @@ def loss(rows: list[dict[Any, Any]], name: str) -> float:
     return sum(round(abs(row[name]) * 1024) / 1024 for row in rows)
 
 
-@pytest.mark.parametrize(
-    ("connection", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgres", 2)], indirect=["connection"]
-)
+@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 0), ("postgres", 2)], indirect=["connection"])
 def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(connection, seed):
-    scores = mixed_scores(connection, seed=seed)
+    scores = mixed_scores(connection, seed=seed, days=260)
     order = np.random.default_rng(seed)
     if seed:  # seed 0 keeps the order of the nights
         order.shuffle(scores)
-    cuts = np.sort(order.choice(len(scores), 25, replace=False))
+    cuts = np.sort(order.choice(len(scores), 8, replace=False))
     for some in np.split(np.array(scores, dtype=object), cuts):
         write.add_scores(connection, some.tolist())
+        gather_statistics(connection)
     updated = written(connection)
     assert updated == naive_standings(connection)
     rebuild_standings(connection)

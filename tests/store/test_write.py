@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from forecasting.errors import DataLateError
 from forecasting.ingest.actions import make_actions
@@ -18,7 +18,6 @@ from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.write import plain
-from forecasting.vocabulary import finding_id
 from tests.store.rows import (
     SYMBOL,
     TARGET,
@@ -32,7 +31,6 @@ from tests.store.rows import (
     run_row,
     score_row,
     start,
-    store_bars,
 )
 
 
@@ -119,6 +117,7 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(connect
     fetch("MSFT", "2024-03-10", bar_rows({"2024-03-07": 2.0}, version=2))
     fetch(SYMBOL, "2024-03-11", bar_rows({"2024-03-06": 2.0, "2024-03-08": 2.0}, version=2))
     fetch(SYMBOL, "2024-03-12", bar_rows({"2024-03-08": 3.0}, version=3), "2024-03-06", "2024-03-07")
+    fetch(SYMBOL, "2024-03-13", bar_rows({}), "2024-03-06")  # which is settled, once
     table = schema.bar_versions
     columns = (table.c.symbol, table.c.session, table.c.version, table.c.superseded_at, table.c.settled_at)
     rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
@@ -158,25 +157,6 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(connection
     assert [{name: row[name] for name in asked} for row in rows] == [asked, asked]
 
 
-def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(connection):
-    for id in ("m1", "m2"):
-        write.add(connection, "models", model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
-    assert [write.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
-    table = schema.models
-    found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
-    assert sorted(map(tuple, found)) == [("m1", None, "abc"), ("m2", "artifacts/m2", "abc")]
-
-
-def test_a_later_fetch_settles_a_bar_once(connection):
-    store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-    for seen in ("2024-03-08T21:00", "2024-03-11T21:00"):
-        change = revision(bar_rows({}), settled=("2024-03-07",))
-        brought = fetched(bar_rows({"2024-03-08": 1.0}))
-        write.add_fetch(connection, brought, change, fetch_id=seen, fetched_at=at(seen), run_id=None)
-    settled_at = connection.scalar(sa.select(schema.bar_versions.c.settled_at))
-    assert settled_at == at("2024-03-08T21:00")
-
-
 def test_a_forecast_that_is_not_finite_is_refused(connection):
     start(connection, origins=("2024-03-07",))
     for value in (float("nan"), float("inf")):
@@ -206,11 +186,11 @@ def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
 
 
 def test_the_count_is_of_new_rows_and_a_stored_row_stays(connection):
-    assert write.add(connection, "metrics", *metrics(*range(0, 3000, 2), 0)) == 1500  # one of them twice
-    assert write.add(connection, "metrics", *metrics(*range(3000), value=2.0)) == 1500
+    assert write.add(connection, "metrics", *metrics(*range(0, 30, 2), 0)) == 15  # one of them twice
+    assert write.add(connection, "metrics", *metrics(*range(30), value=2.0)) == 15
     table = schema.metrics
     kept = connection.execute(sa.select(table.c.value).order_by(table.c.horizon)).scalars().all()
-    assert kept == [1.0 + horizon % 2 for horizon in range(3000)]
+    assert kept == [1.0 + horizon % 2 for horizon in range(30)]
 
 
 def test_values_of_numpy_and_pandas_are_stored_as_python_ones(connection):
@@ -245,13 +225,11 @@ def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_o
     assert found == ("a\ufffdb \ufffd c", "\ufffd\U0001f600", "d\ufffd")
 
 
-def test_a_naive_instant_a_missing_value_and_a_text_too_long_are_refused(postgres_url):
-    with pytest.raises(ValueError, match="naive 2024-03-08"), transaction(postgres_url) as connection:
+def test_a_naive_instant_and_a_missing_value_are_refused(connection):
+    with pytest.raises(ValueError, match="naive 2024-03-08"):
         write.add(connection, "runs", run_row("r1", "2024-03-08", started_at=datetime(2024, 3, 8)))  # noqa: DTZ001
-    with pytest.raises(IntegrityError), transaction(postgres_url) as connection:
+    with pytest.raises(IntegrityError):
         write.add(connection, "metrics", *metrics(1, value=float("nan")))
-    with pytest.raises(DataError), transaction(postgres_url) as connection:
-        write.add(connection, "runs", run_row("r1", "2024-03-08", symbol="A" * 16, started_at=at("2024-03-08")))
 
 
 # Findings.
@@ -321,23 +299,11 @@ def test_a_night_shows_its_open_and_its_new_findings(connection):
     night(connection, "2024-03-08", rejected(), jump(LAST))
     night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
     night(connection, "2024-03-10", rejected(day=FIRST))
+    night(connection, "2024-03-11", symbol="MSFT")
     shown = {id: read.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
     days = {id: [day.date() for day in frame["session"]] for id, frame in shown.items()}
     assert days == {"2024-03-08": [BAD, LAST], "2024-03-09": [FIRST, BAD], "2024-03-10": [FIRST]}
+    assert read.findings(connection, "MSFT").empty
+    assert stored(connection)[-1] == ("price_unknown", "2024-03-09", None)  # another symbol's fetch clears none
     since = shown["2024-03-09"]["since"]
     assert since.tolist() == [pd.Timestamp(at("2024-03-09T12:00")), pd.Timestamp(at("2024-03-08T12:00"))]
-
-
-def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(connection):
-    night(connection, "2024-03-08", rejected(80.0))
-    (row,) = [dict(row) for row in connection.execute(sa.select(schema.findings)).mappings()]
-    named = {"symbol": SYMBOL, "session": BAD, "rule": "price_unknown", "severity": "reject", "value": 80.0}
-    rest = {"detail": "A price is missing.", "fetch_id": "2024-03-08", "cleared_at": None}
-    assert row == {"id": finding_id("2024-03-08", BAD, "price_unknown"), **named, **rest}
-
-
-def test_another_symbols_fetch_neither_shows_nor_clears_findings(connection):
-    night(connection, "2024-03-08", rejected())
-    night(connection, "2024-03-09", symbol="MSFT")
-    assert stored(connection) == [("price_unknown", "2024-03-08", None)]
-    assert read.findings(connection, "MSFT").empty

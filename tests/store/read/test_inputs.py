@@ -79,20 +79,6 @@ def test_a_bar_is_settled_only_from_its_settled_at_on(connection):
         assert read.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
 
 
-def test_an_action_has_its_newest_value(connection):
-    for seen, value in (("2024-03-07T21:00", 0.5), ("2024-03-08T21:00", 0.57)):
-        actions = make_actions([("2024-03-06", "dividend", value)])
-        store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
-    assert read.actions(connection, SYMBOL)["value"].tolist() == [0.57]
-
-
-def test_first_prints_are_the_lowest_versions_within_the_span(connection):
-    store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
-    store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
-    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 7), last=date(2024, 3, 8))
-    assert found["volume"].tolist() == [2.0, 3.0]
-
-
 def test_first_prints_are_on_todays_share_basis(connection):
     split = make_actions([("2024-03-08", "split", 2.0)])
     store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
@@ -167,16 +153,3 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
         ("2024-05-08", "2024-04-12", "NaT"),
     ]
     assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
-
-
-def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(connection):
-    for row, when in (
-        (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
-        (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
-        (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
-    ):
-        assert write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
-    assert dates(connection) == [
-        ("2024-05-01", "2024-04-01", "2024-04-12"),
-        ("2024-05-01", "2024-04-18", "NaT"),
-    ]

@@ -15,8 +15,8 @@ from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, start, store_bars
 
 
-def store_random_scores(connection: sa.Connection, *, seed: int) -> None:
-    scores = mixed_scores(connection, seed=seed, days=60)
+def store_random_scores(connection: sa.Connection) -> None:
+    scores = mixed_scores(connection, seed=20, days=40)
     write.add_scores(connection, scores)
     gather_statistics(connection)
 
@@ -47,17 +47,29 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
     return {line: loss for line, (_, loss) in best.items()}
 
 
-@pytest.mark.parametrize("origins", [1, 20, 400])
-def test_losses_equal_a_naive_loop(connection, origins):
-    store_random_scores(connection, seed=origins)
-    last = date(2024, 3, 20)
-    found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
-    expected = naive_losses(connection, last=last, origins=origins)
-    losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
-    assert losses == expected
-    assert len(found) == len(expected)
-    assert tuple(found) == LOSS_COLUMNS
-    assert found.equals(found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True))
+def test_losses_scores_and_past_forecasts_equal_naive_loops_over_all_rows(connection):
+    store_random_scores(connection)
+    last = date(2024, 2, 20)
+    for origins in (1, 20, 400):
+        found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
+        expected = naive_losses(connection, last=last, origins=origins)
+        losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
+        assert (losses, len(found), tuple(found)) == (expected, len(expected), LOSS_COLUMNS)
+        assert found.equals(found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True))
+    every, newest = (read.scored(connection, SYMBOL, TARGET, origins=origins) for origins in (1000, 5))
+    stored = connection.execute(sa.select(schema.scores)).mappings().all()
+    key = ("origin_session", "horizon", "model_id", "kind")
+    in_order = sorted(stored, key=lambda row: (row["stage"] == "settled", row["bar_version"]))
+    of_each = {tuple(row[name] for name in key): row["pinball"] for row in in_order}
+    days = every.assign(origin_session=every["origin_session"].dt.date)
+    assert {tuple(row[name] for name in key): row["pinball"] for row in days.to_dict("records")} == of_each
+    assert len(every) == len(of_each) < len(stored)
+    assert every["name"].tolist() == [model.partition(":")[0] for model in every["model_id"]]
+    days = sorted(every["origin_session"].unique())[-5:]
+    assert newest.equals(every[every["origin_session"].isin(days)].reset_index(drop=True))
+    every, newest = (read.past_forecasts(connection, SYMBOL, TARGET, origin=last, limit=limit) for limit in (1000, 7))
+    assert newest.equals(every.groupby("horizon").tail(7).reset_index(drop=True))
+    assert newest.groupby("horizon").size().to_dict() == {1: 7, 2: 7}
 
 
 BETTER, WORSE = {"pinball": 1.0, "inside_80": True}, {"pinball": 9.0, "inside_80": False}
@@ -153,35 +165,6 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
         assert found[name].tolist() == [value * times for value in before[name]]
     assert found["inside_80"].equals(before["inside_80"])
     assert not {"data_as_of", "first_received"} & set(found)
-
-
-def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins(connection):
-    store_random_scores(connection, seed=0)
-    all_rows = read.scored(connection, SYMBOL, TARGET, origins=1000)
-    newest = read.scored(connection, SYMBOL, TARGET, origins=5)
-    stored = connection.execute(sa.select(schema.scores)).mappings().all()
-    key = ("origin_session", "horizon", "model_id", "kind")
-    last = {tuple(row[name] for name in key): row["pinball"] for row in sorted(stored, key=_place)}
-    found = all_rows.assign(origin_session=all_rows["origin_session"].dt.date)
-    assert {tuple(row[name] for name in key): row["pinball"] for row in found.to_dict("records")} == last
-    assert len(all_rows) == len(last) < len(stored)
-    assert all_rows["name"].tolist() == [model.partition(":")[0] for model in all_rows["model_id"]]
-    origins = sorted(all_rows["origin_session"].unique())[-5:]
-    assert newest.equals(all_rows[all_rows["origin_session"].isin(origins)].reset_index(drop=True))
-    assert not newest.empty
-
-
-def _place(score: sa.RowMapping) -> tuple[bool, int]:
-    return score["stage"] == "settled", score["bar_version"]
-
-
-def test_past_forecasts_are_the_newest_of_each_horizon(connection):
-    store_random_scores(connection, seed=0)
-    all_rows = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=1000)
-    newest = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 20), limit=7)
-    kept = all_rows.groupby("horizon").tail(7).reset_index(drop=True)
-    assert newest.equals(kept)
-    assert newest.groupby("horizon").size().to_dict() == {1: 7, 2: 7}
 
 
 def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
