@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError, UsageError
 from forecasting.settings import Settings
 from forecasting.store import schema
-from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
+from forecasting.store.connect import kept_open, parse, reading, sqlite_path, transaction
 from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import at, store_bars
 
@@ -83,12 +82,6 @@ def test_of_several_hosts_each_is_named():
         pass
 
 
-def test_a_database_in_memory_is_refused():
-    for url in ("sqlite://", "sqlite:///:memory:"):
-        with pytest.raises(UsageError, match="names no file"):
-            engine(url)
-
-
 NAMES = ("q?x", "job%2Fmain", "100%", "a b", "caf\u00e9", "#1", "a@b:c", "+", "%25", "?mode=ro", "\udcff")
 """Of folders that the parts of a URL could be read into; the last one is a byte that is no UTF-8."""
 
@@ -103,9 +96,17 @@ def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_pat
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
-def test_the_rest_of_a_path_after_a_question_mark_is_refused_and_not_left_out():
-    with pytest.raises(UsageError, match="SQLite takes none"):
-        parse("sqlite:////x/q?x/forecasting.db")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:////x/q?x/forecasting.db", "SQLite takes none"),
+    ],
+)
+def test_a_url_of_no_file_or_with_a_question_mark_is_refused(url, reason):
+    with pytest.raises(UsageError, match=reason):
+        parse(url)
 
 
 def test_a_reader_cannot_write(database_url):
@@ -120,13 +121,6 @@ def test_a_reader_sees_one_state_throughout(database_url):
         with transaction(database_url) as writer:
             store_bars(writer, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
         assert reader.scalar(count) == 0
-
-
-def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(sqlite_url):
-    path = sqlite_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
 
 
 def test_transactions_share_a_connection_only_inside_kept_open(database_url):

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import engine
 from forecasting.store.lock import night_lock, serve_lock
@@ -42,16 +41,12 @@ def another_process_holds_it(url: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_lock_that_another_process_holds_is_refused_naming_it(database_url):
+def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_that_is_killed(database_url):
     with another_process_holds_it(database_url) as holder:
         with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
             night_lock(database_url, "night").__enter__()
         with night_lock(database_url, "backtest"):
             pass
-
-
-def test_a_killed_process_releases_its_lock(database_url):
-    with another_process_holds_it(database_url) as holder:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         _until_free(database_url)
@@ -68,17 +63,14 @@ def _until_free(url: str) -> None:
     raise AssertionError("the lock outlived its holder")
 
 
-@pytest.mark.parametrize("name", ["night", "backtest"])
-def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(
-    postgres_url, name, caplog
-):
-    with pytest.raises(StoreError, match=r"^The database .* cannot be reached: "), night_lock(postgres_url, name):
+def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(postgres_url, caplog):
+    with pytest.raises(StoreError, match=r"^The database .* cannot be reached: "), night_lock(postgres_url, "night"):
         drop_connections(postgres_url)
         raise StoreError("The database of the block cannot be reached: its own error.")
     # psycopg 3.2 puts `consuming input failed: ` before the server's words.
-    lost = rf"The connection that held the lock '{name}' was lost \((consuming input failed: )?terminating connection"
+    lost = r"The connection that held the lock 'night' was lost \((consuming input failed: )?terminating connection"
     assert re.search(lost, caplog.text)
-    with night_lock(postgres_url, name):
+    with night_lock(postgres_url, "night"):
         pass
 
 
@@ -122,12 +114,9 @@ def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlit
         night_lock(empty_sqlite_url, "night").__enter__()
 
 
-def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(sqlite_url, tmp_path, monkeypatch):
-    folder = tmp_path / "data"
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder))
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    told = rf"Another `forecasting serve` runs on the data folder {re.escape(str(folder))} \(process {os.getpid()} "
-    with serve_lock(folder), pytest.raises(LockedError, match=told):
-        start_serving()
-    with serve_lock(folder):
-        assert (folder / "serve.lock").is_file()
+def test_a_second_serve_on_the_data_folder_is_refused(tmp_path):
+    told = rf"Another `forecasting serve` runs on the data folder {re.escape(str(tmp_path))} \(process {os.getpid()} "
+    with serve_lock(tmp_path), pytest.raises(LockedError, match=told):
+        serve_lock(tmp_path).__enter__()
+    with serve_lock(tmp_path):
+        pass
