@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import canonical, check_bars
 from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain, on_one_basis
 from forecasting.ingest.sources import Fetched
 
@@ -46,13 +46,8 @@ class MemoryStore:
         known = self.bars()
         fetched = on_one_basis(fetched, StoredBars(known, self.actions, self.adjustment))
         bars, findings = check_bars(fetched, exchange="XNYS", known=known)
-        revision = explain(
-            known,
-            bars,
-            actions=fetched.actions,
-            known_actions=self.actions,
-            known_adjustment=self.adjustment,
-        )
+        told = {"actions": fetched.actions, "known_actions": self.actions, "known_adjustment": self.adjustment}
+        revision = explain(known, bars, **told)
         for row in revision.versions.to_dict("records"):
             key = (row.pop("session"), row.pop("version"))
             assert key not in self.rows, "a version is written once"
@@ -71,20 +66,13 @@ def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live:
     """A fetch that brought `bars`, asked for exactly their span."""
     first, last = bars.index[0].date(), bars.index[-1].date()
     actions = make_actions([]) if actions is None else actions
-    return Fetched(
-        **{
-            "source": "test",
-            "symbol": "SBUX",
-            "first_asked": first,
-            "last_asked": last,
-            "bars": bars,
-            "actions": actions,
-            "library_version": "1",
-            "title": "a test",
-            "live": live,
-            **changed,
-        }
-    )
+    return replace(Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed)
+
+
+def directly(stand_in) -> Fetched:
+    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and yfinance."""
+    rows, actions = stand_in.told()
+    return fetched_of(canonical(rows.set_index("session")), actions, live=True)
 
 
 def split_of(revision):

@@ -7,13 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of, split_of
-from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+from tests.ingest.memory_store import VALUES, MemoryStore, directly, fetched_of, split_of
+from tests.yahoo_stand_in import StandIn, asked_here
 
-QUARTER, YEAR = 63, 250
 SHORT = 0.93
 """Share of its final volume that a bar shows on its own evening."""
 
@@ -71,31 +69,18 @@ def check_nights(stand_in, fetch, *, nights, seed):
     assert {finding.rule for _, findings in store.nights for finding in findings} == {"volume_restated"}
 
 
-def directly(stand_in):
-    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and yfinance."""
-
-    def fetch(_):
-        rows, actions = stand_in.told()
-        return fetched_of(canonical(rows.set_index("session")), actions, live=True)
-
-    return fetch
-
-
 def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_and_no_others(tmp_path, monkeypatch):
-    forget_yahoo()
-    bars = random_bars(160, seed=31)
+    bars = random_bars(140, seed=31)
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=20.0)
-    with StandIn(bars) as stand_in:
-        route_yahoo_here(stand_in.url, monkeypatch.setattr)
-        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=25, seed=1)
-    forget_yahoo()
+    with asked_here(StandIn(bars), monkeypatch.setattr) as stand_in:
+        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=14, seed=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nights", [QUARTER, pytest.param(YEAR, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("nights", [40, pytest.param(250, marks=pytest.mark.campaign)])
 def test_months_of_nights_do_too(nights):
     with StandIn(random_bars(nights + 120, seed=31)) as stand_in:
-        check_nights(stand_in, directly(stand_in), nights=nights, seed=1)
+        check_nights(stand_in, lambda _: directly(stand_in), nights=nights, seed=1)
 
 
 TRUTH = random_bars(40, seed=51)
@@ -126,13 +111,11 @@ def vintage(fetch, basis):
     bars.iloc[sorted(fetch["unknown"]), 5] = np.nan
     bars.iloc[:, :5] /= basis
     bars["volume"] = (bars["volume"] * basis).round()
-    return bars.drop(TRUTH.index[sorted(fetch["absent"])]).loc[
-        TRUTH.index[fetch["oldest"]] : TRUTH.index[fetch["newest"] - 1]
-    ]
+    return bars.iloc[[row for row in range(fetch["oldest"], fetch["newest"]) if row not in fetch["absent"]]]
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, database=None)
+@settings(max_examples=10, deadline=None, database=None)
 @given(sequence=fetches)
 def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):
     store, basis, actions, views = MemoryStore(), 1.0, make_actions([]), []

@@ -216,7 +216,8 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of model output that hubverse's R package hubValidations lists for quantiles."""
-    mixed_scores(sqlite_url, seed=1, days=30)
+    with transaction(sqlite_url) as connection:
+        mixed_scores(connection, seed=1, days=30)
     settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
     export.export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import engine
-from forecasting.store.lock import night_lock, serve_lock
+from forecasting.store.lock import night_lock
 from forecasting.store.migrate import upgrade
 
 HOLDER = """
@@ -112,11 +112,3 @@ def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_ur
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
     with pytest.raises(StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()
-
-
-def test_a_second_serve_on_the_data_folder_is_refused(tmp_path):
-    told = rf"Another `forecasting serve` runs on the data folder {re.escape(str(tmp_path))} \(process {os.getpid()} "
-    with serve_lock(tmp_path), pytest.raises(LockedError, match=told):
-        serve_lock(tmp_path).__enter__()
-    with serve_lock(tmp_path):
-        pass
