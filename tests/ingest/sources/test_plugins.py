@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.run import ingest_only
 from forecasting.pipeline.symbols import raise_failed
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import random_bars
 
@@ -108,6 +109,7 @@ def server() -> Iterator[HouseServer]:
 
 def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(house, server, tmp_path):
     source = source_of(f"house:{server.url}", cache_dir=tmp_path)
+    assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
     fetched = source.fetch("SBUX", FIRST, LAST)
     pd.testing.assert_frame_equal(
         fetched.bars.drop(columns="adj_close"), BARS.drop(columns="adj_close"), check_freq=False
@@ -134,31 +136,37 @@ def test_the_documented_check_runs_unchanged(house, server, capsys):
     assert "high_below_low" in printed
 
 
-def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
-    house, server, sqlite_url, tmp_path, monkeypatch
-):
+@pytest.fixture
+def settings(server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
-    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    return read_settings()
+
+
+def ingested(settings: Settings) -> dict[str, Any]:
+    outcomes = ingest_only(settings, as_of=None, switch_source=False, now=lambda: datetime(2024, 3, 9, 10, tzinfo=UTC))
+    raise_failed(outcomes)
+    return outcomes[0].get()
+
+
+def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
+    house, server, settings
+):
     server.put(BARS.iloc[:-1])
     with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
-        raise_failed(ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now))
+        ingested(settings)
     server.put(BARS)
-    first, again = (
-        ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)[0].get() for _ in range(2)
-    )
+    first, again = ingested(settings), ingested(settings)
     assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
-def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(server, sqlite_url, tmp_path, monkeypatch):
+def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(settings, tmp_path, monkeypatch):
     code = block("python").replace("Fetched(self.name, symbol,", "Fetched(self.name, 'MSFT',")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
-    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
     with pytest.raises(BadDataError, match="expected SBUX as symbol, found MSFT"):
-        raise_failed(ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now))
-    with connect.reading(sqlite_url) as connection:
+        ingested(settings)
+    with connect.reading(settings.url) as connection:
         assert read.bars(connection, "MSFT").empty
 
 
@@ -204,11 +212,6 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
 def test_anything_else_is_a_usage_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="--source"):
         source_of(text, cache_dir=tmp_path)
-
-
-def test_a_source_without_a_newest_session_is_live(house: None, server: HouseServer, tmp_path: Path) -> None:
-    source = source_of(f"house:{server.url}", cache_dir=tmp_path)
-    assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
 
 
 def test_an_unknown_source_lists_the_installed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
