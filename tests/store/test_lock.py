@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import engine
-from forecasting.store.lock import night_lock
+from forecasting.store.lock import night_lock, serve_lock
 from forecasting.store.migrate import upgrade
 
 HOLDER = """
 import sys
-from forecasting.store.lock import night_lock
+from forecasting.store.lock import night_lock, serve_lock
 with night_lock(sys.argv[1], "night"):
     print("held", flush=True)
     sys.stdin.read()
@@ -112,3 +113,13 @@ def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_ur
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
     with pytest.raises(StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()
+
+
+def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(sqlite_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    with (
+        serve_lock(tmp_path),
+        pytest.raises(LockedError, match=rf"Another `forecasting serve`.*process {os.getpid()} "),
+    ):
+        start_serving()
