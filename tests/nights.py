@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -34,6 +35,11 @@ def rows(name: str) -> list[dict[str, object]]:
     with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
         return sorted((dict(row) for row in found), key=str)
+
+
+def select(columns: str, table: str) -> list[tuple[Any, ...]]:
+    with connect.reading(read_settings().url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
 
 
 def counts() -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -54,9 +54,6 @@ from forecasting.values import source_name
 from forecasting.vocabulary import short_id
 
 logger = logging.getLogger("forecasting.ingest")
-
-Purpose = Literal["night", "ingest", "market"]
-"""Why bars are fetched: for a night of their symbol, for themselves, or as market series of others."""
 
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
@@ -103,7 +100,7 @@ def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) 
         with connect.reading(night.settings.url) as connection:
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
         if switch_source or not _is_enough(request, market, first):
-            (done,) = fetch_and_store([(market, first - _MARGIN)], switch_source=switch_source, purpose="market")
+            (done,) = fetch_and_store([(market, first - _MARGIN)], switch_source=switch_source)
             if done.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
 
@@ -119,7 +116,6 @@ def fetch_and_store(
     spans: Sequence[tuple[Night, date]],
     *,
     switch_source: bool = False,
-    purpose: Purpose = "night",
     refusals: dict[str, SourceError] | None = None,
 ) -> list[Night]:
     """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
@@ -130,7 +126,7 @@ def fetch_and_store(
     asked, done = dict[str, _Asked](), dict[str, Night]()
     for night, first in spans:
         try:
-            asked[night.symbol] = _asked(night, first, accept=switch_source, purpose=purpose)
+            asked[night.symbol] = _asked(night, first, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
             done[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
     asked = _with_responses(asked, refusals)
@@ -151,7 +147,6 @@ class _Asked:
     """A request, and what is stored of its symbol."""
 
     night: Night  # of the newest session that is asked for
-    purpose: Purpose
     asking: earnings.Asking
     first: date
     switched_from: str  # the source of the stored bars, where it is another one
@@ -159,10 +154,6 @@ class _Asked:
     bars: StoredBars
     newest_instant: datetime | None
     response: Fetched | Exception | None = None  # of a request for several symbols at once
-
-    @property
-    def source(self) -> Source:
-        return self.asking.source
 
 
 @dataclass(frozen=True)
@@ -176,9 +167,9 @@ class _Answer:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Asked:
+def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     symbol, settings, choice = night.symbol, night.settings, night.settings.market_choice
-    if purpose == "market" and choice is not None:
+    if night.trigger == "market" and choice is not None:
         source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     else:
         source = plugins.source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
@@ -199,7 +190,7 @@ def _asked(night: Night, first: date, *, accept: bool, purpose: Purpose) -> _Ask
         bars = StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
         both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
         newest_instant = read.newest(connection, "fetches", "fetched_at", both)
-    return _Asked(night, purpose, asking, first, switched_from, accept, bars, newest_instant)
+    return _Asked(night, asking, first, switched_from, accept, bars, newest_instant)
 
 
 def asking_of(
@@ -214,10 +205,10 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
     """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
     together: dict[tuple[str, date, date], list[str]] = {}
     for symbol, request in asked.items():
-        if isinstance(request.source, ManySource) and request.night.source not in refusals:
+        if isinstance(request.asking.source, ManySource) and request.night.source not in refusals:
             together.setdefault((request.night.source, request.first, request.night.session), []).append(symbol)
     for (name, first, last), symbols in together.items():
-        source = asked[symbols[0]].source
+        source = asked[symbols[0]].asking.source
         responses: Mapping[str, Fetched | Exception]
         try:
             with plugins.called(source):
@@ -237,7 +228,7 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
 
 def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
     """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
-    source, last, response = asked.source, night.session, asked.response
+    source, last, response = asked.asking.source, night.session, asked.response
     try:
         if isinstance(response, Exception):
             with plugins.called(source):
@@ -264,7 +255,7 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
 def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
     """What the response changes, its earnings dates, and what people should see beside the numbers."""
     night, asking, now, newest = asked.night, asked.asking, asked.night.now(), asked.newest_instant
-    session, exchange, is_market = night.session, night.settings.exchange, asked.purpose == "market"
+    session, exchange, is_market = night.session, night.settings.exchange, night.trigger == "market"
     check_clock(fetched, exchange, now=now, index=is_market or night.symbol.startswith("^"))
     seen_at, events, stale = ledger_instant(newest, now), None, list[Finding]()
     request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
@@ -312,12 +303,12 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night, is_night, error = asked.night, asked.purpose == "night", answer.revision.error
-    is_file = not plugins.is_live(asked.source)
+    night, error = asked.night, answer.revision.error
+    is_file = not plugins.is_live(asked.asking.source)
     if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
     fetch_id = _fetch_id(asked, answer)
-    if is_night and (error is None or is_file):  # a live source is asked again before its error counts
+    if _run_id(night) and (error is None or is_file):  # a live source is asked again before its error counts
         notes = {kind: note for kind, note in answer.notes.items() if note}
         open_run(connection, night, started_at=answer.fetched_at, notes=notes)
         if error is not None:
@@ -329,7 +320,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
         answer.revision,
         fetch_id=fetch_id,
         fetched_at=answer.fetched_at,
-        run_id=night.id if is_night else None,
+        run_id=_run_id(night) or None,
     )
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
     if answer.events is None:
@@ -341,17 +332,21 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     return fetch_id
 
 
+def _run_id(night: Night) -> str:
+    """The id of the night that a fetch is for; empty of one for itself or of a market series."""
+    return "" if night.trigger in ("ingest", "market") else night.id
+
+
 def _fetch_id(asked: _Asked, answer: _Answer) -> str:
     """The same response to the same night is the same fetch, however often the night is run.
 
     An ingest before it has another id, as has a response that the user accepts; each request that stored nothing too.
     """
-    fetched, night, purpose = answer.fetched, asked.night, asked.purpose
+    fetched, night = answer.fetched, asked.night
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
     if answer.revision.error is not None:
-        run_id = night.id if purpose == "night" else ""
-        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), run_id)
-    of = [*([purpose] if purpose == "ingest" else []), *(["accepted"] if asked.accept else [])]
+        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), _run_id(night))
+    of = [*(["ingest"] if night.trigger == "ingest" else []), *(["accepted"] if asked.accept else [])]
     return short_id(*parts, payload_hash(fetched), night.id, *of)
 
 

@@ -34,7 +34,7 @@ class Night:
     settings: Settings = field(repr=False)  # of this symbol and target alone
     now: Clock = field(repr=False)
     mode: Mode = "auto"
-    trigger: str = "run"  # by hand; or `schedule`, unattended; or `catch-up`
+    trigger: str = "run"  # by hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
     source: str = ""  # of the bars; of a market series it may be another one than the settings'
     flow_run_id: str | None = None
     stored_id: str | None = None  # in a replay, the id of the night that is run again

@@ -132,7 +132,9 @@ def market_night(night: Night) -> Night | None:
         return None
     session = last_completed(closes_at(night.session, night.settings.exchange), choice.exchange)
     settings = night.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": choice.exchange})
-    return Night(choice.symbol, session, settings, night.now, source=choice.source, flow_run_id=night.flow_run_id)
+    return Night(
+        choice.symbol, session, settings, night.now, "auto", "market", choice.source, flow_run_id=night.flow_run_id
+    )
 
 
 def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetime) -> MarketSnapshot:

@@ -195,10 +195,9 @@ class Rounds:
         """Why the run waits, of the first symbols, when it requests again, and until when it does."""
         waiting = [symbol.nights[-1] for symbol in self._symbols.values()]
         reasons = list(dict.fromkeys(str(night.error) for night in waiting if night.error))
-        more = f" And {len(reasons) - REASONS} more." if len(reasons) > REASONS else ""
         until = clock_time(max(map(self._deadline, waiting)), self._settings)
         hour = clock_time(due, self._settings).partition(" ")[0]
-        return f"{' '.join(reasons[:REASONS])}{more} Next request at {hour}, retrying until {until}."
+        return f"{' '.join(reasons[:REASONS])} Next request at {hour}, retrying until {until}."
 
 
 def _up_to(nights: Sequence[Night], bars: date) -> list[Night]:

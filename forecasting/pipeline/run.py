@@ -85,9 +85,9 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         check_events(settings.events, settings.symbols)
         session = as_of or plan.newest_session(own, now=now)
         plan.check_session(session, own.exchange, now=now)
-        night = make_night(own.symbols[0], session, settings, now=now)
+        night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
         with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source, purpose="ingest")
+            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source)
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
@@ -19,8 +18,8 @@ from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -51,11 +50,6 @@ def at(session: date, *, wrong_by: timedelta = timedelta()) -> datetime:
 def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> None:
     monkeypatch.setattr(clock, "now", lambda: moment)
     nightly.nightly(**given)
-
-
-def select(what: str, table: str) -> list[tuple[Any, ...]]:
-    with connect.reading(read_settings().url) as connection:
-        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
 @pytest.mark.parametrize("behind", [timedelta(days=-4), timedelta(days=-3)])

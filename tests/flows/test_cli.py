@@ -16,12 +16,10 @@ from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.symbols import SymbolOutcome
-from forecasting.report.terminal import settings_document, settings_listing
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import read_settings
 from tests.builders import LAST
 from tests.flows import processes
 from tests.nights import rows
-from tests.report.nights import report_data
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
 COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
@@ -70,11 +68,6 @@ finally:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert shown in found.stdout
     assert found.stderr == "[]"
-
-
-def test_a_seed_that_torch_cannot_take_is_refused_at_once() -> None:
-    code, _, err = run("article", "--seed", str(2**63))
-    assert (code, "'--seed'" in err) == (2, True)
 
 
 def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here: Path) -> None:
@@ -174,28 +167,11 @@ def test_a_log_level_that_was_asked_for_is_kept() -> None:
     assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
 
 
-def test_of_several_nights_each_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_nights([report_data(), report_data(run={"symbol": "MSFT"})])
-    shown = capsys.readouterr().out
-    assert [line.split()[0] for line in shown.splitlines()[2:4]] == ["SBUX", "MSFT"]
-    assert "is expected to trade" not in shown
-
-
 def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [SymbolOutcome("BAD", error=UsageError("no such symbol")), SymbolOutcome("SBUX", Path("page.html"))]
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
         console.show_outcomes(outcomes, console.show_paths)
     assert capsys.readouterr().out == "page.html\n"
-
-
-def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = Settings(symbols=("SBUX", "VOD.L"))
-    console.show_rows(settings_document(settings), settings_listing, as_json=True)
-    assert json.loads(capsys.readouterr().out)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
-    console.show_rows(settings_document(settings), settings_listing)
-    shown = capsys.readouterr().out
-    assert "FORECASTING_SYMBOLS" in shown
-    assert "SBUX=XNYS,VOD.L=XLON" in shown
 
 
 IMPORTED = """

@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import sqlalchemy as sa
 from prefect import get_client
 from prefect.context import FlowRunContext
 
@@ -21,11 +20,10 @@ from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import connect
 from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_sink
-from tests.nights import newest_reports
+from tests.nights import newest_reports, select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, late_split, missing_row, null_row
 
@@ -70,11 +68,6 @@ def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     _moment[0] = moment
     monkeypatch.setattr(clock, "now", _now)
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
-
-
-def select(columns: str, table: str) -> list[tuple[object, ...]]:
-    with connect.reading(read_settings().url) as connection:
-        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
 
 
 @pytest.fixture

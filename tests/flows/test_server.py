@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import httpx
@@ -168,14 +167,6 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder: Pat
     assert first.startswith("admin:")
     assert server.own_password("me:mine") == server.own_password() == "me:mine"
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
-
-
-def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_disk_is() -> None:
-    ended = SimpleNamespace(poll=lambda: 3, net_connections=lambda _: [])
-    with pytest.raises(ForecastingError, match=r"ended early \(exit code 3\)\. Its message is above") as error:
-        server._await_own(ended, 9)
-    assert str(PREFECT_HOME.value()) in str(error.value)
-    assert "a newer Prefect made its database; upgrade, or set another PREFECT_HOME." in str(error.value)
 
 
 def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder: Path) -> None:

@@ -24,7 +24,7 @@ from forecasting.pipeline import ingest as module
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.health import checked, night_checks
-from forecasting.pipeline.ingest import Purpose, fetch_and_store, first_of, ingest
+from forecasting.pipeline.ingest import fetch_and_store, first_of, ingest
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.preprocess import market_night
 from forecasting.pipeline.replay import replay
@@ -426,16 +426,14 @@ def after_thursday(ledger_of_thursday: Path, stocks: StandIn, night_url: str) ->
     copy_ledger(ledger_of_thursday, night_url)
 
 
-def ingested(
-    served: StandIn, session: date, *symbols: str, purpose: Purpose = "ingest", events: str | None = None
-) -> list[Exception | None]:
+def ingested(served: StandIn, session: date, *symbols: str, events: str | None = None) -> list[Exception | None]:
     """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
     served.today = session
     served.requests.clear()
     moment = closes_at(session) + timedelta(hours=13)
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
-    nights = [make_night(symbol, session, settings, now=lambda: moment) for symbol in symbols]
-    return [night.error for night in fetch_and_store([(night, first_of([night])) for night in nights], purpose=purpose)]
+    nights = [make_night(symbol, session, settings, now=lambda: moment, trigger="ingest") for symbol in symbols]
+    return [night.error for night in fetch_and_store([(night, first_of([night])) for night in nights])]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:

@@ -171,17 +171,6 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
         assert "cannot be used" in str(issued[0]["reason"])
 
 
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_champion_too_old_is_replaced_by_the_nights_own_fit_at_once(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "1")
-    night(date(2024, 3, 7), "skip")
-    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
-    night(LAST)
-    assert published() == {(network_of(runs()[-1])["id"], "ok")}
-
-
 def runs() -> list[dict[str, object]]:
     """The nights, oldest first."""
     return sorted(rows("runs"), key=lambda run: str(run["as_of"]))
@@ -325,16 +314,6 @@ def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(
     assert "Its night of 2024-03-08 has status failed" in words
     assert "NONE: NONE has no live volume forecast" in words
     assert words.endswith("Fresh: TEST from the session 2024-03-08.")
-
-
-def test_too_little_history_names_the_length_needed_and_leaves_a_failed_run_alone(
-    night_folder: Path, csv_of_bars: Path
-) -> None:
-    write_yahoo_csv(random_bars(days=100, seed=3, last=LAST), csv_of_bars)
-    with pytest.raises(HistoryError, match=r"at least \d+ sessions.*found 100"):
-        night(LAST)
-    assert {table: count for table, count in counts().items() if count} == {"runs": 1}
-    assert "found 100" in failed_run()
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

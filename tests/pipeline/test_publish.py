@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from flows import clock
 from flows.cli import app
-from forecasting.errors import UsageError
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import (
     LINE_ORIGINS,
@@ -429,12 +428,6 @@ def origins_in(page: Path) -> list[str]:
     assert found is not None
     document = json.loads(found[1])
     return [document["sessions"][night["origin"]] for night in document["nights"]]
-
-
-def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Path) -> None:
-    several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
-    with pytest.raises(UsageError, match="Expected one symbol for `report --out`, found 2: SBUX, MSFT"):
-        write_reports(several, tmp_path / "page.html", now=clock.now)
 
 
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Settings) -> None:

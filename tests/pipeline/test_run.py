@@ -111,25 +111,18 @@ def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme: str, mo
         check_dask(address)
 
 
-def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    from distributed import LocalCluster
-
-    monkeypatch.setattr(run, "DASK_WORKER_S", 0.5)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
-        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
-            check_dask(cluster.scheduler_address)
-        cluster.scale(1)
-        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
-        check_dask(cluster.scheduler_address)
-
-
-def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_come(
+def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_have_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from distributed import Client, LocalCluster
 
     monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
+            check_dask(cluster.scheduler_address)
         futures = [client.submit(abs, number) for number in (-1, -2)]
         with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
             wait_for_shard(futures[0])
@@ -138,6 +131,7 @@ def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_
             assert future.cancelled()
         cluster.scale(1)
         monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
+        check_dask(cluster.scheduler_address)
         later = client.submit(abs, -3)
         wait_for_shard(later)
         assert later.result() == 3

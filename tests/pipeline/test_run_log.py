@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,9 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from forecasting import __version__
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, UnavailableError, UsageError
-from forecasting.pipeline import run_log as module
 from forecasting.pipeline.folders import (
     check_inside,
     check_writable,
@@ -28,7 +25,6 @@ from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.run_log import (
     CUT_OFF,
     add_notes,
-    code_version,
     delete_leftovers,
     mark,
     mark_cut_off,
@@ -111,26 +107,6 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
         write.update_run(connection, night.id, {"status": "done"})
     mark_stopped(night, HistoryError("a worker was lost"))
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A checkout with one commit, which the code is made to believe it lies in."""
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for words in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "first"]):
-        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "forecasting" / "pipeline" / "run_log.py"))
-    code_version.cache_clear()
-    yield tmp_path
-    code_version.cache_clear()
-
-
-def test_the_commit_is_part_of_the_version_also_where_the_checkout_is_another_user_s(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    head = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for this refusal
-    assert code_version() == f"{__version__}+{head.stdout[:7]}"
 
 
 def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_symbol_and_target(
