@@ -23,7 +23,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -50,12 +49,11 @@ from forecasting.pipeline.run import ingest_only
 from forecasting.pipeline.symbols import asked_symbols, raise_failed
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
-from forecasting.train.fit import fit
 from forecasting.train.prepare import check_runs, scaled_quantiles
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.ingest.sources.test_plugins import install
 from tests.plain_flows import without_prefect
-from tests.train.windows import SETTINGS, some_windows
+from tests.train.windows import scratch_fit, some_windows
 from tests.yahoo_stand_in import StandIn, forget_yahoo
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -305,14 +303,9 @@ def other_weights(weights: dict[str, torch.Tensor], chosen: random.Random) -> di
     return chosen.choice((weights | {name: other}, without, weights | {more: tensor.clone()}, {}))
 
 
-@cache
-def small_model() -> checkpoints.Checkpoint:
-    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
-
-
 def model_with_right_hashes(place: Place) -> Attempt:
     folder = place.folder / "models" / "a"
-    checkpoints.save(small_model(), folder)
+    checkpoints.save(scratch_fit(), folder)
     expected = run_model(folder)
     card, content = json.loads((folder / "model.json").read_bytes()), (folder / "weights.safetensors").read_bytes()
 
@@ -353,7 +346,7 @@ def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(
     name: str, write: Callable[[object, Any], None], tmp_path: Path
 ) -> None:
     folder = tmp_path / "a"
-    checkpoints.save(small_model(), folder)
+    checkpoints.save(scratch_fit(), folder)
     with (folder / name).open("wb") as file:
         write(Program(tmp_path / "made"), file)
     if name == "weights.safetensors":

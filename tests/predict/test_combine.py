@@ -25,9 +25,8 @@ from forecasting.predict.combine import (
 )
 from forecasting.preprocess.features import Scale
 from forecasting.sessions import between
-from forecasting.train.fit import fit
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
-from tests.train.windows import SETTINGS, some_windows
+from tests.train.windows import scratch_fit, some_windows
 
 H, Q = len(HORIZONS), len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
@@ -188,7 +187,7 @@ def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses_in_any_order():
 
 def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and_for_many():
     windows = some_windows("range")
-    checkpoint = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    checkpoint = scratch_fit("range")
     alone = network_quantiles(checkpoint, windows)
     many = network_quantiles(checkpoint, windows, np.arange(290, 300))
     np.testing.assert_array_equal(alone, many[-1])

@@ -13,12 +13,12 @@ from forecasting.train.checkpoint import Checkpoint, load, save
 from forecasting.train.fit import fit
 from forecasting.train.prepare import scaled_quantiles
 from tests.builders import LAST, no_events, random_bars
-from tests.train.windows import SETTINGS, some_windows
+from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def checkpoint() -> Checkpoint:
-    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    return scratch_fit()
 
 
 @pytest.fixture

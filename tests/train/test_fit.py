@@ -8,7 +8,6 @@ from forecasting.errors import ArtifactError
 from forecasting.train import prepare
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
-from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import (
     Hyperparameters,
     Tensors,
@@ -22,12 +21,12 @@ from forecasting.train.loop import (
 from forecasting.train.model import Network
 from forecasting.train.prepare import scaled_quantiles
 from forecasting.vocabulary import MEDIAN
-from tests.train.windows import SETTINGS, plain_tensors, some_windows
+from tests.train.windows import SETTINGS, plain_tensors, scratch_fit, some_windows
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scratch() -> Checkpoint:
-    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    return scratch_fit()
 
 
 def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
@@ -37,8 +36,7 @@ def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
 
 
 def test_the_network_can_overfit_ten_windows():
-    windows = some_windows()
-    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    tensors = plain_tensors()
     rows, ten = np.arange(100, 150), np.arange(130, 140)
     truth = torch.full_like(tensors.truth, torch.nan)
     truth[ten] = tensors.truth[ten]
@@ -67,8 +65,7 @@ def built_and_filled(checkpoint: Checkpoint, tensors: Tensors) -> list[Network]:
 
 
 def test_loaded_members_forecast_and_train_as_constructed_ones_bit_for_bit(scratch):
-    windows = some_windows()
-    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    tensors = plain_tensors()
     kept = {name: weight.clone() for name, weight in scratch.weights.items()}
     rows = np.arange(100, 260)
     pairs = list(zip(load_members(scratch.weights, tensors), built_and_filled(scratch, tensors), strict=True))
@@ -83,11 +80,9 @@ def test_loaded_members_forecast_and_train_as_constructed_ones_bit_for_bit(scrat
 
 
 def test_weights_of_another_shape_are_refused(scratch):
-    windows = some_windows()
-    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
     narrow = scratch.weights | {"1.linear_past": scratch.weights["1.linear_past"][1:]}
     with pytest.raises(ArtifactError, match="Expected weights of this code's network; found others"):
-        load_members(narrow, tensors)
+        load_members(narrow, plain_tensors())
 
 
 def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):

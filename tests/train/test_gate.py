@@ -18,7 +18,7 @@ from forecasting.train.gate import SESSIONS, examine, gate_rows, learned_nothing
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS, MEDIAN
 from tests.builders import no_events
-from tests.train.windows import SETTINGS, some_windows
+from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def windows():
 
 
 @pytest.fixture(scope="module")
-def champion(windows) -> Checkpoint:
-    return fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+def champion() -> Checkpoint:
+    return scratch_fit()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from forecasting.train.linear import Rows, linear_quantiles
 from forecasting.train.prepare import scaled_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
-from tests.train.windows import SETTINGS, some_windows
+from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
@@ -52,7 +52,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pr
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
     fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=named)
-    random = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    random = scratch_fit()
     assert (fitted.card.past_mean, fitted.card.effect) == (random.card.past_mean, random.card.effect)
     moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in pretrained.weights.items())
     assert 0.0 < moved < 0.05
@@ -63,7 +63,7 @@ def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_wor
     windows = some_windows()
     worse = replace(pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()})
     fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=worse)
-    random = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    random = scratch_fit()
     assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
     assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
 

@@ -9,7 +9,9 @@ import torch
 from forecasting.preprocess.features import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings
-from forecasting.train.linear import AdjustedWindows
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import fit
+from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
@@ -33,6 +35,12 @@ def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300, m
     )
 
 
+@cache
+def scratch_fit(target: Target = "volume") -> Checkpoint:
+    """From random weights, on `some_windows`."""
+    return fit(some_windows(target), mode="scratch", parent=None, settings=SETTINGS)
+
+
 def some_market(bars: pd.DataFrame) -> MarketSeries:
     """A series like the VIX on the sessions of `bars`: it returns to 18."""
     rng = np.random.default_rng(1)
@@ -51,11 +59,16 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"session": sessions, "kind": "earnings", "known_from": known})
 
 
-def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
+def plain_tensors() -> Tensors:
+    """The adjusted inputs of `some_windows`, not standardised."""
+    windows = some_windows()
+    adjusted = adjust(windows, fit_effect(windows))
     parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.future, adjusted.truth)
     steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
     rows = np.arange(len(adjusted.past))
-    return Tensors(steps=steps, past=past, future=future, truth=truth, rows=rows, warm_up=warm_up, directed=True)
+    return Tensors(
+        steps=steps, past=past, future=future, truth=truth, rows=rows, warm_up=windows.warm_up, directed=True
+    )
 
 
 def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = None) -> Windows:
