@@ -119,22 +119,6 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
     return [outcome.get() for outcome in each_report(settings, as_of, now=clock.now)]
 
 
-def forget_derived_rows() -> None:
-    """Delete what nights made of the stored bars: forecasts, scores, decisions, models and runs."""
-    with connect.transaction(read_settings().url) as connection:
-        for name in (
-            "scores",
-            "forecast_parts",
-            "forecasts",
-            "promotions",
-            "models",
-            "metrics",
-            "fallback_margins",
-            "runs",
-        ):
-            connection.execute(metadata.tables[name].delete())
-
-
 def killed(*args: object, **kwargs: object) -> None:
     raise KeyboardInterrupt
 

@@ -21,7 +21,6 @@ from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import engine
 from tests.builders import set_small_night
-from tests.plain_flows import without_prefect
 
 LEDGER = Path(__file__).parent / "ledgers" / "0009.tar.xz"
 NEXT = date(2018, 12, 21)
@@ -44,21 +43,6 @@ def rows(url: str) -> Rows:
         }
 
 
-def copy_to(url: str, file: Path) -> None:
-    """Copy a ledger to another database, at the revision that it has."""
-    with sa.create_engine(f"sqlite:///{file}").connect() as source:
-        revision = source.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        migrate.upgrade(url, str(revision))
-        schema = sa.MetaData()
-        with engine(url).begin() as target:
-            schema.reflect(target)
-            for table in schema.sorted_tables:
-                if table.name != "alembic_version":
-                    stored = [dict(row) for row in source.execute(sa.select(table)).mappings()]
-                    if stored:
-                        target.execute(sa.insert(table), stored)
-
-
 KEPT = ("fetches", "runs", "models", "promotions", "forecasts", "scores")
 
 
@@ -71,28 +55,22 @@ def lost(before: Rows, after: Rows) -> Rows:
     return {name: missing for name, missing in found.items() if missing and name != "alembic_version"}
 
 
-@pytest.fixture
-def old_url(empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ledger, in force with its weights, not upgraded."""
+@pytest.mark.slow
+def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(
+    tmp_path: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with tarfile.open(LEDGER) as packed:
         packed.extractall(tmp_path / "data", filter="data")
-    copy_to(empty_database_url, tmp_path / "data" / "forecasting.db")
-    sample = {"SOURCE": "sample", "SYMBOLS": "^GSPC"}
-    set_small_night(monkeypatch, tmp_path, empty_database_url, train_sessions=300, **sample)
-    without_prefect(monkeypatch.setattr)
-    return empty_database_url
-
-
-@pytest.mark.slow
-def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(old_url: str) -> None:
-    before = rows(old_url)
+    url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    set_small_night(monkeypatch, tmp_path, url, train_sessions=300, SOURCE="sample", SYMBOLS="^GSPC")
+    before = rows(url)
     with pytest.raises(StoreError, match="Run `forecasting db upgrade`"):
         start_catch_up(first=NEXT, last=NEXT, refit_every=1)
-    assert rows(old_url) == before
-    migrate.upgrade(old_url)
-    assert lost(before, rows(old_url)) == {}
+    assert rows(url) == before
+    migrate.upgrade(url)
+    assert lost(before, rows(url)) == {}
     start_catch_up(first=NEXT, last=NEXT, refit_every=1)
-    after = rows(old_url)
+    after = rows(url)
     assert all(before[name] for name in KEPT)
     assert lost({name: before[name] for name in KEPT}, after) == {}
     (night,) = [row for row in after["runs"] if row["as_of"] == str(NEXT)]

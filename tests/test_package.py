@@ -1,0 +1,213 @@
+"""What leaves the repository: the wheel, the image by the steps of its Dockerfile, the workflows, and make."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from forecasting import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE = re.sub(r"^#.*\n", "", (ROOT / "deploy" / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
+STEPS = [(line.split()[0], line.partition(" ")[2].strip()) for line in DOCKERFILE.splitlines() if line.strip()]
+"""Instruction and arguments of each step of the image."""
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def arguments_of(instruction: str) -> list[list[str]]:
+    return [shlex.split(rest) for name, rest in STEPS if name == instruction]
+
+
+VARIABLES = dict(word.split("=", 1) for words in arguments_of("ENV") for word in words)
+COPIED = [source for *sources, _ in arguments_of("COPY") for source in sources]
+
+
+def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else() -> None:
+    in_context = re.findall(r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.M)
+    within = {source for source in COPIED for folder in COPIED if source.startswith(f"{folder}/")}
+    assert sorted(in_context) == sorted(set(COPIED) - within)
+    assert all((ROOT / source).exists() for source in COPIED)
+    folders = {source for source in COPIED if (ROOT / source).is_dir()}
+    (made,) = re.findall(r"for package in ([^;]+);", DOCKERFILE)  # installed before the code
+    (built,) = re.findall(r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text())
+    assert set(made.split()) == {name.rstrip("*") for name in yaml.safe_load(built)} == folders
+
+
+def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest() -> None:
+    installed = re.findall(r"pip install ([^&\n]*)", DOCKERFILE)
+    *locked, ours = [shlex.split(command) for command in installed]
+    assert [command[-1] for command in locked] == ["deploy/locks/runtime.lock", "deploy/locks/torch-cpu.lock"]
+    assert all({"--no-deps", "--require-hashes"} <= set(command) for command in locked)
+    assert ours == ["--no-deps", "--no-build-isolation", "--editable", "."]
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"].values()
+    named = [base for (base,) in arguments_of("FROM")] + [service["image"] for service in services]
+    others = [image for image in named if image != "forecasting"]  # built here
+    assert len(others) == 3
+    assert [image for image in others if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
+
+
+def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> None:
+    ((user,),), ((volume,),) = arguments_of("USER"), arguments_of("VOLUME")
+    names = [name for name, _ in STEPS]
+    assert user != "root"
+    assert f"chown {user} {volume}" in DOCKERFILE
+    assert names.index("USER") > max(place for place, name in enumerate(names) if name in ("RUN", "COPY"))
+    folders = {name: value for name, value in VARIABLES.items() if value.startswith("/")}
+    assert {"PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY", "FORECASTING_DATA_DIR"} <= set(folders)
+    assert all(value.startswith(f"{volume}/") for value in folders.values())
+
+
+def run_in(folder: Path, environment: dict[str, str], script: str, *words: str) -> str:
+    """What a script prints in a folder; it finds the library by PYTHONPATH alone."""
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOAD = """import sys; from prefect.flows import load_flow_from_entrypoint as load; from flows.cli import main
+for name in sys.argv[1:]: load(name)
+sys.argv = ["forecasting", "db", "upgrade"]; main()"""
+
+
+@pytest.mark.slow
+def test_the_copied_code_migrates_and_loads_every_deployment(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    for *sources, target in arguments_of("COPY"):
+        for source in sources:
+            place = app / target / source if target.endswith("/") else app / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            else:
+                shutil.copy(ROOT / source, place)
+    deployments = yaml.safe_load((app / "deploy" / "prefect.yaml").read_text())["deployments"]
+    entrypoints = sorted({str(app / one["entrypoint"]) for one in deployments})
+    assert len(entrypoints) == 3
+    in_image = {name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(app)} | in_image
+    assert "at revision" in run_in(tmp_path, environment, LOAD, *entrypoints)
+    assert (tmp_path / "data" / "forecasting" / "forecasting.db").exists()
+
+
+END = "-- end --"
+COMMANDS = f"""
+import sys
+from flows.cli import main
+for words in sys.argv[1:]:
+    sys.argv = ["forecasting", *words.split()]
+    try:
+        main()
+    except SystemExit as left:
+        assert not left.code, words
+    print("{END}")
+import migrations
+print(migrations.__file__)
+"""
+"""Runs commands one after another in one process, which imports everything once, and prints where from."""
+
+
+@pytest.mark.slow
+def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tmp_path: Path) -> None:
+    source, unpacked, empty = tmp_path / "source", tmp_path / "unpacked", tmp_path / "empty"
+    source.mkdir()
+    empty.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "forecasting", "flows", "migrations"):
+        subprocess.run(["cp", "-r", str(ROOT / name), str(source)], check=True)
+    # Without an environment of its own, whose packages would come from the network.
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(unpacked)
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert {"migrations/env.py", "migrations/script.py.mako", "flows/nightly.py", "forecasting/py.typed"} <= names
+    assert f"forecasting-{__version__}.dist-info/METADATA" in names
+    shipped = {"report/templates/page.html", "ingest/sbux_earnings.csv", "ingest/filed_earnings.txt.gz"}
+    assert {f"forecasting/{name}" for name in shipped} <= names
+    says = {"db upgrade": "at revision", "db current": "newest", "--help": "Usage", "--version": __version__}
+    environment = {**os.environ, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
+    *printed, imported_from = run_in(empty, environment, COMMANDS, *says).split(END)
+    assert [text for text, part in zip(printed, says.values(), strict=True) if part not in text] == []
+    assert (empty / "forecasting-data" / "forecasting.db").exists()
+    assert imported_from.strip().startswith(str(unpacked))
+
+
+# The workflows.
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_names(path: Path) -> None:
+    used = re.findall(r"uses: (.*)", path.read_text())
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {}
+    rights = {f"{name}: {right}" for job in workflow["jobs"].values() for name, right in job["permissions"].items()}
+    assert rights <= {"contents: read", "id-token: write", "attestations: write"}
+    assert ("id-token: write" in rights) == (path.stem == "release")
+
+
+def test_the_makefile_has_what_the_workflows_run() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    jobs = [job for path in WORKFLOWS for job in yaml.safe_load(path.read_text())["jobs"].values()]
+    runs = [step["run"] for job in jobs for step in job["steps"] if step.get("run", "").startswith("make ")]
+    made = {word for run in runs for word in run.split(" && ")[0].split()[1:] if word.isalpha()}
+    assert {"test", "lock", "audit", "sbom", "dist"} == made <= targets
+
+
+def test_a_campaign_has_a_thousand_worlds_on_sqlite_and_two_hundred_on_postgres_and_others_each_time(
+    tmp_path: Path,
+) -> None:
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "campaigns.yml").read_text())["jobs"]["worlds"]
+    (script,) = (step["run"] for step in job["steps"] if "WORLD_SEEDS" in step.get("run", ""))
+    stub = tmp_path / ".venv" / "bin" / "pytest"
+    stub.parent.mkdir(parents=True)
+    stub.write_text('#!/bin/sh\necho "$WORLD_NIGHTS $WORLD_SEEDS $6"\n')
+    stub.chmod(0o755)
+    matrix, seeds = job["strategy"]["matrix"], dict[str, list[int]]()
+    for run, database, part in itertools.product((1, 2), matrix["database"], matrix["part"]):
+        name = database["name"]
+        given = {"RUN": str(run), "PART": str(part), "DATABASE": name, "SEEDS": str(database["seeds"])}
+        printed = subprocess.check_output(["bash", "-ec", script], cwd=tmp_path, env=os.environ | given, text=True)
+        nights, span, wanted = printed.strip().split(" ", 2)
+        assert (nights, wanted) == ("60", f"worlds_keep and {name}")
+        seeds.setdefault(name, []).extend(range(*map(int, span.split(":"))))
+    assert {name: (len(found), len({*found})) for name, found in seeds.items()} == {
+        "sqlite": (2_000, 2_000),
+        "postgres": (400, 400),
+    }
+
+
+@pytest.mark.parametrize("python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"])
+def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path: Path, python: str) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", *(f"deploy/locks/{name}.lock" for name in ("installer", "runtime", "torch-cpu"))):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    link = tmp_path / ".venv" / "bin" / "python"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(python)
+    own = tmp_path / "own"  # stands in for `python -m venv`, which takes seconds and keeps a link that is there, too
+    own.write_text(f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\nmkdir -p $3/bin\n'
+                   f'[ -L $3/bin/python ] || ln -s {sys.executable} $3/bin/python\n')  # fmt: skip
+    own.chmod(0o755)
+    command = ["make", f"PYTHON={own}", "PIP=:", "UV=:", ".venv/.installed"]
+    marker = tmp_path / ".venv" / "marker"
+    for kept in (False, True):  # the second time it is of this Python
+        marker.touch()
+        os.utime(tmp_path / "pyproject.toml", (4e9, 4e9))
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (made.returncode, marker.exists()) == (0, kept), made.stderr
+        assert link.resolve() == Path(sys.executable).resolve()
