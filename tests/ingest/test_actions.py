@@ -3,7 +3,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.ingest.actions import adjustment_mismatch, changed_actions, implied_dividends, make_actions
+from forecasting.ingest.actions import changed_actions, implied_dividends, make_actions
 from tests.builders import adjusted_close, random_bars
 
 
@@ -29,31 +29,11 @@ def test_prices_rounded_to_cents_do_not_look_like_dividends():
     assert found["session"].tolist() == paid["session"].tolist()
 
 
-def test_no_adj_close_implies_no_dividends():
-    bars = random_bars(50, seed=7).assign(adj_close=np.nan)
-    assert implied_dividends(bars).empty
-
-
-def test_mismatch_is_positive_where_a_dividend_was_not_named_and_zero_elsewhere():
-    bars = random_bars(50, seed=8)
-    bars["adj_close"] = adjusted_close(bars, dividends(bars, 20, 40))
-    gap = adjustment_mismatch(bars, dividends(bars, 40))
-    assert np.flatnonzero(np.abs(gap) > 1e-9).tolist() == [20]
-    assert np.isclose(gap[20], 0.5 / bars["close"].iloc[19])
-    assert adjustment_mismatch(bars.iloc[:1], make_actions([])).tolist() == [0.0]
-
-
 def test_changed_actions_are_the_new_ones_and_those_with_another_value():
     days = [date(2024, 1, 3), date(2024, 2, 1), date(2024, 3, 1)]
     known = make_actions([(days[0], "dividend", 0.57), (days[1], "dividend", 0.5)])
-    fetched = make_actions(
-        [
-            (days[0], "dividend", 0.5701),
-            (days[1], "dividend", 0.25),
-            (days[1], "split", 2.0),
-            (days[2], "dividend", 0.3),
-        ]
-    )
+    rows = [(days[0], "dividend", 0.5701), (days[1], "dividend", 0.25), (days[1], "split", 2.0)]
+    fetched = make_actions([*rows, (days[2], "dividend", 0.3)])
     pd.testing.assert_frame_equal(changed_actions(known, fetched), fetched.iloc[1:].reset_index(drop=True))
     pd.testing.assert_frame_equal(changed_actions(make_actions([]), fetched), fetched)
     assert changed_actions(known, known).empty
@@ -65,3 +45,4 @@ def test_one_wrong_close_is_no_dividend():
         damaged = bars.copy()
         damaged.iloc[place, damaged.columns.get_loc("close")] *= factor
         assert implied_dividends(damaged).empty
+    assert implied_dividends(bars.assign(adj_close=np.nan)).empty

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
-from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import (
     FEWEST,
     MATCHING_SHARE,
@@ -263,10 +262,3 @@ def test_a_price_of_an_index_is_settled_by_a_later_fetch_and_its_restatement_is_
     prices = VIX.iloc[40][["open", "high", "low", "close"]] * 1.2
     found = assessed(altered(40, prices.to_dict()), VIX)
     assert [(finding.session, finding.rule) for finding in found.findings] == [(days[40], "price_restated")]
-
-
-def test_volume_adj_close_and_actions_of_an_index_are_left_out() -> None:
-    paid = make_actions([(BARS.index[3], "dividend", 1.0)])
-    found = prices_alone(fetched_of(BARS, paid))
-    assert found.bars[["volume", "adj_close"]].isna().all(axis=None)
-    assert found.actions.empty

@@ -2,10 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.revisions import explain, nothing_changed
+from forecasting.ingest.revisions import explain
 from tests.builders import adjusted_close, random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 
@@ -145,18 +144,6 @@ def test_bars_of_a_series_without_any_volume_settle_by_their_prices():
     assert "1 restated (price by up to 0.20%" in revision.detail
 
 
-def test_an_index_settles_without_volumes_and_its_jumps_are_not_held():
-    bars = BARS.assign(volume=np.nan)
-    bars.iloc[-1, :5] /= 2.0
-    first, last = (
-        explain(known, bars, actions=None, known_actions=NO_ACTIONS)
-        for known in (pd.DataFrame(), index_bars(bars.iloc[:-1]))
-    )
-    assert (first.verdict, first.settled) == ("first", DAYS[:-1])
-    assert (last.verdict, last.settled, last.held) == ("extended", [DAYS[-2]], [])
-    pd.testing.assert_frame_equal(last.new_actions, NO_ACTIONS)
-
-
 @pytest.mark.parametrize(("moved", "verdict"), [(20, "revised"), (21, "held")])
 def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved, verdict):
     bars = random_bars(40, seed=1)
@@ -200,31 +187,16 @@ def test_a_dividend_is_a_verdict_and_no_bar():
     assert (revision.verdict, len(revision.versions), findings) == ("dividend", 1, [])
     pd.testing.assert_frame_equal(revision.new_actions, paid)
     assert revision.detail.startswith("1 new, dividend 0.57 on 2024-03-08, Adj Close x0.98")
-
-
-def test_adj_close_alone_shows_a_dividend_after_the_newest_bar():
-    bars = BARS.assign(adj_close=BARS["close"] * 0.9638)
-    revision, findings = stored(bars).take(fetched_of(bars.assign(adj_close=bars["adj_close"] / 1.03402)))
-    assert (revision.verdict, revision.versions.empty, findings) == ("dividend", True, [])
+    revision, _ = stored(BARS).take(fetched_of(BARS.assign(adj_close=BARS["adj_close"] / 1.03402)))
+    assert (revision.verdict, len(revision.versions)) == ("dividend", 0)  # one after the newest bar
     assert revision.detail == "Adj Close x0.967099, newest 2024-03-08"
 
 
-@pytest.mark.parametrize(("first", "earlier"), [(10, ""), (6, ", 1 earlier dividends"), (2, ", 2 earlier dividends")])
-def test_the_detail_names_the_newest_three_of_many_dividends(first, earlier):
-    paid = make_actions([(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(first, 22, 4)])
+def test_the_detail_names_the_newest_three_of_many_dividends():
+    paid = make_actions([(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(2, 22, 4)])
     revision, _ = stored(BARS).take(fetched_of(BARS, paid))
     named = f"dividend 0.6 on {DAYS[10]}, dividend 0.64 on {DAYS[14]}, dividend 0.68 on {DAYS[18]}"
-    assert revision.detail == f"{named}{earlier}, newest 2024-03-08"
-
-
-def test_a_request_without_usable_bars_stores_nothing():
-    finding = Finding(DAYS[-1], "price_unknown", "reject", None, "A price is missing.")
-    for findings in ([], [finding]):
-        revision = nothing_changed(BadDataError("no row is usable"), findings)
-        assert (revision.verdict, revision.detail, revision.findings) == ("bad_data", "no row is usable", findings)
-        assert (revision.settled, revision.held, revision.until_accepted) == ([], [], False)
-        assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
-        pd.testing.assert_frame_equal(revision.new_actions, NO_ACTIONS)
+    assert revision.detail == f"{named}, 2 earlier dividends, newest 2024-03-08"
 
 
 def test_a_known_action_is_not_written_again_and_a_forgotten_one_stays():

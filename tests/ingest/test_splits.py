@@ -153,14 +153,6 @@ def test_a_history_rebased_once_more_up_to_a_past_split_is_held_whole():
     assert_view(store, BARS)
 
 
-def test_many_prices_that_moved_each_its_own_way_are_held_whole():
-    other = BARS.copy()
-    other[PRICES] = random_bars(120, seed=2)[PRICES].to_numpy()
-    store = night_before(BARS)
-    assert take(store, other)[0] == "held"
-    assert_view(store, BARS)
-
-
 def test_a_split_like_jump_without_a_name_waits_three_sessions_and_is_then_taken():
     bars = BARS.copy()
     bars.loc[bars.index[-4] :, PRICES] /= 2.0  # and as many shares trade as before: no split
@@ -220,12 +212,6 @@ def test_of_a_first_answer_too_a_split_that_its_history_does_not_show_is_applied
     assert take(store, left) == ("first", None, set())
     assert_view(store, BARS)
     assert take(store, left)[0] == "unchanged"
-
-
-def test_a_history_that_was_rebased_twice_is_held():
-    store = night_before(rebased(BARS, 0.5).iloc[:-1])
-    verdict, _, rules = take(store, rebased(BARS, 2.0, before=EX), split())
-    assert (verdict, ("split_like_jump", HELD) in rules) == ("held", True)
 
 
 def test_a_far_move_on_the_day_of_a_split_that_the_history_shows_is_news():

@@ -50,12 +50,8 @@ def test_bars_that_differ_as_two_vendors_do_agree():
 )
 def test_a_number_past_its_limit_is_a_finding_on_its_session_either_way(column, factor, within):
     assert facts(found(times(column, {-3: factor}))) == [(DAYS[-3], f"witness_{column}", round(factor, 4))]
-    assert found(times(column, {-3: within})) == []
-
-
-def test_only_the_newest_sessions_are_compared():
-    assert facts(found(times("volume", {-SESSIONS: 2.0}))) == [(DAYS[-SESSIONS], "witness_volume", 2.0)]
-    assert found(times("volume", {-SESSIONS - 1: 2.0})) == []
+    assert found(times(column, {-3: within})) == found(times(column, {-SESSIONS - 1: factor})) == []
+    assert len(found(times(column, {-3: 1.6, -2: 0.6, -5: 1.5, -9: 0.5}))) == 4  # in all directions: no ratio is shared
 
 
 def test_what_one_of_the_two_does_not_know_is_not_compared():
@@ -100,20 +96,6 @@ def test_another_series_is_one_finding_on_closes_and_one_on_volumes_whatever_the
     assert first[0].value is None  # the closes of the two cross
     assert "another share basis, currency or series" in first[0].detail
     assert found(other, first) == []
-
-
-def test_disagreements_in_all_directions_share_no_ratio():
-    factors = {-1: 1.6, -2: 0.6, -5: 1.5, -9: 0.5}
-    assert facts(found(times("volume", factors))) == [
-        (DAYS[place], "witness_volume", factor) for place, factor in sorted(factors.items())
-    ]
-
-
-def test_what_is_stored_is_not_reported_again():
-    night_1, night_2 = times("volume", {-2: 1000.0}), times("volume", {-2: 1000.0, -1: 1000.0})
-    first = found(night_1)
-    assert facts(found(night_2, first)) == [(DAYS[-1], "witness_volume", 1000.0)]
-    assert found(night_2, found(night_2)) == []
 
 
 def test_a_ratio_that_goes_on_is_reported_once_however_many_nights_it_lasts():

@@ -26,14 +26,8 @@ COMPANIES = {
 def filings(*rows: tuple[str, str, str, str]) -> dict[str, list[Any]]:
     """Columns as EDGAR has them, newest first, of form, items, filingDate and acceptanceDateTime."""
     columns = list(zip(*rows, strict=True)) or [()] * 4
-    named = dict(zip(("form", "items", "filingDate", "acceptanceDateTime"), map(list, columns), strict=True))
-    count = len(rows)
-    return {
-        "accessionNumber": [f"0000000000-24-{at:06}" for at in range(count)],
-        "reportDate": [""] * count,
-        **named,
-        "isXBRL": [1] * count,
-    }
+    named = zip(("form", "items", "filingDate", "acceptanceDateTime"), map(list, columns), strict=True)
+    return {"accessionNumber": ["0000000000-24-1"] * len(rows), **dict(named), "isXBRL": [1] * len(rows)}
 
 
 IN_UTC = filings(
@@ -136,6 +130,9 @@ def test_older_lists_are_requested_only_for_days_that_the_newest_one_lacks() -> 
         assert dates(edgar, first=date(2023, 10, 24))[0] == ("2023-10-24", "")
         assert len(server.requests) == 2
         assert dates(edgar)[0] == ("2023-05-02", "amc")
+        requests = len(server.requests)
+        assert dates(edgar, "SPY") == dates(edgar, "^GSPC") == []  # of no company: not requested
+        assert len(server.requests) == requests
 
 
 @pytest.mark.parametrize("fault", [None, b"<html>", {}, {"filings": {"recent": {}, "files": []}}])
@@ -147,9 +144,3 @@ def test_a_failure_is_a_line_of_the_log_and_ends_the_requests_of_the_night(fault
         assert dates(edgar, "KO") == dates(edgar) == []
         assert len(server.requests) == asked
     assert caplog.text.count("no filings of SBUX from EDGAR") == 1
-
-
-def test_a_symbol_of_no_company_is_not_requested() -> None:
-    with serving(SBUX=listed(IN_UTC)) as (server, edgar):
-        assert dates(edgar, "SPY") == dates(edgar, "^GSPC") == []
-    assert [path for path, _ in server.requests] == ["/files/company_tickers.json"]
