@@ -61,8 +61,8 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
         (
             units["prefect-server.service"],
             [
-                "User=prefect",
-                "EnvironmentFile=/etc/forecasting/prefect-server.env",
+                "User=prefect\n",
+                "File=/etc/forecasting/prefect-server.env\n",
                 "{PREFECT_SERVER_API_AUTH_STRING:?",
             ],
             ["forecasting.env"],
@@ -70,9 +70,9 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
         (
             units["forecasting-worker.service"],
             [
-                "User=forecasting",
-                "EnvironmentFile=/etc/forecasting/forecasting.env",
-                "Wants=forecasting-migrate.service",
+                "User=forecasting\n",
+                "File=/etc/forecasting/forecasting.env\n",
+                "forecasting-migrate.service",
             ],
             ["prefect-server.env"],
         ),
