@@ -39,7 +39,7 @@ async def ask(url: str, folder: Path) -> tuple[list[str], list[Any]]:
 
 
 @pytest.mark.slow
-def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqlite_url: str, tmp_path: Path) -> None:
+def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqlite_url, tmp_path):
     old, newest = forecast_row("lstm", "2024-03-07"), forecast_row("lstm", "2024-03-08", reason=HOSTILE)
     with connect.transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", "2024-03-08"), models=("lstm",))

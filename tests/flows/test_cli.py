@@ -41,13 +41,13 @@ def run(*words: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     return tmp_path
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str) -> None:
+def test_every_command_has_help(command):
     code, out, _ = run(command, "--help")
     assert code == 0
     assert "Usage" in out
@@ -55,7 +55,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 @pytest.mark.parametrize(("option", "shown"), [("--help", "Usage"), ("--version", f"forecasting {__version__}\n")])
-def test_help_and_version_import_nothing_heavy(option: str, shown: str) -> None:
+def test_help_and_version_import_nothing_heavy(option, shown):
     heavy = [
         "torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "pydantic", "arch", "exchange_calendars",
     ]  # fmt: skip
@@ -70,7 +70,7 @@ finally:
     assert found.stderr == "[]"
 
 
-def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here: Path) -> None:
+def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
     for words in (("show",), ("db", "current")):
         code, _, err = run(*words)
         assert code == 1
@@ -78,7 +78,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here: Pat
         assert not (here / "data").exists()
 
 
-def test_a_run_makes_its_sqlite_database_and_says_where(here: Path) -> None:
+def test_a_run_makes_its_sqlite_database_and_says_where(here):
     for created in (True, False):
         code, _, err = run("run", "--source", "csv:/nowhere.csv")
         assert code == 2
@@ -86,7 +86,7 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here: Path) -> None:
     assert run("db", "current")[0] == 0
 
 
-def test_init_writes_a_file_that_the_next_command_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run("init", "--symbol", "MSFT", "--target", "range")
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
@@ -95,7 +95,7 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path: Path, monkeypa
     assert (found["symbols"], found["target"], found["data_dir"]) == (["MSFT"], "range", f"{tmp_path}/forecasting-data")
 
 
-def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_how_to_continue(monkeypatch):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -104,7 +104,7 @@ def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, err) == (130, "Stopped; run the same command to continue.\n")
 
 
-def test_the_help_has_every_command_in_one_of_two_groups() -> None:
+def test_the_help_has_every_command_in_one_of_two_groups():
     _, out, _ = run("--help")
     daily, advanced = out.partition("Every day:")[2].split("Advanced:")
     named = [[line.split()[0] for line in group.splitlines() if line.startswith("  ")] for group in (daily, advanced)]
@@ -112,14 +112,14 @@ def test_the_help_has_every_command_in_one_of_two_groups() -> None:
     assert set(COMMANDS) <= {*named[0], *named[1]}
 
 
-def test_check_exits_with_4_when_nothing_is_fresh(here: Path) -> None:
+def test_check_exits_with_4_when_nothing_is_fresh(here):
     run("db", "upgrade")
     code, _, err = run("check")
     assert code == 4
     assert "no live volume forecast" in err
 
 
-def test_a_backtest_writes_the_documented_keys(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backtest_writes_the_documented_keys(here, monkeypatch):
     monkeypatch.setenv("FORECASTING_MEMBERS", "1")
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
     out = here / "result.json"
@@ -141,15 +141,13 @@ def test_a_backtest_writes_the_documented_keys(here: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch):
     """The process's environment, put back after the test."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
-def test_given_options_override_the_environment_and_others_leave_it(
-    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_options_override_the_environment_and_others_leave_it(first, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
     os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
     found: dict[str, str | None] = {}
@@ -161,13 +159,13 @@ def test_given_options_override_the_environment_and_others_leave_it(
     assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
 
 
-def test_a_log_level_that_was_asked_for_is_kept() -> None:
+def test_a_log_level_that_was_asked_for_is_kept():
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
     options.quieten_nights()
     assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
 
 
-def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys):
     outcomes = [SymbolOutcome("BAD", error=UsageError("no such symbol")), SymbolOutcome("SBUX", Path("page.html"))]
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
         console.show_outcomes(outcomes, console.show_paths)
@@ -192,9 +190,7 @@ def imported(*words: str) -> str:
     return ended.stdout.splitlines()[-1]
 
 
-def test_a_night_and_a_catch_up_without_a_server_import_no_prefect(
-    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_and_a_catch_up_without_a_server_import_no_prefect(night_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "no-prefect"))
     assert imported("run", "--as-of", str(LAST)) == "['torch']"
     assert imported("catch-up", "--from", str(LAST), "--to", str(LAST)) == "[]"  # it is done
@@ -203,9 +199,7 @@ def test_a_night_and_a_catch_up_without_a_server_import_no_prefect(
 
 
 @pytest.mark.parametrize("named", ["variable", "profiles.toml", ".env", "prefect.toml", SERVED, ""])
-def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(named, tmp_path, monkeypatch):
     for name, value in {"PREFECT_HOME": tmp_path, "FORECASTING_DATA_DIR": tmp_path}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.chdir(tmp_path)

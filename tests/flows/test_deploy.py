@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None:
+def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time():
     from prefect.flows import Flow, load_flow_from_entrypoint
 
     found = deployments()
@@ -54,7 +53,7 @@ def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None
         assert isinstance(load_flow_from_entrypoint(str(ROOT / str(entry["entrypoint"]))), Flow)
 
 
-def test_a_night_is_tried_four_times_on_each_morning_after_monday_to_friday() -> None:
+def test_a_night_is_tried_four_times_on_each_morning_after_monday_to_friday():
     crons = [schedule for entry in deployments().values() for schedule in entry.get("schedules", ())]  # type: ignore[attr-defined]
     assert {entry["timezone"] for entry in crons} == {"America/New_York"}
     assert sorted(entry["cron"] for entry in crons) == ["30 5-8 * * 2-5", "30 5-8 * * 6"]
@@ -62,7 +61,7 @@ def test_a_night_is_tried_four_times_on_each_morning_after_monday_to_friday() ->
 
 
 @pytest.mark.parametrize("profile", ["", "cluster"])
-def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_that_is_missing(profile: str) -> None:
+def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_that_is_missing(profile):
     secrets = {name: f"secret-{name.lower()}" for name in SECRETS}
     found = compose_config(secrets | {"COMPOSE_PROFILES": profile})
     assert (found.returncode, found.stderr) == (0, "")
@@ -77,7 +76,7 @@ def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_tha
         assert f"required variable {missing} is missing a value: set it in .env" in refused.stderr
 
 
-def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch):
     passed = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-settings"]
     fixed = {"data_dir", "cron"}  # image, prefect.yaml
     wanted = {f"FORECASTING_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
@@ -90,7 +89,7 @@ def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch: p
     assert read_settings().model_dump() == plain
 
 
-def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: the units were not verified")
     for name in ("forecasting", "prefect"):
@@ -106,7 +105,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_each_unit_requires_what_its_own_example_leaves_empty() -> None:
+def test_each_unit_requires_what_its_own_example_leaves_empty():
     for unit in DEPLOY.glob("systemd/*.service"):
         text = unit.read_text()
         (file,) = re.findall(r"^EnvironmentFile=/etc/forecasting/(\S+)$", text, re.MULTILINE)
@@ -121,12 +120,12 @@ def test_each_unit_requires_what_its_own_example_leaves_empty() -> None:
             assert required == (set() if unit.name == "forecasting-serve.service" else empty)
 
 
-def test_a_stop_of_serve_leaves_its_server_for_the_run_to_be_cancelled_on() -> None:
+def test_a_stop_of_serve_leaves_its_server_for_the_run_to_be_cancelled_on():
     units = {unit.name for unit in DEPLOY.glob("systemd/*.service") if "\nKillMode=mixed\n" in unit.read_text()}
     assert units == {"forecasting-serve.service"}
 
 
-def test_serve_needs_the_first_part_of_its_example_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):
     first, _ = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
     for name, value in assignments(first).items():
         assert value, name
@@ -141,7 +140,7 @@ def assignments(text: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def roles(postgres_url: str, postgres_server: sa.Engine) -> Iterator[dict[str, str]]:
+def roles(postgres_url, postgres_server):
     """URLs of a reader and a writer that deploy/sql/roles.sql has been run for, twice."""
     owner = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
     with owner.begin() as connection:
@@ -171,7 +170,7 @@ def refused(url: str, statement: str) -> bool:
     return False
 
 
-def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles: dict[str, str]) -> None:
+def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles):
     for name in (*metadata.tables, *VIEWS):
         assert not refused(roles["reader"], f"SELECT * FROM {name}"), name
     for name in metadata.tables:
@@ -180,7 +179,7 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles: dict[st
     assert refused(roles["reader"], "CREATE TABLE mine (x int)")
 
 
-def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(postgres_url: str) -> None:
+def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(postgres_url):
     engine = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
     with engine.connect() as connection, connection.begin() as transaction:
         one = connection.connection.cursor()
@@ -188,7 +187,7 @@ def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_
         transaction.rollback()
 
 
-def test_the_writer_cannot_change_or_delete_history(roles: dict[str, str]) -> None:
+def test_the_writer_cannot_change_or_delete_history(roles):
     for name in metadata.tables:
         assert refused(roles["writer"], f"DELETE FROM {name}"), name
         assert refused(roles["writer"], f"DROP TABLE {name}"), name
@@ -200,7 +199,7 @@ def test_the_writer_cannot_change_or_delete_history(roles: dict[str, str]) -> No
     assert refused(roles["writer"], "UPDATE models SET artifact_hash = ''")
 
 
-def test_what_a_later_migration_makes_is_the_roles_own_too(roles: dict[str, str], postgres_url: str) -> None:
+def test_what_a_later_migration_makes_is_the_roles_own_too(roles, postgres_url):
     assert not refused(postgres_url, "CREATE TABLE later (x int)")
     assert not refused(roles["reader"], "SELECT * FROM later")
     assert not refused(roles["writer"], "INSERT INTO later VALUES (1)")

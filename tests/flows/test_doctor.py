@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -18,7 +17,7 @@ from forecasting.store import migrate
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """A data folder that does not exist, two symbols of two exchanges, and a fixed clock."""
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
@@ -33,7 +32,7 @@ def found() -> dict[str, tuple[str, str]]:
         return {row["check"]: (row["state"], row["found"]) for row in doctor()}
 
 
-def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path) -> None:
+def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder):
     checks = found()
     assert list(checks) == ["database", "sessions", "source", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
@@ -47,9 +46,7 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path
 
 
 @pytest.mark.parametrize("name", ["artifacts", "reports", ""])
-def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(folder, monkeypatch, name):
     if name:
         (folder / "data").mkdir()
         (folder / "data" / name).touch()  # in place of a folder: root may write to any
@@ -60,12 +57,12 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
     assert str(folder / "data" / name) in said
 
 
-def test_a_calendar_that_ends_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_calendar_that_ends_soon_is_told(monkeypatch):
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar("XLON").sessions))
     assert found()["sessions"][1].count("ends on") == 2
 
 
-def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_server_is_checked(monkeypatch):
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
         monkeypatch.setattr(server, "check_server", Mock(side_effect=ForecastingError("It does not respond.")))
@@ -83,7 +80,7 @@ def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None
         ("2026-05-26T09:30", date(2018, 12, 31), ""),  # nor is one why a file ends years ago
     ],
 )
-def test_a_night_without_work_says_why_and_names_the_holiday(now: str, newest: date, closed: str) -> None:
+def test_a_night_without_work_says_why_and_names_the_holiday(now, newest, closed):
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     sentences = [
         f"Nothing new since the session {newest} of XNYS.",

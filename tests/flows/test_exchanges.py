@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from unittest.mock import Mock
 
 import exchange_calendars as xc
@@ -35,7 +33,7 @@ AFTER_LONDON_OPENED = datetime(2024, 2, 20, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def two_exchanges(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def two_exchanges(night_folder, monkeypatch):
     """SBUX and VOD.L at Yahoo, on the Tuesday after Presidents' Day, before either exchange opens."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
@@ -57,9 +55,7 @@ def night() -> None:
     start_night(as_of=None, mode="auto", switch_source=False)
 
 
-def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_own_currency(
-    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_own_currency(two_exchanges, monkeypatch):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     monkeypatch.setenv("FORECASTING_SHARD_SIZE", "1")
     write_index = Mock(side_effect=publish.write_index)
@@ -83,9 +79,7 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
 
-def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(
-    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
@@ -93,9 +87,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
         check_fresh(read_settings(), now=clock.now)
 
 
-def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
-    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):
     whole, ended = sessions.calendar, xc.get_calendar("XLON", start="2015-01-01", end=str(MONDAY))
     monkeypatch.setattr(sessions, "calendar", lambda name="XNYS": ended if name == "XLON" else whole(name))
     told = rf"VOD\.L.* 5 sessions of XLON after {MONDAY} .* pip install --upgrade exchange-calendars"
@@ -110,7 +102,7 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
     assert ("SBUX", "2024-02-15", "done") in select("symbol, as_of, status", "runs")
 
 
-def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:
+def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges):
     night()
     skipped = nightly.fn()
     assert skipped.name == "Skipped"
@@ -119,7 +111,7 @@ def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: Sta
     )
 
 
-def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) -> None:
+def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges):
     start_catch_up(first=date(2024, 2, 15), last=MONDAY, refit_every=5)
     assert select("symbol, as_of", "runs") == {
         *(("SBUX", day) for day in ("2024-02-15", "2024-02-16")),
@@ -127,7 +119,7 @@ def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) ->
     }
 
 
-def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> None:
+def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was():
     settings = Settings(symbols=("SBUX", "VOD.L"))
     assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash
     assert settings.for_symbol("VOD.L").hash == Settings(exchange="XLON").hash != settings.hash

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 from datetime import date
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +24,7 @@ from tests.nights import counts, night, rows
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder: Path) -> None:
+def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder):
     night(LAST)
     published = rows("latest_forecasts")
     assert [str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])] == [
@@ -49,9 +48,7 @@ def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_f
         (backtest.backtest, {"symbol": "sbux", "first": LAST, "last": LAST}),
     ],
 )
-def test_a_refused_parameter_logs_no_traceback(
-    flow: Any, given: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refused_parameter_logs_no_traceback(flow, given, caplog):
     logger = logging.getLogger("prefect.flow_runs")
     for kept in list(logger.filters):  # as in a new process
         logger.removeFilter(kept)
@@ -63,9 +60,7 @@ def test_a_refused_parameter_logs_no_traceback(
     assert "Traceback" not in caplog.text
 
 
-def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(night_folder, monkeypatch):
     from forecasting.pipeline import preprocess
 
     first, failing, last = between(date(2024, 3, 6), LAST)
@@ -83,7 +78,7 @@ def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
     assert states == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
 
 
-def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
+def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
     message = start_catch_up(first=date(2024, 3, 5), last=LAST, refit_every=2)
     assert "4 nights" in message
     assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {
@@ -107,7 +102,7 @@ def made_anew(name: str) -> ModuleType:
     return made
 
 
-def test_prefects_default_of_retries_repeats_no_step_and_no_run() -> None:
+def test_prefects_default_of_retries_repeats_no_step_and_no_run():
     # A run at a terminal whose bar is late would not end.
     with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
         modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest", "runner")]

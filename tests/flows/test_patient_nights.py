@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,7 +34,7 @@ Waits = list[tuple[str, str, str, str]]
 
 
 @pytest.fixture
-def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo(night_folder, monkeypatch):
     """Yahoo with seeded SBUX bars up to LAST, on the morning after."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
@@ -45,7 +44,7 @@ def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(monkeypatch):
     """No market series, where a test counts the rows of one symbol's requests."""
     monkeypatch.setenv("FORECASTING_MARKET", "none")
 
@@ -71,7 +70,7 @@ def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def sent(monkeypatch):
     """The messages posted, in order, as JSON."""
     with http_sink() as (url, bodies):
         monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
@@ -118,9 +117,7 @@ def night_without_prefect(target: Target = "volume") -> list[str]:
     return done
 
 
-def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
-) -> None:
+def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(yahoo, monkeypatch, sent):
     yahoo.edits = [missing_row(LAST)]
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
     nightly(patient=True)
@@ -141,9 +138,7 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
     assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
-def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(yahoo, monkeypatch):
     run_morning_after(date(2024, 3, 6), yahoo, monkeypatch)
     issued = select("count(*)", "forecasts")
     set_morning_after(yahoo, monkeypatch, BEFORE)
@@ -167,9 +162,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
-def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(yahoo, monkeypatch):
     split, settled = date(2024, 3, 6), date(2024, 3, 5)
     yahoo.series["SBUX"] = (yahoo.series["SBUX"][0], make_actions([(split, "split", 2.0)]))
     run_morning_after(settled, yahoo, monkeypatch)
@@ -183,9 +176,7 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
     assert str(note).endswith("the night continued with the bars up to 2024-03-05.")
 
 
-def test_a_file_that_has_ended_makes_an_unattended_night_late(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]
-) -> None:
+def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monkeypatch, sent):
     for day, waits in ((9, []), (13, ["05:50", "06:10"])):
         set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
         monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:10")

@@ -30,9 +30,7 @@ def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return watched
 
 
-def test_nothing_is_written_without_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
         show_nights(NIGHTS)
@@ -41,7 +39,7 @@ def test_nothing_is_written_without_a_terminal(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_stage_has_one_place_on_the_bar_at_every_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_has_one_place_on_the_bar_at_every_retry(monkeypatch):
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS)
@@ -56,7 +54,7 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry(monkeypatch: pytest.Mon
                 assert (last.startswith(words), share in last) == (True, True), last
 
 
-def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch):
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS)

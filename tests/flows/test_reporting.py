@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +32,7 @@ FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 
 
 @pytest.mark.parametrize("within", [False, True])
-def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch: pytest.MonkeyPatch, within: bool) -> None:
+def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, within):
     created: list[dict[str, object]] = []
     monkeypatch.setattr(reporting, "create_markdown_artifact", lambda **given: created.append(given))
     if within:
@@ -46,9 +45,7 @@ def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch: py
         assert reporting.publish_outcomes(Settings(), []) == ""
 
 
-def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     assert reporting.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
@@ -81,9 +78,7 @@ NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such sessi
         ([], SETTINGS, "Skipped", "Nothing new."),
     ],
 )
-def test_the_last_state_of_a_run_says_what_became_of_its_nights(
-    nights: list[Night], settings: Settings, name: str, message: str
-) -> None:
+def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings, name, message):
     state: State = last_state(nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
     assert state.name == name
     assert str(state.message).startswith(message)
@@ -105,9 +100,7 @@ def record_of(error: Exception) -> logging.LogRecord:
     return record
 
 
-def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     with readable_errors():
         pass
@@ -118,7 +111,7 @@ def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_fil
     assert str(kept) in record.getMessage()
 
 
-def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
+def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night():
     reader, writer = os.pipe()
     os.close(reader)
     with readable_errors(), os.fdopen(writer, "w", encoding="utf-8") as lines:
@@ -131,9 +124,7 @@ def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_folder, monkeypatch):
     with http_sink() as (url, posted):
         monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
         with pytest.raises(UsageError):

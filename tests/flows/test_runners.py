@@ -36,7 +36,7 @@ SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 200}  # DDD has too few se
 
 
 @pytest.fixture(scope="module")
-def panel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def panel(tmp_path_factory):
     path = tmp_path_factory.mktemp("panel") / "panel.parquet"
     parts = [random_bars(days=days, seed=seed).assign(symbol=name) for seed, (name, days) in enumerate(SYMBOLS.items())]
     pd.concat(parts).rename_axis("date").reset_index().to_parquet(path)
@@ -44,7 +44,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evening(panel: Path, migrated_sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evening(panel, migrated_sqlite_file, tmp_path_factory):
     """The data folder after the night of EVE, whose fits are from scratch; without Prefect."""
     folder = tmp_path_factory.mktemp("evening") / "data"
     folder.mkdir()
@@ -72,7 +72,7 @@ def tables_after(evening: Path, folder: Path, panel: Path, patch: pytest.MonkeyP
 
 
 @pytest.fixture(scope="module")
-def apart(evening: Path, panel: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def apart(evening, panel, tmp_path_factory):
     """All tables after the night of LAST in this process, a symbol a shard."""
     with pytest.MonkeyPatch.context() as patch:
         tables = tables_after(evening, tmp_path_factory.mktemp("apart") / "data", panel, patch, SHARD_SIZE=1)
@@ -81,29 +81,25 @@ def apart(evening: Path, panel: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def forked_workers(monkeypatch):
     """Dask's worker processes are forked with everything imported, which spares 6 s of CPU each."""
     context = forked()
     monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
 
 
-def test_processes_give_the_same_tables(
-    apart: Tables, evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_give_the_same_tables(apart, evening, panel, tmp_path, monkeypatch):
     get_reusable_executor().shutdown()  # its processes have the variables of another test
     chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_dask_gives_the_same_tables(
-    apart: Tables, evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dask_gives_the_same_tables(apart, evening, panel, tmp_path, monkeypatch):
     chosen = {"RUNNER": "dask", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
 
 
-def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path: Path) -> None:
+def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path):
     from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
     from prefect_dask.task_runners import DaskTaskRunner
 
@@ -120,9 +116,7 @@ def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_pat
     assert all(one.is_relative_to(tmp_path) for one in scratch)  # modules are imported from there
 
 
-def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(
-    apart: Tables, evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(apart, evening, panel, tmp_path, monkeypatch):
     killed = list[int]()
 
     def kill_a_worker() -> None:
@@ -147,8 +141,8 @@ def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(
 
 @pytest.mark.campaign
 def test_the_cluster_of_compose_gives_the_same_tables_though_a_worker_is_killed(
-    apart: Tables, evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    apart, evening, panel, tmp_path, monkeypatch
+):
     """Its scheduler and two workers, by the commands of compose.yaml, on one machine."""
     shutil.copytree(evening, tmp_path / "data")
     for name, value in {"DATA_DIR": tmp_path / "data", "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():

@@ -10,7 +10,6 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from unittest import mock
 
 import httpx
@@ -58,7 +57,7 @@ def health(body: bytes, *, key: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])
-def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["forecasting"])
     for name, value in {"http_proxy": "http://127.0.0.1:9", "NO_PROXY": exempt, "no_proxy": ""}.items():
         monkeypatch.setenv(name, value)
@@ -70,7 +69,7 @@ def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, mo
     assert bool(urllib.request.proxy_bypass("example.org")) is bool(exempt)
 
 
-def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not() -> None:
+def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not():
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(UsageError, match="PREFECT_API_URL"):
         server.check_server()
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}):
@@ -81,7 +80,7 @@ def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does
         server.check_server()
 
 
-def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog):
     with health(b"true", key="geheim") as url:
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_KEY: "geheim"}):
             assert server.check_server() == url
@@ -91,28 +90,28 @@ def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog: p
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api"])
-def test_a_password_in_the_address_is_in_no_error(place: str) -> None:
+def test_a_password_in_the_address_is_in_no_error(place):
     configured = temporary_settings({PREFECT_API_URL: f"http://user:geheim@{place}"})
     with configured, pytest.raises(ForecastingError, match=r"server http://127\.0\.0\.1:\S+ does not respond") as error:
         server.check_server()
     assert "geheim" not in str(error.value)
 
 
-def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog):
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:pw"}):
         server.check_server()
     assert f"{url} requires no password" in caplog.text
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folder(tmp_path, monkeypatch):
     """The data folder of a `serve` without a configured server, which starts no process."""
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(server.psutil, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     return tmp_path
 
 
-def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder: Path) -> None:
+def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder):
     with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
         port = httpx.URL(url).port
         with (
@@ -124,7 +123,7 @@ def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
             pass
 
 
-def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch):
     monkeypatch.setattr(server, "START_S", 0.5)
     with health(b"true") as url, psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         with pytest.raises(ForecastingError, match="did not respond within"):
@@ -133,9 +132,7 @@ def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(mo
 
 
 @pytest.mark.parametrize("spoilt", ["", "other process", "no process", "no JSON", "no file"])
-def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
-    own_folder: Path, spoilt: str
-) -> None:
+def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(own_folder, spoilt):
     server.own_password("admin:x")
     with health(b"true") as url:
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
@@ -149,7 +146,7 @@ def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listen
 
 
 @pytest.mark.parametrize("spoilt", ["readable", "link", "empty"])
-def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder: Path, spoilt: str) -> None:
+def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder, spoilt):
     path = own_folder / "prefect-auth"
     if spoilt == "link":
         (own_folder / "other").write_text("admin:x")
@@ -161,7 +158,7 @@ def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder:
         server.own_password()
 
 
-def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder: Path) -> None:
+def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder):
     first = server.own_password()
     assert server.own_password() == first
     assert first.startswith("admin:")
@@ -169,7 +166,7 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder: Pat
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
 
 
-def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder: Path) -> None:
+def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder):
     (own_folder / "home").touch()  # in place of a folder: root may write to any
     unset = {PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL}
     with (
@@ -180,7 +177,7 @@ def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder
         pass
 
 
-def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder: Path) -> None:
+def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder):
     with health(b"true") as url, health(b"true") as configured:
         with temporary_settings(restore_defaults={PREFECT_API_URL}):
             assert not server.has_server()
@@ -194,11 +191,11 @@ def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder: Path
 
 
 @pytest.fixture(autouse=True)
-def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_outage(monkeypatch):
     monkeypatch.setattr(server, "_outages", [])
 
 
-def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds() -> None:
+def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds():
     retries, waits_s = [], []
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}), SyncClientContext() as of_run:
         for responds in (False, False, True, True):
@@ -216,9 +213,7 @@ def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds
 
 
 @pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (None, False)])
-def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_an_error(
-    status: int | None, raised: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_an_error(status, raised, caplog):
     expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
     with expected, server.tolerate_outage("the artifacts"):
         if status is None:
@@ -227,9 +222,7 @@ def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_a
     assert ("did not receive the artifacts: " in caplog.text) is not raised
 
 
-def test_a_script_that_starts_a_worker_in_the_background_can_end_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_script_that_starts_a_worker_in_the_background_can_end_it(monkeypatch, tmp_path):
     """Prefect's worker, told to end by SIGTERM, interrupts itself; `worker &` of a script ignores interrupts."""
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     migrate.upgrade(read_settings().url)

@@ -19,7 +19,6 @@ from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import connect, lock, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
-from tests.flows.processes import Served
 from tests.flows.sinks import http_sink
 from tests.nights import nights_done
 
@@ -27,14 +26,14 @@ NIGHTLY = "nightly/nightly"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> str:
+def ledger(tmp_path):
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
     migrate.upgrade(url)
     return url
 
 
 @pytest.fixture(scope="module")
-def server(served: processes.Served) -> str:
+def server(served):
     """The API's URL of a server in a process of its own."""
     return served.url
 
@@ -46,8 +45,8 @@ def origins(url: str) -> list[str]:
 
 
 def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was_killed_and_runs_a_backtest_of_the_form(
-    deployed: str, served: processes.Served, ledger: str, tmp_path: Path
-) -> None:
+    deployed, served, ledger, tmp_path
+):
     log, span = tmp_path / "worker.log", {"first": "2018-12-26", "last": "2018-12-28", "refit_every": 1}
     before = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)]
     caught_up = prefect_api.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
@@ -82,8 +81,8 @@ def check_a_backtest(url: str, log: Path) -> None:
 
 
 def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_that_is_killed_alone(
-    deployed: str, ledger: str, tmp_path: Path
-) -> None:
+    deployed, ledger, tmp_path
+):
     bars, exchange = tmp_path / "TEST.csv", closed_exchange()
     late_session = newest_of(exchange)
     write_bars(bars, exchange, missing=1)
@@ -180,7 +179,7 @@ def is_late(server: str, run_id: str) -> dict[str, object] | None:
 
 
 # The last one: it replaces the deployment that the tests before share.
-def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, ledger: str, tmp_path: Path) -> None:
+def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server, ledger, tmp_path):
     environment = processes.environment_of(tmp_path, server)
     log = tmp_path / "serve.log"
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
@@ -206,7 +205,7 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fresh") / "clone"
     cloned = subprocess.run(["git", "clone", "--quiet", processes.ROOT, folder], capture_output=True, text=True)
     if cloned.returncode:
@@ -214,7 +213,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served: Served, clone: Path) -> None:
+def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served, clone):
     processes.deploy(processes.environment_of(clone.parent, served.url), clone)
     found: list[dict[str, Any]] = processes.API.post(f"{served.url}/deployments/filter", json={}).json()
     assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}

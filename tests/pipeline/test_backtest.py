@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to fo
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(sqlite_url, tmp_path, monkeypatch):
     parts = [random_bars(days=days, seed=seed).assign(symbol=name) for seed, (name, days) in enumerate(SYMBOLS.items())]
     pd.concat(parts).rename_axis("date").reset_index().to_parquet(tmp_path / "panel.parquet")
     named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{tmp_path / 'panel.parquet'}", "MARKET": "none"}
@@ -39,9 +38,7 @@ def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("as_published", [True, False])
-def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
-    settings: Settings, tmp_path: Path, as_published: bool
-) -> None:
+def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp_path, as_published):
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
     @contextmanager
@@ -67,7 +64,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
 SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
 
 
-def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it() -> None:
+def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it():
     bars = random_bars(days=560, seed=11)
     holed = bars.drop(bars.index[-7])
     holed.loc[bars.index[-3], "volume"] = np.nan

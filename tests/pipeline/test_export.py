@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -25,7 +24,7 @@ FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Settings:
+def filled(tmp_path_factory, migrated_sqlite_file):
     """The settings of a ledger of two nights, which no test changes."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('filled') / 'ledger.db')}"
     fill(url)
@@ -34,7 +33,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path)
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, form: str, suffix: str) -> None:
+def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
     out = tmp_path / f"{form}{suffix}"
     sentence = export(filled, form, out, now=clock.now)
     of_history = {"hubverse": hubverse, "nixtla": nixtla}
@@ -53,7 +52,7 @@ def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, fo
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
 
 
-def test_days_are_dates_in_parquet_but_for_nixtla(filled: Settings, tmp_path: Path) -> None:
+def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
     schemas = {}
     for form in FORMS:
         export(filled, form, tmp_path / f"{form}.parquet", now=clock.now)
@@ -80,17 +79,13 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled: Settings, tmp_path: Pa
         ("latest", "missing/x.csv", None, "in a folder that is missing"),
     ],
 )
-def test_wrong_usage_is_refused_before_the_database_is_read(
-    empty_sqlite_url: str, tmp_path: Path, form: str, name: str, as_of: date | None, problem: str
-) -> None:
+def test_wrong_usage_is_refused_before_the_database_is_read(empty_sqlite_url, tmp_path, form, name, as_of, problem):
     with pytest.raises(UsageError, match=problem):
         export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of, now=clock.now)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(
-    filled: Settings, tmp_path: Path, form: str
-) -> None:
+def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(filled, tmp_path, form):
     export(filled, form, tmp_path / "alone.csv", now=clock.now)
     asked = settings_of(filled.url, SYMBOL, "SBUXX")
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX in the database; found none"):
@@ -125,7 +120,7 @@ def fill(url: str) -> None:
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
 
 
-def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url: str) -> None:
+def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url):
     asked = settings_of(database_url)
     empty = {name: read_frame(asked) for name, read_frame in FRAMES.items()}
     fill(database_url)
@@ -145,7 +140,7 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
     assert str(history["issued_at"].iloc[0]) == "2024-03-07 22:00:00+00:00"
 
 
-def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url: str) -> None:
+def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url):
     with transaction(sqlite_url) as connection:
         store_bars(connection, {"2024-03-06": 100.0, "2024-03-07": 200.0}, seen="2024-03-07T22:00")
         store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
@@ -161,9 +156,7 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url: str) -> N
 
 
 @pytest.mark.parametrize(("day", "error"), [(date(2024, 3, 9), UsageError), (date(2024, 3, 11), StoreError)])
-def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(
-    sqlite_url: str, day: date, error: type[Exception]
-) -> None:
+def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(sqlite_url, day, error):
     fill(sqlite_url)
     with pytest.raises(error, match=str(day)):
         bars(settings_of(sqlite_url), as_of=day)

@@ -42,7 +42,7 @@ VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Windows]:
+def made(monkeypatch):
     """The windows of every night of the test, oldest first."""
     seen: list[Windows] = []
     real = preprocess.windows_of
@@ -56,7 +56,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Windows]:
 
 
 @pytest.fixture
-def vix_file(night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def vix_file(night_folder, tmp_path, monkeypatch):
     """A file of dates and closes up to LAST."""
     path = tmp_path / "VIX.csv"
     VIX[["close"]].rename_axis("Date").to_csv(path)
@@ -65,7 +65,7 @@ def vix_file(night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo(night_folder, monkeypatch):
     """Yahoo with seeded bars of SBUX and MSFT, and the VIX."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
@@ -86,7 +86,7 @@ def expected(windows: Windows) -> np.ndarray:
     return np.log(VIX["close"].loc[windows.sessions[: len(windows.steps)]].to_numpy())
 
 
-def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file: Path, made: list[Windows]) -> None:
+def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file, made):
     night(LAST, "skip")
     np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
     (run,) = rows("runs")
@@ -96,9 +96,7 @@ def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file: P
     assert {row["symbol"] for row in rows("forecasts")} == {"TEST"}
 
 
-def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, made, monkeypatch):
     live(yahoo, monkeypatch, LAST)
     np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-6)
     assert len(yahoo.market_charts()) == 1
@@ -109,9 +107,7 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
     assert len(yahoo.market_charts()) == 1
 
 
-def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(yahoo, made, monkeypatch):
     session = LAST - timedelta(days=1)
     morning = closes_at(session) + timedelta(hours=13, minutes=30)  # 05:30 in New York
     monkeypatch.setattr(clock, "now", lambda: morning)
@@ -126,9 +122,7 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
 
 
 @pytest.mark.parametrize("fault", ["429", "no_bars"])
-def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
+def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo, made, monkeypatch, fault):
     yahoo.market_fault = fault
     live(yahoo, monkeypatch, LAST)
     (run,) = rows("runs")
@@ -137,9 +131,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
 
 
-def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(yahoo, made, monkeypatch):
     before, last = between(date(2024, 3, 7), LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", lambda: closes_at(before) + timedelta(hours=13, minutes=30))
@@ -154,9 +146,7 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     assert all("filled forward. unavailable: " in note for note in notes)
 
 
-def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, made: list[Windows]
-) -> None:
+def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(yahoo, monkeypatch, made):
     with monkeypatch.context() as once:
         once.setattr("forecasting.pipeline.preprocess.market_snapshot", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -169,9 +159,7 @@ def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(
 
 
 @pytest.mark.slow
-def test_a_replay_uses_what_was_known_of_the_series_on_each_night(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_uses_what_was_known_of_the_series_on_each_night(yahoo, made, monkeypatch):
     """On the second morning the series fails; on the third it is there again, with a close of the day before."""
     sessions = between(date(2024, 3, 6), LAST)
     for session in sessions:
@@ -190,7 +178,7 @@ def test_a_replay_uses_what_was_known_of_the_series_on_each_night(
 @pytest.mark.parametrize(
     ("symbol", "session"), [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))]
 )
-def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol: str, session: date) -> None:
+def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
     settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
     night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
     market = market_night(night)
@@ -198,9 +186,7 @@ def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(sy
     assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
 
 
-def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
-    vix_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(vix_file, monkeypatch):
     before = between(LAST - timedelta(days=9), LAST)[-2]
     night(before)
     (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
@@ -274,8 +260,8 @@ def findings() -> list[tuple[str, str, str, float]]:
 
 
 def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
-    night_folder: Path, real_pages: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, real_pages, monkeypatch
+):
     house = installed(monkeypatch, House(lambda _: with_volume(2.0)))
     night(LAST, "skip")
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
@@ -292,8 +278,8 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
-    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite_file: Path
-) -> None:
+    night_folder, tmp_path, monkeypatch, migrated_sqlite_file
+):
     tables = ("forecasts", "bar_versions", "corporate_actions", "fetches", "models", "events", "promotions", "runs")
     alone = {name: timeless(name) for name in tables}
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
@@ -308,9 +294,7 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
 
 
 @ON_BOTH_DATABASES
-def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_rows(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_rows(night_folder, monkeypatch):
     installed(monkeypatch, House(lambda _: BARS * 3.0))
     for place in ("write.add_flags", "check_shape", "witness.disagreements"):
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
@@ -332,9 +316,7 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
         (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
     ],
 )
-def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], pd.DataFrame], words: str
-) -> None:
+def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(night_folder, monkeypatch, answer, words):
     house = installed(monkeypatch, House(answer))
     (outcome,) = fetched("TEST")
     assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
@@ -342,9 +324,7 @@ def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
     assert words in notes()["TEST"]
 
 
-def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(night_folder, monkeypatch):
     monkeypatch.setattr(module, "WAIT_S", 1.0)
     release, doubled = threading.Event(), with_volume(2.0)
 
@@ -364,9 +344,7 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
     release.set()
 
 
-def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(night_folder, monkeypatch):
     house = installed(monkeypatch, ManyHouse(lambda _: with_volume(0.5)))
     fetched("TEST", "LACKS")
     assert house.asked == [("TEST", "LACKS"), "TEST"]
@@ -374,9 +352,7 @@ def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
     assert "It has no bars of the symbol." in notes()["LACKS"]
 
 
-def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_folder, monkeypatch):
     monkeypatch.setenv("FORECASTING_WITNESS", "alpacca")
     with pytest.raises(UsageError, match=r"FORECASTING_WITNESS names no source .* 'alpacca'"):
         night(LAST, "skip")
@@ -405,13 +381,13 @@ def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.fixture
-def stocks(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def stocks(tmp_path, night_url, monkeypatch):
     with yahoo_of_stocks(tmp_path, night_url, monkeypatch) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
-def ledger_of_thursday(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
     """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
     folder = tmp_path_factory.mktemp("thursday")
     ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
@@ -421,7 +397,7 @@ def ledger_of_thursday(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite
 
 
 @pytest.fixture
-def after_thursday(ledger_of_thursday: Path, stocks: StandIn, night_url: str) -> None:
+def after_thursday(ledger_of_thursday, stocks, night_url):
     """KOA and MSFA were fetched on the morning after THURSDAY."""
     copy_ledger(ledger_of_thursday, night_url)
 
@@ -456,9 +432,7 @@ def stale_findings() -> list[tuple[str, str, str, bool]]:
 
 
 @ON_BOTH_DATABASES
-def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
-    stocks: StandIn,
-) -> None:
+def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
     assert ingested(stocks, THURSDAY, "KOA", "MSFA") == [None, None]
     assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 2)
     assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
@@ -473,7 +447,7 @@ def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_
     assert past == {"2023-10-25", "2024-01-31"}
 
 
-def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(stocks: StandIn) -> None:
+def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(stocks):
     for session in (THURSDAY, LAST):
         ingested(stocks, session, "KOA", "SPY")
         assert [("SPY" in path) for path in stocks.earnings_pages()][-1]
@@ -481,7 +455,7 @@ def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(stoc
     assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
 
 
-def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks: StandIn) -> None:
+def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks):
     stocks.earnings = LAST_PAGE
     ingested(stocks, THURSDAY, "KOA")
     stocks.calendar = [("KOA", "2024-04-30T10:55:00.000Z", "BMO")]
@@ -495,7 +469,7 @@ def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stock
 
 @pytest.mark.parametrize("fault", ["500", "truncated", None])
 @pytest.mark.usefixtures("after_thursday")
-def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks: StandIn, fault: str | None) -> None:
+def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     before = dates("KOA"), dates("MSFA")
     stocks.calendar, stocks.calendar_fault, stocks.earnings = [], fault, LAST_PAGE
     assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
@@ -506,8 +480,8 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks: StandIn, f
 
 @pytest.mark.parametrize("odd", ["error", "nothing", "days"])
 def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
-    stocks: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, odd: str
-) -> None:
+    stocks, monkeypatch, caplog, odd
+):
     sound = pd.DataFrame({"symbol": ["KOA"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
     returned = {
         "error": Mock(side_effect=ValueError("its code")),
@@ -523,7 +497,7 @@ def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leave
     assert ingested(stocks, LAST, "KOA") == [None]
 
 
-def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks: StandIn) -> None:
+def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks):
     ingested(stocks, date(2024, 3, 5), "KOA")
     calendar, stocks.calendar, stocks.earnings = stocks.calendar, [], []
     for session in (date(2024, 3, 6), THURSDAY):
@@ -535,20 +509,20 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stoc
     assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
 
 
-def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks: StandIn) -> None:
+def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks):
     stocks.fail_always("429")
     assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
     assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
 
 
-def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks: StandIn, tmp_path: Path) -> None:
+def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks, tmp_path):
     (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
     ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
     assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
     assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
 
 
-def test_the_night_before_the_announcement_still_has_the_next_date(stocks: StandIn) -> None:
+def test_the_night_before_the_announcement_still_has_the_next_date(stocks):
     """What was announced after the close of the night's session reacts tomorrow, and is coming."""
     stocks.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
     stocks.earnings = LAST_PAGE
@@ -556,7 +530,7 @@ def test_the_night_before_the_announcement_still_has_the_next_date(stocks: Stand
     assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
 
 
-def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks: StandIn) -> None:
+def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
     ingested(stocks, LAST, "KOA")
     with connect.reading(read_settings().url) as connection:
         stored = read.events(connection, "KOA")
@@ -578,9 +552,7 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks: StandIn) -
     assert len(stocks.earnings_pages()) == 1
 
 
-def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(
-    stocks: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(stocks, monkeypatch):
     stocks.add("MSFT", random_bars(days=650, seed=8, last=LAST))
     stocks.earnings = ["January 29, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT", "April 25, 2024 at 4 PM EDT"]
     with monkeypatch.context() as before:

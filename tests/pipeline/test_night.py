@@ -44,9 +44,7 @@ pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
 @ON_BOTH_DATABASES
-def test_nights_in_a_row_score_what_was_forecast_before_and_old_weights_are_pruned_but_a_champions(
-    night_folder: Path,
-) -> None:
+def test_nights_in_a_row_score_what_was_forecast_before_and_old_weights_are_pruned_but_a_champions(night_folder):
     sessions = between(date(2024, 3, 4), LAST)
     for session in sessions:
         night(session)
@@ -88,9 +86,7 @@ def check_pruning(night_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(night_folder, monkeypatch):
     from forecasting.pipeline import plan
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -105,9 +101,7 @@ def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(night_folder, monkeypatch):
     announced = [f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")]
     dates = night_folder.with_name("dates.csv")
     dates.write_text("\n".join(["announced,timing", *announced]))
@@ -129,8 +123,8 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_killed(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, monkeypatch
+):
     damage_weights(night_folder)
     stops = {
         "predict.write.add_forecasts": killed,
@@ -156,8 +150,8 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, monkeypatch
+):
     from forecasting.train import gate
 
     damage_weights(night_folder)
@@ -207,8 +201,8 @@ def damage_weights(folder: Path) -> None:
 )
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str, words: str
-) -> None:
+    night_folder, monkeypatch, variable, value, mode, words
+):
     first = rows("runs")[0]
     monkeypatch.setenv(f"FORECASTING_{variable}", value)
     night(LAST)
@@ -222,8 +216,8 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_published_and_says_so(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, monkeypatch
+):
     night(LAST)
     issued, before = rows("latest_forecasts"), {run["id"] for run in runs()}
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
@@ -234,8 +228,8 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, monkeypatch
+):
     from forecasting.train import fit, model, prepare
 
     monkeypatch.setattr(fit, "pretrained_for", lambda windows, own: None)  # bases ship with the code, made anew
@@ -251,8 +245,8 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
 
 
 def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
-    night_folder: Path, csv_of_bars: Path, real_pages: None
-) -> None:
+    night_folder, csv_of_bars, real_pages
+):
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp(LAST), "volume"] *= 4.0
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
@@ -264,7 +258,7 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_folder: Path) -> None:
+def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_folder):
     damage_weights(night_folder)
     forecasts = counts()["forecasts"]
     with pytest.raises(ArtifactError, match="SHA-256"):
@@ -275,7 +269,7 @@ def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_fo
 
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_promoting_and_rolling_back_change_the_next_published_model(night_folder: Path) -> None:
+def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
     night(date(2024, 3, 7))
     first, second = sorted(
         (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
@@ -295,9 +289,7 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
 
 
-def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(night_folder, monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
     night(LAST, "skip")
     write_yahoo_csv(random_bars(days=60, seed=4), night_folder.parent / "NEW.csv")
@@ -317,9 +309,7 @@ def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_bars_of_another_source_are_refused_without_the_option(
-    night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bars_of_another_source_are_refused_without_the_option(night_folder, csv_of_bars, monkeypatch):
     other = csv_of_bars.rename(csv_of_bars.with_name("OTHER.csv"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{other}")
     before = counts()
@@ -331,9 +321,7 @@ def test_bars_of_another_source_are_refused_without_the_option(
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
     from forecasting.evaluate import drift
     from forecasting.evaluate.drift import DriftVerdict
 
@@ -347,9 +335,7 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_names_the_inputs_that_the_one_before_did_not_have(
-    csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, monkeypatch):
     monkeypatch.chdir(csv_of_bars.parent)
     shutil.copy(csv_of_bars, "other.csv")
     shutil.copy(csv_of_bars, "VIX.csv")
@@ -372,9 +358,7 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_damaged_fit_is_refused_recorded_and_never_published(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, monkeypatch):
     from dataclasses import replace
 
     def shifted(*args: object, **kwargs: object) -> object:
@@ -424,7 +408,7 @@ WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder: Path) -> None:
+def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder):
     nightly.nightly(as_of=LAST)
     with connect.reading(read_settings().url) as connection:
         (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -37,7 +35,7 @@ def settings_of(*addresses: str) -> Settings:
 
 
 @pytest.fixture
-def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def posted(monkeypatch):
     """What the address in FORECASTING_NOTIFY receives, as JSON."""
     with http_sink() as (url, bodies):
         monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
@@ -50,9 +48,7 @@ def sent(posted: list[str]) -> tuple[str, str]:
     return body["title"].removeprefix("forecasting: "), body["message"]
 
 
-def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(monkeypatch):
     from apprise.plugins.custom_json import NotifyJSON
 
     with http_sink() as (url, posted), smtp_sink() as (server, mails):
@@ -70,9 +66,7 @@ def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_wha
     assert "<p>page</p>" in mails[-1]
 
 
-def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_is_sent(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_is_sent(caplog):
     caplog.set_level(logging.DEBUG)
     with http_sink() as (url, posted):
         gone = f"{url.replace('http', 'json')}/secret?-token=secret"
@@ -83,15 +77,13 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
 
 
 @pytest.mark.parametrize(("address", "found"), [("", "none"), ("secret", "one"), ("mailtos://secret", "one")])
-def test_an_address_that_apprise_cannot_use_is_refused_without_repeating_it(address: str, found: str) -> None:
+def test_an_address_that_apprise_cannot_use_is_refused_without_repeating_it(address, found):
     with pytest.raises(UsageError, match=f"FORECASTING_NOTIFY.*found {found}") as refused:
         check_addresses(settings_of(address))
     assert "secret" not in str(refused.value)
 
 
-def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(
-    sqlite_url: str, posted: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     settings = read_settings().model_copy(update={"database_url": SecretStr(sqlite_url)})
     with pytest.raises(NoLiveForecastError) as failed:
@@ -99,7 +91,7 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
 
 
-def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder: Path, posted: list[str]) -> None:
+def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted):
     night(LAST)
     title, text = sent(posted)
     assert title == "1 forecast of Mon 11 Mar, all well"
@@ -109,9 +101,7 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder: Path, 
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
-    night_folder: Path, csv_of_bars: Path, posted: list[str]
-) -> None:
+def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_folder, csv_of_bars, posted):
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
@@ -129,8 +119,8 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refresh_is_not(
-    night_folder: Path, posted: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    night_folder, posted, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
     for session in (date(2024, 3, 7), LAST):
         night(session)
@@ -140,7 +130,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
     assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
 
 
-def test_a_refused_fit_is_sent(night_folder: Path, posted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_fit_is_sent(night_folder, posted, monkeypatch):
     from forecasting.train import gate
 
     monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
@@ -150,7 +140,7 @@ def test_a_refused_fit_is_sent(night_folder: Path, posted: list[str], monkeypatc
     assert "fallback" in text
 
 
-def test_a_night_that_fails_without_prefect_is_sent(night_folder: Path, posted: list[str]) -> None:
+def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
     title, text = sent(posted)

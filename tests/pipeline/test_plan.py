@@ -36,19 +36,19 @@ from tests.store.rows import run_row
     ("day", "before"),
     [(date(2024, 3, 10), "2024-03-08"), (date(2027, 1, 1), "2024-03-08"), (date(2024, 2, 19), "2024-02-16")],
 )
-def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day: date, before: str) -> None:
+def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day, before):
     with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
         check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("option", ["events", "market"])
-def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url: str, option: str) -> None:
+def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url, option):
     settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
     with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at missing/VIX.csv"):
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
 
 
-def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(sqlite_url: str, tmp_path: Path) -> None:
+def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(sqlite_url, tmp_path):
     path = tmp_path / "dates.csv"
     path.write_text("when,timing\n2024-01-30,amc\n")
     for option, error, told in (
@@ -64,7 +64,7 @@ def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(s
             )
 
 
-def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url: str, tmp_path: Path) -> None:
+def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
     path = tmp_path / "dates.csv"
     path.write_text("announced,timing\n2024-01-30,amc\n")
     settings = Settings(database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}")
@@ -80,7 +80,7 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
         assert connection.execute(sa.select(schema.events)).all() == []
 
 
-def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url: str) -> None:
+def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url):
     """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
     with transaction(sqlite_url) as connection:
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
@@ -91,9 +91,7 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
-def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(
-    sqlite_url: str, tmp_path: Path, last: date
-) -> None:
+def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(sqlite_url, tmp_path, last):
     bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
     write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
@@ -103,14 +101,7 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
 
 
 @pytest.mark.parametrize(("column", "error"), [(None, UsageError), ("TSET", BadDataError)])
-def test_a_refused_command_leaves_no_trace(
-    night_folder: Path,
-    plain_flows: None,
-    csv_of_bars: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    column: str | None,
-    error: type[Exception],
-) -> None:
+def test_a_refused_command_leaves_no_trace(night_folder, plain_flows, csv_of_bars, monkeypatch, column, error):
     """Of a wrong --source for stored bars, and of a misspelt symbol with a file that names its own."""
     night(date(2024, 3, 7))
     before = {name: rows(name) for name in schema.metadata.tables}
@@ -128,13 +119,13 @@ SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def settings_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def settings_in_force(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name(tmp_path):
     settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
@@ -159,15 +150,13 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
         ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
     ],
 )
-def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(
-    flow: str, given: dict[str, object], name: str
-) -> None:
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(flow, given, name):
     shown = run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_message_about_a_run_names_few_symbols_and_counts_many() -> None:
+def test_a_message_about_a_run_names_few_symbols_and_counts_many():
     assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
     assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
     assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
@@ -182,9 +171,7 @@ def check(text: str, folder: Path, kind: Literal["source", "events"] = "source")
 
 
 @pytest.mark.parametrize("kind", ["source", "events"])
-def test_other_files_are_refused_by_the_same_words_whether_they_exist_or_not(
-    tmp_path: Path, kind: Literal["source", "events"]
-) -> None:
+def test_other_files_are_refused_by_the_same_words_whether_they_exist_or_not(tmp_path, kind):
     folder = tmp_path / "sources"
     folder.mkdir()
     (folder / "link.csv").symlink_to("/etc/passwd")
@@ -198,6 +185,6 @@ def test_other_files_are_refused_by_the_same_words_whether_they_exist_or_not(
     assert len(messages) == 1
 
 
-def test_an_installed_source_takes_its_argument_from_the_environment_alone(tmp_path: Path) -> None:
+def test_an_installed_source_takes_its_argument_from_the_environment_alone(tmp_path):
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
         check("house:http://10.0.0.1", tmp_path)

@@ -40,7 +40,7 @@ def after(session: date, hours: float = 13.5) -> Clock:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def many(tmp_path_factory):
     """Ten symbols in one file, S0 to S9, and an index without volumes, S10."""
     folder = tmp_path_factory.mktemp("many")
     frames = []
@@ -63,13 +63,13 @@ def set_ten(monkeypatch: pytest.MonkeyPatch, many: Path, folder: Path, url: str)
 
 
 @pytest.fixture
-def ten(many: Path, tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def ten(many, tmp_path, night_url, monkeypatch):
     """On a ledger without a row."""
     return set_ten(monkeypatch, many, tmp_path, night_url)
 
 
 @pytest.fixture(scope="module")
-def bars_of_the_first(many: Path, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+def bars_of_the_first(many, tmp_path_factory, migrated_sqlite_file):
     """A ledger with the bars up to FIRST, as `ingest` leaves it."""
     folder = tmp_path_factory.mktemp("first")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
@@ -79,7 +79,7 @@ def bars_of_the_first(many: Path, tmp_path_factory: pytest.TempPathFactory, migr
 
 
 @pytest.fixture
-def ingested(bars_of_the_first: Path, ten: Settings, night_url: str) -> Settings:
+def ingested(bars_of_the_first, ten, night_url):
     """On a ledger with the bars up to FIRST."""
     copy_ledger(bars_of_the_first, night_url)
     return ten
@@ -98,7 +98,7 @@ def made(settings: Settings) -> list[dict[str, object]]:
 
 
 @ON_BOTH_DATABASES
-def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ingested: Settings) -> None:
+def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ingested):
     words = pretrain_own(ingested, now=after(FIRST, 20))
     (row,) = made(ingested)
     assert row["base"] == f"volume-{FIRST}-{str(row['id'])[:6]}"
@@ -111,9 +111,7 @@ def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_d
     assert (card["base"], card["method"]) == ("volume-2022-12-30", "base")  # the newest shipped ones by then, continued
 
 
-def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
-    ten: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(ten, tmp_path, monkeypatch):
     """With a market series; four symbols have earnings dates, which are too few for a kind of their own."""
     write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
     settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
@@ -139,7 +137,7 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
 
 
 @pytest.fixture
-def four_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def four_are_enough(monkeypatch):
     """Weights of S0 to S3 are made, for tests that are not about the number of symbols."""
     monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
 
@@ -149,9 +147,7 @@ def four_of(ten: Settings) -> Settings:
 
 
 @pytest.mark.usefixtures("four_are_enough")
-def test_the_same_bars_give_the_same_version_once_to_the_bit_after_a_kill_and_newer_bars_another(
-    ingested: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_bars_give_the_same_version_once_to_the_bit_after_a_kill_and_newer_bars_another(ingested, monkeypatch):
     four = four_of(ingested)
     with monkeypatch.context() as patched:
         patched.setattr(write, "add", killed_before("models"))
@@ -172,7 +168,7 @@ def test_the_same_bars_give_the_same_version_once_to_the_bit_after_a_kill_and_ne
     assert [models.weights_state(row, four) for row in made(four)] == ["kept", "kept"]
 
 
-def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested: Settings) -> None:
+def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested):
     ingest(ingested.model_copy(update={"symbols": ("S10",)}), FIRST)
     fewer = ingested.model_copy(update={"symbols": (*NAMES[:6], "S10", "NOSUCH")})
     with pytest.raises(HistoryError) as refused:
@@ -184,8 +180,8 @@ def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested: S
 
 @pytest.mark.usefixtures("four_are_enough")
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
-    ten: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    ten, monkeypatch
+):
     """And a replay of all of them, after more weights were made, gives the same bits."""
     four, alone = four_of(ten), ten.model_copy(update={"symbols": ("S0",)})
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", float("inf"))  # random bars suit no weights
@@ -215,7 +211,7 @@ def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> 
     run_missed(settings, as_of=session, mode="scratch", now=now)
 
 
-def test_they_are_listed_shown_and_never_champion(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_listed_shown_and_never_champion(ingested, monkeypatch):
     monkeypatch.setattr(clock, "now", after(FIRST, 20))
     ran = CliRunner().invoke(app, ["pretrain", "--target", "volume"])
     assert ran.exit_code == 0, ran.output

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from flows import clock
@@ -69,9 +67,7 @@ DAYS = [(0, 290), (1, 24), (2, 70)]
 
 
 @pytest.fixture(scope="module", params=DAYS, ids=lambda days: f"{days[1]} nights")
-def sqlite_ledger(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> str:
+def sqlite_ledger(request, tmp_path_factory, migrated_sqlite_file):
     """A ledger of mixed nights and their scores, which no test changes."""
     seed, days = request.param
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('mixed') / 'ledger.db')}"
@@ -81,7 +77,7 @@ def sqlite_ledger(
 
 
 @pytest.fixture(scope="module")
-def postgres_ledger(sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+def postgres_ledger(sqlite_ledger, postgres_server, migrated_postgres):
     """The same rows on PostgreSQL."""
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
         copied(sqlite_ledger, url)
@@ -91,19 +87,19 @@ def postgres_ledger(sqlite_ledger: str, postgres_server: sa.Engine, migrated_pos
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def url(request: pytest.FixtureRequest, sqlite_ledger: str) -> str:
+def url(request, sqlite_ledger):
     return request.getfixturevalue(f"{request.param}_ledger")
 
 
 @pytest.fixture(scope="module")
-def lines(url: str) -> pd.DataFrame:
+def lines(url):
     """The scores that count, from all rows."""
     with reading(url) as connection:
         return naive_lines(connection)
 
 
 @pytest.fixture(scope="module")
-def data(url: str) -> ReportData:
+def data(url):
     """What the page of the symbol is made of."""
     with reading(url) as connection:
         return report_data(connection, settings_of(url))
@@ -154,7 +150,7 @@ def naive_live_skill(lines: pd.DataFrame) -> Figures:
     return found
 
 
-def test_live_skill_equals_a_recomputation_from_all_scores(url: str, lines: pd.DataFrame) -> None:
+def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
     with reading(url) as connection:
         found = read.view(connection, "live_skill", SYMBOL)
     expected = naive_live_skill(lines)
@@ -181,7 +177,7 @@ def counting(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def skills(lines: pd.DataFrame) -> Figures:
+def skills(lines):
     """The figures of each forecaster and horizon, 0 for all: n, and both lines' mean losses on the same forecasts."""
     rows = counting(lines)
     key = ["origin_session", "horizon", "kind"]
@@ -205,9 +201,7 @@ def fallbacks(lines: pd.DataFrame) -> int:
     return int(rows[(rows["line"] == "") & (rows["model"] != "lstm")]["origin_session"].nunique())
 
 
-def test_the_pages_figures_equal_a_recomputation_from_all_scores(
-    data: ReportData, lines: pd.DataFrame, skills: Figures
-) -> None:
+def test_the_pages_figures_equal_a_recomputation_from_all_scores(data, lines, skills):
     page = render_page(data)
     (table,) = re.findall(r'<table class="mid" id="skills".*?</table>', page, flags=re.DOTALL)
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*</tr>", table)[1:]]
@@ -226,7 +220,7 @@ def test_the_pages_figures_equal_a_recomputation_from_all_scores(
 
 
 @pytest.fixture
-def shown(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def shown(url, tmp_path, monkeypatch):
     """The output of `forecasting show` with further options."""
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("FORECASTING_DATABASE_URL", url)
@@ -239,9 +233,7 @@ def shown(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     return show
 
 
-def test_show_as_json_equals_a_recomputation_from_all_scores(
-    lines: pd.DataFrame, skills: Figures, shown: Callable[..., str]
-) -> None:
+def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, shown):
     (document,) = json.loads(shown("--json"))
     names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
     rows = document["track_record"]["skills"]
@@ -257,9 +249,7 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(
 
 
 @pytest.mark.parametrize("origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"])
-def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
-    url: str, data: ReportData, origins: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, origins, monkeypatch):
     monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
     with reading(url) as connection:
         brief = report_data(connection, settings_of(url), brief=True)
@@ -269,8 +259,8 @@ def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
 
 
 def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, sqlite_url, monkeypatch
+):
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     days = between(date(2024, 3, 6), LAST)
     bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
@@ -303,7 +293,7 @@ NEWEST = "2024-03-08"
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path) -> Settings:
+def settings(sqlite_url, tmp_path):
     """A ledger of one night of SBUX's volume, and one of its close whose origin is a day older."""
     days = between(date(2023, 12, 8), date(2024, 3, 8))
     with transaction(sqlite_url) as connection:
@@ -326,9 +316,7 @@ def index_lines(settings: Settings) -> list[SymbolLine]:
         return symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
 
 
-def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
-    settings: Settings,
-) -> None:
+def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(settings):
     close, volume = before = index_lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (len(close.values), len(volume.values)) == (30, 30)
@@ -344,7 +332,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 
 
-def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settings) -> None:
+def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     (written,), (index,) = write_reports(settings, None, now=clock.now)
     page = written.get()
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
@@ -357,7 +345,7 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settin
     assert not list(page.parent.glob("*.part"))
 
 
-def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
+def test_a_past_night_has_a_page_of_its_own(settings):
     with transaction(settings.url) as connection:
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
         write.add(connection, "models", model_row("lstm:2"))
@@ -376,7 +364,7 @@ def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     assert origins_in(newest.get()) == ["2024-03-07", "2024-03-08"]
 
 
-def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings: Settings) -> None:
+def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
     """A volume of 90, restated to 99 on the night after, when the model forecasts once more."""
     forecast = forecast_row("lstm", "2024-03-07")
     with transaction(settings.url) as connection:
@@ -430,7 +418,7 @@ def origins_in(page: Path) -> list[str]:
     return [document["sessions"][night["origin"]] for night in document["nights"]]
 
 
-def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Settings) -> None:
+def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     for asked, day, words in (
         (misspelt, None, "--symbol SBUXX --target volume. The database holds forecasts of SBUX close, SBUX volume."),
@@ -445,16 +433,14 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Se
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.error)
 
 
-def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(
-    sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):
     (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
     update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
     ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
 
-def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url: str) -> None:
+def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url):
     fill(sqlite_url)
     failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
     with connect.transaction(sqlite_url) as connection:
@@ -466,7 +452,7 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
 
 
-def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url: str) -> None:
+def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url):
     fill(sqlite_url)
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))

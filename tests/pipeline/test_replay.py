@@ -42,7 +42,7 @@ def small_nights(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo(tmp_path, sqlite_url, monkeypatch):
     with small_nights(tmp_path, sqlite_url, monkeypatch) as served:
         yield served
 
@@ -64,9 +64,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_every_night_lived_through_comes_out_again_to_the_bit(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch, tmp_path):
     live(yahoo, monkeypatch)
     asked = len(yahoo.requests)
     with connect.reading(read_settings().url) as connection:
@@ -130,7 +128,7 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="module")
-def folder_of_four(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+def folder_of_four(tmp_path_factory, migrated_sqlite_file):
     """What four nights leave: bars were fetched again before the open, and a past session was run after the second."""
     folder = tmp_path_factory.mktemp("four")
     ledger = shutil.copy(migrated_sqlite_file, folder / "ledger.db")
@@ -157,9 +155,7 @@ def folder_of_four(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_fil
 
 
 @pytest.fixture
-def four(
-    yahoo: StandIn, folder_of_four: Path, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def four(yahoo, folder_of_four, tmp_path, sqlite_url, monkeypatch):
     """The four nights are done, on the morning after the third."""
     copy_nights(folder_of_four, tmp_path / "data", sqlite_url)
     moment = closes_at(THIRD) + timedelta(hours=13, minutes=30)
@@ -167,7 +163,7 @@ def four(
 
 
 @pytest.mark.usefixtures("four")
-def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later() -> None:
+def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later():
     settings = read_settings()
     words = replay(settings, now=clock.now)
     assert words.startswith(f"MSFT: 4 nights, {EARLY} to {THIRD}: all ")
@@ -188,9 +184,7 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
         ("9934", "-999", "0123"),  # two of a missed stretch, whose fetch is the second one's, by a clock that was ahead
     ],
 )
-def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_said(
-    issued: str, fetched: str, order: str
-) -> None:
+def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_said(issued, fetched, order):
     start = datetime(2024, 3, 1, tzinfo=UTC)
     rows = [
         {
@@ -204,6 +198,6 @@ def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_s
     assert in_order(rows) == [rows[int(place)] for place in order]
 
 
-def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:
+def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
     with pytest.raises(UsageError, match="nothing to replay"):
         replay(read_settings(), now=clock.now)

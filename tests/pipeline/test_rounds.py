@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -66,7 +65,7 @@ class Run:
 
 
 @pytest.fixture
-def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(sqlite_url, tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     return Settings(data_dir=tmp_path, database_url=SecretStr(sqlite_url), symbols=("AAA", "BBB"))
@@ -88,22 +87,20 @@ def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ([HistoryError("too few")], [0]),
     ],
 )
-def test_a_pause_depends_on_the_response(
-    settings: Settings, errors: list[ForecastingError | None], minutes: list[int]
-) -> None:
+def test_a_pause_depends_on_the_response(settings, errors, minutes):
     run = Run(settings).responses(*errors)
     assert [minute for minute, _ in run.asked] == minutes
     assert [night.symbol for night in run.ran] == ["AAA"] * (errors[-1] is None)
 
 
-def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings: Settings) -> None:
+def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings):
     for errors, requests in (([SILENT, None], 2), ([SILENT], 2), ([LATE], 1), ([REFUSED], 1)):
         run = Run(settings, patient=False).responses(*errors)
         assert len(run.asked) == requests, errors
         assert run.moment - BEGAN == timedelta(seconds=2 * (requests - 1))
 
 
-def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings: Settings) -> None:
+def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings):
     run = Run(settings).responses(*[LATE] * 12, None)
     assert run.asked[-2:] == [(210, str(LAST)), (210, str(EVE))]
     assert [(night.session, night.error) for night in run.ran] == [(EVE, None)]
@@ -117,14 +114,14 @@ def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings
     assert "retrying until 09:00 America/New_York" in run.why[0]
 
 
-def test_where_the_older_bars_fail_the_night_has_failed(settings: Settings) -> None:
+def test_where_the_older_bars_fail_the_night_has_failed(settings):
     run = Run(settings).responses(*[LATE] * 12, BadDataError("odd"))
     (ended,) = run.rounds.ended
     assert (run.ran, str(ended.error)) == ([], "odd")
     assert [row["status"] for row in rows("runs")] == ["failed"]
 
 
-def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_failed(settings: Settings) -> None:
+def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_failed(settings):
     alone = Run(settings).responses(SILENT)
     assert (alone.ran, [str(night.error) for night in alone.rounds.ended]) == ([], ["no response"])
     with connect.transaction(settings.url) as connection:
@@ -134,7 +131,7 @@ def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_fa
     assert [str(night.error) for night in run.rounds.ended] == ["no response"]
 
 
-def test_one_symbols_wait_does_not_hold_up_another(settings: Settings) -> None:
+def test_one_symbols_wait_does_not_hold_up_another(settings):
     run = Run(settings, "AAA", "BBB").responses(LATE, None)
     assert [night.symbol for night in run.ran] == ["BBB", "AAA"]
     (row,) = rows("runs")
@@ -144,9 +141,7 @@ def test_one_symbols_wait_does_not_hold_up_another(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("began", "until"), [("2024-03-08T22:30", "2024-03-09T14:00"), ("2024-03-11T12:00", "2024-03-11T13:00")]
 )
-def test_it_waits_until_the_stated_hour_and_never_past_the_next_open(
-    settings: Settings, began: str, until: str
-) -> None:
+def test_it_waits_until_the_stated_hour_and_never_past_the_next_open(settings, began, until):
     run = Run(settings)
     run.moment = pd.Timestamp(began, tz=UTC).to_pydatetime()
     run.rounds = Rounds(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +32,7 @@ def run_until(as_of: date | None) -> list[str]:
 
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder: Path) -> None:
+def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder):
     night(LAST)
     of_flow = {name: timeless(name) for name in TABLES}
     with connect.transaction(read_settings().url) as connection:
@@ -49,7 +48,7 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert counts() == counted
 
 
-def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars: Path) -> None:
+def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars):
     lines = csv_of_bars.read_text().splitlines(keepends=True)
     csv_of_bars.write_text("".join(line for line in lines if str(EVE) not in line))
     run_until(date(2024, 3, 6))
@@ -63,9 +62,7 @@ def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_b
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
-    csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars, monkeypatch):
     done = [row["id"] for row in rows("runs")]
     counted = counts()
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
@@ -77,7 +74,7 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch):
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar().sessions))
     run_until(LAST)
     note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
@@ -85,16 +82,14 @@ def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(mo
     assert "The calendar of XNYS in exchange_calendars ends on" in note_of[str(LAST)]
 
 
-def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(
-    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(night_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
     with pytest.raises(StoreError):
         run_until(LAST)
     assert not (tmp_path / "other.db").exists()
 
 
-def test_dask_without_an_address_needs_its_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dask_without_an_address_needs_its_packages_alone(monkeypatch):
     check_dask(None)
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"not installed here. Run: pip install 'forecasting\[dask\]'"):
@@ -102,7 +97,7 @@ def test_dask_without_an_address_needs_its_packages_alone(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "nothing"])
-def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme, monkeypatch):
     monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -111,9 +106,7 @@ def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme: str, mo
         check_dask(address)
 
 
-def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_have_come(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_have_come(monkeypatch):
     from distributed import Client, LocalCluster
 
     monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)

@@ -48,7 +48,7 @@ WHY = "The bar of 2024-03-08 was not available by 09:00 America/New_York"
 
 
 @pytest.fixture
-def night(database_url: str, tmp_path: Path) -> Night:
+def night(database_url, tmp_path):
     settings = Settings(data_dir=tmp_path, database_url=SecretStr(database_url))
     return make_night("SBUX", LAST, settings, now=lambda: NOW)
 
@@ -94,14 +94,14 @@ def row(night: Night) -> dict[str, Any]:
         ("stopped opened", "running", ""),
     ],
 )
-def test_a_row_says_what_became_of_the_night_so_far(night: Night, steps: str, status: str, note: str) -> None:
+def test_a_row_says_what_became_of_the_night_so_far(night, steps, status, note):
     for step in steps.split():
         STEPS[step](night)
     found = row(night)
     assert (found["status"], found["note"]) == (status, note)
 
 
-def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
+def test_a_night_that_is_done_is_not_marked_as_stopped(night):
     opened(night)
     with connect.transaction(night.settings.url) as connection:
         write.update_run(connection, night.id, {"status": "done"})
@@ -110,8 +110,8 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
 
 
 def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_symbol_and_target(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    database_url, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
     left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
@@ -127,9 +127,7 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     assert failed == dict.fromkeys(left, CUT_OFF)
 
 
-def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     migrate.upgrade(read_settings().url)
     own = runs_folder(read_settings()).relative_to(tmp_path)
@@ -155,9 +153,7 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
-def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(
-    database_url: str, origin: str, spared: list[str]
-) -> None:
+def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, origin, spared):
     settings = Settings().model_copy(update={"keep_artifacts": 2})
     with transaction(database_url) as connection:
         start(connection, origins=(origin, "2024-03-06", "2024-03-08"), models=())
@@ -185,20 +181,20 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\0b", "a b", "a" * 65, "a\n", "linked"]
 )
-def test_a_name_that_is_no_id_and_a_link_are_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_no_id_and_a_link_are_refused(tmp_path, name):
     (tmp_path / "linked").symlink_to("/etc")
     with pytest.raises(ArtifactError, match="Nothing was read or deleted"):
         child_folder(tmp_path, name)
 
 
-def test_a_link_to_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_a_link_to_a_file_elsewhere_is_refused(tmp_path):
     (tmp_path / "model.json").symlink_to("/etc/hostname")
     check_inside(tmp_path, ["weights.safetensors"])
     with pytest.raises(ArtifactError, match="outside its folder"):
         check_inside(tmp_path, ["model.json"])
 
 
-def test_files_are_deleted_by_name_and_the_empty_folder_with_them_but_nothing_behind_a_link(tmp_path: Path) -> None:
+def test_files_are_deleted_by_name_and_the_empty_folder_with_them_but_nothing_behind_a_link(tmp_path):
     folder, linked = tmp_path / "one", tmp_path / "linked"
     folder.mkdir()
     linked.symlink_to(folder)
@@ -223,9 +219,7 @@ def test_files_are_deleted_by_name_and_the_empty_folder_with_them_but_nothing_be
         ("../closed/new.json", "cannot write"),
     ],
 )
-def test_a_path_that_cannot_be_a_file_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, problem: str
-) -> None:
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path, monkeypatch, name, problem):
     closed, folder = tmp_path / "closed", tmp_path / "folder"
     for one in (closed, folder):
         one.mkdir()
@@ -236,7 +230,7 @@ def test_a_path_that_cannot_be_a_file_is_refused(
     assert [path.name for path in folder.iterdir()] == ["old.json"]
 
 
-def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path: Path):
+def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
     (tmp_path / "folder").mkdir()
     real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
     link.symlink_to(real)

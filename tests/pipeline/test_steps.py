@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -50,9 +49,7 @@ from tests.store.rows import (
 
 
 @pytest.mark.parametrize(("since", "is_near"), [(-4, True), (-24, False)])
-def test_a_night_near_a_jump_whose_hold_has_ended_says_so(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, since: int, is_near: bool
-) -> None:
+def test_a_night_near_a_jump_whose_hold_has_ended_says_so(tmp_path, sqlite_url, monkeypatch, since, is_near):
     """Prices are halved while as many shares trade: no split, and taken after three sessions."""
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     settings = read_settings()
@@ -70,8 +67,8 @@ def test_a_night_near_a_jump_whose_hold_has_ended_says_so(
 
 @pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])
 def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, target: str, usual: float
-) -> None:
+    tmp_path, sqlite_url, monkeypatch, target, usual
+):
     """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its nominal share."""
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, target=target)
     settings = read_settings()
@@ -105,8 +102,8 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
 
 @pytest.mark.parametrize("target", ["volume", "close"])
 def test_the_parts_of_what_is_published_multiply_to_its_median_or_of_a_close_to_its_width(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, target: str
-) -> None:
+    tmp_path, sqlite_url, monkeypatch, target
+):
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, target=target)
     write_yahoo_csv(random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     moment = closes_at(LAST) + timedelta(hours=13)
@@ -143,7 +140,7 @@ def losses(url: str, session: str) -> list[tuple[str, int, float]]:
 
 
 @pytest.fixture
-def scored(database_url: str) -> str:
+def scored(database_url):
     """Two nights, each scored against all that was stored by the evening of the 8th: as where they are made up for."""
     forecasts = [forecast_row("lstm", origin, horizon) for origin in ORIGINS for horizon in (1, 2)]
     known = {origin: {"data_as_of": at(f"{origin}T21:30")} for origin in ORIGINS}
@@ -165,16 +162,12 @@ def scored(database_url: str) -> str:
 
 
 @pytest.mark.parametrize(("day", "seen"), [(6, 0), (7, 0), (8, 1), (12, 1)])
-def test_a_night_decides_on_what_the_night_before_could_score_however_late_it_is(
-    scored: str, day: int, seen: int
-) -> None:
+def test_a_night_decides_on_what_the_night_before_could_score_however_late_it_is(scored, day, seen):
     assert losses(scored, f"2024-03-{day:02}") == [("2024-03-06", 1, 5.0)] * seen
 
 
 @pytest.mark.slow
-def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(tmp_path, sqlite_url, monkeypatch):
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     for ago in range(4, -1, -1):
@@ -200,7 +193,7 @@ GATE = '{"origins": 40, "first": "2024-01-02", "last": "2024-02-28", "challenger
 
 
 @pytest.fixture(scope="module")
-def fitted() -> checkpoint.Checkpoint:
+def fitted():
     bars = random_bars(days=500, seed=3, last=LAST)
     settings = Settings().model_copy(update={"members": 1})
     windows = make_windows(bars, no_events(), origin=LAST, target=TARGET, exchange="XNYS", train_sessions=300)
@@ -264,14 +257,8 @@ OF_THE_GATE |= {"first_origin": date(2024, 1, 2), "last_origin": date(2024, 2, 2
     ],
 )
 def test_a_fit_that_passed_the_gate_and_can_be_run_takes_over_once(
-    database_url: str,
-    tmp_path: Path,
-    fitted: checkpoint.Checkpoint,
-    changed: dict[str, Any],
-    damage: Callable[[Path], object] | None,
-    winner: str,
-    words: str,
-) -> None:
+    database_url, tmp_path, fitted, changed, damage, winner, words
+):
     settings = settings_of(tmp_path, database_url)
     with transaction(database_url) as connection:
         fitted_tonight(connection, settings, fitted, **changed)
@@ -286,8 +273,8 @@ def test_a_fit_that_passed_the_gate_and_can_be_run_takes_over_once(
 
 @pytest.mark.parametrize("could_forecast", [True, False])
 def test_neither_a_refused_fit_without_a_champion_nor_a_night_that_could_not_forecast_decides(
-    sqlite_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint, could_forecast: bool
-) -> None:
+    sqlite_url, tmp_path, fitted, could_forecast
+):
     """Decided already, the forecasts of such a night would be another champion's once it is run again."""
     settings = settings_of(tmp_path, sqlite_url)
     with transaction(sqlite_url) as connection:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from flows.cli import models_list, models_rollback, show
 from forecasting.errors import (
     DataLateError,
-    ForecastingError,
     StoreError,
     SymbolsFailedError,
     UnexpectedError,
@@ -32,9 +30,7 @@ def now() -> datetime:
     return datetime(2024, 3, 9, tzinfo=UTC)
 
 
-def test_one_symbols_failure_neither_stops_nor_hides_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
 
     def work(own: Settings) -> str:
@@ -59,11 +55,11 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(
         ([DataLateError("x")], 3),
     ],
 )
-def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors: list[ForecastingError], code: int) -> None:
+def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors, code):
     assert combined([(str(place), error) for place, error in enumerate(errors)], of=5).exit_code == code
 
 
-def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once() -> None:
+def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once():
     same = [(f"S{place}", DataLateError("no bar yet")) for place in range(300)]
     assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
     each = [(f"S{place}", DataLateError(f"{place} bars of S{place} " + "x" * 2000)) for place in range(300)]
@@ -74,7 +70,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     assert words == "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. BRK-B: BRK-B, of BRK, is new."
 
 
-def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path) -> None:
+def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path):
     file = tmp_path / "list.txt"
     file.write_bytes("\ufeff# my list\nSBUX\r\n\n  BRK-B # B shares\n^GSPC\n".encode())
     assert asked_symbols(["MSFT,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
@@ -90,7 +86,7 @@ def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path)
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path, content, message):
     file = tmp_path / "list.txt"
     if content is not None:
         file.write_bytes(content)
@@ -98,7 +94,7 @@ def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: b
         asked_symbols([], file)
 
 
-def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
+def test_a_command_on_one_symbol_refuses_several_by_name():
     assert only_symbol(Settings(symbols=("KO",)), "article") == "KO"
     for symbols, found in ((("KO", "V"), "2: KO, V."), (("KO", "V", "T", "GE", "F"), "5: KO, V, T and 2 more.")):
         with pytest.raises(UsageError, match=f"^Expected one symbol for `article`, found {found} Name one with --symb"):
@@ -106,7 +102,7 @@ def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
 
 
 @pytest.fixture
-def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def ledger(sqlite_url, tmp_path, monkeypatch):
     """The URL of a ledger with one night and one network of SBUX, the settings' own."""
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
@@ -117,8 +113,8 @@ def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_what_the_ledger_holds(
-    ledger: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    ledger, monkeypatch, capsys
+):
     with transaction(ledger) as connection:
         write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
         write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
