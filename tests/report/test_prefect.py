@@ -57,12 +57,9 @@ def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
     assert shown.endswith(" and 2 more")
 
 
-def test_few_symbols_are_tags_and_many_are_not() -> None:
+def test_few_symbols_and_what_is_unusual_become_tags_once() -> None:
     assert subject_tags(["SBUX", "MSFT"], "volume") == ["volume", "SBUX", "MSFT"]
     assert subject_tags(list("ABCDEF"), "close") == ["close"]
-
-
-def test_what_is_unusual_becomes_a_tag_once() -> None:
     assert outcome_tags([night_of()]) == []
     assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == ["failed", "fallback", "replay"]
 
@@ -90,12 +87,6 @@ def body_of(*nights, **given) -> str:
 
 def section(body: str, title: str) -> list[str]:
     return body.partition(f"### {title}\n\n")[2].partition("\n\n###")[0].splitlines()
-
-
-def test_the_page_of_a_run_has_its_key_and_begins_with_what_came_of_it() -> None:
-    artifact = outcome_artifact([night_of("A"), night_of("B")], durations(), TIMES)
-    assert (artifact.key, artifact.description) == ("outcomes-volume", "2 symbols: 2 done, volume")
-    assert artifact.body.startswith("**2 symbols: 2 done.**\n\n")
 
 
 AT_ONCE = "prefect deployment run nightly/nightly"
@@ -220,13 +211,12 @@ def test_a_first_night_says_that_nothing_is_scored() -> None:
 
 
 def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
-    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": ""}
-    old = finding | {"session": date(2024, 3, 1), "since": ISSUED - pd.Timedelta(days=7)}
-    new = finding | {"session": ORIGIN, "since": ISSUED}
-    page = night_artifact(report_data(findings=pd.DataFrame([old])), PAGE).body
-    assert "1 open finding about its bars, none new tonight." in page
-    page = night_artifact(report_data(findings=pd.DataFrame([old, new])), PAGE).body
-    assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
+    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": "", "session": ORIGIN}
+    rows = pd.DataFrame([finding | {"since": ISSUED - pd.Timedelta(days=7)}, finding | {"since": ISSUED}])
+    words = {1: "1 open finding about its bars, none new tonight."}
+    words[2] = "2 open findings about its bars, new tonight: volume jump 2024-03-08."
+    for n, sentence in words.items():
+        assert sentence in night_artifact(report_data(findings=rows[:n]), PAGE).body
 
 
 def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_target() -> None:
@@ -240,15 +230,8 @@ def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_targe
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
-    figures = {
-        "mae": 1234567.891,
-        "best_baseline": "har",
-        "skill_vs_best": 0.12345,
-        "baselines": {"ridge": 1.5e6},
-        "dm_p_value": 0.0123456,
-        "coverage_80": 0.81234,
-        "coverage_90": 0.9,
-    }
+    figures = {"mae": 1234567.891, "best_baseline": "har", "skill_vs_best": 0.12345, "baselines": {"ridge": 1.5e6}}
+    figures |= {"dm_p_value": 0.0123456, "coverage_80": 0.81234, "coverage_90": 0.9}
     document = {"symbol": "SBUX", "target": "volume", "overall": figures, "horizons": {"1": figures | {"mae": 2e6}}}
     document |= {"from": "2018-11-01", "to": "2018-11-14", "origins": 10, "refits": 1, "seconds": 3.0}
     artifact = backtest_artifact(document)

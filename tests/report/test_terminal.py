@@ -35,11 +35,8 @@ def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
     ]
 
 
-def test_a_hostile_cell_is_one_line_without_escape_codes() -> None:
+def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> None:
     assert text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2] == "x\N{REPLACEMENT CHARACTER}[31m y"
-
-
-def test_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> None:
     text = "80\N{NO-BREAK SPACE}M shares of SBUX"
     assert paragraph(text, width=None) == "80 M shares of SBUX"
     assert paragraph(text, width=11, indent="  ") == "80 M shares\n  of SBUX"
@@ -119,17 +116,13 @@ def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_senten
     assert any(line.startswith("Last result: ") and line.endswith("5.21–11.16") for line in piped.splitlines())
 
 
-def test_bars_whose_newest_volumes_are_unknown_are_as_new_as_their_prices() -> None:
+def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calendar() -> None:
     data = report_data()
     data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
-    assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in night_text(
-        data, now=NOW, width=None
-    )
-
-
-def test_bars_whose_newest_day_the_calendar_no_longer_has_are_as_old_as_the_session_before() -> None:
-    shown = night_text(replace(report_data(), exchange="XSAU"), now=NOW, width=None)  # not Fridays
-    assert "bars up to 2024-03-08, 2 d old" in shown
+    shown = night_text(data, now=NOW, width=None)
+    assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in shown
+    corrected = replace(report_data(), exchange="XSAU")  # where no Friday is traded
+    assert "bars up to 2024-03-08, 2 d old" in night_text(corrected, now=NOW, width=None)
 
 
 def test_many_symbols_are_a_line_each_at_80_columns() -> None:
@@ -156,20 +149,8 @@ def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
     assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
 
 
-MODEL = {
-    "id": "3f9c2ab1a77d0e11",
-    "symbol": "SBUX",
-    "champion": True,
-    "method": "scratch",
-    "parent_id": None,
-    "base": "volume-2022-12-30",
-    "trained_to": ORIGIN,
-    "chain_epochs": 6,
-    "weights": "kept",
-    "refused": "",
-}
-
-"""Of one horizon of a backtest's document."""
+MODEL = {"id": "3f9c2ab1a77d0e11", "symbol": "SBUX", "champion": True, "method": "scratch", "parent_id": None}
+MODEL |= {"base": "volume-2022-12-30", "trained_to": ORIGIN, "chain_epochs": 6, "weights": "kept", "refused": ""}
 
 
 def test_a_fact_of_a_model_is_text_for_people():
@@ -212,8 +193,17 @@ def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
     assert shown.startswith(f"{without}\n\n{COSTS}")
     header, _, *lines = shown.removeprefix(f"{without}\n\n{COSTS}").splitlines()[:5]
     assert header.split() == [
-        *("forecaster", "n", "cost", "at", "its", "median"),
-        *("saving", "our", "cost", "our", "saving"),
+        "forecaster",
+        "n",
+        "cost",
+        "at",
+        "its",
+        "median",
+        "saving",
+        "our",
+        "cost",
+        "our",
+        "saving",
     ]
     assert [line.split("  ")[0] for line in lines] == ["published", "last value", "ridge"]
     assert max(map(len, shown.splitlines())) <= 80
