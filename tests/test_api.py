@@ -95,11 +95,6 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'conect'"):
-        fc.conect  # type: ignore[attr-defined]  # noqa: B018 - that is the test
-
-
 def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> None:
     ledger = fc.connect()
     with pytest.raises(UsageError, match="sbux"):
@@ -115,8 +110,6 @@ def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> 
     for empty in ({"url": ""}, {"data_dir": " "}):  # of a variable that is not set: not the default ledger
         with pytest.raises(UsageError, match="found an empty one"):
             fc.connect(**empty)
-    with pytest.raises(UsageError, match="Invalid source: expected a text, found an empty one"):
-        ledger.run_night("SBUX", source="", now=clock.now)
 
 
 def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(

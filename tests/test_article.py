@@ -79,8 +79,8 @@ def test_the_test_rows_influence_training_as_printed_and_not_with_scalers_apart(
     assert moved == {"As printed": True, "Scalers apart": False, "Next session": False}
 
 
-def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars):
-    before, after = (by_name(run(one)) for one in (bars, altered(bars, [-1], **dict.fromkeys(INPUTS, 2.0))))
+def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars, result):
+    before, after = by_name(result), by_name(run(altered(bars, [-1], **dict.fromkeys(INPUTS, 2.0))))
     pd.testing.assert_series_equal(before["Next session"].forecast, after["Next session"].forecast)
     assert before["Scalers apart"].forecast.iloc[-1] != after["Scalers apart"].forecast.iloc[-1]
 

@@ -192,12 +192,6 @@ def test_metric_rows_hold_the_figures_of_the_document(of_one_refit):
     assert {metric: row["baseline"] for (horizon, metric), row in rows.items() if horizon == 2} == expected
 
 
-def test_the_newest_origins_are_scored_on_their_closed_targets():
-    result = backtest(BARS, no_events(), spec=spec(-20, -1, refit_every=20))
-    assert (len(result.origins), int(np.isnan(result.actual).sum())) == (19, 10)
-    assert np.isfinite(result.figures().mae)
-
-
 @pytest.mark.parametrize("as_published", [False, True])
 def test_a_session_without_a_bar_is_no_origin(as_published):
     """As live: a night waits for its bar, and one that never comes leaves no forecast."""
