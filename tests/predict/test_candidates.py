@@ -20,7 +20,7 @@ from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
 from forecasting.train.baselines import baseline_quantiles
-from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES, Role
+from forecasting.vocabulary import HORIZONS, QUANTILES, Role
 from tests.builders import no_events, random_bars
 from tests.train.windows import some_windows
 
@@ -106,17 +106,6 @@ def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
     made: list[Candidate], published: Published, expected: dict[str, Role]
 ) -> None:
     assert {one.model_id: one.role for one in assign_roles(made, published)} == expected
-
-
-def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
-    network = Candidate("m1", "lstm", "champion", BY_HAND, (70, 69, 68, 0, 0), tuple("abcde"), "volume 2024-03-08")
-    rows = forecast_rows([network], CHAMPION_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS, calendar=CALENDAR)
-    shared = {"model_id": "m1", "role": "champion", "status": "ok", "reason": "", "outside": "volume 2024-03-08"}
-    for place, past in enumerate((70, 69, 68, 0, 0)):
-        quantiles = {name: 10.0 * (place + 1) + level for level, name in enumerate(QUANTILE_COLUMNS)}
-        own = {"horizon": place + 1, "target_session": SESSIONS[place], "calendar": CALENDAR[place]}
-        assert rows[place] == ABOUT | shared | quantiles | own | {"past_forecasts": past, "calibration": "abcde"[place]}
-    assert {type(rows[0][name]) for name in QUANTILE_COLUMNS} == {float}
 
 
 def test_only_the_published_rows_have_the_status_and_reason_of_the_fallback() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.record import (
-    ENOUGH_LIVE,
     SKILL_WINDOW,
     best_ahead,
     binomial_band,
@@ -22,65 +21,11 @@ from forecasting.vocabulary import Target
 from tests.report.nights import ISSUED, long_record, score, scored
 
 
-def test_a_live_forecast_counts_before_a_late_or_replayed_one_of_the_same_night():
-    rows = [score(kind="replay", median=1.0), score(kind="live", median=2.0), score(kind="late", median=3.0)]
-    assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
-
-
 def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
     early = score(median=1.0, issued_at=ISSUED - timedelta(hours=1))
     first, other = (score(median=2.0 + place, model_id=id) for place, id in enumerate("mn"))
     for rows in ([early, first, other], [other, first, early]):
         assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
-
-
-def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_silenced():
-    rows = [
-        score(ago=1, median=14.0, role="silenced"),
-        score(ago=1, median=12.0, name="ridge"),
-        score(ago=1, median=13.0, name="har", role="baseline"),
-        score(ago=2, median=11.0),
-        score(ago=2, median=16.0, name="ridge", role="baseline"),
-    ]
-    record = track_record(scored(*rows))
-    assert record.published["q50"].tolist() == [11.0, 12.0]
-    assert record.network["q50"].tolist() == [11.0, 14.0]
-    assert record.baselines[["name", "q50"]].to_numpy().tolist() == [["ridge", 16.0], ["har", 13.0], ["ridge", 12.0]]
-    assert (record.origins, record.fallbacks) == (2, 1)
-    pooled = record.comparisons.query("horizon == 0")
-    assert pooled[["forecaster", "n", "mae", "their_mae", "skill_mae"]].to_numpy().tolist() == [
-        ["har", 1, 2.0, 3.0, 1 - 2 / 3],
-        ["ridge", 2, 1.5, 4.0, 1 - 1.5 / 4],
-        ["lstm", 2, 1.5, 2.5, 1 - 1.5 / 2.5],
-    ]
-
-
-def test_replays_count_until_there_are_enough_live_forecasts():
-    live = [score(ago=ago) for ago in range(1, ENOUGH_LIVE + 1)]
-    replayed = [score(ago=ago, kind="replay") for ago in range(ENOUGH_LIVE + 1, 31)]
-    assert track_record(scored(*live[1:], *replayed)).kinds == {"live": ENOUGH_LIVE - 1, "replay": 30 - ENOUGH_LIVE}
-    assert track_record(scored(*live, *replayed)).kinds == {"live": ENOUGH_LIVE}
-
-
-def test_skill_is_counted_on_the_forecasts_that_both_made():
-    ours = [score(ago=1, median=11.0), score(ago=2, median=100.0)]  # the second has no baseline and must not count
-    theirs = [
-        score(ago=1, median=12.0, name="ridge", role="baseline"),
-        score(ago=3, median=0.0, name="ridge", role="baseline"),
-    ]
-    found = track_record(scored(*ours, *theirs)).skills
-    assert found["p_value"].isna().all()  # of one pair there is none
-    losses = {
-        "mae": 1.0,
-        "pinball": 0.5,
-        "their_mae": 2.0,
-        "their_pinball": 1.0,
-        "skill_mae": 0.5,
-        "skill_pinball": 0.5,
-    }
-    assert found.drop(columns="p_value").to_dict("records") == [
-        {"forecaster": "ridge", "horizon": horizon, "n": 1, **losses} for horizon in (0, 1)
-    ]
 
 
 @pytest.mark.parametrize(

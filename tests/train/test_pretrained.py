@@ -85,16 +85,6 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
     assert rows[-1] == len(windows) - 2  # the newest row has no target yet
 
 
-def test_further_members_start_from_the_first_pretrained_ones_again_and_differ_by_their_seed(pretrained, monkeypatch):
-    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
-    three = SETTINGS.model_copy(update={"members": 3})
-    fitted = fit(some_windows(), mode="scratch", parent=None, settings=three, pretrained=pretrained)
-    own = [fitted.weights[f"{member}.from_state.weight"] for member in (0, 1, 2)]
-    apart = [float((weight - pretrained.weights["0.from_state.weight"]).abs().max()) for weight in own]
-    assert max(apart[0], apart[2]) < 0.05 < apart[1]
-    assert not torch.equal(own[0], own[2])
-
-
 def test_weights_pretrained_without_events_ignore_them():
     plain = [replace(some_windows(seed=seed), flags=np.zeros_like(some_windows().flags)) for seed in (11, 12)]
     pretrained = pretrain(plain, settings=SETTINGS)
