@@ -116,8 +116,10 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
     ]
 
 
-def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
-    """The rules that are recorded only."""
+def doubts(
+    bars: pd.DataFrame, actions: pd.DataFrame, known: pd.DataFrame | None, changed: NDArray[np.bool_]
+) -> list[Rule]:
+    """The rules that are recorded only, of `changed` rows ((D,) bool); an unknown volume unless the `known` have it."""
     close = bars["close"].to_numpy()
     moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
     jump, reach = np.maximum(moved, 1.0 / moved), (bars["high"] / bars["low"]).to_numpy()
@@ -125,7 +127,7 @@ def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
     repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
     gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
-    return [
+    rules = [
         spike_rule(bars, _SPIKE_FLAG),
         Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
         Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
@@ -133,6 +135,9 @@ def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
         Rule("row_repeats", repeats, close, "All five numbers repeat those of an earlier session."),
         Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
     ]
+    unknown = bars["volume"].isna() & (True if known is None else known["volume"].reindex(bars.index).isna())
+    no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan, "The source gives no volume, or 0.")
+    return [*(rule._replace(broken=rule.broken & changed) for rule in rules), no_volume]
 
 
 def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
@@ -140,13 +145,6 @@ def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
     into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
     spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
     return Rule("price_spike", spike > limit, spike, "Close left both neighbours by this factor and came back.")
-
-
-def unknown_volume(bars: pd.DataFrame, known: pd.DataFrame | None) -> Rule:
-    """The rule that is broken where neither the response nor the stored bars have a volume."""
-    volume = bars["volume"].to_numpy()
-    stored = np.full(len(bars), np.nan) if known is None else known["volume"].reindex(bars.index).to_numpy()
-    return Rule("volume_unknown", np.isnan(volume) & np.isnan(stored), volume, "The source gives no volume, or 0.")
 
 
 def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[Finding]]:

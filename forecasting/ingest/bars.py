@@ -18,7 +18,6 @@ from forecasting.ingest.bar_rules import (
     findings_of,
     impossible_neighbours,
     impossible_rows,
-    unknown_volume,
     without,
 )
 from forecasting.ingest.sources import Fetched, UnreadableRow
@@ -89,11 +88,8 @@ def check_bars(
     bars, findings = without(bars, rules)
     bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live and not of_index))
     flags = _left_out(fetched, known, exchange)
-    if not of_index:
-        changed, unknown = changed_rows(bars, known), unknown_volume(bars, known)
-        for rule in doubts(bars, fetched.actions):
-            flags += findings_of(bars, rule, rule.broken & changed)
-        flags += findings_of(bars, unknown, unknown.broken)
+    for rule in [] if of_index else doubts(bars, fetched.actions, known, changed_rows(bars, known)):
+        flags += findings_of(bars, rule, rule.broken)
     return bars, sorted([*findings, *more, *flags], key=attrgetter("session", "rule"))
 
 

@@ -21,7 +21,7 @@ from forecasting.store.migrate import upgrade
 
 HOLDER = """
 import sys
-from forecasting.store.lock import night_lock, serve_lock
+from forecasting.store.lock import night_lock
 with night_lock(sys.argv[1], "night"):
     print("held", flush=True)
     sys.stdin.read()

@@ -31,7 +31,6 @@ ASK_AGAIN_S = 1800.0
 """Pause after a failure, so that a server that does not respond delays a night once, not with every symbol."""
 
 _MOST_PARTS = 12  # older lists of a bank, of some 2,000 filings each
-_MOST_BYTES = 64 * 2**20  # the list of a bank with tens of thousands of filings has 5 MiB
 _OPEN, _CLOSED = 6, 22  # hours in New York between which EDGAR accepts filings
 _COLUMNS = ("form", "items", "filingDate", "acceptanceDateTime")
 _asked_at = [-math.inf]
@@ -80,16 +79,13 @@ class Edgar:
         def read() -> bytes:
             try:
                 with urlopen(request, timeout=WAIT_S) as opened:  # noqa: S310 - as above
-                    content: bytes = opened.read(_MOST_BYTES + 1)
+                    content: bytes = opened.read()
             except HTTPError as error:
                 error.close()  # it holds the connection
                 raise
             return content
 
-        content = within(WAIT_S, read, name="edgar")
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"expected at most {_MOST_BYTES // 2**20} MiB")
-        return json.loads(content)
+        return json.loads(within(WAIT_S, read, name="edgar"))
 
 
 _failed_at: dict[Edgar, float] = {}  # in this process
