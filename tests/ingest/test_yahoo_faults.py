@@ -30,51 +30,48 @@ DAYS = [day.date() for day in BARS.index]
 BEFORE, TONIGHT, MIDDLE = DAYS[-2], DAYS[-1], DAYS[60]
 
 
-REJECTED, FLAGGED = "reject", "flag"
 SPLIT = (TONIGHT, "split", 2.0)
 
-# By fault: edits of tonight's answer, the verdict, the findings, the newest session stored, and the actions.
+
+def fault(edit, verdict, *findings, newest=TONIGHT, paid=()):
+    """An edit of tonight's answer, if any; verdict, findings, the newest session stored, and the actions."""
+    return [] if edit is None else [edit], verdict, findings, newest, paid
+
+
 CASES = {
-    "nothing wrong": ((), "extended", (), TONIGHT, ()),
-    "null row in the middle": ((null_row(MIDDLE),), "extended", (("price_unknown", REJECTED, MIDDLE),), TONIGHT, ()),
-    "null last row": ((null_row(TONIGHT),), "unchanged", (("price_unknown", REJECTED, TONIGHT),), BEFORE, ()),
-    "null prices": ((null_prices(TONIGHT),), "unchanged", (("price_unknown", REJECTED, TONIGHT),), BEFORE, ()),
-    "null volume": ((null_volume(TONIGHT),), "extended", (("volume_unknown", FLAGGED, TONIGHT),), TONIGHT, ()),
-    "null volume of a known bar": ((null_volume(MIDDLE),), "extended", (), TONIGHT, ()),
-    "missing row in the middle": ((missing_row(MIDDLE),), "extended", (), TONIGHT, ()),
-    "missing last row": ((missing_row(TONIGHT),), "unchanged", (("missing_session", FLAGGED, TONIGHT),), BEFORE, ()),
-    "100x row in the middle": ((scaled(100.0, MIDDLE),), "extended", (("price_spike", REJECTED, MIDDLE),), TONIGHT, ()),
-    "100x last row": (
-        (scaled(100.0, TONIGHT),),
+    "nothing wrong": fault(None, "extended"),
+    "null row in the middle": fault(null_row(MIDDLE), "extended", ("price_unknown", "reject", MIDDLE)),
+    "null last row": fault(null_row(TONIGHT), "unchanged", ("price_unknown", "reject", TONIGHT), newest=BEFORE),
+    "null prices": fault(null_prices(TONIGHT), "unchanged", ("price_unknown", "reject", TONIGHT), newest=BEFORE),
+    "null volume": fault(null_volume(TONIGHT), "extended", ("volume_unknown", "flag", TONIGHT)),
+    "null volume of a known bar": fault(null_volume(MIDDLE), "extended"),
+    "missing row in the middle": fault(missing_row(MIDDLE), "extended"),
+    "missing last row": fault(missing_row(TONIGHT), "unchanged", ("missing_session", "flag", TONIGHT), newest=BEFORE),
+    "100x row in the middle": fault(scaled(100.0, MIDDLE), "extended", ("price_spike", "reject", MIDDLE)),
+    "100x last row": fault(
+        scaled(100.0, TONIGHT),
         "held",
-        (("price_jump", FLAGGED, TONIGHT), ("split_like_jump", REJECTED, TONIGHT)),
-        BEFORE,
-        (),
+        ("price_jump", "flag", TONIGHT),
+        ("split_like_jump", "reject", TONIGHT),
+        newest=BEFORE,
     ),
-    "close outside its range": (
-        (scaled(1.5, TONIGHT, column="close"),),
-        "unchanged",
-        (("close_outside_range", REJECTED, TONIGHT),),
-        BEFORE,
-        (),
+    "close outside its range": fault(
+        scaled(1.5, TONIGHT, column="close"), "unchanged", ("close_outside_range", "reject", TONIGHT), newest=BEFORE
     ),
-    "partial bar of tonight's session": (
-        (scaled(0.2, TONIGHT, column="volume"),),
-        "unchanged",
-        (("partial_bar", REJECTED, TONIGHT),),
-        BEFORE,
-        (),
+    "partial bar of tonight's session": fault(
+        scaled(0.2, TONIGHT, column="volume"), "unchanged", ("partial_bar", "reject", TONIGHT), newest=BEFORE
     ),
-    "live bar of the next day": ((live_bar(date(2024, 3, 11)),), "extended", (), TONIGHT, ()),
-    "final and live bar of the same day": ((live_bar(TONIGHT, share=1.002),), "extended", (), TONIGHT, ()),
-    "dividend": ((), "dividend", (), TONIGHT, ((TONIGHT, "dividend", 0.57),)),
-    "split": ((), "split", (), TONIGHT, (SPLIT,)),
-    "late split": (
-        (late_split(TONIGHT, 2.0),),
+    "live bar of the next day": fault(live_bar(date(2024, 3, 11)), "extended"),
+    "final and live bar of the same day": fault(live_bar(TONIGHT, share=1.002), "extended"),
+    "dividend": fault(None, "dividend", paid=[(TONIGHT, "dividend", 0.57)]),
+    "split": fault(None, "split", paid=[SPLIT]),
+    "late split": fault(
+        late_split(TONIGHT, 2.0),
         "held",
-        (("price_jump", FLAGGED, TONIGHT), ("split_not_applied", REJECTED, TONIGHT)),
-        BEFORE,
-        (SPLIT,),
+        ("price_jump", "flag", TONIGHT),
+        ("split_not_applied", "reject", TONIGHT),
+        newest=BEFORE,
+        paid=[SPLIT],
     ),
 }
 
@@ -86,7 +83,7 @@ def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_corrects_it(
     with asked_here(StandIn(BARS, actions), monkeypatch.setattr) as stand_in:
         stand_in.today = BEFORE
         store.take(directly(stand_in))
-        stand_in.today, stand_in.edits = TONIGHT, list(edits)
+        stand_in.today, stand_in.edits = TONIGHT, edits
         revision, findings = store.take(Yahoo(tmp_path, timeout_s=10.0).fetch("SBUX", DAYS[0], TONIGHT))
         assert revision.verdict == verdict
         assert tuple(sorted((one.rule, one.severity, one.session) for one in findings)) == expected
