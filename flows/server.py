@@ -36,13 +36,11 @@ from prefect.settings import (
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
     PREFECT_SERVER_LOGGING_LEVEL,
-    get_current_settings,
     temporary_settings,
 )
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import check_writable
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 
@@ -140,7 +138,6 @@ def ensure_server() -> Iterator[str]:
     if PREFECT_API_URL.value() is not None:
         yield check_server().removesuffix("/api")
         return
-    check_home()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Prefect's runner sets its own later
     process, own = served() or _start()
     ending = threading.Event()
@@ -274,12 +271,6 @@ def reached_server() -> Iterator[str]:
 def own_url(port: int) -> str:
     """The API's URL of a server of our own."""
     return f"http://127.0.0.1:{port}/api"
-
-
-def check_home() -> None:
-    """Check that a server of our own can have its database in PREFECT_HOME, unless Prefect's settings name another."""
-    if not get_current_settings().server.database.model_fields_set - {"sqlalchemy"}:
-        check_writable(PREFECT_HOME.value(), variable="PREFECT_HOME")
 
 
 def own_file(name: str) -> Path:

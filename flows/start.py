@@ -153,7 +153,6 @@ def all_checks() -> list[dict[str, str]]:
         from flows import server
 
         if not server.has_server():
-            server.check_home()
             return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
         with server.reached_server() as url:
             return f"server {url} responds"

@@ -113,13 +113,13 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def disk() -> str:
         for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
-            check_writable(_existing(folder), variable="FORECASTING_DATA_DIR")
+            if not os.access(found := _existing(folder), os.W_OK | os.X_OK):
+                raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")
         free = shutil.disk_usage(_existing(settings.data_dir)).free
-        found = f"{free / 2**30:.1f} GiB free"
         if free < LEAST_FREE:
             least = f"{LEAST_FREE / 2**30:.0f} GiB"
-            raise StoreError(f"Expected {least} or more free at {settings.data_dir}; found {found}.")
-        return found
+            raise StoreError(f"Expected {least} or more free at {settings.data_dir}; found {free / 2**30:.1f} GiB.")
+        return f"{free / 2**30:.1f} GiB free"
 
     return {
         "database": database,
@@ -140,15 +140,6 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
         except ForecastingError as error:
             rows.append({"check": name, "state": "wrong", "found": str(error)})
     return rows
-
-
-def check_writable(folder: Path, *, variable: str) -> None:
-    """Raise a UsageError where this user cannot write files in a folder, which a variable names."""
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"Expected a folder in {variable} that this user can write; found {folder}, which is missing or may not be "
-            f"written, as that of a user without a home. Set {variable} to another folder."
-        )
 
 
 def _existing(folder: Path) -> Path:

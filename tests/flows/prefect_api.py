@@ -23,20 +23,13 @@ def deployment_id(url: str, name: str) -> str | None:
 
 
 def start_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> str:
-    """The id of a run requested now, or at an instant."""
-    answer = request_run(url, name, at=at, **parameters)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def request_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> httpx.Response:
-    """Prefect's response to a requested run; retried while its SQLite is locked, which it reports as unavailable."""
+    """The id of a run requested now, or at an instant; retried while Prefect's SQLite is locked, a 503."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at} if at else {}}
     body = {"parameters": parameters, "state": state}
     target = f"{url}/deployments/{deployment_id(url, name)}/create_flow_run"
     (answer,) = until(lambda: unless_busy(API.post(target, json=body)), "the server to take a run")
-    assert isinstance(answer, httpx.Response)
-    return answer
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
 
 
 def unless_busy(answer: httpx.Response) -> tuple[httpx.Response] | None:

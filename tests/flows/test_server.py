@@ -25,7 +25,6 @@ from prefect.settings import (
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
-    PREFECT_SERVER_DATABASE_CONNECTION_URL,
     temporary_settings,
 )
 
@@ -164,17 +163,6 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder):
     assert first.startswith("admin:")
     assert server.own_password("me:mine") == server.own_password() == "me:mine"
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
-
-
-def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder):
-    (own_folder / "home").touch()  # in place of a folder: root may write to any
-    unset = {PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL}
-    with (
-        temporary_settings({PREFECT_HOME: own_folder / "home"}, restore_defaults=unset),
-        pytest.raises(UsageError, match="Expected a folder in PREFECT_HOME"),
-        server.ensure_server(),
-    ):
-        pass
 
 
 def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder):

@@ -27,7 +27,6 @@ from tests.nights import rows
 from tests.store.rows import SYMBOL, store_bars
 
 BEGAN = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)  # 05:30 in New York, on a Saturday
-HOUR = datetime(2024, 3, 9, 14, tzinfo=UTC)  # FORECASTING_LATE_UNTIL
 EVE = date(2024, 3, 7)
 SILENT, LATE, REFUSED = UnavailableError("no response"), DataLateError("no bar yet", EVE), RateLimitedError("refused")
 
