@@ -66,11 +66,7 @@ class Nights:
 
 
 def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
-    """Work off one night after the other, as in mode `auto`, from an empty ledger.
-
-    `rows` ascend in the symbol's windows over all of its bars, one night each; they follow each other but for missing
-    bars.
-    """
+    """Work off a night for each of the rows, which ascend, as in mode `auto` from an empty ledger."""
     walk = _Walk(windows, rows, settings)
     for night in range(len(rows)):
         walk.work_off(night)
@@ -136,22 +132,20 @@ class _Walk:
             self.scratch_to = successor.trained_to if mode.method == "scratch" else self.scratch_to
 
     def _mode(self, night: int, windows: Windows, losses: pd.DataFrame) -> ModeChoice:
-        every = self.settings.scratch_every
-        if self.champion is None or self.scratch_to is None:
-            return choose_mode("auto", None, scratch_every=every)
-        card = self.champion.card
-        facts = ChainFacts(
-            usable=True,
-            error="",
-            sessions_since_scratch=self._sessions_since(self.scratch_to, night),
-            chain_epochs=card.chain_epochs,
-            drift=drift_reason(losses, newest_scratch=self.scratch_to),
-            had_events=card.has_events,
-            has_events=windows.has_events,
-            had_market=card.has_market,
-            has_market=windows.has_market,
-        )
-        return choose_mode("auto", facts, scratch_every=every)
+        facts: ChainFacts | None = None
+        if self.champion is not None and self.scratch_to is not None:
+            facts = ChainFacts(
+                usable=True,
+                error="",
+                sessions_since_scratch=self._sessions_since(self.scratch_to, night),
+                chain_epochs=self.champion.card.chain_epochs,
+                drift=drift_reason(losses, newest_scratch=self.scratch_to),
+                had_events=self.champion.card.has_events,
+                has_events=windows.has_events,
+                had_market=self.champion.card.has_market,
+                has_market=windows.has_market,
+            )
+        return choose_mode("auto", facts, scratch_every=self.settings.scratch_every)
 
     def _successor(self, mode: ModeChoice, windows: Windows) -> tuple[Verdict | None, Checkpoint | None]:
         """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""

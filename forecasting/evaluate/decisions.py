@@ -1,10 +1,9 @@
 """The decisions of a night, each with its reason: how the challenger is fitted, who is champion, and on what evidence.
 
 A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No scores are compared: the
-champion is refreshed every night, so no fit has issued enough forecasts to be judged by, and the losses of two fits a
-night apart differ by less than any test finds. What differs is the procedure (warm chains, cadence of fits from
-scratch, combination, fallback); it is chosen by replaying nights (docs/experiments.md), and guarded by the control
-charts and the fallback, which watch the published forecasts.
+champion is refreshed every night, and the losses of two fits a night apart differ by less than any test finds. The
+procedure (warm chains, fits from scratch, combination, fallback) is chosen by replaying nights (docs/experiments.md),
+and guarded by the control charts and the fallback, which watch the published forecasts.
 """
 
 from __future__ import annotations

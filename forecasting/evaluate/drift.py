@@ -1,10 +1,9 @@
 """Drift of the champion: control charts of its skill and its interval coverage, not of its inputs.
 
-A market that moves raises no alarm; a champion that loses its lead over the best baseline, or whose 80% intervals no
-longer cover 80%, does. Both are monitored with an exponentially weighted moving average (Roberts 1959, "Control chart
-tests based on geometric moving averages"; limits as in Montgomery, "Introduction to Statistical Quality Control").
-Scores of neighbouring sessions share shocks, so the spread of a chart comes from the long-run variance (Newey and West
-1987); the plain variance would raise false alarms.
+A champion that loses its lead over the best baseline, or whose 80% intervals no longer cover 80%, raises an alarm. Both
+are monitored with an exponentially weighted moving average (Roberts 1959; limits as in Montgomery, "Introduction to
+Statistical Quality Control"). Scores of neighbouring sessions share shocks, so the spread of a chart comes from the
+long-run variance (Newey and West 1987); the plain variance would raise false alarms.
 """
 
 from __future__ import annotations

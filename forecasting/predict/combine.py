@@ -1,8 +1,7 @@
 """The forecast issued at an origin: the network's and the linear model's quantiles, combined and calibrated.
 
-A weight and online conformal factors are estimated on past forecasts alone, in model scale (see preprocess/features.py)
-and per horizon. A past forecast counts once its target session has closed; its raw quantiles are stored with it, so
-that a change of these rules changes no history.
+A weight and online conformal factors are estimated in model scale on past forecasts whose target session has closed;
+raw quantiles are stored with each, so that a change of these rules changes no history.
 """
 
 import json
@@ -169,11 +168,7 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
 
 
 def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
-    """The forecast to issue at one origin, from quantiles (H, Q) and the trees' medians (H,), all in model scale.
-
-    `past` are earlier forecasts whose target session is at or before the origin, `scale` is `windows.scale()` of its
-    row.
-    """
+    """The forecast to issue at one origin, from quantiles (H, Q) and the trees' medians (H,), all in model scale."""
     past = Past(*(values[-MAX_FORECASTS:] for values in (past.actual, past.network, past.linear, past.trees)))
     weight = learn_weight(past, target)
     past_combined = combine(past.network, past.linear, weight)

@@ -65,9 +65,8 @@ class Published:
 def choose_published(facts: ChampionFacts) -> Published:
     """The champion, or the best baseline where there is an objection; the first objection is the reason.
 
-    In order: no champion; artifact damaged; older than the limit; forecast not finite; pinball loss above the best
-    baseline's by more than TOLERANCE and with a statistic above ENTER over the newest scored origins. Where a baseline
-    was published the night before, one above LEAVE is enough, whatever the excess.
+    In order: no champion; `unusable`; a loss above the best baseline's by more than TOLERANCE with a statistic above
+    ENTER. Where a baseline was published the night before, one above LEAVE is enough, whatever the excess.
     """
     if facts.champion is None:
         objection = f"there is no champion yet: {facts.no_fit.strip().rstrip('.')}".removesuffix(": ")

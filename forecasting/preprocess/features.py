@@ -119,11 +119,8 @@ def with_usual_ranges(steps: Floats) -> Floats:
     """The steps (D, F) with another log range where high and low differ by no more than SMALLEST_RANGE.
 
     The absolute return since the session before, as in series that have closes only; where that is no larger either, as
-    of a halted stock, the mean over the LEVEL_SESSIONS newest sessions before that moved. So the width of a close after
-    a standstill comes from the time before it; without this, 30 such sessions gave a five-session 80% interval of
-    0.1%.
-
-    Of 577,915 sessions of 95 large stocks two have high = low; all others keep their bits.
+    of a halted stock, the mean over the LEVEL_SESSIONS newest sessions before that moved: without this, 30 such
+    sessions gave a five-session 80% interval of 0.1%. All other sessions keep their bits.
     """
     still = np.flatnonzero(steps[:, _LOG_RANGE] <= _SMALLEST)
     if len(still) == 0:
@@ -203,9 +200,8 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
 class MarketSeries:
     """The closes of a market series (the VIX): an index that is an input for every symbol.
 
-    The value of session t is the newest close of the series whose session had closed when t closed on the symbol's own
-    exchange: for a symbol of the series' exchange that of t itself; London and Tokyo close before New York, so that of
-    the session before.
+    The value of session t is the newest close made public when t closed on the symbol's own exchange: London and Tokyo
+    close before New York, so that of the session before.
     """
 
     # by session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is no
@@ -217,8 +213,7 @@ class MarketSeries:
 def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
     """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is.
 
-    A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions. A value depends on closes made
-    public by the close of its session only.
+    A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions.
     """
     if market is None or len(market.closes) == 0:
         return np.full(len(sessions), UNKNOWN)

@@ -124,11 +124,8 @@ def calendar_notes(session: date, exchange: str) -> list[str]:
 def event_flags(events: "pd.DataFrame", first: date, sessions: int, exchange: str) -> tuple[Floats, Floats]:
     """Flags (D, E) of each session from `first` on, (D, H, E) of the H after each, by the events known at its close.
 
-    Events that react on another day than a session are left out. They are placed in the whole calendar: a report after
-    a span's end has flags in it, as has one before its start.
-
-    `events` have columns session (the one that reacts), kind, known_from and, for sources that withdraw events,
-    withdrawn_from (NaT if not withdrawn); naive midnights. `sessions` is D.
+    `events` have columns session (the one that reacts; left out on another day than a session), kind, known_from and,
+    for sources that withdraw events, withdrawn_from (NaT if not withdrawn); naive midnights. `sessions` is D.
     """
     days = calendar(exchange).sessions.to_numpy()
     earnings = events[(events["kind"] == "earnings") & events["session"].isin(days)]

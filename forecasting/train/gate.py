@@ -84,10 +84,7 @@ def examine(
     champion: Checkpoint | None,
     own: Sequence[OwnWeights] = (),
 ) -> Verdict:
-    """Whether tonight's fit on `windows`, whose newest row is tonight's, may take over.
-
-    `champion` are the weights in use, from which a warm fit started; None where there are none that run.
-    """
+    """Whether tonight's fit on `windows` may take over from the weights in use, from which a warm fit started."""
     rows = gate_rows(windows)
     closed = rows[:-1]
     quantiles, of_members = member_quantiles(fitted, windows, rows)
