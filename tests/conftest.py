@@ -226,7 +226,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         def start() -> str:
             return stack.enter_context(processes.prefect_server(folder, port=port))
 
-        yield processes.Served(start(), folder, start)
+        yield processes.Served(start(), start)
 
 
 @pytest.fixture(scope="module")

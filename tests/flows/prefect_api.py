@@ -1,7 +1,5 @@
 """What tests ask of a Prefect server: runs requested, looked at, cancelled, and waited for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Real processes for the tests: a Prefect server, `forecasting serve`, `forecasting worker`; all end with it."""
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import io
@@ -48,16 +46,9 @@ No connection is kept, since some of these servers are killed and started again.
 
 @dataclass(frozen=True)
 class Served:
-    """A running Prefect server.
-
-    Attributes:
-        url: Of its API.
-        folder: Where it keeps its database.
-        start: Starts it again after `kill_server`, at the same URL.
-    """
+    """A running Prefect server: its API's URL, and what starts it again after a kill."""
 
     url: str
-    folder: Path
     start: Callable[[], str]
 
 
@@ -195,13 +186,7 @@ def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> d
 
 @contextmanager
 def prefect_server(folder: Path, *, port: int | None = None, **settings: str) -> Iterator[str]:
-    """The API's URL of a server on loopback with a database in `folder`; killed at the end of the block.
-
-    Args:
-        folder: A second server on it continues where the first one was killed.
-        port: A free one without it.
-        settings: Prefect's own, as environment variables.
-    """
+    """The API's URL of a server on loopback with a database in `folder`; killed at the end of the block."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = without_server(environment_of(folder, url)) | settings

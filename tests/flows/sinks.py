@@ -1,7 +1,5 @@
 """A web server and a mail server on loopback that keep what they receive."""
 
-from __future__ import annotations
-
 import http.server
 import socketserver
 import threading

@@ -1,7 +1,5 @@
 """An assistant's questions, by the SDK's own client over a subprocess."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

@@ -1,7 +1,5 @@
 """Nights of symbols that trade on different exchanges, through the real yfinance code."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, date, datetime
 from unittest.mock import Mock

@@ -1,7 +1,5 @@
 """Nights and spans through Prefect's engine; tests/pipeline/test_night.py has those that do without."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 from datetime import date

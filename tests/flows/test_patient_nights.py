@@ -1,7 +1,5 @@
 """Nights that wait: Prefect's state meanwhile, the tables afterwards. Waiting moves the clock."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

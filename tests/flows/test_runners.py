@@ -1,7 +1,5 @@
 """Shards in this process, in a pool of processes and on Dask: the same tables, whatever is killed."""
 
-from __future__ import annotations
-
 import multiprocessing
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Backtests of several symbols, one after the other and side by side."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Exported files: what another program reads back from each form, and what is refused before anything is read."""
 
-from __future__ import annotations
-
 import shutil
 from datetime import date
 from functools import partial

@@ -1,7 +1,5 @@
 """How bars reach a night: with a market series, a second source and earnings dates, on the stand-in for Yahoo."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence

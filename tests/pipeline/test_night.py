@@ -1,7 +1,5 @@
 """Nights without Prefect: the flow and its tasks as plain functions."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

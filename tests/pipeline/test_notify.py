@@ -1,7 +1,5 @@
 """Messages to people, at a web server and a mail server on loopback."""
 
-from __future__ import annotations
-
 import json
 import logging
 from datetime import date

@@ -1,7 +1,5 @@
 """Pretrained weights of the user's own symbols: made, recorded, and used by nights whose bars are fetched later."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

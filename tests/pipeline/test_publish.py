@@ -1,7 +1,5 @@
 """What people read: the track record against a naive recomputation from table scores, pages, and their index."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """When a run requests again, and what it does at the hour at which it stops waiting; whole ones are in tests/flows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -48,7 +46,7 @@ class Run:
         self.moment = until
         self.why.append(why)
 
-    def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> Run:
+    def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> "Run":
         """Run to the end; of symbol `of` the requests end so, and the last one repeats; those of others succeed."""
         given = list(errors)
         for due in self.rounds:

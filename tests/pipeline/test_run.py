@@ -1,7 +1,5 @@
 """A night without a scheduler leaves the rows that the flow leaves."""
 
-from __future__ import annotations
-
 import os
 import socket
 from datetime import date

@@ -1,7 +1,5 @@
 """What a night's row says at each step, and what is done about nights whose process ended before they did."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Forecasts as written, and who is champion after a night, by what the ledger holds."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
