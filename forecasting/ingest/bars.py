@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import date, datetime
 from operator import attrgetter
 
@@ -28,14 +29,14 @@ COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 _LONGEST = {"source": 300, "symbol": 15, "library_version": 60, "title": 1000, "currency": 6}
 """Most characters of each text."""
 
-_KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
-    (str, "a text", tuple(_LONGEST)),
-    (date, "a date", ("first_asked", "last_asked")),
-    ((date, type(None)), "a date", ("newest",)),
-    (bool, "True or False", ("live", "names_symbol")),
-    (tuple, "a tuple of UnreadableRow", ("unreadable",)),
-    (pd.DataFrame, "a frame", ("bars", "actions")),
-)
+_KINDS: dict[object, type | tuple[type, ...]] = {  # by the annotation of a field
+    "str": str,
+    "date": date,
+    "date | None": (date, type(None)),
+    "bool": bool,
+    "pd.DataFrame": pd.DataFrame,
+    "tuple[UnreadableRow, ...]": tuple,
+}
 
 LEAST_VOLUME = 0.5  # shares below which a volume is 0, which is unknown: the ledger has whole shares
 OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without a session
@@ -165,16 +166,15 @@ def check_shape(fetched: object) -> None:
 
 def _differences(fetched: Fetched) -> Iterator[str]:
     """What differs from the canonical shape, in words; only the first is sure to be found without an error."""
-    for kind, words, names in _KINDS:
-        for name in names:
-            found = getattr(fetched, name)
-            if not isinstance(found, kind) or isinstance(found, datetime):
-                yield f"expected {words} as {name}; found {type(found).__name__}"
+    for field in fields(fetched):
+        found = getattr(fetched, field.name)
+        if not isinstance(found, _KINDS[field.type]) or isinstance(found, datetime):
+            yield f"expected {field.type} as {field.name}; found {type(found).__name__}"
     for name, longest in _LONGEST.items():
         if len(text := getattr(fetched, name)) > longest:
             yield f"expected a text of at most {longest} characters as {name}; found {text[:30]!r}"
     if not all(isinstance(row, UnreadableRow) for row in fetched.unreadable):
-        yield "expected a tuple of UnreadableRow as unreadable"
+        yield "expected an UnreadableRow for each row of unreadable"
     bars, actions, days = fetched.bars, fetched.actions, fetched.bars.index
     if not isinstance(days, pd.DatetimeIndex):
         yield f"expected an index of timestamps; found {type(days).__name__} of {days.dtype}"

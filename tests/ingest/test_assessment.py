@@ -210,8 +210,7 @@ def altered(place: int, change: dict[str, float]) -> pd.DataFrame:
     return bars
 
 
-@pytest.mark.parametrize("factor", [1.5, 2.0, 3.0, 0.5])
-@pytest.mark.parametrize("place", [-1, -2, 100])
+@pytest.mark.parametrize(("place", "factor"), [(-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0)])
 def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: float) -> None:
     bars = VIX.copy()
     bars.iloc[place] *= factor

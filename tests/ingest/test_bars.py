@@ -215,8 +215,8 @@ SPIN_OFF = make_actions([(SHAPED.index[3], "spin-off", 1.0)])
         ({"actions": SPIN_OFF}, "found 'spin-off'"),
         ({"actions": SPIN_OFF.drop(columns="value")}, "session, kind, value"),
         ({"currency": "US dollars"}, "found 'US dollars'"),
-        ({"live": 1}, "True or False as live"),
-        ({"unreadable": ("x",)}, "a tuple of UnreadableRow"),
+        ({"live": 1}, "expected bool as live"),
+        ({"unreadable": ("x",)}, "an UnreadableRow"),
     ],
 )
 def test_a_response_of_another_shape_is_bad_data_that_names_the_difference(changed, expected):

@@ -313,8 +313,6 @@ def test_day_and_timing_of_the_calendar(start, stated, timing):
         ("XTKS", "2025-10-15 16:00 Asia/Tokyo", "2025-10-15", "amc"),
         ("XTKS", "2024-11-01 15:00 Asia/Tokyo", "2024-11-01", "amc"),  # it closed at 15:00 then
         ("XTKS", "2025-10-15 12:00 Asia/Tokyo", "2025-10-15", ""),
-        ("XASX", "2025-10-15 07:30 Australia/Sydney", "2025-10-15", "bmo"),
-        ("XNZE", "2025-11-14 17:00 Pacific/Auckland", "2025-11-14", "amc"),
         ("24/7", "2025-10-15 12:00 UTC", "2025-10-15", ""),
         ("BVMF", "2019-03-06 17:00 America/Sao_Paulo", "2019-03-06", "amc"),
         ("BVMF", "2020-03-06 17:00 America/Sao_Paulo", "2020-03-06", ""),  # it closes at 18:00 since November 2019
