@@ -9,23 +9,9 @@ from tests.report.nights import ISSUED, ORIGIN
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:
-    row = {
-        "symbol": symbol,
-        "target": target,
-        "origin_session": ORIGIN,
-        "target_session": date(2024, 3, 11),
-        "q10": 8e6,
-        "q50": 12e6,
-        "q90": 16e6,
-        "kind": "live",
-        "status": "ok",
-        "reason": "",
-        "calendar": "",
-        "title": "Starbucks Corporation",
-        "currency": "USD",
-        "issued_at": ISSUED,
-        "data_as_of": ISSUED,
-    }
+    row = {"symbol": symbol, "target": target, "origin_session": ORIGIN, "target_session": date(2024, 3, 11)}
+    row |= {"q10": 8e6, "q50": 12e6, "q90": 16e6, "kind": "live", "status": "ok", "reason": "", "calendar": ""}
+    row |= {"title": "Starbucks Corporation", "currency": "USD", "issued_at": ISSUED, "data_as_of": ISSUED}
     return row | changed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,22 +29,11 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) 
     """Five rows, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
-    rows = [
-        {
-            "origin_session": ORIGIN,
-            "horizon": horizon,
-            "target_session": session,
-            **dict(zip(QUANTILE_COLUMNS, last * (1 + 0.01 * horizon) * spread, strict=True)),
-            "kind": kind,
-            "status": "ok",
-            "reason": "",
-            "last_value": last,
-            "issued_at": ISSUED,
-            "data_as_of": ISSUED,
-        }
-        for horizon, session in zip(HORIZONS, next_sessions(ORIGIN, 5), strict=True)
-    ]
-    return pd.DataFrame(rows).assign(**changed)
+    medians = last * (1 + 0.01 * np.array(HORIZONS))
+    rows = pd.DataFrame(medians[:, None] * spread, columns=list(QUANTILE_COLUMNS))
+    rows = rows.assign(origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind)
+    rows = rows.assign(status="ok", reason="", last_value=last, issued_at=ISSUED, data_as_of=ISSUED)
+    return rows.assign(**changed)
 
 
 @cache  # a record has 600 scores, of 200 pairs of sessions
@@ -57,21 +47,11 @@ def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float
     """One score; the origin is `ago` + `horizon` - 1 sessions before the newest that has an actual."""
     origin, target = sessions_of(ago, horizon)
     quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
-    row = {
-        "name": "lstm",
-        "model_id": "m",
-        "role": "champion",
-        "kind": "live",
-        "origin_session": origin,
-        "horizon": horizon,
-        "target_session": target,
-        **quantiles,
-        "issued_at": ISSUED,
-        "actual": actual,
-        "error": median - actual,
-        "pinball": abs(median - actual) / 2,
-        "inside_80": quantiles["q10"] <= actual <= quantiles["q90"],
-        "inside_90": quantiles["q05"] <= actual <= quantiles["q95"],
+    row = {"name": "lstm", "model_id": "m", "role": "champion", "kind": "live", "origin_session": origin}
+    row |= {"horizon": horizon, "target_session": target, **quantiles, "issued_at": ISSUED, "actual": actual}
+    row |= {"error": median - actual, "pinball": abs(median - actual) / 2}
+    row |= {
+        f"inside_{100 - 2 * low}": quantiles[f"q{low:02d}"] <= actual <= quantiles[f"q{100 - low}"] for low in (10, 5)
     }
     return row | changed
 
@@ -111,50 +91,18 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
 def report_data(target: str = "volume", **changed: object) -> ReportData:
     """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
-    fields: dict[str, object] = {
-        "run": {
-            "id": "9c1f20ab77e01234",
-            "as_of": ORIGIN,
-            "symbol": "SBUX",
-            "target": target,
-            "trigger": "schedule",
-            "status": "done",
-            "mode": "warm",
-            "mode_reason": "12 sessions since scratch",
-            "code_version": "0.1.0",
-            "settings_hash": "a1b2c3d4e5f6",
-            "flow_run_id": None,
-            "error": None,
-            "note": "",
-            **dict.fromkeys((f"seconds_{step}" for step in STAGES), None),
-            "seconds_ingest": 1.0,
-            "seconds_train": 3.0,
-        },
-        "fetch": {
-            "id": "77aa01bb22cc33dd",
-            "source": "yahoo",
-            "title": "Starbucks Corporation",
-            "first_received": date(2014, 1, 2),
-            "last_received": ORIGIN,
-            "fetched_at": ISSUED,
-            "row_count": 2562,
-            "verdict": "extended",
-            "detail": "1 new bar",
-        },
-        "model": {
-            "id": "3f9c2ab1a77d0e11",
-            "name": "lstm",
-            "version": "1",
-            "method": "warm",
-            "parent_id": "1b2c3d4e5f607182",
-            "base": None,
-            "seed": 7,
-            "epochs": 6,
-            "trained_from": date(2014, 3, 31),
-            "trained_to": date(2024, 3, 6),
-            "artifact_hash": "b5d4045c3f466fa9",
-        },
-        "decision": None,
+    run = {"id": "9c1f20ab77e01234", "as_of": ORIGIN, "symbol": "SBUX", "target": target, "trigger": "schedule"}
+    run |= {"status": "done", "mode": "warm", "mode_reason": "12 sessions since scratch", "code_version": "0.1.0"}
+    run |= {"settings_hash": "a1b2c3d4e5f6", "flow_run_id": None, "error": None, "note": ""}
+    run |= {f"seconds_{step}": {"ingest": 1.0, "train": 3.0}.get(step) for step in STAGES}
+    fetch = {"id": "77aa01bb22cc33dd", "source": "yahoo", "title": "Starbucks Corporation", "verdict": "extended"}
+    fetch |= {"first_received": date(2014, 1, 2), "last_received": ORIGIN, "fetched_at": ISSUED, "row_count": 2562}
+    model = {"id": "3f9c2ab1a77d0e11", "name": "lstm", "version": "1", "method": "warm", "seed": 7, "epochs": 6}
+    model |= {"parent_id": "1b2c3d4e5f607182", "base": None, "artifact_hash": "b5d4045c3f466fa9"}
+    fields: dict[str, Any] = {
+        "run": run,
+        "fetch": fetch | {"detail": "1 new bar"},
+        "model": model | {"trained_from": date(2014, 3, 31), "trained_to": date(2024, 3, 6)},
         "forecasts": forecasts(target),
         "history": pd.DataFrame({"value": values, "settled": True}),
         "events": pd.DataFrame({"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings"}),
