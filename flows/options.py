@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,14 +46,12 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
     return value
 
 
-def _option(name: str, metavar: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
+def _option(name: str, metavar: str, text: str, default: str | bool = False, *, callback: Any = None) -> Any:  # noqa: ANN401
     """An option with what its value is called, and its default in words; False hides that, True shows the real one."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default)
+    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
 
 
-def _setting(name: str, metavar: str, text: str, default: str | bool = False) -> Any:  # noqa: ANN401
-    """An option that overrides a variable: a command does nothing with it."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=override)
+_setting = partial(_option, callback=override)  # It overrides a variable: a command does nothing with it
 
 
 _TARGET = "FORECASTING_TARGET, else volume"

@@ -128,15 +128,15 @@ def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothin
     The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one. `done` is
     the message of a run in which nothing failed, `nothing` where nothing was to do.
     """
-    outcome, symbols = outcome_of(nights), len(settings.symbols)
-    if outcome.failed:
-        name = "PartlyFailed" if len(outcome.failed) < symbols else "Failed"
-        error = combined(outcome.failed, of=symbols)
+    ids, failed, without_bar = outcome_of(nights)
+    if failed:
+        error = combined(failed, of=len(settings.symbols))
+        name = "PartlyFailed" if len(failed) < len(settings.symbols) else "Failed"
         return Failed(name=name, message=plain_text(error), data=error)
-    if outcome.done:
-        return Completed(data=outcome.done, message=plain_text(done))
-    if outcome.without_bar:
-        return Completed(name="WithoutBar", message=plain_text(" ".join(outcome.without_bar)))
+    if ids:
+        return Completed(data=ids, message=plain_text(done))
+    if without_bar:
+        return Completed(name="WithoutBar", message=plain_text(" ".join(without_bar)))
     return Completed(name="Skipped", message=nothing())
 
 

@@ -95,22 +95,11 @@ def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | Non
         logger.warning("%s of %s", reason, night.symbol)
         return None
     compared = json.loads(challenger["gate"]) if challenger["gate"] else {}
-    return {
-        "id": short_id("promotion", night.id),
-        "symbol": night.symbol,
-        "target": night.target,
-        "session": night.session,
-        "champion": champion["id"] if champion else None,
-        "challenger": challenger["id"],
-        "winner": winner["id"],
-        "champion_pinball": compared.get("champion"),
-        "challenger_pinball": compared.get("challenger"),
-        "origins": compared.get("origins", 0),
-        "first_origin": date.fromisoformat(compared["first"]) if compared else None,
-        "last_origin": date.fromisoformat(compared["last"]) if compared else None,
-        "compared": "hindcasts" if compared else "",  # both models run by the gate over the same closed origins
-        "reason": reason,
-        "trigger": "night",
-        "decided_at": night.now(),
-        "run_id": night.id,
-    }
+    row = night.columns | {"id": short_id("promotion", night.id), "session": night.session, "trigger": "night"}
+    row |= {"champion": champion and champion["id"], "challenger": challenger["id"], "winner": winner["id"]}
+    row |= {"champion_pinball": compared.get("champion"), "challenger_pinball": compared.get("challenger")}
+    row |= {"origins": compared.get("origins", 0), "reason": reason, "decided_at": night.now()}
+    if compared:  # both models were run by the gate over the same closed origins
+        row |= {"first_origin": date.fromisoformat(compared["first"]), "compared": "hindcasts"}
+        row |= {"last_origin": date.fromisoformat(compared["last"])}
+    return row

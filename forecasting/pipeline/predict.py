@@ -18,7 +18,7 @@ from forecasting.ingest.splits import BREAKS
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.preprocess import check_same_market, is_before, ledger_instant, past_losses
-from forecasting.pipeline.run_log import add_notes, code_version, notes_of
+from forecasting.pipeline.run_log import add_notes, model_row, notes_of
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
@@ -188,29 +188,13 @@ def _write(
 ) -> None:
     """Write the baselines' model rows and every candidate's forecasts."""
     issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
-    about = _of_run(night) | {
-        "kind": kind_of(issued_at, night.session, exchange),
-        "last_value": last_value,
-        "issued_at": issued_at,
-        "data_as_of": night.data_as_of,
-        "fetch_id": night.fetch_id,
-    }
+    about = _of_run(night) | {"kind": kind_of(issued_at, night.session, exchange), "last_value": last_value}
+    about |= {"issued_at": issued_at, "data_as_of": night.data_as_of, "fetch_id": night.fetch_id}
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for baseline in issued:
         if baseline.forecaster in baseline_names(night.target):
-            row = {
-                "id": baseline.model_id,
-                "symbol": night.symbol,
-                "target": night.target,
-                "name": baseline.forecaster,
-                "version": VERSION,
-                "method": BASELINE,
-                "scope": "symbol",
-                "seed": night.settings.seed,
-                "settings_hash": night.settings.hash,
-                "code_version": code_version(),
-                "created_at": issued_at,
-            }
+            row = model_row(night) | {"id": baseline.model_id, "name": baseline.forecaster, "version": VERSION}
+            row |= {"method": BASELINE, "scope": "symbol", "created_at": issued_at}
             write.add(connection, "models", row)
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = candidates.forecast_rows(issued, published, about=about, sessions=sessions, calendar=calendar)

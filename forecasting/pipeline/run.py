@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from importlib.util import find_spec
 from itertools import chain
@@ -98,11 +98,11 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
 
 def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
     """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
-    outcome = outcome_of(nights)
+    done, failed, _ = outcome_of(nights)
     messages.send_digest(settings, nights)
-    if outcome.failed:
-        raise combined(outcome.failed, of=len(settings.symbols))
-    return outcome.done
+    if failed:
+        raise combined(failed, of=len(settings.symbols))
+    return done
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:
@@ -245,17 +245,8 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
         raise failure from None
 
 
-@dataclass(frozen=True)
-class Outcome:
+def outcome_of(nights: Sequence[Night]) -> tuple[list[str], list[tuple[str, ForecastingError]], list[str]]:
     """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
-
-    done: list[str]
-    failed: list[tuple[str, ForecastingError]]
-    without_bar: list[str]
-
-
-def outcome_of(nights: Sequence[Night]) -> Outcome:
-    """What became of the nights of a run."""
     failed: dict[str, ForecastingError] = {}
     without_bar = [night.without_bar for night in nights if night.without_bar]
     for night in sorted(nights, key=lambda night: night.session):
@@ -264,4 +255,4 @@ def outcome_of(nights: Sequence[Night]) -> Outcome:
             without_bar.append(str(night.error))
         elif night.error is not None:
             failed.setdefault(night.symbol, night.error)
-    return Outcome([night.id for night in nights if night.is_done], list(failed.items()), without_bar)
+    return [night.id for night in nights if night.is_done], list(failed.items()), without_bar

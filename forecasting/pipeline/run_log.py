@@ -30,17 +30,8 @@ from forecasting.vocabulary import RunStatus
 logger = logging.getLogger("forecasting.night")
 
 NOTES = (
-    "waiting",
-    "no_bar",
-    "waited",
-    "clock",
-    "assessment",
-    "calendar_end",
-    "second_source",
-    "market",
-    "no_model",
-    "refused",
-    "issued_before",
+    *("waiting", "no_bar", "waited", "clock", "assessment", "calendar_end", "second_source", "market", "no_model"),
+    *("refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""
 
@@ -66,25 +57,21 @@ def code_version() -> str:
     return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
 
 
+def model_row(night: Night) -> Row:
+    """What the rows in `models` of a night's network and baselines have in common."""
+    made_by = {"seed": night.settings.seed, "settings_hash": night.settings.hash, "code_version": code_version()}
+    return {"symbol": night.symbol, "target": night.target} | made_by
+
+
 def open_run(
     connection: Connection, night: Night, *, started_at: datetime, notes: dict[str, str] | None = None
 ) -> None:
     """Add the night's row unless it is there; one that is run again keeps its first start and what it noted before."""
     settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
-    row = {
-        "id": night.id,
-        "as_of": night.session,
-        "symbol": night.symbol,
-        "target": night.target,
-        "source": source_name(night.source),
-        "trigger": night.trigger,
-        "status": "running",
-        "started_at": started_at,
-        "flow_run_id": night.flow_run_id,
-        "code_version": code_version(),
-        "settings_hash": night.settings.hash,
-        "settings": json.dumps(settings, sort_keys=True),
-    }
+    row = {"id": night.id, "as_of": night.session, "symbol": night.symbol, "target": night.target, "status": "running"}
+    row |= {"source": source_name(night.source), "trigger": night.trigger, "flow_run_id": night.flow_run_id}
+    row |= {"started_at": started_at, "code_version": code_version()}
+    row |= {"settings_hash": night.settings.hash, "settings": json.dumps(settings, sort_keys=True)}
     if not write.add(connection, "runs", row) and _row(connection, night)["status"] in ("late", "failed"):
         write.update_run(connection, night.id, {"status": "running", "error": None})
     add_notes(connection, night, {"waiting": "", **(notes or {})})

@@ -14,7 +14,7 @@ from forecasting.pipeline.folders import artifact_folder, network_id
 from forecasting.pipeline.models import load_model, own_weights
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.preprocess import check_same_market, past_losses
-from forecasting.pipeline.run_log import add_notes, code_version
+from forecasting.pipeline.run_log import add_notes, model_row
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
@@ -130,28 +130,9 @@ def _fit_and_save(
     sha256 = save(fitted, folder)
     card, base = fitted.card, fitted.card.base or RANDOM
     logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
-    return {
-        "id": model_id,
-        "name": LSTM,
-        "version": str(card.architecture),
-        "method": method,
-        "base": base,
-        "symbol": night.symbol,
-        "target": night.target,
-        "scope": "panel" if card.base else "symbol",
-        "seed": settings.seed,
-        "trained_from": fitted.trained_from,
-        "trained_to": fitted.trained_to,
-        "epochs": card.epochs,
-        "chain_epochs": card.chain_epochs,
-        "fetch_id": night.fetch_id,
-        "run_id": night.id,
-        "settings_hash": settings.hash,
-        "code_version": code_version(),
-        "artifact_path": str(folder.relative_to(settings.data_dir.absolute())),
-        "artifact_hash": sha256,
-        "seconds": seconds,
-        "refused": verdict.refused,
-        "gate": verdict.text(),
-        "created_at": night.now(),
-    }
+    row = model_row(night) | {"id": model_id, "name": LSTM, "version": str(card.architecture), "method": method}
+    row |= {"base": base, "scope": "panel" if card.base else "symbol", "fetch_id": night.fetch_id, "run_id": night.id}
+    row |= {"trained_from": fitted.trained_from, "trained_to": fitted.trained_to}
+    row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
+    row |= {"artifact_path": str(folder.relative_to(settings.data_dir.absolute())), "artifact_hash": sha256}
+    return row | {"refused": verdict.refused, "gate": verdict.text(), "created_at": night.now()}
