@@ -138,8 +138,7 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
 
 
 def test_constant_scores_are_no_drift_and_the_verdict_is_one_sentence():
-    days = scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8)
-    verdict = watch(days, baseline="ridge")
+    verdict = watch(scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8), baseline="ridge")
     assert not verdict.alarm
     assert verdict.words == (
         "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover 80% "

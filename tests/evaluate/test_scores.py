@@ -221,11 +221,9 @@ def test_unknown_volumes_are_no_actual_and_leave_the_mean_to_the_five_known_befo
 
 
 def test_each_horizon_has_the_same_weight_however_many_of_its_targets_are_known():
-    known = dollar_volumes(BARS, ORIGINS, TARGETS)
-    actual = known.actual.copy()
-    actual[5:, 1] = np.nan
-    ours = np.log(SHARES) + np.log(known.close)[:, None] - actual
-    means = known.mean[:, None] - actual
+    whole = dollar_volumes(BARS, ORIGINS, TARGETS)
+    is_known = (np.arange(len(ORIGINS)) < 5)[:, None] | [True, False]
+    known = DollarVolumes(whole.close, whole.mean, np.where(is_known, whole.actual, np.nan))
+    ours, means = np.log(SHARES) + np.log(known.close)[:, None] - known.actual, known.mean[:, None] - known.actual
     errors, usual = ((table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means))
-    holed = DollarVolumes(known.close, known.mean, actual)
-    assert dollar_volume_r2(holed, SHARES) == pytest.approx(1 - errors / usual)
+    assert dollar_volume_r2(known, SHARES) == pytest.approx(1 - errors / usual)

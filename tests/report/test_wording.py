@@ -28,27 +28,9 @@ def flat(target: str, last: float, usual: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("target", "quantiles", "last", "usual", "text"),
     [
-        (
-            "volume",
-            (6e6, 8e6, 12e6),
-            10e6,
-            7.5e6,
-            "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the",
-        ),
-        (
-            "close",
-            (49.0, 50.5, 52.0),
-            50.0,
-            45.0,
-            "close at $50.50 {} (80% interval $49.00-52.00), 1.0% above the",
-        ),
-        (
-            "range",
-            (0.01, 0.02, 0.03),
-            0.02,
-            0.02,
-            "of 2.00% {} (80% interval 1.00-3.00%), about the same as the",
-        ),
+        ("volume", (6e6, 8e6, 12e6), 10e6, 7.5e6, "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the"),
+        ("close", (49.0, 50.5, 52.0), 50.0, 45.0, "close at $50.50 {} (80% interval $49.00-52.00), 1.0% above the"),
+        ("range", (0.01, 0.02, 0.03), 0.02, 0.02, "of 2.00% {} (80% interval 1.00-3.00%), about the same as the"),
     ],
 )
 def test_the_sentence_names_session_median_interval_and_usual_level(target, quantiles, last, usual, text):
