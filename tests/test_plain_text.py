@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UsageError
-from forecasting.plain_text import LIMIT, markdown_text, named, plain_text
+from forecasting.plain_text import LIMIT, markdown_text, plain_text
 
 HOSTILE = "a\x1b[31mred\x07\nnext\tline\r\u202egnp\u200b.exe \x9b2J \udcff \u2028end"
 
@@ -51,9 +51,3 @@ def test_every_error_of_ours_is_clean_and_survives_another_process(kind: type[Fo
     error = pickle.loads(pickle.dumps(kind(HOSTILE)))
     assert str(error) == plain_text(HOSTILE)
     assert len(str(kind("x" * 5_000_000))) == LIMIT
-
-
-def test_of_many_names_the_first_are_listed_and_the_others_counted() -> None:
-    assert named(["A", "B", "C"], 3) == "A, B, C"
-    assert named(["A", "B", "C", "D"], 2, separator="; ") == "A; B and 2 more"
-    assert named([], 3) == ""

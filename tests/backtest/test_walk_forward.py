@@ -18,7 +18,6 @@ from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.features import MarketSeries, actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
-from forecasting.train import baselines
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import linear_forecast
@@ -142,15 +141,6 @@ def test_cached_refits_of_other_bars_or_another_market_series_are_not_used(tmp_p
             uncached = backtest(bars, no_events(), spec=replace(requested, folder=None))
             np.testing.assert_array_equal(found.issued, uncached.issued)
     assert len(list(tmp_path.iterdir())) == 4
-
-
-def test_cached_refits_without_a_baseline_that_was_added_later_are_not_used(tmp_path, monkeypatch):
-    settings = SETTINGS.model_copy(update={"target": "close"})
-    requested = replace(spec(-20, -10, refit_every=11, settings=settings), folder=tmp_path)
-    with monkeypatch.context() as earlier:
-        earlier.setitem(baselines._NAMES, "close", ("random_walk",))
-        backtest(BARS, no_events(), spec=requested)
-    assert tuple(backtest(BARS, no_events(), spec=requested).baselines) == ("random_walk", "har_volatility")
 
 
 FIGURES = {

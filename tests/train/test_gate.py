@@ -21,19 +21,19 @@ from tests.builders import no_events
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def windows():
     return some_windows()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def champion() -> Checkpoint:
     return scratch_fit()
 
 
 @pytest.fixture(scope="module")
-def warm(windows, champion) -> Checkpoint:
-    return fit(windows, mode="warm", parent=champion, settings=SETTINGS)
+def warm() -> Checkpoint:
+    return fit(some_windows(), mode="warm", parent=scratch_fit(), settings=SETTINGS)
 
 
 def verdict(fitted: Checkpoint, windows, champion: Checkpoint | None):
@@ -83,10 +83,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows
     assert verdict(fitted, windows, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), windows, None).refused
     # As far from the start, the other way.
-    other = {
-        name: 2 * start - fitted.weights[name] for name, start in shipped.weights.items() if name in fitted.weights
-    }
-    away = replace(fitted, weights=other)
+    away = replace(fitted, weights={name: 2 * shipped.weights[name] - own for name, own in fitted.weights.items()})
     assert moved_too_far(away, shipped) == ""
     assert learned_nothing(away, shipped, windows) != ""
 
@@ -130,17 +127,14 @@ def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_b
     assert verdict(better, windows, worse).refused == ""
 
 
-@pytest.mark.parametrize("factors", [{"step_scale": 2.0}, {"past_scale": 2.0}, {"effect": 0.5}, {"step_mean": -1.0}])
-@pytest.mark.parametrize("fit_of", ["champion", "warm"])
+@pytest.mark.parametrize(("name", "factor"), [("step_scale", 2.0), ("past_scale", 2.0), ("effect", 0.5)])
 def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_refused(
-    windows, champion, warm, fit_of: str, factors: dict[str, float]
+    windows, champion, warm, name: str, factor: float
 ):
-    fitted, parent = {"champion": (champion, None), "warm": (warm, champion)}[fit_of]
-    estimates = {
-        name: tuple(factor * value for value in getattr(fitted.card, name)) for name, factor in factors.items()
-    }
-    damaged = replace(fitted, card=replace(fitted.card, **estimates))
-    assert f"its card has another {next(iter(factors))}" in verdict(damaged, windows, parent).refused
+    for fitted, parent in ((champion, None), (warm, champion)):
+        estimate = {name: tuple(factor * value for value in getattr(fitted.card, name))}
+        damaged = replace(fitted, card=replace(fitted.card, **estimate))
+        assert f"its card has another {name}" in verdict(damaged, windows, parent).refused
 
 
 def index_windows(first: int, rows: int) -> Windows:
@@ -178,11 +172,8 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
 
 
 def test_members_that_share_a_start_are_measured_from_it(champion):
-    one = replace(
-        champion,
-        card=replace(champion.card, members=1, method="base"),
-        weights={name: weight for name, weight in champion.weights.items() if name.startswith("0.")},
-    )
+    first = {name: weight for name, weight in champion.weights.items() if name.startswith("0.")}
+    one = Checkpoint(replace(champion.card, members=1, method="base"), first)
     twice = {f"{m}.{name[2:]}": weight for m in (0, 1) for name, weight in one.weights.items()}
     assert moved_too_far(replace(champion, weights=twice), one) == ""
     assert moved_too_far(champion, one) != ""
