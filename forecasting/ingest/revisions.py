@@ -168,8 +168,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
 def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     """As `assess` for a market series; never an error: older bars are stored without the newest.
 
-    An index has prices alone, and its jumps are news: the VIX doubled on 2018-02-05. So no split is searched, no jump
-    held and no volume judged; an impossible row is still refused, and a history of another series is not stored.
+    Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no volume judged.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars, of_index=True)
     revision = explain(stored.bars, bars, actions=None, known_actions=stored.actions, accept=request.accept)

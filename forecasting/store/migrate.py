@@ -210,14 +210,13 @@ def _digest() -> str:
 
 def meanings(connection: Connection) -> dict[tuple[str, str], str]:
     """The text of every table, view and column, by both names; an empty one for the table or view itself."""
-    texts = {(table.name, ""): str(table.comment) for table in metadata.tables.values()}
-    texts |= {(name, ""): view.row for name, view in VIEWS.items()}
-    for table in metadata.tables.values():
-        texts |= {(table.name, column.name): str(column.comment) for column in table.columns}
-    made = sa.inspect(connection)
-    for name in VIEWS:
-        texts |= {(name, column["name"]): text_of(name, column["name"]) for column in made.get_columns(name)}
-    return texts
+    tables, made = metadata.tables.values(), sa.inspect(connection)
+    texts = {(table.name, column.name): str(column.comment) for table in tables for column in table.columns}
+    texts |= {(table.name, ""): str(table.comment) for table in tables}
+    of_views = ((name, column["name"]) for name in VIEWS for column in made.get_columns(name))
+    return (
+        texts | {(name, ""): view.row for name, view in VIEWS.items()} | {place: text_of(*place) for place in of_views}
+    )
 
 
 _STORED_DIGEST = sa.text(

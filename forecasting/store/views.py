@@ -140,10 +140,6 @@ JOIN models m ON m.id = f.model_id
         "settled_error": "q50 - settled_actual: positive when too high.",
         "settled_pinball": "Mean pinball loss against it.",
         "actual": "settled_actual, or first_print_actual while not settled.",
-        "error": "q50 - actual: positive when the forecast was too high.",
-        "pinball": "Mean pinball loss against actual.",
-        "inside_80": "Whether actual is inside the 80% interval, q10 to q90.",
-        "inside_90": "Whether it is inside the 90% interval, q05 to q95.",
     },
 )
 
@@ -167,8 +163,6 @@ WHERE f.place = 1
     {
         "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the target session.",
         "actual": "Actual value, settled where it is; NULL without one.",
-        "error": "q50 - actual: positive when the forecast was too high.",
-        "inside_80": "Whether actual is inside the 80% interval, q10 to q90.",
     },
 )
 

@@ -13,7 +13,7 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame
+from forecasting.store.frames import Row, first_row, frame, values
 
 PRICES = ("open", "high", "low", "close", "volume")
 _HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
@@ -169,32 +169,26 @@ def split_factors(
 ) -> pd.Series:
     """New shares per share of the day each forecast was issued, 1.0 without a split in between.
 
-    A split counts when the bars of the forecast (data_as_of, the instant of their fetch; first_received, their oldest
-    session) could not show it yet, and those at `until`, one instant or one a row (None: now), do. Splits from before
-    the bars begin do not count: bars stored without them are on the new basis already.
+    A split counts when the bars of the forecast, fetched at data_as_of, could not show it yet, and those at `until`,
+    one instant or one a row (None: now), do; not one of before first_received: its bars are on the new basis already.
     """
     table = schema.corporate_actions
-    splits = frame(
-        connection,
-        sa.select(table.c.session, table.c.first_seen_at, table.c.value)
-        .where(table.c.symbol == symbol, table.c.kind == "split")
-        .order_by(table.c.session, table.c.first_seen_at),
-    )
+    seen = sa.select(table.c.session, table.c.first_seen_at, table.c.value).where(table.c.kind == "split")
+    splits = frame(connection, seen.where(table.c.symbol == symbol).order_by(table.c.session, table.c.first_seen_at))
     factor = np.ones(len(forecasts))
     for session, versions in splits.groupby("session"):
-        values = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
+        ratios = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
         seen_at = versions["first_seen_at"]
-        before = values[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
-        after = values[-1 if until is None else seen_at.searchsorted(until, side="right")]
+        before = ratios[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
+        after = ratios[-1 if until is None else seen_at.searchsorted(until, side="right")]
         factor = np.where(forecasts["first_received"] < session, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
 
 
 def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
     """Whether past forecasts of the symbol may be on another basis: a split is stored, or another history accepted."""
-    table = schema.corporate_actions
-    split = sa.exists().where(table.c.symbol == symbol, table.c.kind == "split")
-    return bool(connection.scalar(sa.select(split))) or len(_accepted(connection, symbol)) > 0
+    splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
+    return bool(splits) or len(_accepted(connection, symbol)) > 0
 
 
 def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:

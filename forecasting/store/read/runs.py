@@ -152,10 +152,7 @@ def lineage(connection: sa.Connection, model_id: str, *, last: date | None = Non
 
 
 def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
-    """The winner of the newest promotion, or of those up to a past night's session; None before the first.
-
-    The newest session counts before the newest decision: replaying a span today does not change tomorrow's champion.
-    """
+    """The winner of the newest promotion, or of those up to a past night's session; None before the first."""
     up_to = schema.promotions.c.session <= (session or date.max)
     newest_winner = _winners(symbol, target).where(up_to).limit(1).scalar_subquery()
     return first_row(connection, sa.select(schema.models).where(schema.models.c.id == newest_winner))
@@ -170,6 +167,7 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
     table = schema.promotions
+    # The session before the decision: replaying a span today does not change tomorrow's champion.
     newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
     return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
 

@@ -59,11 +59,9 @@ def losses(
 ) -> pd.DataFrame:
     """One loss per forecaster (`champion` or a baseline), origin and horizon of the newest scored origins, ascending.
 
-    Live is preferred to late and late to replay, then settled to first print, the newest bar version, the newest
-    forecast and the smallest model id. A baseline published in the champion's place counts under its own name, and the
-    champion it replaced as champion: otherwise a champion that was once behind could never be published again.
-    Challengers are left out. Of target sessions up to `last`, by bars stored and settled at `known_at`. Columns
-    LOSS_COLUMNS: pinball in the target's unit, on the share basis known then; inside_80 1.0 or 0.0.
+    A baseline published in the champion's place counts under its own name, and the champion it replaced as champion:
+    otherwise a champion that was once behind could never be published again. Of target sessions up to `last`, by bars
+    stored and settled at `known_at`. Columns LOSS_COLUMNS, on the share basis known then; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = schema.scores
@@ -134,11 +132,9 @@ def unscored_forecasts(
     """Forecasts of target sessions up to `last` that were not yet scored against a bar that their session has.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
-    once it is settled, so a settled bar that is restated, and settled again, is scored again. A bar of a history that
-    the user accepted after the forecast is none to score it against. With `known_at`, by the bars as of that instant,
-    so that a night run later scores what it would have scored on time. Columns of table forecasts, model (its name),
-    stage, bar_version, and the bar's prices and volume on the share basis of the day the forecast was issued:
-    split_factor, new shares per share of that day, is divided out.
+    once it is settled, again after a restatement. With `known_at`, by the bars as of that instant: a night run later
+    scores what it would have scored on time. Columns of table forecasts, model, stage, bar_version, and the bar on the
+    share basis of the day the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
     forecasts, scores = schema.forecasts, schema.scores
     of_symbol = of_series(forecasts, symbol, target)
