@@ -22,14 +22,8 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
     rng = np.random.default_rng(seed)
     shock = np.exp(rng.normal(0, 0.5, n))
     memory = np.convolve(rng.normal(0, 0.15, n + 4), np.ones(5) / math.sqrt(5), mode="valid")
-    return pd.DataFrame(
-        {
-            "pinball": shock * (1 - skill) * np.exp(memory),
-            "baseline_pinball": shock,
-            "inside_80": rng.binomial(5, covered, n) / 5,
-        },
-        index=random_bars(days=n).index,
-    )
+    days = {"pinball": shock * (1 - skill) * np.exp(memory), "baseline_pinball": shock}
+    return pd.DataFrame(days | {"inside_80": rng.binomial(5, covered, n) / 5}, index=random_bars(days=n).index)
 
 
 def losses_of(days):

@@ -71,11 +71,7 @@ STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
 
 
 def durations(*symbols: str, median: float = 0.5, p95: float = 0.9, n: int = 60) -> pd.DataFrame:
-    rows = [
-        {"symbol": symbol, "step": step, "n": n, "median_seconds": median, "p95_seconds": p95}
-        for symbol in symbols
-        for step in STEPS
-    ]
+    rows = [(symbol, step, n, median, p95) for symbol in symbols for step in STEPS]
     return pd.DataFrame(rows, columns=["symbol", "step", "n", "median_seconds", "p95_seconds"])
 
 
