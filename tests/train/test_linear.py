@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.preprocess.features import STEP_NAMES, own_column
+from forecasting.preprocess.features import STEP_NAMES
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.linear import (
@@ -72,22 +72,6 @@ def test_an_effect_is_estimated_on_learnable_sessions_alone():
     values[known.warm_up + 251 :] *= 3.0
     altered = replace(known, steps=steps, values=values)
     np.testing.assert_array_equal(fit_effect(known).coefficients, fit_effect(altered).coefficients)
-
-
-@pytest.mark.parametrize(("target", "half_the_sessions"), [("volume", 0.65), ("range", 0.5)])
-def test_newer_sessions_weigh_more_in_an_effect_on_volume_and_the_same_in_one_on_the_range(target, half_the_sessions):
-    windows = some_windows(target, rows=1000)
-    friday, own = windows.flag_names.index("weekday_fri"), own_column(target)
-    before = fit_effect(windows).coefficients[friday]
-    gained = []
-    for busier in (
-        slice(windows.learnable_sessions),
-        slice(windows.learnable_sessions // 2, windows.learnable_sessions),
-    ):
-        steps = windows.steps.copy()
-        steps[busier, own] += windows.flags[busier, friday]
-        gained.append(fit_effect(replace(windows, steps=steps)).coefficients[friday] - before)
-    assert gained[1] / gained[0] == pytest.approx(half_the_sessions, abs=0.05)
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
