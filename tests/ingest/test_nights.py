@@ -76,11 +76,10 @@ def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_an
         check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=14, seed=1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("nights", [40, pytest.param(250, marks=pytest.mark.campaign)])
-def test_months_of_nights_do_too(nights):
-    with StandIn(random_bars(nights + 120, seed=31)) as stand_in:
-        check_nights(stand_in, lambda _: directly(stand_in), nights=nights, seed=1)
+@pytest.mark.campaign
+def test_a_year_of_nights_does_too():
+    with StandIn(random_bars(370, seed=31)) as stand_in:
+        check_nights(stand_in, lambda _: directly(stand_in), nights=250, seed=1)
 
 
 TRUTH = random_bars(40, seed=51)
@@ -97,7 +96,7 @@ fetches = st.lists(
             "split": st.sampled_from([1.0, 1.0, 1.0, 2.0, 0.1]),
         }
     ),
-    max_size=6,
+    max_size=4,
 )
 
 
