@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from forecasting.values import check_choice, check_day, check_symbol, check_text
 from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
+_DAYS = {"session", "date", "ds"}
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
@@ -51,7 +52,11 @@ class Backtest:
 class Drawing:
     """An SVG, which a notebook shows."""
 
-    svg: str
+    svg: str = field(repr=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file."""
+        Path(path).write_text(self.svg, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -63,12 +68,15 @@ class Forecast:
 
     Attributes:
         quantiles: (S * h rows) symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's
-            unit, model (the network, `lstm`, or the baseline in its place) and reason (of a baseline, else empty).
+            unit, usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the baseline in
+            its place) and reason (of a baseline, else empty).
+        why: Parts of each median, as `Ledger.why`.
         drawings: The newest sessions and the forecasts, by symbol.
     """
 
     quantiles: pd.DataFrame
-    drawings: Mapping[str, str]
+    why: pd.DataFrame = field(repr=False)
+    drawings: Mapping[str, str] = field(repr=False)
 
     @property
     def long(self) -> pd.DataFrame:
@@ -127,9 +135,11 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         migrate.upgrade(own.url)
         run_missed(own, as_of=None, mode="auto", now=_clock(now))
         drawings = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=_clock(now)))}
-        found = export.frame("latest", own)
-    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "model", "reason"]
-    return Forecast(found.loc[found["horizon"] <= h, names].reset_index(drop=True), drawings)
+        found, why = export.frame("latest", own), export.newest_why(own)
+    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
+    names += ["usual", "vs_usual", "why", "model", "reason"]
+    quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))
+    return Forecast(quantiles, parts, drawings)
 
 
 @dataclass(frozen=True)
@@ -175,6 +185,16 @@ class Ledger:
         Positive skill is better than the baseline. Raises as `latest`.
         """
         return export.frame("skill", self._asked(*symbols, target=target))
+
+    def why(
+        self, *symbols: str | Iterable[str], target: Target | None = None, origin: date | str | None = None
+    ) -> pd.DataFrame:
+        """The parts of published medians, factors of which the product is q50: the columns of table forecast_parts.
+
+        Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`.
+        """
+        day = None if origin is None else check_day("origin", origin)
+        return export.newest_why(self._asked(*symbols, target=target), origin=day)
 
     def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -342,7 +362,7 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
     rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
     if target in ("volume", "close") and target not in rows:
         rows = rows.rename(columns={"y": target})
-    if missing := [name for name in _NEEDED if name not in rows]:
+    if missing := ["date" if name == "session" else name for name in _NEEDED if name not in rows]:
         raise UsageError(
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
             f"missing among {', '.join(map(str, frame.columns))[:200]}."
@@ -359,5 +379,6 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
 
 
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its index, where that is of days, as a column."""
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(names=str(frame.index.name or "date"))
+    """The frame with its index as columns, unless that only counts rows or a column has the days."""
+    is_counted = isinstance(frame.index, pd.RangeIndex) or _DAYS & {str(name).lower() for name in frame.columns}
+    return frame if is_counted else frame.reset_index(names=[str(name or "date") for name in frame.index.names])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import forecasting as fc
+from forecasting.api import _bars_of
 from forecasting.errors import HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
@@ -40,7 +41,24 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
     stored.run_night("TEST", source="parquet:bars.parquet")
     night = stored.latest(["TEST"])
-    pd.testing.assert_frame_equal(found.quantiles[list(QUANTILE_COLUMNS)], night.loc[:2, list(QUANTILE_COLUMNS)])
+    stated = [*QUANTILE_COLUMNS, "usual", "vs_usual", "why"]
+    pd.testing.assert_frame_equal(found.quantiles[stated], night.loc[:2, stated])
+    product = found.why.groupby("horizon")["factor"].prod()
+    assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
+    of_night = stored.why("TEST", origin=LAST).query("horizon <= 3")
+    pd.testing.assert_frame_equal(found.why.drop(columns="model_id"), of_night.drop(columns="model_id"))
+    assert "<svg" not in f"{found!r}{found.plot()!r}"
+    found.plot().save(tmp_path / "fan.svg")
+    assert (tmp_path / "fan.svg").read_text() == found.plot().svg
+
+
+def test_rows_kept_of_a_longer_frame_or_indexed_by_day_and_symbol_are_the_same_bars() -> None:
+    whole = BARS.rename_axis("date").reset_index().assign(symbol="TEST")
+    kept = pd.concat([whole.assign(symbol="OTHER"), whole])[lambda rows: rows["symbol"] == "TEST"]
+    indexed = whole.rename(columns={"symbol": "Ticker"}).set_index(["date", "Ticker"])
+    expected = whole.rename(columns={"date": "session"})
+    for frame in (kept, indexed):
+        pd.testing.assert_frame_equal(_bars_of(frame, symbol=None, target="volume")[[*expected]], expected)
 
 
 def test_several_series_in_long_form_come_back_in_long_form() -> None:
@@ -65,6 +83,7 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"h": 6}, UsageError, "1 to 5"),
         ({"target": "volumes"}, UsageError, "volume, close or range"),
         ({"symbol": "sbux"}, UsageError, "sbux"),
+        ({"frame": BARS.reset_index(drop=True)}, UsageError, "date missing among"),
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),

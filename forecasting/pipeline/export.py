@@ -35,8 +35,9 @@ VIEWS = {
     "latest": ("latest_forecasts", "symbol horizon"),
     "history": ("forecast_vs_actual", "symbol origin_session horizon role model kind model_id"),
     "skill": ("live_skill", "symbol kind horizon window_sessions"),
+    "why": ("forecast_parts", "symbol origin_session kind model_id horizon place"),
 }
-"""The view of each frame, whose columns it has, and what its rows are sorted by."""
+"""The view or table of each frame, whose columns it has, and what its rows are sorted by."""
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
@@ -48,13 +49,13 @@ SESSIONS = (
 
 _TEXTS = (
     *("symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline"),
-    *("special_day", "why", "calendar"),
+    *("special_day", "why", "calendar", "part"),
 )
 _DTYPES = {
     **dict.fromkeys(SESSIONS, "datetime64[ns]"),
     **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
     **dict.fromkeys(_TEXTS, "string"),
-    **dict.fromkeys(("horizon", "window_sessions", "n", "version"), "int64"),
+    **dict.fromkeys(("horizon", "window_sessions", "n", "version", "place"), "int64"),
     **dict.fromkeys(("volume", "network_n"), "Int64"),  # with NA where unknown
     **dict.fromkeys(("inside_80", "inside_90"), "boolean"),
     "settled": "bool",
@@ -68,6 +69,14 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
     return _typed_whole(frames, [str(name) for name in frames[0]], order=order.split())
+
+
+def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFrame:
+    """The parts of the published medians of each symbol's newest origin, or of `origin`."""
+    parts = frame("why", settings)
+    newest = parts.groupby("symbol")["origin_session"].transform("max")
+    wanted = newest if origin is None else pd.Timestamp(origin)
+    return parts[parts["origin_session"] == wanted].reset_index(drop=True)
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:

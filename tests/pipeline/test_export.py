@@ -116,6 +116,10 @@ def fill(url: str) -> None:
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))
         write.add_forecasts(connection, forecasts)
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
+        key = {
+            name: forecasts[0][name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+        }
+        write.add(connection, "forecast_parts", key | {"part": "usual", "place": 1, "factor": 2.0})
 
 
 def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url):

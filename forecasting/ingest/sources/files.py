@@ -258,14 +258,15 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     """Our name of each column of a file, empty where it is not known; a BadDataError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
-    missing = [our for our in needed if our not in ours]
+    missing = ["date" if our == "session" else our for our in needed if our not in ours]
     if missing:
         known = [column for column, our in zip(plain, ours, strict=True) if our][:12]
         others = len(plain) - len(known)
         found = [*known, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
         raise BadDataError(
             f"{name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(found)}. "
-            f"Its header names {', '.join(needed).replace('session', 'date')}, in any order and case."
+            f"Its header names {', '.join(needed).replace('session', 'date')}, in any order and case"
+            f"{', separated by commas, not by ;' if len(plain) == 1 and ';' in plain[0] else ''}."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:

@@ -215,6 +215,6 @@ def answer(connection: sa.Connection, question: str, *, symbol: str, target: str
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
-    """The rows of a view for a symbol, and for a target unless None."""
+    """The rows of a view or table for a symbol, and for a target unless None."""
     of_target = "symbol = :symbol" if target is None else "symbol = :symbol AND target = :target"
     return view_frame(connection, name, of_target, symbol=symbol, target=target)

@@ -212,6 +212,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         (HEADER, "found only a header"),
         ("Date,Open,High\n2024-03-07,1,2\n", "lacks the columns low, close, volume; it has Date, Open, High"),
         ("\x00\x01\x02", "lacks the columns"),
+        ("Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n", "separated by commas, not by ;"),
         ("hunter2,Date,Open,High,Low,Close\n", "lacks the column volume; it has Date, .*, 1 other"),
         (HEADER.replace("Open", "Date,session,Open"), "two columns for session"),
         (HEADER.replace("Volume", "Volume,Volume") + LINE, "two columns for volume"),
