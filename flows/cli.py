@@ -110,10 +110,7 @@ def run(
 
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
-def show(
-    as_json: AsJson = False,
-    as_csv: options.AsCsv = False,
-) -> None:
+def show(as_json: AsJson = False, as_csv: options.AsCsv = False) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
     if as_json and as_csv:
         raise UsageError("Expected --json or --csv, found both. Leave one out.")
@@ -153,10 +150,7 @@ def digest(
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
-def report(
-    as_of: options.AsOfOrigin = None,
-    out: options.Out = None,
-) -> None:
+def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
     from flows import console
     from forecasting.pipeline.publish import write_reports
@@ -177,9 +171,7 @@ def check(
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
 def serve(
-    target: options.Targets = None,
-    mode: options.ModeOption = "auto",
-    switch_source: options.Switch = False,
+    target: options.Targets = None, mode: options.ModeOption = "auto", switch_source: options.Switch = False
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
     from flows.start import start_serving
@@ -203,11 +195,7 @@ def catch_up(
 
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
-def ingest(
-    as_of: options.AsOf = None,
-    switch_source: options.Switch = False,
-    as_json: AsJson = False,
-) -> None:
+def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False) -> None:
     """Bring the stored bars up to date and stop."""
     from flows import console
     from forecasting.pipeline.run import ingest_only
@@ -217,9 +205,7 @@ def ingest(
     console.show_outcomes(fetched, partial(console.show_rows, listing=fetch_listing, as_json=as_json))
 
 
-@app.command(
-    epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29 --out backtest.json",
-)
+@app.command(epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29")
 def backtest(
     first: options.FirstOrigin,
     last: options.LastOrigin,
@@ -243,10 +229,7 @@ def backtest(
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
-def replay(
-    first: options.FirstReplayed = None,
-    last: options.Last = None,
-) -> str:
+def replay(first: options.FirstReplayed = None, last: options.Last = None) -> str:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     from forecasting.pipeline.replay import replay as rerun
 
@@ -372,9 +355,7 @@ def db_current() -> str:
 
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
-def models_list(
-    as_json: AsJson = False,
-) -> None:
+def models_list(as_json: AsJson = False) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
     from flows import console
     from forecasting.pipeline import models

@@ -110,23 +110,24 @@ def _each_in_a_worker(
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
     outcomes: list[SymbolOutcome[dict[str, Any]]] = []
     with bar(f"{len(loaded)} symbols {settings.target}") as advance:
-        for symbol, value, error in Parallel(n_jobs=workers, return_as="generator")(map(delayed(_result), loaded)):
-            if value is not None and store:
-                add_metrics(value[0], value[0].spec.settings, now=now)
-            outcomes.append(SymbolOutcome(symbol, value and value[1], error and explained(error, now=now)))
+        for ended in Parallel(n_jobs=workers, return_as="generator")(delayed(_result)(one, now) for one in loaded):
+            result, document = ended.value or (None, None)
+            if result is not None and store:
+                add_metrics(result, result.spec.settings, now=now)
+            outcomes.append(SymbolOutcome(ended.symbol, document, ended.error))
             if advance is not None:
                 advance(len(outcomes), len(loaded))
     return outcomes
 
 
 def _result(
-    one: SymbolOutcome[Callable[[], BacktestResult]],
-) -> tuple[str, tuple[BacktestResult, dict[str, Any]] | None, Exception | None]:
+    one: SymbolOutcome[Callable[[], BacktestResult]], now: Clock
+) -> SymbolOutcome[tuple[BacktestResult, dict[str, Any]]]:
     try:
         result = one.get()()
-        return one.symbol, (result, result.document()), None
+        return SymbolOutcome(one.symbol, (result, result.document()))
     except Exception as error:  # it is this symbol's alone
-        return one.symbol, None, error
+        return SymbolOutcome(one.symbol, error=explained(error, now=now))
 
 
 def backtest_spec(

@@ -74,7 +74,7 @@ def ingest(
     for a symbol that has some. `refusals`, by source: after one none is made of it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
-    spans = [(of_symbol[-1], first_of(of_symbol)) for of_symbol in by_symbol(nights)]
+    spans = [(some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)]
     fetch_market([night for night, _ in spans], min(night.session for night in nights), switch_source=switch_source)
     done = fetch_and_store(spans, switch_source=switch_source, refusals=refusals)
     compare_with_witness([night for night in done if night.error is None], refusals)
@@ -85,11 +85,6 @@ def ingest(
         else replace(night, fetch_id=newest[night.symbol].fetch_id, error=newest[night.symbol].error)
         for night in nights
     ]
-
-
-def first_of(nights: Sequence[Night]) -> date:
-    """The first day that the bars of a symbol's nights, oldest first, are asked for."""
-    return first_session(nights[0].session, nights[0].settings)
 
 
 def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> None:
@@ -113,10 +108,7 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
 
 
 def fetch_and_store(
-    spans: Sequence[tuple[Night, date]],
-    *,
-    switch_source: bool = False,
-    refusals: dict[str, SourceError] | None = None,
+    spans: Sequence[tuple[Night, date]], *, switch_source: bool = False, refusals: dict[str, SourceError] | None = None
 ) -> list[Night]:
     """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
 

@@ -129,10 +129,9 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     """Refuse nights of which none can begin for a mistake in an option or a setting, before anything starts."""
     migrate.check_ready(settings.url)
     witness_of(settings)
-    for option, text in (("--events", settings.events), ("--market", settings.market)):
-        form, colon, path = (text or "").partition(":")
-        if colon and form in ("csv", "parquet"):  # a night goes on without the market series, which hides a mistake
-            check_regular(Path(path), f"{option} {form}:PATH")
+    form, colon, path = (settings.market or "").partition(":")
+    if colon and form in ("csv", "parquet"):  # a night goes on without the market series, which hides a mistake
+        check_regular(Path(path), f"--market {form}:PATH")
     check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
 
     def check(own: Settings) -> None:

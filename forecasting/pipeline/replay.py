@@ -2,8 +2,7 @@
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
 steps on the fetch that its forecasts name, in the order in which the nights were made: a past session that was run
-later finds the champions that it found. So every forecast must be the same bit for bit: same machine, same code. Nights
-before a first session are copied as they are: those that another version of the code made, say.
+later finds the champions that it found. So every forecast must be the same bit for bit: same machine, same code.
 """
 
 from __future__ import annotations

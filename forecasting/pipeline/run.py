@@ -19,8 +19,9 @@ from joblib.externals.loky import get_reusable_executor
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import messages, plan
-from forecasting.pipeline.ingest import fetch_and_store, first_of, ingest
+from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
+from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
 from forecasting.pipeline.symbols import SymbolOutcome, combined, each_symbol, explained, joined, values_of
@@ -87,7 +88,7 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         plan.check_session(session, own.exchange, now=now)
         night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
         with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source)
+            (done,) = fetch_and_store([(night, first_session(session, own))], switch_source=switch_source)
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

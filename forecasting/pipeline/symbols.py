@@ -155,8 +155,7 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
     more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""
     codes = {error.exit_code for _, error in failed}
     return SymbolsFailedError(
-        f"{len(dict(failed))} of {of} symbols failed. {' '.join(quoted)}{more}",
-        codes.pop() if len(codes) == 1 else 1,
+        f"{len(dict(failed))} of {of} symbols failed. {' '.join(quoted)}{more}", codes.pop() if len(codes) == 1 else 1
     )
 
 

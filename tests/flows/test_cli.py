@@ -55,7 +55,7 @@ def test_every_command_has_help(command):
 @pytest.mark.parametrize(("option", "shown"), [("--help", "Usage"), ("--version", f"forecasting {__version__}\n")])
 def test_help_and_version_import_nothing_heavy(option, shown):
     heavy = [
-        "torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "pydantic", "arch", "exchange_calendars",
+        "torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "pydantic", "arch", "exchange_calendars"
     ]  # fmt: skip
     script = f"""import sys, flows.cli
 try:

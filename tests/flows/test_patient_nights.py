@@ -127,10 +127,7 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(yahoo, monk
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
     assert [json.loads(body)["message"].startswith("All well.") for body in sent] == [True]
     assert select("status, note", "runs") == [
-        (
-            "done",
-            "Waited for its bar from 05:30 to 06:30 America/New_York; 4 requests.",
-        )
+        ("done", "Waited for its bar from 05:30 to 06:30 America/New_York; 4 requests.")
     ]
     assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 3)]
     assert select("DISTINCT kind", "forecasts") == [("live",)]

@@ -14,13 +14,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from flows import clock, reporting
 from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
-from forecasting.errors import (
-    ForecastingError,
-    HistoryError,
-    NoBarError,
-    SymbolsFailedError,
-    UsageError,
-)
+from forecasting.errors import ForecastingError, HistoryError, NoBarError, SymbolsFailedError, UsageError
 from forecasting.pipeline.night import Night, make_night
 from forecasting.settings import Settings
 from tests.flows.sinks import http_sink

@@ -148,10 +148,7 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url):
         store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
-    assert bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [
-        [100, 1],
-        [200, 1],
-    ]
+    assert bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [[100, 1], [200, 1]]
     now = bars(asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]

@@ -22,9 +22,9 @@ from forecasting.pipeline import ingest as module
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.health import checked, night_checks
-from forecasting.pipeline.ingest import fetch_and_store, first_of, ingest
+from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.preprocess import market_night
+from forecasting.pipeline.preprocess import first_session, market_night
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
@@ -407,7 +407,9 @@ def ingested(served: StandIn, session: date, *symbols: str, events: str | None =
     moment = closes_at(session) + timedelta(hours=13)
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
     nights = [make_night(symbol, session, settings, now=lambda: moment, trigger="ingest") for symbol in symbols]
-    return [night.error for night in fetch_and_store([(night, first_of([night])) for night in nights])]
+    return [
+        night.error for night in fetch_and_store([(night, first_session(session, night.settings)) for night in nights])
+    ]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:

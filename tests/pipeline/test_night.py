@@ -26,15 +26,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read, write
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import (
-    ON_BOTH_DATABASES,
-    counts,
-    killed,
-    killed_before,
-    newest_reports,
-    night,
-    rows,
-)
+from tests.nights import ON_BOTH_DATABASES, counts, killed, killed_before, newest_reports, night, rows
 
 VIEWS = ["bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2", "quantile_forecasts", "night_log"]
 

@@ -3,21 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.cli import models_list, models_rollback, show
-from forecasting.errors import (
-    DataLateError,
-    StoreError,
-    SymbolsFailedError,
-    UnexpectedError,
-    UsageError,
-)
-from forecasting.pipeline.symbols import (
-    asked_symbols,
-    combined,
-    each_symbol,
-    only_symbol,
-    raise_failed,
-    values_of,
-)
+from forecasting.errors import DataLateError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
+from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol, only_symbol, raise_failed, values_of
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -47,11 +34,7 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("errors", "code"),
-    [
-        ([UsageError("x"), UsageError("y")], 2),
-        ([DataLateError("x"), UsageError("y")], 1),
-        ([DataLateError("x")], 3),
-    ],
+    [([UsageError("x"), UsageError("y")], 2), ([DataLateError("x"), UsageError("y")], 1), ([DataLateError("x")], 3)],
 )
 def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors, code):
     assert combined([(str(place), error) for place, error in enumerate(errors)], of=5).exit_code == code
