@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.types import TypeEngine
 
-from forecasting.store.schema import UtcDateTime, metadata
+from forecasting.store.schema import FORECAST_KEY, UtcDateTime, metadata
 
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
@@ -89,6 +89,11 @@ def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> 
 def of_series(table: sa.FromClause, symbol: str | None, target: str | None) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that a row is of a symbol and target."""
     return table.c.symbol == symbol, table.c.target == target
+
+
+def same_forecast(row: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    """The condition that two rows are of one forecast."""
+    return sa.and_(*(row.c[name] == other.c[name] for name in FORECAST_KEY))
 
 
 def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:

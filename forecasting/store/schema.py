@@ -84,7 +84,7 @@ _SYMBOL = "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC."
 _TARGET = "What is forecast: `volume`, `close` or `range`, which is log(high / low)."
 _FORECAST = "Session that is forecast: the origin plus the horizon, in sessions of the exchange."
 _ROLE = "`champion` (published), `challenger`, `baseline`, `silenced` (its own where a baseline is published)."
-_OF_FORECAST = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+FORECAST_KEY = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
 _KEY: dict[str, tuple[type[TypeEngine[Any]] | TypeEngine[Any], str]] = {
     "symbol": (String(15), _SYMBOL),
     "target": (String(10), _TARGET),
@@ -317,7 +317,7 @@ forecasts = sa.Table(
     "forecasts",
     metadata,
     # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
-    *_key(*_OF_FORECAST),
+    *_key(*FORECAST_KEY),
     _column("target_session", Date, _FORECAST),
     *(_column(name, Double, _QUANTILE) for name in QUANTILE_COLUMNS),
     _column("role", String(10), _ROLE),
@@ -347,12 +347,12 @@ forecasts = sa.Table(
 forecast_parts = sa.Table(
     "forecast_parts",
     metadata,
-    *_key(*_OF_FORECAST),
+    *_key(*FORECAST_KEY),
     _column("part", String(20), _PART, key=True),
     _column("place", Integer, "Order of the parts: 1 for the first."),
     _column("factor", Double, "What the value is multiplied by; of `usual` the level itself, in the target's unit."),
     sa.ForeignKeyConstraint(
-        _OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_forecast_parts_forecasts"
+        FORECAST_KEY, [f"forecasts.{name}" for name in FORECAST_KEY], name="fk_forecast_parts_forecasts"
     ),
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50, of close log(q90 / q10). Insert-only.",
@@ -394,7 +394,7 @@ scores = sa.Table(
     _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
     _column("model", String(30), "Name of the model: `lstm` or a baseline's name.", default=_EMPTY),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL.", null=True),
-    sa.ForeignKeyConstraint(_OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_scores_forecasts"),
+    sa.ForeignKeyConstraint(FORECAST_KEY, [f"forecasts.{name}" for name in FORECAST_KEY], name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
 )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from forecasting.evaluate.scores import MEAN_SESSIONS, RATIOS, nearest_level
 from forecasting.losses import EXACT
+from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import CHALLENGER, CHAMPION, LSTM, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
 
@@ -28,7 +29,6 @@ WINDOWS = (20, 60, 250)
 """Newest nights with a score of what was published that standings and costs are summed over."""
 
 _WINDOWS = f"windows (window_sessions) AS (VALUES {', '.join(f'({window})' for window in WINDOWS)})"
-FORECAST_KEY = ("symbol", "target", "kind", "horizon", "origin_session", "model_id")
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a baseline."
 

@@ -8,8 +8,8 @@ it into a common table expression that is used twice.
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.ingest.earnings import WITHDRAWN
-from forecasting.store.schema import metadata
-from forecasting.store.score_views import FORECAST_KEY, SCORE_VIEWS, View, same
+from forecasting.store.schema import FORECAST_KEY, metadata
+from forecasting.store.score_views import SCORE_VIEWS, View, same
 from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
 
 VIEWS: dict[str, View] = {}

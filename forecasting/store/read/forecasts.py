@@ -11,22 +11,16 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, of_series, view_frame, view_result
+from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_frame, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
-
-_KEY = [column.name for column in schema.forecasts.primary_key]
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
     """All columns of table forecasts and `model`, its name, ascending by origin, horizon, role, model and kind."""
     table, model = schema.forecasts, schema.models
-    statement = (
-        sa.select(table, model.c.name.label("model"))
-        .join(model, model.c.id == table.c.model_id)
-        .where(*of_series(table, symbol, target))
-    )
+    statement = sa.select(table, model.c.name.label("model")).join(model).where(*of_series(table, symbol, target))
     order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
     return frame(connection, statement.order_by(*order))
 
@@ -59,13 +53,13 @@ def past_forecasts(
     closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
     wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
-    longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
+    longest = sa.select(table.c.origin_session).join(model)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
     oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
     ranked = (
         sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received, rank.label("rank"))
-        .join(model, model.c.id == table.c.model_id)
-        .join(schema.fetches, schema.fetches.c.id == table.c.fetch_id)
+        .join(model)
+        .join(schema.fetches)
         .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
         .subquery()
     )
@@ -122,8 +116,8 @@ def issued(
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
         sa.select(*columns, model.c.name, fetch.c.first_received)
-        .join(model, model.c.id == table.c.model_id)
-        .join(fetch, fetch.c.id == table.c.fetch_id)
+        .join(model)
+        .join(fetch)
         .where(*wanted, table.c.origin_session >= oldest, table.c.role != CHALLENGER)
         .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
     )
@@ -174,7 +168,7 @@ def alerts_held(
     night = sa.func.dense_rank().over(partition_by=table.c.symbol, order_by=table.c.origin_session.desc())
     wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
     ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
-    usual_part = sa.and_(*(part.c[name] == ranked.c[name] for name in _KEY), part.c.part == "usual")
+    usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
     usual = ranked.c.last_value if target == "close" else part.c.factor
     statement = (
         sa.select(ranked.c.symbol, *(ranked.c[name] for name in QUANTILE_COLUMNS), usual.label("usual"))
@@ -196,7 +190,7 @@ def alerts_held(
     return counts
 
 
-_NAMES = ", ".join(_KEY)
+_NAMES = ", ".join(schema.FORECAST_KEY)
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
     "history": ("forecast_vs_actual", f"role = '{CHAMPION}'", "origin_session DESC, symbol, horizon"),

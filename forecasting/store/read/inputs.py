@@ -81,7 +81,7 @@ def first_prints(
     basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
     statement = (
         sa.select(table.c.session, *(table.c[name] for name in PRICES), *basis)
-        .join(fetches, fetches.c.id == table.c.fetch_id)
+        .join(fetches)
         .where(table.c.symbol == symbol, table.c.session.between(first, last))
         .order_by(table.c.session, table.c.version)
     )
@@ -158,7 +158,7 @@ def newest_flag(
     """Session and rule of the newest flag by these rules on the sessions `first` to `last`, as known at an instant."""
     table, fetch = schema.findings, schema.fetches
     wanted = (table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
-    statement = sa.select(table.c.session, table.c.rule).join(fetch, fetch.c.id == table.c.fetch_id)
+    statement = sa.select(table.c.session, table.c.rule).join(fetch)
     statement = statement.where(*wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
     found = connection.execute(statement.order_by(table.c.session.desc(), table.c.rule).limit(1)).first()
     return None if found is None else (found.session, found.rule)
@@ -210,7 +210,7 @@ def of_present_history(
 def _accepted(connection: sa.Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
     table, fetches = schema.findings, schema.fetches
-    statement = sa.select(fetches.c.fetched_at).distinct().join(table, table.c.fetch_id == fetches.c.id)
+    statement = sa.select(fetches.c.fetched_at).distinct().join(table)
     statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(fetches.c.fetched_at)
     return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
 

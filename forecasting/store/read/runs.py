@@ -10,7 +10,18 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, row, rows, view_frame
+from forecasting.store.frames import (
+    Row,
+    first_row,
+    frame,
+    kind_rank,
+    newest,
+    of_series,
+    row,
+    rows,
+    same_forecast,
+    view_frame,
+)
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
@@ -175,12 +186,11 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
 def newest_nights(connection: sa.Connection) -> list[Row]:
     """The published forecast one session ahead of each symbol and target, with title and currency of the fetch."""
     table, fetched = schema.forecasts, schema.fetches
-    key = [column.name for column in table.primary_key]
-    latest = sa.table("latest_forecasts", *(sa.column(name) for name in key))
+    latest = sa.table("latest_forecasts", *map(sa.column, schema.FORECAST_KEY))
     statement = (
         sa.select(table, fetched.c.title, fetched.c.currency)
-        .join(latest, sa.and_(*(latest.c[name] == table.c[name] for name in key)))
-        .join(fetched, fetched.c.id == table.c.fetch_id)
+        .join(latest, same_forecast(latest, table))
+        .join(fetched)
         .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
     )
     return rows(connection, statement.order_by(table.c.symbol, table.c.target))
@@ -200,7 +210,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
     statement = (
         sa.select(table, forecasts.c.q50)
-        .join(forecasts, sa.and_(*(column == table.c[column.name] for column in forecasts.primary_key)))
+        .join(forecasts)
         .where(table.c.symbol.in_(symbols), table.c.target.in_(get_args(Target)), table.c.kind.in_(KINDS))
         .where(table.c.horizon == 1, table.c.role == CHAMPION, table.c.origin_session >= first)
         .order_by(table.c.origin_session.desc(), *best)

@@ -11,11 +11,9 @@ import sqlalchemy as sa
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
-from forecasting.store.frames import frame, kind_rank, of_series
+from forecasting.store.frames import frame, kind_rank, of_series, same_forecast
 from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
-
-_KEY = [column.name for column in schema.forecasts.primary_key]
 
 
 def scored(
@@ -34,16 +32,16 @@ def scored(
     """
     table, made, model, fetch = schema.scores, schema.forecasts, schema.models, schema.fetches
     wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at if last else None)
-    one = [table.c[name] for name in _KEY]
+    one = [table.c[name] for name in schema.FORECAST_KEY]
     place = sa.func.row_number().over(partition_by=one, order_by=(table.c.stage.desc(), table.c.bar_version.desc()))
     ranked = sa.select(table, place.label("place")).where(*wanted).subquery()
     names = ("origin_session", "horizon", "model_id", "kind", "target_session", *QUANTILE_COLUMNS, "role", "issued_at")
     columns = (*(made.c[name] for name in (*names, "data_as_of")), *(ranked.c[name] for name in _SCORE))
     statement = (
         sa.select(*columns, model.c.name, fetch.c.first_received)
-        .join(ranked, _same_forecast(made, ranked))
-        .join(model, model.c.id == made.c.model_id)
-        .join(fetch, fetch.c.id == made.c.fetch_id)
+        .join(ranked, same_forecast(made, ranked))
+        .join(model)
+        .join(fetch)
         .where(ranked.c.place == 1)
         .order_by(*(made.c[name] for name in names[:4]))
     )
@@ -74,14 +72,14 @@ def losses(
     )
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
-    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *_KEY} - {"forecaster"}))
+    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"}))
     ranked = sa.select(*values, forecaster, place).where(*wanted, table.c.role != CHALLENGER).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     if has_other_basis(connection, symbol):
         made, fetch = schema.forecasts, schema.fetches
         chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
-        chosen = chosen.join(made, _same_forecast(made, ranked)).join(fetch, fetch.c.id == made.c.fetch_id)
+        chosen = chosen.join(made, same_forecast(made, ranked)).join(fetch)
         found = on_basis_at(connection, symbol, target, frame(connection, chosen), ["pinball"], at=known_at)
     else:
         found = frame(connection, chosen)
@@ -122,10 +120,6 @@ def _wanted(
 _BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version"}
 
 
-def _same_forecast(row: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
-    return sa.and_(*(row.c[name] == other.c[name] for name in _KEY))
-
-
 def unscored_forecasts(
     connection: sa.Connection, symbol: str, target: Target, *, last: date, known_at: datetime | None = None
 ) -> pd.DataFrame:
@@ -156,9 +150,9 @@ def unscored_forecasts(
     statement = (
         sa.select(forecasts, *actual.c, schema.fetches.c.first_received, schema.models.c.name.label("model"))
         .join(actual, actual.c.session == forecasts.c.target_session)
-        .join(schema.models, schema.models.c.id == forecasts.c.model_id)
-        .join(schema.fetches, schema.fetches.c.id == forecasts.c.fetch_id)
-        .where(*of_symbol, ~sa.exists().where(_same_forecast(scores, forecasts), *same_bar))
+        .join(schema.models)
+        .join(schema.fetches)
+        .where(*of_symbol, ~sa.exists().where(same_forecast(scores, forecasts), *same_bar))
         .where(forecasts.c.target_session.in_(sessions))
         .order_by(*(forecasts.c[name] for name in ("target_session", "horizon", "model_id", "kind")), actual.c.stage)
     )
