@@ -9,17 +9,7 @@ from typing import Any, Literal, NamedTuple
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.record import best_ahead
-from forecasting.report.units import (
-    Unit,
-    as_day,
-    change,
-    instant,
-    long_day,
-    percent,
-    quantity,
-    short_day,
-    unit_for,
-)
+from forecasting.report.units import Unit, as_day, change, instant, long_day, percent, quantity, short_day, unit_for
 from forecasting.vocabulary import LSTM, Target
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")

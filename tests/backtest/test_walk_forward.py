@@ -6,13 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest.walk_forward import (
-    LINEAR,
-    NETWORK,
-    BacktestResult,
-    BacktestSpec,
-    backtest,
-)
+from forecasting.backtest.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.features import MarketSeries, actual_of

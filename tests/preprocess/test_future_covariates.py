@@ -6,12 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.preprocess.future_covariates import (
-    EVENT_NAMES,
-    calendar_flags,
-    calendar_notes,
-    event_flags,
-)
+from forecasting.preprocess.future_covariates import EVENT_NAMES, calendar_flags, calendar_notes, event_flags
 from forecasting.sessions import between, sessions_index
 
 BEFORE, AFTER = ((2, 21), (4, 4), (6, 12)), ((2, 25), (4, 16), (6, 24))  # Founding Day, both Eids, in Riyadh
