@@ -50,13 +50,6 @@ def test_hits_and_misses_differ_in_shape():
     assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
 
 
-@pytest.mark.parametrize(("layout", "most"), [("wide", 60), ("narrow", 30)])
-def test_the_newest_forecasts_are_drawn_when_there_are_many(layout: str, most: int):
-    drawn = past_chart(report_data(scored=scored(*(score(ago=ago) for ago in range(1, 71)))), layout)
-    assert count(drawn, "slot") == most
-    assert "Friday 8 March 2024" in drawn
-
-
 def test_a_share_outside_its_band_has_another_shape():
     assert count(coverage_strip(0.8, 0.7, 0.9, level=0.8), "dot") == 1
     assert count(coverage_strip(0.6, 0.7, 0.9, level=0.8), "diamond") == 1
