@@ -63,20 +63,12 @@ def test_by_hand_with_one_lag():
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
-def test_it_equals_a_naive_computation(horizon):
-    losses = random_losses(120, a=1.0, b=1.1)
-    found = diebold_mariano(losses["a"], losses["b"], horizon=horizon)
-    assert found.statistic == pytest.approx(naive_diebold_mariano(losses["a"], losses["b"], horizon - 1))
-
-
-def test_negative_means_the_first_lost_less_and_swapping_flips_the_sign_alone():
-    losses = random_losses(a=1.0, b=1.2)
-    ahead = diebold_mariano(losses["a"], losses["b"], horizon=5)
-    behind = diebold_mariano(losses["b"], losses["a"], horizon=5)
+def test_it_equals_a_naive_computation_negative_where_the_first_lost_less_and_swapping_flips_the_sign(horizon):
+    losses = random_losses(120, a=1.0, b=1.2)
+    ahead, behind = (diebold_mariano(losses[one], losses[two], horizon=horizon) for one, two in ("ab", "ba"))
+    assert ahead.statistic == pytest.approx(naive_diebold_mariano(losses["a"], losses["b"], horizon - 1))
     assert ahead.statistic < 0
-    assert ahead.p_value < 0.01
-    assert behind.statistic == pytest.approx(-ahead.statistic)
-    assert behind.p_value == pytest.approx(ahead.p_value)
+    assert (behind.statistic, behind.p_value) == pytest.approx((-ahead.statistic, ahead.p_value))
 
 
 def test_a_constant_difference_has_an_infinite_statistic_and_equal_losses_one_of_0_and_pairs_with_a_nan_are_dropped():
@@ -87,12 +79,8 @@ def test_a_constant_difference_has_an_infinite_statistic_and_equal_losses_one_of
 
 @pytest.mark.parametrize(("n", "horizon", "needed"), [(0, 1, 2), (1, 1, 2), (5, 5, 6), (5, 0, 2)])
 def test_too_few_pairs_for_the_lag_are_refused(n, horizon, needed):
-    with pytest.raises(ValueError, match="Expected at least") as refusal:
+    with pytest.raises(ValueError, match=f"Expected at least {needed} pairs .* lag {horizon - 1}, found {n}"):
         diebold_mariano(np.arange(n), np.zeros(n), horizon=horizon)
-    assert str(refusal.value) == (
-        f"Expected at least {needed} pairs for a Diebold-Mariano test with lag {horizon - 1}, found {n}; "
-        "compare more origins."
-    )
 
 
 @pytest.mark.parametrize(("horizon", "enough"), [(1, 10), (2, 20), (5, 50)])
@@ -132,8 +120,5 @@ def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
     assert found.p_values["a"] == found.p_values["copy"]
     alone = confidence_set(losses[["a"]], block=5)
     assert (alone.included, alone.p_values) == (("a",), {"a": 1.0})
-
-
-def test_a_confidence_set_of_one_row_is_refused():
     with pytest.raises(ValueError, match="two complete rows"):
         confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}), block=5)

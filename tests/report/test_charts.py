@@ -24,15 +24,9 @@ from tests.report.nights import report_data, score, scored
 SHARES = Unit(1e6, 2, "", "M shares")
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [(0.0, 28.6, (0, 5, 10, 15, 20, 25)), (0.0, 10.0, (0, 2, 4, 6, 8, 10)), (86.0, 99.0, (86, 88, 90, 92, 94, 96, 98))],
-)
-def test_ticks_are_round_and_few(low: float, high: float, ticks: tuple[float, ...]):
-    assert round_ticks(low, high) == pytest.approx(ticks)
-
-
-def test_tick_labels_have_as_many_decimals_as_they_need_and_all_the_same():
+def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_need():
+    for span, ticks in {(0.0, 28.6): (0, 5, 10, 15, 20, 25), (86.0, 99.0): (86, 88, 90, 92, 94, 96, 98)}.items():
+        assert round_ticks(*span) == pytest.approx(ticks)
     ticks = (0.0, 0.5e6, 1e6)
     assert [tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
 
