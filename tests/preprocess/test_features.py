@@ -49,10 +49,16 @@ def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
 
-def test_an_exponential_mean_halves_a_weight_every_half_life():
-    np.testing.assert_allclose(exponential_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
-    assert np.isnan(exponential_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
-    assert np.isnan(exponential_mean(np.array([5.0]), 1.0, 3)).all()
+def test_trailing_and_exponential_means_equal_a_naive_computation():
+    values = np.random.default_rng(0).normal(size=50)
+    weights = np.array([0.5 ** (back / 2.0) for back in range(6, -1, -1)])
+    plain, halving = (
+        [np.nan] * 6 + [np.average(values[t - 6 : t + 1], weights=w) for t in range(6, 50)] for w in (None, weights)
+    )
+    np.testing.assert_allclose(trailing_mean(values, 7), plain)
+    np.testing.assert_allclose(exponential_mean(values, 2.0, 7), halving)
+    for few in (3, 5):
+        assert np.isnan([trailing_mean(values[:few], 7), exponential_mean(values[:few], 2.0, 7)]).all()
 
 
 def test_a_step_is_logs_and_returns_of_the_bar():
@@ -70,13 +76,6 @@ def test_a_missing_bar_has_neither_a_return_nor_a_gap():
     steps = step_features(bars)
     np.testing.assert_array_equal(steps[4], [*steps[3, :2], 0.0, 0.0, 0.0])
     assert np.isfinite(steps).all()
-
-
-def test_trailing_mean_equals_a_naive_computation():
-    values = np.random.default_rng(0).normal(size=50)
-    naive = [values[t - 6 : t + 1].mean() if t >= 6 else np.nan for t in range(50)]
-    np.testing.assert_allclose(trailing_mean(values, 7), naive)
-    assert np.isnan(trailing_mean(values[:3], 7)).all()
 
 
 PRICES = ["open", "high", "low", "close"]

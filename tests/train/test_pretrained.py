@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,8 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pr
 
 
 def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(pretrained):
-    windows = some_windows()
     worse = replace(pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()})
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=worse)
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, pretrained=worse)
     random = scratch_fit()
     assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
     assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
@@ -92,31 +92,21 @@ def test_weights_pretrained_without_events_ignore_them():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_all_shipped_weights_can_be_loaded_and_run(target):
-    for entry in (entry for entry in shipped_weights() if entry["target"] == target):
-        windows = some_windows(target, market=bool(entry["market"]))
-        windows = windows if entry["earnings"] else without_events(windows)
-        shipped = pretrained_for(moved_to(windows, date.fromisoformat(str(entry["trained_to"]))))
-        assert shipped is not None
-        assert (shipped.card.base, shipped.card.trained_to) == (entry["folder"], entry["trained_to"])
-        quantiles = scaled_quantiles(shipped, windows, np.arange(250, 300))
-        assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
-
-
-@pytest.mark.parametrize("market", [True, False])
-@pytest.mark.parametrize("earnings", [True, False])
-@pytest.mark.parametrize("target", TARGETS)
-def test_no_shipped_weights_are_used_for_an_origin_inside_their_span(target, earnings, market):
-    windows = some_windows(target, market=market)
-    windows = windows if earnings else without_events(windows)
-    spans = sorted(
-        date.fromisoformat(str(entry["trained_to"]))
-        for entry in shipped_weights()
-        if (entry["target"], entry["earnings"], entry["market"]) == (target, earnings, market)
-    )
-    for newest, expected in zip(spans, [None, *spans], strict=False):
-        shipped = pretrained_for(moved_to(windows, newest - timedelta(days=1)))
-        assert (None if shipped is None else shipped.trained_to) == expected
+def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target):
+    for earnings, market in product([True, False], repeat=2):
+        windows = some_windows(target, market=market)
+        windows = windows if earnings else without_events(windows)
+        kind = {"target": target, "earnings": earnings, "market": market}
+        entries = [entry for entry in shipped_weights() if entry.items() >= kind.items()]
+        before: str | None = None
+        for entry in sorted(entries, key=lambda entry: str(entry["trained_to"])):
+            newest = date.fromisoformat(str(entry["trained_to"]))
+            inside, shipped = (pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0))
+            assert (inside and inside.card.base) == before
+            assert (shipped.card.base, shipped.trained_to) == (entry["folder"], newest)
+            quantiles = scaled_quantiles(shipped, windows, np.arange(250, 300))
+            assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
+            before = shipped.card.base
 
 
 def moved_to(windows: Windows, newest: date) -> Windows:
