@@ -143,14 +143,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     apart = None if accept else _detached(bars, stored.bars, fetched, request)
     if apart is not None:
         return nothing_changed(_held(subject, apart.detail, _OTHERS_RETURN, bars.index[:0]), [*findings, apart])
-    revision = explain(
-        stored.bars,
-        bars,
-        actions=fetched.actions,
-        known_actions=stored.actions,
-        known_adjustment=stored.adjustment,
-        accept=accept,
-    )
+    revision = explain(stored, bars, actions=fetched.actions, accept=accept)
     accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
@@ -171,7 +164,7 @@ def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revi
     Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no volume judged.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars, of_index=True)
-    revision = explain(stored.bars, bars, actions=None, known_actions=stored.actions, accept=request.accept)
+    revision = explain(stored, bars, actions=None, accept=request.accept)
     return replace(revision, findings=[*findings, *revision.findings])
 
 
@@ -279,22 +272,13 @@ def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, reques
     return Finding(begins, "history_detached", "reject", float(missing), detail)
 
 
-def explain(
-    known: pd.DataFrame,
-    bars: pd.DataFrame,
-    *,
-    actions: pd.DataFrame | None,
-    known_actions: pd.DataFrame,
-    known_adjustment: tuple[date, float] | None = None,
-    accept: bool = False,
-) -> Revision:
-    """The changes of the fetched `bars`, the whole window or any part of it, to the `known` ones.
+def explain(stored: StoredBars, bars: pd.DataFrame, *, actions: pd.DataFrame | None, accept: bool = False) -> Revision:
+    """The changes of the fetched `bars`, the whole window or any part of it, to the stored ones.
 
     `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no split explains.
-    Without `known_adjustment` a dividend shows only by its own row.
     """
-    known = known if len(known) else _NOTHING_KNOWN
-    new_actions = changed_actions(known_actions, make_actions([]) if actions is None else actions)
+    known = stored.bars if len(stored.bars) else _NOTHING_KNOWN
+    new_actions = changed_actions(stored.actions, make_actions([]) if actions is None else actions)
     new_splits = new_actions[new_actions["kind"] == "split"]
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
@@ -305,7 +289,7 @@ def explain(
         return _nothing_stored(known, bars, dividends, "rebase_unexplained", float(moved.median()), detail)
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
-    splits = shown_splits(factor, bars, new_splits, stored=known_actions)
+    splits = shown_splits(factor, bars, new_splits, stored=stored.actions)
     kept, findings = bars, list[Finding]()
     if actions is not None:
         # A split for which this fetch rebases the bars explains no jump of its session.
@@ -325,8 +309,8 @@ def explain(
     held, new = bars.index[len(kept) :], int((~versions["session"].isin(known.index)).sum())
     rebased, adjusted = factor[factor != 1.0], (kept["adj_close"] / kept["close"]).dropna()
     step = 1.0  # also where one of the two is not known
-    if known_adjustment is not None:
-        day, before = known_adjustment
+    if stored.adjustment is not None:
+        day, before = stored.adjustment
         step = float(adjusted.get(pd.Timestamp(day), before)) / before
     verdicts: list[tuple[Verdict, bool]] = [
         ("held", len(held) > 0),

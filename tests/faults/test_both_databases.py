@@ -31,7 +31,7 @@ from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import score_rows
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.revisions import explain
+from forecasting.ingest.revisions import StoredBars, explain
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
 from forecasting.store import read, views, write
@@ -195,7 +195,7 @@ class SameSteps(RuleBasedStateMachine):
             kept, found = check_bars(fetched, exchange="XNYS", known=known)
             adjusted = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
             stored = read.actions(connection, symbol)
-            revision = explain(known, kept, actions=actions, known_actions=stored, known_adjustment=adjusted)
+            revision = explain(StoredBars(known, stored, adjusted), kept, actions=actions)
             revision.findings[:0] = found
             id = short_id(symbol, at.isoformat())
             return write.add_fetch(connection, fetched, revision, fetch_id=id, fetched_at=at, run_id=None)

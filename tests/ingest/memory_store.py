@@ -43,11 +43,10 @@ class MemoryStore:
 
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
-        known = self.bars()
-        fetched = on_one_basis(fetched, StoredBars(known, self.actions, self.adjustment))
-        bars, findings = check_bars(fetched, exchange="XNYS", known=known)
-        told = {"actions": fetched.actions, "known_actions": self.actions, "known_adjustment": self.adjustment}
-        revision = explain(known, bars, **told)
+        stored = StoredBars(self.bars(), self.actions, self.adjustment)
+        fetched = on_one_basis(fetched, stored)
+        bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
+        revision = explain(stored, bars, actions=fetched.actions)
         for row in revision.versions.to_dict("records"):
             key = (row.pop("session"), row.pop("version"))
             assert key not in self.rows, "a version is written once"

@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.revisions import explain
+from forecasting.ingest.revisions import StoredBars, explain
 from tests.builders import adjusted_close, random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 
@@ -47,7 +47,7 @@ def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
     assert (revision.settled, findings, revision.held) == (DAYS[:-1], [], [])
     for known in (pd.DataFrame(), pd.DataFrame(columns=[*VALUES, "version", "settled"]), MemoryStore().bars()):
-        revision = explain(known, BARS, actions=NO_ACTIONS, known_actions=NO_ACTIONS)
+        revision = explain(StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS)
         assert (revision.verdict, len(revision.versions)) == ("first", 30)
 
 
@@ -172,7 +172,7 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     known = index_bars(bars.iloc[:-1])
     pence = bars.copy()
     pence[["open", "high", "low", "close", "adj_close"]] *= 100.0
-    revision = explain(known, pence, actions=NO_ACTIONS, known_actions=NO_ACTIONS, accept=True)
+    revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, accept=True)
     assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
