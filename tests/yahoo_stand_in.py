@@ -28,7 +28,21 @@ ZONE = "America/New_York"
 Edit = Callable[[pd.DataFrame], pd.DataFrame]
 """Changes the rows served: columns timestamp, session, open, high, low, close, adj_close, volume."""
 
-ANSWERS = ("429", "500", "502", "401", "404", "422", "down", "truncated", "empty", "short", "dropped", "silent")
+HTML, JSON = "text/html", "application/json"
+BROKEN: dict[str, tuple[int, bytes, str, int | None]] = {
+    "429": (429, b"Too Many Requests", "text/plain", None),
+    **{code: (int(code), b"<html><body>Internal Server Error</body></html>", HTML, None) for code in ("500", "502")},
+    "down": (200, b"<html><body>Will be right back...</body></html>", HTML, None),
+    "truncated": (200, b'{"chart":{"result":[{"meta":{"curr', JSON, None),
+    "empty": (200, b"", JSON, None),
+    "short": (200, b'{"chart":', JSON, 5000),
+}
+"""Status, body, type and stated length of an answer that is not one of charts."""
+
+WORDS = {"404": "No data found, symbol may be delisted", "401": "Unauthorized", "422": "Invalid input"}
+"""Of the errors that a chart's answer may state."""
+
+ANSWERS = (*BROKEN, *WORDS, "dropped", "silent")
 """Faults of the whole answer; `silent` accepts the request and never answers."""
 
 PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
@@ -371,13 +385,12 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
         def _chart(self) -> None:
             symbol = self._symbol()
             fault = stand_in.market_fault if symbol == MARKET else stand_in.next_fault()
-            if fault in ("404", "401", "422"):
-                words = {"404": "No data found, symbol may be delisted", "401": "Unauthorized", "422": "Invalid input"}
-                self._send(int(fault), _error("chart", words[fault]))
+            if fault in WORDS:
+                self._send(int(fault), _error("chart", WORDS[fault]))
             elif fault in ANSWERS:
                 self._break(fault)
             elif symbol not in stand_in.series:
-                self._send(404, _error("chart", "No data found, symbol may be delisted"))
+                self._send(404, _error("chart", WORDS["404"]))
             else:
                 query = parse_qs(urlsplit(self.path).query)
                 first, last = (
@@ -400,25 +413,14 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 self._send(200, _calendar_table(stand_in.calendar, asked))
 
         def _break(self, fault: str) -> None:
-            if fault == "429":
-                self._send(429, b"Too Many Requests", "text/plain")
-            elif fault in ("500", "502"):
-                self._send(int(fault), b"<html><body>Internal Server Error</body></html>", "text/html")
-            elif fault == "down":
-                self._send(200, b"<html><body>Will be right back...</body></html>", "text/html")
-            elif fault == "truncated":
-                self._send(200, b'{"chart":{"result":[{"meta":{"curr')
-            elif fault == "empty":
-                self._send(200, b"")
-            elif fault == "short":
-                self._send(200, b'{"chart":', length=5000)
-            elif fault == "silent":
+            if fault in BROKEN:
+                self._send(*BROKEN[fault])
+                return
+            if fault == "silent":
                 stand_in.wait_released()
-                self.close_connection = True
-            else:  # dropped
-                self.close_connection = True
+            self.close_connection = True  # dropped
 
-        def _send(self, status: int, body: bytes, kind: str = "application/json", length: int | None = None) -> None:
+        def _send(self, status: int, body: bytes, kind: str = JSON, length: int | None = None) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body) if length is None else length))

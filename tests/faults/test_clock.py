@@ -52,10 +52,10 @@ def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> No
     nightly.nightly(**given)
 
 
-@pytest.mark.parametrize("behind", [timedelta(days=-4), timedelta(days=-3)])
 def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
-    small: Path, monkeypatch: pytest.MonkeyPatch, behind: timedelta
+    small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    behind = timedelta(days=-3)
     write_yahoo_csv(BARS, small / "TEST.csv")
     for wrong_by in (timedelta(), behind):
         ticks = (at(LAST, wrong_by=wrong_by) + timedelta(seconds=second) for second in count())

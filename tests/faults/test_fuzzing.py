@@ -23,6 +23,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -33,7 +34,6 @@ import pandas as pd
 import pytest
 import torch
 from curl_cffi.requests import Response, Session
-from prefect.exceptions import ParameterTypeError
 from safetensors.torch import load, save
 
 import forecasting as fc
@@ -59,8 +59,6 @@ from tests.yahoo_stand_in import StandIn, forget_yahoo
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 BARS = random_bars(days=120, seed=3).round(4)
 NUMBERS = ("open", "high", "low", "close", "volume")
-FLOW = nightly.nightly
-"""The flow itself: Prefect checks the types of parameters by it before a run begins."""
 
 LONGEST = 2000
 """Characters of an error: one paragraph."""
@@ -157,30 +155,20 @@ def damaged(content: bytes, chosen: random.Random) -> bytes:
 
 
 def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
-    """A JSON document after one or two faults: parts lost, repeated, out of order, of other size or type."""
+    """A JSON document after one or two faults: a part lost, doubled, out of order, of other size or type."""
     document = copy.deepcopy(document)
     for _ in range(chosen.choice((1, 1, 2))):
-        if not document:
-            break
         *path, last = chosen.choice(list(_places(document)))
-        part: Any = document
-        for key in path:
-            part = part[key]
-        value, change = part[last], chosen.randrange(6)
-        if change == 0:
+        part: Any = reduce(lambda within, key: within[key], path, document)
+        value, change, odd = part[last], chosen.randrange(4), chosen.choice(ODD_JSON)
+        if change == 0 and len(document) > 1:
             del part[last]
         elif change == 1 and isinstance(value, list):
-            chosen.shuffle(value)
-        elif change == 2 and isinstance(value, list):
-            part[last] = value[: chosen.randrange(len(value) + 1)] * chosen.choice((1, 2))
-        elif change == 3 and isinstance(part, list):
-            part.insert(last, chosen.choice(ODD_JSON))
-        elif change == 3:
-            part[last.upper()] = chosen.choice(ODD_JSON)
-        elif change == 4 and isinstance(value, int | float):
+            part[last] = chosen.choice((chosen.sample(value, len(value)), value[: len(value) // 2], value * 2))
+        elif change == 2 and isinstance(value, int | float):
             part[last] = value * chosen.choice((-1, 0, 100, 0.001, 1e300))
         else:
-            part[last] = chosen.choice(ODD_JSON)
+            part[last] = odd
     return document
 
 
@@ -659,22 +647,6 @@ def command_lines(place: Place) -> Attempt:
     return attempt
 
 
-def flow_parameters(place: Place) -> Attempt:
-    def attempt(chosen: random.Random) -> None:
-        parameters: dict[str, Any] = {"switch_source": chosen.choice((True, False, "x"))}
-        for name in chosen.sample(("target", "source", "events", "as_of", "mode"), chosen.randrange(4)):
-            parameters[name] = odd_text(chosen.choice(WORDS[f"--{name.replace('_', '-')}"]), chosen)
-        texts = [odd_text(chosen.choice(WORDS["--symbol"]), chosen) for _ in range(chosen.randrange(3))]
-        parameters |= chosen.choice(({}, {"symbols": texts}, {"symbols": "".join(texts)}))
-        try:
-            valid = FLOW.validate_parameters(parameters)
-        except ParameterTypeError:  # Prefect refuses the run
-            return
-        ended(lambda: nightly.nightly(**valid))
-
-    return attempt
-
-
 URLS = ("sqlite:////nowhere/x.db", "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1", "mysql://x", "sqlite://")
 
 
@@ -718,7 +690,6 @@ BOUNDARIES = (
     (installed_source, (6, 1_000)),
     (variables, (200, 30_000)),
     pytest.param(command_lines, (30, 2_000), marks=pytest.mark.slow),
-    pytest.param(flow_parameters, (20, 2_000), marks=pytest.mark.slow),
     (python_arguments, (100, 6_000)),
 )
 """What is damaged, with the number of cases of `make test` and of a campaign."""
