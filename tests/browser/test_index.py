@@ -39,15 +39,11 @@ def shown(page: Any) -> list[str]:
     return [f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}" for row in rows.all()]
 
 
-def test_the_index_opens_without_errors_and_requests_nothing(opened: Callable[..., Any]) -> None:
+def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened: Callable[..., Any]) -> None:
     page = opened()
     assert page.errors == []
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
     assert page.locator("#shown").inner_text() == "4 of 4 shown"
-
-
-def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened: Callable[..., Any]) -> None:
-    page = opened()
     assert shown(page) == ["MSFT volume", "SBUX volume", "AAPL volume", "AAPL range"]  # the most unusual first
     head = page.get_by_role("columnheader", name="Median")
     head.get_by_role("button").click()
@@ -91,9 +87,7 @@ def test_the_csv_has_the_rows_shown(opened: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(
-    opened: Callable[..., Any], scheme: str
-) -> None:
+def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(opened, scheme):
     page = opened(viewport=PHONE, scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.get_by_role("row").count() == 5
