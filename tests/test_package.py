@@ -167,9 +167,7 @@ def test_the_makefile_has_what_the_workflows_run() -> None:
     assert {"test", "lock", "audit", "sbom", "dist"} == made <= targets
 
 
-def test_a_campaign_has_a_thousand_worlds_on_sqlite_and_two_hundred_on_postgres_and_others_each_time(
-    tmp_path: Path,
-) -> None:
+def test_a_campaign_has_a_thousand_worlds_on_sqlite_and_two_hundred_on_postgres_and_others_each_time(tmp_path):
     job = yaml.safe_load((ROOT / ".github" / "workflows" / "campaigns.yml").read_text())["jobs"]["worlds"]
     (script,) = (step["run"] for step in job["steps"] if "WORLD_SEEDS" in step.get("run", ""))
     stub = tmp_path / ".venv" / "bin" / "pytest"

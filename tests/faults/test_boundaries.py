@@ -217,9 +217,7 @@ class Kept:
     [("sqlite", kill), ("postgres", kill), ("postgres", drop), ("postgres", go_away)],
     indirect=["database_url"],
 )
-def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(
-    place: Place, clean: Clean, fault: Fault, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(place, clean, fault, capsys):
     kept = Kept(place)
     wrong, every = [], 0
     for at in range(len(MORNINGS) if fault is kill else SEVERAL):
@@ -238,8 +236,8 @@ def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run
 
 @pytest.mark.slow
 def test_commands_and_python_calls_whose_connections_break_end_with_the_same_paragraph(
-    clean: Clean, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+    clean, postgres_url, monkeypatch, capfd
+):
     place = Place(clean.folder, sa.make_url(postgres_url).set(password=PASSWORD).render_as_string(hide_password=False))
     copy_ledger(clean.folder / "ledger.db", place.url)
     set_small_night(monkeypatch, place.folder, place.url)

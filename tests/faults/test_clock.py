@@ -52,9 +52,7 @@ def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> No
     nightly.nightly(**given)
 
 
-def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(small, monkeypatch):
     behind = timedelta(days=-3)
     write_yahoo_csv(BARS, small / "TEST.csv")
     for wrong_by in (timedelta(), behind):
@@ -67,9 +65,7 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     assert replay(read_settings(), now=clock.now).startswith("TEST: 2 nights")
 
 
-def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):
     for session, wrong_by in ((SESSIONS[0], timedelta(days=31)), (SESSIONS[1], timedelta())):
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
         night(monkeypatch, at(session, wrong_by=wrong_by), mode="skip")
@@ -81,9 +77,7 @@ def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(
     assert select("DISTINCT kind", "forecasts") == [("replay",)]
 
 
-def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(yahoo, monkeypatch):
     yahoo.today = LAST
     with pytest.raises(
         ForecastingError, match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC"
@@ -101,9 +95,7 @@ def rows_of_the_future(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: at(LAST))
 
 
-def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed(
-    rows_of_the_future: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed(rows_of_the_future, monkeypatch):
     night(monkeypatch, at(LAST))
     assert select("DISTINCT origin_session, kind, status", "forecasts") == [(str(LAST), "live", "ok")]
     assert select("max(session)", "bar_versions") == [(str(LAST),)]

@@ -137,9 +137,7 @@ def deployed(postgres_server: sa.Engine, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
-    deployed: sa.URL, postgres_server: sa.Engine, tmp_path: Path
-) -> None:
+def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(deployed, postgres_server, tmp_path):
     with postgres_server.connect() as connection:
         log = Path(str(connection.scalar(sa.text("SHOW data_directory"))), "log").read_text()
     assert "SET log_statement = 'none'" in log
@@ -150,8 +148,8 @@ def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
 
 @pytest.mark.slow
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
-    deployed: sa.URL, csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_flows: None
-) -> None:
+    deployed, csv_of_bars, tmp_path, monkeypatch, plain_flows
+):
     from flows.start import start_night
     from forecasting.settings import read_settings
     from tests.builders import LAST

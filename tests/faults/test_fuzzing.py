@@ -105,9 +105,7 @@ class Place(NamedTuple):
 
 
 @pytest.fixture
-def place(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Place]:
+def place(tmp_path, sqlite_url, monkeypatch, capfd):
     write_yahoo_csv(random_bars(days=560, seed=3, last=LAST), tmp_path / "TEST.csv")
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     monkeypatch.setattr(clock, "now", lambda: AT)
@@ -330,9 +328,7 @@ class Program:
 
 @pytest.mark.parametrize("name", checkpoints.FILES)
 @pytest.mark.parametrize("write", [pickle.dump, torch.save])
-def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(
-    name: str, write: Callable[[object, Any], None], tmp_path: Path
-) -> None:
+def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(name, write, tmp_path):
     folder = tmp_path / "a"
     checkpoints.save(scratch_fit(), folder)
     with (folder / name).open("wb") as file:
@@ -697,9 +693,7 @@ BOUNDARIES = (
 
 @pytest.mark.parametrize("of_campaign", [False, pytest.param(True, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize(("boundary", "cases"), BOUNDARIES)
-def test_damage_gives_what_the_input_states_or_one_paragraph(
-    boundary: Callable[[Place], Attempt], cases: tuple[int, int], of_campaign: bool, place: Place
-) -> None:
+def test_damage_gives_what_the_input_states_or_one_paragraph(boundary, cases, of_campaign, place):
     attempt = boundary(place)
     for number in range(cases[of_campaign]):
         signal.alarm(LONGEST_CASE_S)

@@ -84,8 +84,8 @@ def check_pages(found: dict[str, str], clean: dict[str, str]) -> None:
 
 
 def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
-    done_on_the_seventh: None, real_pages: None, night_folder: Path
-) -> None:
+    done_on_the_seventh, real_pages, night_folder
+):
     clean = pages(night_folder.parent)
     with connect.transaction(read_settings().url) as connection:
         for table, columns in FREE.items():
@@ -97,9 +97,7 @@ def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
 
 
 @ON_BOTH_DATABASES
-def test_show_prints_neither_escape_codes_nor_megabytes(
-    done_on_the_seventh: None, night_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, night_url, capsys):
     with connect.transaction(night_url) as connection:
         for column in ("fetches.title", "fetches.detail", "runs.note", "runs.mode_reason", "forecasts.reason"):
             table, _, name = column.partition(".")

@@ -56,9 +56,7 @@ def forgotten(url: str, *statements: str) -> Iterator[int]:
         ("SELECT * FROM alembic_version FOR UPDATE", "UPDATE alembic_version SET version_num = version_num", ""),
     ],
 )
-def test_a_forgotten_lock_is_an_error_that_names_its_process(
-    postgres_url: str, short_waits: None, held: str, wanted: str, table: str
-) -> None:
+def test_a_forgotten_lock_is_an_error_that_names_its_process(postgres_url, short_waits, held, wanted, table):
     with forgotten(postgres_url, held) as pid:
         named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\){table}"
         with pytest.raises(StoreError, match=named), connect.transaction(postgres_url) as connection:
@@ -66,8 +64,8 @@ def test_a_forgotten_lock_is_an_error_that_names_its_process(
 
 
 def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_and_names_it(
-    postgres_url: str, short_waits: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    postgres_url, short_waits, monkeypatch
+):
     with forgotten(postgres_url, "SELECT * FROM night_log") as pid:
         upgrade(postgres_url)
         monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
@@ -86,9 +84,7 @@ def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None
                 assert connection.scalar(sa.text("SHOW timezone")) == "UTC"
 
 
-def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
-    postgres_url: str, short_waits: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_names_the_holder_of_a_lock_while_it_is_still_held(postgres_url, short_waits, monkeypatch):
     """By the limit of its statements alone: the whole check, whose limit names nobody, and any lock may take long."""
     monkeypatch.setenv("FORECASTING_DATABASE_URL", postgres_url)
     monkeypatch.setattr(health, "STATEMENT_S", 1)
@@ -143,9 +139,7 @@ def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
                 lock.night_lock(postgres_url, name).__enter__()
 
 
-def test_a_reader_shows_reports_and_checks(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, capsys):
     from tests.flows.test_cli import run
 
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))

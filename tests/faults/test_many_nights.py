@@ -30,8 +30,8 @@ OBJECTS, RESIDENT_KB = 20, 100
 
 @pytest.mark.campaign
 def test_hundreds_of_nights_add_their_rows_and_nothing_else(
-    database_url: str, tmp_path: Path, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    database_url, tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
+):
     world = World(1, tmp_path / "world", database_url, nights=2 * NIGHTS, empty=migrated_sqlite_file)
     world.symbols = ["AAA"]
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])  # pytest's keep every record

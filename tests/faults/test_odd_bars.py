@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,9 +67,7 @@ def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "nights"), [("close", 2), ("volume", 1), ("range", 1)])
-def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
-    target: str, nights: int, tmp_path: Path, migrated_sqlite_file: Path
-) -> None:
+def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(target, nights, tmp_path, migrated_sqlite_file):
     parts = []
     for change in CHANGES:
         change(bars := random_bars(days=650, seed=3, last=LAST))

@@ -7,7 +7,6 @@ import io
 import re
 import shutil
 import stat
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -57,8 +56,8 @@ def select(what: str, table: str) -> list[tuple[object, ...]]:
     ],
 )  # fmt: skip
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
-    data: Path, error: Exception, words: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    data, error, words, is_kept, monkeypatch
+):
     def fault() -> None:
         raise error
 
@@ -161,8 +160,8 @@ def a_folder_deleted_during_the_night(folder: Path, patch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_next_run_recovers(
-    fault: Callable[[Path, pytest.MonkeyPatch], None], words: str, forecasts: int, night_folder: Path
-) -> None:
+    fault, words, forecasts, night_folder
+):
     with pytest.MonkeyPatch.context() as patch:
         fault(night_folder, patch)
         with pytest.raises(ForecastingError, match=words):
@@ -178,9 +177,7 @@ def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_nex
     assert forecasts == 0 or select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored
 
 
-def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(symbols, "KEPT", 3)
     folder = tmp_path / symbols.FOLDER

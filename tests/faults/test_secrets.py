@@ -117,14 +117,7 @@ def check_left_behind(*folders: Path) -> None:
 
 
 @pytest.mark.parametrize("commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)])
-def test_no_command_shows_or_keeps_a_secret(
-    commands: str,
-    secrets: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_no_command_shows_or_keeps_a_secret(commands, secrets, tmp_path, monkeypatch, capfd, caplog):
     caplog.set_level(logging.DEBUG)
     without_prefect(monkeypatch.setattr)
     codes = []
@@ -157,9 +150,7 @@ def test_no_command_shows_or_keeps_a_secret(
     check_left_behind(tmp_path)
 
 
-def test_a_night_through_prefect_leaves_no_secret_in_its_database(
-    secrets: str, prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_through_prefect_leaves_no_secret_in_its_database(secrets, prefect_server, tmp_path, monkeypatch):
     start_night(as_of=LAST, mode="auto", switch_source=False)
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{tmp_path / 'broken.csv'}")
     with pytest.raises(ForecastingError) as failed:

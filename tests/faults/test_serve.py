@@ -75,9 +75,7 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
     assert secret not in served.log.read_text() + refused
 
 
-def test_serve_requires_its_password_ends_with_its_server_and_takes_over_that_of_a_killed_one(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_serve_requires_its_password_ends_with_its_server_and_takes_over_that_of_a_killed_one(environment, tmp_path):
     with serving(tmp_path, environment) as first:
         check_password(first, environment, tmp_path)
         first.server.kill()

@@ -22,9 +22,7 @@ AFTER = date(2024, 3, 6)
 
 
 @pytest.fixture(autouse=True)
-def a_fit_from_scratch_each_night(
-    tmp_path: Path, sqlite_url: str, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def a_fit_from_scratch_each_night(tmp_path, sqlite_url, csv_of_bars, plain_flows, monkeypatch):
     set_small_night(monkeypatch, tmp_path, sqlite_url, SCRATCH_EVERY=1)
 
 
@@ -49,9 +47,7 @@ def decisions() -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="module")
-def whole(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> tuple[dict[str, object], list[tuple[object, ...]]]:
+def whole(tmp_path_factory, migrated_sqlite_file):
     """`fits` and `decisions` after the whole span in one go, on a ledger without a later bar."""
     with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file, SCRATCH_EVERY=1):
         caught_up(SPAN[0], SPAN[-1])
@@ -79,12 +75,8 @@ def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_u
     [(caught_up, SPAN[2:], []), (one_by_one, SPAN[:2], []), (caught_up, SPAN[:2], ["beside_a_newer_night"])],
 )
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in_and_beside_a_newer_night(
-    way: Callable[[date, date], None],
-    part: list[date],
-    beside: list[str],
-    whole: tuple[dict[str, object], object],
-    request: pytest.FixtureRequest,
-) -> None:
+    way, part, beside, whole, request
+):
     for fixture in beside:
         request.getfixturevalue(fixture)
     way(part[0], part[-1])

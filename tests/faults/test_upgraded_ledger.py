@@ -56,9 +56,7 @@ def lost(before: Rows, after: Rows) -> Rows:
 
 
 @pytest.mark.slow
-def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(
-    tmp_path: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(tmp_path, plain_flows, monkeypatch):
     with tarfile.open(LEDGER) as packed:
         packed.extractall(tmp_path / "data", filter="data")
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"

@@ -10,8 +10,8 @@ import shutil
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,9 +83,7 @@ def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short:
 
 
 @pytest.fixture(params=DATABASES)
-def fresh_ledger(
-    request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite_file: Path
-) -> Callable[[], AbstractContextManager[str]]:
+def fresh_ledger(request, tmp_path, migrated_sqlite_file):
     """Makes the URL of a migrated ledger without a row, again and again."""
 
     @contextmanager
@@ -104,12 +102,8 @@ def fresh_ledger(
 
 @pytest.mark.campaign
 def test_worlds_keep_their_ledgers_whole_and_reach_every_rare_path(
-    fresh_ledger: Callable[[], AbstractContextManager[str]],
-    tmp_path: Path,
-    migrated_sqlite_file: Path,
-    plain_flows: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    fresh_ledger, tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
+):
     reached, failed = Counter[str](), dict[int, str]()
     for seed in SEEDS:
         with fresh_ledger() as url:
@@ -140,8 +134,8 @@ def nights_with_weights(world: World) -> list[look_ahead.Night]:
 
 @pytest.mark.campaign
 def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
-    tmp_path: Path, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
+):
     """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values altered."""
     tried, moved_later = Counter[str](), list[object]()
     for seed in SEEDS:
