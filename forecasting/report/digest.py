@@ -11,6 +11,7 @@ from forecasting.plain_text import named
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, quantity, short_day
+from forecasting.report.wording import against_usual
 
 SHOWN = 12  # forecasts, results and problems that a message shows, of each so many; the index has all of them
 _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
@@ -48,7 +49,7 @@ def make_digest(
     results, results_of = sorted(scored, key=lambda line: line.hit, reverse=True), short_day(max(days)) if days else ""
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
-        f"{line.change} against usual."
+        f"{against_usual(line)}."
         for line in forecasts
         if alerts.get(line.symbol)
     ]

@@ -31,6 +31,16 @@ def usual_value(target: Target, known: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
+class Why:
+    """What one median is made of, of which each sentence, bar and short form of it is written."""
+
+    target: Target
+    session: date
+    special_days: Sequence[str]
+    parts: Sequence[tuple[str, float]]  # in order, the usual level first; empty where they are unknown
+
+
+@dataclass(frozen=True)
 class SessionLine:
     """What is published for one session, as bare numbers in the night's unit: a row of every table of the night."""
 
@@ -42,6 +52,7 @@ class SessionLine:
     change: str
     status: str
     special_days: list[str]
+    why: Why
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,8 @@ class ReportData:
                 self.unit.span(row["q05"], row["q95"]),
                 change(row["q50"], self.usual, target=self.target),
                 str(row["status"]),
-                self.special_days(row["target_session"]),
+                days := self.special_days(row["target_session"]),
+                Why(self.target, row["target_session"], days, self.parts.get(row["horizon"], ())),
             )
             for row in self.rows.to_dict("records")
         ]
@@ -232,6 +244,11 @@ class SymbolLine:
     def special_days(self) -> list[str]:
         """What is special about the session."""
         return [*self.events, *filter(None, [str(self.forecast["calendar"] or "")])]
+
+    @property
+    def why(self) -> Why:
+        """What its median is made of."""
+        return Why(self.target, self.session, self.special_days, self.parts)
 
     @property
     def hit(self) -> str:

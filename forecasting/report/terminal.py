@@ -95,7 +95,8 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
     notices = (f"{notice.title}: {notice.text}" for notice in wording.notices(data))
     title = f"{data.symbol} {data.target}: {data.fetch['title']}"
-    lines = filter(None, [title, wording.sentence(data), wording.why(data), wording.alike(data), *notices])
+    sentences = (wording.sentence(data), wording.why_sentence(data.lines[0].why, data.unit), wording.alike(data))
+    lines = filter(None, [title, *sentences, *notices])
     days: Listing = (
         ["session", "median", "80% interval", "vs usual", "status", "special day"],
         [

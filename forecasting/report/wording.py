@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.record import best_ahead
 from forecasting.report.units import Unit, as_day, change, instant, long_day, percent, quantity, short_day, unit_for
 from forecasting.vocabulary import LSTM, Target
@@ -32,20 +32,23 @@ class Notice(NamedTuple):
 def headline(data: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
     unit, row, name = data.unit, data.rows.iloc[0], "the last close," if data.target == "close" else "the usual"
-    usual, decimals = f"{name} {unit.brief(data.usual)}", 1 if data.target == "close" else 0
-    share = row["q50"] / data.usual - 1.0 if data.usual else math.nan
-    comparison = f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'} {usual}"
-    if math.isnan(share):
-        comparison = f"against {usual}"
-    elif round(abs(share), 2 + decimals) == 0:
-        comparison = f"about the same as {usual}"
+    against = departure(row["q50"], data.usual, data.target) or "against"
     return {
         "subject": f"{data.symbol} {_VERBS[data.target]}",
         "median": unit.text(row["q50"]),
         "day": f"on {long_day(row['target_session'])}",
         "interval": unit.brief(row["q10"], row["q90"]),
-        "comparison": comparison,
+        "comparison": f"{against} {name} {unit.brief(data.usual)}",
     }
+
+
+def departure(value: float, other: float, target: Target, *, same: str = "about the same as") -> str:
+    """Like `12% above`, where that is 0% `same`; empty where one is unknown."""
+    share, decimals = value / other - 1.0 if other else math.nan, 1 if target == "close" else 0
+    if math.isnan(share):
+        return ""
+    size = percent(abs(share), decimals=decimals)
+    return same if size == percent(0.0, decimals=decimals) else f"{size} {'above' if share > 0 else 'below'}"
 
 
 def sentence(data: ReportData) -> str:
@@ -62,34 +65,40 @@ def usual_sentence(data: ReportData) -> str:
     return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
 
 
-def named_parts(view: ReportData | SymbolLine) -> list[tuple[str, float]]:
-    """The factors of the next session's median of at least 1.5%, in words; the usual level is left out."""
-    line = view.lines[0] if isinstance(view, ReportData) else view
-    has_report, others = "earnings" in line.special_days, [day for day in line.special_days if day != "earnings"]
+def named_parts(why: Why) -> list[tuple[str, float]]:
+    """The factors beside the usual level, in words; those that are 1.00 to two decimals are together `other`.
+
+    Which of them are left out is as in `why` of view latest_forecasts.
+    """
+    has_report, quarter = "earnings" in why.special_days, dict(why.parts).get("quarter", 1.0)
+    others = ", ".join(day for day in why.special_days if day != "earnings")
+    likely = "no report is likely" if quarter < 1.0 else "a quarter before"
+    if quarter >= 1.05:
+        likely = "a report is likely, none is announced"
     names = {
-        "calendar": f"{line.session:%A}" + (f" ({', '.join(others)})" if others else ""),
+        "calendar": f"{why.session:%A}" + (f" ({others})" if others else ""),
         "report": "the session after its report" if has_report else "a report nearby",
-        "quarter": "a quarter after its last report" if has_report else "no report is likely",
+        "quarter": "a quarter after its last report" if has_report else likely,
         "recent": "recent days",
     }
-    named = []
-    for part, factor in _parts(view):
-        likely = part == "quarter" and factor > 1.0 and not has_report
-        if part != "usual" and abs(factor - 1.0) >= 0.015:
-            named.append(("a report is likely, none is announced" if likely else names.get(part, part), factor))
-    return named
+    named, other = [], 1.0
+    for part, factor in why.parts[1:]:
+        if f"{factor:.2f}" == "1.00":
+            other *= factor
+        else:
+            named.append((names.get(part, part), factor))
+    return [*named, *([("other", other)] if f"{other:.2f}" != "1.00" else [])]
 
 
-def why(view: ReportData | SymbolLine) -> str:
-    """Like `Usual 4.1 M; the session after its report x1.9; Friday x0.96; network x1.05.`; empty where unknown."""
-    if not (parts := _parts(view)):
+def why_sentence(why: Why, unit: Unit) -> str:
+    """Like `Usual 4.1 M; the session after its report x1.90; Friday x0.96; network x1.05.`; empty where unknown."""
+    if not why.parts:
         return ""
-    level = parts[0][1]
-    usual = f"Usual {view.unit.brief(level)}"
-    if view.target == "close":
+    level = why.parts[0][1]
+    usual = f"Usual {unit.brief(level)}"
+    if why.target == "close":
         usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
-    factors = [f"{name} x{f'{factor:.2f}'.rstrip('0').rstrip('.')}" for name, factor in named_parts(view)]
-    return "; ".join([usual, *factors]) + "."
+    return "; ".join([usual, *(f"{name} x{factor:.2f}" for name, factor in named_parts(why))]) + "."
 
 
 def alike(data: ReportData) -> str:
@@ -101,14 +110,16 @@ def alike(data: ReportData) -> str:
     return f"Most like it: {'; '.join(nights)}." if data.alike else ""
 
 
-def _parts(view: ReportData | SymbolLine) -> Sequence[tuple[str, float]]:
-    return view.parts.get(1, ()) if isinstance(view, ReportData) else view.parts
-
-
 def forecast_words(line: SymbolLine) -> str:
     """The forecast of a line of the digest, with why."""
     notes = f"; {', '.join(line.special_days)}" if line.special_days else ""
-    return f"{line.median} (80% interval {line.interval}), {line.change} against usual{notes}. {why(line)}".rstrip()
+    text = f"{line.median} (80% interval {line.interval}), {against_usual(line)}{notes}."
+    return f"{text} {why_sentence(line.why, line.unit)}".rstrip()
+
+
+def against_usual(line: SymbolLine) -> str:
+    """Like `+12% against usual`, or `as usual`."""
+    return "as usual" if line.change == change(1.0, 1.0, target=line.target) else f"{line.change} against usual"
 
 
 def result_words(line: SymbolLine) -> tuple[str, str]:

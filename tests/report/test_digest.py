@@ -37,7 +37,7 @@ TEXT = """\
 
 Mon 11 Mar, the most unusual first:
 - ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings. Usual 10.0 M; the session after its \
-report x1.9; Monday x0.96.
+report x1.90; Monday x0.96.
 - MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
@@ -83,6 +83,7 @@ def test_all_well_is_a_message_too() -> None:
     assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
     assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
     assert "<ul" not in digest_in("html", digest)
+    assert "(80% interval 8.0–16.0 M), as usual." in digest_in("text", make_digest([index_line("SBUX", q50=10.04e6)]))
     assert make_digest([]).title == "no forecast, 1 thing to know"
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from forecasting.report.page import render_index
 from tests.report.lines import index_line
+from tests.report.nights import ORIGIN
 
 
 def cells(page: str) -> list[list[str]]:
@@ -45,6 +46,11 @@ def test_a_row_has_median_interval_change_special_days_last_result_and_status() 
 )
 def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -> None:
     assert cells(render_index([index_line(**changed)]))[0][-1] == state
+
+
+def test_an_actual_that_rounds_to_its_median_is_as_forecast() -> None:
+    result = {"target_session": ORIGIN, "actual": 9.96e6, "q50": 10e6, "inside_80": True}
+    assert cells(render_index([index_line(result=result)]))[0][8] == "hit Fri 8 Mar: as forecast"
 
 
 def test_values_of_each_target_and_currency_have_their_own_unit() -> None:

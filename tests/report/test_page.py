@@ -163,13 +163,13 @@ def test_why_is_a_sentence_and_a_bar_a_factor_on_page_show_artifact_and_json() -
         parts={1: [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]}, forecasts=forecasts(outside="")
     )
     page = render_page(data)
-    assert "a report nearby x1.9; network x0.9." in page
+    assert "a report nearby x1.90; network x0.90." in page
     (drawing,) = re.findall(r'<svg[^>]*class="chart why".*?</svg>', page)
     up, down = (float(width) for width in re.findall(r'<rect class="(?:gain|bar)".*? width="([\d.]+)"', drawing))
     assert up == pytest.approx(70.0)
     assert down == pytest.approx(70.0 * math.log(1 / 0.9) / math.log(1.9), abs=0.1)
-    assert "a report nearby x1.9" in night_text(data, now=ISSUED, width=None)
-    assert "a report nearby x1.9" in night_artifact(data, Path("x.html")).body
+    assert "a report nearby x1.90" in night_text(data, now=ISSUED, width=None)
+    assert "a report nearby x1.90" in night_artifact(data, Path("x.html")).body
     assert night_document(data)["forecasts"][0]["parts"] == {"usual": 7.03e6, "report": 1.9, "network": 0.9}
     assert 'id="why"' not in render_page(report_data())
 

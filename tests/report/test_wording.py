@@ -1,3 +1,4 @@
+import math
 from datetime import date
 
 import pandas as pd
@@ -6,11 +7,12 @@ import pytest
 from forecasting.report.wording import (
     cost_sentence,
     level_name,
+    named_parts,
     notices,
     published_sentence,
     record_sentence,
     sentence,
-    why,
+    why_sentence,
 )
 from tests.report.nights import forecasts, report_data, score, scored, values_of
 
@@ -44,24 +46,33 @@ PARTS = (
     ("calendar", 0.96),
     ("report", 1.9),
     ("quarter", 1.12),
-    ("market", 1.003),
+    ("market", 0.9962),
     ("network", 1.05),
+    ("trees", 0.9962),
 )
 
 
-def test_why_names_each_factor_that_matters_and_says_what_a_close_s_are_of():
-    assert plain(why(report_data(parts={1: PARTS}))) == (
-        "Usual 7.03 M; Monday x0.96; a report nearby x1.9; a report is likely, none is announced x1.12; network x1.05."
+def why_of(target: str = "volume", **changed: object) -> str:
+    data = report_data(target, **changed)
+    return plain(why_sentence(data.lines[0].why, data.unit))
+
+
+def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_close_s_are_of():
+    assert why_of(parts={1: PARTS}) == (
+        "Usual 7.03 M; Monday x0.96; a report nearby x1.90; a report is likely, none is announced x1.12; "
+        "network x1.05; other x0.99."
     )
+    named = named_parts(report_data(parts={1: PARTS}).lines[0].why)
+    assert math.prod(factor for _, factor in named) == pytest.approx(math.prod(factor for _, factor in PARTS[1:]))
     events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings"})
-    assert "; the session after its report x1.9; a quarter after its last report x1.12;" in why(
-        report_data(parts={1: PARTS}, events=events)
-    )
-    fallback = report_data(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]})
-    assert plain(why(fallback)) == "Usual 7.03 M; baseline x1.1."
-    width = report_data("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
-    assert plain(why(width)) == "Width of the 80% interval: usual 4.2%; a report nearby x2.2."
-    assert why(report_data()) == ""
+    reported = why_of(parts={1: PARTS}, events=events)
+    assert "; the session after its report x1.90; a quarter after its last report x1.12;" in reported
+    small = [("usual", 7.03e6), ("quarter", 1.01), ("trees", 0.996)]
+    assert why_of(parts={1: small}) == "Usual 7.03 M; a quarter before x1.01."
+    assert why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
+    width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
+    assert width == "Width of the 80% interval: usual 4.2%; a report nearby x2.20."
+    assert why_of() == ""
 
 
 @pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])  # exp(log(value)) is not always the value
