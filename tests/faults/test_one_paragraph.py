@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from prefect.exceptions import UnfinishedRun
 
 from flows import cli, nightly
@@ -20,28 +19,21 @@ from flows.console import echo
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import preprocess, symbols
 from forecasting.pipeline.night import Night
-from forecasting.settings import read_settings
-from forecasting.store import connect
 from tests.builders import LAST
 from tests.flows.test_cli import run
+from tests.nights import select
 
 LONG = "x" * 5000
 BACKTEST = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--workers", "1"]
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path, migrated_sqlite_file, monkeypatch):
     """A data folder with a migrated ledger."""
-    from forecasting.store.migrate import upgrade
-
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
-    upgrade(read_settings().url)
+    (tmp_path / "data").mkdir()
+    shutil.copy(migrated_sqlite_file, tmp_path / "data" / "forecasting.db")
     return tmp_path / "data"
-
-
-def select(what: str, table: str) -> list[tuple[object, ...]]:
-    with connect.reading(read_settings().url) as connection:
-        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
 @pytest.mark.parametrize(
