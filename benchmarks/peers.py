@@ -48,10 +48,7 @@ from forecasting.train.trees import tree_medians
 from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
-PEERS = ("ridge", "LightGBM", "statistical", "Fracast", "LSTM", "NHITS")
-
 LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "fracast", "neuralforecast")
-
 
 H = len(HORIZONS)
 
@@ -63,6 +60,9 @@ ARIMA_FLAGS = (*EVENT_NAMES, "half_day", "third_friday", "triple_witching", "mon
 
 LIGHTGBM: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5}
 """LightGBM's settings for a few thousand rows; the number of trees is searched."""
+
+TREE_COUNTS, STEPS = [120, 240, 480], [60, 150, 300]
+"""What is searched for LightGBM and for the neural peers."""
 
 Predict = Callable[[Block], Floats]
 """(n, H, Q) quantiles, or (n, M, H, Q) of M models, at rows of the windows that it was fitted on."""
@@ -100,11 +100,12 @@ class Comparison:
 def main() -> None:
     """Run every forecaster and print the table."""
     options = arguments()
-    silence_libraries()
+    warnings.filterwarnings("ignore")  # of other libraries
+    logging.disable(logging.INFO)
     settings = Settings(source=options.source, symbols=(options.symbol,), events=options.events, target="volume")
     comparison = make_comparison(settings, last=options.last, origins=options.origins, every=options.refit_every)
     walks: dict[str, Walk] = {}
-    for name, run, library in forecasters(options):
+    for name, run, library in forecasters():
         if options.only and name not in ("ours", *options.only):
             continue
         if library and importlib.util.find_spec(library) is None:
@@ -127,22 +128,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin")
     parser.add_argument("--origins", type=int, default=252)
     parser.add_argument("--refit-every", type=int, default=63)
-    parser.add_argument("--only", nargs="+", choices=PEERS, help="peers to compare with; all without it")
-    parser.add_argument("--trees", type=int, nargs="+", default=[120, 240, 480], help="LightGBM's search")
-    parser.add_argument("--steps", type=int, nargs="+", default=[60, 150, 300], help="the neural peers' search")
+    parser.add_argument("--only", nargs="+", help="ridge, LightGBM, statistical, Fracast, LSTM, NHITS; all without it")
     return parser.parse_args()
 
 
-def forecasters(options: argparse.Namespace) -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], str]]:
+def forecasters() -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], str]]:
     """Name, function and required library (empty: no other) of each forecaster."""
     return [
         ("ours", run_ours, ""),
         ("ridge", lambda comparison: {"ridge": walk(comparison, comparison.blocks, fit_ridge)}, ""),
-        ("LightGBM", partial(run_lightgbm, trees=options.trees), "lightgbm"),
+        ("LightGBM", run_lightgbm, "lightgbm"),
         ("statistical", run_statistical, "statsforecast"),
         ("Fracast", run_fracast, "fracast"),
-        ("LSTM", partial(run_neural, name="LSTM", steps=options.steps), "neuralforecast"),
-        ("NHITS", partial(run_neural, name="NHITS", steps=options.steps), "neuralforecast"),
+        ("LSTM", partial(run_neural, name="LSTM"), "neuralforecast"),
+        ("NHITS", partial(run_neural, name="NHITS"), "neuralforecast"),
     ]
 
 
@@ -216,12 +215,6 @@ def describe(options: argparse.Namespace, comparison: Comparison) -> str:
     )
 
 
-def silence_libraries() -> None:
-    """Turn off the warnings and logs of other libraries."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.INFO)
-
-
 def make_comparison(settings: Settings, *, last: date, origins: int, every: int) -> Comparison:
     """The newest origins up to `last` in blocks of `every`, and as many blocks before them."""
     bars, events, _ = load_series(settings, last=None, now=now)
@@ -261,9 +254,9 @@ def tuned(comparison: Comparison, fit_with: Callable[[Any], Fit], choices: list[
     return walk(comparison, comparison.blocks, fit_with(chosen), str(chosen))
 
 
-def run_lightgbm(comparison: Comparison, *, trees: list[int]) -> dict[str, Walk]:
+def run_lightgbm(comparison: Comparison) -> dict[str, Walk]:
     """LightGBM with the number of trees of least loss before the first origin."""
-    return {"LightGBM": tuned(comparison, lambda count: partial(fit_lightgbm, trees=count), trees)}
+    return {"LightGBM": tuned(comparison, lambda count: partial(fit_lightgbm, trees=count), TREE_COUNTS)}
 
 
 def fit_lightgbm(known: Windows, *, trees: int) -> Predict:
@@ -352,9 +345,9 @@ def fit_fracast(known: Windows) -> Predict:
     return predict
 
 
-def run_neural(comparison: Comparison, *, name: str, steps: list[int]) -> dict[str, Walk]:
+def run_neural(comparison: Comparison, *, name: str) -> dict[str, Walk]:
     """A neuralforecast model with the steps and window scaler of least loss before the first origin."""
-    choices = list(itertools.product(steps, ("robust", "identity")))
+    choices = list(itertools.product(STEPS, ("robust", "identity")))
     return {
         f"neuralforecast {name}": tuned(
             comparison, lambda choice: partial(fit_neural, name=name, choice=choice), choices

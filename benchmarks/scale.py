@@ -112,7 +112,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=["local"])
     parser.add_argument("--first", action="store_true", help="the first night of a ledger, in place of a warm one")
-    parser.add_argument("--since", default="1900-01-01", help="the first day of the written bars")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1")
     return parser.parse_args()
 
@@ -134,7 +133,6 @@ def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int
     panel = pd.read_parquet(options.source)
     panel = panel.rename(columns={name: str(name).lower() for name in panel})
     panel["symbol"] = panel["symbol"].astype(str)
-    panel = panel[pd.to_datetime(panel["date"]) >= options.since]
     own = sorted(panel["symbol"].unique())[: options.symbols]
     of_symbol = dict(list(panel[panel["symbol"].isin(own)].groupby("symbol")))
     frames = list(of_symbol.values())
