@@ -188,6 +188,7 @@ def imported(*words: str) -> str:
     return ended.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_night_and_a_catch_up_without_a_server_import_no_prefect(night_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "no-prefect"))
     assert imported("run", "--as-of", str(LAST)) == "['torch']"

@@ -71,6 +71,7 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 
+@pytest.mark.slow
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     n, jump, rng = 1200, 400, np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
