@@ -140,6 +140,7 @@ def report_data(
     scored = scores(origins=LINE_ORIGINS if brief else SHOWN_SESSIONS)
     if brief and scored["origin_session"].nunique() == LINE_ORIGINS and not has_enough_live(scored):
         scored = scores(origins=SHOWN_SESSIONS)
+    parts = read.parts(connection, [symbol], [target], first=newest.date(), last=newest.date())
     return ReportData(
         run=run,
         fetch=fetch,
@@ -153,7 +154,7 @@ def report_data(
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts=_parts(connection, row),
+        parts={night["horizon"]: parts.get(_key(night), []) for night in published.to_dict("records")},
         alike=() if brief else _alike(connection, row, scored),
         exchange=own.exchange,
         currency=str(fetch.get("currency", "")),
@@ -161,12 +162,10 @@ def report_data(
     )
 
 
-def _parts(connection: Connection, row: Mapping[Any, Any]) -> dict[int, list[tuple[str, float]]]:
-    """Why the published medians of a night are what they are, by horizon; `row` is one of them."""
-    origin = as_day(row["origin_session"])
-    parts = read.parts(connection, row["symbol"], row["target"], first=origin, last=origin)
-    own = parts[(parts["model_id"] == row["model_id"]) & (parts["kind"] == row["kind"])].sort_values("place")
-    return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in own.groupby("horizon")}
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """That of a forecast, as read.parts has it."""
+    own = (row[name] for name in ("horizon", "model_id", "kind"))
+    return (row["symbol"], row["target"], as_day(row["origin_session"]), *own)
 
 
 def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame) -> list[tuple[date, float, float]]:
@@ -177,9 +176,9 @@ def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame)
     if closed.empty:
         return []
     first, last = as_day(closed.index.get_level_values("origin_session").min()), as_day(row["origin_session"])
-    parts = read.parts(connection, row["symbol"], row["target"], first=first, last=last, horizon=1)
-    factors = parts[parts["part"] != "usual"].pivot(index=key, columns="part", values="factor").fillna(1.0)
-    logs = factors.transform("log")
+    parts = read.parts(connection, [row["symbol"]], [row["target"]], first=first, last=last, horizons=[1])
+    factors = {(pd.Timestamp(origin), *own): dict(some[1:]) for (_, _, origin, _, *own), some in parts.items()}
+    logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
     closed = closed[closed.index.isin(logs.index)]
     if tonight not in logs.index or closed.empty:
         return []
@@ -243,6 +242,7 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
         by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
         results = read.last_results(connection, symbols, first=origin - timedelta(RESULT_DAYS))
         runs = read.newest_runs(connection, symbols, first=origin)
+        parts = read.parts(connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1])
         for night in some:
             key, page = (night["symbol"], night["target"]), page_name(night["symbol"], night["target"])
             line = SymbolLine(
@@ -254,6 +254,7 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
                 events=events.get((night["symbol"], night["target_session"]), []),
                 result=results.get(key),
                 skill=skills.get(key),
+                parts=parts.get(_key(night), ()),
                 page=page if folder is not None and (folder / page).is_file() else "",
             )
             lines.append(line)
@@ -286,9 +287,9 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
             if line is None:  # it has no forecast
                 found.append(SymbolLine(symbol, settings.target, run))
             else:
-                parts, opens = _parts(connection, line.forecast), opens_at(line.session, settings.exchange_of(symbol))
+                opens = opens_at(line.session, settings.exchange_of(symbol))
                 page = page_address(settings, page_name(symbol, settings.target))
-                found.append(replace(line, run=run, parts=parts.get(1, []), opens=opens, page=page))
+                found.append(replace(line, run=run, opens=opens, page=page))
     return found
 
 

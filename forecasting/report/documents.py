@@ -20,7 +20,7 @@ from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import ReportData
 from forecasting.report.record import cost_quantiles, newest_records, realised_costs
-from forecasting.report.wording import notices
+from forecasting.report.wording import brief_why, notices
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
 DIGITS = 7  # significant, of a number: a share in ten million, where a forecast is good for two or three
@@ -106,11 +106,12 @@ def night_document(data: ReportData) -> dict[str, Any]:
 def forecast_csv(nights: Sequence[ReportData]) -> str:
     """A row a symbol and session as CSV text; with a cost ratio, its quantile is in the last of two more columns."""
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
-    names += ["kind", "status", "reason", "data_as_of", "usual", "special_days"]
+    names += ["kind", "status", "reason", "data_as_of", "usual", "special_days", "why"]
     frames = []
     for data in nights:
         rows = data.rows.assign(symbol=data.symbol, target=data.target, origin_session=data.origin, usual=data.usual)
-        rows = rows.assign(special_days=[", ".join(line.special_days) for line in data.lines])[names]
+        rows = rows.assign(special_days=[", ".join(line.special_days) for line in data.lines])
+        rows = rows.assign(why=[brief_why(line.why) for line in data.lines])[names]
         if (ratio := data.cost_ratio) is not None:
             rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
         frames.append(rows)

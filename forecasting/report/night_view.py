@@ -54,6 +54,11 @@ class SessionLine:
     special_days: list[str]
     why: Why
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of it: a status that is not ok, and the special days."""
+        return [*([self.status] if self.status != "ok" else []), *self.special_days]
+
 
 @dataclass(frozen=True)
 class ReportData:

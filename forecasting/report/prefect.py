@@ -6,6 +6,7 @@ row on a desk and thirty-five on a phone: what matters most comes first, and lon
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -114,7 +115,7 @@ def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, time
 
     `nights` has one a symbol, at least one; `durations` rows of view `night_durations` of these symbols and the target.
     """
-    ordered = sorted(nights, key=lambda night: night.status == "done")
+    ordered = sorted(nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf)
     shown = {"nights": ordered, "counts": counts_of(nights), "actions": _actions(ordered), "key_of": artifact_key}
     shown |= {"lateness": _lateness(nights, times), "durations": _durations(nights, durations)}
     about = f"{counts_of(nights)}, {nights[0].target}"

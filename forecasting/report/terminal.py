@@ -98,9 +98,9 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     sentences = (wording.sentence(data), wording.why_sentence(data.lines[0].why, data.unit), wording.alike(data))
     lines = filter(None, [title, *sentences, *notices])
     days: Listing = (
-        ["session", "median", "80% interval", "vs usual", "status", "special day"],
+        ["session", "median", "80% interval", "vs usual", "note, why"],
         [
-            [f"{row.session:%a %Y-%m-%d}", row.median, row.span_80, row.change, row.status, ", ".join(row.special_days)]
+            [f"{row.session:%a %Y-%m-%d}", row.median, row.span_80, row.change, wording.brief_why(row.why, row.notes)]
             for row in data.lines
         ],
     )
@@ -203,7 +203,8 @@ def _cost_listing(data: ReportData, ratio: float) -> Listing:
 LEGEND = (
     "usual: change against the median of the last 20 sessions; for close, against the last close. last: whether the "
     "newest scored forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80% "
-    "interval. skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
+    "interval. skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar. "
+    "why: the two largest factors of the median; for close, of the width of its interval."
 )
 """What the columns of `line_listing` mean."""
 
@@ -215,7 +216,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     """
     ratio = nights[0].cost_ratio if nights else None
     cost = [] if ratio is None else [wording.level_name(ratio)]
-    columns = ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "notes"]
+    columns = ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "note, why"]
     rows: list[list[object]] = []
     for data in nights:
         line, hits = data.lines[0], data.record.ahead(1)["inside_80"]
@@ -224,7 +225,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
         median, last = data.unit.brief(data.rows["q50"].iloc[0]), "hit" if hits.iloc[-1:].any() else "miss"
         row: list[object] = [data.symbol, f"{line.session:%a %m-%d}", median, line.span_80, *quantiles, line.change]
         row += [last if len(hits) else None, percent(best["skill_mae"], signed=True) if best else None]
-        rows.append([*row, _bar_age(data, now), ", ".join([*_flags(data), *line.special_days])])
+        rows.append([*row, _bar_age(data, now), wording.brief_why(line.why, [*_flags(data), *line.special_days])])
     return columns, rows
 
 

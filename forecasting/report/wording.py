@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
@@ -65,28 +65,30 @@ def usual_sentence(data: ReportData) -> str:
     return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
 
 
-def named_parts(why: Why) -> list[tuple[str, float]]:
+def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
     """The factors beside the usual level, in words; those that are 1.00 to two decimals are together `other`.
 
     Which of them are left out is as in `why` of view latest_forecasts.
     """
     has_report, quarter = "earnings" in why.special_days, dict(why.parts).get("quarter", 1.0)
-    others = ", ".join(day for day in why.special_days if day != "earnings")
-    likely = "no report is likely" if quarter < 1.0 else "a quarter before"
-    if quarter >= 1.05:
-        likely = "a report is likely, none is announced"
-    names = {
-        "calendar": f"{why.session:%A}" + (f" ({others})" if others else ""),
-        "report": "the session after its report" if has_report else "a report nearby",
-        "quarter": "a quarter after its last report" if has_report else likely,
-        "recent": "recent days",
+    others, weekday = ", ".join(day for day in why.special_days if day != "earnings"), f"{why.session:%A}"
+    names = {  # in a sentence, and briefly
+        "calendar": (f"{weekday} ({others})" if others else weekday, others or weekday),
+        "report": ("a report nearby", "report nearby"),
+        "quarter": ("no report is likely" if quarter < 1.0 else "a quarter before", "quarter"),
+        "recent": ("recent days", "recent"),
     }
+    if has_report:
+        names["report"] = ("the session after its report", "earnings")
+        names["quarter"] = ("a quarter after its last report", "quarter")
+    elif quarter >= 1.05:
+        names["quarter"] = ("a report is likely, none is announced", "report likely")
     named, other = [], 1.0
     for part, factor in why.parts[1:]:
         if f"{factor:.2f}" == "1.00":
             other *= factor
         else:
-            named.append((names.get(part, part), factor))
+            named.append((names.get(part, (part, part))[briefly], factor))
     return [*named, *([("other", other)] if f"{other:.2f}" != "1.00" else [])]
 
 
@@ -99,6 +101,16 @@ def why_sentence(why: Why, unit: Unit) -> str:
     if why.target == "close":
         usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
     return "; ".join([usual, *(f"{name} x{factor:.2f}" for name, factor in named_parts(why))]) + "."
+
+
+def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
+    """Like `triple witching x2.21; trees x1.05`: notes that no factor names, then the two largest factors."""
+    named = sorted(named_parts(why, briefly=True), key=lambda one: -abs(math.log(one[1])))[:2]
+    factors = [f"{name} x{factor:.2f}" for name, factor in named]
+    others = [note for note in notes if not any(note in factor for factor in factors)]
+    if why.target == "close" and factors:
+        factors[0] = f"width: {factors[0]}"
+    return "; ".join([*others, *factors])
 
 
 def alike(data: ReportData) -> str:

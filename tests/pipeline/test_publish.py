@@ -52,6 +52,7 @@ from tests.store.rows import (
     forecast_row,
     gather_statistics,
     model_row,
+    part_rows,
     run_row,
     score_row,
     start,
@@ -303,8 +304,11 @@ def settings(sqlite_url, tmp_path):
         write.add(connection, "runs", run_row("close", "2024-03-07", target="close"))
         write.add(connection, "models", model_row("other", target="close"))
         own = {"target": "close", "run_id": "close", "model_id": "other"}
-        forecasts = [forecast_row("lstm", NEWEST), forecast_row("lstm", "2024-03-07") | own]
-        write.add_forecasts(connection, forecasts)
+        published, close = forecast_row("lstm", NEWEST), forecast_row("lstm", "2024-03-07") | own
+        replay = forecast_row("lstm", NEWEST, kind="replay")
+        write.add_forecasts(connection, [published, replay, close])
+        parts = [*part_rows(published, usual=110.0, recent=0.9), *part_rows(replay, usual=1.0)]
+        write.add(connection, "forecast_parts", *parts, *part_rows(close, usual=0.04))
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
 
 
@@ -317,6 +321,7 @@ def index_lines(settings: Settings) -> list[SymbolLine]:
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(settings):
     close, volume = before = index_lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
+    assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
     assert (len(close.values), len(volume.values)) == (30, 30)
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
     assert (close.page, volume.page) == ("", "")

@@ -16,8 +16,10 @@ def cells(page: str) -> list[list[str]]:
     ]
 
 
-def test_a_row_has_median_interval_change_special_days_last_result_and_status() -> None:
-    (row,) = cells(render_index([index_line(events=["earnings"], calendar="triple witching", skill=0.12)]))
+def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
+    parts = [("usual", 10e6), ("calendar", 2.0), ("report", 1.01), ("recent", 1.1)]
+    line = index_line(events=["earnings"], calendar="triple witching", skill=0.12, parts=parts)
+    (row,) = cells(render_index([line]))
     assert row == [
         "SBUX Starbucks Corporation",
         "volume",
@@ -26,7 +28,7 @@ def test_a_row_has_median_interval_change_special_days_last_result_and_status() 
         "8.0\N{EN DASH}16.0 M",
         "+20%",
         "",
-        "earnings, triple witching",
+        "earnings; triple witching x2.00; recent x1.10",
         "hit Fri 8 Mar: 10% above",
         "+12%",
         "2024-03-08",

@@ -85,9 +85,10 @@ def section(body: str, title: str) -> list[str]:
     return body.partition(f"### {title}\n\n")[2].partition("\n\n###")[0].splitlines()
 
 
+PARTS = (("usual", 8e6), ("calendar", 0.96), ("recent", 1.1))
 AT_ONCE = "prefect deployment run nightly/nightly"
 LATER = {"issued_at": datetime(2024, 3, 11, 13, 0, tzinfo=UTC)}
-HEAD = ["| symbol | median | 80% interval | vs usual | note |", "| --- | ---: | ---: | ---: | --- |"]
+HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | ---: | ---: | ---: | --- |"]
 
 
 @pytest.mark.parametrize(
@@ -113,20 +114,22 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note |", "| --- | ---: | 
             ],
         ),
         (
-            [night_of("A"), failed("B"), night_of("C", status="late")],  # those that are not done first, with links
+            # Those that are not done first, then the most unusual; with links.
+            [night_of("A", parts=PARTS), failed("B"), night_of("C", status="late"), night_of("D", q50=4e6)],
             "Forecasts of Mon 11 Mar",
             [
                 *HEAD,
                 "| B |  |  |  | failed |",
                 "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6% | late 2024-03-08 |",
-                "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% |  |",
+                "| [D](../key/night-d-volume) | 4.00 M | 6.00-12.00 | \N{MINUS SIGN}50% |  |",
+                "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% | recent x1.10; Monday x0.96 |",
             ],
         ),
         (
             [failed("B"), night_of("A"), night_of("C", target_session=date(2024, 3, 12))],
             "Forecasts",
             [
-                "| symbol | session | median | 80% interval | vs usual | note |",
+                "| symbol | session | median | 80% interval | vs usual | note, why |",
                 "| --- | ---: | ---: | ---: | ---: | --- |",
                 "| B |  |  |  |  | failed |",
                 "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
@@ -183,7 +186,8 @@ PAGE = Path("reports/SBUX-volume.html")
 
 
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
-    found = night_artifact(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE)
+    data = report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6), parts={3: PARTS})
+    found = night_artifact(data, PAGE)
     about, text = plain(found.description), plain(found.body)
     assert (found.key, about) == ("night-sbux-volume", "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00")
     first, chart, *_ = text.split("\n\n")
@@ -192,9 +196,9 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     )
     assert chart.startswith("![SBUX volume: ")
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == "| session | median, M shares | 80% interval | vs usual | note |"
+    assert rows[0] == "| session | median, M shares | 80% interval | vs usual | note, why |"
     assert rows[4].startswith("| Wed 13 Mar | 8.45 | 6.00-12.00 | ")
-    assert rows[4].endswith(" | earnings |")
+    assert rows[4].endswith(" | earnings; recent x1.10; Wednesday x0.96 |")
     assert "### How it did\n\nFri 8 Mar: forecast " in text
     assert "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
     assert "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night." in text

@@ -63,13 +63,13 @@ SBUX volume: Starbucks Corporation
 SBUX is expected to trade 7.16 M shares on Monday 11 March 2024 (80% interval
 5.01–10.74 M), 2% above the usual 7.03 M.
 
-session         median  80% interval  vs usual  status  special day
---------------  ------  ------------  --------  ------  ---------------
-Mon 2024-03-11    7.16    5.01–10.74       +2%  ok
-Tue 2024-03-12    7.23    5.06–10.84       +3%  ok
-Wed 2024-03-13    7.30    5.11–10.95       +4%  ok      earnings
-Thu 2024-03-14    7.37    5.16–11.05       +5%  ok
-Fri 2024-03-15    7.44    5.21–11.16       +6%  ok      triple witching
+session         median  80% interval  vs usual  note, why
+--------------  ------  ------------  --------  ----------------------
+Mon 2024-03-11    7.16    5.01–10.74       +2%
+Tue 2024-03-12    7.23    5.06–10.84       +3%
+Wed 2024-03-13    7.30    5.11–10.95       +4%  earnings; recent x1.06
+Thu 2024-03-14    7.37    5.16–11.05       +5%
+Fri 2024-03-15    7.44    5.21–11.16       +6%  triple witching x2.21
 
 In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
 2024-03-08.
@@ -99,19 +99,25 @@ error / its error, + is better; pinball skill: the same of the loss over all
 seven quantiles."""
 
 LINES = """\
-symbol  session    median  80% interval  usual  last  skill  data  notes
+symbol  session    median  80% interval  usual  last  skill  data  note, why
 ------  ---------  ------  ------------  -----  ----  -----  ----  -------------
-SBUX    Mon 03-11  7.16 M    5.01–10.74    +2%  hit    −49%  15 h
+SBUX    Mon 03-11  7.16 M    5.01–10.74    +2%  hit    −49%  15 h  recent x1.14;
+                                                                   Monday x0.90
 MSFT    Mon 03-11  $52.60   51.81–53.91  +1.0%  hit    −60%  15 h
 IBM     Mon 03-11  7.16 M    5.01–10.74    +2%               15 h  night
                                                                    2024-03-11
-                                                                   failed, late,
+                                                                   failed; late;
                                                                    fallback"""
+PARTS = [("usual", 7.03e6), ("calendar", 0.9), ("recent", 1.14), ("trees", 1.01)]
+WEEK = {
+    3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)],
+    5: [("usual", 7.03e6), ("calendar", 2.21), ("recent", 0.997)],
+}
 
 
 def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_sentence() -> None:
-    assert night_text(report_data(), now=NOW, width=80) == NIGHT
-    piped = night_text(report_data(), now=NOW, width=None)
+    assert night_text(report_data(parts=WEEK), now=NOW, width=80) == NIGHT
+    piped = night_text(report_data(parts=WEEK), now=NOW, width=None)
     assert piped.split() == NIGHT.split()
     assert any(line.startswith("Last result: ") and line.endswith("5.21–11.16") for line in piped.splitlines())
 
@@ -127,7 +133,7 @@ def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calend
 
 def test_many_symbols_are_a_line_each_at_80_columns() -> None:
     nights = [
-        report_data(),
+        report_data(parts={1: PARTS}),
         report_data("close", run={"symbol": "MSFT"}),
         report_data(
             run={"symbol": "IBM"},

@@ -4,7 +4,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from forecasting.report.night_view import Why
 from forecasting.report.wording import (
+    brief_why,
     cost_sentence,
     level_name,
     named_parts,
@@ -72,6 +74,8 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     assert why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "Width of the 80% interval: usual 4.2%; a report nearby x2.20."
+    of_close = Why("close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)])
+    assert brief_why(of_close, ["replay", "earnings"]) == "replay; width: earnings x2.20; trees x0.90"
     assert why_of() == ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,14 +26,23 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
 
 
 def parts(
-    connection: sa.Connection, symbol: str, target: str, *, first: date, last: date, horizon: int | None = None
-) -> pd.DataFrame:
-    """Rows of table forecast_parts of origins `first` to `last`, maybe of one horizon, ascending by key and place."""
+    connection: sa.Connection,
+    symbols: Collection[str],
+    targets: Collection[str],
+    *,
+    first: date,
+    last: date,
+    horizons: Sequence[int] = HORIZONS,
+) -> dict[tuple[Any, ...], list[tuple[str, float]]]:
+    """The parts of published medians of origins `first` to `last`, the usual level first; by the forecast's key."""
     table = schema.forecast_parts
-    horizons = table.c.horizon.in_(HORIZONS if horizon is None else (horizon,))
-    wanted = (*of_series(table, symbol, target), table.c.origin_session.between(first, last), horizons)
-    order = (table.c[name] for name in ("origin_session", "horizon", "model_id", "kind", "place"))
-    return frame(connection, sa.select(table).where(*wanted).order_by(*order))
+    wanted = (table.c.symbol.in_(symbols), table.c.target.in_(targets), table.c.horizon.in_(horizons))
+    columns = (table.c[name] for name in (*schema.FORECAST_KEY, "part", "factor"))
+    statement = sa.select(*columns).where(*wanted, table.c.origin_session.between(first, last))
+    found: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for *key, part, factor in connection.execute(statement.order_by(table.c.place)):
+        found.setdefault(tuple(key), []).append((part, factor))
+    return found
 
 
 def past_forecasts(

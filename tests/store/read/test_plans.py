@@ -25,6 +25,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
     "models_of_newest": lambda connection: read.models_of_newest(connection, SYMBOL, TARGET, origins=5),
     "past_forecasts": lambda connection: read.past_forecasts(connection, SYMBOL, TARGET, origin=DAY, limit=500),
+    "parts": lambda connection: read.parts(connection, [SYMBOL], [TARGET], first=DAY, last=DAY),
     "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
     "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
     "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120),
@@ -59,7 +60,15 @@ def plan_of(
 @pytest.mark.parametrize("name", QUERIES)
 def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name: str) -> None:
     steps = plan_of(QUERIES[name])
-    whole = ("SCAN forecasts", "SCAN scores", "SCAN models", "SCAN runs", "SCAN promotions", "SCAN fetches")
+    whole = (
+        "SCAN forecasts",
+        "SCAN scores",
+        "SCAN models",
+        "SCAN runs",
+        "SCAN promotions",
+        "SCAN fetches",
+        "SCAN forecast_parts",
+    )
     assert steps
     assert not [step for step in steps if step.startswith(whole) and "ix_runs_running" not in step]
 
