@@ -63,6 +63,13 @@ def _valid_symbol(symbol: str) -> str:
         raise ValueError(str(error).rstrip(".")) from None
 
 
+def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """The symbols without repetition; pydantic's own bound would count the invalid ones as missing."""
+    if not symbols:
+        raise ValueError("Expected a symbol or several, found none")
+    return tuple(dict.fromkeys(symbols))
+
+
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 
@@ -79,8 +86,8 @@ class Settings(BaseSettings):
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
-    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(lambda each: tuple(dict.fromkeys(each)))] = Field(
-        ("SBUX",), min_length=1, description="Symbols of a night, comma separated."
+    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
+        ("SBUX",), description="Symbols of a night, comma separated."
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")

@@ -122,10 +122,27 @@ def market_symbol(text: str) -> str:
     return text if found is None else f"^{Path(found[2]).stem.upper().lstrip('^')}"
 
 
+_CRON_FIELDS = (
+    ("a minute", 0, 59, ""),
+    ("an hour", 0, 23, ""),
+    ("a day", 1, 31, "l"),
+    ("a month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    ("a weekday", 0, 7, "sun mon tue wed thu fri sat l"),
+)
+
+
 def check_cron(text: str) -> str:
-    """`text` itself: @daily or its like, or five fields; `serve` has Prefect check each field."""
-    if not text.startswith("@") and len(text.split()) != 5:
+    """`text` itself: @daily or its like, or five fields, each of numbers and names that it can have."""
+    if text in ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"):
+        return text
+    if len(text.split()) != 5:
         raise ValueError(f"Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found {text[:40]!r}")
+    for (what, low, high, names), field in zip(_CRON_FIELDS, text.lower().split(), strict=True):
+        for part in re.findall(r"(?<![/#\w])\w+", field):  # neither a step nor the place of a weekday in its month
+            if part not in names.split() and not (
+                part.rstrip("l").isdecimal() and low <= int(part.rstrip("l")) <= high
+            ):
+                raise ValueError(f"Expected {what} from {low} to {high}, found {part!r:.40} in {text[:40]!r}")
     return text
 
 
@@ -180,10 +197,10 @@ def check_alerts(text: str) -> str:
 
 
 def check_hour(value: object) -> object:
-    """`value` itself, a text as `09:00` or `09:00:30`; values from Python are checked by their type.
+    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML: of a number, seconds would be made.
 
     A text with a time zone of its own would be read as one and its zone ignored: FORECASTING_TIMEZONE has the zone.
     """
-    if isinstance(value, str) and not _HOUR.fullmatch(value):
-        raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value[:40]!r}")
+    if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
+        raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}")
     return value

@@ -34,9 +34,12 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
         ("MEMBERS", ["none"], "expected a valid integer, found 'none'"),
         ("TARGET", ["price"], "expected 'volume', 'close' or 'range', found 'price'"),
         ("SYMBOLS", ["SBUX,msft"], "Invalid symbol 'msft': expected 1 to 15 of A-Z"),
+        ("SYMBOLS", [",", " , "], "Expected a symbol or several, found none"),
         ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
         ("COST_RATIO", ["0", "-3", "inf", "nan", "three"], ""),
-        ("CRON", ["30 5 * *", "nightly", "* * * * * *"], "Expected five fields"),
+        ("CRON", ["30 5 * *", "nightly", "* * * * * *", "@dayly"], "Expected five fields"),
+        ("CRON", ["61 5 * * *", "0,60-70 5 * * *"], "Expected a minute from 0 to 59, found '6"),
+        ("CRON", ["30 5 * * 8", "30 5 * * mon-fry"], "Expected a weekday from 0 to 7, found '"),
         ("TIMEZONE", ["Mars/Olympus", "America", "/etc/passwd", "../UTC", "x" * 300, "New York"], "invalid timezone"),
         ("ALERTS", ["median >> 1.5"], "Expected conditions"),
         ("PAGES_URL", ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"], "Expected an"),
@@ -57,6 +60,13 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         assert "hunter2" not in str(refused.value)
 
 
+def test_symbols_that_are_all_invalid_are_named_and_nothing_else_is_said(monkeypatch):
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "aapl")
+    with pytest.raises(UsageError, match=r"FORECASTING_SYMBOLS: Invalid symbol 'aapl': .* in capitals\. `") as refused:
+        read_settings()
+    assert str(refused.value).count("FORECASTING_") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
@@ -67,6 +77,7 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         ("late_until", "07:15", time(7, 15)),
         ("cron", "@daily", "@daily"),
         ("cron", "0 0 * * mon#1", "0 0 * * mon#1"),
+        ("cron", "*/90 0-23/2 L JAN,3 5l", "*/90 0-23/2 L JAN,3 5l"),
     ],
 )
 def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(monkeypatch, name, text, value):
@@ -118,6 +129,9 @@ def test_the_nearest_file_beside_or_above_the_data_folder_is_read_and_variables_
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder / "elsewhere"))
     assert read_settings().symbols == ("SBUX", "VOD.L")
+    (folder / "forecasting.toml").write_text("late_until = 9")  # of which pydantic would make nine seconds
+    with pytest.raises(UsageError, match=r"FORECASTING_LATE_UNTIL: Expected a time .* such as 09:00, found 9"):
+        read_settings()
     monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "forecasting.toml"))
     assert read_settings().symbols == ("MSFT",)
 
