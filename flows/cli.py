@@ -415,6 +415,9 @@ def _as_echoed(before: str, argument: str) -> str:
 def main(command: Callable[[], object] = app) -> None:
     """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
+    # The library's lines are of a run's log in Prefect, also of those that `serve` and a worker start.
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]

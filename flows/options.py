@@ -139,11 +139,13 @@ Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
 
 def quieten_nights() -> None:
-    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends."""
+    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends.
+
+    A message that was not sent is in no table, so its line stays.
+    """
     logging.getLogger("forecasting").addHandler(logging.NullHandler())  # else Python itself prints warnings
+    logging.getLogger("forecasting.notify").addHandler(logging.lastResort or logging.NullHandler())
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 
 def settings() -> Settings:

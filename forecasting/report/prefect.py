@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from forecasting.plain_text import markdown_text, named
+from forecasting.plain_text import markdown_text, named, ordinary_spaces
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import environment
@@ -80,14 +80,14 @@ class RunTimes(NamedTuple):
 
 
 def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
-    """What the run brought, for its state: the first forecasts of each symbol."""
+    """What the run brought, for its state and its log: the first forecasts of each symbol."""
     shown = [
         f"{night.symbol} {short_day(night.session)} {night.unit.text(night.forecast['q50'])}, "
         f"80% {night.unit.span(night.forecast['q10'], night.forecast['q90'])}"
         for night in nights
         if night.forecast
     ]
-    return f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip()
+    return ordinary_spaces(f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip())
 
 
 def subject_tags(symbols: Sequence[str], target: str) -> list[str]:

@@ -189,6 +189,10 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server, ledger
         first = prefect_api.start_run(server, NIGHTLY, at=due)
         done = prefect_api.end_of(server, first, log=log)
         assert (done["state_name"], done["name"]) == ("Completed", done["name"])
+        wanted = {"logs": {"flow_run_id": {"any_": [first]}}}
+        lines = [line["message"] for line in processes.API.post(f"{server}/logs/filter", json=wanted).json()]
+        assert [line for line in lines if line.startswith("wrote 30 forecasts of ^GSPC")]
+        assert "\\xa0" not in "".join(lines)
         processes.stop(serving)
     assert origins(ledger) == ["2018-12-31"]
     (line,) = [line for line in log.read_text(encoding="utf-8").splitlines() if "the next night starts on" in line]

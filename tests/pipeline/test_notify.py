@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from flows import clock
+from flows import clock, options
 from flows.start import start_night
 from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
@@ -72,6 +72,15 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
     assert len(posted) == 1
     assert "JSON" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(("address", "found"), [("json://127.0.0.1:9", "was not sent by"), ("bogus://", "found one")])
+def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(address, found, capsys, monkeypatch):
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    options.quieten_nights()
+    send(settings_of(address), "all well", "AAA")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert found in line
 
 
 @pytest.mark.parametrize(("address", "found"), [("", "none"), ("secret", "one"), ("mailtos://secret", "one")])
