@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +35,11 @@ _made = logging.getLogRecordFactory()
 
 _digested: set[UUID] = set()
 """Flow runs of this process whose digest is sent, failures included."""
+
+_waiting: dict[UUID, datetime] = {}
+"""When each flow run of this process began to wait."""
+
+DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
 
 
 def flow_run_name() -> str:
@@ -103,10 +108,20 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def wait(settings: Settings, until: datetime, why: str) -> None:
-    """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours."""
+def wait(settings: Settings, nights: Sequence[Night], until: datetime, why: str) -> None:
+    """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours.
+
+    Once the run has waited for DIGEST_AFTER, its digest is sent, with what is ready of its nights: nobody reads at nine
+    what was ready at six.
+    """
     update_index(settings, now=clock.now)
     name_state("Late", why)
+    if (run := flow_run()) is not None:
+        due = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
+        if clock.now() < due < until:
+            clock.wait_until(due)
+        if due < until:
+            send_digest(settings, nights)
     clock.wait_until(until)
     name_state("Running", "", only="Late")
 
@@ -160,26 +175,36 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
             add_artifact(night_artifact(night.report, page_address(night.settings, page.name) or page), about)
 
 
+def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
+    """Send the digest of the run about its nights, once; a warning where that fails."""
+    run = flow_run()
+    if run is not None and run.id in _digested:
+        return
+    try:
+        messages.send_digest(settings, nights, link=run_link())
+        _digested.update([run.id] if run else [])
+    except Exception as error:  # the run goes on, or is about to end with errors of its nights, which this would hide
+        logger.warning("the digest of the run was not made: %s", explained(error, now=clock.now))
+
+
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     """Send the digest of the run, add the page of all symbols, and tags; a sentence for the last state.
 
-    Outside a flow run there is the digest alone; where one of the four fails, a warning in place of it and of those
+    Outside a flow run there is the digest alone; where one of the others fails, a warning in place of it and of those
     after it.
     """
+    send_digest(settings, nights)
     run, now = flow_run(), clock.now()
+    if run is None:
+        return ""
     try:
-        if run is None:
-            messages.send_digest(settings, nights)
-            return ""
         newest = newest_nights(settings, nights)
-        messages.send_digest(settings, nights, newest, link=run_link())
-        _digested.add(run.id)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
-    except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
-        logger.warning("the messages or the page of the run were not made: %s", explained(error, now=clock.now))
+    except Exception as error:  # as for the digest
+        logger.warning("the page of the run was not made: %s", explained(error, now=clock.now))
         return ""
 
 

@@ -54,11 +54,24 @@ class Rounds:
         refusals: By source, the refusal of this round after which it is not requested on; `ingest` adds to it.
     """
 
-    def __init__(self, nights: Sequence[Night], settings: Settings, *, patient: bool, now: Clock, wait: Wait) -> None:
-        """Begin with all nights due, each symbol's oldest first; `patient`: nobody waits at a terminal."""
+    def __init__(
+        self,
+        nights: Sequence[Night],
+        settings: Settings,
+        *,
+        patient: bool,
+        now: Clock,
+        wait: Wait,
+        due: datetime | None = None,
+    ) -> None:
+        """Begin with all nights due, each symbol's oldest first; `patient`: nobody waits at a terminal.
+
+        `due` is when the run was: one that began later, after another run had waited, waits no longer than that one.
+        """
         self.ended = [night for night in nights if night.error is not None]
         self._settings, self._patient, self._now, self._wait = settings, patient, now, wait
         self._began = now()
+        self._due = min(due or self._began, self._began)
         self._symbols = {
             some[0].symbol: _Symbol(some, self._began)
             for some in by_symbol([night for night in nights if night.error is None])
@@ -185,10 +198,10 @@ class Rounds:
         if not self._patient:
             return self._began + timedelta(days=1)
         zone, hour, exchange = self._settings.timezone, self._settings.late_until, night.settings.exchange
-        today = self._began.astimezone(zone).date()
+        today = self._due.astimezone(zone).date()
         # An hour that the clocks of a day skip is the one after it, as for the schedule; of one shown twice the first.
         hours = [datetime.combine(today + timedelta(days=days), hour, tzinfo=zone).astimezone(UTC) for days in (0, 1)]
-        stated = next(instant for instant in hours if instant > self._began)
+        stated = next(instant for instant in hours if instant > self._due)
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
 
     def _waiting(self, due: datetime) -> str:

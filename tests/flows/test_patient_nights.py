@@ -133,6 +133,33 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(yahoo, monk
     assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
+def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_when_the_run_waits(
+    yahoo, monkeypatch, sent
+):
+    bars, actions = yahoo.series["SBUX"]
+    yahoo.series |= {"MSFT": (bars, actions), "SBUX": (bars.iloc[:-1], actions)}
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
+    counts = list[int]()
+
+    def after(waits: int) -> None:
+        counts.append(len(sent))
+        if waits == 5:
+            yahoo.series["SBUX"] = (bars, actions)
+
+    waits = record_waits(monkeypatch, after)
+    nightly(patient=True)
+    assert [at for at, *_ in waits] == ["05:50", "06:10", "06:30", "06:50", "07:10"]
+    assert counts == [0, 0, 0, 1, 1]
+    (message,) = map(json.loads, sent)
+    assert message["title"] == "forecasting: 1 forecast of Mon 11 Mar, 1 thing to know"
+    first, second, *_, forecast = message["message"].partition("\nhttp")[0].splitlines()
+    assert first == "1 thing to know."
+    assert second.startswith("- SBUX volume: late. ")
+    assert second.endswith(" Retrying until 09:00 America/New_York.")
+    assert forecast.startswith("- MSFT volume: ")
+    assert select("status", "runs") == [("done",), ("done",)]
+
+
 def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(yahoo, monkeypatch):
     run_morning_after(date(2024, 3, 6), yahoo, monkeypatch)
     issued = select("count(*)", "forecasts")

@@ -41,7 +41,7 @@ def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypa
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     assert reporting.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
-        ("WARNING", "the messages or the page of the run were not made")
+        ("WARNING", "the page of the run was not made")
     ]
 
 

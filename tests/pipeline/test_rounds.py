@@ -136,13 +136,19 @@ def test_one_symbols_wait_does_not_hold_up_another(settings):
 
 
 @pytest.mark.parametrize(
-    ("began", "until"), [("2024-03-08T22:30", "2024-03-09T14:00"), ("2024-03-11T12:00", "2024-03-11T13:00")]
+    ("due", "began", "until"),
+    [
+        ("2024-03-08T22:30", "2024-03-08T22:30", "2024-03-09T14:00"),
+        ("2024-03-11T12:00", "2024-03-11T12:00", "2024-03-11T13:00"),
+        ("2024-03-11T09:30", "2024-03-11T12:59", "2024-03-11T13:00"),
+        ("2024-03-11T09:30", "2024-03-11T13:05", "2024-03-11T13:05"),  # after the run of another target, which waited
+        ("2024-03-11T09:30", "2024-03-11T09:10", "2024-03-11T13:00"),  # started by hand before its hour
+    ],
 )
-def test_it_waits_until_the_stated_hour_and_never_past_the_next_open(settings, began, until):
+def test_it_waits_until_the_stated_hour_after_it_was_due_and_never_past_the_next_open(settings, due, began, until):
     run = Run(settings)
-    run.moment = pd.Timestamp(began, tz=UTC).to_pydatetime()
-    run.rounds = Rounds(
-        [make_night("AAA", LAST, settings, now=run.now)], settings, patient=True, now=run.now, wait=run.wait
-    )
+    run.moment, planned = (pd.Timestamp(text, tz=UTC).to_pydatetime() for text in (began, due))
+    nights = [make_night("AAA", LAST, settings, now=run.now)]
+    run.rounds = Rounds(nights, settings, patient=True, now=run.now, wait=run.wait, due=planned)
     run.responses(LATE)
     assert run.moment == pd.Timestamp(until, tz=UTC)
