@@ -135,9 +135,9 @@ def show_newest(
 def digest(
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
     preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
-) -> None:
+) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    from forecasting.pipeline.messages import alert_counts, newest_digest
+    from forecasting.pipeline.messages import alert_counts, newest_digest, unknown_alerts
     from forecasting.report.digest import digest_in
 
     if preview:
@@ -145,8 +145,9 @@ def digest(
         from forecasting.report.terminal import alert_listing
 
         show_rows(alert_counts(settings()), alert_listing)
-        return
-    typer.echo(digest_in(form, newest_digest(settings())))
+        return unknown_alerts(settings()) or None
+    typer.echo(digest_in(form, newest_digest(settings(), now=clock.now)))
+    return None
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")

@@ -111,6 +111,11 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
+    def alerts() -> str:
+        if unknown := messages.unknown_alerts(settings):
+            raise UsageError(unknown)
+        return settings.alerts
+
     def disk() -> str:
         for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
             if not os.access(found := _existing(folder), os.W_OK | os.X_OK):
@@ -127,6 +132,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "source": source,
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
+        **({"alerts": alerts} if settings.alerts else {}),
         "disk": disk,
     }
 

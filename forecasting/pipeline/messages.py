@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from forecasting.errors import UsageError
 from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.symbols import NAMED
-from forecasting.plain_text import plain_text
+from forecasting.plain_text import named, plain_text
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.wording import without_bar
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
+from forecasting.vocabulary import Clock
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -35,21 +41,19 @@ NOTABLE_VERDICTS = ("split", "revised", "held")
 """Verdicts about stored bars that a person should see; dividends and new bars are routine."""
 
 
-def newest_digest(settings: Settings) -> Digest:
+def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     """The message about the newest night of each symbol."""
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
-    return _digest(settings, lines, [line.run["id"] for line in lines if line.run])
+    return _digest(settings, lines, [line.run["id"] for line in lines if line.run], now())
 
 
-def send_digest(
-    settings: Settings, nights: Sequence[Night], lines: Sequence[SymbolLine] | None = None, *, link: str = ""
-) -> None:
-    """Send the one message of a run whose nights have ended; none where nothing was to do."""
+def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") -> None:
+    """Send the one message of a run about its nights, ended or not; none where nothing was to do."""
     if settings.notify is None or not nights:
         return
-    lines = newest_nights(settings, nights) if lines is None else lines
-    digest = _digest(settings, lines, [night.id for night in nights if night.is_done])
+    lines = newest_nights(settings, nights)
+    digest = _digest(settings, lines, [night.id for night in nights], nights[0].now())
     link = link or page_address(settings, INDEX)
     page = digest_in("html", digest, link=link)
     send(settings, digest.title, digest_in("text", digest), link=link, page=page)
@@ -65,32 +69,55 @@ def alert_counts(settings: Settings) -> list[Row]:
         return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS)
 
 
-def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str]) -> Digest:
-    """The message about these lines, and what is notable of runs."""
+def unknown_alerts(settings: Settings) -> str:
+    """A sentence about the symbols of FORECASTING_ALERTS that neither settings nor ledger have; empty without any."""
+    symbols = {alert.symbol for alert in parse_alerts(settings.alerts)} - {"", *settings.symbols}
+    if symbols:
+        with connect.reading(settings.url) as connection:
+            symbols -= set(read.values(connection, "runs", "symbol", {"symbol": [*symbols]}))
+    if not symbols:
+        return ""
+    return (
+        "Expected in FORECASTING_ALERTS symbols of FORECASTING_SYMBOLS or of the ledger; found "
+        f"{named(sorted(symbols), NAMED)}, whose alerts never hold. Correct them."
+    )
+
+
+def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
+    """The message about these lines, and what is notable of those of the runs that are done."""
     alerts: dict[str, list[str]] = {}
     for row in alert_counts(settings) if settings.alerts else []:
         if row["tonight"]:
             alerts.setdefault(row["symbol"], []).append(str(row["alert"]))
     found: dict[str, list[str]] = {}
     with connect.reading(settings.url) as connection:
-        for run in filter(None, (read.row(connection, "runs", {"id": run_id}) for run_id in run_ids)):
+        for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
             for kind, words in _notable(connection, run):
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
-    findings: list[str] = []
+    findings = [*filter(None, [unknown_alerts(settings)])]
     for kind, sentences in found.items():  # nobody reads 500 of a kind
         more = len(sentences) - NAMED
         findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
-    return make_digest(lines, findings=findings, alerts=alerts)
+    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
+    return make_digest(lines, due=due, findings=findings, alerts=alerts)
 
 
 def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
     """What a person should see of a completed night beside its forecasts and its status: kind and words."""
+    of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
     fit = read.row(connection, "models", {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]})
     if fetch is not None and fetch["verdict"] in NOTABLE_VERDICTS:
         yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
+    if fetch is not None:
+        began = pd.Timestamp(
+            read.values(connection, "fetches", "fetched_at", of_run)[0]
+        )  # the first request of several
+        found = read.findings(connection, fetch["id"])
+        if new := without_bar(found[found["since"] >= began]):
+            yield "data.missing", f"{new}."
     if run["mode_reason"].startswith("drift: "):
         yield "drift", run["mode_reason"]
     if fit is not None and fit["refused"]:

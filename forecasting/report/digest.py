@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 
 from forecasting.errors import UsageError
@@ -23,30 +24,51 @@ class Digest:
 
     title: str  # the one line that a phone shows
     forecasts: Sequence[SymbolLine]  # lines with a forecast, the most unusual first
-    session: str  # the newest that is forecast, like Mon 11 Mar; empty without a forecast
+    session: str  # the newest that is forecast, like Mon 11 Mar, with its year where all are stale; empty without one
     results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first
     results_of: str  # that day; empty without any
     problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
     alerts: Sequence[str]  # a sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
+    stale: str  # that no forecast is of its newest completed session, in words; empty where one is
 
 
 def make_digest(
     lines: Sequence[SymbolLine],
     *,
+    due: Mapping[str, date] = MappingProxyType({}),
     findings: Sequence[str] = (),
     alerts: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Digest:
-    """The message about the newest nights, with `findings`, a sentence each, and by symbol the `alerts` that hold."""
-    forecasts = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
+    """The message about the newest nights, with `findings`, a sentence each, and by symbol the `alerts` that hold.
+
+    `due` has each symbol's newest completed session: a forecast from an older one is no forecast of tomorrow.
+    """
+    stored = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
+    current = [line for line in stored if as_day(line.forecast["origin_session"]) >= due.get(line.symbol, date.min)]
+    newest = max((line.session for line in current or stored), default=date.min)
+    forecasts = current or [line for line in stored if line.session == newest]
+    listed, is_stale = {line.symbol for line in forecasts}, bool(stored) and not current
+    session, stale = _day(newest, with_year=is_stale) if stored else "", ""
+    if is_stale:
+        missing = _day(max(due[line.symbol] for line in stored), with_year=True)
+        stale = (
+            f"Stale: the newest forecast is of {session}; there is none from the newest completed session, {missing}."
+        )
     reasons: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        if (problem := line.problem) is not None:
+        problem = line.problem
+        if line.forecast and line.symbol not in listed:
+            what, reason = problem or ("behind", "")
+            its_newest = _day(line.session, with_year=True)
+            problem = what, f"{reason} No forecast of {session}; the newest is of {its_newest}.".strip()
+        if problem is not None:
             reasons.setdefault(problem, []).append(f"{line.symbol} {line.target}")
     problems = [f"{named(subjects, 3)}: {what}. {reason}" for (what, reason), subjects in reasons.items()]
-    problems += [*([] if forecasts else ["No forecast is stored."]), *findings]
-    days = [as_day(line.result["target_session"]) for line in forecasts if line.result is not None]
-    scored = [line for line in forecasts if line.result and as_day(line.result["target_session"]) == max(days)]
-    results, results_of = sorted(scored, key=lambda line: line.hit, reverse=True), short_day(max(days)) if days else ""
+    problems += [*([] if stored else ["No forecast is stored."]), *findings]
+    days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
+    scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
+    results = sorted(scored, key=lambda line: line.hit, reverse=True)
+    results_of = _day(max(days), with_year=is_stale) if days else ""
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
         f"{against_usual(line)}."
@@ -54,12 +76,16 @@ def make_digest(
         if alerts.get(line.symbol)
     ]
     about = [quantity(len(held), "alert")] if held else []
-    session = short_day(max(line.session for line in forecasts)) if forecasts else ""
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
     hits = sum(line.hit == "hit" for line in results)
     about += [f"{hits} of {len(results)} hit on {results_of}"] if results else []
-    about += [f"{quantity(len(problems), 'thing')} to know" if problems else "all well"]
-    return Digest(", ".join(about), forecasts, session, results, results_of, problems, held)
+    about += ["stale"] if is_stale else []
+    about += [f"{quantity(len(problems), 'thing')} to know"] if problems else [] if is_stale else ["all well"]
+    return Digest(", ".join(about), forecasts, session, results, results_of, problems, held, stale)
+
+
+def _day(session: date, *, with_year: bool) -> str:
+    return f"{short_day(session)} {session.year}" if with_year else short_day(session)
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
@@ -77,6 +103,7 @@ def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
         [*some[:SHOWN], *([f"and {len(some) - SHOWN} more"] if len(some) > SHOWN else [])]
         for some in (digest.alerts, digest.problems)
     )
-    verdict = f"{quantity(len(digest.problems), 'thing')} to know." if digest.problems else "All well."
+    known = f"{quantity(len(digest.problems), 'thing')} to know." if digest.problems else ""
+    verdict = " ".join(filter(None, [digest.stale, known])) or "All well."
     words = {"alerts": alerts, "problems": problems, "verdict": verdict, "link": link, "shown": SHOWN}
     return environment().get_template(_TEMPLATES[form]).render(digest=digest, **words).strip()

@@ -16,7 +16,7 @@ from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import ReportData
 from forecasting.report.record import best_ahead, cost_quantiles, newest_origins, newest_records, realised_costs
-from forecasting.report.units import age, as_day, change, instant, p_value, percent, quantity
+from forecasting.report.units import age, change, instant, p_value, percent, quantity
 from forecasting.sessions import closes_at, newest_up_to
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
@@ -137,19 +137,10 @@ def _facts(data: ReportData, now: datetime) -> list[str]:
     facts = {
         "Published": f"{model['name']} {model['id']}, {model['method']}{trained}",
         "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
-        "Findings": _findings(data),
+        "Findings": wording.without_bar(data.findings),
         "Last result": wording.last_result(data),
     }
     return [f"{name + ':':<13}{text}" for name, text in facts.items() if text]
-
-
-def _findings(data: ReportData) -> str:
-    """The newest session of each rule that a bar is missing or rejected by; empty without any."""
-    without_bar = data.findings.query("severity == 'reject' or rule == 'missing_session'")
-    return "; ".join(
-        f"{str(rule).replace('_', ' ')} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
-        for rule, days in without_bar.groupby("rule")["session"]
-    )
 
 
 def _bar_age(data: ReportData, now: datetime) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import pandas as pd
+
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.record import best_ahead
@@ -120,6 +122,15 @@ def alike(data: ReportData) -> str:
         for day, median, actual in data.alike
     )
     return f"Most like it: {'; '.join(nights)}." if data.alike else ""
+
+
+def without_bar(findings: pd.DataFrame) -> str:
+    """The newest session of each rule that a bar is missing or rejected by; empty without any."""
+    found = findings.query("severity == 'reject' or rule == 'missing_session'")
+    return "; ".join(
+        f"{str(rule).replace('_', ' ')} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
+        for rule, days in found.groupby("rule")["session"]
+    )
 
 
 def forecast_words(line: SymbolLine) -> str:

@@ -2,18 +2,20 @@
 
 import json
 import logging
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
-from flows import clock, options
+from flows import cli, clock, options
 from flows.start import start_night
 from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
-from forecasting.pipeline.messages import check_addresses, newest_digest, send
+from forecasting.pipeline.messages import check_addresses, newest_digest, send, unknown_alerts
 from forecasting.pipeline.run import run_missed
+from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
@@ -98,29 +100,56 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
 
 
-def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted):
+def morning_after(session: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: closes_at(session) + timedelta(hours=13))
+
+
+def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
+    morning_after(LAST, monkeypatch)
     night(LAST)
     title, text = sent(posted)
     assert title == "1 forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
     night(LAST)
     assert len(posted) == 1  # nothing was to do
+    morning_after(date(2024, 3, 11), monkeypatch)
+    found = newest_digest(read_settings(), now=clock.now)
+    assert found.stale.endswith(
+        "is of Mon 11 Mar 2024; there is none from the newest completed session, Mon 11 Mar 2024."
+    )
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_an_alert_on_an_unknown_symbol_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median < 1")
+    words = "found APPL, whose alerts never hold"
+    (problem,) = newest_digest(read_settings(), now=clock.now).problems
+    assert words in problem
+    preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
+    assert (preview.exit_code, words in preview.output, "TEST median < 1" in preview.output) == (0, True, True)
+    found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
+    assert (found["alerts"]["state"], words in found["alerts"]["found"]) == ("wrong", True)
+    monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
+    assert unknown_alerts(read_settings()) == ""
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_folder, csv_of_bars, posted):
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
+    bars.loc[pd.Timestamp("2024-03-04"), "volume"] = -5
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     start_night(as_of=LAST, mode="skip", switch_source=False)
     title, text = sent(posted)
-    assert title.endswith(", 2 things to know")
+    assert title.endswith(", stale, 3 things to know")
+    assert f"- data.missing, TEST volume, session {LAST}: volume impossible 2024-03-04." in text
     assert "- TEST volume: fallback. " in text
     assert "cannot be used" in text
     assert f"- data.revised, TEST volume, session {LAST}: revised: " in text
-    digest = newest_digest(read_settings())
+    digest = newest_digest(read_settings(), now=clock.now)
     assert digest.title == title
 
 
@@ -130,6 +159,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
 ):
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
     for session in (date(2024, 3, 7), LAST):
+        morning_after(session, monkeypatch)
         night(session)
     refreshed, taken_over = (json.loads(body)["message"] for body in posted)
     assert refreshed.startswith("All well.")

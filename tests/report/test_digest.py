@@ -62,6 +62,37 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
 
 
+def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -> None:
+    late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
+    older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN, "result": MISS, "q50": 20e6}
+    lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
+    digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN))
+    assert digest.title == "1 forecast of Mon 11 Mar, 1 of 3 hit on Fri 8 Mar, 2 things to know"
+    assert [line.symbol for line in digest.forecasts] == ["SBUX"]
+    assert digest.problems == [
+        "KO volume: late. No bar by 09:00. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024.",
+        "T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024.",
+    ]
+
+
+def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_with_years() -> None:
+    older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
+    lines = [index_line("SBUX"), index_line("KO", **older)]
+    digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
+    assert digest.title == "1 forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, stale, 1 thing to know"
+    first = (
+        "Stale: the newest forecast is of Mon 11 Mar 2024; there is none from the newest completed session, Fri 27 Nov"
+    )
+    assert digest_in("text", digest).startswith(
+        f"{first} 2026. 1 thing to know.\n- KO volume: behind. No forecast of Mon"
+    )
+    assert digest_in("markdown", digest).startswith(f"**{first} 2026. 1 thing to know.**\n\n- KO ")
+    assert f"<b>{first} 2026.</b>" in digest_in("html", digest)
+    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)})
+    assert alone.title.endswith(", stale")
+    assert digest_in("text", alone).startswith(f"{first} 2026.\n\nMon 11 Mar 2024, the most")
+
+
 def test_markdown_and_html_have_the_same_rows() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "for", "against", "usual"}
