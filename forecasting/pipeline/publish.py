@@ -31,6 +31,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import CHAMPION, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
@@ -164,8 +165,7 @@ def report_data(
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     """That of a forecast, as read.parts has it."""
-    own = (row[name] for name in ("horizon", "model_id", "kind"))
-    return (row["symbol"], row["target"], as_day(row["origin_session"]), *own)
+    return tuple(as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY)
 
 
 def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame) -> list[tuple[date, float, float]]:
@@ -207,9 +207,13 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
     newest, known_at = data.history.index[-RESTATED_SESSIONS:], data.forecasts["data_as_of"].iloc[0]
     days = {"first": as_day(newest[0]), "last": as_day(newest[-1])}
     first = read.first_prints(connection, symbol, **days, basis_at=known_at)
+    issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at)
+    oldest = as_day(issued["origin_session"].min())
+    parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
+    keys = map(_key, issued[list(FORECAST_KEY)].to_dict("records"))
     return replace(
         data,
-        issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at),
+        issued=issued.assign(parts=pd.Series([parts.get(key, []) for key in keys], index=issued.index, dtype=object)),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, str(data.model["id"]), last=origin),

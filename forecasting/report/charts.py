@@ -188,21 +188,6 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
     return drawing(width, height, label=", ".join(labels), marks=marks, css="bars")
 
 
-def why_bars(parts: Sequence[tuple[str, float]]) -> str:
-    """A bar a named factor of a median, right of the line of 1 where it raises it, on a scale of logarithms."""
-    if not parts:
-        return ""
-    width, height, middle, reach, row = 420.0, 20.0 * len(parts) + 4, 295.0, 70.0, 20.0
-    limit, marks = max(abs(math.log(f)) for _, f in parts), [line(middle, 0, middle, height, css="floor")]
-    for place, (name, factor) in enumerate(parts):
-        y, end = place * row + 3, middle + reach * math.log(factor) / limit
-        css = "gain" if factor > 1 else "bar"
-        marks.append(text(0, y + 12, name, css=""))
-        marks.append(box(min(middle, end), y, y + 14, width=max(abs(end - middle), 1.0), css=css))
-        marks.append(text(width, y + 12, f"x{factor:.2f}", css="value end"))
-    return drawing(width, height, label="Its factors", marks=marks, css="why")
-
-
 def _dot(x: float, y: float) -> str:
     return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
 

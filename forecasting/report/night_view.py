@@ -73,11 +73,11 @@ class ReportData:
     model: Mapping[str, Any]
     forecasts: pd.DataFrame  # the published rows of the newest origin, one per horizon, of table forecasts
     history: pd.DataFrame  # by session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
-    events: pd.DataFrame  # session (the one that reacts) and kind; history and coming sessions alike
+    events: pd.DataFrame  # session (the one that reacts), kind and known_from; history and coming sessions alike
     scored: pd.DataFrame  # SCORED_COLUMNS of about 250 origins; role champion: as published, whichever model made it
     findings: pd.DataFrame  # FINDING_COLUMNS of the findings open at this night's fetch, new ones included
-    # Columns of `forecasts`, `name` of the model, `role` and `split_factor` (shares of this night per share when
-    # issued) of past nights and this one; None: a reader can pick this night alone.
+    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not published) and
+    # `split_factor` (shares of this night per share when issued) of past nights and this one; None: of this alone.
     issued: pd.DataFrame | None = None
     first_prints: pd.Series[float] | None = None  # the values as first stored, by session, of the newest sessions
     champions: pd.DataFrame | None = None  # rows of view champions, up to this night
@@ -150,15 +150,16 @@ class ReportData:
         origin = self.origin
         return values[[session <= origin for session in values.index]].dropna()
 
-    def special_days(self, session: date) -> list[str]:
-        """What is special about a session: earnings, half day, expiry, the first after a holiday."""
-        return list(dict.fromkeys([*self._event_kinds.get(session, []), *_calendar_notes(session, self.exchange)]))
+    def special_days(self, session: date, *, known: date = date.max) -> list[str]:
+        """What is special about a session, `known` by a night: earnings, half day, expiry, after a holiday."""
+        kinds = [kind for kind, since in self._event_kinds.get(session, []) if since <= known]
+        return list(dict.fromkeys([*kinds, *_calendar_notes(session, self.exchange)]))
 
     @cached_property
-    def _event_kinds(self) -> dict[date, list[str]]:
-        kinds: dict[Any, list[str]] = (
-            self.events["kind"].groupby(self.events["session"].map(as_day)).agg(list).to_dict()
-        )
+    def _event_kinds(self) -> dict[date, list[tuple[str, date]]]:
+        kinds: dict[date, list[tuple[str, date]]] = {}
+        for event in self.events.to_dict("records"):
+            kinds.setdefault(as_day(event["session"]), []).append((event["kind"], as_day(event["known_from"])))
         return kinds
 
     @cached_property

@@ -17,8 +17,8 @@ import pandas as pd
 from forecasting.evaluate.scores import RATIOS
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
-from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import as_day
+from forecasting.report.night_view import ReportData, SymbolLine, Why
+from forecasting.report.units import Unit, as_day
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 
 if TYPE_CHECKING:
@@ -141,17 +141,19 @@ def _issued(data: ReportData) -> pd.DataFrame:
     """The forecasts of the nights that a reader can pick; this night's own where no others are given."""
     if data.issued is not None:
         return data.issued
-    return data.forecasts.assign(name=data.model["name"], role=CHAMPION, split_factor=1.0)
+    parts = data.forecasts["horizon"].map(lambda horizon: data.parts.get(horizon, ()))
+    return data.forecasts.assign(name=data.model["name"], role=CHAMPION, split_factor=1.0, parts=parts)
 
 
 def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
     """The nights, oldest first: what was published, by its forecaster's name, and every forecaster's quantiles."""
-    unit = data.unit
+    unit, sessions = data.unit, list(place)
     rows = rows.sort_values(["origin_session", "horizon"], kind="stable")
     scaled = rows[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
     *quantiles, last = np.round(scaled, unit.decimals + _FINER).T
     minutes = pd.DatetimeIndex(rows["issued_at"]).tz_convert(None).to_numpy().astype("datetime64[m]")
-    columns = {name: rows[name].tolist() for name in ("name", "role", "kind", "status", "reason", "split_factor")}
+    as_stored = ("name", "role", "kind", "status", "reason", "split_factor", "parts")
+    columns = {name: rows[name].tolist() for name in as_stored}
     columns |= {"issued": np.datetime_as_string(minutes).tolist(), "last": last.tolist()}
     columns["quantiles"] = np.stack(quantiles, axis=1).tolist()
     for name in ("origin_session", "target_session"):
@@ -167,6 +169,11 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
         published = next((row for row in each if row["role"] == CHAMPION), each[0])
         ours, factor = forecasts[published["name"]], published["split_factor"]
         basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
+        origin, days = sessions[published["origin_session"]], [sessions[row["target_session"]] for row in ours]
+        whys = [
+            Why(data.target, day, data.special_days(day, known=origin), row["parts"])
+            for day, row in zip(days, ours, strict=True)
+        ]
         nights.append(
             {
                 "origin": published["origin_session"],
@@ -182,6 +189,13 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
                     if len(theirs) == len(ours)
                 },
                 **({} if basis == 1.0 else {"basis": basis}),
+                **({"why": _why_document(whys, unit)} if whys[0].parts else {}),
             }
         )
     return nights
+
+
+def _why_document(whys: Sequence[Why], unit: Unit) -> dict[str, Any]:
+    """Why the medians of a night are what they are: what the sentence of the first is made of, and each in brief."""
+    factors = [(name, round(factor, 2)) for name, factor in wording.named_parts(whys[0])]
+    return {"usual": wording.usual_level(whys[0], unit), "factors": factors, "brief": [*map(wording.brief_why, whys)]}

@@ -96,13 +96,16 @@ def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
 
 def why_sentence(why: Why, unit: Unit) -> str:
     """Like `Usual 4.1 M; the session after its report x1.90; Friday x0.96; network x1.05.`; empty where unknown."""
-    if not why.parts:
-        return ""
+    factors = (f"{name} x{factor:.2f}" for name, factor in named_parts(why))
+    return "; ".join([usual_level(why, unit), *factors]) + "." if why.parts else ""
+
+
+def usual_level(why: Why, unit: Unit) -> str:
+    """What the factors begin with, where it is known."""
     level = why.parts[0][1]
-    usual = f"Usual {unit.brief(level)}"
     if why.target == "close":
-        usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
-    return "; ".join([usual, *(f"{name} x{factor:.2f}" for name, factor in named_parts(why))]) + "."
+        return f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
+    return f"Usual {unit.brief(level)}"
 
 
 def brief_why(why: Why, notes: Sequence[str] = ()) -> str:

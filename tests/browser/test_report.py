@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions, shift
+from forecasting.vocabulary import HORIZONS
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
 from tests.report.nights import ORIGIN, forecasts, report_data, scored
 
@@ -31,13 +33,14 @@ def opened(open_page, tmp_path: Path) -> Callable:
 
 def test_the_script_writes_the_numbers_that_the_page_has_without_it(opened, browser, tmp_path: Path):
     medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
-    page = opened(report_data(forecasts=forecasts().assign(q50=medians)))
+    parts = {horizon: [("usual", 7e6), ("recent", 1.2), ("trees", 0.9)] for horizon in HORIZONS}
+    page = opened(report_data(forecasts=forecasts().assign(q50=medians), parts=parts))
     plain = browser.new_context(java_script_enabled=False)
     without = plain.new_page()
     without.goto((tmp_path / "report.html").as_uri())
     cells = [shown.locator("#forecasts tbody td:not(.actual)").all_inner_texts() for shown in (page, without)]
     plain.close()
-    assert len(cells[0]) == 25
+    assert len(cells[0]) == 30
     assert cells[0] == cells[1]
 
 
@@ -115,6 +118,8 @@ def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.D
         own = forecasts(target, **changed).assign(
             origin_session=origin, target_session=next_sessions(origin, 5), split_factor=1.0
         )
+        why = [[("usual", 0.05 if target == "close" else 7e6), ("recent", 1.2 + ago), ("network", 0.9)]] * 5
+        own = own.assign(parts=why)
         parts += [own.assign(name="lstm", role="champion"), own.assign(name="ridge", role="baseline", q50=own["q05"])]
     return pd.concat(parts, ignore_index=True)
 
@@ -135,6 +140,21 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     assert page.locator("#fan-chart .dot, #fan-chart .diamond, #fan-chart .cross").count() == 1
     page.get_by_label("Night", exact=True).select_option(label="Thu 29 Feb 2024")
     assert page.get_by_role("button", name="Older night").is_disabled()
+    assert page.errors == []
+
+
+def test_a_past_night_has_its_own_why_in_a_sentence_bars_table_and_tip(opened):
+    page = opened(report_data(issued=nights(), parts={1: [("usual", 7e6), ("recent", 1.2), ("network", 0.9)]}))
+    assert page.locator("#why p").first.inner_text().endswith("M; recent days x1.20; network x0.90.")
+    page.get_by_role("button", name="Older night").click()
+    assert page.locator("#why p").first.inner_text().endswith("M; recent days x2.20; network x0.90.")
+    up, down = (page.locator(f"#why rect.{css}").get_attribute("width") for css in ("gain", "bar"))
+    assert (float(up), float(down)) == pytest.approx((70.0, 70.0 * math.log(1 / 0.9) / math.log(2.2)), abs=0.1)
+    assert page.locator("#forecasts td[data-label='Why']").all_inner_texts() == ["recent x2.20; network x0.90"] * 5
+    page.locator("#fan-chart .slot").last.locator(".hit").hover()
+    assert "recent x2.20; network x0.90" in page.locator(".tip").inner_text().splitlines()
+    page.get_by_label("Forecaster").select_option("ridge")
+    assert page.locator("#forecasts td[data-label='Why']").all_inner_texts() == [""] * 5
     assert page.errors == []
 
 
@@ -199,7 +219,7 @@ def test_the_table_shown_is_downloaded_as_csv(opened):
         page.get_by_role("button", name="Download as CSV: Forecasts in M shares").click()
     text = Path(downloading.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert downloading.value.suggested_filename == "SBUX-volume-forecasts.csv"
-    assert text[0] == "Session,Median,Against usual,50% interval,80% interval,90% interval,Actual"
+    assert text[0] == "Session,Median,Against usual,50% interval,80% interval,90% interval,Actual,Why"
     assert [line.split(",")[0] for line in text[1:]] == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
 
 

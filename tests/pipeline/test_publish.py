@@ -335,6 +335,21 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 
 
+def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
+    with transaction(settings.url) as connection:
+        older, ridge = forecast_row("lstm", "2024-03-07"), forecast_row("ridge", NEWEST, role="baseline")
+        write.add(connection, "models", model_row("ridge", name="ridge"))
+        write.add_forecasts(connection, [older, ridge])
+        write.add(connection, "forecast_parts", *part_rows(older, usual=100.0, trees=1.1))
+    with reading(settings.url) as connection:
+        issued = page_data(connection, report_data(connection, settings)).issued
+    assert [*zip(issued["name"], issued["parts"], strict=True)] == [
+        ("lstm", [("usual", 100.0), ("trees", 1.1)]),
+        ("lstm", [("usual", 110.0), ("recent", 0.9)]),
+        ("ridge", []),
+    ]
+
+
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     (written,), (index,) = write_reports(settings, None, now=clock.now)
     page = written.get()

@@ -105,7 +105,9 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
         "model": model | {"trained_from": date(2014, 3, 31), "trained_to": date(2024, 3, 6)},
         "forecasts": forecasts(target),
         "history": pd.DataFrame({"value": values, "settled": True}),
-        "events": pd.DataFrame({"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings"}),
+        "events": pd.DataFrame(
+            {"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings", "known_from": date(2024, 1, 2)}
+        ),
         "scored": long_record(target),
         "findings": pd.DataFrame(columns=list(FINDING_COLUMNS)),
     }

@@ -66,7 +66,7 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     )
     named = named_parts(report_data(parts={1: PARTS}).lines[0].why)
     assert math.prod(factor for _, factor in named) == pytest.approx(math.prod(factor for _, factor in PARTS[1:]))
-    events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings"})
+    events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)})
     reported = why_of(parts={1: PARTS}, events=events)
     assert "; the session after its report x1.90; a quarter after its last report x1.12;" in reported
     small = [("usual", 7.03e6), ("quarter", 1.01), ("trees", 0.996)]

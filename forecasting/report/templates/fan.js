@@ -51,7 +51,9 @@
     const rows = night.forecasts[model || night.published].map((quantiles, place) => {
       const at = night.targets[place];
       const actual = data.values[at] === null || data.values[at] === undefined ? null : data.values[at] * basis;
-      return { at, session: data.sessions[at], quantiles, actual };
+      // The parts are those of what was published.
+      const why = night.why && (!model || model === night.published) ? night.why.brief[place] : "";
+      return { at, session: data.sessions[at], quantiles, actual, why };
     });
     return { past, rows, usual, last: lastOf(night, basis) };
   };
@@ -138,6 +140,7 @@
       const name = words(x, plot.floor + 16, below[0], "axis strong middle") + words(x, plot.floor + 30, below[1], "axis strong middle");
       const tip = [longDay(row.session), `median ${withUnit(number(q[3]))}`, ...BANDS.map(([css, low, high]) => `${css.slice(4)}% ${withUnit(span(q[low], q[high]))}`).reverse()];
       if (row.actual !== null) tip.push(`actual ${withUnit(number(row.actual))}, ${where(row)}`);
+      if (row.why) tip.push(row.why);
       return slot(plot, x - step / 2, step, [...tip, ...notes(row.at)], steps + value + actualMark(row, plot, x) + letter(row.at, x, plot.y(q[6]) - 6) + name);
     }).join("");
   };
@@ -158,12 +161,28 @@
   const fill = (view) => {
     const digits = data.from_zero ? 0 : 1;
     byId("forecasts").classList.toggle("with-actual", view.rows.some(({ actual }) => actual !== null));
-    byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual }) => {
+    byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual, why }) => {
       const tags = notes(at).map((note) => ` <span class="tag">${esc(note)}</span>`).join("");
       const cells = [["Median", "median", number(q[3])], ["Against usual", "", view.usual ? share(q[3] / view.usual - 1, digits) : DASH], ["50%", "", span(q[2], q[4])], ["80%", "", span(q[1], q[5])], ["90%", "", span(q[0], q[6])]];
       cells.push(["Actual", "actual", actual === null ? "" : `${number(actual)}, ${where({ actual, quantiles: q })}`]);
-      return `<tr><th scope="row" data-csv="${session}"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}</tr>`;
+      return `<tr><th scope="row" data-csv="${session}"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}<td class="across" data-label="Why">${esc(why)}</td></tr>`;
     }).join("");
+  };
+
+  // The parts of the first median as a sentence, and a bar a factor, right of the line of 1 where it raises it.
+  const explain = ({ why }) => {
+    const part = byId("why");
+    if (part) part.hidden = !why;
+    if (!part || !why) return;
+    part.querySelector("p").textContent = `${[why.usual, ...why.factors.map(([name, factor]) => `${name} x${fixed(factor, 2)}`)].join("; ")}.`;
+    const limit = Math.max(...why.factors.map(([, factor]) => Math.abs(Math.log(factor))));
+    const bars = why.factors.map(([name, factor], place) => {
+      const y = place * 20 + 3, end = 295 + 70 * Math.log(factor) / limit;
+      const bar = box(Math.min(295, end), y, y + 14, Math.max(Math.abs(end - 295), 1), factor > 1 ? "gain" : "bar");
+      return words(0, y + 12, name, "") + bar + words(420, y + 12, `x${fixed(factor, 2)}`, "value end");
+    });
+    const height = 20 * bars.length + 4;
+    part.querySelector("figure").innerHTML = bars.length ? `<svg class="chart why" viewBox="0 0 420 ${height}" role="img" aria-label="Its factors">${line(295, 0, 295, height, "floor")}${bars.join("")}</svg>` : "";
   };
 
   // The sentence at the top, and what the medians are compared with, of the night that is picked.
@@ -195,6 +214,7 @@
     byId("as-issued").textContent = text;
     byId("coming").textContent = place === newest ? `The next ${view.rows.length} sessions` : `The ${view.rows.length} sessions after ${shortDay(origin)} ${origin.slice(0, 4)}`;
     head(night, viewOf(night, "", 20), place === newest);
+    explain(night);
     byId("older").disabled = place === 0;
     byId("newer").disabled = place === newest;
     draw(view, `${text} The chart shows ${view.past.length} past sessions and ${view.rows.length} forecast; the table has the forecasts.`);

@@ -121,7 +121,7 @@ def issued(
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
     oldest = oldest_of_newest(wanted, origins=origins)
-    names = ("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "kind", "role", "status", "reason")
+    names = (*schema.FORECAST_KEY, "target_session", *QUANTILE_COLUMNS, "role", "status", "reason")
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
         sa.select(*columns, model.c.name, fetch.c.first_received)
