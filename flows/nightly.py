@@ -118,8 +118,8 @@ def run_nights(
     show_nights(planned)
     flow_run_id = runtime.flow_run.id
     begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
-    waits, due = partial(wait, settings, begun), runtime.flow_run.scheduled_start_time
-    rounds = Rounds(begun, settings, patient=patient, now=clock.now, wait=waits, due=due)
+    due = runtime.flow_run.scheduled_start_time if patient else None
+    rounds = Rounds(begun, settings, due=due, now=clock.now, wait=partial(wait, settings, begun))
     done: list[Night] = []
     with runner(settings) as workers:
         for due in rounds:

@@ -139,11 +139,9 @@ Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
 
 def quieten_nights() -> None:
-    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends.
-
-    A message that was not sent is in no table, so its line stays.
-    """
+    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends."""
     logging.getLogger("forecasting").addHandler(logging.NullHandler())  # else Python itself prints warnings
+    # But for a message that was not sent, which is in no table.
     logging.getLogger("forecasting.notify").addHandler(logging.lastResort or logging.NullHandler())
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 

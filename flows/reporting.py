@@ -111,8 +111,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 def wait(settings: Settings, nights: Sequence[Night], until: datetime, why: str) -> None:
     """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours.
 
-    Once the run has waited for DIGEST_AFTER, its digest is sent, with what is ready of its nights: nobody reads at nine
-    what was ready at six.
+    Once the run has waited for DIGEST_AFTER, its digest is sent, with what is ready of its nights.
     """
     update_index(settings, now=clock.now)
     name_state("Late", why)

@@ -75,12 +75,8 @@ def unknown_alerts(settings: Settings) -> str:
     if symbols:
         with connect.reading(settings.url) as connection:
             symbols -= set(read.values(connection, "runs", "symbol", {"symbol": [*symbols]}))
-    if not symbols:
-        return ""
-    return (
-        "Expected in FORECASTING_ALERTS symbols of FORECASTING_SYMBOLS or of the ledger; found "
-        f"{named(sorted(symbols), NAMED)}, whose alerts never hold. Correct them."
-    )
+    expected = "Expected in FORECASTING_ALERTS symbols of FORECASTING_SYMBOLS or of the ledger; found"
+    return f"{expected} {named(sorted(symbols), NAMED)}, whose alerts never hold. Correct them." if symbols else ""
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:

@@ -55,23 +55,13 @@ class Rounds:
     """
 
     def __init__(
-        self,
-        nights: Sequence[Night],
-        settings: Settings,
-        *,
-        patient: bool,
-        now: Clock,
-        wait: Wait,
-        due: datetime | None = None,
+        self, nights: Sequence[Night], settings: Settings, *, due: datetime | None, now: Clock, wait: Wait
     ) -> None:
-        """Begin with all nights due, each symbol's oldest first; `patient`: nobody waits at a terminal.
-
-        `due` is when the run was: one that began later, after another run had waited, waits no longer than that one.
-        """
+        """Begin with all nights due, each symbol's oldest first; `due`: when an unattended run was, else None."""
         self.ended = [night for night in nights if night.error is not None]
-        self._settings, self._patient, self._now, self._wait = settings, patient, now, wait
+        self._settings, self._patient, self._now, self._wait = settings, due is not None, now, wait
         self._began = now()
-        self._due = min(due or self._began, self._began)
+        self._due = min(due or self._began, self._began)  # it may have begun hours later, after another one had waited
         self._symbols = {
             some[0].symbol: _Symbol(some, self._began)
             for some in by_symbol([night for night in nights if night.error is None])

@@ -49,7 +49,7 @@ def run_nights(
     shown: Shown = lambda nights, step: None,
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
-    rounds = Rounds(nights, settings, patient=False, now=now, wait=wait)
+    rounds = Rounds(nights, settings, due=None, now=now, wait=wait)
     workers, done = Workers(settings) if workers_of(settings) > 1 else None, list[Night]()
     for due in rounds:
         shown(due, "ingest")

@@ -48,9 +48,9 @@ def make_digest(
     newest = max((line.session for line in current or stored), default=date.min)
     forecasts = current or [line for line in stored if line.session == newest]
     listed, is_stale = {line.symbol for line in forecasts}, bool(stored) and not current
-    session, stale = _day(newest, with_year=is_stale) if stored else "", ""
+    session, stale = short_day(newest, with_year=is_stale) if stored else "", ""
     if is_stale:
-        missing = _day(max(due[line.symbol] for line in stored), with_year=True)
+        missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         stale = (
             f"Stale: the newest forecast is of {session}; there is none from the newest completed session, {missing}."
         )
@@ -59,7 +59,7 @@ def make_digest(
         problem = line.problem
         if line.forecast and line.symbol not in listed:
             what, reason = problem or ("behind", "")
-            its_newest = _day(line.session, with_year=True)
+            its_newest = short_day(line.session, with_year=True)
             problem = what, f"{reason} No forecast of {session}; the newest is of {its_newest}.".strip()
         if problem is not None:
             reasons.setdefault(problem, []).append(f"{line.symbol} {line.target}")
@@ -68,7 +68,7 @@ def make_digest(
     days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
     results = sorted(scored, key=lambda line: line.hit, reverse=True)
-    results_of = _day(max(days), with_year=is_stale) if days else ""
+    results_of = short_day(max(days), with_year=is_stale) if days else ""
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
         f"{against_usual(line)}."
@@ -79,13 +79,9 @@ def make_digest(
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
     hits = sum(line.hit == "hit" for line in results)
     about += [f"{hits} of {len(results)} hit on {results_of}"] if results else []
-    about += ["stale"] if is_stale else []
-    about += [f"{quantity(len(problems), 'thing')} to know"] if problems else [] if is_stale else ["all well"]
+    state = [*["stale"] * is_stale, *([f"{quantity(len(problems), 'thing')} to know"] if problems else [])]
+    about += state or ["all well"]
     return Digest(", ".join(about), forecasts, session, results, results_of, problems, held, stale)
-
-
-def _day(session: date, *, with_year: bool) -> str:
-    return f"{short_day(session)} {session.year}" if with_year else short_day(session)
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:

@@ -106,9 +106,9 @@ def long_day(session: date) -> str:
     return f"{session:%A} {session.day} {session:%B %Y}"
 
 
-def short_day(session: date) -> str:
-    """Like Mon 11 Mar."""
-    return f"{session:%a} {session.day} {session:%b}"
+def short_day(session: date, *, with_year: bool = False) -> str:
+    """Like Mon 11 Mar, or Mon 11 Mar 2024."""
+    return f"{session:%a} {session.day} {session:%b}{f' {session.year}' if with_year else ''}"
 
 
 def instant(value: datetime | None) -> str:

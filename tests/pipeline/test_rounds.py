@@ -36,7 +36,7 @@ class Run:
         self.moment, self.asked, self.why = BEGAN, list[tuple[int, str]](), list[str]()
         self.ran = list[Night]()
         nights = [make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)]
-        self.rounds = Rounds(nights, settings, patient=patient, now=self.now, wait=self.wait)
+        self.rounds = Rounds(nights, settings, due=BEGAN if patient else None, now=self.now, wait=self.wait)
 
     def now(self) -> datetime:
         return self.moment
@@ -149,6 +149,6 @@ def test_it_waits_until_the_stated_hour_after_it_was_due_and_never_past_the_next
     run = Run(settings)
     run.moment, planned = (pd.Timestamp(text, tz=UTC).to_pydatetime() for text in (began, due))
     nights = [make_night("AAA", LAST, settings, now=run.now)]
-    run.rounds = Rounds(nights, settings, patient=True, now=run.now, wait=run.wait, due=planned)
+    run.rounds = Rounds(nights, settings, due=planned, now=run.now, wait=run.wait)
     run.responses(LATE)
     assert run.moment == pd.Timestamp(until, tz=UTC)
