@@ -72,7 +72,7 @@ def make_digest(
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
         f"{against_usual(line)}."
-        for line in forecasts
+        for line in current
         if alerts.get(line.symbol)
     ]
     about = [quantity(len(held), "alert")] if held else []

@@ -88,7 +88,9 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     )
     assert digest_in("markdown", digest).startswith(f"**{first} 2026. 1 thing to know.**\n\n- KO ")
     assert f"<b>{first} 2026.</b>" in digest_in("html", digest)
-    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)})
+    alone = make_digest(
+        lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts={"SBUX": ["median > 1"]}
+    )  # of no day to come
     assert alone.title.endswith(", stale")
     assert digest_in("text", alone).startswith(f"{first} 2026.\n\nMon 11 Mar 2024, the most")
 
