@@ -117,7 +117,7 @@ def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
     return [[night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))]
 
 
-_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id")
+_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "seconds")
 _OPTIONS = ("target", "source", "events", "market")  # that a run may have been given in place of the settings
 
 

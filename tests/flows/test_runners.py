@@ -23,7 +23,7 @@ from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.boundaries import forked
 from tests.flows.processes import ROOT, free_port, until
-from tests.nights import counts, night, timeless
+from tests.nights import counts, night, rows, timeless
 from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -89,6 +89,8 @@ def test_processes_give_the_same_tables(apart, evening, panel, tmp_path, monkeyp
     get_reusable_executor().shutdown()  # its processes have the variables of another test
     chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
+    done = [row for row in rows("runs") if row["status"] == "done"]
+    assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)  # of the two processes' steps
 
 
 @pytest.mark.usefixtures("forked_workers")
