@@ -77,7 +77,7 @@ def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
     names = {  # in a sentence, and briefly
         "calendar": (f"{weekday} ({others})" if others else weekday, others or weekday),
         "report": ("a report nearby", "report nearby"),
-        "quarter": ("no report is likely" if quarter < 1.0 else "a quarter before", "quarter"),
+        "quarter": ("no report is likely" if quarter <= 0.95 else "a quarter before", "quarter"),
         "recent": ("recent days", "recent"),
     }
     if has_report:
