@@ -141,7 +141,8 @@ def ensure_server() -> Iterator[str]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Prefect's runner sets its own later
     process, own = served() or _start()
     ending = threading.Event()
-    threading.Thread(target=_end_with, args=(process, ending), daemon=True).start()
+    watcher = threading.Thread(target=_end_with, args=(process, ending), daemon=True)
+    watcher.start()
     try:
         with temporary_settings(own):
             user, file = own[PREFECT_API_AUTH_STRING].partition(":")[0], own_file(AUTH)
@@ -150,6 +151,7 @@ def ensure_server() -> Iterator[str]:
         # Before the server stops: they send in threads of their own.
         APILogWorker.drain_all(timeout=5)
         EventsWorker.drain_all(timeout=5)
+        watcher.join(timeout=0.5)  # the server's own end may be what has ended the block: it says so, and ends all
         ending.set()
         process.terminate()
         try:
