@@ -35,9 +35,8 @@ VIEWS = {
     "latest": ("latest_forecasts", "symbol horizon"),
     "history": ("forecast_vs_actual", "symbol origin_session horizon role model kind model_id"),
     "skill": ("live_skill", "symbol kind horizon window_sessions"),
-    "why": ("forecast_parts", "symbol origin_session kind model_id horizon place"),
 }
-"""The view or table of each frame, whose columns it has, and what its rows are sorted by."""
+"""The view of each frame, whose columns it has, and what its rows are sorted by."""
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
@@ -73,10 +72,15 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
 
 def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFrame:
     """The parts of the published medians of each symbol's newest origin, or of `origin`."""
-    parts = frame("why", settings)
-    newest = parts.groupby("symbol")["origin_session"].transform("max")
-    wanted = newest if origin is None else pd.Timestamp(origin)
-    return parts[parts["origin_session"] == wanted].reset_index(drop=True)
+    table, target, frames = "forecast_parts", settings.target, []
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        for symbol in settings.symbols:
+            of_series = {"symbol": symbol, "target": target}
+            newest = origin or read.newest(connection, table, "origin_session", of_series)
+            frames.append(read.view(connection, table, symbol, target, origin=newest))
+    order = ["symbol", "kind", "model_id", "horizon", "place"]
+    return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:

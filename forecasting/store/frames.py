@@ -40,9 +40,10 @@ def view_frame(connection: sa.Connection, view: str, condition: str, **values: o
 
 
 def view_result(connection: sa.Connection, view: str, condition: str, **values: object) -> sa.CursorResult[Any]:
-    """As `view_frame`, as SQLAlchemy's rows."""
+    """As `view_frame`, as SQLAlchemy's rows; a value has the type of the column of its name."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
-    return connection.execute(query.columns(**_CONVERTED), values)
+    typed = (sa.bindparam(name, value, _OF_VIEWS.get(name)) for name, value in values.items())
+    return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))
 
 
 def rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:

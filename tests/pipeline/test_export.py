@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from flows import clock
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.pipeline.export import VIEWS, bars, export, frame
+from forecasting.pipeline.export import VIEWS, bars, export, frame, newest_why
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import read, write
@@ -96,7 +96,7 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     assert not (tmp_path / "none.csv").exists()
 
 
-FRAMES = {"bars": bars} | {name: partial(frame, name) for name in VIEWS}
+FRAMES = {"bars": bars, "why": newest_why} | {name: partial(frame, name) for name in VIEWS}
 ORIGINS = ("2024-03-07", "2024-03-08")
 
 
@@ -132,7 +132,7 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
         assert list(filled) == list(empty[name]), name
         assert filled.dtypes.tolist() == empty[name].dtypes.tolist(), name
         with reading(database_url) as connection:
-            view = "bars" if name == "bars" else VIEWS[name][0]
+            view = VIEWS[name][0] if name in VIEWS else {"bars": "bars", "why": "forecast_parts"}[name]
             of_view = set(read.view(connection, view, SYMBOL, None if name == "bars" else TARGET))
         assert of_view ^ set(filled) == ({"first_seen_at"} if name == "bars" else set()), name
     newest, history = frame("latest", asked), frame("history", asked)

@@ -121,7 +121,7 @@ def issued(
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
     oldest = oldest_of_newest(wanted, origins=origins)
-    names = (*schema.FORECAST_KEY, "target_session", *QUANTILE_COLUMNS, "role", "status", "reason")
+    names = (*schema.FORECAST_KEY[2:], "target_session", *QUANTILE_COLUMNS, "role", "status", "reason")
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
         sa.select(*columns, model.c.name, fetch.c.first_received)
@@ -217,7 +217,10 @@ def answer(connection: sa.Connection, question: str, *, symbol: str, target: str
     return [dict(row) for row in view_result(connection, name, wanted, **values).mappings()]
 
 
-def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
-    """The rows of a view or table for a symbol, and for a target unless None."""
-    of_target = "symbol = :symbol" if target is None else "symbol = :symbol AND target = :target"
-    return view_frame(connection, name, of_target, symbol=symbol, target=target)
+def view(
+    connection: sa.Connection, name: str, symbol: str, target: str | None = None, *, origin: date | None = None
+) -> pd.DataFrame:
+    """The rows of a view or table for a symbol, and for a target and an origin unless None."""
+    asked = {"symbol": symbol, "target": target, "origin_session": origin}
+    equal = {column: value for column, value in asked.items() if value is not None}
+    return view_frame(connection, name, " AND ".join(f"{column} = :{column}" for column in equal), **equal)
