@@ -105,12 +105,11 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
     fit = read.row(connection, "models", {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]})
-    if fetch is not None and fetch["verdict"] in NOTABLE_VERDICTS:
-        yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
     if fetch is not None:
-        began = pd.Timestamp(
-            read.values(connection, "fetches", "fetched_at", of_run)[0]
-        )  # the first request of several
+        if fetch["verdict"] in NOTABLE_VERDICTS:
+            yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
+        # New since the first of the night's requests.
+        began = pd.Timestamp(read.values(connection, "fetches", "fetched_at", of_run)[0])
         found = read.findings(connection, fetch["id"])
         if new := without_bar(found[found["since"] >= began]):
             yield "data.missing", f"{new}."

@@ -210,10 +210,11 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
     issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at)
     oldest = as_day(issued["origin_session"].min())
     parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
-    keys = map(_key, issued[list(FORECAST_KEY)].to_dict("records"))
+    own = (issued["origin_session"].dt.date, *(issued[name] for name in ("horizon", "model_id", "kind")))
+    of_each = [parts.get((symbol, target, *key), []) for key in zip(*own, strict=True)]
     return replace(
         data,
-        issued=issued.assign(parts=pd.Series([parts.get(key, []) for key in keys], index=issued.index, dtype=object)),
+        issued=issued.assign(parts=pd.Series(of_each, issued.index, dtype=object)),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, str(data.model["id"]), last=origin),
