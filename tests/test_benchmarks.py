@@ -4,7 +4,6 @@ import importlib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from earnings import inferred_earnings
@@ -20,26 +19,6 @@ BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmar
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_finds_what_it_imports(name: str) -> None:
     importlib.import_module(name)
-
-
-REACTIONS = np.cumsum([70, 63, 60, 66, 62, 65, 63, 61, 64, 63, 62, 66, 63, 64, 61, 63, 65])
-
-
-def bars_with_reactions() -> pd.DataFrame:
-    """Seeded bars with high volume and a gap on REACTIONS."""
-    bars = random_bars(days=1200, seed=4)
-    bars.iloc[REACTIONS, bars.columns.get_loc("volume")] *= 2.5
-    bars.iloc[REACTIONS, bars.columns.get_loc("open")] *= 1.04
-    return bars
-
-
-def test_reactions_about_a_quarter_apart_are_found():
-    bars = bars_with_reactions()
-    found = inferred_earnings(bars)
-    assert set(bars.index[REACTIONS]) <= set(found["session"])
-    assert len(found) <= len(REACTIONS) + 2  # one before the first and one after the last, at the most
-    at = bars.index.get_indexer(pd.DatetimeIndex(found["session"]))
-    assert (bars.index[np.maximum(at - 21, 0)] == found["known_from"]).all()
 
 
 def test_most_dates_of_a_real_calendar_of_earnings_are_found_to_the_day():
@@ -75,23 +54,16 @@ def marks(svg: str, css: str) -> int:
     return sum(element.get("class") == css for element in ElementTree.fromstring(svg).iter())
 
 
-def test_a_night_has_its_intervals_and_its_actual_and_the_newest_one_a_fan():
+def test_the_picture_has_intervals_actuals_a_fan_and_the_announced_days_and_the_readme_s_is_small() -> None:
     svg = picture(history(nights=9, actual=90.0), name="S&P 500 index")
     assert marks(svg, "band80") == 8 + 1 + 1  # nights with an actual, the fan, the legend
     assert marks(svg, "actual") == 8 + 1 + 1
     assert marks(svg, "miss") == 1
     assert "8 of 8 inside the 80% interval" in svg
-
-
-def test_days_that_the_calendar_announces_are_named():
-    svg = picture(history(nights=9, actual=90.0), name="S&P 500 index")
     notes = [element.text for element in ElementTree.fromstring(svg).iter() if element.get("class") == "note middle"]
     assert notes == ["triple witching", "half day"]  # 21 and 24 December 2018
-
-
-def test_the_picture_of_the_readme_is_small_and_asks_for_nothing_from_the_web():
     text = DRAWN.read_text(encoding="utf-8")
     assert marks(text, "band80") == 40 + 1 + 1
     assert len(text) < 20_000
-    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")  # it requests nothing from the web
     assert "<script" not in text

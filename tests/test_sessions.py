@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting import sessions
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ForecastingError
 from forecasting.sessions import (
     _BY_SUFFIX,
     between,
@@ -92,13 +92,6 @@ def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
     assert told.startswith(f"The calendar of XSHG in exchange_calendars ends on {newest}, ")
     assert told.endswith("pip install --upgrade exchange-calendars")
     assert ends_soon(newest) == ""
-
-
-def test_an_exchange_has_a_calendar_or_an_error_with_the_reason() -> None:
-    try:
-        assert len(next_sessions(date(2024, 3, 8), 5, "ASEX")) == 5
-    except UsageError as error:  # exchange_calendars 4.13 under pandas 3.1; Bucharest and Tel Aviv too
-        assert "ASEX cannot be made by exchange_calendars" in str(error)
 
 
 def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:

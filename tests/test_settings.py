@@ -60,13 +60,6 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         assert "hunter2" not in str(refused.value)
 
 
-def test_symbols_that_are_all_invalid_are_named_and_nothing_else_is_said(monkeypatch):
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "aapl")
-    with pytest.raises(UsageError, match=r"FORECASTING_SYMBOLS: Invalid symbol 'aapl': .* in capitals\. `") as refused:
-        read_settings()
-    assert str(refused.value).count("FORECASTING_") == 1
-
-
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
