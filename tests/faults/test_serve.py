@@ -1,13 +1,15 @@
-"""The Prefect server of `serve`: it requires a password, ends with it, and it with its server."""
+"""`serve` and its Prefect server: due and missed nights, its password, and that each ends with the other."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -16,9 +18,12 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from forecasting.store import migrate
-from tests.flows import processes
+from tests.flows import prefect_api, processes
+from tests.nights import nights_done
 
 pytestmark = pytest.mark.slow
+
+NIGHTLY = "nightly/nightly"
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, environment: dict[str, str]) -> Iterator[Serving]:
+def serving(folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    """Within the block a `serve`; requests of this process have its password."""
     log = folder / "serve.log"
     log.write_text("")
     with ExitStack() as stack:
@@ -49,9 +55,9 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[Serving]:
             processes.until(lambda: "the next night starts on" in log.read_text(), "the banner", log=log)
         pid, port = json.loads((folder / "data" / "prefect-server.json").read_text())
         password = (folder / "data" / "prefect-auth").read_text().strip()
-        url, signed = f"http://127.0.0.1:{port}/api", tuple(password.split(":", 1))
-        wanted = f"{url}/deployments/filter"
-        processes.until(lambda: processes.API.post(wanted, json={}, auth=signed).json(), "the deployment", log=log)
+        url = f"http://127.0.0.1:{port}/api"
+        patch.setattr(processes.API, "auth", tuple(password.split(":", 1)))
+        processes.until(lambda: prefect_api.deployment_id(url, NIGHTLY), "the deployment", log=log)
         yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
 
 
@@ -60,10 +66,8 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
     assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
     banner = f"Prefect: {served.url.removesuffix('/api')}, user admin, password in {folder}/data/prefect-auth."
     assert banner in served.log.read_text()
-    user, _, secret = served.password.partition(":")
-    assert processes.API.post(f"{served.url}/deployments/filter", json={}).status_code == 401
-    found = processes.API.post(f"{served.url}/deployments/filter", json={}, auth=(user, secret))
-    assert len(found.raise_for_status().json()) == 1
+    secret = served.password.partition(":")[2]
+    assert processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}", auth=None).status_code == 401
     commands = [" ".join(process.cmdline()) for process in served.process.children(recursive=True)]
     assert not any(secret in command for command in commands)
     code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": served.url})
@@ -75,20 +79,49 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
     assert secret not in served.log.read_text() + refused
 
 
-def test_serve_requires_its_password_ends_with_its_server_and_takes_over_that_of_a_killed_one(environment, tmp_path):
-    with serving(tmp_path, environment) as first:
+def check_a_due_night(served: Serving, folder: Path) -> None:
+    """It runs when it is due, alone, and its whole log arrives."""
+    found = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
+    assert found["global_concurrency_limit"]["limit"] == 1
+    assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    run = prefect_api.start_run(served.url, NIGHTLY, at=due)
+    assert prefect_api.end_of(served.url, run, log=served.log)["state_name"] == "Completed"
+    assert nights_done(f"sqlite:///{folder / 'data' / 'forecasting.db'}") == 1
+    wanted = {"logs": {"flow_run_id": {"any_": [run]}}}
+
+    def written() -> str:
+        logs = processes.API.post(f"{served.url}/logs/filter", json=wanted).json()
+        return next((one["message"] for one in logs if "wrote 30 forecasts of ^GSPC" in one["message"]), "")
+
+    # The run's process sends what is left of its log after its last state.
+    assert "\\xa0" not in processes.until(written, "the log", log=served.log)
+    line = next(line for line in served.log.read_text().splitlines() if "the next night starts on" in line)
+    start = r"\^GSPC volume: the next night starts on \w+day [\d-]{10} at 0[5-8]:30 E[SD]T, in \d+ (min|h|d)\. "
+    assert re.match(start, line)
+
+
+def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_the_server_of_a_killed_one(
+    environment, tmp_path, monkeypatch
+):
+    with serving(tmp_path, environment, monkeypatch) as first:
         check_password(first, environment, tmp_path)
+        check_a_due_night(first, tmp_path)
         first.server.kill()
         assert first.process.wait(timeout=5) == 1
         said = first.log.read_text()  # and a warning of Prefect's own
         assert said.count("The Prefect server of `serve` has ended (exit code -9)") == 1
         assert "does not expect" not in said
-    with serving(tmp_path, environment) as second:
+    with serving(tmp_path, environment, monkeypatch) as second:
         second.process.kill()
         second.process.wait()
         assert second.server.is_running()
-        with serving(tmp_path, environment) as third:
+        missed = prefect_api.start_run(second.url, NIGHTLY, at=f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}")
+        with serving(tmp_path, environment, monkeypatch) as third:
             assert third.server == second.server
+            again = prefect_api.end_of(third.url, missed, log=third.log)
+            assert again["state_name"] == "Skipped"
+            assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."
             third.process.send_signal(signal.SIGTERM)
             third.process.wait(timeout=60)
         psutil.wait_procs([second.server], timeout=10)

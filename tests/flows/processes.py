@@ -5,7 +5,6 @@ import gc
 import io
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -114,30 +113,14 @@ def here(*words: str, environment: Mapping[str, str], program: str = "forecastin
     return code, out.getvalue(), err.getvalue()
 
 
-def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """A module's command in a checkout, once it has ended."""
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        env=dict(environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-
-
-def deploy(environment: Mapping[str, str], clone: Path | None = None) -> None:
-    """Run the commands in the first lines of deploy/prefect.yaml in this process, or as processes in a clone."""
+def deploy(environment: Mapping[str, str]) -> None:
+    """Run the commands in the first lines of deploy/prefect.yaml."""
     steps = ["deploy --all --prefect-file deploy/prefect.yaml --no-prompt"]
     if API.get(f"{environment['PREFECT_API_URL']}/work_pools/forecasting").status_code == 404:  # else it is kept
         steps.insert(0, "work-pool create forecasting --type process")
     for words in steps:
-        if clone is None:
-            with chdir(ROOT):
-                code, out, err = here(*words.split(), environment=environment, program="prefect")
-        else:
-            done = command("prefect", *words.split(), environment=environment, folder=clone)
-            code, out, err = done.returncode, done.stdout, done.stderr
+        with chdir(ROOT):
+            code, out, err = here(*words.split(), environment=environment, program="prefect")
         assert code == 0, out + err
 
 
@@ -153,12 +136,6 @@ def kill_tree(pid: int) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(tree, timeout=10)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and wait until it has ended by itself."""
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
 
 
 def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> dict[str, str]:

@@ -4,15 +4,15 @@ import importlib.util
 import logging
 from datetime import date
 from types import ModuleType
-from typing import Any
 
 import pytest
-from prefect import Flow, Task
+from prefect import Flow, Task, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows import backtest, catch_up, nightly
 from flows.start import start_catch_up
-from forecasting.errors import HistoryError, UsageError
+from forecasting.errors import UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
@@ -58,22 +58,16 @@ def test_a_refused_parameter_logs_no_traceback(flow, given, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(night_folder, monkeypatch):
-    from forecasting.pipeline import preprocess
-
-    first, failing, last = between(date(2024, 3, 6), LAST)
-    made = preprocess.make_windows
-
-    def too_short(*args: Any, origin: date, **named: Any) -> Any:
-        if origin == failing:
-            raise HistoryError("seeded")
-        return made(*args, origin=origin, **named)
-
-    monkeypatch.setattr(preprocess, "make_windows", too_short)
-    with pytest.raises(HistoryError, match="seeded"):
-        start_catch_up(first=first, last=last, refit_every=1)
-    states = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
-    assert states == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
+def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figures(night_folder):
+    state = backtest.backtest(first=date(2024, 2, 9), last=date(2024, 2, 16), return_state=True)
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(state.state_details.flow_run_id)
+        only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        (artifact,) = client.read_artifacts(artifact_filter=only)
+    assert (state.name, run.name) == ("Completed", "backtest-TEST-volume-2024-02-09-2024-02-16")
+    lines = [line.split("|")[1].strip() for line in str(artifact.data).splitlines() if line.startswith("|")]
+    assert (artifact.key, lines[2:]) == ("backtest-test-volume", ["1", "2", "3", "4", "5", "all"])
+    assert {row["scope"] for row in rows("metrics")} == {"backtest"}
 
 
 def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
