@@ -96,7 +96,7 @@ def _choose(
     if champion is not None and facts is not None:
         try:
             parent = load_model(champion, night.settings)
-            check_parent(parent, windows, night.settings)
+            check_parent(parent, night.settings)
             check_same_market(parent.card, fitted_with, night)
             facts = replace(
                 facts,

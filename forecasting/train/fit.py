@@ -35,14 +35,7 @@ from forecasting.train.loop import (
     train,
 )
 from forecasting.train.model import Network
-from forecasting.train.prepare import (
-    check_features,
-    check_target_and_flags,
-    prepare,
-    prepare_like,
-    span_of,
-    training_rows,
-)
+from forecasting.train.prepare import prepare, prepare_like, span_of, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
 from forecasting.vocabulary import HORIZONS
 
@@ -87,13 +80,12 @@ def fit(
         A checkpoint of CPU tensors. The same arguments give the same bits on the same machine.
 
     Raises:
-        ArtifactError: A warm fit without a parent, or with one of another size; a parent or pretrained checkpoint of
-            another target or with other features.
+        ArtifactError: A warm fit without a parent, or with one of another size.
         FitError: The validation loss or a weight is not finite.
         ValueError: Too few rows with a known target.
     """
     if mode == "warm":
-        fitted = _fit_warm(windows, check_parent(parent, windows, settings), settings)
+        fitted = _fit_warm(windows, check_parent(parent, settings), settings)
     else:
         fitted = _fit_from_scratch(windows, settings, pretrained)
     for name, weight in fitted.weights.items():
@@ -117,8 +109,6 @@ def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoi
     tensors = prepared.tensors
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     if pretrained is not None:
-        check_target_and_flags(pretrained, windows)
-        check_features(pretrained.card, prepared.adjusted)
         networks = starting_networks(pretrained.weights, tensors, settings.members)
         # Out of sample for both: pretrained weights, unless trained on this symbol, and a linear model of earlier rows.
         fitting, rows = split_validation(tensors.rows)
@@ -203,8 +193,8 @@ def _mean(losses: Floats) -> float:
     return float(losses.mean()) if len(losses) else math.inf
 
 
-def check_parent(parent: Checkpoint | None, windows: Windows, settings: Settings) -> Checkpoint:
-    """The parent; ArtifactError where a warm fit on `windows` under `settings` cannot continue from it."""
+def check_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint:
+    """The parent; ArtifactError where a warm fit under `settings` cannot continue from it."""
     if parent is None:
         raise ArtifactError("Expected a parent for a warm fit; found none. Fit from scratch (--mode scratch) first.")
     if parent.card.members != settings.members:
@@ -212,5 +202,4 @@ def check_parent(parent: Checkpoint | None, windows: Windows, settings: Settings
             f"Expected a parent of {settings.members} networks for a warm fit; found {parent.card.members}. "
             "Fit from scratch (--mode scratch), or set FORECASTING_MEMBERS back."
         )
-    check_target_and_flags(parent, windows)
     return parent

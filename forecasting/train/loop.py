@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from forecasting.errors import ArtifactError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.train.checkpoint import Card, Vector
@@ -235,7 +234,7 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
 
 
 def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
-    """The networks whose weights `named_weights` returned; ArtifactError where they have another shape."""
+    """The networks whose weights `named_weights` returned."""
     networks = []
     for member in range(len({name.partition(".")[0] for name in weights})):
         network, prefix = empty_network(tensors), f"{member}."
@@ -244,13 +243,7 @@ def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
             for name, weight in weights.items()
             if name.startswith(prefix)
         }
-        try:
-            network.load_state_dict(own, assign=True)
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"Expected weights of this code's network; found others: {' '.join(str(error).split())[:300]}. "
-                "Fit from scratch (--mode scratch), or run the code that wrote them."
-            ) from None
+        network.load_state_dict(own, assign=True)
         networks.append(network.to(tensors.steps.device))
     return networks
 

@@ -9,11 +9,9 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from forecasting.errors import ArtifactError
 from forecasting.losses import Floats
-from forecasting.preprocess.features import LOOKBACK, MARKET_NAMES
+from forecasting.preprocess.features import MARKET_NAMES
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
@@ -69,10 +67,8 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """The windows with the scaler and effects of `checkpoint`, and every row."""
-    check_target_and_flags(checkpoint, windows)
     card = checkpoint.card
     adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
-    check_features(card, adjusted)
     return Prepared(card, adjusted, make_tensors(card, adjusted, np.arange(len(windows)), windows.warm_up))
 
 
@@ -102,27 +98,6 @@ def without_market(adjusted: AdjustedWindows, windows: Windows, mean: Floats, co
     return replace(adjusted, centre=centre, width=width, truth=(windows.scaled - centre) / width)
 
 
-def check_features(card: Card, adjusted: AdjustedWindows) -> None:
-    """Raise ArtifactError unless the card has as many features as the adjusted windows."""
-    found = (len(card.step_mean), len(card.past_mean))
-    expected = (adjusted.steps.shape[1], adjusted.past.shape[1])
-    if found != expected:
-        raise ArtifactError(
-            f"Expected a model with {expected[0]} features of a session and {expected[1]} of a row; found {found[0]} "
-            f"and {found[1]}: it was written by other code. Fit from scratch (--mode scratch)."
-        )
-
-
-def check_target_and_flags(checkpoint: Checkpoint, windows: Windows) -> None:
-    """Raise ArtifactError unless the checkpoint has the windows' target and flags."""
-    card = checkpoint.card
-    if (card.target, card.flag_names) != (windows.target, windows.flag_names):
-        raise ArtifactError(
-            f"Expected a model of {windows.target} with {len(windows.flag_names)} calendar and event flags; found one "
-            f"of {card.target} with {len(card.flag_names)}. Fit from scratch (--mode scratch)."
-        )
-
-
 def training_rows(windows: Windows) -> Rows:
     """The rows from the first to the last with a known target; the loss masks those between without one."""
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
@@ -143,32 +118,9 @@ def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Fl
 
 
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
-    """(n, H, Q) the ensemble's quantiles at `rows` and (M, n, H, Q) its members', in model scale.
-
-    An ArtifactError where its features are not the windows'.
-    """
+    """(n, H, Q) the ensemble's quantiles at `rows` and (M, n, H, Q) its members', in model scale."""
     prepared = prepare_like(checkpoint, windows)
     networks = load_members(checkpoint.weights, prepared.tensors)
     adjusted = np.stack([forecast_rows(network, prepared.tensors, rows) for network in networks])
     mean, *each = (prepared.adjusted.from_adjusted(one, rows) for one in (np.mean(adjusted, axis=0), *adjusted))
     return mean, np.stack(each)
-
-
-def check_runs(checkpoint: Checkpoint) -> None:
-    """Run the checkpoint once on zero inputs; ArtifactError where this code cannot evaluate it."""
-    card, flags = checkpoint.card, checkpoint.weights.get("0.linear_flags")
-    tensors = Tensors(
-        steps=torch.zeros(LOOKBACK, len(card.step_mean)),
-        past=torch.zeros(1, len(card.past_mean)),
-        future=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
-        truth=torch.zeros(1, len(HORIZONS)),
-        rows=np.array([0]),
-        warm_up=LOOKBACK - 1,
-        directed=card.target != "close",
-    )
-    for network in load_members(checkpoint.weights, tensors):
-        if not np.isfinite(forecast_rows(network, tensors, tensors.rows)).all():
-            raise ArtifactError(
-                "Expected finite quantiles for zero inputs; found others from a member of this model. "
-                "Promote another model, or fit from scratch (--mode scratch)."
-            )
