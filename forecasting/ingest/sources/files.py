@@ -52,8 +52,6 @@ _SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, 
 # Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
 
-_KERNEL = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev"))  # their "files" are the kernel's, not data
-
 
 @dataclass(frozen=True)
 class Table:
@@ -126,9 +124,8 @@ class Files:
         if table.rows.empty:
             raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
-            count = len((table.places or {}).keys() - {""})
             raise BadDataError(
-                f"{table.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
+                f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. "
                 "Name one of them with --symbol, as the file writes it."
             )
         days, undated = read_days(rows["session"])
@@ -146,9 +143,9 @@ class Files:
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
         if len(reasons) > UNREADABLE_SHARE * len(rows):
-            count = len(reasons) - 1
-            more = f", and {count} more line{'s' * (count > 1)} cannot be read" if count else ""
-            raise BadDataError(f"{table.name} {reasons.iloc[0]}{more}. Correct the file.")
+            raise BadDataError(
+                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {len(reasons)}. Correct the file."
+            )
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
         dated = dated[reasons.index].drop_duplicates()
         unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
@@ -258,15 +255,11 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     """Our name of each column of a file, empty where it is not known; a BadDataError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
-    missing = ["date" if our == "session" else our for our in needed if our not in ours]
-    if missing:
-        known = [column for column, our in zip(plain, ours, strict=True) if our][:12]
-        others = len(plain) - len(known)
-        found = [*known, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
+    if missing := ", ".join(our for our in needed if our not in ours).replace("session", "date"):
+        known = [column for column, our in zip(plain, ours, strict=True) if our]
         raise BadDataError(
-            f"{name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(found)}. "
-            f"Its header names {', '.join(needed).replace('session', 'date')}, in any order and case"
-            f"{', separated by commas, not by ;' if len(plain) == 1 and ';' in plain[0] else ''}."
+            f"{name} lacks {missing}; of its {len(plain)} columns {len(known)} are known: {', '.join(known)}. "
+            f"Expected {', '.join(needed).replace('session', 'date')}, in any order and case, separated by commas."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
@@ -341,22 +334,15 @@ def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_regular(path: Path, option: str) -> Path:
-    """The resolved path of a regular file of at most MAX_BYTES that is not the kernel's; else a UsageError."""
+    """The absolute path of a regular file of at most MAX_BYTES; else a UsageError."""
     try:
-        real = path.resolve()
-        state = real.stat()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a NUL in it
-        is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
-        found = "nothing" if is_absent else f"no readable path ({_reason(error)})"
-        raise UsageError(f"Expected a file in {option}; found {found} at {path!s:.200}.") from None
-    if stat.S_ISDIR(state.st_mode):
-        found = "a folder"
-    elif not stat.S_ISREG(state.st_mode) or any(real.is_relative_to(folder) for folder in _KERNEL):
-        found = "a device, a pipe or a file of the kernel"
-    elif state.st_size > MAX_BYTES:
-        found = f"{state.st_size / 2**20:,.0f} MiB"
-    else:
-        return real
+        state = path.stat()
+    except (OSError, ValueError) as error:  # absent, too long, a circle of links, a NUL in it
+        raise UsageError(f"Expected a file in {option}; found nothing at {path!s:.200}: {_reason(error)}.") from None
+    is_regular = stat.S_ISREG(state.st_mode)
+    if is_regular and state.st_size <= MAX_BYTES:
+        return path.absolute()
+    found = f"{state.st_size / 2**20:,.0f} MiB" if is_regular else "a folder, a device or a pipe"
     raise UsageError(
         f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {path!s:.200}."
     )

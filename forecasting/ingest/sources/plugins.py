@@ -32,13 +32,10 @@ def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series:
         return Files(kind, Path(path), one_series=one_series)  # type: ignore[arg-type]  # one of its two kinds
     if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
         return found
-    offers = sorted(entry_points(group=GROUP), key=lambda offer: offer.name)
-    others = ", ".join(f"{offer.name}:ARGUMENT of {_package(offer)}" for offer in offers)
-    names = f", sample or {others}" if others else " or sample"
-    no_package = "" if others else "No package with a source of its own is installed here. "
+    others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in entry_points(group=GROUP)))
     raise UsageError(
-        f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH{names}. {no_package}How to write one: "
-        "docs/sources.md."
+        f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A package can offer "
+        "others: docs/sources.md."
     )
 
 
@@ -57,23 +54,18 @@ def is_live(source: Source) -> bool:
 
 def installed_source(name: str, argument: str) -> Source | None:
     """The source that an installed package offers as `name`, built with `argument`; None without such a package."""
-    found = next(iter(entry_points(group=GROUP, name=name)), None)
-    if found is None:
+    offer = next(iter(entry_points(group=GROUP, name=name)), None)
+    if offer is None:
         return None
-    offered = f"--source {name} is offered by {_package(found)} as {found.value}"
+    offered = f"--source {name} is offered by {_package(offer)} as {offer.value}"
     try:
-        source_class = found.load()
+        source_class = offer.load()
     except Exception as error:  # an import of other people's code can raise anything
-        raise UsageError(
-            f"{offered}, which cannot be imported: {type(error).__name__}: {error}. Correct that package or install it "
-            "again."
-        ) from error
+        raise UsageError(f"{offered}, which cannot be imported: {type(error).__name__}: {error}.") from error
     with called(source_class):
         source: Source = source_class(argument)
     if not isinstance(getattr(source, "name", None), str):
-        raise UsageError(
-            f"{offered}; expected a text as its attribute name, by which the ledger knows it. Correct that package."
-        )
+        raise UsageError(f"{offered}; expected a text as its attribute name. Correct that package.")
     return source
 
 

@@ -115,7 +115,7 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     assert_bars(fetch(path, "PEP"), other)
     assert [Files("csv", path).newest(symbol) for symbol in ("SBUX", "PEP")] == [DAYS[-1], DAYS[-4]]
     assert fetch(path).names_symbol
-    with pytest.raises(BadDataError, match="no rows of KO; it has rows of 2 other symbols"):
+    with pytest.raises(BadDataError, match="no rows of KO; symbols that it has: 2"):
         fetch(path, "KO")
     assert not fetch(write(tmp_path, BARS)).names_symbol
 
@@ -210,10 +210,10 @@ LINE = "2024-03-07,90,92,89,91,700\n"
     [
         ("", "is empty"),
         (HEADER, "found only a header"),
-        ("Date,Open,High\n2024-03-07,1,2\n", "lacks the columns low, close, volume; it has Date, Open, High"),
-        ("\x00\x01\x02", "lacks the columns"),
-        ("Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n", "separated by commas, not by ;"),
-        ("hunter2,Date,Open,High,Low,Close\n", "lacks the column volume; it has Date, .*, 1 other"),
+        ("Date,Open,High\n2024-03-07,1,2\n", "lacks low, close, volume; of its 3 columns 3 are known"),
+        ("\x00\x01\x02", "lacks date"),
+        ("Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n", "lacks date, .* separated by commas"),
+        ("hunter2,Date,Open,High,Low,Close\n", "lacks volume; of its 6 columns 5 are known: Date,"),
         (HEADER.replace("Open", "Date,session,Open"), "two columns for session"),
         (HEADER.replace("Volume", "Volume,Volume") + LINE, "two columns for volume"),
         (HEADER.replace("Volume", "VOLUME,volume") + LINE, "two columns for volume"),
@@ -222,14 +222,14 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         (HEADER + LINE + "2024-02-30,90,92,89,91,700\n", "line 3: expected a date .* found '9999-99-99'"),
         (HEADER + LINE + "2024-03-08 15:30:00,90,92,89,91,7\n", "line 3: expected a date"),
         (HEADER + LINE + "\n2024-03-08,90,9O,89,91,700\n", "line 4: expected a number for high; found '9a'"),
-        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2, "line 3: .* for volume; .*, and 1 more line cannot"),
+        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2, "line 3: .* for volume; .* cannot be read: 2"),
         (HEADER + LINE + LINE.replace("700", "800"), "line 2: expected each session once"),
         (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", "line 3: expected as many fields as the header"),
         (HEADER + "2020-01-02,90,92,89,91,700\n", "bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
         (HEADER + "hunter2,1,2,3,4,5\n", "line 2: expected a date"),
         (HEADER.replace("Date", "Symbol,Date") + "hunter2,2024-03-08,1,2,3,4,5\n", "no rows of SBUX"),
         (HEADER + '"hunter2\n', "cannot be read as CSV"),
-        (HEADER + LINE * 99 + "2024-03-08,90,92,89,unknown,700\n" * 7, "line 101: .* for close; .*, and 6 more lines"),
+        (HEADER + LINE * 99 + "2024-03-08,90,92,89,unknown,700\n" * 7, "line 101: .* for close; .* cannot be read: 7"),
     ],
 )
 def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_no_cell(tmp_path, text, message):
@@ -283,9 +283,9 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
     for name in ("open", "high", "low", "close"):
         np.testing.assert_array_equal(bars[name], BARS["close"])
     assert bars["volume"].isna().all()
-    with pytest.raises(BadDataError, match="lacks the columns open, high, low, volume"):
+    with pytest.raises(BadDataError, match="lacks open, high, low, volume"):
         fetch(path)
-    with pytest.raises(BadDataError, match="lacks the column close"):
+    with pytest.raises(BadDataError, match="lacks close"):
         Files("csv", write(tmp_path, BARS[["open"]].rename_axis("Date")), one_series=True).newest("^VIX")
     with pytest.raises(UsageError, match="--market csv:PATH"):
         Files("csv", tmp_path / "absent.csv", one_series=True)
@@ -296,17 +296,14 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
     (tmp_path / "link.csv").symlink_to(path)
     assert_bars(fetch(tmp_path / "link.csv"))
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "environment").symlink_to("/proc/self/environ")
     monkeypatch.setattr(files, "MAX_BYTES", path.stat().st_size - 1)
     for message, refused in (
-        ("nothing at", tmp_path / "none.csv"),
+        ("nothing at .*: No such file", tmp_path / "none.csv"),
         ("a folder", tmp_path),
-        ("a device, a pipe", tmp_path / "pipe"),
-        ("a device, a pipe", Path("/dev/zero")),
-        ("a file of the kernel", Path("/proc/self/environ")),
-        ("a file of the kernel", tmp_path / "environment"),
-        ("no readable path", Path("a" * 5000)),
-        ("no readable path", Path("a\0b")),
+        ("a device or a pipe", tmp_path / "pipe"),
+        ("a device or a pipe", Path("/dev/zero")),
+        ("nothing at .*: File name too long", Path("a" * 5000)),
+        ("nothing at .*: ValueError", Path("a\0b")),
         ("at most 0 MiB", path),
     ):
         with pytest.raises(UsageError, match=message) as caught:
