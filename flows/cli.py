@@ -360,12 +360,11 @@ def models_list(as_json: AsJson = False) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
     from flows import console
     from forecasting.pipeline import models
-    from forecasting.pipeline.symbols import raise_failed
     from forecasting.report.terminal import model_listing
 
     networks, outcomes = models.list_models(settings(), now=clock.now)
     console.show_rows(networks, model_listing, as_json=as_json)
-    raise_failed(outcomes)
+    outcomes.raise_failed()
 
 
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")

@@ -11,7 +11,7 @@ import typer
 from flows import clock
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import INDEX, page_address, report_path
-from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
+from forecasting.pipeline.symbols import Outcomes
 from forecasting.report import terminal
 from forecasting.report.documents import forecast_csv, json_text, night_document
 from forecasting.report.night_view import ReportData
@@ -34,16 +34,13 @@ def echo(text: object) -> None:
 
 
 def show_outcomes(
-    outcomes: Sequence[SymbolOutcome[Value]],
-    show: Callable[[list[Value]], None],
-    *,
-    error: ForecastingError | None = None,
+    outcomes: Outcomes[Value], show: Callable[[list[Value]], None], *, error: ForecastingError | None = None
 ) -> None:
     """Show what came of the symbols that did not fail, then raise what stopped the others: `error` if given."""
-    show(values_of(outcomes))
+    show(list(outcomes.values.values()))
     if error is not None:
         raise error
-    raise_failed(outcomes)
+    outcomes.raise_failed()
 
 
 def show_paths(paths: Sequence[Path]) -> None:

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import export
-from forecasting.pipeline.symbols import values_of
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -134,7 +133,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
         migrate.upgrade(own.url)
         run_missed(own, as_of=None, mode="auto", now=_clock(now))
-        drawings = {report.symbol: fan_svg(report) for report in values_of(each_report(own, now=_clock(now)))}
+        drawings = {symbol: fan_svg(report) for symbol, report in each_report(own, now=_clock(now)).values.items()}
         found, why = export.frame("latest", own), export.newest_why(own)
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]

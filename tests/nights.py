@@ -116,7 +116,7 @@ def copy_ledger(file: Path, url: str) -> None:
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
     """The newest night of every symbol in the settings, or the one of the session `as_of`."""
-    return [outcome.get() for outcome in each_report(settings, as_of, now=clock.now)]
+    return list(each_report(settings, as_of, now=clock.now).values.values())
 
 
 def killed(*args: object, **kwargs: object) -> None:

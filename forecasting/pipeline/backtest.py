@@ -23,7 +23,7 @@ from forecasting.backtest.walk_forward import (
     count_of,
     forecast_frame,
 )
-from forecasting.errors import HistoryError
+from forecasting.errors import ForecastingError, HistoryError
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED, on_one_basis, prices_alone
@@ -31,7 +31,7 @@ from forecasting.ingest.sources.plugins import fetched_from, newest_session, sou
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.ingest import asking_of
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, explained, only_symbol, values_of
+from forecasting.pipeline.symbols import Outcomes, each_symbol, explained, only_symbol
 from forecasting.preprocess.features import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.report.page import environment
@@ -81,8 +81,8 @@ def walk_each(
     now: Clock,
     bar: Bar = no_bar,
     out: Path | None = None,
-) -> list[SymbolOutcome[dict[str, Any]]]:
-    """The outcome of `walk_forward` for each symbol; their documents are written to `out` as JSON.
+) -> Outcomes[dict[str, Any]]:
+    """What came of `walk_forward` for each symbol; their documents are written to `out` as JSON.
 
     Workers replay whole symbols where there is one for each; else they share the refits of one symbol after the other.
     """
@@ -94,40 +94,44 @@ def walk_each(
         outcomes = _each_in_a_worker(settings, spec_of, workers=workers, store=store, now=now, bar=bar)
     else:
         outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
-    documents = values_of(outcomes)
+    documents = list(outcomes.values.values())
     if out is not None and documents:
-        whole = documents[0] if len(outcomes) == 1 else documents
+        whole = documents[0] if len(settings.symbols) == 1 else documents
         write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
     return outcomes
 
 
 def _each_in_a_worker(
     settings: Settings, spec_of: Callable[[Settings], BacktestSpec], *, workers: int, store: bool, now: Clock, bar: Bar
-) -> list[SymbolOutcome[dict[str, Any]]]:
+) -> Outcomes[dict[str, Any]]:
     if store:
         migrate.check_ready(settings.url)
     # The series are fetched here, one after the other: a source is asked at the pace of one process.
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
-    outcomes: list[SymbolOutcome[dict[str, Any]]] = []
-    with bar(f"{len(loaded)} symbols {settings.target}") as advance:
-        for ended in Parallel(n_jobs=workers, return_as="generator")(delayed(_result)(one, now) for one in loaded):
-            result, document = ended.value or (None, None)
-            if result is not None and store:
-                add_metrics(result, result.spec.settings, now=now)
-            outcomes.append(SymbolOutcome(ended.symbol, document, ended.error))
+    outcomes = Outcomes[dict[str, Any]](errors=loaded.errors)
+    tasks = (delayed(_result)(replay, now) for replay in loaded.values.values())
+    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
+        ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
+        for done, (symbol, found) in enumerate(zip(loaded.values, ended, strict=True), start=1):
+            if isinstance(found, ForecastingError):
+                outcomes.errors[symbol] = found
+            else:
+                result, outcomes.values[symbol] = found
+                if store:
+                    add_metrics(result, result.spec.settings, now=now)
             if advance is not None:
-                advance(len(outcomes), len(loaded))
+                advance(done, len(loaded.values))
     return outcomes
 
 
 def _result(
-    one: SymbolOutcome[Callable[[], BacktestResult]], now: Clock
-) -> SymbolOutcome[tuple[BacktestResult, dict[str, Any]]]:
+    replay: Callable[[], BacktestResult], now: Clock
+) -> tuple[BacktestResult, dict[str, Any]] | ForecastingError:
     try:
-        result = one.get()()
-        return SymbolOutcome(one.symbol, (result, result.document()))
+        result = replay()
+        return result, result.document()
     except Exception as error:  # it is this symbol's alone
-        return SymbolOutcome(one.symbol, error=explained(error, now=now))
+        return explained(error, now=now)
 
 
 def backtest_spec(

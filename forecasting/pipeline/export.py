@@ -14,7 +14,7 @@ import pandas as pd
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
 from forecasting.pipeline.preprocess import first_session
-from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
+from forecasting.pipeline.symbols import combined, each_symbol
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.sessions import is_session, opens_at, shift
@@ -172,16 +172,14 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
-    written = [outcome.symbol for outcome in outcomes if outcome.error is None]
-    if not written:
-        raise_failed(outcomes)
-    frames: list[pd.DataFrame] = values_of(outcomes)
-    found = pd.concat(frames, ignore_index=True)
+    if not outcomes.values:
+        outcomes.raise_failed()
+    found = pd.concat(list(outcomes.values.values()), ignore_index=True)
     write_frame(found, out)
     what = "bars" if form == "bars" else settings.target
-    sentence = f"{form}: {len(found)} rows, {what} of {', '.join(written)}, written to {out}"
-    if failed := failures_of(outcomes):
-        error = combined(failed, of=len(outcomes))
+    sentence = f"{form}: {len(found)} rows, {what} of {', '.join(outcomes.values)}, written to {out}"
+    if outcomes.errors:
+        error = combined(outcomes.errors, of=len(settings.symbols))
         raise SymbolsFailedError(f"{error} Of the others: {sentence}.", error.exit_code)
     return sentence
 

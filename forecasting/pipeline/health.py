@@ -52,13 +52,13 @@ def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
 def _fresh(settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     fresh: dict[date, list[str]] = {}
-    failed: list[tuple[str, ForecastingError]] = []
+    failed: dict[str, ForecastingError] = {}
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             try:
                 fresh.setdefault(_live_session(connection, settings.for_symbol(symbol), now()), []).append(symbol)
             except (UsageError, NoLiveForecastError) as error:  # its exchange may have no calendar
-                failed.append((symbol, error))
+                failed[symbol] = error
     each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
     sentence = f"Fresh: {each}." if fresh else ""
     if failed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
-from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, only_symbol, values_of
+from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.connect import Connection
@@ -66,7 +66,7 @@ def check_champion(symbol: str, settings: Settings) -> None:
     load_model(champion, settings)
 
 
-def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[SymbolOutcome[list[Row]]]]:
+def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[list[Row]]]:
     """The networks of each symbol, newest first, then the user's own weights; and what came of each symbol."""
 
     def networks(own: Settings) -> list[Row]:
@@ -92,7 +92,7 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[Symb
         outcomes = each_symbol(settings, networks, now=now)
         with connect.reading(settings.url) as connection:
             own_weights = read.pretrained(connection, settings.target)
-    of_symbols = [row for rows in values_of(outcomes) for row in rows]
+    of_symbols = [row for rows in outcomes.values.values() for row in rows]
     shown = [{**row, "champion": False, "weights": weights_state(row, settings)} for row in own_weights]
     return [*of_symbols, *shown], outcomes
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.ingest.sources.files import check_regular
@@ -21,7 +21,7 @@ from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
-from forecasting.pipeline.symbols import each_symbol, joined, raise_failed, values_of
+from forecasting.pipeline.symbols import each_symbol, joined
 from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings, read_settings
@@ -37,60 +37,56 @@ def planned_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
 ) -> list[Night]:
     """The nights to do, each symbol's oldest first; of one that cannot begin, one with the error, as its row has it."""
+    night = Night("", as_of or now().date(), settings, now, mode, trigger, settings.source)
 
     def missed(own: Settings) -> list[Night]:
-        check_events(settings.events, settings.symbols)
         return missed_nights(own, as_of=as_of, mode=mode, now=now, trigger=trigger)
 
-    _begin(settings)
-    nights = []
-    for outcome in each_symbol(settings, missed, now=now):
-        own = settings.for_symbol(outcome.symbol)
-        failed = Night(outcome.symbol, as_of or now().date(), own, now, mode, trigger, own.source, error=outcome.error)
-        nights += outcome.get() if outcome.error is None else [_marked(failed, outcome.error, as_of=as_of)]
-    return not_done(nights)
+    return _planned(night, missed, is_newest=as_of is None)
 
 
 def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
-    """The nights of a span, each symbol's oldest first, every `refit_every`-th from `first` on with a fit."""
+    """As `planned_nights` those of a span, every `refit_every`-th of a symbol from `first` on with a fit."""
+    night = Night("", last, settings, now, trigger="catch-up", source=settings.source)
     modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
 
     def spanned(own: Settings) -> list[Night]:
-        check_events(settings.events, settings.symbols)
         sessions = zip(between(first, last, own.exchange), cycle(modes))
         return [
             make_night(own.symbols[0], session, own, now=now, mode=mode, trigger="catch-up")
             for session, mode in sessions
         ]
 
-    _begin(settings)
-    nights = []
-    for outcome in each_symbol(settings, spanned, now=now):
-        failed = Night(outcome.symbol, last, settings.for_symbol(outcome.symbol), now, error=outcome.error)
-        nights += outcome.get() if outcome.error is None else [failed]
-    return not_done(nights)
+    return _planned(night, spanned, is_newest=False)
 
 
-def _begin(settings: Settings) -> None:
-    """Mark and delete what killed nights left; the caller holds the lock of the nights."""
+def _planned(night: Night, nights_of: Callable[[Settings], list[Night]], *, is_newest: bool) -> list[Night]:
+    """The nights of each symbol that are not done; where they cannot begin `night`, maybe of its newest session.
+
+    What killed nights left is marked and deleted first; the caller holds the lock of the nights.
+    """
+    settings, failed = night.settings, list[Night]()
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
     mark_cut_off(settings)
     delete_leftovers(settings)
 
+    def of_symbol(own: Settings) -> list[Night]:
+        check_events(settings.events, settings.symbols)
+        return nights_of(own)
 
-def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Night:
-    """A night that cannot begin, of the newest session unless another is asked for; its row has the error."""
-    logger.error("%s: %s", night.symbol, error)
-    exchange = night.settings.exchange
-    try:
-        closed = last_completed(night.now(), exchange)
-    except UsageError:  # its exchange has no calendar, and so no session that a row could be of
-        return night
-    night = replace(night, session=as_of or closed)
-    is_refused = night.trigger == "run" and is_refusal(night.settings, night.symbol, error)
-    if is_session(night.session, exchange) and night.session <= closed and not is_refused:
-        mark_stopped(night, error)
-    return night
+    found = each_symbol(settings, of_symbol, now=night.now)
+    for symbol, error in found.errors.items():
+        logger.error("%s: %s", symbol, error)
+        stopped = replace(night, symbol=symbol, settings=settings.for_symbol(symbol), error=error)
+        exchange = stopped.settings.exchange
+        with suppress(UsageError):  # its exchange has no calendar, and so no session that a row could be of
+            closed = last_completed(night.now(), exchange)
+            stopped = replace(stopped, session=closed) if is_newest else stopped
+            is_refused = night.trigger != "schedule" and is_refusal(settings, symbol, error)
+            if is_session(stopped.session, exchange) and stopped.session <= closed and not is_refused:
+                mark_stopped(stopped, error)
+        failed.append(stopped)
+    return not_done([*failed, *chain(*found.values.values())])
 
 
 def missed_nights(
@@ -125,8 +121,8 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     return [night for night in nights if night.id not in done]
 
 
-def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
-    """Refuse nights of which none can begin for a mistake in an option or a setting, before anything starts."""
+def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[Night]:
+    """The nights asked for, done or not; refused, before anything starts, where a mistake in an option stops all."""
     migrate.check_ready(settings.url)
     witness_of(settings)
     form, colon, path = (settings.market or "").partition(":")
@@ -134,25 +130,27 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         check_regular(Path(path), f"--market {form}:PATH")
     check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
 
-    def check(own: Settings) -> None:
-        missed_nights(own, as_of=as_of, mode=mode, now=now)
+    def check(own: Settings) -> list[Night]:
+        missed = missed_nights(own, as_of=as_of, mode=mode, now=now)
         if mode == "warm":
             check_champion(own.symbols[0], own)
+        return missed
 
-    checked = each_symbol(settings, check, now=now)
+    found = each_symbol(settings, check, now=now)
     # Of a known symbol, bars that cannot be used leave a row: that is the planned night's.
-    if all(outcome.error and is_refusal(settings, outcome.symbol, outcome.error) for outcome in checked):
-        raise_failed(checked)
+    if not found.values and all(is_refusal(settings, symbol, error) for symbol, error in found.errors.items()):
+        found.raise_failed()
+    return list(chain(*found.values.values()))
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
     """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols."""
     migrate.check_ready(settings.url)
     newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
-    each = [settings.for_symbol(outcome.symbol) for outcome in newest if outcome.error is None]
-    if not each:
-        raise_failed(newest)
-    last = last or min(values_of(newest))
+    if not newest.values:
+        newest.raise_failed()
+    each = list(map(settings.for_symbol, newest.values))
+    last = last or min(newest.values.values())
     first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
     for day in (first, last):
         own = next((own for own in each if is_session(day, own.exchange)), each[0])

@@ -23,7 +23,7 @@ from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.preprocess import ledger_instant, market_night, market_snapshot, windows_of
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.symbols import each_symbol, failures_of, values_of
+from forecasting.pipeline.symbols import each_symbol
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
@@ -58,11 +58,11 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     """
     migrate.check_ready(settings.url)
     outcomes = each_symbol(settings, partial(_symbol, now=now), now=now)
-    symbols = values_of(outcomes)
-    texts = [f"{symbol} ({str(reason).rstrip('.')})" for symbol, reason in failures_of(outcomes)]
+    symbols = list(outcomes.values.values())
+    texts = [f"{symbol} ({str(reason).rstrip('.')})" for symbol, reason in outcomes.errors.items()]
     left_out = [f"Left out: {named(texts, _NAMED)}."] if texts else []
     if len(symbols) < MIN_SYMBOLS:
-        found = f"found {len(symbols)} of {len(outcomes)}."
+        found = f"found {len(symbols)} of {len(settings.symbols)}."
         raise HistoryError(
             f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; "
             f"{' '.join([found, *left_out])} Name more (--symbol, --symbols-file), and store their bars: forecasting "

@@ -19,7 +19,7 @@ from forecasting.errors import ForecastingError, StoreError
 from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
-from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, explained, only_symbol, values_of
+from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, explained, only_symbol
 from forecasting.preprocess.features import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
@@ -63,7 +63,7 @@ def _written(own: Settings, *, as_of: date | None = None, out: Path | None = Non
 
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
-) -> list[SymbolOutcome[ReportData]]:
+) -> Outcomes[ReportData]:
     """One report for each symbol, of the session `as_of` or the newest; `brief` has the scores of a listing alone."""
 
     def report(own: Settings) -> ReportData:
@@ -77,7 +77,7 @@ def each_report(
 
 def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
-) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
+) -> tuple[Outcomes[Path], list[Path]]:
     """The path of each symbol's page, of its night `as_of` or the newest, or at `out`; and that of the index."""
     if out is not None:
         only_symbol(settings, "report --out")
@@ -91,7 +91,7 @@ def write_reports(
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, write, now=now)
-        return outcomes, [write_index(settings)] if out is None and values_of(outcomes) else []
+        return outcomes, [write_index(settings)] if out is None and outcomes.values else []
 
 
 def write_index(settings: Settings) -> Path:

@@ -24,7 +24,7 @@ from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, re
 from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
-from forecasting.pipeline.symbols import SymbolOutcome, combined, each_symbol, explained, joined, values_of
+from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained, joined
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.store.frames import Row, python_strings
@@ -66,19 +66,16 @@ def run_nights(
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
-    plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
-    found = each_symbol(settings, lambda own: plan.missed_nights(own, as_of=as_of, mode=mode, now=now), now=now)
-    missed = [night for nights in values_of(found) for night in nights]
+    """The ids of the nights asked for, after they were run: of the session `as_of`, or all missing, oldest first."""
+    missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
     concluded(nights, settings)
-    left = plan.not_done(missed)
-    return [night.id for night in missed if night not in left]
+    return [night.id for night in missed]
 
 
-def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> list[SymbolOutcome[Row]]:
+def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> Outcomes[Row]:
     """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night."""
     migrate.check_ready(settings.url)
 
@@ -246,7 +243,7 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
         raise failure from None
 
 
-def outcome_of(nights: Sequence[Night]) -> tuple[list[str], list[tuple[str, ForecastingError]], list[str]]:
+def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
     """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
     failed: dict[str, ForecastingError] = {}
     without_bar = [night.without_bar for night in nights if night.without_bar]
@@ -256,4 +253,4 @@ def outcome_of(nights: Sequence[Night]) -> tuple[list[str], list[tuple[str, Fore
             without_bar.append(str(night.error))
         elif night.error is not None:
             failed.setdefault(night.symbol, night.error)
-    return [night.id for night in nights if night.is_done], list(failed.items()), without_bar
+    return [night.id for night in nights if night.is_done], failed, without_bar

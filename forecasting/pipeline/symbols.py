@@ -7,12 +7,12 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.plain_text import named, plain_text
@@ -97,53 +97,35 @@ def _keep(text: str, now: Clock, settings: Settings | None) -> str:
 
 
 @dataclass(frozen=True)
-class SymbolOutcome(Generic[Value]):
-    """What the work came to for one symbol: its value, or the error that stopped it."""
+class Outcomes(Generic[Value]):
+    """What came of each symbol, in the order of the settings: its value, or the error that stopped it."""
 
-    symbol: str
-    value: Value | None = None
-    error: ForecastingError | None = None
+    values: dict[str, Value] = field(default_factory=dict)
+    errors: dict[str, ForecastingError] = field(default_factory=dict)
 
-    def get(self) -> Value:
-        """The value; raises the error that stopped the symbol."""
-        if self.error is not None:
-            raise self.error
-        return cast(Value, self.value)
+    def raise_failed(self) -> None:
+        """Raise the failures, if any, as one error: `combined`."""
+        if self.errors:
+            raise combined(self.errors, of=len(self.values) + len(self.errors))
 
 
-def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: Clock) -> list[SymbolOutcome[Value]]:
-    """The outcome of `work` for each symbol, on the settings of that symbol, in the order of the settings."""
-    outcomes: list[SymbolOutcome[Value]] = []
+def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: Clock) -> Outcomes[Value]:
+    """What came of `work` for each symbol, on the settings of that symbol."""
+    outcomes = Outcomes[Value]()
     for symbol in settings.symbols:
         try:
-            outcomes.append(SymbolOutcome(symbol, work(settings.for_symbol(symbol))))
+            outcomes.values[symbol] = work(settings.for_symbol(symbol))
         except Exception as error:  # whatever it is, it is this symbol's
-            outcomes.append(SymbolOutcome(symbol, error=explained(error, now=now, settings=settings)))
+            outcomes.errors[symbol] = explained(error, now=now, settings=settings)
     return outcomes
 
 
-def values_of(outcomes: Sequence[SymbolOutcome[Value]]) -> list[Value]:
-    """The values of the symbols that did not fail."""
-    return [outcome.get() for outcome in outcomes if outcome.error is None]
-
-
-def failures_of(outcomes: Sequence[SymbolOutcome[Value]]) -> list[tuple[str, ForecastingError]]:
-    """The symbols that failed, each with its error."""
-    return [(outcome.symbol, outcome.error) for outcome in outcomes if outcome.error is not None]
-
-
-def raise_failed(outcomes: Sequence[SymbolOutcome[Value]]) -> None:
-    """Raise the failures, if any, as one error: `combined`."""
-    if failed := failures_of(outcomes):
-        raise combined(failed, of=len(outcomes))
-
-
-def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> ForecastingError:
+def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
     """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
     if of == 1:
-        return failed[0][1]
+        return next(iter(failed.values()))
     causes: dict[str, list[tuple[str, str]]] = {}
-    for symbol, error in dict(failed).items():
+    for symbol, error in failed.items():
         words = plain_text(error, limit=QUOTED)
         # One cause, as a network that is down, reads once: whatever symbol it names.
         cause = re.sub(rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])", "each", words)
@@ -153,9 +135,9 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
         for cause, some in list(causes.items())[:QUOTED_SYMBOLS]
     ]
     more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""
-    codes = {error.exit_code for _, error in failed}
+    codes = {error.exit_code for error in failed.values()}
     return SymbolsFailedError(
-        f"{len(dict(failed))} of {of} symbols failed. {' '.join(quoted)}{more}", codes.pop() if len(codes) == 1 else 1
+        f"{len(failed)} of {of} symbols failed. {' '.join(quoted)}{more}", codes.pop() if len(codes) == 1 else 1
     )
 
 

@@ -37,7 +37,9 @@ def csv_file(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def ingest(as_of: date = LAST, *, accept: bool = False) -> dict[str, object]:
-    return ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now)[0].get()
+    found = ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now)
+    found.raise_failed()
+    return found.values["TEST"]
 
 
 def open_rules() -> list[str]:

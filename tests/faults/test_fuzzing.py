@@ -46,7 +46,7 @@ from forecasting.ingest.sources import Fetched, UnreadableRow, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.symbols import asked_symbols, raise_failed
+from forecasting.pipeline.symbols import asked_symbols
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -433,7 +433,7 @@ def installed_source(place: Place) -> Attempt:
             left.unlink()
         shutil.copy(sound, path)
         settings = read_settings()
-        answer = ended(lambda: raise_failed(ingest_only(settings, as_of=LAST, switch_source=False, now=lambda: AT)))
+        answer = ended(lambda: ingest_only(settings, as_of=LAST, switch_source=False, now=lambda: AT).raise_failed())
         with closing(sqlite3.connect(path)) as connection:
             stored = connection.execute(f"SELECT session, {', '.join(NUMBERS)} FROM bar_versions").fetchall()
         if isinstance(answer, ForecastingError):

@@ -61,7 +61,7 @@ def pages(folder: Path) -> dict[str, str]:
     out = folder / "pages" / "page.html"
     shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir()
-    write_reports(read_settings(), out, now=lambda: AT)[0][0].get()
+    write_reports(read_settings(), out, now=lambda: AT)[0].raise_failed()
     (data,) = newest_reports(read_settings())
     found = {path.name: path.read_text(encoding="utf-8") for path in out.parent.glob("*.html")}
     return found | {"artifact": night_artifact(data, out).body}

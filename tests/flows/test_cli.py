@@ -13,7 +13,7 @@ from flows import cli, console, options, server, start
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.symbols import SymbolOutcome
+from forecasting.pipeline.symbols import Outcomes
 from forecasting.settings import read_settings
 from tests.builders import LAST
 from tests.flows import processes
@@ -164,7 +164,7 @@ def test_a_log_level_that_was_asked_for_is_kept():
 
 
 def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys):
-    outcomes = [SymbolOutcome("BAD", error=UsageError("no such symbol")), SymbolOutcome("SBUX", Path("page.html"))]
+    outcomes = Outcomes({"SBUX": Path("page.html")}, {"BAD": UsageError("no such symbol")})
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
         console.show_outcomes(outcomes, console.show_paths)
     assert capsys.readouterr().out == "page.html\n"

@@ -49,8 +49,8 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
         spec_of = partial(spec_of, workers=count, as_published=as_published)
         named = settings.model_copy(update={"data_dir": tmp_path / str(count)})  # no refit is taken from the other's
         found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
-        assert [(one.symbol, one.error is None) for one in found] == [("AAA", True), ("BBB", False), ("CCC", True)]
-        assert "found 200" in str(found[1].error)
+        assert ([*found.values], [*found.errors]) == (["AAA", "CCC"], ["BBB"])
+        assert "found 200" in str(found.errors["BBB"])
         documents.append([{**one, "seconds": 0} for one in json.loads(out.read_text(encoding="utf-8"))])
         kept.append([{**row, "run_id": ""} for row in rows("metrics")])
     assert documents[0] == documents[1]

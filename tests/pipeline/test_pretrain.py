@@ -85,8 +85,7 @@ def ingested(bars_of_the_first, ten, night_url):
 
 def ingest(settings: Settings, session: date) -> None:
     """Store the bars of every symbol up to a session, on the morning after."""
-    for outcome in ingest_only(settings, as_of=session, switch_source=False, now=after(session)):
-        outcome.get()
+    ingest_only(settings, as_of=session, switch_source=False, now=after(session)).raise_failed()
 
 
 def made(settings: Settings) -> list[dict[str, object]]:

@@ -351,14 +351,14 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
-    (written,), (index,) = write_reports(settings, None, now=clock.now)
-    page = written.get()
+    written, (index,) = write_reports(settings, None, now=clock.now)
+    page = written.values["SBUX"]
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    (written,), _ = write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
-    close = written.get()
+    written, _ = write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
+    close = written.values["SBUX"]
     assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 
@@ -369,17 +369,17 @@ def test_a_past_night_has_a_page_of_its_own(settings):
         write.add(connection, "models", model_row("lstm:2"))
         write.add(connection, "promotions", promotion("2024-03-06", "lstm"))
         write.add(connection, "promotions", promotion(NEWEST, "lstm:2"))
-    (newest,), _ = write_reports(settings, None, now=clock.now)
-    before = newest.get().read_bytes()
-    (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
-    page = past.get()
+    newest, _ = write_reports(settings, None, now=clock.now)
+    before = newest.values["SBUX"].read_bytes()
+    past, _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
+    page = past.values["SBUX"]
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert 'id="night-of">Thursday 7 March 2024<' in page.read_text(encoding="utf-8")
-    assert newest.get().read_bytes() == before
+    assert newest.values["SBUX"].read_bytes() == before
     assert origins_in(page) == ["2024-03-07"]
     assert champions_in(page) == [("2024-03-06", "now")]
-    assert champions_in(newest.get()) == [("2024-03-08", "now"), ("2024-03-06", "2024-03-08")]
-    assert origins_in(newest.get()) == ["2024-03-07", "2024-03-08"]
+    assert champions_in(newest.values["SBUX"]) == [("2024-03-08", "now"), ("2024-03-06", "2024-03-08")]
+    assert origins_in(newest.values["SBUX"]) == ["2024-03-07", "2024-03-08"]
 
 
 def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
@@ -443,12 +443,12 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
         (misspelt, date(2024, 1, 3), "forecasting run --symbol SBUXX --target volume. The database holds"),
         (settings, date(2024, 1, 3), "found the origin 2024-03-08 alone. Make one: forecasting catch-up --from 2024-"),
     ):
-        (outcome,), index = write_reports(asked, None, day, now=clock.now)
-        assert (words in str(outcome.error), index) == (True, [])
+        outcomes, index = write_reports(asked, None, day, now=clock.now)
+        assert (words in str(*outcomes.errors.values()), index) == (True, [])
     with transaction(settings.url) as connection:
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-    (earlier,), _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
-    assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.error)
+    earlier, _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
+    assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.errors["SBUX"])
 
 
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):

@@ -4,7 +4,7 @@ import pytest
 
 from flows.cli import models_list, models_rollback, show
 from forecasting.errors import DataLateError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
-from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol, only_symbol, raise_failed, values_of
+from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -26,10 +26,10 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
         return own.symbols[0].lower()
 
     found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=now)
-    assert values_of(found) == ["aaa", "ccc"]
-    assert [type(outcome.error) for outcome in found] == [type(None), UsageError, UnexpectedError, type(None)]
+    assert list(found.values.values()) == ["aaa", "ccc"]
+    assert {name: type(error) for name, error in found.errors.items()} == {"BAD": UsageError, "BUG": UnexpectedError}
     with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD: BAD is not traded. BUG: An error"):
-        raise_failed(found)
+        found.raise_failed()
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
     [([UsageError("x"), UsageError("y")], 2), ([DataLateError("x"), UsageError("y")], 1), ([DataLateError("x")], 3)],
 )
 def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors, code):
-    assert combined([(str(place), error) for place, error in enumerate(errors)], of=5).exit_code == code
+    assert combined({str(place): error for place, error in enumerate(errors)}, of=5).exit_code == code
 
 
 def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once():
-    same = [(f"S{place}", DataLateError("no bar yet")) for place in range(300)]
+    same = {f"S{place}": DataLateError("no bar yet") for place in range(300)}
     assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
-    each = [(f"S{place}", DataLateError(f"{place} bars of S{place} " + "x" * 2000)) for place in range(300)]
+    each = {f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000) for place in range(300)}
     message = str(combined(each, of=500))
     assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
-    down = [(name, DataLateError(f"Yahoo gave nothing for {name}.")) for name in ("S", "^FTSE")]
-    words = str(combined([*down, ("BRK-B", DataLateError("BRK-B, of BRK, is new."))], of=9))
+    down = {name: DataLateError(f"Yahoo gave nothing for {name}.") for name in ("S", "^FTSE")}
+    words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     assert words == "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. BRK-B: BRK-B, of BRK, is new."
 
 

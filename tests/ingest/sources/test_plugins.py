@@ -26,7 +26,6 @@ from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_s
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.symbols import raise_failed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import random_bars
@@ -145,8 +144,8 @@ def settings(server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: 
 
 def ingested(settings: Settings) -> dict[str, Any]:
     outcomes = ingest_only(settings, as_of=None, switch_source=False, now=lambda: datetime(2024, 3, 9, 10, tzinfo=UTC))
-    raise_failed(outcomes)
-    return outcomes[0].get()
+    outcomes.raise_failed()
+    return next(iter(outcomes.values.values()))
 
 
 def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
