@@ -66,13 +66,14 @@ def run_nights(
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the nights asked for, after they were run: of the session `as_of`, or all missing, oldest first."""
+    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
     missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
     concluded(nights, settings)
-    return [night.id for night in missed]
+    left = plan.not_done(missed)
+    return [night.id for night in missed if night not in left]
 
 
 def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> Outcomes[Row]:
