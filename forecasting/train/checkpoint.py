@@ -122,15 +122,16 @@ def load(path: Path, sha256: str) -> Checkpoint:
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
     """The card and the weights as stored in the folder `path`, of any format; does not load torch."""
-    card: dict[str, Any] = json.loads(_read(path / _MODEL, sha256))
-    return card, _read(path / _WEIGHTS, card.pop("weights_sha256"))
+    card: dict[str, Any] = json.loads(read_unaltered(path / _MODEL, sha256))
+    return card, read_unaltered(path / _WEIGHTS, card.pop("weights_sha256"))
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _read(path: Path, sha256: str) -> bytes:
+def read_unaltered(path: Path, sha256: str) -> bytes:
+    """The content of a model's file; an ArtifactError where it cannot be read or has another hash."""
     restore = "Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
     try:
         content = path.read_bytes()

@@ -5,7 +5,6 @@ share every effect over all symbols. So their errors differ, and a weighted mean
 (docs/experiments.md). They move the median, the widths stay the network's. Only symbols with earnings dates have them.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.errors import ArtifactError
 from forecasting.losses import Floats
 from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
+from forecasting.train.checkpoint import read_unaltered
 from forecasting.train.linear import unusual_quarters_before
 from forecasting.vocabulary import HORIZONS, Target
 
@@ -92,13 +91,7 @@ def shipped_trees() -> list[dict[str, str | int]]:
 def _load(name: str, sha256: str) -> Trees:
     from safetensors.numpy import load
 
-    try:
-        content = (_SHIPPED / name).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"Expected the shipped trees {name}; found none. Install the package again.") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ArtifactError(f"The shipped trees {name} were altered: their hash is another. Install the package again.")
-    return Trees(**load(content))
+    return Trees(**load(read_unaltered(_SHIPPED / name, sha256)))
 
 
 def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
