@@ -55,25 +55,21 @@ def past_forecasts(
     """
     table, model = schema.forecasts, schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
-    rank = sa.func.row_number().over(
-        partition_by=(table.c.origin_session, table.c.horizon),
-        order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
-    )
     closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
     wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
     longest = sa.select(table.c.origin_session).join(model)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
     oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
-    ranked = (
-        sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received, rank.label("rank"))
+    statement = (
+        sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received)
         .join(model)
         .join(schema.fetches)
         .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
-        .subquery()
+        .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
+        .order_by(table.c.model_id)
     )
-    statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
-    found = frame(connection, statement)
+    found = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
     last = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
     # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in 2262, before `last`.
