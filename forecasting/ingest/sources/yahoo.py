@@ -156,10 +156,7 @@ class Yahoo:
         # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is filled. The whole
         # calendar of a quarter would be some 80 pages, sorted by market value, which changes between two of them.
         calendars._most_active_qy = CalendarQuery("or", [CalendarQuery("eq", ["ticker", one]) for one in symbols])
-        found: pd.DataFrame = calendars.get_earnings_calendar(limit=_CALENDAR_ROWS)
-        if len(found) >= _CALENDAR_ROWS:
-            log.warning("Yahoo's earnings calendar of %d symbols was cut off at %d rows", len(symbols), len(found))
-        return calendar_dates(found, symbols)
+        return calendar_dates(calendars.get_earnings_calendar(limit=_CALENDAR_ROWS), symbols)
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""

@@ -229,14 +229,6 @@ def test_a_calendar_that_cannot_be_read_is_a_log_line(stand_in, yahoo, caplog, f
     assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 1
 
 
-def test_a_calendar_that_is_cut_off_is_a_log_line(stand_in, yahoo, caplog):
-    days = pd.date_range(APRIL, JULY).strftime("%Y-%m-%dT20:00:00.000Z")  # 101 of them
-    stand_in.calendar = [("SBUX", day, "AMC") for day in days]
-    with caplog.at_level(logging.WARNING, logger="forecasting"):
-        assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 100
-    assert "cut off at 100 rows" in caplog.text
-
-
 UNUSABLE = (
     "500",
     "401",
