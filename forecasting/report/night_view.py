@@ -16,13 +16,7 @@ from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
 from forecasting.report.units import Unit, as_day, change, unit_for
 from forecasting.sessions import after
-from forecasting.vocabulary import QUANTILE_COLUMNS, Target
-
-SCORED_COLUMNS = (
-    *("name", "model_id", "role", "kind", "origin_session", "horizon", "target_session", *QUANTILE_COLUMNS),
-    *("issued_at", "actual", "error", "pinball", "inside_80", "inside_90"),
-)
-FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
+from forecasting.vocabulary import Target
 
 
 def usual_value(target: Target, known: Sequence[float]) -> float:
@@ -74,8 +68,8 @@ class ReportData:
     forecasts: pd.DataFrame  # the published rows of the newest origin, one per horizon, of table forecasts
     history: pd.DataFrame  # by session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
     events: pd.DataFrame  # session (the one that reacts), kind and known_from; history and coming sessions alike
-    scored: pd.DataFrame  # SCORED_COLUMNS of about 250 origins; role champion: as published, whichever model made it
-    findings: pd.DataFrame  # FINDING_COLUMNS of the findings open at this night's fetch, new ones included
+    scored: pd.DataFrame  # of about 250 origins, as read.scored; role champion: as published, whichever model made it
+    findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not published) and
     # `split_factor` (shares of this night per share when issued) of past nights and this one; None: of this alone.
     issued: pd.DataFrame | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.report.night_view import FINDING_COLUMNS, SCORED_COLUMNS, ReportData
+from forecasting.report.night_view import ReportData
 from forecasting.report.wording import STAGES
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -18,6 +18,7 @@ from tests.builders import random_bars
 ORIGIN = date(2024, 3, 8)
 SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
 ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
+FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 
 def values_of(target: str, *, sessions: int = 80) -> pd.Series:
@@ -57,7 +58,7 @@ def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float
 
 
 def scored(*rows: dict) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(SCORED_COLUMNS))
+    return pd.DataFrame(list(rows), columns=list(score()))
 
 
 def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05) -> pd.DataFrame:
@@ -109,7 +110,7 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
             {"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings", "known_from": date(2024, 1, 2)}
         ),
         "scored": long_record(target),
-        "findings": pd.DataFrame(columns=list(FINDING_COLUMNS)),
+        "findings": pd.DataFrame(columns=FINDING_COLUMNS),
     }
     for name, value in changed.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from forecasting.report.night_view import FINDING_COLUMNS
 from forecasting.report.terminal import (
     line_listing,
     lineage_listing,
@@ -19,7 +18,7 @@ from forecasting.report.terminal import (
     text_table,
 )
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, report_data, scored
+from tests.report.nights import FINDING_COLUMNS, ORIGIN, forecasts, report_data, scored
 
 COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
