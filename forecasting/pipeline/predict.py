@@ -198,7 +198,7 @@ def _write(
             write.add(connection, "models", row)
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = candidates.forecast_rows(issued, published, about=about, sessions=sessions, calendar=calendar)
-    added = write.add_forecasts(connection, rows)
+    added = write.add(connection, "forecasts", *rows)
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
         write.add(connection, "forecast_parts", *candidates.factor_rows(issued, about))

@@ -22,7 +22,7 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import UtcDateTime, in_utc
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
-from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS, finding_id
+from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, finding_id
 
 if TYPE_CHECKING:
     from forecasting.ingest.bar_rules import Finding
@@ -172,18 +172,6 @@ def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
     """Set a model's artifact_path to NULL before its file is deleted; the hash stays."""
     table = schema.models
     return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
-
-
-def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Add forecasts as issued; ValueError where a quantile is not finite: the fallback should have been published."""
-    for row in rows:
-        if not all(math.isfinite(row[name]) for name in QUANTILE_COLUMNS):
-            found = ", ".join(f"{name} {row[name]}" for name in QUANTILE_COLUMNS)
-            raise ValueError(
-                f"Expected finite quantiles of model {row['model_id']} for {row['symbol']} {row['target']} on "
-                f"{row['target_session']}; found {found}. Publish the fallback instead."
-            )
-    return add(connection, "forecasts", *rows)
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:

@@ -41,7 +41,7 @@ def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqli
     old, newest = forecast_row("lstm", "2024-03-07"), forecast_row("lstm", "2024-03-08", reason=HOSTILE)
     with connect.transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", "2024-03-08"), models=("lstm",))
-        write.add_forecasts(connection, [old, newest])
+        write.add(connection, "forecasts", old, newest)
         write.add(connection, "forecast_parts", *part_rows(old, usual=50.0), *part_rows(newest, usual=40.0, report=2.5))
     before = Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
     names, answers = asyncio.run(ask(sqlite_url, tmp_path))

@@ -114,7 +114,7 @@ def fill(url: str) -> None:
     ]
     with transaction(url) as connection:
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))
-        write.add_forecasts(connection, forecasts)
+        write.add(connection, "forecasts", *forecasts)
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
         key = {
             name: forecasts[0][name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")

@@ -117,7 +117,7 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
 ):
     damage_weights(night_folder)
     stops = {
-        "predict.write.add_forecasts": killed,
+        "predict.write.add": killed_before("forecasts"),
         "evaluate.write.add": killed_before("promotions"),
         "evaluate.close": killed,
     }

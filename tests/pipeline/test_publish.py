@@ -306,7 +306,7 @@ def settings(sqlite_url, tmp_path):
         own = {"target": "close", "run_id": "close", "model_id": "other"}
         published, close = forecast_row("lstm", NEWEST), forecast_row("lstm", "2024-03-07") | own
         replay = forecast_row("lstm", NEWEST, kind="replay")
-        write.add_forecasts(connection, [published, replay, close])
+        write.add(connection, "forecasts", published, replay, close)
         parts = [*part_rows(published, usual=110.0, recent=0.9), *part_rows(replay, usual=1.0)]
         write.add(connection, "forecast_parts", *parts, *part_rows(close, usual=0.04))
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
@@ -339,7 +339,7 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
     with transaction(settings.url) as connection:
         older, ridge = forecast_row("lstm", "2024-03-07"), forecast_row("ridge", NEWEST, role="baseline")
         write.add(connection, "models", model_row("ridge", name="ridge"))
-        write.add_forecasts(connection, [older, ridge])
+        write.add(connection, "forecasts", older, ridge)
         write.add(connection, "forecast_parts", *part_rows(older, usual=100.0, trees=1.1))
     with reading(settings.url) as connection:
         issued = page_data(connection, report_data(connection, settings)).issued
@@ -365,7 +365,7 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
 
 def test_a_past_night_has_a_page_of_its_own(settings):
     with transaction(settings.url) as connection:
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
         write.add(connection, "models", model_row("lstm:2"))
         write.add(connection, "promotions", promotion("2024-03-06", "lstm"))
         write.add(connection, "promotions", promotion(NEWEST, "lstm:2"))
@@ -386,7 +386,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
     """A volume of 90, restated to 99 on the night after, when the model forecasts once more."""
     forecast = forecast_row("lstm", "2024-03-07")
     with transaction(settings.url) as connection:
-        write.add_forecasts(connection, [forecast])
+        write.add(connection, "forecasts", forecast)
         write.add_scores(connection, [score_row(forecast, actual=90.0)])
     before = past_night(settings)
     with transaction(settings.url) as connection:
@@ -394,7 +394,7 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
         store_bars(connection, {NEWEST: 99.0}, seen="2024-03-11T21:00", version=2)
         store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(NEWEST,))
         write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-11")])
+        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
     assert before.scored["actual"].tolist() == since.scored["actual"].tolist() == [90.0]
     assert before.lineage == since.lineage
@@ -446,7 +446,7 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
         outcomes, index = write_reports(asked, None, day, now=clock.now)
         assert (words in str(*outcomes.errors.values()), index) == (True, [])
     with transaction(settings.url) as connection:
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
     earlier, _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.errors["SBUX"])
 

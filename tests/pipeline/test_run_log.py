@@ -167,7 +167,7 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
                 connection, "promotions", promotion | {"reason": "", "decided_at": at(f"2024-03-0{place + 1}T22:00")}
             )
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
-        write.add_forecasts(connection, [forecast_row(model, session) for model, session in said])
+        write.add(connection, "forecasts", *[forecast_row(model, session) for model, session in said])
         assert (
             prunable_weights(
                 connection, make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))

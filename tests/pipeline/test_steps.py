@@ -148,7 +148,7 @@ def scored(database_url):
         start(connection, origins=ORIGINS)
         store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:30")
         store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:30", settled=("2024-03-07",))
-        write.add_forecasts(connection, rows)
+        write.add(connection, "forecasts", *rows)
         write.add_scores(
             connection,
             [

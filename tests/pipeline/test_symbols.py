@@ -89,7 +89,7 @@ def ledger(sqlite_url, tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     with transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-08",))
-        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-08")])
+        write.add(connection, "forecasts", forecast_row("lstm", "2024-03-08"))
     return sqlite_url
 
 
@@ -100,7 +100,7 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
         write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
         write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
         write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
-        write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
+        write.add(connection, "forecasts", forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b"))
     for symbol, commands, words in (
         ("SBUXX", (show, models_list, models_rollback), "found none.*holds forecasts of OLD volume, SBUX volume"),
         ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),

@@ -26,7 +26,7 @@ def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Ro
     forecasts = [row for origin in nights for row in _forecasts_of(origin, rng)]
     models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))
     start(connection, origins=tuple(map(str, nights)), models=(*models, "lstm:3"))
-    write.add_forecasts(connection, forecasts)
+    write.add(connection, "forecasts", *forecasts)
     return [row for forecast in forecasts for row in _scores_of(forecast, rng)]
 
 

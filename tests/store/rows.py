@@ -171,7 +171,7 @@ def store_scored(connection: sa.Connection, *scored: tuple[dict[str, Any], Seque
     forecasts = [forecast for forecast, _ in scored]
     runs, models = (tuple(sorted({row[name] for row in forecasts})) for name in ("run_id", "model_id"))
     start(connection, origins=runs, models=models)
-    write.add_forecasts(connection, forecasts)
+    write.add(connection, "forecasts", *forecasts)
     write.add_scores(connection, [score_row(row, **changes) for row, scores in scored for changes in scores])
 
 

@@ -100,7 +100,7 @@ def test_live_skill_leaves_replays_out_beside_live_nights(connection):
     names = ("kind", "window_sessions", "n", "mae")
     assert view_rows(connection, "live_skill", *names)[0] == ("replay", 20, 4, 4.0)
     live = forecast_row("lstm:r", "2024-01-05")
-    write.add_forecasts(connection, [live])
+    write.add(connection, "forecasts", live)
     write.add_scores(connection, [score_row(live, error=1.0)])
     assert view_rows(connection, "live_skill", *names)[0] == ("live", 20, 1, 1.0)
 
@@ -241,7 +241,7 @@ def ledger(connection: sa.Connection, seed: int) -> None:
         store(connection, versions, changed, seen=f"{session}T21:00")
         write.add(connection, "runs", run_row(str(session), str(session)))
         if place >= 8:
-            write.add_forecasts(connection, night(place, basis, rng))
+            write.add(connection, "forecasts", *night(place, basis, rng))
     stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
     write.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
 

@@ -58,7 +58,7 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     moved = [("2024-03-15", "seen", "01"), ("2024-03-18", "seen", "02"), ("2024-03-18", "withdrawn", "03")]
     start(connection, origins=("2024-03-14",))
     write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
-    write.add_forecasts(connection, [told, forecast_row("lstm", "2024-03-14", 2), close])
+    write.add(connection, "forecasts", told, forecast_row("lstm", "2024-03-14", 2), close)
     parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
     write.add(connection, "forecast_parts", *part_rows(told, **parts))
     for session, rule, day in moved:
@@ -173,7 +173,7 @@ def test_night_log_shows_what_retraining_gained_and_cost(connection):
     write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
     champion = forecast_row("lstm", "2024-03-07")
     challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
-    write.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
+    write.add(connection, "forecasts", champion, challenger, forecast_row("lstm", "2024-03-08"))
     promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
     promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
     promotion |= {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
@@ -232,15 +232,14 @@ def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_ne
     start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
     store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
     expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
-    write.add_forecasts(
+    write.add(
         connection,
-        [
-            forecast_row("lstm", "2024-03-13", 2, **expiry),
-            forecast_row("lstm", "2024-03-14", 1, **expiry),
-            forecast_row("lstm", "2024-03-14", 2, **day_after),
-            forecast_row("lstm", "2024-03-14", 3),
-            forecast_row("ridge", "2024-03-14", 4, role="baseline", calendar="half day"),
-        ],
+        "forecasts",
+        forecast_row("lstm", "2024-03-13", 2, **expiry),
+        forecast_row("lstm", "2024-03-14", 1, **expiry),
+        forecast_row("lstm", "2024-03-14", 2, **day_after),
+        forecast_row("lstm", "2024-03-14", 3),
+        forecast_row("ridge", "2024-03-14", 4, role="baseline", calendar="half day"),
     )
     assert view_rows(connection, "special_days", *DAY) == [
         (pd.Timestamp("2024-03-15"), "calendar", "triple witching", False),

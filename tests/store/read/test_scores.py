@@ -83,7 +83,7 @@ def losses_of(
     scores = [score_row(forecast, **changes) for forecast, (_, changes) in zip(forecasts, scored, strict=True)]
     key = ("model_id", "horizon", "kind")
     start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
-    write.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
+    write.add(connection, "forecasts", *list({tuple(row[name] for name in key): row for row in forecasts}.values()))
     write.add_scores(connection, scores)
     found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
     return list(found[["horizon", "forecaster", "pinball", "inside_80"]].itertuples(index=False, name=None))
@@ -130,7 +130,7 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
     store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
-    write.add_forecasts(connection, [forecast])
+    write.add(connection, "forecasts", forecast)
     rows = [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
     write.add_scores(connection, rows)
     seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
@@ -151,7 +151,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
     split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
     start(connection, origins=("2024-03-06", "2024-03-07"))
-    write.add_forecasts(connection, rows)
+    write.add(connection, "forecasts", *rows)
     write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
     seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
     write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
@@ -174,7 +174,7 @@ def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-
 def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_bar(connection):
     forecast = forecast_row("lstm", "2024-03-07")
     start(connection, origins=("2024-03-07",))
-    write.add_forecasts(connection, [forecast])
+    write.add(connection, "forecasts", forecast)
     assert unscored(connection) == []
     store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
     assert unscored(connection) == [("first_print", 1, 80.0)]
@@ -190,7 +190,7 @@ def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_b
 
 def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
     start(connection, origins=("2024-03-07",))
-    write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")])
+    write.add(connection, "forecasts", *[forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")])
     store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
     assert unscored(connection) == []
     assert [row[:2] for row in unscored(connection, "close")] == [("first_print", 1)]
@@ -207,7 +207,7 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
     store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
     rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
-    write.add_forecasts(connection, rows)
+    write.add(connection, "forecasts", *rows)
     found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
     before = read.past_forecasts(
@@ -227,7 +227,7 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
 def test_a_split_of_years_before_the_bars_changes_no_basis(connection):
     old = make_actions([("2001-04-30", "split", 2.0)])
     start(connection, origins=("2024-03-07",))
-    write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+    write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
     store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
     assert unscored(connection) == [("first_print", 1, 100.0)]
 
@@ -242,7 +242,7 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
     rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
-    write.add_forecasts(connection, rows)
+    write.add(connection, "forecasts", *rows)
     found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(
         connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
