@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from flows import cli, console, options, server, start
+from flows import cli, console, server, start
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import SERVED
@@ -155,12 +155,6 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
     assert run("init", *words)[0] == 0
     names = ("SYMBOLS", "TARGET", "SOURCE")
     assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
-
-
-def test_a_log_level_that_was_asked_for_is_kept():
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
-    options.quieten_nights()
-    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
 
 
 def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys):

@@ -15,79 +15,18 @@ from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
 from forecasting.errors import ArtifactError, HistoryError, LockedError, SymbolsFailedError, UsageError
-from forecasting.pipeline import evaluate, models, run_log, train
+from forecasting.pipeline import models, train
 from forecasting.pipeline.health import check_fresh
-from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
-from forecasting.sessions import between
 from forecasting.settings import read_settings
-from forecasting.store import connect, lock, read, write
+from forecasting.store import connect, lock, read
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, counts, killed, killed_before, newest_reports, night, rows
 
-VIEWS = ["bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2", "quantile_forecasts", "night_log"]
-
 pytestmark = pytest.mark.usefixtures("plain_flows")
-
-
-@ON_BOTH_DATABASES
-def test_nights_in_a_row_score_what_was_forecast_before_and_old_weights_are_pruned_but_a_champions(night_folder):
-    sessions = between(date(2024, 3, 4), LAST)
-    for session in sessions:
-        night(session)
-    check_scores(sessions)
-    check_pruning(night_folder)
-
-
-def check_scores(sessions: list[date]) -> None:
-    """Each night scored what the nights before it had forecast, and every view has rows."""
-    scored = rows("scores")
-    champion = [row for row in rows("forecast_vs_actual") if row["role"] == "champion"]
-    assert {(str(row["origin_session"])[:10], row["horizon"]) for row in scored} == {
-        (str(origin), horizon)
-        for at, origin in enumerate(sessions)
-        for horizon in range(1, 6)
-        if at + horizon < len(sessions)
-    }
-    assert {row["stage"] for row in scored} == {"first_print", "settled"}
-    assert len([row for row in champion if row["first_print_actual"] is not None]) == 4 + 3 + 2 + 1
-    # The newest bar is provisional until the next night confirms it.
-    assert not [row for row in scored if row["stage"] == "settled" and str(row["target_session"])[:10] == str(LAST)]
-    for view in VIEWS:
-        assert rows(view), view
-
-
-def check_pruning(night_folder: Path) -> None:
-    """With two fits to keep, the weights of the two oldest nights go; the three newest were champions."""
-    settings = read_settings().model_copy(update={"keep_artifacts": 2})
-    last = make_night("TEST", LAST, settings, now=clock.now)
-    with connect.transaction(settings.url) as connection:
-        spare = run_log.prunable_weights(connection, last)
-        assert [write.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
-    assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    run_log.delete_files_of([replace(last, is_done=True)])
-    fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
-    kept = [row["id"] for row in fitted if row["artifact_path"]]
-    assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last
-    assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
-
-
-@pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(night_folder, monkeypatch):
-    from forecasting.pipeline import plan
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(plan, "newest_session", lambda *_, **__: date(2024, 3, 7))
-        patch.setattr(evaluate, "score_and_decide", killed)
-        start_night(as_of=None, mode="auto", switch_source=False)
-    monkeypatch.setattr(plan, "newest_session", lambda *_, **__: LAST)
-    start_night(as_of=None, mode="auto", switch_source=False)
-    assert {row["status"] for row in rows("runs")} == {"done"}
-    sessions = between(date(2024, 3, 6), LAST)
-    assert {str(row["session"])[:10] for row in rows("promotions")} == {str(session) for session in sessions}
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
@@ -298,18 +237,6 @@ def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(night_fo
     assert words.endswith("Fresh: TEST from the session 2024-03-08.")
 
 
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_bars_of_another_source_are_refused_without_the_option(night_folder, csv_of_bars, monkeypatch):
-    other = csv_of_bars.rename(csv_of_bars.with_name("OTHER.csv"))
-    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{other}")
-    before = counts()
-    with pytest.raises(UsageError, match="--switch-source"):
-        night(LAST)
-    assert counts() == before
-    start_night(as_of=LAST, mode="skip", switch_source=True)
-    assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
-
-
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
     from forecasting.evaluate import drift
@@ -349,7 +276,6 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, monkeypatch):
-    from dataclasses import replace
 
     def shifted(*args: object, **kwargs: object) -> object:
         fitted = fit(*args, **kwargs)

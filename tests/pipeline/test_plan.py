@@ -1,6 +1,4 @@
 from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import pytest
@@ -11,7 +9,6 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.pipeline.backtest import walk_each
 from forecasting.pipeline.plan import (
     check_nights,
-    check_permitted,
     check_session,
     checked_span,
     missed_nights,
@@ -124,14 +121,14 @@ def settings_in_force(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name(tmp_path):
+def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
     settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
         narrowed(target="volumes")
     assert "volumes'" not in str(refused.value)
-    with pytest.raises(UsageError, match="FORECASTING_FILES"):
-        narrowed(source=f"csv:{tmp_path / 'elsewhere.csv'}")
+    with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
+        narrowed(source="house:http://10.0.0.1")
 
 
 @pytest.mark.usefixtures("settings_in_force")
@@ -160,30 +157,3 @@ def test_a_message_about_a_run_names_few_symbols_and_counts_many():
     assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
     assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
     assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
-
-
-OWN = ["csv:/own/SBUX.csv", "csv:/own/earnings.csv"]
-
-
-def check(text: str, folder: Path, kind: Literal["source", "events"] = "source") -> None:
-    check_permitted(text, kind=kind, given=OWN, folders=[folder])
-
-
-@pytest.mark.parametrize("kind", ["source", "events"])
-def test_other_files_are_refused_by_the_same_words_whether_they_exist_or_not(tmp_path, kind):
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    (folder / "link.csv").symlink_to("/etc/passwd")
-    (tmp_path / "sources2").mkdir()
-    texts = ["/etc/passwd", "/etc/none", "/proc/self/environ", f"{folder}/../x.csv", f"{folder}/link.csv"]
-    messages = set()
-    for text in [f"csv:{path}" for path in [*texts, f"{tmp_path}/sources2/x.csv", "a" * 9999, "a\0b"]]:
-        with pytest.raises(UsageError, match=f"inside FORECASTING_FILES.*{folder}") as caught:
-            check(text, folder, kind)
-        messages.add(str(caught.value))
-    assert len(messages) == 1
-
-
-def test_an_installed_source_takes_its_argument_from_the_environment_alone(tmp_path):
-    with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
-        check("house:http://10.0.0.1", tmp_path)

@@ -8,8 +8,7 @@ import pytest
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting import sessions
-from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline import run
 from forecasting.pipeline.run import check_dask, run_missed, wait_for_shard
 from forecasting.settings import read_settings
@@ -69,22 +68,6 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
     start_catch_up(first=EVE, last=EVE, refit_every=1)
     assert counts() == counted
     assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch):
-    monkeypatch.setattr(sessions, "SOON", len(sessions.calendar().sessions))
-    run_until(LAST)
-    note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
-    assert "ends on" not in note_of[str(EVE)]
-    assert "The calendar of XNYS in exchange_calendars ends on" in note_of[str(LAST)]
-
-
-def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(night_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
-    with pytest.raises(StoreError):
-        run_until(LAST)
-    assert not (tmp_path / "other.db").exists()
 
 
 def test_dask_without_an_address_needs_its_packages_alone(monkeypatch):

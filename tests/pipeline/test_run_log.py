@@ -1,8 +1,6 @@
 """What a night's row says at each step, and what is done about nights whose process ended before they did."""
 
-import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from forecasting.errors import ArtifactError, DataLateError, HistoryError, UnavailableError, UsageError
+from forecasting.errors import DataLateError, HistoryError, UnavailableError
 from forecasting.pipeline.folders import (
-    check_inside,
-    check_writable,
-    child_folder,
-    delete_files,
     runs_folder,
     write_whole,
 )
@@ -174,58 +168,6 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
             )
             == spared
         )
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\0b", "a b", "a" * 65, "a\n", "linked"]
-)
-def test_a_name_that_is_no_id_and_a_link_are_refused(tmp_path, name):
-    (tmp_path / "linked").symlink_to("/etc")
-    with pytest.raises(ArtifactError, match="Nothing was read or deleted"):
-        child_folder(tmp_path, name)
-
-
-def test_a_link_to_a_file_elsewhere_is_refused(tmp_path):
-    (tmp_path / "model.json").symlink_to("/etc/hostname")
-    check_inside(tmp_path, ["weights.safetensors"])
-    with pytest.raises(ArtifactError, match="outside its folder"):
-        check_inside(tmp_path, ["model.json"])
-
-
-def test_files_are_deleted_by_name_and_the_empty_folder_with_them_but_nothing_behind_a_link(tmp_path):
-    folder, linked = tmp_path / "one", tmp_path / "linked"
-    folder.mkdir()
-    linked.symlink_to(folder)
-    for name in ("known", "other"):
-        (folder / name).write_text("x", encoding="utf-8")
-    assert not delete_files(linked, ["known"])
-    assert (folder / "known").exists()
-    assert not delete_files(folder, ["known"])
-    assert [path.name for path in folder.iterdir()] == ["other"]
-    assert delete_files(folder, ["other"])
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("new.json", ""),
-        ("old.json", ""),
-        (".", "a folder"),
-        ("missing/x.json", "in a folder that is missing"),
-        ("x" * 300, "a folder, or"),
-        ("../closed/new.json", "cannot write"),
-    ],
-)
-def test_a_path_that_cannot_be_a_file_is_refused(tmp_path, monkeypatch, name, problem):
-    closed, folder = tmp_path / "closed", tmp_path / "folder"
-    for one in (closed, folder):
-        one.mkdir()
-    (folder / "old.json").write_text("{}")
-    monkeypatch.setattr(os, "access", lambda path, mode: "closed" not in path.parts)  # root may write anywhere
-    with pytest.raises(UsageError, match=problem) if problem else nullcontext():
-        check_writable(folder / name)
-    assert [path.name for path in folder.iterdir()] == ["old.json"]
 
 
 def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):

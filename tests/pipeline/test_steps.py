@@ -12,11 +12,9 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from flows import clock
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.folders import artifact_folder
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.preprocess import past_losses
 from forecasting.pipeline.run import run_missed
 from forecasting.preprocess.windows import make_windows
 from forecasting.report.terminal import night_text
@@ -33,16 +31,12 @@ from tests.nights import newest_reports
 from tests.store.rows import (
     SYMBOL,
     TARGET,
-    at,
     bar_rows,
     fetched,
     forecast_row,
     model_row,
     revision,
     run_row,
-    score_row,
-    start,
-    store_bars,
 )
 
 
@@ -96,72 +90,6 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])  # of each pair; one of the five horizons has closed
     by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
     np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
-
-
-@pytest.mark.parametrize("target", ["volume", "close"])
-def test_the_parts_of_what_is_published_multiply_to_its_median_or_of_a_close_to_its_width(
-    tmp_path, sqlite_url, monkeypatch, target
-):
-    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, target=target)
-    write_yahoo_csv(random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
-    moment = closes_at(LAST) + timedelta(hours=13)
-    run_missed(read_settings(), as_of=LAST, mode="auto", now=lambda: moment)
-    with reading(read_settings().url) as connection:
-        asked = sa.text(
-            "SELECT horizon, q10, q50, q90, part, factor FROM forecast_parts JOIN forecasts "
-            "USING (symbol, target, origin_session, horizon, model_id, kind) "
-            "WHERE role = 'champion' ORDER BY horizon, place"
-        )
-        rows = pd.DataFrame(connection.execute(asked).mappings().all())
-    whole = rows.groupby("horizon").first()
-    issued = np.log(whole["q90"] / whole["q10"]) if target == "close" else whole["q50"]
-    np.testing.assert_allclose(rows.groupby("horizon")["factor"].prod(), issued, rtol=1e-9)
-    assert list(rows["part"].unique()[:3]) == ["usual", "calendar", "report"]
-
-
-ORIGINS = ("2024-03-06", "2024-03-07")
-SCORED = [
-    ("2024-03-06", 1, "first_print", 1, 5.0),  # of the 7th's bar, by the night of the 7th
-    ("2024-03-06", 1, "settled", 1, 4.0),  # by the night of the 8th, whose fetch confirmed it
-    ("2024-03-06", 2, "first_print", 1, 3.0),  # of the 8th's bar
-    ("2024-03-07", 1, "first_print", 1, 2.0),
-]
-
-
-def losses(url: str, session: str) -> list[tuple[str, int, float]]:
-    """Origin, horizon and loss that the night of a session decides on."""
-    settings = Settings(database_url=SecretStr(url))
-    night = make_night(SYMBOL, date.fromisoformat(session), settings, now=clock.now)
-    with reading(url) as connection:
-        found = past_losses(connection, night, origins=10)
-    return [(f"{row.origin_session:%Y-%m-%d}", row.horizon, row.pinball) for row in found.itertuples()]
-
-
-@pytest.fixture
-def scored(database_url):
-    """Two nights, each scored against all that was stored by the evening of the 8th: as where they are made up for."""
-    forecasts = [forecast_row("lstm", origin, horizon) for origin in ORIGINS for horizon in (1, 2)]
-    known = {origin: {"data_as_of": at(f"{origin}T21:30")} for origin in ORIGINS}
-    rows = [row | known[str(row["origin_session"])] for row in forecasts]
-    of = {(str(row["origin_session"]), row["horizon"]): row for row in rows}
-    with transaction(database_url) as connection:
-        start(connection, origins=ORIGINS)
-        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:30")
-        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:30", settled=("2024-03-07",))
-        write.add(connection, "forecasts", *rows)
-        write.add_scores(
-            connection,
-            [
-                score_row(of[origin, horizon], stage=stage, bar_version=bar, pinball=loss)
-                for origin, horizon, stage, bar, loss in SCORED
-            ],
-        )
-    return database_url
-
-
-@pytest.mark.parametrize(("day", "seen"), [(6, 0), (7, 0), (8, 1), (12, 1)])
-def test_a_night_decides_on_what_the_night_before_could_score_however_late_it_is(scored, day, seen):
-    assert losses(scored, f"2024-03-{day:02}") == [("2024-03-06", 1, 5.0)] * seen
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 
 from flows.cli import models_list, models_rollback, show
 from forecasting.errors import DataLateError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
-from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol, only_symbol
+from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -73,13 +73,6 @@ def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path, content, message
         file.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         asked_symbols([], file)
-
-
-def test_a_command_on_one_symbol_refuses_several_by_name():
-    assert only_symbol(Settings(symbols=("KO",)), "article") == "KO"
-    for symbols, found in ((("KO", "V"), "2: KO, V."), (("KO", "V", "T", "GE", "F"), "5: KO, V, T and 2 more.")):
-        with pytest.raises(UsageError, match=f"^Expected one symbol for `article`, found {found} Name one with --symb"):
-            only_symbol(Settings(symbols=symbols), "article")
 
 
 @pytest.fixture
