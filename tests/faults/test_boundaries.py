@@ -1,7 +1,8 @@
 """Mornings broken off before every statement, around every commit and file, then run again: as one clean run.
 
-Each is a scheduled night of one small symbol. It is killed for real, in a process forked from one that has everything
-imported; on PostgreSQL its connections break too, once or for a while.
+Each is a scheduled night of one small symbol with a market series, earnings dates and a witness that disagrees. It is
+killed for real, in a process forked from one that has everything imported; on PostgreSQL its connections break too,
+once or for a while.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.builders import random_bars, set_small_night, write_yahoo_csv
 from tests.faults.boundaries import counted, fork
 from tests.nights import contents, copy_ledger
 from tests.plain_flows import without_prefect
+from tests.yahoo_stand_in import market_bars
 
 RESTATED = (date(2024, 2, 27),)
 MORNINGS: tuple[tuple[date, tuple[date, ...]], ...] = (
@@ -76,8 +78,12 @@ class Place(NamedTuple):
         session, restated = MORNINGS[at]
         bars = random_bars(days=560, seed=3, last=MORNINGS[-1][0])
         bars.loc[[pd.Timestamp(day) for day in restated], "volume"] *= 1.5
-        write_yahoo_csv(bars.loc[: pd.Timestamp(session)].round({"volume": 0}), self.folder / "TEST.csv")
-        events = self.folder / "events.csv"
+        bars = bars.loc[: pd.Timestamp(session)].round({"volume": 0})
+        events, market, witness = (self.folder / f"{name}.csv" for name in ("events", "VIX", "witness"))
+        write_yahoo_csv(bars, self.folder / "TEST.csv")
+        write_yahoo_csv(bars * 2.0, witness)
+        market_bars(bars)[["close"]].rename_axis("Date").to_csv(market)
+        given = {"EVENTS": f"csv:{events}", "MARKET": f"csv:{market}", "WITNESS": f"csv:{witness}", "KEEP_ARTIFACTS": 5}
         events.write_text("announced,timing\n" + "".join(f"{day},amc\n" for day in ("2023-11-02", "2024-02-28")))
         moment = closes_at(session) + timedelta(hours=13, minutes=10 * attempt)
         with (
@@ -87,7 +93,7 @@ class Place(NamedTuple):
             counted(self.folder / "data") as boundaries,
             boundaries.process(),
         ):
-            set_small_night(patch, self.folder, self.url, train_sessions=300, KEEP_ARTIFACTS=5, EVENTS=f"csv:{events}")
+            set_small_night(patch, self.folder, self.url, train_sessions=300, **given)
             without_prefect(patch.setattr)
             if fault is not None:
                 boundaries.plan(boundary, lambda: fault(self))

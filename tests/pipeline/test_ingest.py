@@ -31,7 +31,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
-from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, night, rows, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -142,18 +142,6 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
     notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
     assert all("filled forward. unavailable: " in note for note in notes)
-
-
-def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(yahoo, monkeypatch, made):
-    with monkeypatch.context() as once:
-        once.setattr("forecasting.pipeline.preprocess.market_snapshot", killed)
-        with pytest.raises(KeyboardInterrupt):
-            live(yahoo, monkeypatch, LAST)
-    fetched = timeless("fetches")
-    yahoo.market_fault = "500"  # what is stored is not asked for again
-    live(yahoo, monkeypatch, LAST)
-    assert timeless("fetches") == fetched
-    assert made[0].has_market
 
 
 @pytest.mark.slow
@@ -289,20 +277,6 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
     assert house.asked == ["TEST"]
     assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
     assert {name: timeless(name) for name in tables} == alone
-
-
-@ON_BOTH_DATABASES
-def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_rows(night_folder, monkeypatch):
-    installed(monkeypatch, House(lambda _: BARS * 3.0))
-    for place in ("write.add_flags", "check_shape", "witness.disagreements"):
-        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
-            once.setattr(f"forecasting.pipeline.ingest.{place}", killed)
-            fetched("TEST")
-    assert findings() == []
-    fetched("TEST")
-    fetched("TEST")
-    assert sorted(one[2] for one in findings()) == ["witness_close_factor", "witness_volume_factor"]
-    assert len(rows("fetches")) == len(rows("runs")) == 1
 
 
 @pytest.mark.parametrize(
