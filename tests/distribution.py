@@ -12,7 +12,6 @@ FILES_OF = {
     ),
     "prefect_server": (
         "tests/faults/test_secrets.py",
-        "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",
         "tests/flows/test_reporting.py",

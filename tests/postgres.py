@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -41,6 +42,24 @@ def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterato
     yield server.url.set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+ROLES = Path(__file__).parents[1] / "deploy" / "sql" / "roles.sql"
+
+
+@contextmanager
+def a_role(url: str, kind: str) -> Iterator[str]:
+    """The URL of a new role of a migrated database, a reader or a writer, once roles.sql has been run for it."""
+    owner, name = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool), f"test_{kind}"
+    with owner.connect() as connection:
+        connection.connection.cursor().execute(ROLES.read_bytes())
+        connection.exec_driver_sql(f"DROP ROLE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE forecasting_{kind}")
+    try:
+        yield sa.make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
+    finally:
+        with owner.connect() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
 def copied(source: str, target: str) -> None:

@@ -24,9 +24,8 @@ from tests import cookbook
 from tests.builders import LAST
 from tests.faults.boundaries import counted
 from tests.nights import night, rows
+from tests.postgres import a_role
 from tests.store.rows import at, model_row
-
-ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"
 
 
 @pytest.fixture
@@ -106,24 +105,8 @@ def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url: str, m
         health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
 
 
-@contextmanager
-def a_role(url: str, name: str, member_of: str) -> Iterator[str]:
-    """The URL of a new role of the migrated database."""
-    owner = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with owner.connect() as connection:
-        connection.connection.cursor().execute(ROLES.read_text(encoding="utf-8").encode())
-        connection.exec_driver_sql(f"DROP ROLE IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {member_of}")
-    try:
-        yield sa.make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
-    finally:
-        with owner.connect() as connection:
-            connection.exec_driver_sql(f"DROP ROLE {name}")
-        owner.dispose()
-
-
 def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
-    with a_role(postgres_url, "test_lock_reader", "forecasting_reader") as reader:
+    with a_role(postgres_url, "reader") as reader:
         for name in ("night", "backtest"):
             with pytest.raises(StoreError, match="as the writer role"):
                 lock.night_lock(reader, name).__enter__()
@@ -133,7 +116,7 @@ def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
 
 
 def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
-    with a_role(postgres_url, "test_lock_writer", "forecasting_writer") as writer:
+    with a_role(postgres_url, "writer") as writer:
         for name in ("night", "backtest"):
             with lock.night_lock(writer, name), pytest.raises(LockedError, match=f"process {os.getpid()} on"):
                 lock.night_lock(postgres_url, name).__enter__()
@@ -145,7 +128,7 @@ def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, 
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     with connect.transaction(postgres_url) as connection:
         write.add(connection, "models", model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
-    with a_role(postgres_url, "test_showing_reader", "forecasting_reader") as reader:
+    with a_role(postgres_url, "reader") as reader:
         found = {}
         for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):
             code, out, err = run(*words, "--database-url", reader)
