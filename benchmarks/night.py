@@ -3,7 +3,8 @@
     python benchmarks/night.py [--source csv:PATH --symbol SBUX --as-of 2024-03-08]
 
 Starts its own Prefect server in a temporary folder, then runs three nights in a row, each in its own process: the first
-from scratch, the next warm. Prints one table; every figure is of this machine and this run.
+from scratch, the next warm. `rest` is the time outside the stages: interpreter, imports, Prefect, printing. Every
+figure is of this machine and this run.
 """
 
 import argparse
@@ -11,19 +12,22 @@ import ctypes
 import os
 import platform
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pandas as pd
 import psutil
+import sqlalchemy as sa
 
 from forecasting.sessions import shift
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 
@@ -31,19 +35,20 @@ STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 def main() -> None:
     """Run the nights and print the table."""
     options = arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        environment = clean_environment(Path(folder))
-        server = start_server(environment)
-        try:
-            command("db", "upgrade", environment=environment)
-            last = date.fromisoformat(options.as_of)
-            rows = [run_night(options, shift(last, by), environment) for by in (-2, -1, 0)]
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-        today = datetime.now(UTC).date()
-        print(f"{platform.platform()}, {os.cpu_count()} cores, {today}, {options.source} {options.symbol}")
-        print_table(rows)
+    last, nights = date.fromisoformat(options.as_of), []
+    with tempfile.TemporaryDirectory() as name, prefect_server(Path(name)) as environment:
+        url = f"sqlite:///{name}/data/forecasting.db"
+        environment |= {"FORECASTING_DATA_DIR": f"{name}/data"}
+        command("db", "upgrade", environment=environment)
+        words = ("run", "--source", options.source, "--symbol", options.symbol, "--as-of")
+        for session in (shift(last, by) for by in (-2, -1, 0)):
+            wall, peak = command(*words, str(session), environment=environment)
+            night = runs_of(url, session)
+            rest = wall - night[list(STAGES)].sum(axis=1)
+            nights.append(night.assign(wall=wall, rest=rest, peak_mib=round(peak)))
+    today = datetime.now(UTC).date()
+    print(f"{platform.platform()}, {os.cpu_count()} cores, {today}, {options.source} {options.symbol}, seconds")
+    print(pd.concat(nights).round(2).to_string(index=False))
 
 
 def arguments() -> argparse.Namespace:
@@ -55,38 +60,30 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def clean_environment(folder: Path) -> dict[str, str]:
-    """This process' environment without variables of Prefect or forecasting, with all data in `folder`."""
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
+    """The variables of commands beside a Prefect server on loopback, which has its data in `folder` and is stopped."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FORECASTING_"))}
     with socket.socket() as free:  # a fixed port would answer from the server of another benchmark
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return inherited | {
+    environment = inherited | {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "FORECASTING_DATA_DIR": str(folder / "data"),
     }
 
+    def server(*words: str) -> None:
+        words = (sys.executable, "-m", "prefect", "server", *words)
+        subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)
 
-def start_server(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """A Prefect server on loopback that responds."""
-    address = urllib.parse.urlsplit(environment["PREFECT_API_URL"])
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(address.port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    for _ in range(720):
-        try:
-            urllib.request.urlopen(f"http://{address.netloc}/api/health", timeout=1)
-            return server
-        except OSError:
-            time.sleep(0.25)
-    server.terminate()
-    raise SystemExit(f"The Prefect server did not respond on port {address.port} within three minutes.")
+    server("start", "--background", "--host", "127.0.0.1", "--port", str(port))
+    try:
+        server("status", "--wait", "--timeout", "180")
+        yield environment
+    finally:
+        server("stop")
 
 
 def command(*words: str, environment: dict[str, str]) -> tuple[float, float]:
@@ -114,36 +111,12 @@ def _inherit_orphans(flag: int) -> None:
         ctypes.CDLL(None).prctl(36, flag)
 
 
-def run_night(options: argparse.Namespace, session: date, environment: dict[str, str]) -> dict[str, float | str]:
-    """Mode, wall seconds, peak memory and seconds of each stage of the night at `session`."""
-    wall, peak = command(
-        "run", "--source", options.source, "--symbol", options.symbol, "--as-of", str(session), environment=environment
-    )
-    database = Path(environment["FORECASTING_DATA_DIR"]) / "forecasting.db"
-    with sqlite3.connect(database) as connection:
-        columns = ", ".join(f"seconds_{stage}" for stage in STAGES)
-        mode, *seconds = connection.execute(
-            f"SELECT mode, {columns} FROM runs WHERE as_of = ?",  # noqa: S608 - the columns are our own constants
-            (str(session),),
-        ).fetchone()
-    return {"mode": mode, "wall": wall, "peak": peak, **dict(zip(STAGES, seconds, strict=True))}
-
-
-def print_table(rows: list[dict[str, float | str]]) -> None:
-    """One row per night; `rest` is the time outside the stages: interpreter, imports, Prefect, printing."""
-    print(
-        f"{'night':>8} {'wall s':>7} "
-        + " ".join(f"{stage:>10}" for stage in STAGES)
-        + f" {'rest s':>7} {'peak MiB':>9}"
-    )
-    for row in rows:
-        stages = [float(row[stage]) for stage in STAGES]
-        rest = float(row["wall"]) - sum(stages)
-        print(
-            f"{row['mode']:>8} {float(row['wall']):7.1f} "
-            + " ".join(f"{seconds:10.2f}" for seconds in stages)
-            + f" {rest:7.1f} {float(row['peak']):9.0f}"
-        )
+def runs_of(url: str, session: date) -> pd.DataFrame:
+    """Mode and wall seconds of each stage of the runs of the night at `session`."""
+    runs = metadata.tables["runs"]
+    columns = [runs.c[f"seconds_{stage}"].label(stage) for stage in STAGES]
+    with connect.reading(url) as connection:
+        return pd.read_sql(sa.select(runs.c.mode, *columns).where(runs.c.as_of == session), connection)
 
 
 if __name__ == "__main__":
