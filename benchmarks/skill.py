@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from flows.clock import now
-from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, Loss, backtest, best_set
+from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
@@ -84,13 +84,8 @@ def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
-    parser.add_argument(
-        "--symbol",
-        "--symbols",
-        dest="symbols",
-        default="^GSPC",
-        help="A,B,C; of a panel also all, choosing, confirming",
-    )
+    of_panel = "A,B,C; of a panel also all, choosing, confirming"
+    parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help=of_panel)
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
     parser.add_argument("--dates", choices=DATES, default="listed", help="what was known of earnings")
     parser.add_argument("--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none")
@@ -219,17 +214,13 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
     published = ours_of(result)
     alone = {} if result.nights is None else {"the model alone": result.issued}
     for name, quantiles in {"**ours**": published, **alone, **baselines_of(result)}.items():
-        errors, losses = absolute_error(result.actual, quantiles), pinball(result.actual, quantiles)
-        ours = [("", ""), ("", "")]
-        if quantiles is not published:
-            ours = [
-                skill_and_p(absolute_error(result.actual, published), errors),
-                skill_and_p(pinball(result.actual, published), losses),
-            ]
-        covers = (f"{100 * covered(result, quantiles, percent):.1f}%" for percent in (80, 90))
-        lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
-    returns = [as_returns(result)] if result.spec.settings.target == "close" else []
-    return [*lines, "", *returns, *map(partial(confidence_line, result), LOSSES)]
+        cells, skills = [], []
+        for loss in LOSSES.values():
+            theirs = loss(result.actual, quantiles)
+            cells.append(number(mean(theirs) * scale))
+            skills += ["", ""] if quantiles is published else skill_and_p(loss(result.actual, published), theirs)
+        lines += row(name, *cells, *(f"{share:.1f}%" for share in covered(result, quantiles)), *skills)
+    return [*lines, "", as_returns(result)] if result.spec.settings.target == "close" else lines
 
 
 def as_returns(result: BacktestResult) -> str:
@@ -244,78 +235,45 @@ def as_returns(result: BacktestResult) -> str:
     return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(parts)}."
 
 
-def confidence_line(result: BacktestResult, loss: str) -> str:
-    """The members of the 90% model confidence set by a loss, best first, each with its p value."""
-    best = best_set(result.actual, ours_of(result), baselines_of(result), loss=LOSSES[loss])
-    named = ", ".join(f"{name} ({best.p_values[name]:.3f})" for name in best.included)
-    return f"In the 90% confidence set of the best by {loss}: {named}."
-
-
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
     """A row per symbol, ours against the best baseline of each loss, and the number of symbols ahead."""
-    titles = (
-        "MAE",
-        "best baseline",
-        "skill",
-        "p",
-        "pinball",
-        "best baseline",
-        "skill",
-        "p",
-        "cover 80",
-        "cover 90",
-        "over alone",
-        "s",
-    )
-    lines = row("symbol", *titles)
-    lines += ["|---|" + "".join("---|" if title == "best baseline" else "---:|" for title in titles)]
-    skills: list[tuple[float, float]] = []
-    others: list[tuple[float, float, float]] = []
+    over_best = ("best baseline", "skill", "p")
+    lines = row("symbol", "MAE", *over_best, "pinball", *over_best, "cover 80", "cover 90", "over alone", "s")
+    lines += ["|---|" + "---:|---|---:|---:|" * 2 + "---:|" * 4]
+    gains, covers = [], []
     for result in results:
-        cells: list[str] = []
-        gained: list[float] = []
+        published, cells = ours_of(result), []
         for loss in LOSSES.values():
-            ours = loss(result.actual, ours_of(result))
+            ours = loss(result.actual, published)
             baselines = {name: loss(result.actual, quantiles) for name, quantiles in baselines_of(result).items()}
             best = min(baselines, key=lambda name: mean(baselines[name]))
             cells += [number(mean(ours) * scale), f"{best} {number(mean(baselines[best]) * scale)}"]
             cells += skill_and_p(ours, baselines[best])
-            gained.append(skill(mean(ours), mean(baselines[best])))
-        covers = [covered(result, ours_of(result), percent) for percent in (80, 90)]
-        alone = skill(mean(pinball(result.actual, ours_of(result))), mean(pinball(result.actual, result.issued)))
-        cells += [*(f"{100 * cover:.1f}%" for cover in covers), f"{alone:+.2%}", f"{result.seconds:.0f}"]
+        gains.append(skill(mean(ours), mean(loss(result.actual, result.issued))))  # the last loss is pinball
+        covers.append(covered(result, published))
+        cells += [*(f"{share:.1f}%" for share in covers[-1]), f"{gains[-1]:+.2%}", f"{result.seconds:.0f}"]
         lines += row(result.spec.symbol, *cells)
-        skills.append((gained[0], gained[1]))
-        others.append((alone, *covers))
+    names = list(baselines_of(results[0]))
+    over = {"the best baseline": names, **{name: [name] for name in names}}
+    (low_80, low_90), (cover_80, cover_90), (high_80, high_90) = (
+        of(covers, axis=0) for of in (np.min, np.mean, np.max)
+    )
     return [
         *lines,
         "",
-        summary("the best baseline", np.array(skills)),
-        *over_each(results),
-        over_alone(np.array(others)),
+        *(summary(title, np.array([skills_over(result, part) for result in results])) for title, part in over.items()),
+        f"As published against the model alone, pinball: mean {np.mean(gains):+.2%}, worst {min(gains):+.2%}. Coverage "
+        f"{cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: {low_90:.1f} to {high_90:.1f}).",
     ]
 
 
-def over_each(results: list[BacktestResult]) -> list[str]:
-    """The same summary against every baseline."""
-
-    def skills(result: BacktestResult, name: str) -> list[float]:
-        pairs = (ours_of(result), baselines_of(result)[name])
-        losses = ([mean(loss(result.actual, quantiles)) for quantiles in pairs] for loss in LOSSES.values())
-        return [skill(ours, theirs) for ours, theirs in losses]
-
-    names = baselines_of(results[0])
-    return [summary(name, np.array([skills(result, name) for result in results])) for name in names]
-
-
-def over_alone(figures: Floats) -> str:
-    """Published against the model alone in pinball loss, and coverage; figures (S, 3)."""
-    gain, cover_80, cover_90 = figures.T
-    return (
-        f"As published against the model alone, pinball: mean {gain.mean():+.2%}, worst {gain.min():+.2%}. Coverage "
-        f"{100 * cover_80.mean():.1f} and {100 * cover_90.mean():.1f}% (80%: {100 * cover_80.min():.1f} to "
-        f"{100 * cover_80.max():.1f}, 90%: {100 * cover_90.min():.1f} to {100 * cover_90.max():.1f})."
-    )
+def skills_over(result: BacktestResult, names: list[str]) -> list[float]:
+    """Skill in each loss over the best of these baselines."""
+    found = []
+    for loss in LOSSES.values():
+        theirs = min(mean(loss(result.actual, baselines_of(result)[name])) for name in names)
+        found.append(skill(mean(loss(result.actual, ours_of(result))), theirs))
+    return found
 
 
 def summary(baseline: str, skills: Floats) -> str:
@@ -334,9 +292,10 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
     titles = list(rows[results[0].spec.symbol])
     if len(rows) > 1:
         rows["median"] = {title: float(np.median([row[title] for row in rows.values()])) for title in titles}
-    lines = [f"| R² over the mean of 5 | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles)]
-    cells = {symbol: " | ".join(f"{100 * value:.1f}%" for value in of.values()) for symbol, of in rows.items()}
-    return lines + [f"| {symbol} | {values} |" for symbol, values in cells.items()]
+    lines = [*row("R² over the mean of 5", *titles), "|---|" + "---:|" * len(titles)]
+    for symbol, values in rows.items():
+        lines += row(symbol, *(f"{100 * value:.1f}%" for value in values.values()))
+    return lines
 
 
 def r2_of(result: BacktestResult) -> dict[str, float]:
@@ -351,10 +310,11 @@ def r2_of(result: BacktestResult) -> dict[str, float]:
     return found
 
 
-def covered(result: BacktestResult, quantiles: Floats, percent: int) -> float:
-    """Share of the actuals inside the central interval."""
+def covered(result: BacktestResult, quantiles: Floats) -> tuple[float, float]:
+    """Percent of the actuals inside the central 80% and 90% intervals."""
     known = np.isfinite(result.actual)
-    return float(inside(result.actual, quantiles, 80 if percent == 80 else 90)[known].mean())
+    first, second = (100 * float(inside(result.actual, quantiles, level)[known].mean()) for level in (80, 90))
+    return first, second
 
 
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
