@@ -83,7 +83,9 @@ def main() -> None:
         entries += [make_trees(f"parquet:{options.panel}", symbols, newest) for newest in spans]
     else:
         name, made, entries = "index.json", "folder", shipped_weights()
-        market = None if options.market is None else read_market(options.market)
+        market = None
+        if options.market is not None:
+            market = MarketSeries(pd.read_csv(options.market, parse_dates=["Date"], index_col="Date")["Close"])
         entries += [
             make_weights(panel, target, newest, earnings=earnings, market=market)
             for newest, target, earnings in product(spans, TARGETS, (False, True))
@@ -96,11 +98,6 @@ def main() -> None:
 def order(entry: dict[str, Any]) -> tuple[int, ...]:
     """The place of an entry among those of its span."""
     return (TARGETS.index(entry["target"]), entry["earnings"], entry["market"]) if "target" in entry else ()
-
-
-def read_market(path: Path) -> MarketSeries:
-    """The market series of a CSV file."""
-    return MarketSeries(pd.read_csv(path, parse_dates=["Date"], index_col="Date")["Close"])
 
 
 def make_weights(

@@ -46,7 +46,7 @@ class Night:
     other: pd.DataFrame
 
 
-Fault = Callable[[Night], tuple[pd.DataFrame, pd.DataFrame]]  # the answer with the fault, and what was stored before it
+Fault = Callable[[Night], pd.DataFrame]  # the answer with the fault
 
 
 def main() -> None:
@@ -61,10 +61,7 @@ def main() -> None:
     print(f"{len(drawn)} nights of {len(series)} symbols\n")
     print("| fault | held | flagged | not noticed | rules |\n|---|---:|---:|---:|---|")
     for name, fault in FAULTS.items():
-        print(
-            row(name, [outcome(night, fault, named=not name.endswith("no symbol column")) for night in drawn]),
-            flush=True,
-        )
+        print(row(name, [outcome(name, night, fault) for night in drawn]), flush=True)
     print("\n| rule | findings on sound bars | one in | per symbol and year |\n|---|---:|---:|---:|")
     bars = sum(map(len, series.values()))
     for rule, count in sorted(false_alarms(series).items()):
@@ -92,90 +89,69 @@ def nights(series: dict[str, pd.DataFrame], count: int, chosen: np.random.Genera
                 yield Night(symbol, own, own.iloc[:-1], other)
 
 
-def scaled(factor: float, columns: list[str], *, rows: int) -> Fault:
+def scaled(night: Night, factor: float, columns: list[str], rows: int) -> pd.DataFrame:
     """The newest rows with some columns times a factor."""
-
-    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
-        bars = night.bars.copy()
-        bars.iloc[-rows:, [bars.columns.get_loc(name) for name in columns]] *= factor
-        if "volume" in columns:
-            bars["volume"] = bars["volume"].round()
-        return bars, night.stored
-
-    return fault
+    bars = night.bars.copy()
+    bars.iloc[-rows:, [bars.columns.get_loc(name) for name in columns]] *= factor
+    return bars.assign(volume=bars["volume"].round())
 
 
-def split(ratio: float) -> Fault:
+def split(night: Night, ratio: float) -> pd.DataFrame:
     """The newest bar on a new share basis, without a record."""
-
-    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
-        bars = scaled(1.0 / ratio, _PRICES, rows=1)(night)[0]
-        bars.iloc[-1, bars.columns.get_loc("volume")] = round(ratio * float(bars["volume"].iloc[-1]))
-        return bars, night.stored
-
-    return fault
+    bars = scaled(night, 1.0 / ratio, _PRICES, 1)
+    bars.iloc[-1, bars.columns.get_loc("volume")] = round(ratio * float(bars["volume"].iloc[-1]))
+    return bars
 
 
-def swapped(rows: int) -> Fault:
+def swapped(night: Night, rows: int) -> pd.DataFrame:
     """The newest rows are another symbol's, with the Adj Close that its dividends give them."""
-
-    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
-        other = night.other.iloc[-rows:]
-        ratio = night.bars["adj_close"].iloc[-rows] / night.bars["close"].iloc[-rows]
-        own = other["adj_close"] / other["close"]
-        other = other.assign(adj_close=other["close"] * own * (ratio / own.iloc[0]))
-        return pd.concat([night.bars.iloc[:-rows], other]), night.stored
-
-    return fault
+    other = night.other.iloc[-rows:]
+    ratio = night.bars["adj_close"].iloc[-rows] / night.bars["close"].iloc[-rows]
+    own = other["adj_close"] / other["close"]
+    other = other.assign(adj_close=other["close"] * own * (ratio / own.iloc[0]))
+    return pd.concat([night.bars.iloc[:-rows], other])
 
 
-def older(sessions: int, *, rows: int) -> Fault:
+def older(night: Night, sessions: int, rows: int) -> pd.DataFrame:
     """The newest rows are those of some sessions before, under the new dates."""
-
-    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
-        old = night.bars.iloc[-rows - sessions : len(night.bars) - sessions].set_axis(night.bars.index[-rows:])
-        return pd.concat([night.bars.iloc[:-rows], old]), night.stored
-
-    return fault
+    old = night.bars.iloc[-rows - sessions : len(night.bars) - sessions].set_axis(night.bars.index[-rows:])
+    return pd.concat([night.bars.iloc[:-rows], old])
 
 
 _PRICES = [*PRICES, "adj_close"]
 
 FAULTS: dict[str, Fault] = {
-    "none": lambda night: (night.bars, night.stored),
-    "volume in thousands, newest bar": scaled(0.001, ["volume"], rows=1),
-    "volume in thousands, whole history": scaled(0.001, ["volume"], rows=WINDOW + 1),
-    "another symbol's newest bar": swapped(1),
-    "another symbol's history": swapped(WINDOW + 1),
-    "another symbol's history, no symbol column": swapped(WINDOW + 1),
-    "stale: ends a session early": lambda night: (night.bars.iloc[:-1], night.stored),
-    "stale: the bars of a week ago under the dates of this week": older(WEEK, rows=WEEK),
-    "stale: the newest bar is that of a week ago": older(WEEK, rows=1),
-    "stale: the newest bar is that of a year ago": older(252, rows=1),
-    "another currency, x 1.16, newest bar": scaled(1.16, _PRICES, rows=1),
-    "another currency, x 0.93, newest bar": scaled(0.93, _PRICES, rows=1),
-    "another currency, x 0.78, newest bar": scaled(0.78, _PRICES, rows=1),
-    "another currency, x 150, newest bar": scaled(150.0, _PRICES, rows=1),
-    "another currency, x 0.93, whole history": scaled(0.93, _PRICES, rows=WINDOW + 1),
-    "repeated day: the newest bar is that of the session before": older(1, rows=1),
-    "missing week, before the newest bar": lambda night: (
-        night.bars.drop(index=night.bars.index[-WEEK - 1 : -1]),
-        night.stored.iloc[:-WEEK],
-    ),
-    "missing week, in a first answer": lambda night: (
-        night.bars.drop(index=night.bars.index[-60 : WEEK - 60]),
-        night.stored.iloc[:0],
-    ),
-    "unrecorded split 2:1": split(2.0),
-    "unrecorded split 3:2": split(1.5),
-    "unrecorded split 5:4": split(1.25),
-    "unrecorded reverse split 1:10": split(0.1),
+    "none": lambda night: night.bars,
+    "volume in thousands, newest bar": lambda night: scaled(night, 0.001, ["volume"], 1),
+    "volume in thousands, whole history": lambda night: scaled(night, 0.001, ["volume"], WINDOW + 1),
+    "another symbol's newest bar": lambda night: swapped(night, 1),
+    "another symbol's history": lambda night: swapped(night, WINDOW + 1),
+    "another symbol's history, no symbol column": lambda night: swapped(night, WINDOW + 1),
+    "stale: ends a session early": lambda night: night.bars.iloc[:-1],
+    "stale: the bars of a week ago under the dates of this week": lambda night: older(night, WEEK, WEEK),
+    "stale: the newest bar is that of a week ago": lambda night: older(night, WEEK, 1),
+    "stale: the newest bar is that of a year ago": lambda night: older(night, 252, 1),
+    "another currency, x 1.16, newest bar": lambda night: scaled(night, 1.16, _PRICES, 1),
+    "another currency, x 0.93, newest bar": lambda night: scaled(night, 0.93, _PRICES, 1),
+    "another currency, x 0.78, newest bar": lambda night: scaled(night, 0.78, _PRICES, 1),
+    "another currency, x 150, newest bar": lambda night: scaled(night, 150.0, _PRICES, 1),
+    "another currency, x 0.93, whole history": lambda night: scaled(night, 0.93, _PRICES, WINDOW + 1),
+    "repeated day: the newest bar is that of the session before": lambda night: older(night, 1, 1),
+    "missing week, before the newest bar": lambda night: night.bars.drop(index=night.bars.index[-WEEK - 1 : -1]),
+    "missing week, in a first answer": lambda night: night.bars.drop(index=night.bars.index[-60 : WEEK - 60]),
+    "unrecorded split 2:1": lambda night: split(night, 2.0),
+    "unrecorded split 3:2": lambda night: split(night, 1.5),
+    "unrecorded split 5:4": lambda night: split(night, 1.25),
+    "unrecorded reverse split 1:10": lambda night: split(night, 0.1),
 }
+STORED = {"missing week, before the newest bar": slice(-WEEK), "missing week, in a first answer": slice(0)}
+"""What of the bars before is stored, where not all is."""
 
 
-def outcome(night: Night, fault: Fault, *, named: bool) -> tuple[str, list[str]]:
+def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
     """`held`, `flagged` or `not noticed`, and the rules of the findings on the night's own changes."""
-    bars, stored = fault(night)
+    bars, stored = fault(night), night.stored.iloc[STORED.get(name, slice(None))]
+    named = not name.endswith("no symbol column")
     actions = implied_dividends(night.bars)
     last = night.bars.index[-1].date()
     fetched = Fetched(

@@ -137,7 +137,11 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     for number in range(options.nights):
         known = windows.as_of(first + number, settings.train_sessions)
         scratch = champion is None or number % settings.scratch_every == 0
-        fitted = fit_scratch(known, settings=settings) if scratch else warm(known, champion, settings)
+        fitted = (
+            fit_scratch(known, settings=settings)
+            if scratch
+            else fit(known, mode="warm", parent=champion, settings=settings)
+        )
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
             other = fit_scratch(others.as_of(row, other_settings.train_sessions), settings=other_settings)
@@ -169,11 +173,6 @@ def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
 
     with patch.object(fit_module, "train", trained):
         return fit(windows, mode="scratch", parent=None, settings=settings)
-
-
-def warm(windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint:
-    """A warm fit from the champion."""
-    return fit(windows, mode="warm", parent=champion, settings=settings)
 
 
 def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
