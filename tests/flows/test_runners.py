@@ -22,7 +22,7 @@ from forecasting.settings import Settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.boundaries import forked
-from tests.flows.processes import ROOT, free_port, until
+from tests.flows.processes import ROOT, free_port, kill_tree, until
 from tests.nights import counts, night, rows, timeless
 from tests.plain_flows import without_prefect
 
@@ -159,7 +159,7 @@ def test_the_cluster_of_compose_gives_the_same_tables_though_a_worker_is_killed(
 
 def kill_after_a_fit(worker: subprocess.Popen[bytes], fitted: int) -> None:
     until(lambda: counts()["models"] > fitted, "a fit")
-    kill_tree(worker)
+    kill_tree(worker.pid)
 
 
 @contextmanager
@@ -187,13 +187,5 @@ def compose_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[b
         yield address, started[1:]
     finally:
         for process in reversed(started):
-            kill_tree(process)
-
-
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and what it has started, as the kernel does for memory or a machine that goes off."""
-    if process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
-    process.wait()
+            kill_tree(process.pid)
+            process.wait()

@@ -17,7 +17,7 @@ from forecasting.errors import HistoryError
 from forecasting.pipeline.backtest import backtest_spec, our_medians, walk_each
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import MEDIAN, Progress
-from tests.builders import no_events, random_bars
+from tests.builders import no_events, random_bars, set_small_night
 from tests.nights import rows
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
@@ -27,10 +27,8 @@ SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to fo
 def settings(sqlite_url, tmp_path, monkeypatch):
     parts = [random_bars(days=days, seed=seed).assign(symbol=name) for seed, (name, days) in enumerate(SYMBOLS.items())]
     pd.concat(parts).rename_axis("date").reset_index().to_parquet(tmp_path / "panel.parquet")
-    named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{tmp_path / 'panel.parquet'}", "MARKET": "none"}
-    named |= {"DATABASE_URL": sqlite_url, "SYMBOLS": ",".join(SYMBOLS), "MEMBERS": 1, "TRAIN_SESSIONS": 320}
-    for name, value in named.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    chosen = {"SOURCE": f"parquet:{tmp_path / 'panel.parquet'}", "MARKET": "none", "SYMBOLS": ",".join(SYMBOLS)}
+    set_small_night(monkeypatch, tmp_path, sqlite_url, **chosen)
     return read_settings()
 
 

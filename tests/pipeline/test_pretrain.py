@@ -24,7 +24,7 @@ from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.vocabulary import Clock
-from tests.builders import random_bars, write_yahoo_csv
+from tests.builders import random_bars, set_small_night, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed_before, rows
 
 FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
@@ -53,10 +53,8 @@ def many(tmp_path_factory):
 
 def set_ten(monkeypatch: pytest.MonkeyPatch, many: Path, folder: Path, url: str) -> Settings:
     """Settings of small nights of S0 to S9."""
-    chosen = {"DATA_DIR": folder / "data", "DATABASE_URL": url, "SOURCE": f"parquet:{many}"}
-    chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4,S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
-    for name, value in chosen.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    symbols = "S0,S1,S2,S3,S4,S5,S6,S7,S8,S9"
+    set_small_night(monkeypatch, folder, url, SOURCE=f"parquet:{many}", SYMBOLS=symbols)
     return read_settings()
 
 
