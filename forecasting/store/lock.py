@@ -1,6 +1,5 @@
 """The night's lock: one holder at a time, released when the holder's process ends, however it ends."""
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,8 +13,6 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import engine, is_sqlite, lock_holder, parse, session_name, sqlite_path, store_error
 
-logger = logging.getLogger("forecasting.store")
-
 LockName = Literal["night", "backtest"]
 
 LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
@@ -24,10 +21,7 @@ LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock
 
 @contextmanager
 def night_lock(url: str, name: LockName) -> Iterator[None]:
-    """A block that holds the lock `name` of this database, or LockedError at once where another process holds it.
-
-    On the file `DATABASE.NAME.lock` beside SQLite's; on an empty table of Postgres, in a transaction of its own.
-    """
+    """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres; LockedError if another does."""
     if is_sqlite(parse(url)):
         with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
@@ -41,18 +35,11 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
             raise store_error(url, error) from None
         try:
             yield
-        finally:  # also of a run that failed: closing a lost connection would raise in place of the run's own error
-            try:
+        finally:  # also of a run that failed: of a lost connection it would raise in place of the run's own error
+            with suppress(DatabaseError):
                 # Before the connection closes: the server notices a closed one only after a while, and a run started
                 # at once would find the lock held.
                 connection.rollback()
-            except DatabaseError as error:
-                logger.warning(
-                    "The connection that held the lock %r was lost (%s). What the run has written is complete; another "
-                    "run may have started meanwhile, and adds no row twice.",
-                    name,
-                    " ".join(str(error.orig).split())[:200],
-                )
 
 
 @contextmanager

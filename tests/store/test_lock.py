@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -64,13 +63,10 @@ def _until_free(url: str) -> None:
     raise AssertionError("the lock outlived its holder")
 
 
-def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(postgres_url, caplog):
+def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(postgres_url):
     with pytest.raises(StoreError, match=r"^The database .* cannot be reached: "), night_lock(postgres_url, "night"):
         drop_connections(postgres_url)
         raise StoreError("The database of the block cannot be reached: its own error.")
-    # psycopg 3.2 puts `consuming input failed: ` before the server's words.
-    lost = r"The connection that held the lock 'night' was lost \((consuming input failed: )?terminating connection"
-    assert re.search(lost, caplog.text)
     with night_lock(postgres_url, "night"):
         pass
 
