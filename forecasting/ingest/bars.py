@@ -38,17 +38,14 @@ _KINDS: dict[object, type | tuple[type, ...]] = {  # by the annotation of a fiel
     "tuple[UnreadableRow, ...]": tuple,
 }
 
-LEAST_VOLUME = 0.5  # shares below which a volume is 0, which is unknown: the ledger has whole shares
+LEAST_VOLUME = 0.5  # shares below which a volume is unknown: the ledger has whole ones, and Yahoo writes 0 for unknown
 OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without a session
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` as canonical bars: naive midnight index `session`, ascending; six float64 columns; volume 0 becomes NaN.
-
-    Yahoo writes 0 for an unknown volume, and every liquid stock trades each session: 0 is unknown, never a number.
-    """
+    """Canonical bars: index `session`, naive midnights, ascending; six float64 columns; a volume of 0 becomes NaN."""
     bars = frame.reindex(columns=COLUMNS).astype("float64")
     bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
     bars["volume"] = bars["volume"].where(bars["volume"].abs() >= LEAST_VOLUME)

@@ -154,9 +154,8 @@ class Reports:
     def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
         """Whether a report on each session, of unknown hour, will come after its close; no without any in the bars.
 
-        It will where the session after a report had more volume than the report's own, at the median of the newest
-        eight that had closed when the date became known. The first ones decide on each other: one answer for all
-        origins.
+        It will where the sessions after reports had more volume than the reports' own, at the median of the newest
+        eight closed when the date became known. The first ones decide on each other: one answer for all origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
         own = np.unique(days.get_indexer(self.announced))

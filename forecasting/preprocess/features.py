@@ -79,10 +79,7 @@ class Scale:
 
 
 def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
-    """Actual values, one per bar: shares, the bar's currency, or log(high / low) of at least `SMALLEST_RANGE`.
-
-    NaN where the bar has no value: an unknown or zero volume, a missing price.
-    """
+    """Actual values, one per bar: shares, the bar's currency, or log(high / low); NaN where the bar has none."""
     import pandas as pd
 
     return pd.Series(values_of(target, bars), index=bars.index, name=target)
@@ -168,10 +165,7 @@ def _trailing(values: Floats, weights: Floats) -> Floats:
 
 
 def lag_features(steps: Floats, target: Target) -> Floats:
-    """(D, P) lags and means of the target's own log series (of a close: of the range) less its level, and of others.
-
-    NaN before the longest mean is defined.
-    """
+    """(D, P) lags and means of the target's own log series (of a close: of the range) less its level, and of others."""
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level, other_level = trailing_mean(own, LEVEL_SESSIONS), trailing_mean(other, LEVEL_SESSIONS)
     columns = [np.append(np.full(k, np.nan), own[: len(own) - k]) - level for k in range(LAGS)]
@@ -183,10 +177,9 @@ def lag_features(steps: Floats, target: Target) -> Floats:
 
 
 def long_memory_features(steps: Floats, target: Target) -> Floats:
-    """(D, M) long-memory features of a range; M = 0 for other targets. NaN as in `lag_features`.
+    """(D, M) long-memory features of a range; M = 0 for other targets.
 
-    Exponential means less the level, because volatility decays slowly and on many time scales; and the levels, to which
-    it reverts.
+    Exponential means less the level, as volatility decays slowly on many time scales; and the levels, its usual values.
     """
     if target != "range":
         return np.empty((len(steps), 0))
@@ -211,10 +204,7 @@ class MarketSeries:
 
 
 def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
-    """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is.
-
-    A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions.
-    """
+    """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is."""
     if market is None or len(market.closes) == 0:
         return np.full(len(sessions), UNKNOWN)
     closed_at = calendar(market.exchange).closes

@@ -38,10 +38,7 @@ _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on 
 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
-    """(D, C) calendar flags of each session from `first` to `last`, and the C names.
-
-    Expiries are the days of the US, for every exchange that trades on Fridays.
-    """
+    """(D, C) calendar flags of each session from `first` to `last`, with the expiries of the US, and the C names."""
     import pandas as pd
 
     margin = pd.Timedelta(days=_MARGIN_DAYS)

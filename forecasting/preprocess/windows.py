@@ -151,15 +151,9 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
 ) -> Windows:
     """The newest `train_sessions` rows up to `origin`, fewer of a shorter history; the last is the origin's.
 
-    Args:
-        bars: Canonical bars, index session; those after `origin` are ignored. A missing session or an unknown volume
-            is filled forward in the features and never a target.
-        events: As for `event_flags`.
-        origin: The newest session whose bar may be used; a NoBarError without one, a HistoryError for too few before.
-        target: What is forecast.
-        exchange: The exchange whose sessions count.
-        train_sessions: Number of rows.
-        market: A market series; closes made public after the origin's close are ignored.
+    What `bars`, `events` (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
+    unknown volume is filled forward in the features and never a target. A NoBarError where the origin has no bar, a
+    HistoryError for too few sessions before it.
     """
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.

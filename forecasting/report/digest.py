@@ -85,14 +85,7 @@ def make_digest(
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
-    """The message as text, markdown or html: nothing in it arises from the texts of others.
-
-    Text has a line a forecast, for a terminal, a chat or a mail; Markdown is for Slack, Teams or an artifact; HTML is
-    one page without scripts or requests, its styles inline, as mail programs need them, with a `link` at its end.
-
-    Raises:
-        UsageError: It is another form.
-    """
+    """The message as text, as markdown for a chat or an artifact, or as html for a mail, with a `link` at its end."""
     if form not in _TEMPLATES:
         raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
     alerts, problems = (

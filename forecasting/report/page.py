@@ -50,10 +50,7 @@ def environment() -> Environment:
 
 
 def stale_after(session: date) -> str:
-    """Noon UTC of the day after the first session forecast, ISO text; a newer night is due by then on any exchange.
-
-    The session has closed everywhere by then, and the night that follows it is made in the early hours.
-    """
+    """Noon UTC of the day after the first session forecast, ISO text: by then the night after it is due anywhere."""
     return f"{session + timedelta(1)}T12:00:00+00:00"
 
 

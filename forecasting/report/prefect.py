@@ -111,10 +111,7 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
 
 
 def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes) -> Artifact:
-    """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long.
-
-    `nights` has one a symbol, at least one; `durations` rows of view `night_durations` of these symbols and the target.
-    """
+    """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long."""
     ordered = sorted(nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf)
     shown = {"nights": ordered, "counts": counts_of(nights), "actions": _actions(ordered), "key_of": artifact_key}
     shown |= {"lateness": _lateness(nights, times), "durations": _durations(nights, durations)}

@@ -49,10 +49,7 @@ last digits."""
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per origin and horizon: of what was published, and of each forecaster's own, published or not.
-
-    Columns as of ReportData.scored, sessions as dates, oldest first.
-    """
+    """One score per origin and horizon, oldest first: of what was published, and of each forecaster's own."""
 
     published: pd.DataFrame
     baselines: pd.DataFrame
@@ -153,10 +150,7 @@ def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any
 
 
 def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
-    """The published forecasts one session ahead against the best baseline, over each of WINDOWS that has more origins.
-
-    Figures of the best baseline, in error, and skill_pinball, against the best in pinball loss, are None without any.
-    """
+    """The published forecasts one session ahead against the best baseline, over each of WINDOWS with more origins."""
     rows: dict[int, dict[str, Any]] = {}
     for newest in (newest_origins(record, origins) for origins in WINDOWS):
         ahead, best, in_pinball = newest.ahead(1), best_ahead(newest, "mae") or {}, best_ahead(newest, "pinball") or {}
@@ -227,10 +221,7 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
 
 def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
-    """The best baseline one session ahead, and skill in pinball loss against it by last session of each SKILL_WINDOW.
-
-    No name and no rows below ENOUGH_NIGHTS nights with a score of both.
-    """
+    """The best baseline one session ahead, and skill in pinball loss against it by last session of a SKILL_WINDOW."""
     best = best_ahead(record, "pinball") or {"forecaster": ""}
     theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
     pairs = record.ahead(1).merge(theirs[[*_PAIR, "pinball"]], on=_PAIR, suffixes=("", "_theirs"))
@@ -243,10 +234,7 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
 
 
 def pit_histogram(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals one session ahead between each two neighbouring quantiles (Gneiting et al. 2007).
-
-    A row a gap, lowest first, as `5 to 10%`, with the band of `binomial_band`; no rows below ENOUGH_FOR_SHARES.
-    """
+    """The share of actuals one session ahead between two quantiles (Gneiting et al. 2007), and its band by chance."""
     ahead = record.ahead(1)
     if len(ahead) < ENOUGH_FOR_SHARES:
         return pd.DataFrame(columns=["place", "n", "expected", "share", "low", "high"])

@@ -201,10 +201,7 @@ LEGEND = (
 
 
 def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
-    """A row a symbol: the median and 80% interval of its next session, against usual; how it did; what to know.
-
-    With a cost ratio, which all have in common, the quantile of least expected cost stands after the interval.
-    """
+    """A row a symbol: the median and 80% interval of its next session, against usual; how it did; what to know."""
     ratio = nights[0].cost_ratio if nights else None
     cost = [] if ratio is None else [wording.level_name(ratio)]
     columns = ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "note, why"]

@@ -18,16 +18,13 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How the target's values are written: divided by `scale`, with `decimals`, between `before` and `after`.
-
-    `bare` is the unit's name where it has neither a sign before a number nor a word after it.
-    """
+    """How the target's values are written: divided by `scale`, with `decimals`, between `before` and `after`."""
 
     scale: float
     decimals: int
     before: str
     after: str
-    bare: str = "points"
+    bare: str = "points"  # its name where it has neither a sign before a number nor a word after it
 
     @property
     def name(self) -> str:

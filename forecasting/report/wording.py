@@ -68,10 +68,7 @@ def usual_sentence(data: ReportData) -> str:
 
 
 def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
-    """The factors beside the usual level, in words; those that are 1.00 to two decimals are together `other`.
-
-    Which of them are left out is as in `why` of view latest_forecasts.
-    """
+    """The factors beside the usual level, in words; as in view latest_forecasts, those of 1.00 are together `other`."""
     has_report, quarter = "earnings" in why.special_days, dict(why.parts).get("quarter", 1.0)
     others, weekday = ", ".join(day for day in why.special_days if day != "earnings"), f"{why.session:%A}"
     names = {  # in a sentence, and briefly

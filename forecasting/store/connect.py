@@ -57,10 +57,7 @@ def transaction(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
-    """A read-only connection that sees one state of the database throughout the block.
-
-    On Postgres, where a reader waits, a statement may wait `within_s` seconds for a lock.
-    """
+    """A read-only connection to one state of the database; on Postgres a statement waits `within_s` for a lock."""
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     if is_sqlite(parse(url)):
         options, within_s = {"forecasting_reading": True}, None
@@ -104,10 +101,7 @@ def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
 
 @lru_cache(maxsize=16)
 def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
-    """The engine of a URL; it keeps no connection open unless `pooled`: then the newest one.
-
-    With `migrating`, it may create the SQLite file, and leaves foreign keys unchecked while a table is rebuilt.
-    """
+    """The engine of a URL; `pooled` keeps its newest connection open, `migrating` may create the SQLite file."""
     parsed = parse(url)
     pool: dict[str, Any] = {"poolclass": NullPool}
     if pooled:  # the ping detects a server that was restarted in between
@@ -193,6 +187,7 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
+        # A migration rebuilds tables that foreign keys refer to.
         connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")
         return connection
 

@@ -1,10 +1,7 @@
 """The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
 
-A fit is refused if it is not finite; if its card has another scaler or effect than its parent or its rows give; if its
-weights moved further from its start than its training can move them; if it gained nothing clear on its own training
-rows over the pretrained weights it started from; if it is unlike the champion on the newest closed sessions and on
-tonight's inputs, and worse than it there; or, without a champion, if it lost more on its training rows than the linear
-model. The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
+A fit is refused if it is not finite, or by one of the functions below, whose first lines say why. The limits are
+measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
 """
 
 import json

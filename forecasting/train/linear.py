@@ -288,10 +288,7 @@ def _quantiles(windows: Windows, adjusted: AdjustedWindows, fits: list[HorizonFi
 
 @one_blas_thread()
 def fit_horizons(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> list[HorizonFit]:
-    """The linear model's ridge of each horizon: of the adjusted targets, for close of the log of their realised width.
-
-    The weight of a known row is 1 for the newest, and half of it one half-life of the target earlier.
-    """
+    """The linear model's ridge of each horizon: of the adjusted targets, for close of their realised log width."""
     past = _close_features(windows, effect) if windows.target == "close" else adjusted.past
     past, fits = np.column_stack([windows.market_inputs(), past]), []
     for h in range(len(HORIZONS)):

@@ -42,13 +42,9 @@ class Network(nn.Module):
         self.linear_flags = nn.Parameter(torch.empty(future, H, 2))
 
     def forward(self, steps: Tensor, past: Tensor, future: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Quantiles (B, L, H, Q) for the last L sessions of each sequence.
+        """Quantiles (B, L, H, Q) for the last L of the sessions `steps` (B, T, S), oldest first; `rng` is for dropout.
 
-        Args:
-            steps: (B, T, S) sessions, oldest first.
-            past: (B, L, P) features of the last L.
-            future: (B, L, H, K) future covariates of their target sessions.
-            rng: Generator of the dropout masks; no dropout without it.
+        Of these L sessions: `past` (B, L, P) are features, `future` (B, L, H, K) covariates of their target sessions.
         """
         state = _dropout(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
         row = self.from_state(state) + self.from_past(past)  # (B, L, HEAD)

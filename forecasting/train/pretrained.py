@@ -1,8 +1,5 @@
 """Pretrained weights: an ensemble trained on many symbols (a global model), from which a fit on any symbol may start.
 
-Each symbol has its own calendar effect and scaler; the weights hold what is shared: how a session's value depends on
-the sessions before it and on the future covariates.
-
 Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
 inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four, with and without
 earnings dates and a market series. `forecasting pretrain` makes others from a user's own symbols (`OwnWeights`).

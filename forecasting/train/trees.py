@@ -63,10 +63,7 @@ class Trees:
 
 
 def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """(H,) medians in model scale of the newest row, or (len(rows), H); NaN without trees, or without earnings dates.
-
-    By the newest trees whose training span had ended at each row's origin.
-    """
+    """(H,) medians in model scale of the newest row, or (len(rows), H), by trees trained before; NaN without any."""
     requested = np.array([len(windows) - 1]) if rows is None else rows
     medians = np.full((len(requested), H), np.nan)
     if windows.target in TARGETS and windows.has_events:

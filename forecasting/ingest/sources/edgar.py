@@ -1,7 +1,4 @@
-"""Days and hours at which US companies filed their results, from the SEC's EDGAR: one request a company, two at first.
-
-The SEC asks for a contact in the User-Agent, and for at most ten requests a second.
-"""
+"""When US companies filed their results, from the SEC's EDGAR: one request a company, two at first."""
 
 import json
 import logging
@@ -25,7 +22,7 @@ from forecasting.time_limit import TimeLimitError, within
 logger = logging.getLogger("forecasting.ingest")
 
 EDGAR = "edgar"  # source of these dates in table events
-PAUSE_S = 0.2  # least seconds between two requests of one process
+PAUSE_S = 0.2  # least seconds between two requests of one process; the SEC asks for at most ten a second
 WAIT_S = 30.0  # for one response
 ASK_AGAIN_S = 1800.0
 """Pause after a failure, so that a server that does not respond delays a night once, not with every symbol."""

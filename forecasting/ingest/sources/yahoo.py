@@ -67,20 +67,11 @@ class Yahoo:
         self.exchange = exchange
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """Yahoo's bars for the sessions `first` .. `last`; one attempt, which may be repeated in the same process.
-
-        Raises:
-            RateLimitedError: Yahoo refuses further requests (HTTP 429).
-            UnavailableError: No network, no response in time, or an unusable one.
-            BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
-        """
+        """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
         return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing.
-
-        The page changes often, so a failure is an empty list and a log line. An index or currency is not asked for.
-        """
+        """As `EarningsSource.earnings_dates`, of a page that changes often; an index or currency is not asked for."""
         listed = pd.DatetimeIndex([], tz="UTC")
         if may_report_earnings(symbol):
             try:
@@ -90,10 +81,7 @@ class Yahoo:
         return page_dates(listed, exchange=self.exchange)
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """The earnings dates of US stocks among `symbols` as Yahoo's calendar lists them now, `first` to `last`.
-
-        Columns symbol, announced, timing. After a failure, a log line, it is not requested further.
-        """
+        """As `EarningsCalendarSource.earnings_calendar`, of US stocks; after a failure it is not requested further."""
         listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
