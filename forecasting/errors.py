@@ -84,7 +84,7 @@ class HistoryError(ForecastingError):
 
 
 class NoBarError(HistoryError):
-    """A past session whose bar has not come, though newer ones have: the symbol was halted, say."""
+    """A session whose bar has not come, though it was waited for or newer ones have: the run goes on without it."""
 
 
 class FitError(ForecastingError):

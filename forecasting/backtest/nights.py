@@ -17,6 +17,7 @@ from forecasting.errors import NUMERICAL_ERRORS
 from forecasting.evaluate.decisions import (
     ChainFacts,
     ModeChoice,
+    changed_inputs,
     choose_mode,
     deficit_of,
     fallback_baseline,
@@ -135,15 +136,10 @@ class _Walk:
         facts: ChainFacts | None = None
         if self.champion is not None and self.scratch_to is not None:
             facts = ChainFacts(
-                usable=True,
-                error="",
                 sessions_since_scratch=self._sessions_since(self.scratch_to, night),
                 chain_epochs=self.champion.card.chain_epochs,
                 drift=drift_reason(losses, newest_scratch=self.scratch_to),
-                had_events=self.champion.card.has_events,
-                has_events=windows.has_events,
-                had_market=self.champion.card.has_market,
-                has_market=windows.has_market,
+                changed=changed_inputs(self.champion.card, windows),
             )
         return choose_mode("auto", facts, scratch_every=self.settings.scratch_every)
 

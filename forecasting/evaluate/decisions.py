@@ -17,7 +17,9 @@ import pandas as pd
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, Mode
+from forecasting.preprocess.windows import Windows
+from forecasting.train.checkpoint import Card
+from forecasting.vocabulary import CHAMPION, HORIZONS, Mode
 
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
@@ -37,15 +39,23 @@ class ModeChoice:
 class ChainFacts:
     """The facts about the champion that the mode depends on."""
 
-    usable: bool  # its weights exist, unaltered, and match this code and these settings
-    error: str  # why it is not usable; empty if it is
     sessions_since_scratch: int  # sessions since the newest fit from scratch of this symbol and target
     chain_epochs: int  # epochs of the champion's chain of warm fits, its fit from scratch included
     drift: str = ""  # the alarm of the control chart; empty without one
-    had_events: bool = False  # whether its chain of fits began with earnings dates
-    has_events: bool = False  # whether tonight's training rows have any
-    had_market: bool = False  # the same of a market series: whether its value of tonight is known
-    has_market: bool = False
+    damage: str = ""  # why its weights are none to continue from; empty if they are
+    changed: str = ""  # as of `changed_inputs`
+
+
+def changed_inputs(card: Card, windows: Windows) -> str:
+    """What has arrived or vanished since a champion's chain of fits began, in words; empty for nothing.
+
+    A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
+    """
+    events = ("earnings dates have", card.has_events, windows.has_events)
+    for what, had, has in (events, ("the market series has", card.has_market, windows.has_market)):
+        if had != has:
+            return f"{what} {'arrived' if has else 'vanished'} since the champion's chain of fits began"
+    return ""
 
 
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
@@ -54,18 +64,12 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
         return ModeChoice("skip", "asked for: no fit tonight")
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
-    if not champion.usable:
-        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
+    if champion.damage:
+        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.damage}")
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
-    # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
-    events = ("earnings dates have", champion.had_events, champion.has_events)
-    for what, had, has in (events, ("the market series has", champion.had_market, champion.has_market)):
-        if had != has:
-            change = "arrived" if has else "vanished"
-            return ModeChoice("scratch", f"{what} {change} since the champion's chain of fits began")
-    if champion.drift:
-        return ModeChoice("scratch", champion.drift)
+    if champion.changed or champion.drift:
+        return ModeChoice("scratch", champion.changed or champion.drift)
     sessions = champion.sessions_since_scratch
     since = f"{sessions} session{'' if sessions == 1 else 's'} since the last fit from scratch"
     if sessions >= scratch_every:
@@ -75,22 +79,19 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     return ModeChoice("warm", since)
 
 
-Winner = Literal["champion", "challenger"]
-
-
-def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[Winner | None, str]:
-    """The next champion, None where there is still none, and the reason.
+def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:
+    """Whether tonight's fit becomes champion, and the reason.
 
     A fit that the gate refused, or whose weights cannot be loaded and run now, has that in words; empty where not.
     """
     obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
     if obstacle:
         stays = "The champion stays" if has_champion else "There is still no champion"
-        return CHAMPION if has_champion else None, f"{stays}; {obstacle}."
+        return False, f"{stays}; {obstacle}."
     if not has_champion:
-        return CHALLENGER, "There was no champion; this fit passed the gate."
+        return True, "There was no champion; this fit passed the gate."
     what = "A fit from scratch" if method == "scratch" else "A refresh of the champion"
-    return CHALLENGER, f"{what} that passed the gate takes over."
+    return True, f"{what} that passed the gate takes over."
 
 
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")

@@ -21,7 +21,7 @@ from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import CHALLENGER, CHAMPION, short_id
+from forecasting.vocabulary import short_id
 
 logger = logging.getLogger("forecasting.evaluate")
 
@@ -41,7 +41,7 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
         if night.error is None:
             continue
         mark_stopped(night, night.error)
-        scored = replace(night, windows=None, error=None).then("evaluate", score_and_decide)
+        scored = replace(night, data_as_of=None, error=None).then("evaluate", score_and_decide)
         if scored.error is not None:  # beside the error that stopped the night, which is its outcome
             logger.error("%s %s: its closed sessions were not scored: %s", night.symbol, night.session, scored.error)
     return done
@@ -51,10 +51,10 @@ def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
     symbol, target, session, at = night.symbol, night.target, night.session, night.now()
     with connect.reading(night.settings.url) as connection:
-        known_at = night.data_as_of if night.windows is not None else _newest_instant(connection, night)
+        known_at = night.data_as_of or _newest_instant(connection, night)
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
         champion = read.champion(connection, symbol, target, session=session)
-        challenger = None if night.windows is None else read.row(connection, "models", night.columns)
+        challenger = None if night.data_as_of is None else read.row(connection, "models", night.columns)
         newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
         later = unscored.iloc[:0]
         if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them
@@ -87,11 +87,10 @@ def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | Non
     """The row of table promotions that tonight's challenger leads to; None where there is still no champion."""
     refused = challenger["refused"]
     damage = "" if refused else why_not_runnable(challenger, night.settings)
-    role, reason = decide(
+    takes_over, reason = decide(
         has_champion=champion is not None, method=challenger["method"], refused=refused, damage=damage
     )
-    winner = {CHALLENGER: challenger, CHAMPION: champion, None: None}[role]
-    if winner is None:
+    if (winner := challenger if takes_over else champion) is None:
         logger.warning("%s of %s", reason, night.symbol)
         return None
     compared = json.loads(challenger["gate"]) if challenger["gate"] else {}

@@ -22,7 +22,7 @@ from forecasting.vocabulary import Clock, Mode, Target, short_id
 if TYPE_CHECKING:
     from forecasting.report.night_view import ReportData
 
-WINDOWS = "windows.npz"  # In a night's folder: the file of its windows
+WINDOWS = "windows.npz"  # In a night's folder
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Night:
     stored_id: str | None = None  # in a replay, the id of the night that is run again
     stored_fetch: str = ""  # in a replay, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
-    data_as_of: datetime | None = None  # of preprocess: the instant of that fetch; nothing stored later is used
-    windows: Path | None = None  # of preprocess: the file
+    data_as_of: datetime | None = (
+        None  # of preprocess, which wrote windows: that fetch's instant; nothing later is used
+    )
     challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate
     report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     is_done: bool = False  # of evaluate: whether it came to its end
-    without_bar: str = ""  # why the night has no bar, in words; the run goes on without it
-    error: ForecastingError | None = None  # what stopped the night
+    error: ForecastingError | None = None  # what stopped the night; a NoBarError where the run goes on without it
 
     @property
     def target(self) -> Target:
@@ -70,9 +70,14 @@ class Night:
         """Where the steps of the night leave files to each other; emptied when the night is done."""
         return runs_folder(self.settings) / self.id
 
+    @property
+    def windows(self) -> Path:
+        """The file of its windows."""
+        return self.folder / WINDOWS
+
     def then(self, step: str, work: Callable[[Night], Night]) -> Night:
         """The night after `work`, with the seconds that it took or the error that stopped it; as it is if one has."""
-        if self.error is not None or self.without_bar:
+        if self.error is not None:
             return self
         started = time.perf_counter()
         try:

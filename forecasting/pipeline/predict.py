@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -85,9 +84,7 @@ def write_forecasts(night: Night) -> Night:
 
 def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
-    symbol, target, session, known_at = night.symbol, night.target, night.session, night.data_as_of
-    if known_at is None:
-        raise ValueError(f"Expected the windows of {symbol} {session}; run preprocess before predict.")
+    symbol, target, session, known_at = night.symbol, night.target, night.session, cast(datetime, night.data_as_of)
     champion = read.champion(connection, symbol, target, session=session)
     challenger = read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
     bars = read.bars(connection, symbol, last=session, known_at=known_at)
@@ -97,7 +94,7 @@ def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
         losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
-        past=_closed_forecasts(connection, night, bars, known_at=known_at),
+        past=_closed_forecasts(connection, night, bars),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, night),
         fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
@@ -118,9 +115,9 @@ def _no_fit(connection: Connection, night: Night) -> str:
     return f"{reason[:1].lower()}{reason[1:]}"
 
 
-def _closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
-    """Past forecasts of the network with the actuals as known at `known_at`, the instant of `bars`."""
-    symbol, target, session = night.symbol, night.target, night.session
+def _closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame) -> pd.DataFrame:
+    """Past forecasts of the network with the actuals as known at the instant of `bars`."""
+    symbol, target, session, known_at = night.symbol, night.target, night.session, night.data_as_of
     past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
     actual = np.full(len(past), np.nan)
     for instant in past["bars_at"].unique():  # one, unless the user accepted another history
@@ -134,7 +131,7 @@ def _closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, 
 
 
 def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, ChampionFacts]:
-    windows = load_windows(cast(Path, night.windows))
+    windows = load_windows(night.windows)
     networks, damage = _networks(night, stored, windows)
     baselines = candidates.baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
     champion, deficit = stored.champion or {"id": None, "trained_to": None}, deficit_of(stored.losses)

@@ -15,7 +15,7 @@ from typing import get_args
 import pandas as pd
 
 from forecasting.errors import ArtifactError, FailedVerdict
-from forecasting.pipeline.night import WINDOWS, Night
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import open_run
 from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP, MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
@@ -47,14 +47,13 @@ def write_windows(night: Night) -> Night:
         events = read.events(connection, night.symbol, known_at=at)
         market = market_snapshot(connection, night, data_as_of=at)
     windows = windows_of(night, bars, events, market.series)
-    path = night.folder / WINDOWS
-    path.parent.mkdir(parents=True, exist_ok=True)
-    windows.save(path)
+    night.folder.mkdir(parents=True, exist_ok=True)
+    windows.save(night.windows)
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
     with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=started_at, notes={"market": market.note} if market.note else {})
         write.update_run(connection, night.id, {"market_fetch": market.fetch_id})
-    return replace(night, windows=path, fetch_id=fetch["id"], data_as_of=at)
+    return replace(night, fetch_id=fetch["id"], data_as_of=at)
 
 
 def ledger_instant(newest: datetime | None, now: datetime) -> datetime:

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
+from forecasting.errors import (
+    DataLateError,
+    ForecastingError,
+    NoBarError,
+    RateLimitedError,
+    SourceError,
+    UnavailableError,
+)
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped, mark_without_bar
 from forecasting.sessions import opens_at, shift
@@ -50,7 +57,7 @@ class Rounds:
     """The nights of a run, batch by batch as their bars are to be requested: iterate, then hand each batch to `take`.
 
     Attributes:
-        ended: The nights that cannot be run, with their error or, where the run goes on without their bar, its note.
+        ended: The nights that cannot be run, with their error: a NoBarError where the run goes on without their bar.
         refusals: By source, the refusal of this round after which it is not requested on; `ingest` adds to it.
     """
 
@@ -154,7 +161,7 @@ class Rounds:
 
     def _end_without_bar(self, missing: Night, bars: date) -> None:
         note = self._mark(missing, bars, missing.error or ForecastingError())
-        self.ended.append(replace(missing, error=None, without_bar=note))
+        self.ended.append(replace(missing, error=NoBarError(note)))
 
     def _mark(self, missing: Night, bars: date, error: ForecastingError) -> str:
         hour = clock_time(self._now(), self._settings)

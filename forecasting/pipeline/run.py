@@ -247,11 +247,8 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
 def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
     """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
     failed: dict[str, ForecastingError] = {}
-    without_bar = [night.without_bar for night in nights if night.without_bar]
     for night in sorted(nights, key=lambda night: night.session):
-        # Of a past session without a bar newer ones have come: nothing is left to do, and its row says so.
-        if isinstance(night.error, NoBarError):
-            without_bar.append(str(night.error))
-        elif night.error is not None:
+        if night.error is not None and not isinstance(night.error, NoBarError):
             failed.setdefault(night.symbol, night.error)
+    without_bar = [str(night.error) for night in nights if isinstance(night.error, NoBarError)]
     return [night.id for night in nights if night.is_done], failed, without_bar

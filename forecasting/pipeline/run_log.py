@@ -15,9 +15,9 @@ from itertools import chain
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.errors import ArtifactError, BadDataError, DataLateError, ForecastingError, StoreError, UsageError
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
 from forecasting.evaluate.decisions import FITS
-from forecasting.pipeline.folders import ARTIFACTS, artifact_folder, delete_files, network_id, runs_folder
+from forecasting.pipeline.folders import ARTIFACTS, delete_files, network_id, runs_folder
 from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
@@ -160,24 +160,20 @@ def prunable_weights(connection: Connection, night: Night) -> list[str]:
 
 
 def delete_files_of(nights: Sequence[Night]) -> None:
-    """Delete the windows of finished nights and the weights without a path, also those that a kill left behind."""
+    """Delete the windows of finished nights, and weights without a path, also those that a kill left behind."""
     done = [night for night in nights if night.is_done]
     if not done:
         return
     settings = done[0].settings
     try:
-        folders = {path.name: path for path in runs_folder(settings).glob("*")}
-        present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
+        for night in done:
+            delete_files(night.folder, [WINDOWS])
+        folder = settings.data_dir.absolute() / ARTIFACTS
+        present = {path.name for path in folder.glob("*")}
         with connect.reading(settings.url) as connection:
-            finished = read.values(connection, "runs", "id", {"id": [*folders], "status": "done"})
             pruned = [read.network_ids(connection, night.symbol, night.target, pruned=True) for night in done]
-        for run_id in finished:
-            delete_files(folders[run_id], [WINDOWS])
-        for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
-            try:
-                delete_files(artifact_folder(settings, model_id), FILES)
-            except ArtifactError as error:
-                logger.warning("model %.40r is not pruned: %s", model_id, error)
+        for model_id in sorted(present.intersection(chain(*pruned))):
+            delete_files(folder / model_id, FILES)
     except Exception as error:  # whatever it is, the nights are done
         logger.warning("files that nights no longer need were not deleted: %s", error)
 

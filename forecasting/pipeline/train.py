@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.decisions import ChainFacts, ModeChoice, choose_mode
+from forecasting.evaluate.decisions import ChainFacts, ModeChoice, changed_inputs, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.pipeline.folders import artifact_folder, network_id
 from forecasting.pipeline.models import load_model, own_weights
@@ -38,8 +38,6 @@ def train(nights: Sequence[Night]) -> list[Night]:
 
 def fit_challenger(night: Night) -> Night:
     """The night with its challenger. One that was killed after its fit finds its model again and fits none."""
-    if night.windows is None or night.data_as_of is None:
-        raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
     with connect.reading(night.settings.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_challenger(night, fitted)
@@ -81,7 +79,7 @@ def _facts(connection: Connection, night: Night, champion: Row) -> ChainFacts:
     drift = ""
     if night.mode == "auto":  # the charts read hundreds of scored origins, and only a free choice of mode needs them
         drift = drift_reason(past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest)
-    return ChainFacts(True, "", since, champion["chain_epochs"], drift)
+    return ChainFacts(since, champion["chain_epochs"], drift)
 
 
 def _choose(
@@ -98,17 +96,11 @@ def _choose(
             parent = load_model(champion, night.settings)
             check_parent(parent, night.settings)
             check_same_market(parent.card, fitted_with, night)
-            facts = replace(
-                facts,
-                had_events=parent.card.has_events,
-                has_events=windows.has_events,
-                had_market=parent.card.has_market,
-                has_market=windows.has_market,
-            )
+            facts = replace(facts, changed=changed_inputs(parent.card, windows))
         except ArtifactError as error:
             if night.mode == "warm":
                 raise
-            parent, facts = None, replace(facts, usable=False, error=str(error))
+            parent, facts = None, replace(facts, damage=str(error))
     return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from forecasting.evaluate.decisions import (
     MAX_CHAIN_EPOCHS,
     ChainFacts,
     best_baseline,
+    changed_inputs,
     choose_mode,
     decide,
     deficit_of,
@@ -22,8 +24,8 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS
 from forecasting.vocabulary import HORIZONS
 
-USABLE = ChainFacts(usable=True, error="", sessions_since_scratch=12, chain_epochs=3)
-DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
+USABLE = ChainFacts(sessions_since_scratch=12, chain_epochs=3)
+DAMAGED = replace(USABLE, damage="the weights are damaged")
 
 
 @pytest.mark.parametrize(
@@ -41,13 +43,8 @@ DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
         ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", f"{MAX_CHAIN_EPOCHS} epochs"),
         ("auto", replace(USABLE, sessions_since_scratch=20, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "20 sessions"),
         ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "1 session since"),
-        ("auto", replace(USABLE, has_events=True), "scratch", "earnings dates have arrived"),
-        ("auto", replace(USABLE, had_events=True), "scratch", "earnings dates have vanished"),
-        ("auto", replace(USABLE, had_events=True, has_events=True), "warm", "12 sessions"),
-        ("warm", replace(USABLE, has_events=True), "warm", "asked for"),
-        ("auto", replace(USABLE, has_market=True), "scratch", "the market series has arrived"),
-        ("auto", replace(USABLE, had_market=True), "scratch", "the market series has vanished"),
-        ("auto", replace(USABLE, had_market=True, has_market=True), "warm", "12 sessions"),
+        ("auto", replace(USABLE, changed="the market series has vanished"), "scratch", "series has vanished"),
+        ("warm", replace(USABLE, changed="the market series has vanished"), "warm", "asked for"),
     ],
 )
 def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):
@@ -56,24 +53,39 @@ def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, meth
     assert reason in choice.reason
 
 
+def test_inputs_that_arrived_or_vanished_since_the_chain_began_are_named():
+    had = [
+        SimpleNamespace(has_events=events, has_market=market) for events in (False, True) for market in (False, True)
+    ]
+    found = [[changed_inputs(card, windows).partition(" since")[0] for windows in had] for card in had]
+    market, events = "the market series has {}", "earnings dates have {}"
+    arrived, vanished = ([text.format(change) for text in (market, events)] for change in ("arrived", "vanished"))
+    assert found == [
+        ["", arrived[0], arrived[1], arrived[1]],
+        [vanished[0], "", arrived[1], arrived[1]],
+        [vanished[1], vanished[1], "", arrived[0]],
+        [vanished[1], vanished[1], vanished[0], ""],
+    ]
+
+
 @pytest.mark.parametrize(
-    ("changed", "winner", "reason"),
+    ("changed", "takes_over", "reason"),
     [
-        ({}, "challenger", "A refresh of the champion that passed the gate takes over."),
-        ({"method": "scratch"}, "challenger", "A fit from scratch that passed the gate takes over."),
-        ({"has_champion": False}, "challenger", "There was no champion; this fit passed the gate."),
-        ({"refused": "a weight is nan"}, "champion", "The champion stays; the gate refused the fit: a weight is nan."),
-        ({"damage": "expected ab12, found cd34."}, "champion", "The champion stays; expected ab12, found cd34."),
+        ({}, True, "A refresh of the champion that passed the gate takes over."),
+        ({"method": "scratch"}, True, "A fit from scratch that passed the gate takes over."),
+        ({"has_champion": False}, True, "There was no champion; this fit passed the gate."),
+        ({"refused": "a weight is nan"}, False, "The champion stays; the gate refused the fit: a weight is nan."),
+        ({"damage": "expected ab12, found cd34."}, False, "The champion stays; expected ab12, found cd34."),
         (
             {"has_champion": False, "refused": "a weight is too far"},
-            None,
+            False,
             "There is still no champion; the gate refused the fit: a weight is too far.",
         ),
     ],
 )
-def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(changed, winner, reason):
+def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(changed, takes_over, reason):
     facts = {"has_champion": True, "method": "warm", "refused": "", "damage": ""} | changed
-    assert decide(**facts) == (winner, reason)
+    assert decide(**facts) == (takes_over, reason)
 
 
 def test_all_rows_of_the_newest_origins_are_kept_in_their_order() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
 from forecasting.pipeline.folders import runs_folder
@@ -16,9 +15,9 @@ from forecasting.pipeline.models import load_model, weights_state
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.run_log import delete_files_of
 from forecasting.settings import read_settings
-from forecasting.store import connect, schema, write
+from forecasting.store import connect, write
 from tests.builders import LAST
-from tests.store.rows import model_row, run_row
+from tests.store.rows import model_row
 
 AT = datetime(2024, 3, 9, 12, tzinfo=UTC)
 PATHS = ["..", "artifacts/..", "/etc", "../outside", "artifacts/../../outside", "artifacts", "artifacts/a/b", "\0"]
@@ -72,14 +71,11 @@ def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
 
 def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
     folder = runs_folder(read_settings())
+    nights = [replace(a_night(), stored_id=name) for name in ("kept", "done", "linked")]
     for path in ("kept/windows.npz", "kept/notes.txt", "done/windows.npz"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text("x", encoding="utf-8")
     (folder / "linked").symlink_to(ledger / "artifacts")
-    with connect.transaction(read_settings().url) as connection:
-        for place, name in enumerate(("kept", "done", "linked")):
-            write.add(connection, "runs", run_row(name, f"2024-03-0{place + 5}"))
-        connection.execute(sa.update(schema.runs).values(status="done"))
-    delete_files_of([a_night()])
+    delete_files_of(nights)
     assert files(folder) == ["kept/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

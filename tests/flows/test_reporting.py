@@ -49,11 +49,9 @@ SETTINGS = Settings(symbols=("AAA", "BAD"))
 NOTE = "The bar is missing."
 
 
-def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None, without_bar: str = "") -> Night:
-    night = Night(
-        symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error, without_bar=without_bar
-    )
-    return replace(night, is_done=error is None and not without_bar)
+def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None) -> Night:
+    night = Night(symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error)
+    return replace(night, is_done=error is None)
 
 
 NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such session"), NoBarError("Another.")
@@ -66,7 +64,7 @@ NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such sessi
         ([a_night(), a_night("BAD", error=NO_ROWS)], SETTINGS, "PartlyFailed", "1 of 2 symbols failed. BAD: no rows"),
         ([a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)], SETTINGS, "Failed", "2 of 2 symbols failed."),
         ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
-        ([a_night(without_bar=NOTE), a_night(error=NO_BAR)], SETTINGS, "WithoutBar", f"{NOTE} Another."),
+        ([a_night(error=NoBarError(NOTE)), a_night(error=NO_BAR)], SETTINGS, "WithoutBar", f"{NOTE} Another."),
         ([], SETTINGS, "Skipped", "Nothing new."),
     ],
 )

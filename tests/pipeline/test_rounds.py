@@ -102,12 +102,12 @@ def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings
     assert run.asked[-2:] == [(210, str(LAST)), (210, str(EVE))]
     assert [(night.session, night.error) for night in run.ran] == [(EVE, None)]
     (missing,) = run.rounds.ended
-    assert missing.without_bar == (
+    assert str(missing.error) == (
         "The bar of 2024-03-08 was not available by 09:00 America/New_York; "
         "the night continued with the bars up to 2024-03-07."
     )
     (row,) = rows("runs")
-    assert (row["status"], row["note"]) == ("late", missing.without_bar)
+    assert (row["status"], row["note"]) == ("late", str(missing.error))
     assert "retrying until 09:00 America/New_York" in run.why[0]
 
 

@@ -150,7 +150,7 @@ def fitted_tonight(
 def tonight(settings: Settings) -> Night:
     """The night after preprocess."""
     night = make_night(SYMBOL, LAST, settings, now=lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
-    return replace(night, windows=Path("windows.npz"), data_as_of=datetime(2024, 3, 9, 10, tzinfo=UTC))
+    return replace(night, data_as_of=datetime(2024, 3, 9, 10, tzinfo=UTC))
 
 
 def decided(url: str, settings: Settings) -> dict[str, Any]:
@@ -207,6 +207,6 @@ def test_neither_a_refused_fit_without_a_champion_nor_a_night_that_could_not_for
         refused = "a weight is too far" if could_forecast else ""
         fitted_tonight(connection, settings, fitted, champion=not could_forecast, refused=refused)
     night = tonight(settings)
-    score_and_decide(night if could_forecast else replace(night, windows=None))
+    score_and_decide(night if could_forecast else replace(night, data_as_of=None))
     with reading(sqlite_url) as connection:
         assert read.row(connection, "promotions", {"run_id": night.id}) is None
