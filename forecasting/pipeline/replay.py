@@ -60,7 +60,7 @@ def finished_nights(
             {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]},
             order=("session", "decided_at"),
         )
-    nights = [row for row in in_order(runs) if (first or date.min) <= row["as_of"] <= (last or date.max)]
+    nights = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
     if not nights:
         span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
         raise UsageError(
@@ -68,21 +68,6 @@ def finished_nights(
             "nothing to replay. `forecasting settings` lists them."
         )
     return nights, by_hand
-
-
-def in_order(runs: list[Row]) -> list[Row]:
-    """The nights in the order in which they were made, whatever their clocks said; `runs` ascend by session.
-
-    That is the order of their forecasts' instants, but for a night by a wrong clock: the fetches of a ledger never go
-    back in time, so a night whose fetch is not newer than that of a later session's night was made before that one.
-    """
-    of_flow_run = {row["flow_run_id"]: row["fetched_at"] for row in runs if row["flow_run_id"] and row["fetched_at"]}
-    fetched = [row["fetched_at"] or of_flow_run.get(row["flow_run_id"]) for row in runs]
-    made = [row["issued_at"] for row in runs]
-    for at, own in enumerate(fetched):
-        later = [made[on] for on in range(at + 1, len(runs)) if own and fetched[on] and fetched[on] >= own]
-        made[at] = min([made[at], *later])
-    return [row for _, _, row in sorted(zip(made, range(len(runs)), runs, strict=True))]
 
 
 def scratch_ledger(settings: Settings) -> Settings:

@@ -1,7 +1,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flows import clock, nightly
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline import export, models
-from forecasting.pipeline.replay import in_order, replay
+from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
 from forecasting.predict import combine
 from forecasting.sessions import between, closes_at
@@ -170,30 +170,6 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
     volumes = export.bars(settings, as_of=FIRST)["volume"]
     assert volumes.iloc[-1] == used
     assert export.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
-
-
-@pytest.mark.parametrize(
-    ("issued", "fetched", "order"),
-    [
-        ("1234", "1234", "0123"),
-        ("5234", "5234", "1230"),  # the oldest session was run after all others
-        ("1934", "1999", "0123"),  # the second by a clock that was ahead; the next fetches are not older in the ledger
-        ("2134", "2234", "0123"),  # the second by a clock that was behind
-        ("9934", "-999", "0123"),  # two of a missed stretch, whose fetch is the second one's, by a clock that was ahead
-    ],
-)
-def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_said(issued, fetched, order):
-    start = datetime(2024, 3, 1, tzinfo=UTC)
-    rows = [
-        {
-            "as_of": SESSIONS[place],
-            "issued_at": start + timedelta(days=int(day)),
-            "fetched_at": None if own == "-" else start + timedelta(days=int(own)),
-            "flow_run_id": "stretch" if fetched[0] == "-" and place < 2 else str(place),
-        }
-        for place, (day, own) in enumerate(zip(issued, fetched, strict=True))
-    ]
-    assert in_order(rows) == [rows[int(place)] for place in order]
 
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):

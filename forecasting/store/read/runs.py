@@ -61,23 +61,18 @@ def running(connection: sa.Connection) -> list[str]:
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
-    """The finished nights under some settings, oldest session first, rows of table runs.
-
-    With issued_at and fetch_id of the forecasts, and fetched_at of the newest fetch of its own; None within a span.
-    """
-    table, made, fetches = schema.runs, schema.forecasts, schema.fetches
+    """The finished nights under some settings in the order made, rows of table runs with fetch_id of the forecasts."""
+    table, made = schema.runs, schema.forecasts
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
     issued = of_symbol.group_by(made.c.run_id).subquery()
-    of_fetches = sa.select(fetches.c.run_id, sa.func.max(fetches.c.fetched_at).label("fetched_at"))
-    fetched = of_fetches.where(fetches.c.symbol == symbol).group_by(fetches.c.run_id).subquery()
     done = (
-        sa.select(table, issued.c.issued_at, issued.c.fetch_id, fetched.c.fetched_at)
+        sa.select(table, issued.c.fetch_id)
         .join(issued, issued.c.run_id == table.c.id)
-        .outerjoin(fetched, fetched.c.run_id == table.c.id)
         .where(*of_series(table, symbol, target), table.c.settings_hash == settings_hash, table.c.status == "done")
     )
-    return rows(connection, done.order_by(table.c.as_of, table.c.started_at))
+    # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
+    return rows(connection, done.order_by(issued.c.issued_at, table.c.as_of, table.c.started_at))
 
 
 def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
