@@ -122,24 +122,6 @@ def market_symbol(text: str) -> str:
     return text if found is None else f"^{Path(found[2]).stem.upper().lstrip('^')}"
 
 
-_CRON_FIELDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
-_CRON_NAME = re.compile("jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat|l")
-
-
-def check_cron(text: str) -> str:
-    """`text` itself: @daily or its like, or five fields, each of numbers and names that it can have."""
-    if text in ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"):
-        return text
-    if len(text.split()) != 5:
-        raise ValueError(f"Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found {text[:40]!r}")
-    for (name, (low, high)), field in zip(_CRON_FIELDS.items(), text.lower().split(), strict=True):
-        for part in re.findall(r"(?<![/#\w])\w+", field):  # neither a step nor the place of a weekday in its month
-            number = part.rstrip("l")
-            if not _CRON_NAME.fullmatch(part) and not (number.isdecimal() and low <= int(number) <= high):
-                raise ValueError(f"Expected {name} from {low} to {high}, found {part!r:.40} in {text[:40]!r}")
-    return text
-
-
 def check_web_address(text: str) -> str:
     """`text` without a slash at its end: an address of a web server, or empty."""
     if text and not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text, re.ASCII):
