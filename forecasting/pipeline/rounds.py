@@ -21,7 +21,7 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.pipeline.night import Night, by_symbol
-from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped, mark_without_bar
+from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read
@@ -108,7 +108,7 @@ class Rounds:
         if error is None:
             del self._symbols[newest.symbol]
             if symbol.missing is not None:
-                self._end_without_bar(symbol.missing, newest.session)
+                self._end_without_bar(symbol.missing, newest.session, symbol.missing.error)
             elif self._patient and self._round > 1:
                 began, until = (clock_time(at, self._settings) for at in (self._began, self._now()))
                 waited = f"Waited for its bar from {began.partition(' ')[0]} to {until}; {self._round} requests."
@@ -146,32 +146,27 @@ class Rounds:
 
     def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError, bars: date) -> list[Night]:
         """What is run with the bars up to the session `bars`: stored ones, or of a late source, which are requested."""
-        missing, older = symbol.missing or nights[-1], _up_to(nights, bars)
-        if isinstance(error, DataLateError) and older and bars < nights[-1].session:
+        missing, older, is_late = symbol.missing or nights[-1], _up_to(nights, bars), isinstance(error, DataLateError)
+        if is_late and older and bars < nights[-1].session:
             symbol.missing, symbol.nights, symbol.due = missing, older, self._now()
             return []
         del self._symbols[missing.symbol]
-        if isinstance(error, DataLateError):
-            self._end_without_bar(missing, bars)
-            return []
-        self._mark(missing, bars, error)
-        if bars < missing.session:
-            self._end(replace(missing, error=error))
-        return older
+        self._end_without_bar(missing, bars, missing.error if is_late else error)
+        return [] if is_late else older
 
-    def _end_without_bar(self, missing: Night, bars: date) -> None:
-        note = self._mark(missing, bars, missing.error or ForecastingError())
-        self.ended.append(replace(missing, error=NoBarError(note)))
-
-    def _mark(self, missing: Night, bars: date, error: ForecastingError) -> str:
-        hour = clock_time(self._now(), self._settings)
+    def _end_without_bar(self, missing: Night, bars: date, error: ForecastingError | None) -> None:
+        """End the night whose bar did not come, with a note in its row, unless it goes on with stored bars itself."""
+        hour, is_late = clock_time(self._now(), self._settings), isinstance(error, DataLateError)
+        why = f"{error} Stopped retrying at {hour}"
         if isinstance(error, DataLateError):
             why = f"{f'{error.why} It' if error.why else f'The bar of {missing.session}'} was not available by {hour}"
-        else:
-            why = f"{error} Stopped retrying at {hour}"
-        note = mark_without_bar(missing, why, bars, error=error)
+        note = f"{why}; the night continued with the bars up to {bars}."
+        mark(missing, {"status": "late"} if is_late else {"status": "failed", "error": note}, {"no_bar": note})
         logger.warning("%s: %s", missing.symbol, note)
-        return note
+        if is_late:
+            self.ended.append(replace(missing, error=NoBarError(note)))
+        elif bars < missing.session:
+            self._end(replace(missing, error=error))
 
     def _end(self, night: Night) -> None:
         logger.error("%s %s: %s", night.symbol, night.session, night.error)

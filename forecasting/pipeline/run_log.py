@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -98,13 +98,6 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
         open_run(connection, night, started_at=night.now(), notes=notes)
         if _row(connection, night)["status"] != "done":
             write.update_run(connection, night.id, values)
-
-
-def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
-    """The sentence in the row of a night whose bar did not come: the run goes on with those up to `newest`."""
-    sentence, status = f"{why}; the night continued with the bars up to {newest}.", stopped_status(error)
-    mark(night, {"status": status, "error": sentence if status == "failed" else None}, {"no_bar": sentence})
-    return sentence
 
 
 def mark_stopped(night: Night, error: ForecastingError) -> None:

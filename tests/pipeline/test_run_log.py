@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from forecasting.errors import DataLateError, HistoryError, UnavailableError
+from forecasting.errors import HistoryError
 from forecasting.pipeline.folders import (
     runs_folder,
     write_whole,
@@ -21,7 +21,6 @@ from forecasting.pipeline.run_log import (
     mark,
     mark_cut_off,
     mark_stopped,
-    mark_without_bar,
     open_run,
     prunable_weights,
 )
@@ -34,9 +33,8 @@ from tests.nights import rows
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-EVE = date(2024, 3, 7)
 NIGHTS = between(date(2024, 2, 1), LAST)
-WHY = "The bar of 2024-03-08 was not available by 09:00 America/New_York"
+WHY = "The bar of 2024-03-08 was not available by 09:00."
 
 
 @pytest.fixture
@@ -61,8 +59,7 @@ STEPS: dict[str, Callable[[Night], object]] = {
     "market": lambda night: opened(night, market="No VIX."),
     "waits": lambda night: mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
     "waited": lambda night: noted(night, lambda to, it: add_notes(to, it, {"waiting": "", "waited": "Waited."})),
-    "late": lambda night: mark_without_bar(night, WHY, EVE, error=DataLateError("", EVE)),
-    "silent": lambda night: mark_without_bar(night, "no response", LAST, error=UnavailableError("")),
+    "late": lambda night: mark(night, {"status": "late"}, {"no_bar": WHY}),
     "stopped": lambda night: mark_stopped(night, HistoryError("too few")),
 }
 
@@ -79,9 +76,8 @@ def row(night: Night) -> dict[str, Any]:
         ("waits", "late", "no bar yet"),
         ("waits market", "running", "No VIX."),
         ("waits market waited", "running", "Waited. No VIX."),
-        ("clock late", "late", f"{WHY}; the night continued with the bars up to 2024-03-07. A clock."),
-        ("late opened", "running", f"{WHY}; the night continued with the bars up to 2024-03-07."),
-        ("clock silent", "failed", "no response; the night continued with the bars up to 2024-03-08. A clock."),
+        ("clock late", "late", f"{WHY} A clock."),
+        ("late opened", "running", WHY),
         ("stopped", "failed", ""),
         ("stopped opened", "running", ""),
     ],
