@@ -25,6 +25,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 from zoneinfo import ZoneInfo
@@ -42,15 +43,13 @@ from forecasting.errors import ForecastingError, SourceError, UnexpectedError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical, check_bars
 from forecasting.ingest.earnings import read_events_csv
-from forecasting.ingest.sources import Fetched, UnreadableRow, yahoo
+from forecasting.ingest.sources import Fetched, UnreadableRow, plugins, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.symbols import asked_symbols
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.ingest.sources.test_plugins import install
 from tests.plain_flows import without_prefect
 from tests.train.windows import scratch_fit
 from tests.yahoo_stand_in import StandIn, forget_yahoo
@@ -255,21 +254,6 @@ def earnings_dates(place: Place) -> Attempt:
     return attempt
 
 
-def list_of_symbols(place: Place) -> Attempt:
-    path = place.folder / "symbols.txt"
-    sound = b"# liquid\nSBUX\nBRK-B  # one\n^GSPC\nVOD.L\n\nES=F\n" + b"".join(b"S%d\n" % at for at in range(30))
-
-    def attempt(chosen: random.Random) -> None:
-        path.write_bytes(content := damaged(sound, chosen))
-        symbols = ended(lambda: asked_symbols([], path))
-        if not isinstance(symbols, ForecastingError):
-            lines = [line.partition("#")[0].strip() for line in content.decode("utf-8-sig").splitlines()]
-            assert symbols == list(dict.fromkeys(line for line in lines if line))
-            assert all(re.fullmatch(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}", symbol) for symbol in symbols)
-
-    return attempt
-
-
 class Program:
     """What runs a command when it is unpickled."""
 
@@ -355,33 +339,6 @@ def chart_of_yahoo(place: Place) -> Attempt:
     return attempt
 
 
-CODE = """
-from tests.faults import test_fuzzing as fuzzing
-
-class Odd:
-    name = "odd"
-
-    def __init__(self, argument):
-        self.argument = argument
-
-    def fetch(self, symbol, first, last):
-        return fuzzing.INSTALLED["fetch"](symbol, first, last)
-
-    def earnings_dates(self, symbol):
-        return fuzzing.INSTALLED["earnings_dates"]()
-"""
-PROJECT = """
-[project]
-name = "odd-bars"
-version = "1.0"
-
-[project.entry-points."forecasting.sources"]
-odd = "odd_bars:Odd"
-
-[tool.setuptools]
-py-modules = ["odd_bars"]
-"""
-INSTALLED: dict[str, Callable[..., Any]] = {}
 LONG = canonical(random_bars(days=620, seed=3, last=LAST))
 SOUND = Fetched("odd", "TEST", date(2021, 6, 1), LAST, LONG, make_actions([]), "odd 1.0", "TEST, daily", currency="USD")
 OTHER_BARS: tuple[Callable[[str, float], Any], ...] = (
@@ -421,14 +378,31 @@ def odd_answer(chosen: random.Random) -> Callable[..., Any]:
 
 
 def installed_source(place: Place) -> Attempt:
-    install(place.folder / "site", place.patch, code=CODE, project=PROJECT)
+    answers: dict[str, Callable[..., Any]] = {}
+
+    class Odd:
+        """The source of an installed package."""
+
+        name = "odd"
+
+        def __init__(self, argument: str) -> None:
+            self.argument = argument
+
+        def fetch(self, symbol: str, first: date, last: date) -> Any:
+            return answers["fetch"](symbol, first, last)
+
+        def earnings_dates(self, symbol: str) -> Any:
+            return answers["earnings_dates"]()
+
+    offer = SimpleNamespace(name="odd", value="odd_bars:Odd", dist=None, load=lambda: Odd)
+    place.patch.setattr(plugins, "entry_points", lambda **asked: [offer])
     place.patch.setenv("FORECASTING_SOURCE", "odd:x")
     sound, path = Path(place.url.removeprefix("sqlite:///")), place.folder / "own.db"
     place.patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{path}")
 
     def attempt(chosen: random.Random) -> None:
         dates = chosen.choice((*ODD, pd.DataFrame({"announced": [AT], "timing": ["x"]})))
-        INSTALLED.update(fetch=odd_answer(chosen), earnings_dates=lambda: dates)
+        answers.update(fetch=odd_answer(chosen), earnings_dates=lambda: dates)
         for left in place.folder.glob("own.db*"):
             left.unlink()
         shutil.copy(sound, path)
@@ -439,7 +413,7 @@ def installed_source(place: Place) -> Attempt:
         if isinstance(answer, ForecastingError):
             assert stored == []
             return
-        bars = INSTALLED["fetch"]("TEST", None, None).bars
+        bars = answers["fetch"]("TEST", None, None).bars
         for day, *numbers in stored:
             wanted = bars.loc[pd.Timestamp(day), list(NUMBERS)].to_numpy(dtype=float, copy=True)
             wanted[4] = np.round(wanted[4]) or np.nan  # shares are whole
@@ -448,11 +422,9 @@ def installed_source(place: Place) -> Attempt:
     return attempt
 
 
-WHOLE: dict[str, tuple[str, ...]] = {
+VARIABLES: dict[str, tuple[str, ...]] = {
     "train_sessions": ("2500", "300"), "members": ("3", "32"), "seed": ("0", "2147483647"), "scratch_every": ("21",),
     "max_model_age": ("63",), "workers": ("2",), "shard_size": ("10",), "keep_artifacts": ("60",),
-}  # fmt: skip
-TEXTS = {
     "target": ("volume", "close", "range"),
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
@@ -461,24 +433,20 @@ TEXTS = {
     "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
     "witness": ("csv:other.csv", "sample", "house:x"),
     "exchange": ("XNYS", "XLON", "24/7"),
+    "exchanges": ("VOD=XLON,ES=F=CMES",),
     "cron": ("30 5 * * 2-6", "@daily", "0 6 * JAN-MAR MON#1"),
     "timezone": ("America/New_York", "UTC"),
+    "late_until": ("09:00", "23:59:59"),
     "runner": ("local", "processes", "dask"),
     "dask_address": ("tcp://dask:8786",),
-}
-VARIABLES: dict[str, tuple[str, ...]] = {
-    **WHOLE,
-    **TEXTS,
     "data_dir": ("data", "/tmp/x"),
+    "files": ("/srv/a,/srv/b",),
     "pages_url": ("https://host.example:8443/reports/",),
     "database_url": ("sqlite:///x.db", "postgresql://me:hunter2@db:5432/x"),
-    "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
-    "files": ("/srv/a,/srv/b",),
-    "exchanges": ("VOD=XLON,ES=F=CMES",),
-    "late_until": ("09:00", "23:59:59"),
-    "cost_ratio": ("3", "0.5"),
     "notify": ("ntfys://me:hunter2@ntfy.sh/nights", "json://127.0.0.1:9/x"),
-}
+    "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
+    "cost_ratio": ("3", "0.5"),
+}  # fmt: skip
 
 
 def odd_text(text: str, chosen: random.Random) -> str:
@@ -514,18 +482,14 @@ def variables(place: Place) -> Attempt:
         if isinstance(settings, ForecastingError):
             assert "hunter2" not in str(settings)
             return
-        for name, text in given.items():
+        for name, text in ((name, text) for name, text in given.items() if text):  # an empty one counts as not set
             value = getattr(settings, name)
-            if not text:  # counts as not set
-                continue
-            if name in WHOLE:
-                assert value == Fraction(text.strip()), name
-            elif name in TEXTS or name == "data_dir":
-                assert str(value) == (str(Path(text)) if name == "data_dir" else text), name
-            elif name == "symbols":
+            if name == "symbols":
                 assert list(value) == list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-            elif name == "cost_ratio":
-                assert value == float(text)
+            elif isinstance(value, int | float):
+                assert value == (float(text) if isinstance(value, float) else Fraction(text.strip())), name
+            elif isinstance(value, str | Path | ZoneInfo):
+                assert str(value) in (text, text.rstrip("/"), str(Path(text))), name
 
     return attempt
 
@@ -634,7 +598,6 @@ def python_arguments(place: Place) -> Attempt:
 BOUNDARIES = (
     (csv_of_bars, (25, 8_000)),
     (earnings_dates, (50, 20_000)),
-    (list_of_symbols, (50, 25_000)),
     (chart_of_yahoo, (40, 5_000)),
     (installed_source, (6, 1_000)),
     (variables, (200, 30_000)),
