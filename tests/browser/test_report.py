@@ -127,13 +127,17 @@ def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.D
 def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     page = opened(report_data(issued=nights()))
     assert page.locator("#coming").inner_text() == "The next 5 sessions"
+    record = page.get_by_text("Of its last 40 forecasts")  # as of the newest night
+    assert record.is_visible()
     assert not page.locator("#forecasts .actual").first.is_visible()
     page.get_by_role("button", name="Older night").click()
     assert page.locator("#coming").inner_text() == "The 5 sessions after Thu 7 Mar 2024"
     assert page.locator("#as-issued").inner_text().startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
     assert "SBUX was expected to trade" in page.locator("#headline").inner_text()
     assert "on Friday 8 March 2024" in page.locator("#headline").inner_text()
-    actual = report_data().history["value"].iloc[-1]
+    assert not record.is_visible()
+    actual, unit = report_data().history["value"].iloc[-1], report_data().unit
+    assert page.locator("#headline").inner_text().endswith(f"; it came to {unit.brief(actual)}.")
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
     assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
     assert "up to 2024-03-07" in page.locator("#forecasts caption").inner_text()

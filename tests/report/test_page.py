@@ -204,6 +204,7 @@ DASH = "\N{EN DASH}"
     ("changed", "facts"),
     [
         ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
+        ({"run": {"status": "running"}}, {"Run": "9c1f20ab77e01234 (schedule)"}),  # also of a page that the run writes
         ({}, {"Weights hash": "b5d4045c3f466fa9", "Promotion": "none was decided tonight"}),
         ({}, {"Fetched": "2024-03-09 10:31 UTC", "Bars": "2,562, 2014-01-02 to 2024-03-08"}),
         ({}, {"Verdict": "extended: 1 new bar", "Newest value": "2024-03-08, settled"}),

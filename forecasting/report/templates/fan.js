@@ -197,7 +197,7 @@
     byId("night-of").textContent = longDay(data.sessions[night.origin]);
     for (const part of document.querySelectorAll(".newest-only")) part.hidden = !isNewest;
     headline.innerHTML = isNewest ? written
-      : `${esc(data.subject)} <strong>${withUnit(number(q[3]))}</strong> on ${longDay(row.session)} (80% interval <span class="keep">${brief(span(q[1], q[5]))}</span>)<span class="rest">, ${against(q[3], view.usual)} ${data.from_zero ? "the usual" : "the last close,"} ${brief(number(view.usual))}.</span>`;
+      : `${esc(data.subject)} <strong>${withUnit(number(q[3]))}</strong> on ${longDay(row.session)} (80% interval <span class="keep">${brief(span(q[1], q[5]))}</span>)<span class="rest">, ${against(q[3], view.usual)} ${data.from_zero ? "the usual" : "the last close,"} ${brief(number(view.usual))}${row.actual === null ? "" : `; it came to ${brief(number(row.actual))}`}.</span>`;
     byId("usual").textContent = `Usual is ${withUnit(number(view.usual))}, the ${data.from_zero ? "median of the last 20 sessions up to" : "close of"} ${data.sessions[at]}${data.provisional.includes(at) ? ", a first print" : ""}.`;
   };
 
