@@ -78,8 +78,7 @@ def reaction_scores(bars: pd.DataFrame) -> Floats:
     score = (
         excess.clip(-1.0, 2.0) + 0.25 * (gap / usual - 0.5).clip(0.0, 6.0) + 0.1 * (moved / usual - 1.0).clip(0.0, 6.0)
     )
-    scores: Floats = (score.fillna(0.0) + 0.3 * excess.shift(-1).fillna(0.0).clip(-0.5, 1.0)).to_numpy(dtype=np.float64)
-    return scores
+    return (score.fillna(0.0) + 0.3 * excess.shift(-1).fillna(0.0).clip(-0.5, 1.0)).to_numpy(dtype=np.float64)
 
 
 def quarterly_positions(scores: Floats) -> NDArray[np.int64]:

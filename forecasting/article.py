@@ -163,5 +163,4 @@ def _forecast(prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seed: 
 
 def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
     _, (last, _) = lstm(steps)  # (1, N, 2)
-    forecasts: Tensor = head(last[0])  # (N, 1)
-    return forecasts
+    return head(last[0])  # (N, 1)

@@ -27,22 +27,19 @@ def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     """
     above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)  # (..., Q)
     levels = np.asarray(QUANTILES)
-    losses: Floats = np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
-    return losses
+    return np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
 
 
 def row_losses(actual: Floats, quantiles: Floats) -> Floats:
     """(n,) pinball loss of each row of (N, H), mean over its known horizons; rows without one are left out."""
     losses = pinball(actual, quantiles)
     known = np.isfinite(losses).any(axis=1)
-    rows: Floats = np.nanmean(losses[known], axis=1)
-    return rows
+    return np.nanmean(losses[known], axis=1)
 
 
 def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
     """(...) absolute error of the median of quantiles (..., Q) against actual (...)."""
-    error: Floats = np.abs(actual - quantiles[..., MEDIAN])
-    return error
+    return np.abs(actual - quantiles[..., MEDIAN])
 
 
 def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:

@@ -107,15 +107,13 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
 def last_completed(at: datetime, exchange: str = "XNYS") -> date:
     """The newest session that had closed at the instant `at` (aware)."""
     closes = calendar(exchange).closes
-    found: date = closes.index[closes.searchsorted(_utc(at), side="right") - 1].date()
-    return found
+    return closes.index[closes.searchsorted(_utc(at), side="right") - 1].date()
 
 
 def newest_up_to(day: date, exchange: str = "XNYS") -> date:
     """The newest session up to `day`, which need not be traded; the calendar's oldest where that is later."""
     days = calendar(exchange).sessions
-    found: date = days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
-    return found
+    return days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
@@ -150,14 +148,12 @@ def shift(session: date, by: int, exchange: str = "XNYS") -> date:
     if by > 0:
         return next_sessions(session, by, exchange)[-1]
     days = calendar(exchange).sessions
-    found: date = days[max(0, days.get_loc(_stamp(session)) + by)].date()
-    return found
+    return days[max(0, days.get_loc(_stamp(session)) + by)].date()
 
 
 def between(first: date, last: date, exchange: str = "XNYS") -> list[date]:
     """Every session from `first` to `last`, both included, ascending."""
-    days: list[date] = sessions_index(first, last, exchange).date.tolist()
-    return days
+    return sessions_index(first, last, exchange).date.tolist()
 
 
 def after(day: date, last: date, exchange: str = "XNYS") -> list[date]:

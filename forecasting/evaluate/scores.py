@@ -56,8 +56,7 @@ def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) ->
     """Whether each actual fell into the central `percent` interval, its ends included; False where NaN."""
     actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
     low, high = INTERVALS[percent]
-    within: NDArray[np.bool_] = (forecasts[..., low] <= actuals) & (actuals <= forecasts[..., high])
-    return within
+    return (forecasts[..., low] <= actuals) & (actuals <= forecasts[..., high])
 
 
 def skill(score: float, baseline_score: float) -> float:
@@ -146,8 +145,7 @@ def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
         return np.array(forecasts[..., above])
     low, high = QUANTILES[above - 1], QUANTILES[above]
     share = (level - low) / (high - low)
-    between: Floats = (1.0 - share) * forecasts[..., above - 1] + share * forecasts[..., above]
-    return between
+    return (1.0 - share) * forecasts[..., above - 1] + share * forecasts[..., above]
 
 
 def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
@@ -156,8 +154,7 @@ def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
     `ratio` is the cost of an overestimate per unit over that of an underestimate; above 0.
     """
     over = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
-    costs: Floats = np.maximum(ratio * over, -over)
-    return costs
+    return np.maximum(ratio * over, -over)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     stored = stored[~stored.index.duplicated(keep="last")]
     before = stored.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
     same = np.isclose(actions["value"].to_numpy(), before, rtol=SAME_VALUE, atol=0.0)
-    changed: pd.DataFrame = actions[~same].reset_index(drop=True)
-    return changed
+    return actions[~same].reset_index(drop=True)
 
 
 def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float64]:

@@ -117,8 +117,7 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
     after = days.to_numpy()[:, None] - days.to_numpy()[None, :]
     year = np.timedelta64(365, "D")
     is_after = [np.abs(after - years * year) <= _ON_RHYTHM for years in (1, 2, 3)]
-    regular: np.ndarray = np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
-    return regular
+    return np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> None:
@@ -310,8 +309,7 @@ def checked_events(asking: Asking) -> pd.DataFrame:
 def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame:
     """The rows that are announced 45 days or more from each of the other days."""
     apart = np.abs(rows["announced"].to_numpy()[:, None] - announced.to_numpy()[None, :])
-    others: pd.DataFrame = rows[(apart >= _SAME_QUARTER).all(axis=1)]
-    return others
+    return rows[(apart >= _SAME_QUARTER).all(axis=1)]
 
 
 def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

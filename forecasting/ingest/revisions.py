@@ -378,8 +378,7 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *,
     complete = kept.index[(kept.index < kept.index[-1]) & (volume.notna() | without_volume)]
     confirmed = complete[~complete.isin(done) | complete.isin(written)]
     rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
-    days: list[date] = pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
-    return days
+    return pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
 
 
 def _nothing_stored(

@@ -127,8 +127,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
 def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
     """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars."""
     if factor.empty and len(bars):
-        past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
-        return past
+        return splits[splits["session"] <= bars.index[-1]]
     if (factor == 1.0).all():
         return splits.iloc[:0]
     after = np.append(factor.to_numpy()[1:], 1.0)

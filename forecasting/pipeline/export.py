@@ -126,8 +126,7 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, limit
     clean = [
         {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
     ]
-    rows: list[Row] = json.loads(json_text(clean))
-    return rows
+    return json.loads(json_text(clean))
 
 
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -88,8 +88,7 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, str]) -> No
 
 def notes_of(row: Row) -> dict[str, str]:
     """The notes of a row of table runs, by kind."""
-    notes: dict[str, str] = json.loads(row.get("notes") or "{}")
-    return notes
+    return json.loads(row.get("notes") or "{}")
 
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:

@@ -118,8 +118,7 @@ def usual_sizes(windows: Windows) -> Floats:
 
 def _ratio(size: Floats, base: Floats) -> Floats:
     """(H,) `size` over `base`; 1 where one of them is 0, as the width of an interval of closes that do not move."""
-    found: Floats = np.divide(size, base, out=np.ones_like(size), where=(size > 0.0) & (base > 0.0))
-    return found
+    return np.divide(size, base, out=np.ones_like(size), where=(size > 0.0) & (base > 0.0))
 
 
 def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Issued) -> dict[str, Floats]:

@@ -104,8 +104,7 @@ def _learned(past: Past, quantiles: Callable[[float], Floats], usual: float) -> 
 
 def combine(network: Floats, linear: Floats, weight: float) -> Floats:
     """Weighted mean of the quantiles, level by level; as sharp as its members, while a mixture would be wider."""
-    combined: Floats = weight * network + (1.0 - weight) * linear
-    return combined
+    return weight * network + (1.0 - weight) * linear
 
 
 def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:

@@ -63,14 +63,12 @@ class Scale:
     def to_model(self, values: Floats) -> Floats:
         """Values (.., H) or (.., H, Q), given in the target's own unit, in model scale; NaN stays NaN."""
         level, spread = self._broadcast(values)
-        scaled: Floats = (np.log(values) - level) / spread
-        return scaled
+        return (np.log(values) - level) / spread
 
     def from_model(self, scaled: Floats) -> Floats:
         """Values in the target's own unit, given in model scale; quantiles keep their order and levels."""
         level, spread = self._broadcast(scaled)
-        values: Floats = np.exp(level + spread * scaled)
-        return values
+        return np.exp(level + spread * scaled)
 
     def _broadcast(self, values: Floats) -> tuple[Floats, Floats]:
         # Quantiles have one axis more than horizons.
@@ -108,8 +106,7 @@ def step_features(bars: "pd.DataFrame") -> Floats:
     opened = np.log(bars["open"].to_numpy(dtype=np.float64))
     gap = opened - np.append(np.nan, log_close[:-1])
     # What is still NaN has no earlier session to fill from, or is the gap of a session without a bar: 0.
-    steps: Floats = np.nan_to_num(np.column_stack([volume, log_range, np.abs(moved), moved, gap]))
-    return steps
+    return np.nan_to_num(np.column_stack([volume, log_range, np.abs(moved), moved, gap]))
 
 
 def with_usual_ranges(steps: Floats) -> Floats:

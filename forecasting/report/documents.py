@@ -116,8 +116,7 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
             rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
         frames.append(rows)
     whole = pd.concat(frames) if frames else pd.DataFrame(columns=names)
-    text: str = whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
-    return text
+    return whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
 
 
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:

@@ -94,8 +94,7 @@ class ReportData:
     @property
     def target(self) -> Target:
         """What is forecast."""
-        target: Target = self.run["target"]
-        return target
+        return self.run["target"]
 
     @property
     def origin(self) -> date:

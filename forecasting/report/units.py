@@ -94,8 +94,7 @@ def quantity(count: int, noun: str) -> str:
 
 def as_day(value: object) -> date:
     """The calendar day of a date, timestamp or ISO text."""
-    day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
-    return day
+    return pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
 
 
 def long_day(session: date) -> str:

@@ -109,8 +109,7 @@ def _revisions() -> tuple[str, ...]:
 def _revision(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
-    return found
+    return connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
 
 
 def _check_there(url: str) -> None:

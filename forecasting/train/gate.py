@@ -196,8 +196,7 @@ def _losses(fitted: Checkpoint, windows: Windows) -> Floats:
     """(n,) a fit's losses on its training rows, the mean over its members."""
     tensors = replace(prepare_like(fitted, windows).tensors, rows=training_rows(windows))
     networks = load_members(fitted.weights, tensors)
-    losses: Floats = np.mean([training_losses(network, tensors) for network in networks], axis=0)
-    return losses
+    return np.mean([training_losses(network, tensors) for network in networks], axis=0)
 
 
 def _root_mean_square(values: Floats) -> float:

@@ -91,8 +91,7 @@ class Ridge:
     def forecast(self, features: Floats) -> Floats:
         """(M,) point forecasts of features (M, P)."""
         # Not a matrix product: its bits may depend on the number of rows.
-        forecast: Floats = ((features - self.mean) / self.scale * self.coefficients).sum(axis=-1) + self.intercept
-        return forecast
+        return ((features - self.mean) / self.scale * self.coefficients).sum(axis=-1) + self.intercept
 
 
 def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Floats) -> Ridge:
@@ -123,8 +122,7 @@ class CalendarEffect:
     def of(self, flags: Floats) -> Floats:
         """(..,) the effect on sessions with `flags` (.., C)."""
         # Not a matrix product: its bits may depend on the number of sessions.
-        effect: Floats = (flags * self.coefficients).sum(axis=-1) + self.intercept
-        return effect
+        return (flags * self.coefficients).sum(axis=-1) + self.intercept
 
 
 @dataclass(frozen=True)
@@ -143,13 +141,11 @@ class AdjustedWindows:
 
     def to_adjusted(self, scaled: Floats, rows: Rows) -> Floats:
         """(len(rows), H, Q) adjusted quantiles, from those in model scale."""
-        adjusted: Floats = (scaled - self.centre[rows][..., None]) / self.width[rows][..., None]
-        return adjusted
+        return (scaled - self.centre[rows][..., None]) / self.width[rows][..., None]
 
     def from_adjusted(self, adjusted: Floats, rows: Rows) -> Floats:
         """(len(rows), H, Q) quantiles in model scale, from adjusted ones."""
-        scaled: Floats = self.centre[rows][..., None] + self.width[rows][..., None] * adjusted
-        return scaled
+        return self.centre[rows][..., None] + self.width[rows][..., None] * adjusted
 
 
 def fit_effect(windows: Windows) -> CalendarEffect:
@@ -229,8 +225,7 @@ def unusual_quarters_before(windows: Windows, log_volume: Floats) -> Floats:
         columns += [around[_NEAR], adjacent, around.max(axis=0), around[0], around[-1]]
     by_session: Floats = np.clip(np.stack(columns, axis=-1), -0.5, 1.5)  # (D + H, 20)
     targets = np.arange(windows.warm_up, sessions)[:, None] + np.array(HORIZONS)
-    features: Floats = by_session[targets]
-    return features
+    return by_session[targets]
 
 
 @dataclass(frozen=True)
@@ -350,8 +345,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
 def squared_moves(steps: Floats) -> Floats:
     """(D,) squared move of each session: its range and, for the night, its opening gap (pinball loss 0.4% less)."""
     log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
-    squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
-    return squared
+    return np.exp(2.0 * log_range) + _PARKINSON * gap**2
 
 
 def log_volatility(windows: Windows, h: int) -> Floats:

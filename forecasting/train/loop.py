@@ -50,8 +50,7 @@ class Tensors:
     @property
     def ends(self) -> Rows:
         """The last row of each of the sequences that tile the rows, newest first."""
-        ends: Rows = self.rows[-1] - _LOSS_ROWS * np.arange(len(self.rows) // _LOSS_ROWS)
-        return ends
+        return self.rows[-1] - _LOSS_ROWS * np.arange(len(self.rows) // _LOSS_ROWS)
 
     def batch(self, ends: Rows, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The LOOKBACK sessions up to each row of `ends`, and past, future and truth of the last `length` of them."""

@@ -115,8 +115,7 @@ def _load(weights: OwnWeights) -> Checkpoint:
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
     """Index of the shipped weights: target, trained_to, earnings, market, members, symbols, folder and hash of each."""
-    shipped: list[dict[str, str | int | bool]] = json.loads((_SHIPPED / "index.json").read_text())
-    return shipped
+    return json.loads((_SHIPPED / "index.json").read_text())
 
 
 @one_blas_thread()

@@ -58,8 +58,7 @@ class Trees:
             goes_left = inputs[rows, feature] <= self.threshold[trees, node]
             below = np.where(goes_left, self.left[trees, node], self.right[trees, node])
             node = np.where(feature < 0, node, below)
-        total: Floats = self.threshold[trees, node].astype(np.float64).sum(axis=1)
-        return total
+        return self.threshold[trees, node].astype(np.float64).sum(axis=1)
 
 
 def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
@@ -80,8 +79,7 @@ def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Flo
 
 def shipped_trees() -> list[dict[str, str | int]]:
     """Index of the shipped trees: trained_to, symbols, rows, file and hash of each."""
-    shipped: list[dict[str, str | int]] = json.loads((_SHIPPED / "trees.json").read_text())
-    return shipped
+    return json.loads((_SHIPPED / "trees.json").read_text())
 
 
 @lru_cache(maxsize=2)

@@ -276,8 +276,7 @@ def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Ser
 
 def first_faults(*found: pd.Series) -> pd.Series:
     """Of each line the first fault, in the file's order."""
-    reasons: pd.Series = pd.concat(found).groupby(level=0).first()
-    return reasons
+    return pd.concat(found).groupby(level=0).first()
 
 
 def misfits(rows: pd.DataFrame) -> pd.Series:

@@ -36,8 +36,7 @@ def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
 
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
-    done: date | None = newest(connection, "runs", "as_of", {"symbol": symbol, "target": target, "status": "done"})
-    return done
+    return newest(connection, "runs", "as_of", {"symbol": symbol, "target": target, "status": "done"})
 
 
 def done_before(connection: sa.Connection, night: Row) -> Row | None:
@@ -120,8 +119,7 @@ def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, sessi
     table = schema.models
     passed = (table.c.method == "scratch", table.c.refused == "", table.c.trained_to <= session)
     trained_to = sa.select(sa.func.max(table.c.trained_to)).where(*of_series(table, symbol, target), *passed)
-    found: date | None = connection.scalar(trained_to)
-    return found
+    return connection.scalar(trained_to)
 
 
 _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
