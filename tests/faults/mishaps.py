@@ -8,22 +8,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import pytest
 import sqlalchemy as sa
 
 from flows import catch_up, nightly
-from forecasting.errors import ForecastingError, LockedError, StoreError
+from forecasting.errors import ForecastingError, LockedError
 from forecasting.pipeline.models import promote, roll_back
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
-from forecasting.store import connect, migrate, write
 from tests import yahoo_stand_in as stand_in
-from tests.faults.boundaries import Killed, counted
-from tests.faults.invariants import read_all
 from tests.yahoo_stand_in import PAYLOADS
 
 if TYPE_CHECKING:
@@ -292,44 +288,8 @@ def span_again(world: World) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def new_release(world: World) -> Iterator[None]:
-    """The schema is that of the release before: nights are refused until an upgrade, which may be killed at first."""
-    before = without_notes(read_all(world.url))
-    migrate.downgrade(world.url, BEFORE)
-    with pytest.raises(StoreError, match=f"is at revision {BEFORE}; this code needs .*forecasting db upgrade"):
-        nightly.nightly(patient=True)
-    if world.draw.random() < 0.5:
-        with counted(world.folder) as boundaries, boundaries.process():
-            boundaries.plan(world.draw.randint(1, 8), boundaries.kill)
-            with suppress(Killed):
-                migrate.upgrade(world.url)
-            world.reached["an upgrade killed"] += boundaries.dead
-    migrate.upgrade(world.url)
-    with connect.transaction(world.url) as connection:  # what that release has no table for
-        write.add(connection, "forecast_parts", *before["forecast_parts"].values())
-        for margin in before["fallback_margins"].values():
-            write.add(connection, "fallback_margins", margin)
-    assert without_notes(read_all(world.url)) == before
-    for row in world.invariants.rows["runs"].values():
-        row["notes"] = ""
-    world.reached["a night refused until an upgrade"] += 1
-    yield
-
-
-def without_notes(tables: Any) -> Any:
-    """The rows without the notes by kind, which the release before has no column for."""
-    for row in tables["runs"].values():
-        row.pop("notes")
-    return tables
-
-
-BEFORE = "0009"
-"""The revision of the release before; it lacks the tables of locks."""
-
-
 MISHAPS: tuple[Mishap, ...] = (
     failing, late, another_symbol, faulty_rows, restatement, split, dividend, earnings_move, kill, disk_full, locked,
     second_run, clock_wrong, bars_before, other_symbols, settings_changed, witness, champion_by_hand, weights_lost,
-    span_again, new_release,
+    span_again,
 )  # fmt: skip

@@ -159,11 +159,6 @@ class SameSteps(RuleBasedStateMachine):
         place = self.bars[symbol].columns.get_loc("volume")
         self.bars[symbol].iloc[-back, place] = np.round(self.bars[symbol].iloc[-back, place] * factor)
 
-    @rule(symbol=symbols, back=places, factor=st.sampled_from([1.00001, 0.999, 1.004]))
-    def restate_prices(self, symbol: str, back: int, factor: float) -> None:
-        columns = [self.bars[symbol].columns.get_loc(name) for name in PRICES]
-        self.bars[symbol].iloc[-back, columns] *= factor
-
     @rule(symbol=symbols, ratio=st.sampled_from([2.0, 3.0, 0.5, 1.5]), named=st.booleans(), back=st.integers(0, 3))
     def split(self, symbol: str, ratio: float, named: bool, back: int) -> None:
         bars = self.bars[symbol]
@@ -173,11 +168,6 @@ class SameSteps(RuleBasedStateMachine):
         bars.loc[earlier, "volume"] = (bars.loc[earlier, "volume"] * ratio).round()
         if named:
             self.actions[symbol] = pd.concat([self.actions[symbol], make_actions([(session, "split", ratio)])])
-
-    @rule(symbol=symbols, back=places, paid=st.floats(0.01, 2.0))
-    def pay_dividend(self, symbol: str, back: int, paid: float) -> None:
-        row = make_actions([(self.bars[symbol].index[-back], "dividend", paid)])
-        self.actions[symbol] = pd.concat([self.actions[symbol], row])
 
     # What a night writes.
 

@@ -68,7 +68,6 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["run", "--symbol", "sbux; drop table"], 2, "symbol"),
         (["run", "--as-of", "yesterday"], 2, "2024-03-08"),
         (["run", "--mode", "fast"], 2, "auto, scratch, warm or skip"),
         (["run", "--source", "ftp:x"], 2, "yahoo, csv:PATH"),
@@ -78,7 +77,6 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["run", "--market", "VIX.csv"], 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals such as"),
         (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
-        (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
         (["digest", "--format", "pdf"], 2, "Invalid --format 'pdf': expected text, markdown or html."),
         (["digest", "--preview"], 2, "Expected alerts in FORECASTING_ALERTS, found none."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
@@ -86,11 +84,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
         (["catch-up", "--from", "2024-03-09", "--to", "2024-03-11", "--source", "sample"], 2, "2024-03-09"),
         (["run", "--symbol", ""], 2, "after --symbol"),
-        (["show", "--target="], 2, "after --target"),
-        (["check", "--database-url", " "], 2, "after --database-url"),
-        (["run", "--as-of", ""], 2, "after --as-of"),
         (["db", "upgrade", ""], 2, "Expected a value, found"),
-        (["report", "--out", ""], 2, "after --out"),
         (["article", "--out", "/"], 2, "a folder"),
         (["article", "--out", LONG], 2, "Expected the path of a file to write"),
         (
@@ -98,10 +92,8 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
             2,
             "is missing",
         ),
-        ([*BACKTEST, "--from", "2018-12-10", "--to", "2018-12-14"], 1, "Expected 6 or more origins"),
         ([*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"], 1, "Expected 6 or more origins"),
         (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),
-        (["run", "--source", "sample", "--as-of", "9999-12-31"], 2, "9999-12-31"),
         (["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"], 2, "0001-01-01"),
         (["show", "--database-url", f"sqlite:////{LONG}"], 1, "too long"),
         (["show", "--database-url", "sqlite:////tmp/x.db?mode=ro"], 2, "SQLite takes none"),

@@ -13,7 +13,6 @@ from prefect.context import FlowRunContext
 from flows import clock
 from flows import nightly as nightly_module
 from flows.nightly import nightly
-from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
@@ -22,7 +21,7 @@ from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_sink
 from tests.nights import newest_reports, select
 from tests.plain_flows import without_prefect
-from tests.yahoo_stand_in import StandIn, asked_here, late_split, missing_row, null_row
+from tests.yahoo_stand_in import StandIn, asked_here, missing_row
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
 
@@ -182,20 +181,6 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     run_morning_after(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
     assert wording.notices(newest_reports(read_settings())[0]) == []
-
-
-def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(yahoo, monkeypatch):
-    split, settled = date(2024, 3, 6), date(2024, 3, 5)
-    yahoo.series["SBUX"] = (yahoo.series["SBUX"][0], make_actions([(split, "split", 2.0)]))
-    run_morning_after(settled, yahoo, monkeypatch)
-    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    yahoo.edits = [late_split(split, 2.0), null_row(BEFORE)]
-    for session in (split, BEFORE):
-        run_morning_after(session, yahoo, monkeypatch)
-    assert select("status", "runs ORDER BY as_of") == [("done",), ("late",), ("late",)]
-    ((note,),) = select("note", f"runs WHERE as_of = '{BEFORE}'")
-    assert str(note).startswith("The bar of 2024-03-07 is kept out (price_unknown): A price is missing")
-    assert str(note).endswith("the night continued with the bars up to 2024-03-05.")
 
 
 def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monkeypatch, sent):

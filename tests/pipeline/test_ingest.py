@@ -17,7 +17,6 @@ from forecasting.errors import ArtifactError, RateLimitedError, SourceError, Una
 from forecasting.ingest import earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
-from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.pipeline import ingest as module
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.backtest import load_series
@@ -450,25 +449,6 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     assert (dates("KOA"), dates("MSFA")) == before
     assert (len(stocks.calendar_requests()) > 0, len(stocks.earnings_pages())) == (True, 2)
     assert stale_findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
-
-
-@pytest.mark.parametrize("odd", ["error", "nothing", "days"])
-def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
-    stocks, monkeypatch, caplog, odd
-):
-    sound = pd.DataFrame({"symbol": ["KOA"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
-    returned = {
-        "error": Mock(side_effect=ValueError("its code")),
-        "nothing": Mock(return_value=None),
-        "days": Mock(return_value=sound.assign(announced=date(2024, 4, 23))),
-    }
-    monkeypatch.setattr(yahoo_module.Yahoo, "__module__", "house_bars")
-    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_calendar", returned[odd])
-    assert ingested(stocks, THURSDAY, "KOA") == [None]
-    assert [session for session, *_ in dates("KOA")] == ["2024-04-26", "2024-07-26"]
-    assert "no earnings calendar of 1 symbols" in caplog.text
-    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_dates", Mock(side_effect=UnavailableError("its server")))
-    assert ingested(stocks, LAST, "KOA") == [None]
 
 
 def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks):

@@ -27,12 +27,9 @@ from forecasting.pipeline.publish import (
 )
 from forecasting.pipeline.run import run_missed
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.page import render_page
 from forecasting.report.prefect import RunTimes
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
-from forecasting.report.units import percent
-from forecasting.report.wording import forecaster_label
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
@@ -198,24 +195,6 @@ def skills(lines):
 def fallbacks(lines: pd.DataFrame) -> int:
     rows = counting(lines)
     return int(rows[(rows["line"] == "") & (rows["model"] != "lstm")]["origin_session"].nunique())
-
-
-def test_the_pages_figures_equal_a_recomputation_from_all_scores(data, lines, skills):
-    page = render_page(data)
-    (table,) = re.findall(r'<table class="mid" id="skills".*?</table>', page, flags=re.DOTALL)
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*</tr>", table)[1:]]
-    unit = data.unit
-    assert [row[:5] for row in rows] == [
-        [
-            forecaster_label(name),
-            unit.number(skills[name, 1][2]),
-            str(skills[name, 1][0]),
-            percent(skills[name, 1][5], signed=True),
-            percent(skills[name, 1][6], signed=True),
-        ]
-        for name in [*sorted(BASELINES, key=lambda name: skills[name, 1][4]), "lstm"]
-    ]
-    assert f"published in the network's place on {fallbacks(lines)} of these nights" in page
 
 
 @pytest.fixture
