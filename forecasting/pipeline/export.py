@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -21,9 +21,8 @@ from forecasting.sessions import is_session, opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
-from forecasting.store.frames import Row
 from forecasting.values import check_choice, check_symbol
-from forecasting.vocabulary import Clock, Target
+from forecasting.vocabulary import HORIZONS, Clock, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,7 +102,7 @@ def check_known(settings: Settings) -> None:
 
 QUESTIONS = {
     "latest": "The newest published forecasts with usual level, special day and why; of view latest_forecasts.",
-    "history": "Past published forecasts with actual values and errors, the newest first; of view forecast_vs_actual.",
+    "history": "Scored published forecasts with actual and error, the newest first; of view forecast_vs_actual.",
     "skill": "Published forecasts against the best baseline over 20, 60 and 250 nights; of view live_skill.",
     "why": "Parts of the newest medians, factors of which the product is q50 (of close the width); of forecast_parts.",
 }
@@ -112,21 +111,23 @@ QUESTIONS = {
 MOST_ANSWERED = 500  # Rows of an answer
 
 
-def answer(settings: Settings, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
-    """The rows that answer one of QUESTIONS, at most MOST_ANSWERED, as JSON values with every text clean."""
+def answer(settings: Settings, question: str, *, symbol: str, target: str, horizon: int, limit: int) -> dict[str, Any]:
+    """The `rows` that answer one of QUESTIONS, as JSON values with every text clean, and whether `limit` `cut` them."""
     if not 1 <= limit <= MOST_ANSWERED:
         raise UsageError(f"Invalid limit {limit!r:.40}: expected 1 to {MOST_ANSWERED} rows.")
+    if horizon not in (0, *HORIZONS):
+        raise UsageError(f"Invalid horizon {horizon!r:.40}: expected 1 to {len(HORIZONS)}, or 0 for all.")
+    asked = {"symbol": symbol, "target": check_choice("target", target, Target), "horizon": horizon}
+    equal = {column: value for column, value in asked.items() if value}
     migrate.check_ready(settings.url, writes=False)
     if symbol:
         check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}))
     with connect.reading(settings.url) as connection:
-        found = read.answer(
-            connection, question, symbol=symbol, target=check_choice("target", target, Target), limit=limit
-        )
+        found = read.answer(connection, question, equal, limit=limit + 1)
     clean = [
         {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
     ]
-    return json.loads(json_text(clean))
+    return {"rows": json.loads(json_text(clean[:limit])), "cut": len(found) > limit}
 
 
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -196,21 +196,21 @@ def alerts_held(
 
 
 _NAMES = ", ".join(schema.FORECAST_KEY)
+_SCORED = f"role = '{CHAMPION}' AND actual IS NOT NULL"
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
-    "history": ("forecast_vs_actual", f"role = '{CHAMPION}'", "origin_session DESC, symbol, horizon"),
+    "history": ("forecast_vs_actual", _SCORED, "origin_session DESC, symbol, horizon"),
     "skill": ("live_skill", "1 = 1", "symbol, kind, horizon, window_sessions"),
     "why": ("forecast_parts", f"({_NAMES}) IN (SELECT {_NAMES} FROM latest_forecasts)", "symbol, horizon, place"),  # noqa: S608 - of this file
 }
 
 
-def answer(connection: sa.Connection, question: str, *, symbol: str, target: str, limit: int) -> list[Row]:
-    """The rows of one of _ANSWERS about a target and a symbol, or all symbols where that is empty; at most `limit`."""
+def answer(connection: sa.Connection, question: str, equal: Mapping[str, object], *, limit: int) -> list[Row]:
+    """The rows of one of _ANSWERS in which columns are `equal` to these values, at most `limit`."""
     name, condition, order = _ANSWERS[question]
-    of_series = f"target = :target{' AND symbol = :symbol' if symbol else ''}"
-    wanted = f"{condition} AND {of_series} ORDER BY {order} LIMIT :limit"
-    values = {"target": target, "limit": limit} | ({"symbol": symbol} if symbol else {})
-    return [dict(row) for row in view_result(connection, name, wanted, **values).mappings()]
+    wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
+    found = view_result(connection, name, f"{wanted} ORDER BY {order} LIMIT :limit", **equal, limit=limit)
+    return [dict(row) for row in found.mappings()]
 
 
 def view(
