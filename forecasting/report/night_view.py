@@ -234,10 +234,14 @@ class SymbolLine:
         return change(self.forecast["q50"], self.usual, target=self.target)
 
     @property
+    def vs_usual(self) -> float:
+        """The same as a share; NaN where it is unknown."""
+        return self.forecast["q50"] / self.usual - 1.0 if self.usual else math.nan
+
+    @property
     def unusualness(self) -> float:
-        """How far the median is from the usual value, twice as much being as far as half; 0 where that is unknown."""
-        share = self.forecast["q50"] / self.usual if self.usual else math.nan
-        return abs(math.log(share)) if share > 0.0 else 0.0
+        """How far that is from 0, twice as much being as far as half; 0 where it is unknown."""
+        return abs(math.log1p(self.vs_usual)) if self.vs_usual > -1.0 else 0.0
 
     @property
     def special_days(self) -> list[str]:

@@ -69,8 +69,9 @@ def test_a_close_is_compared_with_the_last_one_and_the_most_unusual_comes_first(
     assert [row[0].split()[0] for row in cells(halved)] == ["DOWN", "UP"]
 
 
-def test_a_symbol_without_a_known_value_or_a_page_has_a_row_without_change_and_link() -> None:
-    page = render_index([index_line(values=[float("nan")], page="")])
+def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name() -> None:
+    page = render_index([index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")])
+    assert cells(page)[0][0] == "SBUX"
     assert cells(page)[0][5] == "\N{EN DASH}"
     assert "href=" not in page.split("<tbody", 1)[1]
 

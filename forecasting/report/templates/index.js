@@ -24,7 +24,7 @@
     byId("stale").textContent = `${which} is over. Run the night, or open a newer copy of this page.`;
     byId("stale").hidden = false;
   }
-  const state = { sort: "change", down: true };
+  const state = { sort: "unusual", down: false }; // the order in which the rows are written
   const value = (row, at) => row.cells[at].dataset.sort ?? row.cells[at].textContent.trim();
   const compare = (a, b) => {
     const [x, y] = [Number(a), Number(b)];
@@ -33,8 +33,8 @@
   const show = () => {
     const at = heads.findIndex((head) => head.dataset.key === state.sort);
     const sign = state.down ? -1 : 1;
-    rows.sort((a, b) => sign * compare(value(a, at), value(b, at)));
-    table.tBodies[0].append(...rows);
+    const sorted = at < 0 ? rows : [...rows].sort((a, b) => sign * compare(value(a, at), value(b, at)));
+    table.tBodies[0].append(...sorted);
     for (const head of heads) {
       if (head.dataset.key === state.sort) head.setAttribute("aria-sort", state.down ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
@@ -55,16 +55,15 @@
   };
   const remember = () => {
     const parts = Object.entries(inputs).filter(([, input]) => input.value).map(([name, input]) => [name, input.value]);
-    if (state.sort !== "change" || !state.down) parts.push(["sort", `${state.sort}${state.down ? "-" : ""}`]);
+    if (state.sort !== "unusual") parts.push(["sort", `${state.sort}${state.down ? "-" : ""}`]);
     history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
     show();
   };
   const recall = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
     for (const [name, input] of Object.entries(inputs)) input.value = asked.get(name) ?? "";
-    const sort = (asked.get("sort") ?? "change-").match(/^(\w+)(-?)$/);
-    state.sort = sort && heads.some((head) => head.dataset.key === sort[1]) ? sort[1] : "change";
-    state.down = Boolean(sort && sort[2]);
+    const [, key, down] = (asked.get("sort") ?? "").match(/^(\w+)(-?)$/) ?? [];
+    [state.sort, state.down] = key && heads.some((head) => head.dataset.key === key) ? [key, down === "-"] : ["unusual", false];
     show();
   };
   for (const head of heads.filter((cell) => cell.dataset.key)) {
