@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest
+from forecasting.backtest.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, best_set, figures
 from forecasting.errors import HistoryError, UsageError
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
+from forecasting.losses import absolute_error
 from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.features import MarketSeries, actual_of
 from forecasting.preprocess.windows import make_windows
@@ -17,7 +19,7 @@ from forecasting.train.fit import fit
 from forecasting.train.linear import linear_forecast
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.trees import tree_medians
-from forecasting.vocabulary import HORIZONS
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)
@@ -211,3 +213,57 @@ def test_whether_a_fit_uses_the_market_does_not_depend_on_closes_after_its_origi
     whole, ended = (backtest(BARS, no_events(), spec=requested, market=one).raw for one in (MarketSeries(VIX), ends))
     for name, quantiles in whole.items():
         np.testing.assert_array_equal(quantiles[:2], ended[name][:2], err_msg=name)
+
+
+H, Q = len(HORIZONS), len(QUANTILES)
+ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
+AROUND = np.linspace(-1.5, 1.5, Q)
+
+
+def forecasts(error: float) -> np.ndarray:
+    """Quantiles whose median is off by `error`."""
+    return ACTUAL[..., None] + error + AROUND
+
+
+def test_skill_is_positive_when_the_issued_forecasts_are_better():
+    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(-2.0)}
+    noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
+    ours = figures("volume", ACTUAL, forecasts(1.0) + noise, baselines)
+    assert ours.best_baseline == "ridge"
+    assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
+    assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
+    assert ours.dm_p_value < 0.001
+
+
+def test_coverage_counts_the_actuals_between_the_ends():
+    issued = forecasts(0.0)
+    issued[:20] += 1.2  # the median is too high by more than the 80% interval reaches, by less than the 90%
+    ours = figures("volume", ACTUAL, issued, {"last_value": forecasts(3.0)})
+    assert (ours.coverage_80, ours.coverage_90) == (pytest.approx(0.75), pytest.approx(1.0))
+
+
+def test_close_ranks_baselines_by_pinball_and_others_by_error():
+    wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
+    baselines = {"wide": wide, "narrow": forecasts(0.6)}
+    assert figures("close", ACTUAL, forecasts(0.0), baselines).best_baseline == "narrow"
+    assert figures("volume", ACTUAL, forecasts(0.0), baselines).best_baseline == "wide"
+
+
+def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
+    noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
+    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
+    best = best_set(ACTUAL, forecasts(1.0) + noise[1], baselines, loss=absolute_error)
+    assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
+
+
+DOLLARS = DollarVolumes(close=np.full(80, 20.0), mean=np.full(80, np.log(180.0)), actual=np.log(20.0 * ACTUAL))
+
+
+def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
+    issued, baselines = forecasts(0.5), {"last_value": forecasts(2.0)}
+    ours = figures("volume", ACTUAL, issued, baselines, dollars=DOLLARS)
+    assert ours.r2_dollar_volume == dollar_volume_r2(DOLLARS, issued[..., MEDIAN]) > 0.0
+    assert ours.r2_baselines == {"last_value": dollar_volume_r2(DOLLARS, baselines["last_value"][..., MEDIAN])}
+    third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
+    at_third = figures("volume", ACTUAL, issued, baselines, horizon=3, dollars=DOLLARS)
+    assert at_third.r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from forecasting.report.record import (
     track_record,
 )
 from forecasting.vocabulary import Target
-from tests.report.nights import ISSUED, long_record, score, scored
+from tests.report.nights import ISSUED, ORIGIN, forecasts, long_record, report_data, score, scored
 
 
 def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
@@ -143,3 +143,20 @@ def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
     assert (ours["saving"], ours["published_saving"]) == (pytest.approx(1 - 11.25 / 15), 0.0)
     assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == (1, pytest.approx(0.6), pytest.approx(6.0))
     assert (ridge["published_cost"], ridge["published_saving"]) == (pytest.approx(21.0), pytest.approx(1 - 21 / 0.6))
+
+
+def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
+    values = pd.Series(
+        [5.0, 6.0, float("nan"), 99.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN, "2024-03-11"])
+    )
+    data = report_data(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
+    assert (data.known.iloc[-1], data.is_provisional) == (6.0, True)
+    assert data.known.index[-1] == date(2024, 3, 7)
+
+
+def test_rows_are_sorted_nearest_session_first_with_sessions_as_dates():
+    shuffled = forecasts().iloc[[3, 0, 4, 1, 2]]
+    shuffled = shuffled.assign(target_session=pd.to_datetime(shuffled["target_session"]))
+    rows = report_data(forecasts=shuffled).rows
+    assert rows["horizon"].tolist() == [1, 2, 3, 4, 5]
+    assert rows["target_session"].tolist() == [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]

@@ -1,14 +1,26 @@
+from __future__ import annotations
+
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from forecasting import losses
 from forecasting.errors import ArtifactError
-from forecasting.train.checkpoint import Checkpoint
+from forecasting.preprocess.features import MARKET_NAMES
+from forecasting.preprocess.windows import Windows
+from forecasting.train import loop
+from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
+from forecasting.train.linear import AdjustedWindows, adjust, fit_effect
 from forecasting.train.loop import (
     Hyperparameters,
+    Tensors,
     forecast_rows,
     generator,
     load_members,
@@ -16,8 +28,9 @@ from forecasting.train.loop import (
     new_network,
     train,
 )
-from forecasting.train.prepare import scaled_quantiles
-from forecasting.vocabulary import MEDIAN
+from forecasting.train.model import Network, initialise, pinball
+from forecasting.train.prepare import prepare, prepare_like, scaled_quantiles, without_market
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 from tests.train.windows import SETTINGS, plain_tensors, scratch_fit, some_windows
 
 
@@ -87,9 +100,9 @@ def test_a_fit_does_not_depend_on_unknown_targets(scratch):
 
 def test_a_warm_fit_without_a_parent_or_from_one_of_another_size_is_refused(scratch):
     five = SETTINGS.model_copy(update={"members": 5})
-    for parent, settings, found in ((None, SETTINGS, "found none"), (scratch, five, "5 networks .* found 2")):
+    for parent, own, found in ((None, SETTINGS, "found none"), (scratch, five, "5 networks .* found 2")):
         with pytest.raises(ArtifactError, match=found):
-            fit(some_windows(), mode="warm", parent=parent, settings=settings)
+            fit(some_windows(), mode="warm", parent=parent, settings=own)
 
 
 def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
@@ -99,3 +112,160 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(sc
     np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
     alone = windows.cut(200, 260, known_to=259)
     np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
+
+
+def trained_by_torch(network: Network, tensors: Tensors, given: Hyperparameters, rng: torch.Generator) -> None:
+    dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
+    steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=given.learning_rate, weight_decay=1e-3, foreach=True)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, given.learning_rate, total_steps=steps + 1, pct_start=0.3)
+    for _ in range(given.epochs):
+        for sessions, past, future, truth in loop._shuffled_batches([tensors], given.batch_size, rng):
+            optimiser.zero_grad()
+            pinball(truth, network(sessions, past, future, dropout)).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            cycle.step()
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "directed"), [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)]
+)
+def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
+    rows: int, given: tuple[int, float], directed: bool
+) -> None:
+    tensors = replace(plain_tensors(), rows=np.arange(rows), directed=directed)
+    ours, theirs = (new_network(tensors, generator(1, 0)) for _ in range(2))
+    train(ours, [tensors], Hyperparameters(*given), rng=generator(2, 0))
+    with loop.one_thread():
+        trained_by_torch(theirs, tensors, Hyperparameters(*given), generator(2, 0))
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
+
+
+@pytest.mark.slow
+def test_training_and_tests_do_not_import_torch_dynamo_or_scipy_stats() -> None:
+    code = """
+import sys
+from forecasting.evaluate.significance import diebold_mariano
+from forecasting.train.loop import Hyperparameters, generator, new_network, train
+from tests.train.windows import plain_tensors
+tensors = plain_tensors()
+diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=1)
+train(new_network(tensors, generator(0, 0)), [tensors], Hyperparameters(1, 1e-3), rng=generator(0, 0))
+assert not {"torch._dynamo", "scipy.stats"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def some_inputs(rng: torch.Generator) -> list[torch.Tensor]:
+    """Steps, past and future covariates of two sequences of nine sessions, four of them forecast."""
+    return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.floats(0.1, 30.0))
+def test_quantiles_never_cross_whatever_the_weights(seed, size):
+    rng = torch.Generator().manual_seed(seed)
+    network = Network(3, 4, 6)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.normal_(0.0, size, generator=rng)
+        quantiles = network(*some_inputs(rng))
+    assert quantiles.shape == (2, 4, len(HORIZONS), len(QUANTILES))
+    assert (torch.diff(quantiles, dim=-1) >= 0.0).all()
+
+
+def test_a_new_network_has_finite_weights_however_far_apart_the_quantiles_of_the_truth_are():
+    rng = torch.Generator().manual_seed(0)
+    network = Network(3, 4, 6)
+    initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)  # expm1 is infinite from 89 on
+    assert all(torch.isfinite(weight).all() for weight in network.parameters())
+
+
+def test_dropout_needs_a_generator_and_repeats_with_its_seed():
+    rng = torch.Generator().manual_seed(0)
+    network = Network(3, 4, 6)
+    initialise(network, torch.randn(50, len(HORIZONS), generator=rng), rng)
+    inputs = some_inputs(rng)
+    plain, again = network(*inputs), network(*inputs)
+    left, right = (network(*inputs, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (True, True, False)
+
+
+def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():
+    truth = torch.tensor([[1.0, torch.nan], [3.0, 4.0]])
+    quantiles = torch.arange(28.0).reshape(2, 2, 7).requires_grad_()
+    loss = pinball(truth, quantiles)
+    known = torch.isfinite(truth).numpy()
+    expected = losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean()
+    assert loss.item() == pytest.approx(expected)
+    loss.backward()
+    assert torch.equal(quantiles.grad[0, 1], torch.zeros(7))
+    assert torch.isfinite(quantiles.grad).all()
+
+
+COUNT = len(MARKET_NAMES)
+MEAN, EFFECT = np.full(COUNT, 0.1), np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT)
+
+
+def adjusted_of(windows: Windows) -> AdjustedWindows:
+    return adjust(windows, fit_effect(windows))
+
+
+def card_of(windows: Windows) -> Card:
+    return prepare(windows, method="scratch", settings=SETTINGS).card
+
+
+def test_a_volume_that_moves_with_the_market_has_that_effect():
+    windows = some_windows("volume", rows=1500, market=True)
+    change = windows.market_features()[:, MARKET_NAMES.index("market_change")]
+    moved = replace(windows, scaled=windows.scaled + 4.0 * change[:, None])
+    before, after = (np.array(card_of(one).market_effect) for one in (windows, moved))
+    gained = after - before
+    np.testing.assert_allclose(gained[:, MARKET_NAMES.index("market_change")], 4.0, atol=0.8)
+    others = [name for name in range(COUNT) if MARKET_NAMES[name] != "market_change"]
+    assert np.abs(gained[:, others]).max() < 0.8
+
+
+@pytest.mark.parametrize("target", ["volume", "range", "close"])
+def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target: Target):
+    """Linear in the features, and zero where they are at their mean or unknown."""
+    windows = some_windows(target, market=True)
+    holed = windows.market.copy()
+    holed[windows.warm_up + 3] = 0.0
+    windows = replace(windows, market=holed)
+    adjusted = adjusted_of(windows)
+    without = without_market(adjusted, windows, MEAN, EFFECT)
+    moved = [EFFECT @ np.nan_to_num(row - MEAN) for row in windows.market_features()]
+    unchanged, changed = ("centre", "width") if target == "close" else ("width", "centre")
+    of = {"centre": without.centre - adjusted.centre, "width": np.log(without.width / adjusted.width)}
+    np.testing.assert_allclose(of[changed], moved, atol=1e-12)
+    np.testing.assert_array_equal(getattr(without, unchanged), getattr(adjusted, unchanged))
+    np.testing.assert_allclose(without.centre + without.width * without.truth, windows.scaled)
+    np.testing.assert_array_equal(without.past, adjusted.past)
+
+
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_no_later_value_of_the_market_changes_the_effect(target: Target):
+    windows = some_windows(target, rows=400, market=True)
+    altered = windows.market.copy()
+    altered[-101:] += 1.0
+    known = len(windows) - 101
+    before, after = (one.cut(0, known, known_to=known - 1) for one in (windows, replace(windows, market=altered)))
+    assert card_of(before) == card_of(after)
+
+
+def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_rows_before():
+    windows = some_windows(market=True)
+    card = card_of(windows)
+    assert card.has_market
+    tonight_unknown = windows.market.copy()
+    tonight_unknown[-1] = 0.0
+    whole, failed = (
+        prepare_like(Checkpoint(card, {}), one).adjusted for one in (windows, replace(windows, market=tonight_unknown))
+    )
+    calendar_only = adjusted_of(windows)
+    np.testing.assert_array_equal(failed.centre[:-1], whole.centre[:-1])
+    np.testing.assert_array_equal(failed.centre[-1], calendar_only.centre[-1])
+    assert (whole.centre[-1] != calendar_only.centre[-1]).all()

@@ -1,20 +1,39 @@
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.preprocessing  # noqa: F401 - loads the BLAS of scipy before its threads are counted
+import torch
+from sklearn.linear_model import Ridge as Reference
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecasting.preprocess.features import STEP_NAMES
+from forecasting.preprocess.features import STEP_NAMES, WARM_UP
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows
+from forecasting.train import baselines, linear
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.fit import fit
 from forecasting.train.linear import (
+    Ridge,
     _close_features,
     adjust,
     fit_effect,
+    fit_ridge,
     linear_forecast,
     linear_quantiles,
+    one_blas_thread,
     squared_moves,
 )
-from tests.train.windows import some_windows, windows_with_gaps
+from forecasting.train.loop import one_thread
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
+from tests.builders import no_events, random_bars
+from tests.train.windows import PRICES, SETTINGS, close_windows, some_windows, windows_with_gaps
 
 ROWS = 900
 
@@ -116,3 +135,220 @@ def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
     steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
     steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
     np.testing.assert_allclose(squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])
+
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0]  # the last is constant
+TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
+WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
+
+
+def test_a_weighted_ridge_equals_that_of_scikit_learn():
+    ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
+    standard = (FEATURES - ridge.mean) / ridge.scale
+    reference = Reference(alpha=7.0).fit(standard, TRUTH, sample_weight=WEIGHTS)
+    np.testing.assert_allclose(ridge.coefficients, reference.coef_, atol=1e-10)
+    np.testing.assert_allclose(ridge.forecast(FEATURES), reference.predict(standard))
+
+
+def test_a_leave_one_out_residual_is_that_of_a_fit_without_the_row():
+    ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
+    standard = (FEATURES - ridge.mean) / ridge.scale
+    without = np.delete(np.arange(60), 50)
+    refitted = Reference(alpha=7.0).fit(standard[without], TRUTH[without], sample_weight=WEIGHTS[without])
+    assert ridge.loo_residuals[50] == pytest.approx(TRUTH[50] - refitted.predict(standard[[50]])[0])
+
+
+def test_a_forecast_does_not_depend_on_the_rows_beside_it():
+    ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
+    np.testing.assert_array_equal(ridge.forecast(FEATURES)[7:8], ridge.forecast(FEATURES[7:8]))
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def torch_threads() -> set[int]:
+    return {torch.get_num_threads()}
+
+
+def recording(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
+    def recorded(*args: object, **keywords: object) -> Ridge:
+        found.append(blas_threads())
+        return ridge(*args, **keywords)
+
+    return recorded
+
+
+@pytest.fixture
+def threads_of_ridges(monkeypatch) -> list[set[int]]:
+    """The number of BLAS threads at every ridge, on a machine that would use two."""
+    found: list[set[int]] = []
+    for module in (baselines, linear):
+        monkeypatch.setattr(module, "fit_ridge", recording(module.fit_ridge, found))
+    return found
+
+
+def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_of_ridges):
+    windows = some_windows()
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        baseline_quantiles("ridge", windows)
+        linear_quantiles(windows, np.arange(290, 300))
+        fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+        assert blas_threads() == before
+    assert len(threads_of_ridges) > 10
+    assert set().union(*threads_of_ridges) == {1}
+
+
+@pytest.mark.slow
+def test_a_library_that_a_later_import_loads_has_one_thread_too():
+    code = """
+import numpy
+from threadpoolctl import threadpool_info, threadpool_limits
+from forecasting.train.linear import one_blas_thread
+
+def threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+with one_blas_thread():
+    print(threads())
+import scipy.linalg
+threadpool_limits(2)
+with one_blas_thread():
+    print(threads())
+print(threads())
+"""
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
+    of_numpy, of_both, restored = map(json.loads, ran.stdout.splitlines())
+    if len(of_both) == len(of_numpy):
+        pytest.skip("numpy and scipy share one BLAS here")
+    assert set(of_numpy + of_both) == {1}
+    assert set(restored) == {2}
+
+
+@pytest.mark.parametrize(("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, torch_threads)])
+def test_two_threads_of_a_process_take_turns(context, numbers):
+    """Else the one that leaves first restores the number for the other: threadpoolctl heeds one thread at a time."""
+    entered, left = threading.Event(), threading.Event()
+    found: list[set[int]] = []
+
+    def second() -> None:
+        with context():
+            entered.set()
+            left.wait(10)
+            found.append(numbers())
+
+    thread = threading.Thread(target=second)
+    with context():
+        thread.start()
+        assert not entered.wait(0.1)
+    left.set()
+    thread.join(10)
+    assert found == [{1}]
+
+
+EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
+
+
+@pytest.mark.parametrize(("target", "name"), EVERY)
+def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target, name):
+    windows = some_windows(target)
+    quantiles = baseline_quantiles(name, windows)
+    assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
+    together = baseline_quantiles(name, windows, np.array([200, 250, len(windows) - 1]))
+    np.testing.assert_array_equal(together[-1], quantiles)  # whichever other rows are requested
+    assert (np.diff(quantiles, axis=-1) >= 0.0).all()
+    np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
+
+
+@pytest.mark.parametrize(("target", "name"), EVERY)
+def test_a_baseline_does_not_depend_on_unknown_targets(target, name):
+    windows = some_windows(target)
+    whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
+    np.testing.assert_array_equal(
+        baseline_quantiles(name, whole, np.array([280])), baseline_quantiles(name, cut, np.array([280]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("last_value", lambda values: values[-1]),
+        ("seasonal", lambda values: values[-5:]),
+        ("rolling_median", lambda values: np.median(values[-20:])),
+    ],
+)
+def test_the_median_of_a_rule_is_its_value(name, expected):
+    windows = some_windows()
+    np.testing.assert_allclose(baseline_quantiles(name, windows)[:, MEDIAN], expected(windows.values))
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "h", "centred"), [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)]
+)
+def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred):
+    windows = some_windows(target)
+    past = np.log(windows.values[windows.warm_up :])
+    errors = np.quantile(past[h + 1 :] - past[: -h - 1], QUANTILES)
+    expected = windows.values[-1] * np.exp(errors - centred * errors[MEDIAN])
+    np.testing.assert_allclose(baseline_quantiles(name, windows)[h], expected)
+
+
+def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights():
+    windows, h, horizon = some_windows("close"), 2, 3
+    closes, newest = windows.values[windows.warm_up :], len(windows) - 1
+    known = np.arange(newest + 1 - horizon)
+    features = np.array([har_features(windows, row, horizon) for row in range(newest + 1)])
+    centre, deviation = features[known].mean(axis=0), features[known].std(axis=0)
+    design = (features - centre) / np.where(deviation > 0.0, deviation, 1.0)
+    design = np.column_stack([design, np.ones(newest + 1)])
+    penalty = np.diag([100.0] * features.shape[1] + [0.0])
+    moves = squared_moves(windows.steps)[windows.warm_up :]
+    log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in known])
+
+    def forecast(row: int, fitted_on: np.ndarray) -> float:
+        gram = design[fitted_on].T @ design[fitted_on] + penalty
+        return float(np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on])))
+
+    shape = [np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row]) for row in known]
+    expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES) * forecast(newest, known))
+    np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
+
+
+def har_features(windows: Windows, row: int, horizon: int) -> list[float]:
+    """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead has."""
+    past = windows.steps[: windows.warm_up + row + 1]
+    series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
+    means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]
+    return means + list(windows.future_flags[row, :horizon].max(axis=0))
+
+
+@pytest.mark.parametrize("rows", [MIN_ROWS, 600])
+def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is_not_closed(rows):
+    bars = random_bars(days=rows + WARM_UP, seed=5)
+    usual = log_interval(close_windows(bars, no_events()))
+    bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
+    assert (log_interval(close_windows(bars, no_events())) > 0.15 * usual).all()
+
+
+def test_har_volatility_of_a_price_that_never_moves_is_finite():
+    bars = random_bars(days=MIN_ROWS + WARM_UP, seed=5)
+    bars[PRICES] = 0.0015
+    np.testing.assert_allclose(baseline_quantiles("har_volatility", close_windows(bars, no_events())), 0.0015)
+
+
+def log_interval(windows: Windows) -> np.ndarray:
+    """(H,) log of the ratio of the 80% interval's ends."""
+    quantiles = baseline_quantiles("har_volatility", windows)
+    return np.log(quantiles[:, -2] / quantiles[:, 1])
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending_quantiles(target):
+    windows = some_windows(target)
+    whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
+    quantiles = linear_quantiles(whole, np.array([280]))
+    np.testing.assert_array_equal(quantiles[0], linear_forecast(cut).quantiles)
+    assert (np.diff(quantiles, axis=-1) >= 0.0).all()

@@ -1,5 +1,8 @@
+import json
+import os
 from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
@@ -7,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from forecasting.preprocess.windows import Windows
-from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.errors import ArtifactError
+from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.train import trees
+from forecasting.train.checkpoint import Checkpoint, load, save
 from forecasting.train.fit import PRETRAINED, fit, fit_scratch
 from forecasting.train.gate import examine
 from forecasting.train.linear import Rows, linear_quantiles
 from forecasting.train.prepare import scaled_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
+from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
+from tests.builders import LAST, no_events, random_bars
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -176,3 +183,170 @@ def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretr
     moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})
     assert "from where the fit started" in examine(moved, windows, settings=SETTINGS, champion=None, own=own).refused
     assert "from where" not in examine(moved, windows, settings=SETTINGS, champion=None).refused  # its start is unknown
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return scratch_fit()
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "models" / "a"
+
+
+@pytest.fixture
+def hash_of(checkpoint, path) -> str:
+    return save(checkpoint, path)
+
+
+def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, path, hash_of):
+    loaded = load(path, hash_of)
+    assert loaded.card == checkpoint.card
+    assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
+    rows = np.arange(290, 300)
+    np.testing.assert_array_equal(
+        scaled_quantiles(loaded, some_windows(), rows), scaled_quantiles(checkpoint, some_windows(), rows)
+    )
+
+
+def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, path, hash_of):
+    assert save(checkpoint, path) == hash_of
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "rename"])
+def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(checkpoint, path, hash_of, monkeypatch, step):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, step, killed)
+    for folder in (path, path.with_name("new")):
+        with pytest.raises(KeyboardInterrupt):
+            save(checkpoint, folder)
+    assert load(path, hash_of).card == checkpoint.card
+    assert not path.with_name("new").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
+def test_a_missing_or_altered_file_is_refused_by_its_name(path, hash_of, name):
+    content = bytearray((path / name).read_bytes())
+    content[-10] ^= 1
+    (path / name).write_bytes(bytes(content))
+    with pytest.raises(ArtifactError, match=f"{name}.* has changed"):
+        load(path, hash_of)
+    (path / name).unlink()
+    with pytest.raises(ArtifactError, match=f"{name}; found No such file"):
+        load(path, hash_of)
+
+
+@pytest.mark.parametrize("version", ["format", "architecture"])
+def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, version):
+    model = path / "model.json"
+    model.write_text(json.dumps(json.loads(model.read_text()) | {version: 99}))
+    with pytest.raises(ArtifactError, match=r"found .*99.* written by other code"):
+        load(path, sha256(model.read_bytes()).hexdigest())
+
+
+def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
+    bars = random_bars(days=560, seed=5)
+    without = make_windows(
+        bars, no_events(), origin=LAST, target="volume", exchange="XNYS", train_sessions=SETTINGS.train_sessions
+    )
+    assert (some_windows().has_events, without.has_events) == (True, False)
+    plain = fit(without, mode="scratch", parent=None, settings=SETTINGS)
+    assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
+    assert not fit(some_windows(), mode="warm", parent=plain, settings=SETTINGS).card.has_events
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU: the checkpoint is written on it and loaded without it"
+)
+@pytest.mark.parametrize("mode", ["scratch", "warm"])
+def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
+    fitted = fit(some_windows(), mode=mode, parent=checkpoint, settings=SETTINGS)  # so was the module's own
+    saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
+    on_gpu = scaled_quantiles(fitted, some_windows(), rows)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    loaded = load(tmp_path / "gpu", saved)
+    assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
+    np.testing.assert_allclose(scaled_quantiles(loaded, some_windows(), rows), on_gpu, atol=2e-3)
+
+
+def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
+    before = os.umask(0o002)
+    try:
+        save(checkpoint, saved := tmp_path / "models" / "shared")
+    finally:
+        os.umask(before)
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == ["775", "664", "664"]
+
+
+def test_inputs_do_not_change_when_later_sessions_do():
+    windows, row = some_windows(rows=500), 400
+    later = windows.warm_up + row + 1
+    steps, flags = windows.steps.copy(), windows.flags.copy()
+    steps[later:] += 1.0
+    flags[later:] = 1.0 - flags[later:]
+    rows = np.arange(row + 5)
+    before, after = tree_inputs(windows, rows), tree_inputs(replace(windows, steps=steps, flags=flags), rows)
+    assert np.isfinite(before[250:]).all()
+    np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
+    assert (before[row + 1 :] != after[row + 1 :]).any()
+
+
+def test_inputs_of_windows_cut_from_a_longer_history_are_the_same():
+    windows = some_windows(rows=900)
+    cut = windows.cut(250, 900, known_to=899)
+    np.testing.assert_array_equal(tree_inputs(windows, np.array([899]))[0], tree_inputs(cut, np.array([649]))[0])
+
+
+def test_the_size_of_reactions_is_the_mean_of_those_that_had_closed():
+    """A naive twin: of each of the newest eight reports, log volume less the level two sessions before its reaction."""
+    windows, row = some_windows(rows=900), 898
+    session, volume = windows.warm_up + row, windows.steps[:, 0]
+    reacting = np.flatnonzero(windows.flags[:, windows.flag_names.index("earnings+0")])
+    reports = [at for at in reacting if at + 5 <= session]
+    sizes = [[volume[at + phase] - volume[at - 23 : at - 1].mean() for phase in range(-1, 6)] for at in reports[-8:]]
+    means, since = trees._reactions(windows, np.array([row]))
+    np.testing.assert_allclose(means[0], np.mean(sizes, axis=0))
+    assert since[0] == session - max(reacting[reacting <= session])
+
+
+def test_a_tree_is_followed_to_the_leaf_of_its_inputs():
+    stumps = Trees(
+        feature=np.array([[0, -1, 1, -1, -1], [-1, 0, 0, 0, 0]], dtype=np.int16),
+        threshold=np.array([[0.5, 1.0, 2.0, 10.0, 100.0], [0.25, 0, 0, 0, 0]], dtype=np.float32),
+        left=np.array([[1, 0, 3, 0, 0], [0] * 5], dtype=np.int16),
+        right=np.array([[2, 0, 4, 0, 0], [0] * 5], dtype=np.int16),
+    )
+    inputs = np.array([[0.5, 9.0], [0.6, 2.0], [0.6, 2.1]], dtype=np.float32)
+    np.testing.assert_array_equal(stumps.forecast(inputs), [1.25, 10.25, 100.25])
+
+
+def test_an_origin_has_the_newest_trees_whose_span_had_ended_and_none_before_every_span():
+    days = [np.datetime64(str(entry["trained_to"])) for entry in shipped_trees()]
+    windows = some_windows()
+    newest = max(days)
+
+    def at(day: np.datetime64) -> Windows:
+        return replace(windows, sessions=windows.sessions + (day - windows.origins[-1]))
+
+    inside, after = tree_medians(at(newest - 1)), tree_medians(at(newest))
+    assert np.isfinite(inside).all()
+    assert (inside != after).any()
+    assert np.isnan(tree_medians(at(min(days) - 1))).all()
+
+
+def test_without_earnings_dates_and_for_other_targets_there_are_no_trees():
+    windows = some_windows()
+    without = replace(windows, flags=np.zeros_like(windows.flags))
+    assert np.isnan(tree_medians(without)).all()
+    assert np.isnan(tree_medians(some_windows("range"))).all()
+
+
+def test_altered_trees_are_refused(monkeypatch: pytest.MonkeyPatch):
+    altered = [entry | {"sha256": "0" * 64} for entry in shipped_trees()]
+    monkeypatch.setattr(trees, "shipped_trees", lambda: altered)
+    with pytest.raises(ArtifactError, match="has changed since"):
+        tree_medians(some_windows())
