@@ -322,11 +322,13 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command("settings", epilog="Example: FORECASTING_SYMBOLS=SBUX,MSFT forecasting settings --json")
 def show_settings(as_json: AsJson = False) -> None:
-    """Print the settings and the variable that changes each. Secrets stay hidden."""
+    """Print the settings, the variable that changes each, and where its value is from. Secrets stay hidden."""
     from flows import console
     from forecasting.report.terminal import settings_document, settings_listing
+    from forecasting.settings import setting_places
 
-    console.show_rows(settings_document(settings()), settings_listing, as_json=as_json)
+    in_force = settings_document(settings())
+    console.show_rows(in_force, partial(settings_listing, places=setting_places()), as_json=as_json)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
@@ -16,12 +18,13 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from forecasting.errors import UsageError
@@ -168,21 +171,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable.
-
-        A relative data_dir of forecasting.toml is of the file's own folder, wherever a command is run.
-        """
+        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable."""
         folder = os.environ.get("FORECASTING_SECRETS_DIR") or None
         if folder and not Path(folder).is_dir():
             raise SettingsError(f"no folder {folder}")
         secrets = SecretsSettingsSource(cls, secrets_dir=folder)
-        config = config_file()
-        if config and not config.is_file():
-            raise SettingsError(f"no file {config}")
-        from_file = TomlConfigSettingsSource(cls, config)
-        if config and "data_dir" in from_file.init_kwargs:
-            from_file.init_kwargs["data_dir"] = config.parent / str(from_file.init_kwargs["data_dir"])
-        return init_settings, env_settings, secrets, from_file
+        return init_settings, env_settings, secrets, InitSettingsSource(cls, init_kwargs=_config_values())
 
     @model_validator(mode="before")
     @classmethod
@@ -272,25 +266,49 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
-        read = f", {config} is read too" if (config := config_file()) else ""
-        raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings{read}.") from None
-    except (OSError, ValueError) as error:  # neither a secret file nor TOML is quoted by these
+        problems = "; ".join(_problem(problem, setting_places()) for problem in error.errors(include_url=False))
+        raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
+    except (OSError, ValueError) as error:  # which quotes no secret
         raise UsageError(
-            "Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url, and "
-            f"{config_file() or 'forecasting.toml'} to be TOML; found: {error}. Correct it."
+            "Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url; found: "
+            f"{error}. Correct it."
         ) from None
+
+
+def setting_places() -> dict[str, str]:
+    """Where each setting that is no default comes from: `environment`, or its file."""
+    secrets = SecretsSettingsSource(Settings, secrets_dir=os.environ.get("FORECASTING_SECRETS_DIR") or None)()
+    return {
+        **dict.fromkeys(_config_values(), f"{config_file()}"),
+        **{name: f"{os.environ['FORECASTING_SECRETS_DIR']}/forecasting_{name}" for name in secrets},
+        **dict.fromkeys(EnvSettingsSource(Settings)(), "environment"),
+    }
+
+
+def _config_values() -> dict[str, Any]:
+    """What the file of settings has; a relative data_dir is of its own folder, wherever a command is run."""
+    config = config_file()
+    try:
+        values = tomllib.loads(config.read_text("utf-8")) if config else {}
+    except (OSError, ValueError) as error:  # which quotes no content
+        named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
+        found = getattr(error, "strerror", None) or error
+        raise UsageError(f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.') from None
+    if config and "data_dir" in values:
+        values["data_dir"] = config.parent / str(values["data_dir"])
+    return values
 
 
 def config_file() -> Path | None:
     """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
 
-    A file of another user, as in /tmp, is passed over.
+    Else the nearest in or above the working folder. A file of another user, as in /tmp, is passed over.
     """
     if named := os.environ.get("FORECASTING_CONFIG"):
         return Path(named)
     data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default).absolute()
-    for file in (folder / "forecasting.toml" for folder in data_dir.parents):
+    for folder in (*data_dir.parents, *Path("forecasting.toml").absolute().parents):
+        file = folder / "forecasting.toml"
         if os.access(file, os.R_OK) and file.stat().st_uid in (0, os.getuid()):
             return file
     return None
@@ -334,15 +352,21 @@ def sqlite_database(url: str) -> str:
     return unquote(url.partition(":///")[2].partition("?")[0], errors="surrogateescape")
 
 
-def _problem(problem: ErrorDetails) -> str:
-    """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
+def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
+    """One invalid setting: its place, what is expected, and what was found where it is no secret."""
     name = str(problem["loc"][0])
+    file = places.get(name, "environment")
+    place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
-        return f"{name}: no such setting"
+        return f"{place}: no such setting{''.join(f' ({near}?)' for near in _nearest(name, Settings.model_fields))}"
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
-    return f"FORECASTING_{name.upper()}: {re.sub('^Input should be', 'expected', expected)}{found}"
+    return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.75)
 
 
 def _check_variables() -> None:
@@ -351,7 +375,7 @@ def _check_variables() -> None:
     given = [
         name.upper().removeprefix("FORECASTING_") for name in os.environ if name.upper().startswith("FORECASTING_")
     ]
-    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
+    nearest = {name: _nearest(name, known) for name in given if name not in known}
     wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
     if wrong:
         raise UsageError(

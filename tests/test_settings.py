@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import Settings, config_text, read_settings, write_config
+from forecasting.settings import Settings, config_text, read_settings, setting_places, write_config
 from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
 
 
@@ -110,20 +110,34 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_nearest_file_beside_or_above_the_data_folder_is_read_and_variables_come_first(folder, monkeypatch):
+def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and_variables_come_first(
+    folder, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     found = read_settings()
     assert (found.symbols, found.target, found.late_until) == (("SBUX", "VOD.L"), "close", time(7, 15))
     assert (found.exchanges, found.cost_ratio, found.data_dir) == ({"VOD.L": "XAMS"}, 2.0, folder / "ledger")
     (folder / "a" / "forecasting.toml").write_text('symbols = "MSFT"')
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
+    monkeypatch.setenv("FORECASTING_DATA_DIR", "/nowhere/data")
+    assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("/nowhere/data"))
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder / "elsewhere"))
     assert read_settings().symbols == ("SBUX", "VOD.L")
     (folder / "forecasting.toml").write_text("late_until = 9")  # of which pydantic would make nine seconds
-    with pytest.raises(UsageError, match=r"FORECASTING_LATE_UNTIL: Expected a time .* such as 09:00, found 9"):
+    with pytest.raises(UsageError, match=r"late_until in .*: Expected a time .* such as 09:00, found 9"):
         read_settings()
     monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "forecasting.toml"))
     assert read_settings().symbols == ("MSFT",)
+
+
+def test_each_setting_is_listed_with_its_place(folder, monkeypatch):
+    for name in ("notify", "seed"):
+        (folder / f"forecasting_{name}").write_text("7")
+    for name, text in (("SECRETS_DIR", str(folder)), ("SEED", "8"), ("TARGET", "")):
+        monkeypatch.setenv(f"FORECASTING_{name}", text)
+    config = str(folder / "forecasting.toml")
+    in_file = dict.fromkeys(("data_dir", "symbols", "target", "late_until", "exchanges", "cost_ratio"), config)
+    assert setting_places() == {**in_file, "notify": str(folder / "forecasting_notify"), "seed": "environment"}
 
 
 def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypatch):
@@ -136,22 +150,23 @@ def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('databas_url = "postgresql://u:hunter2@h/d"', "databas_url: no such setting"),
-        ('[forecasting]\nnotify = "hunter2"', "forecasting: no such setting"),
-        ("notify = 42\nseed = 'many'", "FORECASTING_SEED: expected a valid integer, found 'many'"),
-        ("seed =", "to be TOML; found: Invalid value"),
-        (None, "no file"),
+        ('databas_url = "postgresql://u:hunter2@h/d"', "databas_url in {}: no such setting (database_url?)"),
+        ('[forecasting]\nnotify = "hunter2"', "forecasting in {}: no such setting."),
+        ("notify = 42\nseed = 'many'", "seed in {}: expected a valid integer, found 'many'"),
+        ("members = 2", "setting. FORECASTING_CRON: Expected five fields"),
+        ("seed =", 'TOML, such as symbols = "SBUX,MSFT", in {} (FORECASTING_CONFIG); found: Invalid value'),
+        (None, "in {} (FORECASTING_CONFIG); found: No such file"),
     ],
 )
 def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, monkeypatch, text, words):
     monkeypatch.setenv("FORECASTING_CONFIG", str(tmp_path / "own.toml"))
+    monkeypatch.setenv("FORECASTING_CRON", "nightly")
     if text is not None:
         (tmp_path / "own.toml").write_text(text)
     with pytest.raises(UsageError) as refused:
         read_settings()
-    assert words in str(refused.value)
-    assert str(tmp_path / "own.toml") in str(refused.value)
-    assert not any(secret in str(refused.value) for secret in ("hunter2", "42,"))
+    assert words.format(tmp_path / "own.toml") in str(refused.value)
+    assert not any(other in str(refused.value) for other in ("hunter2", "42,", "SECRETS_DIR"))
 
 
 def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):

@@ -326,11 +326,12 @@ def settings_document(settings: Settings) -> dict[str, Any]:
     return settings.model_copy(update={"exchanges": settings.exchanges | exchanges}).model_dump(mode="json")
 
 
-def settings_listing(values: Mapping[str, Any]) -> Listing:
-    """A row a setting of the document: its variable, its value as that variable takes it, its meaning."""
+def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Listing:
+    """A row a setting of the document: variable, value as that variable takes it, where it is from, meaning."""
     exchanges = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     shown = {**values, **{name: ",".join(values[name]) for name in ("symbols", "files")}, "exchanges": exchanges}
     rows: list[list[object]] = [
-        [f"FORECASTING_{name.upper()}", shown[name], field.description] for name, field in Settings.model_fields.items()
+        [f"FORECASTING_{name.upper()}", shown[name], places.get(name, ""), field.description]
+        for name, field in Settings.model_fields.items()
     ]
-    return ["setting", "value", "meaning"], rows
+    return ["setting", "value", "from", "meaning"], rows

@@ -182,8 +182,9 @@ def test_a_model_is_listed_with_what_its_fit_started_from():
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
     folders = (Path("/srv/bars"), Path("/srv/events"))
     settings = Settings(symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x")
-    _, rows = settings_listing(settings_document(settings))
+    _, rows = settings_listing(settings_document(settings), {"files": "environment"})
     values = {row[0]: row[1] for row in rows}
+    assert [row[0] for row in rows if row[2]] == ["FORECASTING_FILES"]
     assert values["FORECASTING_SYMBOLS"] == "SBUX,VOD.L"
     assert values["FORECASTING_FILES"] == "/srv/bars,/srv/events"
     assert values["FORECASTING_EXCHANGES"] == "SBUX=XNYS,VOD.L=XLON"
