@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from flows.clock import now
 from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
@@ -138,7 +139,7 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
         last=options.last,
         refit_every=options.refit_every,
         settings=settings,
-        workers=options.workers,
+        workers=options.workers or cpu_count(),
         as_published=options.as_published,
     )
     try:

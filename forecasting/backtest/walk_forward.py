@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from forecasting.backtest.nights import Block, Nights, past_at, replay_nights
@@ -66,7 +66,7 @@ class BacktestSpec:
     last: date
     refit_every: int  # sessions between fits
     settings: Settings  # target, exchange, train_sessions, members and seed are used
-    workers: int = 1  # processes that fit in parallel; 0 means one per core, 1 this process alone
+    workers: int = 1  # processes that fit in parallel
     folder: Path | None = None  # cache of finished refits, from which a stopped backtest resumes; no cache without it
     min_origins: int = 0  # least number of origins with a known value at every horizon; figures need `MIN_PAIRS`
     as_published: bool = False  # whether to replay the nights too: a fit each, and their decisions
@@ -104,10 +104,9 @@ def figures(
     horizon: int | None = None,
     dollars: DollarVolumes | None = None,
 ) -> Figures:
-    """The figures of one horizon or, without it, their means over the horizons.
+    """The figures of one horizon, else their means over all, of actuals (n, H) with NaN and quantiles (n, H, Q).
 
-    Of actuals (n, H), NaN where unknown, and quantiles (n, H, Q) in the target's own unit; the first baseline is the
-    naive one. `dollars` are of the n origins: only target volume has them, and R².
+    The first baseline is the naive one. `dollars` are of the n origins: only target volume has them, and R².
     """
 
     def mean(values: Floats) -> float:  # over the horizons of the mean over origins, of the known values
@@ -143,10 +142,7 @@ def figures(
 
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
-    """The 90% model confidence set of the issued forecasts (named `ours`) and the baselines, by a mean over horizons.
-
-    Only origins with all horizons known count; shapes as in `figures`.
-    """
+    """The 90% model confidence set of the issued forecasts (`ours`) and the baselines, of origins known throughout."""
     import pandas as pd
 
     forecasts = {"ours": issued, **baselines}
@@ -211,10 +207,7 @@ class BacktestResult:
         return document
 
     def figures(self, horizon: int | None = None, *, of: Nights | None = None) -> Figures:
-        """The figures of one horizon, or their means over all: of the model alone, or of what nights published.
-
-        The baselines of nights were refitted each night.
-        """
+        """The figures of one horizon, or their means over all: of the model alone, or of what nights published."""
         issued, baselines = (self.issued, self.baselines) if of is None else (of.issued, of.baselines)
         target = self.spec.settings.target
         return figures(target, self.actual, issued, baselines, horizon=horizon, dollars=self.dollars)
@@ -254,14 +247,8 @@ def backtest(
 ) -> BacktestResult:
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar, and a value after it.
 
-    A session without a bar is no origin: a night waits for its bar, and one that never comes leaves no forecast.
-
-    Args:
-        bars: Canonical bars; those after the last origin are used as actuals alone.
-        events: Columns session, kind, known_from and optionally source.
-        spec: What to replay; an error of ours where its span has no origin, or too few or too little before the first.
-        market: The market series, an input of the symbol's windows.
-        progress: Called with origins done and origins in all, after each refit; then the same after each night.
+    A session without a bar is no origin: a night waits for its bar, and one that never comes leaves no forecast. Bars
+    after the last origin are used as actuals alone. `progress` counts origins, after each refit, then after each night.
     """
     started = time.perf_counter()
     settings = spec.settings
@@ -346,15 +333,23 @@ def fit_blocks(
     """
     key = _key(windows, settings) if folder else ""
     names = [f"{key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz" for block in blocks]
-    done = {at: read_block(folder / name) for at, name in enumerate(names) if folder and (folder / name).exists()}
+    done = dict[int, Raw]()
+    for at, name in enumerate(names):
+        if folder is not None and (folder / name).exists():
+            with np.load(folder / name, allow_pickle=False) as stored:
+                done[at] = dict(stored)
     missing = {at: block for at, block in enumerate(blocks) if at not in done}
     rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
     tasks = (delayed(forecast_block)(windows, block, settings) for block in missing.values())
-    processes = max(1, min(count_of(workers), len(missing)))
+    processes = max(1, min(workers, len(missing)))
     for at, raw in zip(missing, Parallel(n_jobs=processes, return_as="generator")(tasks), strict=True):
         done[at] = raw
         if folder is not None:
-            write_block(folder / names[at], raw)
+            folder.mkdir(parents=True, exist_ok=True)
+            # Its own name, as another backtest on the same folder may write the same block; whole, whatever is killed.
+            draft = folder / f"{names[at]}.{secrets.token_hex(8)}.part.npz"
+            np.savez(draft, allow_pickle=False, **raw)
+            draft.replace(folder / names[at])
         rows_done += len(blocks[at])
         if progress is not None:
             progress(rows_done, total)
@@ -369,29 +364,6 @@ def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
     raw[TREES] = tree_medians(known, rows)
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
-
-
-def count_of(workers: int | None) -> int:
-    """How many processes an option means: 0 or None is one per core."""
-    return workers or cpu_count()
-
-
-def read_block(path: Path) -> Raw:
-    """A finished block."""
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
-
-
-def write_block(path: Path, raw: Raw) -> None:
-    """Write a finished block, complete or not at all, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Its own name, as another backtest on the same folder may write the same block.
-    draft = path.with_suffix(f".{secrets.token_hex(8)}.part.npz")
-    try:
-        np.savez(draft, allow_pickle=False, **raw)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _key(windows: Windows, settings: Settings) -> str:

@@ -133,10 +133,7 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
 
 
 def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
-    """The baseline to publish in the network's place: the best by these losses, else the last of the usable ones.
-
-    Usable are those with a finite forecast tonight, one or more; the strongest on most symbols is listed last.
-    """
+    """The baseline to publish in the network's place: the best by these losses, else the last, usually strongest."""
     best = deficit.baseline if deficit else best_baseline(losses)
     return best if best in usable else usable[-1]
 

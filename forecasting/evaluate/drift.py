@@ -105,23 +105,18 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     )
 
 
-def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
-    """The verdict on the champion against the baseline that is best over all of `losses`, columns LOSS_COLUMNS."""
+def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
+    """Why the champion is out of bounds, against the baseline that is best over all of `losses`; empty where it is not.
+
+    Also where a fit from scratch has answered it: `newest_scratch` is the last training session of the newest one.
+    """
     baselines = losses[losses["forecaster"] != CHAMPION]
     means = baselines.groupby("forecaster")["pinball"].mean()
     best = str(means.idxmin()) if len(means) else ""
     champion = losses[losses["forecaster"] == CHAMPION].groupby("target_session")[["pinball", "inside_80"]].mean()
     baseline = baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
     days = pd.concat([champion, baseline.rename("baseline_pinball")], axis=1, join="inner").sort_index()
-    return watch(days, baseline=best)
-
-
-def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
-    """The verdict in words when the champion is out of bounds and no fit from scratch has answered it, else empty.
-
-    `newest_scratch` is the last training session of the newest fit from scratch that passed the gate; None without one.
-    """
-    verdict = watch_forecaster(losses)
+    verdict = watch(days, baseline=best)
     answered = newest_scratch is not None and verdict.since is not None and newest_scratch > verdict.since
     return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
 

@@ -102,11 +102,7 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 
 
 def lines_of(role: str, model: str) -> tuple[str, ...]:
-    """The lines of a forecast with this role, by a model of this name.
-
-    The published line holds what was published each night, whichever model made it; a model's line its own forecast of
-    every night, published or not. All challengers share one line.
-    """
+    """The lines of a forecast: of what was published, of its model whether published or not, of all challengers."""
     if role == CHALLENGER:
         return (CHALLENGER,)
     return (PUBLISHED_LINE, model) if role == CHAMPION else (model,)
@@ -169,10 +165,7 @@ class DollarVolumes:
 def dollar_volumes(
     bars: pd.DataFrame, origins: NDArray[np.datetime64], target_sessions: NDArray[np.datetime64]
 ) -> DollarVolumes:
-    """The dollar volumes at n origins (n,) and of their target sessions (n, H); an origin uses bars up to itself.
-
-    Of canonical bars, columns close and volume; a zero counts as unknown.
-    """
+    """The dollar volumes at n origins (n,) and of their target sessions (n, H), by bars up to each; 0 is unknown."""
     import pandas as pd
 
     known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)]
@@ -199,12 +192,7 @@ def dollar_volume_r2(volumes: DollarVolumes, shares: Floats) -> float:
     have the same dollars. Differences from the paper: the forecast is the median, not the mean of the log; one symbol
     at a time, where the paper pools stocks and sessions; horizons beyond the first, against the origin's mean.
 
-    Args:
-        volumes: Of n origins and H horizons.
-        shares: (n, H) median forecasts of shares.
-
-    Returns:
-        Over all known values; with several horizons, of the mean over horizons of the mean squared errors.
+    `shares` are (n, H) median forecasts; of several horizons R² is that of the mean of their mean squared errors.
     """
     ours = np.log(shares) + np.log(volumes.close)[:, None] - volumes.actual
     means = volumes.mean[:, None] - volumes.actual

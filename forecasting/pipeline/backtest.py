@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
 from forecasting.backtest.walk_forward import (
@@ -20,7 +20,6 @@ from forecasting.backtest.walk_forward import (
     BacktestResult,
     BacktestSpec,
     backtest,
-    count_of,
     forecast_frame,
 )
 from forecasting.errors import ForecastingError, HistoryError
@@ -89,7 +88,7 @@ def walk_each(
     check_events(settings.events, settings.symbols)
     if out is not None:
         check_writable(out)
-    workers = count_of(spec_of(settings).workers)
+    workers = spec_of(settings).workers
     if 1 < workers <= len(settings.symbols):
         outcomes = _each_in_a_worker(settings, spec_of, workers=workers, store=store, now=now, bar=bar)
     else:
@@ -137,8 +136,9 @@ def _result(
 def backtest_spec(
     settings: Settings, first: date, last: date, *, refit_every: int, workers: int, as_published: bool = False
 ) -> BacktestSpec:
-    """What to replay of the settings' first symbol; finished refits are kept in the data folder and taken up again."""
+    """What to replay of the settings' first symbol, by processes (0: one a core); finished refits are kept."""
     own, folder = settings.for_symbol(settings.symbols[0]), settings.data_dir.absolute() / BACKTESTS
+    workers = workers or cpu_count()
     return BacktestSpec(
         own.symbols[0], first, last, refit_every, own, workers, folder, min_origins=MIN_PAIRS, as_published=as_published
     )
