@@ -12,10 +12,8 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +28,11 @@ import forecasting as fc
 from flows import cli, clock, nightly
 from forecasting.errors import StoreError
 from forecasting.sessions import closes_at
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from tests.builders import random_bars, set_small_night, write_yahoo_csv
 from tests.faults.boundaries import counted, fork
-from tests.nights import contents, copy_ledger
+from tests.nights import contents, copy_ledger, copy_nights
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import market_bars
 
@@ -145,7 +145,8 @@ def go_away(place: Place) -> None:
 class Clean(NamedTuple):
     """Of each morning, run once and undisturbed on SQLite: the boundaries that it passed, and the tables after it.
 
-    Rows name the folder of their sources, so what is compared with them must be run in the same one.
+    Rows name the folder of their sources, so what is compared with them must be run in the same one. In it `before0`
+    and so on have what `copy_nights` takes, as it stood before each morning.
     """
 
     folder: Path
@@ -159,6 +160,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     place, boundaries, tables = Place(folder, f"sqlite:///{folder / 'ledger.db'}"), [], []
     for at in range(len(MORNINGS)):
+        (folder / "data").mkdir(exist_ok=True)
+        shutil.copytree(folder / "data", folder / f"before{at}" / "data")
+        copy_ledger(folder / "ledger.db", f"sqlite:///{folder / f'before{at}' / 'ledger.db'}")
         boundaries.append(place.wake(at))
         tables.append(contents(place.url))
     return Clean(folder, boundaries, tables)
@@ -186,35 +190,13 @@ def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_r
     assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}  # some hit a connection that was in use
 
 
-class Kept:
-    """Copies of the data folder and of the database as they stood before each morning."""
-
-    def __init__(self, place: Place) -> None:
-        self.place, self._is_sqlite = place, place.url.startswith("sqlite")
-
-    def keep(self, at: int) -> None:
-        (self.place.folder / "data").mkdir(exist_ok=True)
-        shutil.copytree(self.place.folder / "data", self._copy(at), dirs_exist_ok=True)
-        if self._is_sqlite:
-            kept = self._copy(at) / "kept.db"
-            with closing(sqlite3.connect(self.place.name)) as source, closing(sqlite3.connect(kept)) as copy:
-                source.backup(copy)
-        else:
-            self.place.sql(f"CREATE DATABASE {self.place.name}_{at} TEMPLATE {self.place.name} STRATEGY WAL_LOG")
-
-    def put_back(self, at: int) -> None:
-        shutil.rmtree(self.place.folder / "data")
-        shutil.copytree(self._copy(at), self.place.folder / "data")
-        if self._is_sqlite:
-            for suffix in ("-wal", "-shm"):
-                Path(self.place.name + suffix).unlink(missing_ok=True)
-            shutil.move(self.place.folder / "data" / "kept.db", self.place.name)
-        else:
-            self.place.sql(f"DROP DATABASE {self.place.name} WITH (FORCE)")
-            self.place.sql(f"CREATE DATABASE {self.place.name} TEMPLATE {self.place.name}_{at} STRATEGY WAL_LOG")
-
-    def _copy(self, at: int) -> Path:
-        return self.place.folder / f"before{at}-{self.place.name.rpartition('/')[2]}"
+def put_back(place: Place, before: Path) -> None:
+    """The data folder and the rows as they stood before a morning."""
+    shutil.rmtree(place.folder / "data", ignore_errors=True)
+    if not place.url.startswith("sqlite"):
+        with connect.transaction(place.url) as connection:
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)}")
+    copy_nights(before, place.folder / "data", place.url)
 
 
 @pytest.mark.campaign
@@ -224,14 +206,13 @@ class Kept:
     indirect=["database_url"],
 )
 def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(place, clean, fault, capsys):
-    kept = Kept(place)
     wrong, every = [], 0
     for at in range(len(MORNINGS) if fault is kill else SEVERAL):
-        kept.keep(at)
+        put_back(place, before := clean.folder / f"before{at}")
         boundaries = place.wake(at)
         every += boundaries
         for boundary in range(1, boundaries + 1):
-            kept.put_back(at)
+            put_back(place, before)
             place.is_broken_off(at, boundary, fault)
             if tables := place.differs(at, clean.tables[at]):
                 wrong.append((at, boundary, tables))
