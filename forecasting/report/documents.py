@@ -18,7 +18,7 @@ import pandas as pd
 
 from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.record import cost_quantiles, newest_records, realised_costs
 from forecasting.report.wording import brief_why, notices
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
@@ -31,6 +31,8 @@ TEAM = "forecasting"  # first part of a hubverse model id, which is TEAM-MODEL
 TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
 HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
 
+_CSV = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
+_CSV += ["kind", "status", "reason", "data_as_of", "usual", "special_days", "why"]
 _NIGHT = ["symbol", "target", "origin_session"]
 
 
@@ -105,18 +107,26 @@ def night_document(data: ReportData) -> dict[str, Any]:
 
 def forecast_csv(nights: Sequence[ReportData]) -> str:
     """A row a symbol and session as CSV text; with a cost ratio, its quantile is in the last of two more columns."""
-    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
-    names += ["kind", "status", "reason", "data_as_of", "usual", "special_days", "why"]
     frames = []
     for data in nights:
         rows = data.rows.assign(symbol=data.symbol, target=data.target, origin_session=data.origin, usual=data.usual)
         rows = rows.assign(special_days=[", ".join(line.special_days) for line in data.lines])
-        rows = rows.assign(why=[brief_why(line.why) for line in data.lines])[names]
+        rows = rows.assign(why=[brief_why(line.why) for line in data.lines])[_CSV]
         if (ratio := data.cost_ratio) is not None:
             rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
         frames.append(rows)
-    whole = pd.concat(frames) if frames else pd.DataFrame(columns=names)
-    return whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
+    return (pd.concat(frames) if frames else pd.DataFrame(columns=_CSV)).map(rounded).to_csv(index=False)
+
+
+def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
+    """CSV of the index: the header, then a row a line: the columns of `forecast_csv`, change from usual, and skill."""
+    rows = [
+        {**line.forecast, "usual": line.usual, "vs_usual": line.vs_usual, "skill": line.skill}
+        | {"special_days": ", ".join(line.special_days), "why": brief_why(line.why)}
+        for line in lines
+    ]
+    whole = pd.DataFrame(rows, columns=[*_CSV, "vs_usual", "skill"]).map(rounded)
+    return whole.to_csv(index=False, lineterminator="\r\n").split("\r\n")
 
 
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:

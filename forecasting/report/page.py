@@ -17,6 +17,7 @@ import pandas as pd
 from forecasting.evaluate.scores import RATIOS
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
+from forecasting.report.documents import index_csv
 from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.units import Unit, as_day
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
@@ -56,7 +57,8 @@ def stale_after(session: date) -> str:
 
 def render_index(lines: Sequence[SymbolLine]) -> str:
     """The index: a row a symbol and target, the most unusual first; its script sorts, filters and shows ages."""
-    return environment().get_template("index.html").render(lines=lines)
+    lines = sorted(lines, key=lambda line: -line.unusualness)
+    return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
 
 
 def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:

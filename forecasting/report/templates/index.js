@@ -86,7 +86,10 @@
   });
   for (const input of Object.values(inputs)) input.addEventListener("input", remember);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  byId("csv").addEventListener("click", () => download("forecasts.csv", csvOf(table)));
+  byId("csv").addEventListener("click", () => {
+    const lines = [table, ...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.dataset.csv);
+    download("forecasts.csv", `${lines.join("\r\n")}\r\n`);
+  });
   addEventListener("hashchange", recall);
   recall();
 })();
