@@ -5,6 +5,7 @@ the flags of one target session may therefore differ from row to row.
 """
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -101,13 +102,14 @@ def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
     return moved
 
 
-def calendar_notes(session: date, exchange: str) -> list[str]:
+@lru_cache(maxsize=4096)  # a page asks for hundreds of sessions, and those of many symbols for the same ones
+def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
     """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply; known years ahead.
 
     None on a day without a session: bars of one remain in a ledger whose exchange or calendar has changed.
     """
     if not is_session(session, exchange):
-        return []
+        return ()
     notes = ["half day"] if early_closes(session, session, exchange) else []
     friday = session + timedelta(1)
     moved = session.weekday() == 3 and len(holidays(friday, friday, exchange)) > 0  # the expiry, to Thursday
@@ -115,7 +117,7 @@ def calendar_notes(session: date, exchange: str) -> list[str]:
         notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
     if len(holidays(shift(session, -1, exchange), session, exchange)):
         notes.append("after a holiday")
-    return notes
+    return tuple(notes)
 
 
 def event_flags(events: "pd.DataFrame", first: date, sessions: int, exchange: str) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from statistics import median
 from typing import Any
 
@@ -146,7 +146,7 @@ class ReportData:
     def special_days(self, session: date, *, known: date = date.max) -> list[str]:
         """What is special about a session, `known` by a night: earnings, half day, expiry, after a holiday."""
         kinds = [kind for kind, since in self._event_kinds.get(session, []) if since <= known]
-        return list(dict.fromkeys([*kinds, *_calendar_notes(session, self.exchange)]))
+        return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
 
     @cached_property
     def _event_kinds(self) -> dict[date, list[tuple[str, date]]]:
@@ -298,9 +298,3 @@ class SymbolLine:
         if self.run is None or self.status not in ("late", "failed"):
             return False
         return as_day(self.run["as_of"]) > as_day(self.forecast["origin_session"])
-
-
-@lru_cache(maxsize=4096)
-def _calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
-    """A page asks for hundreds of sessions, and those of many symbols for the same ones."""
-    return tuple(calendar_notes(session, exchange))
