@@ -90,10 +90,8 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     if found.empty:
         origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
         oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
-        at, there, command = "", "none", "run"
-        if origin is not None and oldest is not None:
-            at, command = f" at the origin {origin}", f"catch-up --from {origin} --to {origin}"
-            there = f"origins from {oldest} to {latest}" if oldest < latest else f"the origin {oldest} alone"
+        there = f"origins from {oldest} to {latest}" if oldest else "none"
+        at, command = (f" at {origin}", f"catch-up --from {origin} --to {origin}") if oldest and origin else ("", "run")
         raise StoreError(
             f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
             f"Make one: forecasting {command} --symbol {symbol} --target {target}"

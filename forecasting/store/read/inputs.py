@@ -13,7 +13,7 @@ from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, values
+from forecasting.store.frames import Row, first_row, frame
 
 PRICES = ("open", "high", "low", "close", "volume")
 _HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
@@ -185,15 +185,9 @@ def split_factors(
     return pd.Series(factor, index=forecasts.index)
 
 
-def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
-    """Whether past forecasts of the symbol may be on another basis: a split is stored, or another history accepted."""
-    splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
-    return bool(splits) or len(_accepted(connection, symbol)) > 0
-
-
 def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
     """The next instant after each at which the user accepted another history; NaT where none."""
-    accepted = _accepted(connection, symbol)
+    accepted = accepted_at(connection, symbol)
     following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
     return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
 
@@ -207,7 +201,7 @@ def of_present_history(
     return present.reset_index(drop=True)
 
 
-def _accepted(connection: sa.Connection, symbol: str) -> pd.Series:
+def accepted_at(connection: sa.Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
     table, fetches = schema.findings, schema.fetches
     statement = sa.select(fetches.c.fetched_at).distinct().join(table)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
-from forecasting.store.frames import frame, kind_rank, of_series, same_forecast
-from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors
+from forecasting.store.frames import frame, kind_rank, of_series, same_forecast, values
+from forecasting.store.read.inputs import PRICES, accepted_at, next_history, on_basis_at, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
 
 
@@ -72,11 +72,12 @@ def losses(
     )
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
-    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"}))
-    ranked = sa.select(*values, forecaster, place).where(*wanted, table.c.role != CHALLENGER).subquery()
+    needed = (table.c[name] for name in sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"}))
+    ranked = sa.select(*needed, forecaster, place).where(*wanted, table.c.role != CHALLENGER).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
-    if has_other_basis(connection, symbol):
+    splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
+    if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
         made, fetch = schema.forecasts, schema.fetches
         chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
         chosen = chosen.join(made, same_forecast(made, ranked)).join(fetch)
