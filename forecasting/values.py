@@ -138,11 +138,7 @@ class ForecastAlert:
     sign: str  # > or <
     number: float  # what the value is compared with, in the target's own unit, or times the usual value
     of_usual: bool  # whether it is times the usual value
-
-    def __str__(self) -> str:
-        """As a user writes it."""
-        words = (self.symbol, self.value, self.sign, f"{self.number:g}", "usual" if self.of_usual else "")
-        return " ".join(filter(None, words))
+    text: str  # as the user wrote it
 
 
 _ALERT = re.compile(
@@ -162,7 +158,7 @@ def parse_alerts(text: str) -> list[ForecastAlert]:
                 f"width or q05 to q95, as `median > 1.5 usual; SBUX q90 > 20e6`, found {part[:40]!r}"
             )
         symbol, value, sign, number, usual = found.groups()
-        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None))
+        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None, part))
     return alerts
 
 

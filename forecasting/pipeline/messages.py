@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("forecasting.notify")
 
 # What chat services make mentions, links and code of, each in its own way, beside HTML, which apprise escapes; as signs
-# that look alike.
-_SIGNS = str.maketrans("<>[]`@", "\u2039\u203a()'\uff20")
+# that look alike. A > alone opens nothing, nor does < before a space or a digit, as in an alert.
+_SIGNS = str.maketrans("[]`@", "()'\uff20")
 
 NIGHTS = 250  # Newest nights of a symbol over which an alert is counted: a year
 NOTABLE_VERDICTS = ("split", "revised", "held")
@@ -83,8 +84,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     """The message about these lines, and what is notable of those of the runs that are done."""
     alerts: dict[str, list[str]] = {}
     for row in alert_counts(settings) if settings.alerts else []:
-        if row["tonight"]:
-            alerts.setdefault(row["symbol"], []).append(str(row["alert"]))
+        alerts.setdefault(row["symbol"], []).extend([row["alert"]] * row["newest"])
     found: dict[str, list[str]] = {}
     with connect.reading(settings.url) as connection:
         for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
@@ -173,7 +173,7 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
 
 
 def _plain(text: str) -> str:
-    return plain_text(text).translate(_SIGNS)
+    return re.sub(r"<(?![ \d])", "\u2039", plain_text(text)).translate(_SIGNS)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -39,7 +39,7 @@ def make_digest(
     findings: Sequence[str] = (),
     alerts: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Digest:
-    """The message about the newest nights, with `findings`, a sentence each, and by symbol the `alerts` that hold.
+    """The message about the newest nights, with `findings`, a sentence each, and the `alerts` that hold of each symbol.
 
     `due` has each symbol's newest completed session: a forecast from an older one is no forecast of tomorrow.
     """
@@ -53,6 +53,7 @@ def make_digest(
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         stale = (
             f"Stale: the newest forecast is of {session}; there is none from the newest completed session, {missing}."
+            f"{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
         )
     reasons: dict[tuple[str, str], list[str]] = {}
     for line in lines:

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from forecasting.plain_text import ordinary_spaces, plain_text
+from forecasting.plain_text import named, ordinary_spaces, plain_text
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import ReportData
@@ -282,12 +282,13 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row an alert and symbol: on how many of the newest nights it held."""
+    """A row an alert and symbol: on how many of the newest nights it held, and the newest of them."""
     rows: list[list[object]] = []
     for row in counts:
-        share, tonight = row["held"] / row["nights"] if row["nights"] else math.nan, "holds" if row["tonight"] else ""
-        rows.append([str(row["alert"]), row["symbol"], row["held"], row["nights"], percent(share), tonight])
-    return ["alert", "symbol", "held", "nights", "share", "tonight"], rows
+        share = row["held"] / row["nights"] if row["nights"] else math.nan
+        newest, held_on = "holds" if row["newest"] else "", named(list(map(str, row["held_on"])), 3)
+        rows.append([row["alert"], row["symbol"], row["held"], row["nights"], percent(share), newest, held_on])
+    return ["alert", "symbol", "held", "nights", "share", "newest night", "held on"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:

@@ -146,9 +146,9 @@ def against_usual(line: SymbolLine) -> str:
 
 
 def result_words(line: SymbolLine) -> tuple[str, str]:
-    """What came for which median in the newest result of a line of the digest, and by how much it was off."""
+    """What came, and what was forecast, in the newest result of a line of the digest, and by how much it was off."""
     actual, median = (line.result[name] for name in ("actual", "q50")) if line.result else (math.nan, math.nan)
-    return f"{line.unit.brief(actual)} for {line.unit.brief(median)}", change(actual, median, target=line.target)
+    return f"{line.unit.brief(actual)}, forecast {line.unit.brief(median)}", change(actual, median, target=line.target)
 
 
 def record_sentence(data: ReportData) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import date, timedelta
 
 import pandas as pd
@@ -27,7 +28,7 @@ pytestmark = [
 ]
 
 HOSTILE = "<b>x</b> <!channel> <@U1> @everyone [a](http://evil.example) `c` & \x1b[31m"
-SHOWN = "‹b›x‹/b› ‹!channel› ‹＠U1› ＠everyone (a)(http://evil.example) 'c' & �(31m"  # noqa: RUF001 - as sent
+SHOWN = "‹b>x‹/b> ‹!channel> ‹＠U1> ＠everyone (a)(http://evil.example) 'c' & �(31m"  # noqa: RUF001 - as sent
 
 
 def settings_of(*addresses: str) -> Settings:
@@ -53,8 +54,8 @@ def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_wha
 
     with http_sink() as (url, posted), smtp_sink() as (server, mails):
         addresses = (url.replace("http", "json"), f"{server}?from=a@example.org&to=b@example.org,c@example.org")
-        send(settings_of(*addresses), "drift, SBUX", f"SBUX: {HOSTILE}\nsecond", link="http://127.0.0.1/run")
-        assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nsecond\nhttp://127.0.0.1/run")
+        send(settings_of(*addresses), "drift, SBUX", f"SBUX: {HOSTILE}\nq5 < 1; q9<0.3>2", link="http://127.0.0.1/run")
+        assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nq5 < 1; q9<0.3>2\nhttp://127.0.0.1/run")
         assert len(mails) == 2  # a recipient each
         for mail in mails:
             assert not [sign for sign in ("<b>", "<!channel", "@everyone", "[a](") if sign in mail]
@@ -121,12 +122,13 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_an_alert_on_an_unknown_symbol_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median < 1")
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median > 1e0")
     words = "found APPL, whose alerts never hold"
     (problem,) = newest_digest(read_settings(), now=clock.now).problems
     assert words in problem
     preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
     assert (preview.exit_code, words in preview.output, "TEST median < 1" in preview.output) == (0, True, True)
+    assert re.search("median > 1e0 +TEST +1 +1 +100% +holds +2024-03-07$", preview.output, re.MULTILINE)
     found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
     assert (found["alerts"]["state"], words in found["alerts"]["found"]) == ("wrong", True)
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")

@@ -164,7 +164,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def alerts_held(
     connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
 ) -> list[Row]:
-    """How often each alert held over the newest `nights` published nights of each symbol, one session ahead."""
+    """How often each alert held over the `nights` newest published ones of each symbol, and on which, newest first."""
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
@@ -174,7 +174,12 @@ def alerts_held(
     usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
     usual = ranked.c.last_value if target == "close" else part.c.factor
     statement = (
-        sa.select(ranked.c.symbol, *(ranked.c[name] for name in QUANTILE_COLUMNS), usual.label("usual"))
+        sa.select(
+            ranked.c.symbol,
+            ranked.c.origin_session,
+            *(ranked.c[name] for name in QUANTILE_COLUMNS),
+            usual.label("usual"),
+        )
         .outerjoin(part, usual_part)
         .where(ranked.c.place == 1, ranked.c.night <= nights)
         .order_by(ranked.c.symbol, ranked.c.night)
@@ -188,8 +193,9 @@ def alerts_held(
             if alert.symbol in ("", symbol):
                 bound = alert.number * shown["usual" if alert.of_usual else "number"]
                 holds = shown[alert.value] > bound if alert.sign == ">" else shown[alert.value] < bound
-                row = {"symbol": symbol, "alert": alert, "held": int(holds.sum()), "nights": int(bound.notna().sum())}
-                counts.append({**row, "tonight": bool(holds.iloc[0])})
+                held_on, known = [*shown["origin_session"][holds].dt.date], int(bound.notna().sum())
+                row = {"symbol": symbol, "alert": alert.text, "held": len(held_on), "nights": known}
+                counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
     return counts
 
 

@@ -47,12 +47,14 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
     found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text), nights=250)
     (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
     close = read.alerts_held(connection, [SYMBOL], "close", parse_alerts(text), nights=250)
-    assert [(str(row["alert"]), row["held"], row["nights"], row["tonight"]) for row in found] == [
+    days = [[str(day) for day in row["held_on"]] for row in found]
+    assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
         ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
         ("width < 41", 2, 2, True),
         ("median < 150", 1, 2, False),
         ("SBUX q90 > 100", 2, 2, True),
     ]
+    assert days == [[LAST], [LAST, FIRST], [FIRST], [LAST, FIRST]]
     assert (one["held"], one["nights"], close) == (1, 1, [])
 
 
