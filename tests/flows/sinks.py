@@ -1,9 +1,9 @@
-"""A web server and a mail server on loopback that keep what they receive."""
+"""Web and mail servers on loopback: what they receive is kept, what they respond is a function's value."""
 
 import http.server
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 
@@ -26,6 +26,24 @@ def http_sink(path: str = "/hook") -> Iterator[tuple[str, list[str]]]:
 
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
         yield f"http://127.0.0.1:{port}{path}", bodies
+
+
+@contextmanager
+def http_source(answer: Callable[[str, Mapping[str, str]], tuple[int, bytes]]) -> Iterator[str]:
+    """The address of a web server: `answer` makes a status and a body of path and headers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answer(self.path, self.headers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on the terminal."""
+
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -1,12 +1,10 @@
-import http.server
 import os
 import signal
 import stat
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from unittest import mock
 
@@ -32,25 +30,20 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
 from forecasting.settings import read_settings
 from forecasting.store import migrate
+from tests.flows.sinks import http_source
 
 
 @contextmanager
 def health(body: bytes, *, key: str = "") -> Iterator[str]:
     """The URL of an API on loopback whose every response is `body`, but its version; with `key` only to its holder."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.headers.get("Authorization") == f"Bearer {key}" or not key else 401)
-            self.end_headers()
-            self.wfile.write(f'"{prefect.__version__}"'.encode() if self.path.endswith("/admin/version") else body)
+    def answer(path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        allowed = not key or headers.get("Authorization") == f"Bearer {key}"
+        version = f'"{prefect.__version__}"'.encode()
+        return 200 if allowed else 401, version if path.endswith("/admin/version") else body
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Not on the terminal."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_address[1]}/api"
-        listening.shutdown()
+    with http_source(answer) as address:
+        yield f"{address}/api"
 
 
 @pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from forecasting.ingest.sources import edgar as edgar_module
 from forecasting.ingest.sources.edgar import Edgar
+from tests.flows.sinks import http_source
 
 COMPANIES = {
     "0": {"cik_str": 21344, "ticker": "KO", "title": "COCA COLA CO"},
@@ -47,43 +46,27 @@ IN_NEW_YORKS_TIME = filings(
 OF_EITHER_TIME = filings(("8-K", "2.02,9.01", "2024-07-30", "2024-07-30T16:21:59.000Z"))
 
 
-class Server(ThreadingHTTPServer):
-    """Answers by path; counts requests."""
+class Server:
+    """What EDGAR responds, by path, and the requests that it has had, with their agents."""
 
-    answers: dict[str, Any]
-    requests: list[tuple[str, str]]
+    def __init__(self, lists: dict[str, Any]) -> None:
+        numbers = {company["ticker"]: company["cik_str"] for company in COMPANIES.values()}
+        self.answers: dict[str, Any] = {"/files/company_tickers.json": COMPANIES}
+        self.answers |= {f"/submissions/CIK{numbers[symbol]:010}.json": answer for symbol, answer in lists.items()}
+        self.requests: list[tuple[str, str]] = []
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests.append((self.path, self.headers["User-Agent"]))
-        answer = self.server.answers.get(self.path)
-        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(404 if answer is None else 200)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def answer(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        self.requests.append((path, headers["User-Agent"]))
+        found = self.answers.get(path)
+        return 404 if found is None else 200, found if isinstance(found, bytes) else json.dumps(found).encode()
 
 
 @contextmanager
 def serving(**lists: dict[str, Any]) -> Iterator[tuple[Server, Edgar]]:
     """EDGAR with the lists of some companies, by symbol."""
-    server = Server(("127.0.0.1", 0), _Handler)
-    numbers = {company["ticker"]: company["cik_str"] for company in COMPANIES.values()}
-    server.answers = {"/files/company_tickers.json": COMPANIES}
-    server.answers |= {f"/submissions/CIK{numbers[symbol]:010}.json": answer for symbol, answer in lists.items()}
-    server.requests = []
-    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    server = Server(lists)
+    with http_source(server.answer) as address:
         yield server, Edgar("Jo Doe jo@example.com", files=f"{address}/files", submissions=f"{address}/submissions")
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(autouse=True)

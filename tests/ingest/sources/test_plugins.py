@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from forecasting.pipeline.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import random_bars
+from tests.flows.sinks import http_source
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
 LAST = date(2024, 3, 8)
@@ -71,9 +70,8 @@ def test_readme_and_doc_state_the_lines_of_the_module():
 class HouseServer:
     """The house's web server: its responses, by symbol."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.status = 200
+    def __init__(self) -> None:
+        self.url, self.status = "", 200
         self.bodies: dict[str, bytes] = {}
 
     def put(self, bars: pd.DataFrame) -> None:
@@ -85,25 +83,14 @@ class HouseServer:
 
 @pytest.fixture
 def server() -> Iterator[HouseServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = served.bodies.get(self.path)
-            self.send_response(served.status if body is not None else 404)
-            self.end_headers()
-            self.wfile.write(body or b"")
+    house = HouseServer()
+    house.put(BARS)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    def answer(path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        return house.status if path in house.bodies else 404, house.bodies.get(path, b"")
 
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    served = HouseServer(f"http://127.0.0.1:{listener.server_port}")
-    served.put(BARS)
-    yield served
-    listener.shutdown()
-    listener.server_close()
-    thread.join()
+    with http_source(answer) as house.url:
+        yield house
 
 
 def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(house, server, tmp_path):
