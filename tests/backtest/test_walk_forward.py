@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from datetime import date
 
@@ -139,29 +138,9 @@ def test_cached_refits_of_other_bars_or_another_market_series_are_not_used(tmp_p
     assert len(list(tmp_path.iterdir())) == 4
 
 
-FIGURES = {
-    "mae", "mae_naive", "baselines", "best_baseline", "skill_vs_naive", "skill_vs_best", "dm_p_value", "pinball",
-    "coverage_80", "coverage_90", "r2_dollar_volume", "r2_baselines",
-}  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def of_one_refit() -> BacktestResult:
     return backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
-
-
-def test_the_document_has_its_documented_keys(of_one_refit):
-    document = json.loads(json.dumps(of_one_refit.document(), allow_nan=False))
-    head = ("symbol", "target", "from", "to", "earnings_dates", "origins", "refits", "seconds")
-    assert tuple(document) == (*head, "overall", "horizons", "confidence_set")
-    about = [document[name] for name in ("symbol", "target", "from", "to", "origins", "refits")]
-    assert about == ["AAA", "volume", str(BARS.index[-40].date()), str(BARS.index[-5].date()), 36, 1]
-    assert set(document["overall"]) == FIGURES
-    assert {horizon: set(part) for horizon, part in document["horizons"].items()} == {str(h): FIGURES for h in HORIZONS}
-    assert tuple(document["overall"]["baselines"]) == baseline_names("volume")
-    best = document["confidence_set"]
-    assert (best["loss"], best["level"], tuple(best["p_values"])) == ("mae", 0.9, ("ours", *baseline_names("volume")))
-    assert set(best["included"]) == {name for name, p_value in best["p_values"].items() if p_value > 0.1}
 
 
 def test_metric_rows_hold_the_figures_of_the_document(of_one_refit):
@@ -233,13 +212,6 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
     assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
     assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
     assert ours.dm_p_value < 0.001
-
-
-def test_coverage_counts_the_actuals_between_the_ends():
-    issued = forecasts(0.0)
-    issued[:20] += 1.2  # the median is too high by more than the 80% interval reaches, by less than the 90%
-    ours = figures("volume", ACTUAL, issued, {"last_value": forecasts(3.0)})
-    assert (ours.coverage_80, ours.coverage_90) == (pytest.approx(0.75), pytest.approx(1.0))
 
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():

@@ -102,9 +102,3 @@ def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(open
     assert axe_violations(page) == []
     page.get_by_label("Sort by").select_option("median down")
     assert shown(page)[0] == "MSFT volume"
-
-
-def test_five_hundred_symbols_are_filtered_as_one_types(opened: Callable[..., Any]) -> None:
-    page = opened([index_line(f"S{place:03d}") for place in range(500)])
-    page.get_by_label("Symbol or name").fill("s49")
-    assert len(shown(page)) == 10

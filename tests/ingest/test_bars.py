@@ -8,7 +8,7 @@ import pytest
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
-from forecasting.ingest.bars import canonical, check_bars, payload_hash
+from forecasting.ingest.bars import check_bars, payload_hash
 from tests.builders import adjusted_close, random_bars
 from tests.ingest.memory_store import fetched_of
 
@@ -171,15 +171,6 @@ def test_an_early_close_and_a_bar_without_volume_or_history_are_exempt_from_the_
     assert not is_partial(bars.assign(volume=np.nan), bars.index[-1].date())
     assert not is_partial(bars.iloc[:15].assign(volume=[1e6] * 14 + [1.0]), bars.index[14].date())
     assert not is_partial(bars, date(2030, 1, 2))
-
-
-def test_zero_volume_is_unknown_volume():
-    raw = random_bars(3, seed=1).assign(volume=[100, 0, 300]).drop(columns="adj_close")
-    bars = canonical(raw[::-1])
-    assert bars["volume"].tolist()[::2] == [100.0, 300.0]
-    assert np.isnan(bars["volume"].iloc[1])
-    assert bars["adj_close"].isna().all()
-    assert list(bars.columns) == ["open", "high", "low", "close", "adj_close", "volume"]
 
 
 def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():

@@ -1,12 +1,10 @@
 """Splits, named or not, applied by the source or not: the stored bars are on one share basis, or a jump is held."""
 
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.ingest.actions import changed_actions, implied_dividends, make_actions
+from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.splits import on_newest_basis
 from tests.builders import adjusted_close, random_bars
@@ -317,16 +315,6 @@ def test_prices_rounded_to_cents_do_not_look_like_dividends():
     bars["adj_close"] = (adjusted_close(bars, paid) * 0.93).round(2)
     found = implied_dividends(bars)
     assert found["session"].tolist() == paid["session"].tolist()
-
-
-def test_changed_actions_are_the_new_ones_and_those_with_another_value():
-    days = [date(2024, 1, 3), date(2024, 2, 1), date(2024, 3, 1)]
-    known = make_actions([(days[0], "dividend", 0.57), (days[1], "dividend", 0.5)])
-    rows = [(days[0], "dividend", 0.5701), (days[1], "dividend", 0.25), (days[1], "split", 2.0)]
-    fetched = make_actions([*rows, (days[2], "dividend", 0.3)])
-    pd.testing.assert_frame_equal(changed_actions(known, fetched), fetched.iloc[1:].reset_index(drop=True))
-    pd.testing.assert_frame_equal(changed_actions(make_actions([]), fetched), fetched)
-    assert changed_actions(known, known).empty
 
 
 def test_one_wrong_close_is_no_dividend():

@@ -103,15 +103,6 @@ def issued(**changed: object) -> pd.DataFrame:
     return pd.concat([own, own.assign(name="ridge", role="baseline")], ignore_index=True).assign(**changed)
 
 
-def test_a_number_close_to_a_half_is_rounded_as_elsewhere() -> None:
-    medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
-    data = report_data(forecasts=forecasts().assign(q50=medians))
-    unit = data.unit
-    (night,) = json.loads(embedded(data))["nights"]
-    shown = [f"{quantiles[3]:.{unit.decimals}f}" for quantiles in night["forecasts"]["lstm"]]
-    assert shown == [unit.number(median) for median in medians]
-
-
 @pytest.mark.parametrize(("target", "basis"), [("volume", 0.5), ("close", 2.0), ("range", None)])
 def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | None) -> None:
     own = forecasts(target).assign(split_factor=2.0, name="lstm", role="champion", parts=[[]] * 5)

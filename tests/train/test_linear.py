@@ -1,10 +1,6 @@
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,33 +195,6 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
     assert set().union(*threads_of_ridges) == {1}
-
-
-@pytest.mark.slow
-def test_a_library_that_a_later_import_loads_has_one_thread_too():
-    code = """
-import numpy
-from threadpoolctl import threadpool_info, threadpool_limits
-from forecasting.train.linear import one_blas_thread
-
-def threads():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-with one_blas_thread():
-    print(threads())
-import scipy.linalg
-threadpool_limits(2)
-with one_blas_thread():
-    print(threads())
-print(threads())
-"""
-    root = Path(__file__).parents[2]
-    ran = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
-    of_numpy, of_both, restored = map(json.loads, ran.stdout.splitlines())
-    if len(of_both) == len(of_numpy):
-        pytest.skip("numpy and scipy share one BLAS here")
-    assert set(of_numpy + of_both) == {1}
-    assert set(restored) == {2}
 
 
 @pytest.mark.parametrize(("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, torch_threads)])
