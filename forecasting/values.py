@@ -1,6 +1,5 @@
 """Values of options and settings, checked; an error names what was typed."""
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -56,18 +55,9 @@ def check_option(name: str, text: str) -> str:
     """`text` itself, the value of an option that overrides the setting `name`; an error names the option."""
     if name == "target":
         check_choice("--target", text, Target)
-    if name == "cost_ratio" and not _is_above_zero(text):
-        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
     if name == "market" and not chooses_market(text):
         raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
     return text
-
-
-def _is_above_zero(text: str) -> bool:
-    try:
-        return 0.0 < float(text) < math.inf
-    except ValueError:
-        return False
 
 
 def parse_date(text: str) -> date:

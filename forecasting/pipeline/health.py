@@ -28,10 +28,7 @@ STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock
 
 
 def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
-    """A sentence that names symbols and sessions; an error where one lacks the live forecast of its newest session.
-
-    Where it `sends`, the error goes to the addresses of messages before it is raised; these are checked first.
-    """
+    """A sentence that names symbols and sessions; an error, maybe sent first, where one lacks its live forecast."""
     if sends:
         messages.check_addresses(settings)
     try:

@@ -330,10 +330,7 @@ def _run_id(night: Night) -> str:
 
 
 def _fetch_id(asked: _Asked, answer: _Answer) -> str:
-    """The same response to the same night is the same fetch, however often the night is run.
-
-    An ingest before it has another id, as has a response that the user accepts; each request that stored nothing too.
-    """
+    """The same for the same response to the same night; each request that stored nothing has its own."""
     fetched, night = answer.fetched, asked.night
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
     if answer.revision.error is not None:
@@ -361,8 +358,11 @@ def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceErro
         try:
             with connect.transaction(night.settings.url) as connection:
                 _compare(connection, night, responses[night.symbol])
-        except Exception as error:  # whatever it is, the nights go on
-            logger.warning("%s was not compared with the witness: %s", night.symbol, error)
+        except Exception as error:  # of other people's code, anything; the nights go on
+            note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
+            logger.warning("%s: %s", night.symbol, note)
+            with connect.transaction(night.settings.url) as connection:
+                open_run(connection, night, started_at=night.now(), notes={"second_source": note})
 
 
 def _of_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> dict[str, Fetched | Exception]:
@@ -398,22 +398,16 @@ def _of_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> di
 
 
 def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
-    """Write the findings on a night's symbol, or the note that nothing could be compared."""
+    """Write the findings on a night's symbol; an error where nothing can be compared."""
+    if isinstance(response, Exception):
+        raise response
+    check_shape(response)
+    if response.symbol != night.symbol:
+        raise BadDataError(f"It returned bars of {response.symbol}.")
     symbol, session, exchange = night.symbol, night.session, night.settings.exchange
     bars = read.bars(connection, symbol, first=shift(session, 1 - witness.SESSIONS, exchange), last=session)
-    try:
-        if isinstance(response, Exception):
-            raise response
-        check_shape(response)
-        if response.symbol != symbol:
-            raise BadDataError(f"It returned bars of {response.symbol}.")
-        if not bars.index.isin(response.bars.index).any():
-            raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
-    except Exception as error:  # of other people's code, anything
-        note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
-        logger.warning("%s: %s", symbol, note)
-        open_run(connection, night, started_at=night.now(), notes={"second_source": note})
-        return
+    if not bars.index.isin(response.bars.index).any():
+        raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
     first = shift(session, 1 - 2 * witness.SESSIONS, exchange)
     before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*witness.RULES]})
     stored = [(row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first]

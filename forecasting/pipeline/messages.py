@@ -126,8 +126,7 @@ def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
 def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "") -> None:
     """Send one message to every address, to mail programs as the HTML `page` if there is one; warn of those not sent.
 
-    Title and lines of text may quote others; the text is cut where a service takes less, and ends with the link. The
-    page has escaped the texts of others.
+    Title and text may quote others, whose texts the page has escaped; a text too long for a service is cut.
     """
     if settings.notify is None:
         return

@@ -58,12 +58,7 @@ class PredictionInputs:
 
 
 def predict(nights: Sequence[Night]) -> list[Night]:
-    """The nights, each with its forecasts written, once.
-
-    A champion that is missing, damaged, too old, not finite or behind does not stop the night: unless it is behind,
-    tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status fallback and
-    the reason.
-    """
+    """The nights, each with its forecasts written, once; no champion that is missing or unusable stops one."""
     return [night.then("predict", write_forecasts) for night in nights]
 
 

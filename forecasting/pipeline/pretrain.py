@@ -51,11 +51,7 @@ class _Symbol:
 
 
 def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
-    """A sentence a version of weights, of the settings' target: one for each kind of symbol among the user's own.
-
-    The symbols of the settings are used, as stored at the newest fetch of each; a HistoryError where fewer than
-    MIN_SYMBOLS of them have enough rows.
-    """
+    """A sentence a version of weights, of the settings' target: one for each kind of symbol among the settings'."""
     migrate.check_ready(settings.url)
     outcomes = each_symbol(settings, partial(_symbol, now=now), now=now)
     symbols = list(outcomes.values.values())

@@ -84,7 +84,7 @@ class Rounds:
                 self._wait(due, self._waiting(due))
             self._round, self._pause = self._round + 1, timedelta(0)
             self.refusals.clear()
-            asked = [symbol for symbol in self._symbols.values() if symbol.due <= self._now()]
+            asked = [symbol for symbol in self._symbols.values() if symbol.due <= max(due, self._now())]
             for start in range(0, len(asked), BATCH):
                 batch = asked[start : start + BATCH]
                 yield [replace(night, error=None) for symbol in batch for night in symbol.nights]

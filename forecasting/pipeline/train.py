@@ -85,11 +85,7 @@ def _facts(connection: Connection, night: Night, champion: Row) -> ChainFacts:
 def _choose(
     night: Night, champion: Row | None, facts: ChainFacts | None, windows: Windows, *, fitted_with: str
 ) -> tuple[ModeChoice, Checkpoint | None]:
-    """How to fit tonight's challenger, and why; and the champion that it continues.
-
-    A champion with another number of members, another market series or of other code is none to continue from: then
-    the fit is from scratch. An ArtifactError where a warm fit was asked for.
-    """
+    """How to fit tonight's challenger, and why; and the champion that it continues, if that one can be continued."""
     parent = None
     if champion is not None and facts is not None:
         try:

@@ -97,6 +97,18 @@ def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings):
         assert run.moment - BEGAN == timedelta(seconds=2 * (requests - 1))
 
 
+class Hurried(Run):
+    """Rounds of a caller who does not wait, under a clock that stands still."""
+
+    def wait(self, until: datetime, why: str) -> None:
+        pass
+
+
+def test_without_a_wait_the_second_request_is_made_at_once(settings):
+    run = Hurried(settings, patient=False).responses(SILENT, None)
+    assert (len(run.asked), run.moment) == (2, BEGAN)
+
+
 def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings):
     run = Run(settings).responses(*[LATE] * 12, None)
     assert run.asked[-2:] == [(210, str(LAST)), (210, str(EVE))]
