@@ -31,8 +31,7 @@ from earnings import inferred_earnings
 
 from flows.clock import now
 from forecasting.pipeline.backtest import load_series
-from forecasting.preprocess.features import MarketSeries
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import save

@@ -35,9 +35,8 @@ from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.pipeline.backtest import load_series
 from forecasting.predict.combine import network_quantiles
-from forecasting.preprocess.features import LOOKBACK, STEP_NAMES
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles, linear_features
 from forecasting.train.fit import fit

@@ -27,8 +27,7 @@ from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_
 from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.predict.combine import issue, network_quantiles
-from forecasting.preprocess.features import MarketSeries
-from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
+from forecasting.preprocess.windows import MIN_ROWS, MarketSeries, Windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings
 from forecasting.train import baselines, linear

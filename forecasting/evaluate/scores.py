@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
-from forecasting.preprocess.features import values_of
+from forecasting.preprocess.windows import values_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.ingest import asking_of
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import Outcomes, each_symbol, explained, only_symbol
-from forecasting.preprocess.features import MarketSeries
+from forecasting.preprocess.windows import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.report.page import environment
 from forecasting.sessions import OLDEST_DAY, last_completed

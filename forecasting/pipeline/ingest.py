@@ -42,8 +42,7 @@ from forecasting.pipeline.preprocess import STORED_NOTHING, first_session, is_be
 from forecasting.pipeline.run_log import open_run, stopped_status
 from forecasting.pipeline.symbols import explained
 from forecasting.plain_text import plain_text
-from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP
-from forecasting.preprocess.windows import MIN_ROWS
+from forecasting.preprocess.windows import FILLED_SESSIONS, MIN_ROWS, WARM_UP
 from forecasting.sessions import ends_soon, is_session, opens_at, shift, today
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write

@@ -22,9 +22,8 @@ from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
 from forecasting.predict.fallback import ChampionFacts, Published
-from forecasting.preprocess.features import actual_of
 from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.preprocess.windows import Windows, actual_of, load_windows
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection

@@ -17,8 +17,7 @@ import pandas as pd
 from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import open_run
-from forecasting.preprocess.features import FILLED_SESSIONS, WARM_UP, MarketSeries
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, Windows, make_windows
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write

@@ -20,7 +20,7 @@ from forecasting.pipeline.folders import INDEX, check_writable, page_address, pa
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, explained, only_symbol
-from forecasting.preprocess.features import actual_of
+from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
 from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact

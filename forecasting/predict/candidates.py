@@ -12,7 +12,7 @@ import numpy as np
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.predict.combine import Issued, issue, network_quantiles
-from forecasting.preprocess.features import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
+from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats, pinball
-from forecasting.preprocess.features import Scale
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import Scale, Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.preprocess.features import STEP_NAMES, fill_forward, lag_features, own_column, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import STEP_NAMES, Windows, fill_forward, lag_features, own_column, trailing_mean
 from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 

@@ -20,19 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats, weighted_quantiles
-from forecasting.preprocess.features import (
+from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.windows import (
     HALF_LIVES,
     LEVEL_SESSIONS,
     MEANS,
     STEP_NAMES,
+    Windows,
     exponential_mean,
     lag_features,
     long_memory_features,
     own_column,
     trailing_mean,
 )
-from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import Windows
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.features import LOOKBACK
+from forecasting.preprocess.windows import LOOKBACK
 from forecasting.train.checkpoint import Card, Vector
 from forecasting.train.linear import IN_TURN, AdjustedWindows, Rows
 from forecasting.train.model import Network, initialise, pinball

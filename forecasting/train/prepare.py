@@ -11,8 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.features import MARKET_NAMES
-from forecasting.preprocess.windows import MIN_ROWS, Windows
+from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect, fit_horizons

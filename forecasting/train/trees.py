@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import LEVEL_SESSIONS, STEP_NAMES, Windows, trailing_mean
 from forecasting.train.checkpoint import read_unaltered
 from forecasting.train.linear import unusual_quarters_before
 from forecasting.vocabulary import HORIZONS, Target

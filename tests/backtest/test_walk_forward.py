@@ -10,8 +10,7 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import absolute_error
 from forecasting.predict.combine import issue, network_quantiles, read_past
-from forecasting.preprocess.features import MarketSeries, actual_of
-from forecasting.preprocess.windows import make_windows
+from forecasting.preprocess.windows import MarketSeries, actual_of, make_windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit

@@ -23,7 +23,7 @@ from forecasting.predict.combine import (
     widen,
     with_trees,
 )
-from forecasting.preprocess.features import Scale
+from forecasting.preprocess.windows import Scale
 from forecasting.sessions import between
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 from tests.train.windows import scratch_fit, some_windows

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.losses import Floats
-from forecasting.preprocess.features import (
+from forecasting.preprocess.windows import (
     MARKET_NAMES,
     MEANS,
     SMALLEST_RANGE,
@@ -20,12 +20,12 @@ from forecasting.preprocess.features import (
     lag_features,
     log_closes,
     long_memory_features,
+    make_windows,
     market_features,
     step_features,
     trailing_mean,
     with_usual_ranges,
 )
-from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between, closes_at, sessions_index
 from forecasting.vocabulary import Target
 from tests.builders import LAST, no_events, random_bars

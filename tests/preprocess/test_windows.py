@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
-from forecasting.preprocess.features import SMALLEST_RANGE, WARM_UP, MarketSeries, actual_of
 from forecasting.preprocess.future_covariates import EVENT_NAMES, calendar_flags, calendar_notes, event_flags
-from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
+from forecasting.preprocess.windows import (
+    MIN_ROWS,
+    SMALLEST_RANGE,
+    WARM_UP,
+    MarketSeries,
+    Windows,
+    actual_of,
+    load_windows,
+    make_windows,
+)
 from forecasting.sessions import between, next_sessions, sessions_index
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target

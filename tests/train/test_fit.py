@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from forecasting import losses
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.features import MARKET_NAMES
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import MARKET_NAMES, Windows
 from forecasting.train import loop
 from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit

@@ -9,9 +9,8 @@ import torch
 from sklearn.linear_model import Ridge as Reference
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecasting.preprocess.features import STEP_NAMES, WARM_UP
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import MIN_ROWS, Windows
+from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP, Windows
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit

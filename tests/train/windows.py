@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from forecasting.preprocess.features import MarketSeries
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
