@@ -1,8 +1,5 @@
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -19,42 +16,50 @@ from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
-from tests.nights import copy_nights
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-SESSIONS = between(date(2024, 2, 22), LAST)
-EARLY, FIRST, SECOND, THIRD = SESSIONS[0], *SESSIONS[2:5]
-
-
-@contextmanager
-def small_nights(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """Yahoo for a small night on this database; calibration needs three origins, drift and fallback a handful."""
-    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
-    set_small_night(patch, folder, url, train_sessions=300, **yahoo_night)
-    without_prefect(patch.setattr)
-    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
-    soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
-    with early_evidence(), soon, asked_here(served, patch.setattr):
-        yield served
+EARLY, *SESSIONS = between(date(2024, 2, 21), LAST)
 
 
 @pytest.fixture
 def yahoo(tmp_path, sqlite_url, monkeypatch):
-    with small_nights(tmp_path, sqlite_url, monkeypatch) as served:
+    """Yahoo for a small night; calibration needs three origins, drift and fallback a handful."""
+    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
+    without_prefect(monkeypatch.setattr)
+    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
+    soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
+    with early_evidence(), soon, asked_here(served, monkeypatch.setattr):
         yield served
 
 
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nights with all that may happen between them: a restated bar, an earnings date, a champion named by hand."""
-    for place, session in enumerate(SESSIONS):
-        moment = closes_at(session) + timedelta(hours=13, minutes=30)
-        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+    """Nights with all that may happen between them: restated bars, an earnings date, a champion named by hand.
+
+    Bars are fetched once more before the open, and a past session is run later.
+    """
+
+    def at(session: date, hours: float) -> None:
+        moment = closes_at(session) + timedelta(hours=hours)
+        monkeypatch.setattr(clock, "now", lambda: moment)
         yahoo.today = session
+
+    for place, session in enumerate(SESSIONS):
+        at(session, 13.5)
         yahoo.edits = [scaled(1.4, SESSIONS[2], column="volume")] if place >= 5 else []
         yahoo.earnings = ["March 12, 2024 at 4 PM EDT"] if place >= 6 else []
+        if place == 1:
+            yahoo.edits = [scaled(0.9, session, column="volume")]
         if place != 4:  # the machine was off
             nightly.nightly()
+        if place == 1:
+            at(session, 16)  # the exchange opens half an hour later
+            yahoo.edits = []
+            ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+        if place == 2:
+            at(session, 14)
+            nightly.nightly(as_of=EARLY)
         if place == 7:
             networks, _ = models.list_models(read_settings(), now=clock.now)
             by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
@@ -77,16 +82,26 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     moment = closes_at(LAST) + timedelta(days=30)
     monkeypatch.setattr(clock, "now", lambda: moment)
     words = replay(read_settings(), now=clock.now)
-    assert words.startswith(f"MSFT: {len(SESSIONS)} nights, {SESSIONS[0]} to {LAST}: all {len(issued)} forecasts")
+    assert words.startswith(f"MSFT: {len(SESSIONS) + 1} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
     assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
+    _check_bars_before_the_open(SESSIONS[1])
     _replay_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
     with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1"):
         replay(read_settings(), now=clock.now, first=LAST)
+
+
+def _check_bars_before_the_open(session: date) -> None:
+    """Bars as of a session are those that its night had, not those fetched after it."""
+    with connect.reading(read_settings().url) as connection:
+        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'"))
+    known, now = export.bars(read_settings(), as_of=session), export.bars(read_settings())
+    assert known["volume"].iloc[-1] == used
+    assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(used / 0.9, abs=1)
 
 
 def _replay_from_the_middle(first: date, issued: int) -> None:
@@ -98,7 +113,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
         copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
     with pytest.raises(
-        ForecastingError, match=rf"10 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
+        ForecastingError, match=rf"11 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
     ):
         replay(settings, now=clock.now)
     count = len(SESSIONS) - 10
@@ -123,53 +138,6 @@ def _scores(url: str) -> list[tuple[object, ...]]:
     with connect.reading(url) as connection:
         rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
-
-
-@pytest.fixture(scope="module")
-def folder_of_four(tmp_path_factory, migrated_sqlite_file):
-    """What four nights leave: bars were fetched again before the open, and a past session was run after the second."""
-    folder = tmp_path_factory.mktemp("four")
-    ledger = shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-    with pytest.MonkeyPatch.context() as patch, small_nights(folder, f"sqlite:///{ledger}", patch) as yahoo:
-
-        def at(session: date, hours: float) -> None:
-            moment = closes_at(session) + timedelta(hours=hours)
-            patch.setattr(clock, "now", lambda: moment)
-            yahoo.today = session
-
-        at(FIRST, 13.5)
-        yahoo.edits = [scaled(0.9, FIRST, column="volume")]
-        nightly.nightly()
-        at(FIRST, 16)  # the exchange opens half an hour later
-        yahoo.edits = []
-        ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
-        at(SECOND, 13.5)
-        nightly.nightly()
-        at(SECOND, 14)
-        nightly.nightly(as_of=EARLY)
-        at(THIRD, 13.5)
-        nightly.nightly()
-    return folder
-
-
-@pytest.fixture
-def four(yahoo, folder_of_four, tmp_path, sqlite_url, monkeypatch):
-    """The four nights are done, on the morning after the third."""
-    copy_nights(folder_of_four, tmp_path / "data", sqlite_url)
-    moment = closes_at(THIRD) + timedelta(hours=13, minutes=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
-
-
-@pytest.mark.usefixtures("four")
-def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later():
-    settings = read_settings()
-    words = replay(settings, now=clock.now)
-    assert words.startswith(f"MSFT: 4 nights, {EARLY} to {THIRD}: all ")
-    with connect.reading(settings.url) as connection:
-        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{FIRST}'"))
-    volumes = export.bars(settings, as_of=FIRST)["volume"]
-    assert volumes.iloc[-1] == used
-    assert export.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
 
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
