@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import export
+from forecasting.plain_text import named
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -54,7 +55,9 @@ class Drawing:
     svg: str = field(repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file."""
+        """Write it to a file; a UsageError unless its name ends with .svg, or with .html for a page of it."""
+        if Path(path).suffix.lower() not in (".svg", ".html"):
+            raise UsageError(f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with .html.")
         Path(path).write_text(self.svg, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
@@ -74,8 +77,8 @@ class Forecast:
     """
 
     quantiles: pd.DataFrame
-    why: pd.DataFrame = field(repr=False)
-    drawings: Mapping[str, str] = field(repr=False)
+    why: pd.DataFrame
+    drawings: Mapping[str, str]
 
     @property
     def long(self) -> pd.DataFrame:
@@ -83,13 +86,20 @@ class Forecast:
         return nixtla_forecast(self.quantiles)
 
     def plot(self, symbol: str | None = None) -> Drawing:
-        """The drawing of a symbol; without one, of the first."""
-        if symbol is not None and symbol not in self.drawings:
-            raise UsageError(f"Expected one of {', '.join(self.drawings)}, found {symbol!r:.60}.")
-        return Drawing(self.drawings[symbol or next(iter(self.drawings))])
+        """The drawing of a symbol, which may be left out where there is one; else a UsageError."""
+        name = symbol or (next(iter(self.drawings)) if len(self.drawings) == 1 else "")
+        if name not in self.drawings:
+            raise UsageError(f"Expected one of the symbols {named([*self.drawings], 10)}, found {symbol!r:.60}.")
+        return Drawing(self.drawings[name])
+
+    def __repr__(self) -> str:
+        """The medians, their 80% intervals and why, a line a session."""
+        shown = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
+        return self.quantiles.to_string(columns=shown, index=False, max_rows=20, float_format=_readable)
 
     def _repr_html_(self) -> str:
-        return f"{self.plot().svg}{self.quantiles.to_html(index=False, max_rows=20)}"
+        table = self.quantiles.to_html(index=False, max_rows=20, float_format=_readable)
+        return f"{''.join(self.drawings.values())}{table}"
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
@@ -145,12 +155,12 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
-    Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of raises.
-    Without any, those of FORECASTING_SYMBOLS are meant, without `target` (volume, close or range) FORECASTING_TARGET,
-    without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day is a date or a text such as
-    `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
-    (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with NaN where
-    unknown; columns and types are the same without a row.
+    Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of, or no night
+    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are meant, without `target`
+    (volume, close or range) FORECASTING_TARGET, without `source` FORECASTING_SOURCE, and without `now`, a clock, the
+    machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are naive midnights
+    (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the
+    target's unit float64 with NaN where unknown; columns and types are the same without a row.
 
     Attributes:
         settings: Those of the environment, with the database and the data folder of `connect`.
@@ -190,7 +200,7 @@ class Ledger:
     ) -> pd.DataFrame:
         """The parts of published medians, factors of which the product is q50: the columns of table forecast_parts.
 
-        Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`.
+        Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`; also when none is of it.
         """
         day = None if origin is None else check_day("origin", origin)
         return export.newest_why(self._asked(*symbols, target=target), origin=day)
@@ -272,7 +282,7 @@ class Ledger:
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
         if each:
-            export.check_known(settings)
+            export.check_known(settings, target)
         return settings
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, source: str | None = None) -> Settings:
@@ -319,6 +329,10 @@ def _clock(now: Clock | None) -> Clock:
             f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
         )
     return now
+
+
+def _readable(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:

@@ -48,6 +48,10 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     of_night = stored.why("TEST", origin=LAST).query("horizon <= 3")
     pd.testing.assert_frame_equal(found.why.drop(columns="model_id"), of_night.drop(columns="model_id"))
     assert "<svg" not in f"{found!r}{found.plot()!r}"
+    assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
+    assert "TEST, Mon 11 Mar: " in found.plot().svg
+    with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
+        found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
 
@@ -70,11 +74,12 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
     assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
     assert (found.long["ds"] > found.long["cutoff"]).all()
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
-    assert found.plot("VOD.L").svg != found.plot().svg
-    assert found.plot()._repr_svg_().startswith("<svg")
-    assert "<table" in found._repr_html_()
-    with pytest.raises(UsageError, match=r"AAPL, VOD\.L"):
-        found.plot("SBUX")
+    assert found.plot("AAPL")._repr_svg_().startswith("<svg")
+    shown = found._repr_html_()
+    assert [name in shown for name in ("AAPL, ", "VOD.L, ", "<table", "e+0")] == [True, True, True, False]
+    for symbol in ("SBUX", None):
+        with pytest.raises(UsageError, match=rf"AAPL, VOD\.L, found {symbol!r}"):
+            found.plot(symbol)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,11 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
         stored.history(["TEST", "SBUX"])
+    with pytest.raises(UsageError, match=r"with nights of close \(none\), found TEST"):
+        stored.latest("TEST", target="close")
+    with pytest.raises(UsageError, match=r"origin of volume forecasts of TEST, found 2024-03-07"):
+        stored.why("TEST", origin="2024-03-07")
+    assert len(stored.why("TEST", origin=LAST)) > 0
 
 
 def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:

@@ -78,6 +78,8 @@ def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFram
             of_series = {"symbol": symbol, "target": target}
             newest = origin or read.newest(connection, table, "origin_session", of_series)
             frames.append(read.view(connection, table, symbol, target, origin=newest))
+    if origin is not None and not any(map(len, frames)):
+        raise UsageError(f"Expected an origin of {target} forecasts of {named(settings.symbols, 10)}, found {origin}.")
     order = ["symbol", "kind", "model_id", "horizon", "place"]
     return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
 
@@ -90,14 +92,16 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
     return _typed_whole(frames, BARS_COLUMNS, order=["symbol", "session"])
 
 
-def check_known(settings: Settings) -> None:
-    """Raise a UsageError for a symbol that the ledger has nothing of, where it has other symbols."""
+def check_known(settings: Settings, target: str | None) -> None:
+    """Raise a UsageError for a symbol that the ledger has nothing of, or no night of `target`, where it has others."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
-        known = read.values(connection, "fetches", "symbol", {})
+        fetched = read.values(connection, "fetches", "symbol", {})
+        known = read.values(connection, "runs", "symbol", {"target": target}) if target else fetched
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
-    if known and unknown:
-        raise UsageError(f"Expected symbols of the ledger ({named(known, 10)}), found {named(unknown, 10)}.")
+    if fetched and unknown:
+        whose = f"the ledger with nights of {target}" if target else "the ledger"
+        raise UsageError(f"Expected symbols of {whose} ({named(known, 10) or 'none'}), found {named(unknown, 10)}.")
 
 
 QUESTIONS = {
@@ -121,7 +125,7 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, horiz
     equal = {column: value for column, value in asked.items() if value}
     migrate.check_ready(settings.url, writes=False)
     if symbol:
-        check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}))
+        check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),)}), target)
     with connect.reading(settings.url) as connection:
         found = read.answer(connection, question, equal, limit=limit + 1)
     clean = [

@@ -32,7 +32,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         except OSError as error:
             raise StoreError(
                 f"The folder {folder} for the database cannot be created: {error.strerror}. "
-                "Create it, or name another with FORECASTING_DATA_DIR or --database-url."
+                "Create it, or name another with FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL."
             ) from error
     _migrate(url, revision, "upgrade")
 
@@ -117,7 +117,7 @@ def _check_there(url: str) -> None:
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
             f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "
-            "already, check FORECASTING_DATA_DIR and --database-url."
+            "already, check FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
         )
 
 
