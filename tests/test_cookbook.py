@@ -5,8 +5,10 @@ The queries run on both databases.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import warnings
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from pydantic import SecretStr
 
 from forecasting.pipeline.messages import newest_digest
@@ -94,6 +97,15 @@ def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str)
     found = digest_in("text", newest_digest(settings, now=lambda: at("2019-01-02T10:30")))
     expected = guide.partition("```text\n")[2].partition("\n```")[0]
     assert matches(found, expected, TOLERANCE), found
+
+
+def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger: str) -> None:
+    recipe = yaml.safe_load((cookbook.ROOT / "docs" / "datasette.yaml").read_text(encoding="utf-8"))
+    query = recipe["databases"]["forecasting"]["queries"]["coming"]["sql"]
+    with contextlib.closing(sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///"))) as connection:
+        found = {symbol: connection.execute(query, {"symbol": symbol}).fetchall() for symbol in ("", SYMBOL, "SBUX")}
+    assert [len(rows) for rows in found.values()] == [5, 5, 0]
+    assert matches(found[""][0][4], "4,947,394,315", TOLERANCE)  # question 1: its median one session ahead
 
 
 def outputs(notebook: Path) -> list[str]:
