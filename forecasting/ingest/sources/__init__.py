@@ -23,7 +23,7 @@ class UnreadableRow(NamedTuple):
 
     session: date  # of its date; where that is unreadable, of the row before
     line: int  # its place in the source
-    reason: str  # what was expected and the form of what was found, with the line; no content
+    reason: str  # what was expected and what was found, with the line
 
 
 @dataclass(frozen=True)

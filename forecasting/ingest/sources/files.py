@@ -1,4 +1,4 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages reach logs, so they quote no cell."""
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages quote cells of these columns alone."""
 
 from __future__ import annotations
 
@@ -258,8 +258,8 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     if missing := ", ".join(our for our in needed if our not in ours).replace("session", "date"):
         known = [column for column, our in zip(plain, ours, strict=True) if our]
         raise BadDataError(
-            f"{name} lacks {missing}; of its {len(plain)} columns {len(known)} are known: {', '.join(known)}. "
-            f"Expected {', '.join(needed).replace('session', 'date')}, in any order and case, separated by commas."
+            f"{name} lacks {missing}; of its {len(plain)} columns {len(known)} are known: {', '.join(known) or 'none'}."
+            f" Expected {', '.join(needed).replace('session', 'date')}, in any order and case, separated by commas."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
@@ -268,9 +268,9 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
 
 
 def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
-    """By line, what was expected in place of each broken cell and the form of what was found; no content."""
+    """By line, what was expected in place of each broken cell and what was found, cut after 20 characters."""
     named = cells.index.name
-    reasons = {line: f"{named} {line}: {expected}; found {form_of(cell)}" for line, cell in cells[broken].items()}
+    reasons = {line: f"{named} {line}: {expected}; found {str(cell)[:20]!r}" for line, cell in cells[broken].items()}
     return pd.Series(reasons, dtype=object)
 
 
@@ -345,13 +345,6 @@ def check_regular(path: Path, option: str) -> Path:
     raise UsageError(
         f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {path!s:.200}."
     )
-
-
-def form_of(cell: object) -> str:
-    """The form of a cell, at most 20 characters, for messages: `9a` for 9O, `99/99/9999` for 03/08/2024."""
-    form = re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", str(cell)))
-    form = re.sub(r"[^a9 .,:;/+\-]", "?", form)
-    return repr(form if len(form) <= 20 else f"{form[:20]}...")
 
 
 def _reason(error: Exception) -> str:
