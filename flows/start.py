@@ -106,6 +106,7 @@ def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
     """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
     settings = ready_settings()
+    plan.check_nights(settings, as_of=None, mode=mode, now=clock.now)
     if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
         os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
         os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
@@ -116,7 +117,6 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
     from flows.nightly import nightly
     from flows.server import ensure_server
 
-    migrate.check_ready(settings.url)
     targets = targets or [settings.target]
     try:
         schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))

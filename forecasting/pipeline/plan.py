@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from forecasting.errors import UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
-from forecasting.ingest.sources.files import check_regular
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
@@ -123,12 +122,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[Night]:
     """The nights asked for, done or not; refused, before anything starts, where a mistake in an option stops all."""
-    migrate.check_ready(settings.url)
-    witness_of(settings)
-    form, colon, path = (settings.market or "").partition(":")
-    if colon and form in ("csv", "parquet"):  # a night goes on without the market series, which hides a mistake
-        check_regular(Path(path), f"--market {form}:PATH")
-    check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
+    check_inputs(settings)
 
     def check(own: Settings) -> list[Night]:
         missed = missed_nights(own, as_of=as_of, mode=mode, now=now)
@@ -143,9 +137,19 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     return list(chain(*found.values.values()))
 
 
+def check_inputs(settings: Settings) -> None:
+    """Raise where the ledger, the witness or a file cannot be used: forecasts without it would hide a mistake."""
+    migrate.check_ready(settings.url)
+    witness_of(settings)
+    check_events(settings.events, settings.symbols)
+    if (market := settings.market_choice) is not None and market.has_own_file:
+        file = plugins.source_of(market.source, cache_dir=settings.yahoo_cache, one_series=True)
+        plugins.newest_session(file, market.symbol)
+
+
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
     """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols."""
-    migrate.check_ready(settings.url)
+    check_inputs(settings)
     newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
     if not newest.values:
         newest.raise_failed()

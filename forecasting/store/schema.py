@@ -152,7 +152,7 @@ fetches = sa.Table(
     _column("verdict", String(12), _VERDICT),
     _column("detail", Text, "All changes in one line, or the error's message.", default=_EMPTY),
     sa.Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
-    comment="One request to a source and its outcome, also where no bar was stored. Insert-only.",
+    comment="One request to a source and its outcome, of a live source also where no bar was stored. Insert-only.",
 )
 
 bar_versions = sa.Table(

@@ -74,6 +74,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["run", "--target", "price"], 2, "Invalid --target 'price': expected volume, close or range."),
         (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
         (["run", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
+        (["serve", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
         (["run", "--market", "VIX.csv"], 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals such as"),
         (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),

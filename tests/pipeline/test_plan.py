@@ -43,20 +43,21 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url, 
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
 
 
-def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(sqlite_url, tmp_path):
-    path = tmp_path / "dates.csv"
-    path.write_text("when,timing\n2024-01-30,amc\n")
-    for option, error, told in (
-        (str(path), UsageError, "Expected --events csv:PATH"),
-        (f"csv:{path}", BadDataError, "announced"),
-    ):
-        with pytest.raises(error, match=told):
-            check_nights(
-                Settings(database_url=sqlite_url, source="sample", events=option),
-                as_of=None,
-                mode="auto",
-                now=clock.now,
-            )
+@pytest.mark.parametrize(
+    ("option", "form", "error", "told"),
+    [
+        ("events", "{}", UsageError, "Expected --events csv:PATH"),
+        ("events", "csv:{}", BadDataError, "lacks announced"),
+        ("market", "csv:{}", BadDataError, "lacks date, close"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url, tmp_path, option, form, error, told):
+    (tmp_path / "VIX.csv").write_text("when,timing\n2024-01-30,amc\n")
+    settings = Settings(database_url=sqlite_url, source="sample", **{option: form.format(tmp_path / "VIX.csv")})
+    with pytest.raises(error, match=told):
+        check_nights(settings, as_of=None, mode="auto", now=clock.now)
+    with pytest.raises(error, match=told):
+        checked_span(settings, None, None, now=clock.now)
 
 
 def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
