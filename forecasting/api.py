@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import export
-from forecasting.plain_text import named
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -89,7 +88,7 @@ class Forecast:
         """The drawing of a symbol, which may be left out where there is one; else a UsageError."""
         name = symbol or (next(iter(self.drawings)) if len(self.drawings) == 1 else "")
         if name not in self.drawings:
-            raise UsageError(f"Expected one of the symbols {named([*self.drawings], 10)}, found {symbol!r:.60}.")
+            raise UsageError(f"Expected one of the symbols {', '.join(self.drawings)}, found {symbol!r:.60}.")
         return Drawing(self.drawings[name])
 
     def __repr__(self) -> str:

@@ -298,15 +298,14 @@ def fan_svg(data: ReportData) -> str:
     for is_known, part in groupby(zip(x, past, strict=False), key=lambda point: math.isfinite(point[1])):
         if is_known and len(points := [(place, plot.y(value)) for place, value in part]) > 1:
             marks.append(path(points, css="known"))
-    first, below = ahead.iloc[0], plot.floor + 24
-    tomorrow = short_day(first["target_session"])
+    below, tomorrow = plot.floor + 24, short_day(ahead["target_session"].iloc[0])
     marks += [
         path(edges["q50"], css="median"),
         line(origin, TOP, origin, plot.floor, css="grid"),
         text(x[0], below, short_day(data.history.index[-FAN_SESSIONS:][0]), css=""),
         text(origin - 6, below, short_day(data.origin), css="end"),
         text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
-        text(x[-1], 14, f"{data.symbol}, {tomorrow}: {unit.text(first['q50'])}", css="end strong"),
+        text(x[-1], 14, f"{data.symbol}, {tomorrow}: {unit.text(ahead['q50'].iloc[0])}", css="end strong"),
     ]
     return drawing(FAN_WIDTH, FAN_HEIGHT, label=_fan_label(data), marks=marks, css="fan")
 

@@ -67,8 +67,8 @@ def test_an_assistant_reads_forecasts_and_why_and_texts_of_others_stay_data(sqli
     assert cut == why[:1]
     assert [(row["origin_session"], row["actual"]) for row in history] == [("2024-03-07", 90.0)]
     assert [row["window_sessions"] for row in skill] == [20, 60, 250]
-    words = ("Invalid symbol", "found MSFT", "expected volume, close or range", "expected 1 to 500 rows")
-    for answer, expected in zip(answers[6:], (*words, "expected 1 to 5, or 0", "symbols"), strict=True):
+    words = ("Invalid symbol", "found MSFT", "'volume', 'close' or 'range'", "equal to 500")
+    for answer, expected in zip(answers[6:], (*words, "equal to 5", "symbols"), strict=True):
         assert answer.is_error
         assert expected in answer.content[0].text
     assert Path(sqlite_url.removeprefix("sqlite:///")).read_bytes() == before
