@@ -15,6 +15,7 @@ from forecasting.ingest.revisions import Revision, StoredBars, adjustment, expla
 from forecasting.ingest.sources import Fetched
 
 VALUES = ["open", "high", "low", "close", "volume"]
+NO_ACTIONS = make_actions([])
 
 
 @dataclass
@@ -61,10 +62,21 @@ class MemoryStore:
         return self.nights[-1]
 
 
+def stored(bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> MemoryStore:
+    """The store after one fetch of `bars`."""
+    store = MemoryStore()
+    store.take(fetched_of(bars, actions))
+    return store
+
+
+def assert_view(store: MemoryStore, bars: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False, rtol=1e-5)
+
+
 def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live: bool = False, **changed) -> Fetched:
     """A fetch that brought `bars`, asked for exactly their span."""
     first, last = bars.index[0].date(), bars.index[-1].date()
-    actions = make_actions([]) if actions is None else actions
+    actions = NO_ACTIONS if actions is None else actions
     return replace(Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed)
 
 

@@ -24,7 +24,8 @@ from forecasting.ingest.revisions import (
 )
 from forecasting.ingest.splits import ACCEPTED
 from tests.builders import random_bars
-from tests.ingest.memory_store import MemoryStore, fetched_of
+from tests.ingest import memory_store
+from tests.ingest.memory_store import fetched_of
 from tests.yahoo_stand_in import market_bars
 
 BARS = random_bars(30, seed=3)  # 2024-01-26 to 2024-03-08
@@ -37,8 +38,7 @@ def request(session: date = LAST, *, needed: int = 20, accept: bool = False) -> 
 
 def stored(bars: pd.DataFrame) -> StoredBars:
     """The stored bars after one fetch of `bars`."""
-    store = MemoryStore()
-    store.take(fetched_of(bars))
+    store = memory_store.stored(bars)
     return StoredBars(store.bars(), store.actions, store.adjustment)
 
 

@@ -6,17 +6,10 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import StoredBars, explain
 from tests.builders import adjusted_close, random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, stored
 
-NO_ACTIONS = make_actions([])
 BARS = random_bars(30, seed=1)
 DAYS = [day.date() for day in BARS.index]
-
-
-def stored(bars, actions=None):
-    store = MemoryStore()
-    store.take(fetched_of(bars, actions))
-    return store
 
 
 def edited(*changes, bars=BARS):
@@ -30,10 +23,6 @@ def edited(*changes, bars=BARS):
 def index_bars(bars):
     """The bars as stored: all settled but the newest."""
     return bars[VALUES].assign(version=1, settled=np.arange(len(bars)) < len(bars) - 1)
-
-
-def assert_view(store, bars):
-    pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False)
 
 
 def found(findings):

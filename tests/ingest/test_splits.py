@@ -8,10 +8,9 @@ from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.splits import on_newest_basis
 from tests.builders import adjusted_close, random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of, split_of
+from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, split_of, stored
 
 PRICES = ["open", "high", "low", "close", "adj_close"]
-NO_ACTIONS = make_actions([])
 BARS = random_bars(120, seed=1)
 EX = BARS.index[-1]
 HELD, FLAGGED = "reject", "flag"
@@ -37,20 +36,10 @@ def hundredfold(rows, factor=100.0):
     return bars
 
 
-def night_before(bars, actions=NO_ACTIONS):
-    store = MemoryStore()
-    store.take(fetched_of(bars, actions))
-    return store
-
-
 def take(store, bars, actions=NO_ACTIONS):
     """The verdict of a fetch, its split, and the rules and severities of its findings."""
     revision, findings = store.take(fetched_of(bars, actions))
     return revision.verdict, split_of(revision), {(finding.rule, finding.severity) for finding in findings}
-
-
-def assert_view(store, bars):
-    pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False, rtol=1e-5)
 
 
 def assert_actions(store, actions):
@@ -59,7 +48,7 @@ def assert_actions(store, actions):
 
 @pytest.mark.parametrize("ratio", [2.0, 1.5, 3.0, 0.1, 1.281])
 def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
-    store, new = night_before(BARS.iloc[:-1]), rebased(BARS, ratio)
+    store, new = stored(BARS.iloc[:-1]), rebased(BARS, ratio)
     revision, findings = store.take(fetched_of(new, split(ratio)))
     assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(ratio), [])
     assert revision.versions["version"].tolist() == [2] * 119 + [1]
@@ -88,7 +77,7 @@ def test_what_is_rounded_in_a_split_is_no_restatement_of_the_history(rounded):
     new = old.copy()
     new.loc[:, PRICES] = (new[PRICES] / ratio).round(6)
     new["volume"] = np.floor(new["volume"] * ratio)
-    store = night_before(old.iloc[:-1])
+    store = stored(old.iloc[:-1])
     assert take(store, new, split(named)) == ("split", pytest.approx(named), set())
     pd.testing.assert_frame_equal(store.bars()[VALUES], new[VALUES], check_freq=False)
 
@@ -96,7 +85,7 @@ def test_what_is_rounded_in_a_split_is_no_restatement_of_the_history(rounded):
 def test_bars_older_than_the_fetch_are_rebased_with_the_rest_and_settle_only_with_a_volume():
     unknown, new = BARS.copy(), rebased(BARS, 2.0)
     unknown.iloc[10, 5] = new.iloc[10, 5] = np.nan
-    store = night_before(unknown.iloc[:-1])
+    store = stored(unknown.iloc[:-1])
     revision, _ = store.take(fetched_of(new.iloc[40:], split()))
     assert len(revision.versions) == 120
     assert sorted(revision.settled) == [day.date() for day in BARS.index[:-1].delete(10)]
@@ -106,20 +95,20 @@ def test_bars_older_than_the_fetch_are_rebased_with_the_rest_and_settle_only_wit
 def test_a_split_restated_together_with_a_volume_is_still_a_split():
     new = rebased(BARS, 2.0)
     new.iloc[30, new.columns.get_loc("volume")] *= 1.02
-    revision, findings = night_before(BARS.iloc[:-1]).take(fetched_of(new, split()))
+    revision, findings = stored(BARS.iloc[:-1]).take(fetched_of(new, split()))
     assert (revision.verdict, revision.detail) == ("split", "1 new, split x2, newest 2024-03-08")
     assert [(one.rule, one.severity) for one in findings] == [("volume_restated", FLAGGED)]
 
 
 def test_a_split_rewrites_the_dividends_before_it():
-    store = night_before(BARS.iloc[:-1], make_actions([(BARS.index[50], "dividend", 0.5)]))
+    store = stored(BARS.iloc[:-1], make_actions([(BARS.index[50], "dividend", 0.5)]))
     actions = make_actions([(BARS.index[50], "dividend", 0.25), (EX, "split", 2.0)])
     take(store, rebased(BARS, 2.0), actions)
     assert_actions(store, actions)
 
 
 def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_without_a_name():
-    store = night_before(BARS.iloc[:-1])
+    store = stored(BARS.iloc[:-1])
     assert take(store, rebased(BARS, 2.0)) == ("split", pytest.approx(2.0), set())
     assert_actions(store, split())
     assert take(store, rebased(BARS, 2.0), split(on=BARS.index[-2])) == ("unchanged", None, set())  # named late
@@ -127,7 +116,7 @@ def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_witho
 
 
 def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
-    store, paid = night_before(BARS.iloc[:-1]), make_actions([(EX, "dividend", 57.0)])
+    store, paid = stored(BARS.iloc[:-1]), make_actions([(EX, "dividend", 57.0)])
     revision, _ = store.take(fetched_of(hundredfold(slice(None)), paid))
     assert (revision.verdict, len(revision.versions), revision.settled) == ("held", 0, [])
     assert (revision.held, revision.until_accepted) == ([EX.date()], True)
@@ -142,7 +131,7 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
 
 def test_a_history_rebased_once_more_up_to_a_past_split_is_held_whole():
     past = split(on=BARS.index[-10])
-    store = night_before(BARS.iloc[:-1], past)
+    store = stored(BARS.iloc[:-1], past)
     assert take(store, rebased(BARS, 2.0, before=BARS.index[-10]), past) == (
         "held",
         None,
@@ -156,7 +145,7 @@ def test_a_history_rebased_once_more_up_to_a_past_split_is_held_whole():
 def test_a_split_like_jump_without_a_name_waits_three_sessions_and_is_then_taken():
     bars = BARS.copy()
     bars.loc[bars.index[-4] :, PRICES] /= 2.0  # and as many shares trade as before: no split
-    store = night_before(bars.iloc[:-4])
+    store = stored(bars.iloc[:-4])
     for night, verdict in ((117, "held"), (118, "held"), (119, "held"), (120, "extended")):
         found, _, rules = take(store, bars.iloc[:night])
         assert found == verdict
@@ -167,7 +156,7 @@ def test_a_split_like_jump_without_a_name_waits_three_sessions_and_is_then_taken
 def test_a_late_split_waits_until_the_history_follows():
     ex = BARS.index[-3]
     late, named = rebased(BARS, 0.5, before=ex), split(on=ex)
-    store = night_before(late.iloc[:-3])
+    store = stored(late.iloc[:-3])
     for night in (118, 119):
         verdict, _, rules = take(store, late.iloc[:night], named)
         assert (verdict, ("split_not_applied", HELD) in rules, store.actions.empty) == ("held", True, True)
@@ -193,7 +182,7 @@ def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_pro
     if one_basis:
         left["adj_close"] = final["adj_close"]
     actions = NO_ACTIONS if named is None else split(ratio, on=final.index[first + named])
-    store = night_before(left.iloc[60:first])
+    store = stored(left.iloc[60:first])
     for night in (first + 1, first + 2):
         assert take(store, left.iloc[60:night], actions)[0] == "held"
     for night in range(first + 3, 126):
@@ -217,14 +206,14 @@ def test_of_a_first_answer_too_a_split_that_its_history_does_not_show_is_applied
 def test_a_far_move_on_the_day_of_a_split_that_the_history_shows_is_news():
     final = BARS.copy()
     final.loc[EX, ["low", "close", "adj_close"]] *= 0.86  # nearer to no rebase than to one
-    store = night_before(rebased(final, 0.8).iloc[:-1])
+    store = stored(rebased(final, 0.8).iloc[:-1])
     assert take(store, final, split(1.25)) == ("split", pytest.approx(1.25), set())
     assert_view(store, final)
 
 
 def test_a_split_named_the_evening_before_rebases_when_the_history_does():
     before = rebased(BARS, 0.5).iloc[:-1]
-    store = night_before(before)
+    store = stored(before)
     assert (take(store, before, split())[0], store.actions.empty) == ("unchanged", True)
     assert take(store, BARS, split())[:2] == ("split", pytest.approx(2.0))
     assert_actions(store, split())
@@ -232,7 +221,7 @@ def test_a_split_named_the_evening_before_rebases_when_the_history_does():
 
 
 def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stores_the_right_one():
-    store, pence = night_before(BARS.iloc[:-1]), hundredfold([-1])
+    store, pence = stored(BARS.iloc[:-1]), hundredfold([-1])
     verdict, _, rules = take(store, pence)
     assert (verdict, ("split_like_jump", HELD) in rules) == ("held", True)
     revision, _ = store.take(fetched_of(pence.iloc[-1:]))  # a fetch whose only bar is held
@@ -244,20 +233,20 @@ def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stor
 
 @pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])
 def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(rows, factor):
-    pence, store = hundredfold(rows, factor), night_before(BARS.iloc[:-1])
+    pence, store = hundredfold(rows, factor), stored(BARS.iloc[:-1])
     revision, _ = store.take(fetched_of(pence))
     moved = len(BARS.iloc[:-1].iloc[rows.start + (rows.start < 0) : rows.stop])
     assert f"Prices of {moved} known bars moved (median x{factor:g})" in revision.detail
     assert (revision.until_accepted, revision.findings[0].rule) == (True, "rebase_unexplained")
     assert take(store, BARS)[0] == "extended"
-    corrected = night_before(pence.iloc[:-1])
+    corrected = stored(pence.iloc[:-1])
     assert take(corrected, BARS)[0] == "revised"
     assert_view(corrected, BARS)
 
 
 def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
     first = BARS.index[40]
-    store = night_before(rebased(rebased(BARS, 0.5), 0.25, before=first).iloc[:60])
+    store = stored(rebased(rebased(BARS, 0.5), 0.25, before=first).iloc[:60])
     actions = make_actions([(first, "split", 4.0), (EX, "split", 2.0)])
     assert take(store, BARS, actions) == ("split", pytest.approx(2.0), set())
     assert_view(store, BARS)
@@ -265,7 +254,7 @@ def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
 
 
 def test_a_named_split_under_the_session_of_an_unnamed_one_is_recorded_as_both():
-    store = night_before(rebased(BARS, 0.125).iloc[:-1])
+    store = stored(rebased(BARS, 0.125).iloc[:-1])
     take(store, rebased(BARS, 0.25))  # halved by the source, which names no split
     assert_actions(store, split(2.0))
     assert take(store, BARS, split(4.0))[:2] == ("split", pytest.approx(4.0))
@@ -274,7 +263,7 @@ def test_a_named_split_under_the_session_of_an_unnamed_one_is_recorded_as_both()
 
 
 def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
-    store, past = night_before(BARS), (BARS.index[60], "split", 2.0)
+    store, past = stored(BARS), (BARS.index[60], "split", 2.0)
     assert (take(store, BARS, make_actions([past]))[0], len(store.actions)) == ("unchanged", 0)
     coming = (EX + pd.Timedelta(days=3), "split", 3.0)
     assert take(store, rebased(BARS, 3.0), make_actions([past, coming]))[:2] == ("split", pytest.approx(3.0))
@@ -291,7 +280,7 @@ def test_a_price_that_doubles_by_a_tick_and_halves_again_every_few_weeks_was_not
         ticks[first : first + 3] = 2.0
     ticks[-1] = 2.0
     bars[PRICES] = np.repeat(0.0001 * ticks[:, None], 5, axis=1)
-    revision, _ = night_before(bars.iloc[:-1]).take(fetched_of(bars))
+    revision, _ = stored(bars.iloc[:-1]).take(fetched_of(bars))
     assert bool(revision.held) is held
 
 
