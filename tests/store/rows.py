@@ -132,6 +132,20 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -
     return row | changed
 
 
+def promotion_row(winner: str | None, session: str, **changed: Any) -> dict[str, Any]:
+    """A decision of the night of a session, at ten in the evening, for its challenger unless another one is stated."""
+    row = {"id": session, "symbol": SYMBOL, "target": TARGET, "session": date.fromisoformat(session), "origins": 60}
+    row |= {"champion": None, "challenger": winner, "winner": winner, "reason": f"{winner} on {session}"}
+    return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
+
+
+def event_frame(session: str, rule: str = "seen", **changed: Any) -> pd.DataFrame:
+    """An announcement of the evening before `session`, known from March 2024 on."""
+    day = pd.Timestamp(session)
+    row = {"session": day, "kind": "earnings", "known_from": pd.Timestamp("2024-03-01"), "known_rule": rule}
+    return pd.DataFrame([row | {"announced": day - pd.Timedelta(days=1), "timing": "amc"} | changed])
+
+
 def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]]:
     """The parts of the forecast's median, in this order."""
     key = {column.name: forecast[column.name] for column in schema.forecasts.primary_key}

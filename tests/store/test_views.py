@@ -12,11 +12,12 @@ from forecasting.store.migrate import upgrade
 from forecasting.store.views import DURATION_NIGHTS
 from tests.store.rows import (
     SYMBOL,
-    TARGET,
     at,
+    event_frame,
     forecast_row,
     model_row,
     part_rows,
+    promotion_row,
     run_row,
     score_row,
     start,
@@ -62,9 +63,8 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
     write.add(connection, "forecast_parts", *part_rows(told, **parts))
     for session, rule, day in moved:
-        row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
-        row |= {"announced": pd.Timestamp("2024-03-14"), "timing": "amc", "known_rule": rule}
-        write.add_events(connection, SYMBOL, pd.DataFrame([row]), source="csv", first_seen_at=at(f"2024-03-{day}"))
+        event = event_frame(session, rule, announced=pd.Timestamp("2024-03-14"))
+        write.add_events(connection, SYMBOL, event, source="csv", first_seen_at=at(f"2024-03-{day}"))
     found = view_rows(connection, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
     earnings = "earnings after the close before"
     assert found == [
@@ -137,26 +137,18 @@ def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
 CHANGE = ("from_session", "to_session", "model_id", "method", "replaced", "why", "trigger")
 
 
-def promotion(session: str, challenger: str, winner: str, *, champion: str | None, **changed: object) -> dict:
-    row = {"id": session, "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp(session), "origins": 60}
-    row |= {"champion": champion, "challenger": challenger, "winner": winner, "reason": f"{winner} on {session}"}
-    return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
-
-
 def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(connection):
     """Decisions of five nights, the newest made first, as when a span is caught up afterwards."""
     rows = [
-        promotion("2024-03-08", "d", "b", champion="b", id="x", trigger="rollback", decided_at=at("2024-03-09T01:00")),
-        promotion("2024-03-08", "d", "d", champion="b"),
-        promotion("2024-03-05", "b", "a", champion="a"),
-        promotion("2024-03-04", "a", "a", champion=None),
-        promotion("2024-03-06", "b", "b", champion="a", decided_at=at("2024-03-20T01:00")),
-        promotion("2024-03-07", "c", "b", champion="b"),
+        promotion_row("b", "2024-03-08", id="x", trigger="rollback", decided_at=at("2024-03-09T01:00"), champion="b"),
+        promotion_row("d", "2024-03-08", champion="b"),
+        promotion_row("a", "2024-03-05", champion="a", challenger="b"),
+        promotion_row("a", "2024-03-04"),
+        promotion_row("b", "2024-03-06", champion="a", decided_at=at("2024-03-20T01:00")),
+        promotion_row("b", "2024-03-07", champion="b", challenger="c"),
     ]
-    for id in "abcd":
-        write.add(connection, "models", model_row(id, method="warm" if id > "a" else "scratch"))
-    for row in rows:
-        write.add(connection, "promotions", row)
+    write.add(connection, "models", *(model_row(id, method="warm" if id > "a" else "scratch") for id in "abcd"))
+    write.add(connection, "promotions", *rows)
     first, second, third = (pd.Timestamp(f"2024-03-0{day}") for day in (4, 6, 8))
     assert view_rows(connection, "champions", *CHANGE, by=("from_session", "decided_at")) == [
         (first, second, "a", "scratch", None, "a on 2024-03-04", "night"),
@@ -174,10 +166,8 @@ def test_night_log_shows_what_retraining_gained_and_cost(connection):
     champion = forecast_row("lstm", "2024-03-07")
     challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
     write.add(connection, "forecasts", champion, challenger, forecast_row("lstm", "2024-03-08"))
-    promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
-    promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
-    promotion |= {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
-    write.add(connection, "promotions", promotion)
+    decided = {"challenger": "lstm:2", "reason": "too few origins", "run_id": "2024-03-07"}
+    write.add(connection, "promotions", promotion_row("lstm", "2024-03-07", **decided))
     names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
     warm = (pd.Timestamp("2024-03-07"), "warm", 8.0, "too few origins")
     second = pd.Timestamp("2024-03-08")
@@ -219,13 +209,12 @@ def test_night_durations_leaves_older_nights_out(connection):
 
 
 DAY = ("session", "kind", "day", "ahead")
-FIRST, MOVED = date(2024, 4, 30), date(2024, 5, 1)
+FIRST, MOVED = "2024-04-30", "2024-05-01"
 
 
-def announcement(session: date, known_rule: str = "seen") -> pd.DataFrame:
-    row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
-    row |= {"announced": pd.Timestamp("2024-04-30"), "timing": "amc" if session == MOVED else "bmo"}
-    return pd.DataFrame([row | {"known_rule": known_rule}])
+def announcement(session: str, rule: str = "seen") -> pd.DataFrame:
+    timing = "amc" if session == MOVED else "bmo"
+    return event_frame(session, rule, announced=pd.Timestamp("2024-04-30"), timing=timing)
 
 
 def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(connection):

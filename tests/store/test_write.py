@@ -23,15 +23,24 @@ from tests.store.rows import (
     TARGET,
     at,
     bar_rows,
+    event_frame,
     fetched,
     forecast_row,
     model_row,
     part_rows,
+    promotion_row,
     revision,
     run_row,
     score_row,
     start,
 )
+
+METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
+METRIC |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "n": 1}
+
+
+def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
+    return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
 
 
 def all_rows(connection: sa.Connection) -> dict[str, list[tuple]]:
@@ -53,31 +62,17 @@ def a_night(connection: sa.Connection) -> list[int]:
     )
     when, forecast = at("2024-03-08T21:00"), forecast_row("m1", "2024-03-07", run_id="r1", fetch_id="f1")
     added = write.add_fetch(connection, fetched(versions), change, fetch_id="f1", fetched_at=when, run_id="r1")
-    events = pd.DataFrame(
-        {
-            "session": pd.to_datetime(["2024-05-01"]),
-            "kind": "earnings",
-            "known_from": pd.to_datetime(["2024-04-01"]),
-            "announced": pd.to_datetime(["2024-04-30"]),
-            "timing": "amc",
-            "known_rule": "21 sessions",
-        }
-    )
-    metric = {"model_id": "m1", "symbol": SYMBOL, "target": TARGET, "horizon": 0, "metric": "mae", "scope": "live"}
-    metric |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "run_id": "r1", "value": 10.0, "n": 1}
-    promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 8), "challenger": "m1"}
-    promotion |= {"winner": "m1", "origins": 0, "reason": "first", "trigger": "night", "decided_at": when}
     margin = {"run_id": "r1", "symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 7), "baseline": "ridge"}
     margin |= {"deficit": 0.06, "origins": 250, "statistic": 1.2, "limit_statistic": 3.0, "limit_deficit": 0.05}
     return [
         int(added),
-        write.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
+        write.add_events(connection, SYMBOL, event_frame("2024-05-01"), source="csv", first_seen_at=when),
         write.add(connection, "runs", run_row("r1", "2024-03-07")),
         write.add(connection, "models", model_row("m1")),
         write.add(connection, "forecasts", forecast),
         write.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
-        write.add(connection, "promotions", promotion),
-        write.add(connection, "metrics", metric),
+        write.add(connection, "promotions", promotion_row("m1", "2024-03-08")),
+        write.add(connection, "metrics", *metrics(0)),
         write.add(connection, "forecast_parts", *part_rows(forecast, usual=50.0, report=2.0)),
         write.add(connection, "fallback_margins", margin),
     ]
@@ -175,13 +170,6 @@ def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(connection
 
 
 # What values become, and what a database refuses.
-
-METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
-METRIC |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "n": 1}
-
-
-def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
-    return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
 
 
 def test_the_count_is_of_new_rows_and_a_stored_row_stays(connection):

@@ -14,7 +14,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.revisions import Revision
 from forecasting.store import read, schema, write
-from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision, store_bars
+from tests.store.rows import SYMBOL, at, bar_rows, event_frame, fetched, revision, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
@@ -121,26 +121,17 @@ def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(conne
     assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]
 
 
-OLD, NEW = date(2024, 5, 1), date(2024, 5, 8)
-
-
-def seen(session: date, known_from: str, rule: str = "seen") -> pd.DataFrame:
-    """An announcement of the evening before `session`."""
-    stamp = pd.Timestamp(session)
-    row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(known_from), "known_rule": rule}
-    return pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
-
-
 def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
     frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
     return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
 
 
 def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(connection):
+    old, new, first, then = "2024-05-01", "2024-05-08", pd.Timestamp("2024-04-01"), pd.Timestamp("2024-04-12")
     rows = [
-        (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
-        (seen(NEW, "2024-04-12"), "2024-04-13T10:30"),
-        (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
+        (event_frame(old, known_from=first), "2024-04-02T10:30"),
+        (event_frame(new, known_from=then), "2024-04-13T10:30"),
+        (event_frame(old, "withdrawn", known_from=then), "2024-04-13T10:30"),
     ]
     for _ in range(2):  # a night run again adds nothing
         added = [

@@ -11,7 +11,18 @@ from forecasting.store import read, write
 from forecasting.store.read import unscored_forecasts
 from forecasting.values import parse_alerts
 from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, part_rows, run_row, store_bars, store_scored
+from tests.store.rows import (
+    SYMBOL,
+    TARGET,
+    at,
+    forecast_row,
+    model_row,
+    part_rows,
+    promotion_row,
+    run_row,
+    store_bars,
+    store_scored,
+)
 
 
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(connection: sa.Connection) -> None:
@@ -23,12 +34,10 @@ def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(c
 
 
 def test_the_champion_is_the_winner_of_the_newest_promotion(connection):
-    row = {"symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 8), "challenger": "m1", "origins": 0}
-    row |= {"reason": "", "trigger": "night"}
     write.add(connection, "models", *(model_row(id, created_at=at(f"2024-03-0{id[1]}")) for id in ("m1", "m2")))
     for minute, winner in enumerate(("m2", "m1")):
-        decided = {"id": f"p{minute}", "winner": winner, "decided_at": at(f"2024-03-08T22:0{minute}")}
-        write.add(connection, "promotions", row | decided)
+        decided = promotion_row(winner, "2024-03-08", id=winner, decided_at=at(f"2024-03-08T22:0{minute}"))
+        write.add(connection, "promotions", decided)
     champions = [read.champion(connection, SYMBOL, target) for target in (TARGET, "close")]
     assert [champion and champion["id"] for champion in champions] == ["m1", None]
 
