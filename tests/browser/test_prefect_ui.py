@@ -120,14 +120,6 @@ def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, open_ui: OpenPage) -> None:
-    page = open_ui(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}?tab=Details")
-    page.get_by_text("PartlyFailed").first.wait_for()
-    page.get_by_text("1 of 2 symbols failed. NONE: ").first.wait_for()
-    for tag in ("^GSPC", "NONE", "volume", "failed", "replay"):
-        page.get_by_text(tag, exact=True).locator("visible=true").first.wait_for()
-
-
 def test_a_symbol_of_a_run_s_page_leads_to_its_nights_and_the_newest_to_its_page(nights, open_ui):
     page = open_ui(artifact(nights, NIGHT, "outcomes-volume"))
     page.get_by_role("link", name="^GSPC", exact=True).click()

@@ -56,16 +56,6 @@ def test_a_phone_opens_the_page_without_errors_requests_or_sideways_scroll(opene
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
 
 
-def test_the_axis_of_a_price_far_below_a_cent_has_its_digits(opened):
-    whole = report_data("close")
-    numbers = [name for name in whole.forecasts if name.startswith("q")] + ["last_value"]
-    rows = whole.forecasts.assign(**{name: whole.forecasts[name] / 4e7 for name in numbers})
-    history = whole.history.assign(value=whole.history["value"] / 4e7)
-    page = opened(report_data("close", forecasts=rows, history=history))
-    labels = page.locator("#fan-chart > svg text.axis").all_text_contents()
-    assert [label for label in labels if label.startswith("$")] == [f"$0.000001{place}" for place in (25, 30, 35, 40)]
-
-
 @pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"])
 def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int], scheme: str):
     data = report_data(issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9)
@@ -202,17 +192,6 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     page.get_by_role("button", name="Older night").click()
     assert page.locator("#usual").inner_text().endswith(" 2024-03-06.")
     assert page.locator("#forecasts tbody tr").count() == 5
-    assert page.errors == []
-
-
-def test_a_past_night_without_any_known_value_has_a_dash_and_a_fan_of_its_forecasts_alone(opened):
-    history = report_data("close").history
-    history.loc[history.index[:-1], "value"] = float("nan")
-    page = opened(report_data("close", history=history, issued=nights(target="close", last_value=float("nan"))))
-    page.get_by_role("button", name="Older night").click()
-    assert "Usual is $\N{EN DASH}, the close of" in page.locator("#usual").inner_text()
-    assert page.locator("#forecasts tbody td[data-label='Against usual']").first.inner_text() == "\N{EN DASH}"
-    assert page.locator("#fan-chart path.median").get_attribute("d").count("L") == 4
     assert page.errors == []
 
 

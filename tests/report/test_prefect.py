@@ -96,20 +96,14 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | --
     [
         ([night_of("A"), night_of("B")], "What to do", ["- Nothing."]),
         (
-            [night_of("A"), failed("B"), failed("C"), failed("D", "another [reason]")],
+            [fallback("A"), failed("B"), failed("C"), failed("D", "another [reason]"), night_of("E", note="Late VIX.")],
             "What to do",
             [
                 "- **B, C: failed.** no rows",
                 "- **D: failed.** another \\[reason\\]",
-                f"- The next night makes up for what failed or is late. At once: `{AT_ONCE}`",
-            ],
-        ),
-        (
-            [fallback("A"), night_of("B", note="The market series was late.")],
-            "What to do",
-            [
                 "- **A: fallback.** the champion is too old",
-                "- **B: note.** The market series was late.",
+                "- **E: note.** Late VIX.",
+                f"- The next night makes up for what failed or is late. At once: `{AT_ONCE}`",
                 "- After a fallback nothing: the best baseline is published until the network passes again.",
             ],
         ),

@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -167,25 +166,16 @@ def torch_threads() -> set[int]:
     return {torch.get_num_threads()}
 
 
-def recording(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
+def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypatch):
+    """On a machine that would use two."""
+    windows, threads_of_ridges = some_windows(), []
+
     def recorded(*args: object, **keywords: object) -> Ridge:
-        found.append(blas_threads())
-        return ridge(*args, **keywords)
+        threads_of_ridges.append(blas_threads())
+        return fit_ridge(*args, **keywords)
 
-    return recorded
-
-
-@pytest.fixture
-def threads_of_ridges(monkeypatch) -> list[set[int]]:
-    """The number of BLAS threads at every ridge, on a machine that would use two."""
-    found: list[set[int]] = []
     for module in (baselines, linear):
-        monkeypatch.setattr(module, "fit_ridge", recording(module.fit_ridge, found))
-    return found
-
-
-def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_of_ridges):
-    windows = some_windows()
+        monkeypatch.setattr(module, "fit_ridge", recorded)
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)

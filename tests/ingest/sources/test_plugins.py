@@ -19,7 +19,7 @@ from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.sources.files import Files, Sample
+from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_session, source_of
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
@@ -204,14 +204,6 @@ def test_an_unknown_source_lists_the_installed_ones(tmp_path: Path, monkeypatch:
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
     with pytest.raises(UsageError, match=r"house:ARGUMENT of house-bars 1\.0"):
         source_of("home:x", cache_dir=tmp_path)
-
-
-def test_a_built_in_name_takes_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clashing = block("toml").replace("house =", "sample =")
-    install(tmp_path / "site", monkeypatch, code=block("python"), project=clashing)
-    assert isinstance(source_of("sample", cache_dir=tmp_path), Sample)
-    with pytest.raises(UsageError, match="Invalid --source 'sample:x'"):
-        source_of("sample:x", cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
