@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.store.connect import begun, engine
+from forecasting.store import read
+from forecasting.store.connect import begun, engine, reading
 from forecasting.store.schema import metadata
+from forecasting.store.views import VIEWS
 
 
 def running_postgres() -> Iterator[sa.Engine]:
@@ -60,6 +63,23 @@ def a_role(url: str, kind: str) -> Iterator[str]:
     finally:
         with owner.connect() as connection:
             connection.exec_driver_sql(f"DROP ROLE {name}")
+
+
+def check_views(here: str, there: str, symbol: str) -> None:
+    """Every view has the same rows and types in two ledgers; sums of floats may differ in their last digits."""
+    filled = 0
+    for name in VIEWS:
+        rows = []
+        for url in (here, there):
+            with reading(url) as connection:
+                found = read.view(connection, name, symbol)
+            exact = [column for column in found if found[column].dtype.kind != "f"]
+            in_order = [*exact, *found.columns.difference(exact)]  # floats last
+            order = found.astype(dict.fromkeys(exact, str)).sort_values(in_order, kind="stable").index
+            rows.append(found.loc[order].reset_index(drop=True))
+        pd.testing.assert_frame_equal(*rows, rtol=1e-9, atol=1e-9, obj=name)
+        filled += not rows[0].empty
+    assert filled > 5
 
 
 def copied(source: str, target: str) -> None:

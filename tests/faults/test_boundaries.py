@@ -34,6 +34,7 @@ from tests.builders import random_bars, set_small_night, write_yahoo_csv
 from tests.faults.boundaries import counted, fork
 from tests.nights import contents, copy_ledger, copy_nights
 from tests.plain_flows import without_prefect
+from tests.postgres import check_views
 from tests.yahoo_stand_in import market_bars
 
 RESTATED = (date(2024, 2, 27),)
@@ -219,6 +220,12 @@ def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run
     with capsys.disabled():
         sys.stdout.write(f"\n{every} boundaries, {len(wrong)} differ\n")
     assert not wrong
+
+
+@pytest.mark.slow
+def test_every_view_of_the_mornings_is_the_same_on_both_databases(clean: Clean, postgres_url: str) -> None:
+    copy_ledger(clean.folder / "ledger.db", postgres_url)
+    check_views(f"sqlite:///{clean.folder / 'ledger.db'}", postgres_url, "TEST")
 
 
 @pytest.mark.slow

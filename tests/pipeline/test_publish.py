@@ -40,7 +40,7 @@ from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import newest_reports
 from tests.pipeline.test_export import fill, settings_of
-from tests.postgres import copied, fresh_postgres
+from tests.postgres import check_views, copied, fresh_postgres
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import (
     SYMBOL,
@@ -158,6 +158,10 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
                 assert pd.isna(row[name]), name
             else:
                 assert row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-6)), name
+
+
+def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger, postgres_ledger):
+    check_views(sqlite_ledger, postgres_ledger, SYMBOL)
 
 
 def counting(lines: pd.DataFrame) -> pd.DataFrame:
