@@ -16,10 +16,10 @@ _nights: ContextVar[tuple[str, ...]] = ContextVar("nights", default=())
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Progress | None]:
-    """A bar on the terminal, or None without one."""
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A bar on the terminal, if there is one."""
     with _bar(what) as update:
-        yield None if update is None else lambda done, total: update(what, done, total)
+        yield lambda done, total: update(what, done, total)
 
 
 @contextmanager
@@ -58,16 +58,14 @@ def show_done(done: int) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Update | None]:
+def _bar(what: str) -> Iterator[Update]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     # It honours NO_COLOR; without markup, since log lines may contain brackets.
     console = Console(stderr=True, markup=False, highlight=False)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:  # rich would take FORCE_COLOR for a terminal
-        yield None
-        return
-    with Bar(console=console, transient=True) as bar:
+    is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal  # rich would take FORCE_COLOR for one
+    with Bar(console=console, transient=True, disable=not is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda description, done, total: bar.update(
             task, description=description, completed=done, total=total, refresh=True

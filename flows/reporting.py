@@ -24,7 +24,7 @@ from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import run_name, subject_of
 from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
 from forecasting.pipeline.run import outcome_of
-from forecasting.pipeline.symbols import combined, explained, explained_errors, joined
+from forecasting.pipeline.symbols import combined, explained, joined
 from forecasting.plain_text import plain_text
 from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
 from forecasting.settings import Settings, read_settings
@@ -69,9 +69,8 @@ def run_link() -> str:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Within the block, INFO of the library is recorded, and errors are logged as one paragraph.
+    """Within the block, INFO of the library is recorded, and an error is one paragraph, whosever it is.
 
-    An error that is not ours leaves the block as an UnexpectedError, which names the file with its traceback.
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
     logging.setLogRecordFactory(clean_record)
@@ -85,8 +84,11 @@ def readable_errors() -> Iterator[None]:
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
     try:
-        with explained_errors(clock.now):
-            yield
+        yield
+    except ForecastingError:
+        raise
+    except Exception as error:
+        raise explained(error, now=clock.now) from error
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)
@@ -137,10 +139,9 @@ def name_state(name: str, message: str, *, only: str = "") -> None:
 
 
 def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]) -> State[Any]:
-    """Failed, PartlyFailed where some symbols did not, Completed, WithoutBar, or Skipped where nothing was to do.
+    """Failed, PartlyFailed where some symbols did not, Completed (`done`), WithoutBar, or Skipped (`nothing`).
 
-    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one. `done` is
-    the message of a run in which nothing failed, `nothing` where nothing was to do.
+    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one.
     """
     ids, failed, without_bar = outcome_of(nights)
     if failed:
@@ -187,11 +188,7 @@ def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Send the digest of the run, add the page of all symbols, and tags; a sentence for the last state.
-
-    Outside a flow run there is the digest alone; where one of the others fails, a warning in place of it and of those
-    after it.
-    """
+    """Send the digest of the run, add the page of all symbols, and tags; a sentence for the last state, if all went."""
     send_digest(settings, nights)
     run, now = flow_run(), clock.now()
     if run is None:

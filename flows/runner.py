@@ -40,7 +40,6 @@ def dask_runner(settings: Settings) -> Any:  # noqa: ANN401 - Dask has no types
     check_dask(settings.dask_address)
     from prefect_dask.task_runners import DaskTaskRunner
 
-    if settings.dask_address:
-        return DaskTaskRunner(address=settings.dask_address)
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    return DaskTaskRunner(cluster_kwargs=own_cluster(workers_of(settings), settings.data_dir))
+    cluster = None if settings.dask_address else own_cluster(workers_of(settings), settings.data_dir)
+    return DaskTaskRunner(address=settings.dask_address, cluster_kwargs=cluster)

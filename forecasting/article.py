@@ -87,7 +87,7 @@ def run_article(
     ours: pd.Series[float] | None = None,
     seeds: tuple[int, ...] = SEEDS,
     epochs: int = EPOCHS,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> ArticleResult:
     """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
 
@@ -105,8 +105,7 @@ def run_article(
         forecasts.append([])
         for seed in seeds:
             forecasts[-1].append(_forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs))
-            if progress is not None:
-                progress(sum(map(len, forecasts)), len(networks) * len(seeds))
+            progress(sum(map(len, forecasts)), len(networks) * len(seeds))
     forecasts += [[volume.shift(1).iloc[1:]], *([] if ours is None else [[ours.loc[actual.index].astype(float)]])]
     variants = [
         Variant(*texts, tuple(float(np.abs(made.loc[actual.index] - actual).mean()) for made in each), each[0])

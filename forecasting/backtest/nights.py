@@ -66,13 +66,14 @@ class Nights:
         }
 
 
-def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
+def replay_nights(
+    windows: Windows, rows: Block, settings: Settings, progress: Progress = lambda done, total: None
+) -> Nights:
     """Work off a night for each of the rows, which ascend, as in mode `auto` from an empty ledger."""
     walk = _Walk(windows, rows, settings)
     for night in range(len(rows)):
         walk.work_off(night)
-        if progress is not None:
-            progress(night + 1, len(rows))
+        progress(night + 1, len(rows))
     return walk.nights
 
 

@@ -242,7 +242,7 @@ def backtest(
     *,
     spec: BacktestSpec,
     market: MarketSeries | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> BacktestResult:
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar, and a value after it.
 
@@ -256,7 +256,7 @@ def backtest(
     raw = fit_blocks(windows, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
     issued = issue_in_order(windows, rows, raw)
-    nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
+    nights = replay_nights(windows, rows, settings, progress) if spec.as_published else None
     origins, dollars, earnings_dates = windows.origins[rows], None, {}
     if windows.target == "volume":
         dollars = dollar_volumes(bars, origins, windows.target_sessions[rows])
@@ -324,7 +324,7 @@ def fit_blocks(
     *,
     workers: int,
     folder: Path | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Raw:
     """Every block's raw forecasts, joined in order; blocks ascend, and `progress` counts their rows.
 
@@ -350,8 +350,7 @@ def fit_blocks(
             np.savez(draft, allow_pickle=False, **raw)
             draft.replace(folder / names[at])
         rows_done += len(blocks[at])
-        if progress is not None:
-            progress(rows_done, total)
+        progress(rows_done, total)
     return {name: np.concatenate([done[at][name] for at in range(len(blocks))]) for name in done[0]}
 
 

@@ -54,9 +54,8 @@ class ControlChart:
 class DriftVerdict:
     """Whether to raise an alarm and fit from scratch."""
 
-    alarm: bool  # a chart is outside its limits now
     words: str  # the verdict as a sentence with every figure
-    since: date | None  # first session of the earliest current run outside the limits
+    since: date | None  # of an alarm, first session of the earliest current run outside the limits
     skill: ControlChart | None  # of log(baseline's pinball loss / champion's); None without a verdict
     coverage: ControlChart | None  # of the share inside the 80% interval
 
@@ -73,7 +72,7 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     if watched < MIN_WATCHED:
         needed = MIN_REFERENCE + MIN_WATCHED
         words = f"Too few scored sessions for a drift verdict: {len(whole)}, {needed} needed."
-        return DriftVerdict(False, words, None, None, None)
+        return DriftVerdict(words, None, None, None)
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
@@ -97,7 +96,6 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     )
     outside = [chart.since for chart in (skill, coverage) if chart.since]
     return DriftVerdict(
-        alarm=bool(outside),
         words=_words(skill, coverage, baseline=baseline, reference=len(whole) - watched, watched=watched),
         since=min(outside, default=None),
         skill=skill,
@@ -117,8 +115,8 @@ def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
     baseline = baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
     days = pd.concat([champion, baseline.rename("baseline_pinball")], axis=1, join="inner").sort_index()
     verdict = watch(days, baseline=best)
-    answered = newest_scratch is not None and verdict.since is not None and newest_scratch > verdict.since
-    return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
+    answered = verdict.since is None or (newest_scratch or date.min) > verdict.since
+    return "" if answered else f"drift: {verdict.words}"
 
 
 def long_run_deviation(values: Floats) -> float:

@@ -40,13 +40,13 @@ from forecasting.store import connect, migrate, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress, short_id
 
-Bar = Callable[[str], AbstractContextManager[Progress | None]]
-"""Shows the progress of the work that a text names; without a terminal it gives None."""
+Bar = Callable[[str], AbstractContextManager[Progress]]
+"""Shows the progress of the work that a text names."""
 
 
-def no_bar(what: str) -> AbstractContextManager[Progress | None]:
+def no_bar(what: str) -> AbstractContextManager[Progress]:
     """Shows nothing."""
-    return nullcontext(None)
+    return nullcontext(lambda done, total: None)
 
 
 def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar) -> dict[str, Any]:
@@ -118,8 +118,7 @@ def _each_in_a_worker(
                 result, outcomes.values[symbol] = found
                 if store:
                     add_metrics(result, result.spec.settings, now=now)
-            if advance is not None:
-                advance(done, len(loaded.values))
+            advance(done, len(loaded.values))
     return outcomes
 
 

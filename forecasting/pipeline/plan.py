@@ -22,7 +22,7 @@ from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.pipeline.symbols import each_symbol, joined
 from forecasting.plain_text import plain_text
-from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
+from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
@@ -166,11 +166,6 @@ def checked_span(settings: Settings, first: date | None, last: date | None, *, n
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
     """Raise a UsageError for a day that is not traded, and for a session that has not closed."""
-    first, last = span(exchange)
-    if not first <= day <= last:
-        raise UsageError(
-            f"Expected a session of {exchange} between {first} and {last}, found {day}. Name one of these."
-        )
     if not is_session(day, exchange):
         before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(

@@ -7,8 +7,7 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -63,17 +62,6 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
         kept = _keep("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now, settings)
         error._forecasting_traceback = kept  # type: ignore[attr-defined]  # one error passes task, flow and command
     return UnexpectedError(f"{found} ({kind}: {cause}). {kept} {do}")
-
-
-@contextmanager
-def explained_errors(now: Clock) -> Iterator[None]:
-    """Within the block, an error that is not ours leaves it as one that is: `explained`, from the original."""
-    try:
-        yield
-    except ForecastingError:
-        raise
-    except Exception as error:
-        raise explained(error, now=now) from error
 
 
 def _keep(text: str, now: Clock, settings: Settings | None) -> str:

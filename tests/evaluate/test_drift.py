@@ -45,7 +45,7 @@ def test_a_lost_lead_is_drift_and_since_names_its_first_session_outside():
     days = scored_days()
     days.iloc[-50:, 0] *= 1.5
     verdict = watch(days, baseline="ridge")
-    assert verdict.alarm
+    assert verdict.since is not None
     assert days.index[-50].date() < verdict.since < days.index[-1].date()
     assert verdict.skill.average < verdict.skill.lower
     assert verdict.coverage.since is None
@@ -61,7 +61,7 @@ def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
         verdicts.append(watch(missed, baseline="ridge"))
-    assert [verdict.alarm for verdict in verdicts] == [False, True, True, True]
+    assert [verdict.since is not None for verdict in verdicts] == [False, True, True, True]
     # Of the last case every session is outside: the first one's limit is 77%.
     expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
     assert [verdict.since for verdict in verdicts] == [verdict.coverage.since for verdict in verdicts] == expected
@@ -72,14 +72,14 @@ def test_a_market_ten_times_more_volatile_is_no_alarm():
     volatile = days.copy()
     volatile.iloc[-60:, :2] *= 10.0
     assert watch(volatile, baseline="ridge").skill.average == pytest.approx(watch(days, baseline="ridge").skill.average)
-    assert not watch(volatile, baseline="ridge").alarm
+    assert watch(volatile, baseline="ridge").since is None
 
 
 def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed():
     enough = MIN_REFERENCE + MIN_WATCHED
     few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
     words = "Too few scored sessions for a drift verdict: 79, 80 needed."
-    assert few == DriftVerdict(False, words, None, None, None)
+    assert few == DriftVerdict(words, None, None, None)
     verdict = watch(scored_days(enough), baseline="ridge")
     assert verdict.words.endswith(f"over {MIN_WATCHED} sessions after {MIN_REFERENCE} reference sessions.")
 
@@ -132,7 +132,7 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
 
 def test_constant_scores_are_no_drift_and_the_verdict_is_one_sentence():
     verdict = watch(scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8), baseline="ridge")
-    assert not verdict.alarm
+    assert verdict.since is None
     assert verdict.words == (
         "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover 80% "
         "(alarm below 71% or above 89%); moving averages over 60 sessions after 190 reference sessions."

@@ -242,8 +242,8 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monk
     from forecasting.evaluate import drift
     from forecasting.evaluate.drift import DriftVerdict
 
-    verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), None, None)
-    monkeypatch.setattr(drift, "watch_forecaster", lambda losses: verdict)
+    verdict = DriftVerdict("skill fell", date(2024, 3, 7), None, None)
+    monkeypatch.setattr(drift, "watch", lambda days, *, baseline: verdict)
     night(date(2024, 3, 7))
     night(LAST)
     modes = [(run["mode"], run["mode_reason"]) for run in runs()]
