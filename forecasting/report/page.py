@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -44,15 +44,10 @@ def environment() -> Environment:
     )
     made.globals |= {"charts": charts, "record": record, "wording": wording, "RANDOM": RANDOM}
     shown = (units.as_day, units.long_day, units.short_day, units.span_of_days, units.instant, units.seconds)
-    others = (units.percent, units.p_value, units.quantity, wording.forecaster_label, markdown_text, stale_after)
+    others = (units.percent, units.p_value, units.quantity, wording.forecaster_label, markdown_text)
     made.filters |= {show.__name__: show for show in (*shown, *others)}
     made.filters |= {"cleaned": plain_text, "plain": lambda text: ordinary_spaces(plain_text(text))}
     return made
-
-
-def stale_after(session: date) -> str:
-    """Noon UTC of the day after the first session forecast, ISO text: by then the night after it is due anywhere."""
-    return f"{session + timedelta(1)}T12:00:00+00:00"
 
 
 def render_index(lines: Sequence[SymbolLine]) -> str:

@@ -55,9 +55,7 @@ def departure(value: float, other: float, target: Target, *, same: str = "about 
 
 def sentence(data: ReportData) -> str:
     """The same as plain text."""
-    parts = headline(data)
-    interval = f"(80% interval {parts['interval']})"
-    return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
+    return "{subject} {median} {day} (80% interval {interval}), {comparison}.".format(**headline(data))
 
 
 def usual_sentence(data: ReportData) -> str:
@@ -163,11 +161,9 @@ def record_sentence(data: ReportData) -> str:
         f" and the median missed by {data.unit.brief(ahead['error'].abs().mean())} on average"
     )
     best = best_ahead(data.record, "mae")
-    if best is None:
+    if best is None or (math.isnan(best["skill_mae"]) and best["mae"] > 0.0):  # none, or one that was exact
         return text + "."
     skill, name = float(best["skill_mae"]), forecaster_label(best["forecaster"])
-    if math.isnan(skill) and best["mae"] > 0.0:
-        return f"{text}; the best baseline there, {name}, did not miss."
     if not abs(skill) >= 0.005:
         return f"{text}: about as much as the best baseline there, {name}."
     side = "less" if skill > 0 else "more"

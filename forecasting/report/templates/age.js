@@ -5,5 +5,6 @@ const ageOf = (session) => {
   if (days < 100) return days === 1 ? "1 day old" : `${days} days old`;
   return `${(days / 365.25).toFixed(1)} years old`;
 };
-const isStale = (instant) => Date.now() > Date.parse(instant);
+// From noon UTC of the day after the session that is forecast: by then the next night is due anywhere.
+const isStale = (session) => Date.now() > Date.parse(session) + 1.5 * 8.64e7;
 for (const time of document.querySelectorAll("time[data-age]")) time.append(`, ${ageOf(time.dateTime)}`);

@@ -10,7 +10,7 @@
   for (const row of rows) {
     const cell = row.lastElementChild;
     // A replay and an old sample are old on purpose.
-    if (cell.dataset.state === "replay" || !isStale(row.dataset.staleAfter)) continue;
+    if (cell.dataset.state === "replay" || !isStale(row.dataset.session)) continue;
     stale += 1;
     cell.dataset.state += " stale";
     const mark = document.createElement("span");

@@ -48,7 +48,7 @@
   addEventListener("focusout", hide);
   for (const svg of document.querySelectorAll("svg.chart")) if (svg.querySelector(".slot")) svg.tabIndex = 0;
   const stale = document.getElementById("stale");
-  if (stale && isStale(stale.dataset.after)) stale.hidden = false;
+  if (stale && isStale(stale.dataset.session)) stale.hidden = false;
   for (const table of document.querySelectorAll("table[data-name]")) {
     const button = document.createElement("button");
     button.type = "button";
