@@ -14,7 +14,6 @@ import sbom
 from audit import LOCKS, accepted
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from forecasting import __version__
 
@@ -94,22 +93,6 @@ def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release
     assert len(hashes) == len(["3.11", "3.12", "3.13"]) * len(["x86_64", "aarch64"])
     computing = ["numpy", "pandas", "scikit-learn", "scipy", "torch"]
     assert sorted(name for name, _ in LOCKED if name in computing) == computing
-
-
-def test_the_oldest_and_newest_releases_are_those_that_pyproject_allows_the_oldest_the_lower_bounds() -> None:
-    lines = {file: (LOCKS / file).read_text().splitlines() for file in ("oldest.txt", "newest.txt")}
-    stated = {
-        file: [(canonicalize_name(one.name), next(iter(one.specifier)).version) for one in
-               map(Requirement, (line for line in of if not line.startswith("#")))]
-        for file, of in lines.items()
-    }  # fmt: skip
-    for one in map(Requirement, PROJECT["dependencies"]):
-        name = canonicalize_name(one.name)
-        oldest, newest = ([version for package, version in stated[file] if package == name] for file in lines)
-        assert newest
-        assert [version for version in oldest + newest if version not in one.specifier] == []
-        (bound,) = [Version(part.version).release for part in one.specifier if part.operator == ">="]
-        assert [Version(version).release[: len(bound)] for version in oldest] == [bound]
 
 
 # The audit.

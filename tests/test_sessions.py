@@ -121,20 +121,3 @@ def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:
     companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
     others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
     assert [name for name in (*companies, *others) if may_report_earnings(name)] == list(companies)
-
-
-def test_the_suffixes_match_those_of_yfinance() -> None:
-    """yfinance maps ISO codes to suffixes; ours differ where exchange_calendars renames one or has a substitute."""
-    from yfinance.const import _MIC_TO_YAHOO_SUFFIX
-
-    of_yfinance = {suffix: mic for mic, suffix in _MIC_TO_YAHOO_SUFFIX.items()}
-    assert set(_BY_SUFFIX) <= set(of_yfinance)
-    renamed = {"XATH": "ASEX", "XVIE": "XWBO", "BMEX": "XMAD", "MTAA": "XMIL", "XVIL": "XLIT"}
-    substitutes = {"XLON": {"AQ", "XC", "IL"}, "XHAM": {"BE", "HA", "MU"}, "XTSE": {"CN", "NE", "V"}, "XBOM": {"NS"}}
-    substitutes |= {"XKRX": {"KQ"}, "XSHG": {"SZ"}, "XTAI": {"TWO"}, "XASX": {"XA"}}
-    differing = {
-        suffix: ours
-        for suffix, ours in _BY_SUFFIX.items()
-        if renamed.get(of_yfinance[suffix], of_yfinance[suffix]) != ours
-    }
-    assert differing == {suffix: ours for ours, suffixes in substitutes.items() for suffix in suffixes}

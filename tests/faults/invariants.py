@@ -10,8 +10,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.sessions import last_completed, opens_at, shift
@@ -69,7 +67,6 @@ class Invariants:
         if ended != "killed" and honest_clock:
             self._check_due(now, ended)
         if ended == "done" and honest_clock:
-            self._check_vendor(new, now)
             self._check_complete(new, now)
         self._remember(new, now)
         if self.mornings % 15 == 0:
@@ -102,29 +99,6 @@ class Invariants:
         nights = [make_night(symbol, session, settings, now=self.world.now).id for symbol in settings.symbols]
         assert not [run_id for run_id in nights if (run_id,) not in now["runs"]], "no row says what became of it"
         return [now["runs"][run_id,] for run_id in nights]
-
-    def _check_vendor(self, new: Rows, now: Rows) -> None:
-        """What an accepted fetch has left as current bars is what the vendor served."""
-        for fetch in new["fetches"].values():
-            symbol = fetch["symbol"]
-            newest = max(row["fetched_at"] for row in now["fetches"].values() if row["symbol"] == symbol)
-            accepted = fetch["verdict"] in ("first", "extended", "unchanged", "dividend", "split", "revised")
-            if not accepted or fetch["fetched_at"] != newest or symbol in self.world.tampered:
-                continue
-            served, _ = self.world.vendor.told(symbol)
-            span = pd.Timestamp(fetch["first_asked"]), pd.Timestamp(fetch["last_received"])
-            served = served[served["session"].between(*span)]
-            current = {
-                row["session"]: row
-                for row in now["bar_versions"].values()
-                if row["symbol"] == symbol and not row["superseded_at"]
-            }
-            for bar in served.itertuples():
-                stored = current[bar.session.date()]
-                for name in ("open", "high", "low", "close"):
-                    assert math.isclose(stored[name], getattr(bar, name), rel_tol=2e-5), (fetch, stored, bar)
-                assert stored["volume"] == bar.volume or symbol.startswith("^"), (fetch, stored, bar)
-            self.reached["fetches compared with the vendor"] += 1
 
     def _check_complete(self, new: Rows, now: Rows) -> None:
         """After a done night every forecast whose bar was known to it has its scores."""

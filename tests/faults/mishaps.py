@@ -53,7 +53,6 @@ def late(world: World) -> Iterator[None]:
     world.vendor.today = shift(newest, -sessions)
     hours = world.draw.choice([0.2, 0.8, 24.0]) if sessions == 1 else 24.0
     world.at(world.instant + timedelta(hours=hours), lambda: setattr(world.vendor, "today", newest))
-    world.tampered |= world.vendor.series.keys()
     yield
     world.vendor.today = newest
 
@@ -64,7 +63,6 @@ def another_symbol(world: World) -> Iterator[None]:
     symbol = world.known_symbol()
     if symbol is not None:
         world.vendor.mistaken[symbol] = next(name for name in world.vendor.edits_of if name != symbol)
-        world.tampered.add(symbol)
     yield
     world.vendor.mistaken.clear()
 
@@ -87,7 +85,6 @@ def faulty_rows(world: World) -> Iterator[None]:
     if symbol is not None:
         day = shift(world.vendor.today, -world.draw.randint(0, 6))
         world.vendor.edits_of[symbol].append(world.draw.choice(EDITS)(world, day))
-        world.tampered.add(symbol)
     yield
     if symbol is not None:
         world.vendor.edits_of[symbol].clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from forecasting.errors import LockedError, StoreError
+from forecasting.errors import StoreError
 from forecasting.pipeline import health
 from forecasting.sessions import shift
 from forecasting.settings import read_settings
@@ -113,13 +112,6 @@ def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
         every = " ".join(f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("night_lock", "runs"))
         with forgotten(reader, every, "SELECT pg_advisory_lock(1)"), lock.night_lock(postgres_url, "night"):
             pass
-
-
-def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
-    with a_role(postgres_url, "writer") as writer:
-        for name in ("night", "backtest"):
-            with lock.night_lock(writer, name), pytest.raises(LockedError, match=f"process {os.getpid()} on"):
-                lock.night_lock(postgres_url, name).__enter__()
 
 
 def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, capsys):

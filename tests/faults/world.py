@@ -102,7 +102,6 @@ class World:
         instant: The true time; the machine's clock is off by `clock_error`.
         symbols: Those of the nights now.
         known: Symbols whose bars a night has used: a fault of a first answer has nothing to be compared with.
-        tampered: Symbols whose rows are wrong on this morning.
         later_edits: Faults of rows that the next mornings have: symbol, edit, mornings left.
         lost: Models whose weights a mishap deleted or damaged.
         reached: How often each rare path was taken.
@@ -128,7 +127,6 @@ class World:
         self.clock_error = timedelta()
         self.symbols: list[str] = list(self.draw.sample(SYMBOLS, self.draw.choice([1, 1, 2])))
         self.known: set[str] = set()
-        self.tampered: set[str] = set()
         self.later_edits: list[tuple[str, Edit, int]] = []
         self.lost: set[str] = set()
         self.reached: Counter[str] = Counter()
@@ -216,7 +214,6 @@ class World:
     def morning(self, mishaps: Sequence[Mishap]) -> None:
         """One scheduled night with some mishaps, and the check of the ledger."""
         self.next_day()
-        self.tampered = {symbol for symbol, _, left in self.later_edits if left}
         with ExitStack() as stack:
             stack.enter_context(self._later_edits())
             if self.draw.random() < 0.85:  # a real page takes a quarter of a night, and no row depends on it

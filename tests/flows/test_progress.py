@@ -37,8 +37,13 @@ def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_stage_has_one_place_on_the_bar_at_every_retry(monkeypatch):
+def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_processes_move_it_too(monkeypatch):
     terminal = a_terminal(monkeypatch)
+
+    def check(words: str, share: str) -> None:
+        last = terminal.getvalue().rsplit(ERASED, 1)[-1]
+        assert (last.startswith(words), share in last) == (True, True), last
+
     with watched_nights():
         show_nights(NIGHTS)
         for night, stage, words, share in (
@@ -48,18 +53,10 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry(monkeypatch):
         ):
             for _ in range(2):
                 show_step([night], stage)
-                last = terminal.getvalue().rsplit(ERASED, 1)[-1]
-                assert (last.startswith(words), share in last) == (True, True), last
-
-
-def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch):
-    terminal = a_terminal(monkeypatch)
+                check(words, share)
     with watched_nights():
         show_nights(NIGHTS)
         show_step(NIGHTS, "ingest")
-        shown = []
-        for done in (0, 1, 2):
+        for done, share in enumerate(("11%", "56%", "100%")):
             show_done(done)
-            shown.append(terminal.getvalue().rsplit(ERASED, 1)[-1])
-    for line, words, share in zip(shown, ("0 of 2", "1 of 2", "2 of 2"), ("11%", "56%", "100%"), strict=True):
-        assert (line.startswith(f"{words} nights done"), share in line) == (True, True), line
+            check(f"{done} of 2 nights done", share)

@@ -3,7 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
-from forecasting.errors import ArtifactError, HistoryError, LockedError, SymbolsFailedError, UsageError
+from forecasting.errors import ArtifactError, LockedError, UsageError
 from forecasting.pipeline import models, train
-from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
@@ -216,25 +215,6 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
     assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
     assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
-
-
-def test_check_says_that_a_night_has_failed_and_which_symbols_are_fresh(night_folder, monkeypatch):
-    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
-    night(LAST, "skip")
-    write_yahoo_csv(random_bars(days=60, seed=4), night_folder.parent / "NEW.csv")
-    with monkeypatch.context() as other:
-        other.setenv("FORECASTING_SYMBOLS", "NEW")
-        other.setenv("FORECASTING_SOURCE", f"csv:{night_folder.parent / 'NEW.csv'}")
-        with pytest.raises(HistoryError):
-            night(LAST)
-    settings = read_settings().model_copy(update={"symbols": ("TEST", "NEW", "NONE")})
-    with pytest.raises(SymbolsFailedError) as failed:
-        check_fresh(settings, now=clock.now)
-    words = str(failed.value)
-    assert words.startswith("2 of 3 symbols failed. NEW: NEW has no live volume forecast from the session 2024-03-08")
-    assert "Its night of 2024-03-08 has status failed" in words
-    assert "NONE: NONE has no live volume forecast" in words
-    assert words.endswith("Fresh: TEST from the session 2024-03-08.")
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")

@@ -169,16 +169,6 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
     assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
 
 
-def test_a_refused_fit_is_sent(night_folder, posted, monkeypatch):
-    from forecasting.train import gate
-
-    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
-    night(LAST)
-    _, text = sent(posted)
-    assert "is not published: a quantile of a member is not finite" in text
-    assert "fallback" in text
-
-
 def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)

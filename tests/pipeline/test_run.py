@@ -8,7 +8,7 @@ import pytest
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ForecastingError
 from forecasting.pipeline import run
 from forecasting.pipeline.run import check_dask, run_missed, wait_for_shard
 from forecasting.settings import read_settings
@@ -68,13 +68,6 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
     start_catch_up(first=EVE, last=EVE, refit_every=1)
     assert counts() == counted
     assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
-
-
-def test_dask_without_an_address_needs_its_packages_alone(monkeypatch):
-    check_dask(None)
-    monkeypatch.setattr(run, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"not installed here. Run: pip install 'forecasting\[dask\]'"):
-        check_dask(None)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "nothing"])
