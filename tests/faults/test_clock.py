@@ -13,7 +13,6 @@ import pytest
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.night import make_night
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, closes_at
@@ -120,9 +119,3 @@ def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing() 
             start()
         for table in ("runs", "fetches", "bar_versions", "forecasts"):
             assert select("count(*)", table) == [(0,)], table
-
-
-def test_the_close_itself_makes_the_session_an_origin(small: Path) -> None:
-    assert make_night("TEST", LAST, read_settings(), now=lambda: closes_at(LAST)).session == LAST
-    with pytest.raises(UsageError, match="has closed"):
-        make_night("TEST", LAST, read_settings(), now=lambda: closes_at(LAST) - timedelta(minutes=1))

@@ -2,18 +2,14 @@
 
 import multiprocessing
 import shutil
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
-import yaml
 from joblib.externals.loky import get_reusable_executor
 
 from flows.runner import dask_runner
@@ -22,7 +18,7 @@ from forecasting.settings import Settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.boundaries import forked
-from tests.flows.processes import ROOT, free_port, kill_tree, until
+from tests.flows.processes import until
 from tests.nights import counts, night, rows, timeless
 from tests.plain_flows import without_prefect
 
@@ -137,55 +133,3 @@ def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(apart, evening
     killer.join()
     assert len(killed) == 1
     assert {name: timeless(name) for name in metadata.tables} == apart
-
-
-@pytest.mark.campaign
-def test_the_cluster_of_compose_gives_the_same_tables_though_a_worker_is_killed(
-    apart, evening, panel, tmp_path, monkeypatch
-):
-    """Its scheduler and two workers, by the commands of compose.yaml, on one machine."""
-    shutil.copytree(evening, tmp_path / "data")
-    for name, value in {"DATA_DIR": tmp_path / "data", "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
-    fitted = counts()["models"]
-    with compose_cluster(tmp_path) as (address, workers):
-        killer = threading.Thread(target=kill_after_a_fit, args=(workers[0], fitted))
-        killer.start()
-        chosen = {"RUNNER": "dask", "DASK_ADDRESS": address, "SHARD_SIZE": 1, "WORKERS": 2}
-        run_night(LAST, tmp_path / "data", panel, monkeypatch, **chosen)
-        killer.join()
-    assert {name: timeless(name) for name in metadata.tables} == apart
-
-
-def kill_after_a_fit(worker: subprocess.Popen[bytes], fitted: int) -> None:
-    until(lambda: counts()["models"] > fitted, "a fit")
-    kill_tree(worker.pid)
-
-
-@contextmanager
-def compose_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of its scheduler, and its two workers, in this test's environment."""
-    from distributed import Client  # not at the top: it changes how exceptions are pickled
-
-    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
-    scheduler, worker = (services[name]["command"] for name in ("dask-scheduler", "dask-worker"))
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    commands = [[*scheduler[:2], "--host", "127.0.0.1", *scheduler[2:]], *[[*worker, "--host", "127.0.0.1"]] * 2]
-    replaced = {"8786": str(port), "tcp://dask-scheduler:8786": address}
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        for number, command in enumerate(commands):
-            with (folder / f"dask-{number}.log").open("ab") as log:
-                program = [
-                    str(Path(sys.executable).with_name("dask")),
-                    *(replaced.get(part, part) for part in command[1:]),
-                ]
-                started.append(subprocess.Popen(program, stdout=log, stderr=log, cwd=folder))
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield address, started[1:]
-    finally:
-        for process in reversed(started):
-            kill_tree(process.pid)
-            process.wait()

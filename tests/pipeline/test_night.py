@@ -15,7 +15,8 @@ from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
 from forecasting.errors import ArtifactError, LockedError, UsageError
-from forecasting.pipeline import models, train
+from forecasting.pipeline import evaluate, models, train
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
@@ -280,6 +281,27 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
     with pytest.raises(UsageError, match="refused by the gate"):
         models.promote(str(refused["id"]), read_settings(), now=clock.now)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(lambda file: file.write_bytes(b"damaged"), "SHA-256"), (Path.unlink, "No such file")]
+)
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(night_folder, monkeypatch, damage, words):
+    champion, decide = champion_of()["id"], evaluate.score_and_decide
+
+    def decide_after_damage(night: Night) -> Night:
+        (fitted,) = [row for row in rows("models") if row["run_id"] == night.id and row["name"] == "lstm"]
+        damage(night_folder / str(fitted["artifact_path"]) / "weights.safetensors")
+        return decide(night)
+
+    monkeypatch.setattr(evaluate, "score_and_decide", decide_after_damage)
+    night(date(2024, 3, 7))
+    (decided,) = [row for row in rows("promotions") if row["session"] == "2024-03-07"]
+    assert (decided["champion"], decided["winner"], champion_of()["id"]) == (champion, champion, champion)
+    assert words in str(decided["reason"])
+    assert (decided["compared"], decided["origins"]) == ("hindcasts", 40)
+    assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
 
 
 def failed_run() -> str:

@@ -18,9 +18,10 @@ from forecasting.pipeline.messages import check_addresses, newest_digest, send, 
 from forecasting.pipeline.run import run_missed
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
+from forecasting.train import gate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
-from tests.nights import night
+from tests.nights import night, rows
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -167,6 +168,13 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
     assert refreshed.startswith("All well.")
     assert f"promotion, TEST volume, session {LAST}: " in taken_over
     assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
+
+
+def test_a_refused_first_fit_is_sent_and_leaves_no_champion(night_folder, posted, monkeypatch):
+    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
+    night(LAST)
+    assert "is not published: a quantile of a member is not finite" in sent(posted)[1]
+    assert rows("promotions") == []
 
 
 def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):

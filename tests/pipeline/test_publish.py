@@ -45,11 +45,11 @@ from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import (
     SYMBOL,
     TARGET,
-    at,
     forecast_row,
     gather_statistics,
     model_row,
     part_rows,
+    promotion_row,
     run_row,
     score_row,
     start,
@@ -350,8 +350,8 @@ def test_a_past_night_has_a_page_of_its_own(settings):
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
         write.add(connection, "models", model_row("lstm:2"))
-        write.add(connection, "promotions", promotion("2024-03-06", "lstm"))
-        write.add(connection, "promotions", promotion(NEWEST, "lstm:2"))
+        write.add(connection, "promotions", promotion_row("lstm", "2024-03-06"))
+        write.add(connection, "promotions", promotion_row("lstm:2", NEWEST))
     newest, _ = write_reports(settings, None, now=clock.now)
     before = newest.values["SBUX"].read_bytes()
     past, _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
@@ -388,21 +388,6 @@ def past_night(settings: Settings) -> ReportData:
     with reading(settings.url) as connection:
         night = report_data(connection, settings, origin=date.fromisoformat(NEWEST))
         return page_data(connection, night)
-
-
-def promotion(session: str, winner: str) -> dict[str, object]:
-    return {
-        "id": session,
-        "symbol": SYMBOL,
-        "target": TARGET,
-        "session": date.fromisoformat(session),
-        "challenger": winner,
-        "winner": winner,
-        "origins": 0,
-        "reason": "It passed the gate.",
-        "trigger": "night",
-        "decided_at": at(f"{session}T22:00"),
-    }
 
 
 def champions_in(page: Path) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from forecasting.store import connect, migrate, read, write
 from forecasting.store.connect import Connection, transaction
 from tests.builders import LAST
 from tests.nights import rows
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
+from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 NIGHTS = between(date(2024, 2, 1), LAST)
@@ -151,19 +151,11 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
                 connection, "models", model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}")
             )
         for place in range(3):  # m2 is champion, m1 was before it
-            promotion = {"symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 1 + place), "origins": 0}
-            promotion |= {"id": f"p{place}", "challenger": f"m{place}", "winner": f"m{place}", "trigger": "night"}
-            write.add(
-                connection, "promotions", promotion | {"reason": "", "decided_at": at(f"2024-03-0{place + 1}T22:00")}
-            )
+            write.add(connection, "promotions", promotion_row(f"m{place}", f"2024-03-0{place + 1}"))
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
         write.add(connection, "forecasts", *[forecast_row(model, session) for model, session in said])
-        assert (
-            prunable_weights(
-                connection, make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
-            )
-            == spared
-        )
+        night = make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
+        assert prunable_weights(connection, night) == spared
 
 
 def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
