@@ -24,6 +24,8 @@ from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, 
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
 _DAYS = {"session", "date", "ds"}
+_TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
+_TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
@@ -94,11 +96,10 @@ class Forecast:
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
         shown = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
-        return self.quantiles.to_string(columns=shown, index=False, max_rows=20, float_format=_readable)
+        return self.quantiles.to_string(columns=shown, **_TABLE)
 
     def _repr_html_(self) -> str:
-        table = self.quantiles.to_html(index=False, max_rows=20, float_format=_readable)
-        return f"{''.join(self.drawings.values())}{table}"
+        return f"{''.join(self.drawings.values())}{self.quantiles.to_html(**_TABLE)}"
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
@@ -328,10 +329,6 @@ def _clock(now: Clock | None) -> Clock:
             f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
         )
     return now
-
-
-def _readable(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:

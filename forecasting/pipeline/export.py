@@ -66,7 +66,7 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, [str(name) for name in frames[0]], order=order.split())
+    return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
 
 
 def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFrame:
@@ -75,13 +75,11 @@ def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFram
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         for symbol in settings.symbols:
-            of_series = {"symbol": symbol, "target": target}
-            newest = origin or read.newest(connection, table, "origin_session", of_series)
+            newest = origin or read.newest(connection, table, "origin_session", {"symbol": symbol, "target": target})
             frames.append(read.view(connection, table, symbol, target, origin=newest))
     if origin is not None and not any(map(len, frames)):
         raise UsageError(f"Expected an origin of {target} forecasts of {named(settings.symbols, 10)}, found {origin}.")
-    order = ["symbol", "kind", "model_id", "horizon", "place"]
-    return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
+    return _typed_whole(frames, [str(name) for name in frames[0]], order="symbol kind model_id horizon place")
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
@@ -89,7 +87,7 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
-    return _typed_whole(frames, BARS_COLUMNS, order=["symbol", "session"])
+    return _typed_whole(frames, BARS_COLUMNS, order="symbol session")
 
 
 def check_known(settings: Settings, target: str | None) -> None:
@@ -133,10 +131,10 @@ def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return found[list(columns)].astype({name: _DTYPES.get(name, "float64") for name in columns})
 
 
-def _typed_whole(frames: list[pd.DataFrame], columns: Sequence[str], *, order: list[str]) -> pd.DataFrame:
+def _typed_whole(frames: list[pd.DataFrame], columns: Sequence[str], *, order: str) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]  # pandas warns of empty ones
     whole = pd.concat(filled, ignore_index=True) if filled else frames[0]
-    return typed(whole, columns).sort_values(order, ignore_index=True)
+    return typed(whole, columns).sort_values(order.split(), ignore_index=True)
 
 
 def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataFrame:
