@@ -42,18 +42,12 @@ def with_error(model: str, origin: str, role: str, error: float, **changed: Any)
     return forecast_row(model, origin, role=role, **changed), [values]
 
 
-def store_lines(
-    connection: sa.Connection, errors: dict[str, list[float]], roles: dict[str, list[str]] | None = None
-) -> None:
+def store_lines(connection: sa.Connection, errors: dict[str, list[float]]) -> None:
     """A line of scored forecasts for each model, one a session."""
+    lines = ((model, place, error) for model, line in errors.items() for place, error in enumerate(line))
     store_scored(
         connection,
-        *(
-            with_error(model, str(SESSIONS[place]), role, error)
-            for model, line in errors.items()
-            for place, error in enumerate(line)
-            for role in [roles[model][place] if roles and model in roles else ROLES.get(model, "baseline")]
-        ),
+        *(with_error(model, str(SESSIONS[at]), ROLES.get(model, "baseline"), error) for model, at, error in lines),
     )
 
 
@@ -77,17 +71,6 @@ def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_with
     store_lines(connection, {"lstm": [1.0] * 5, "ridge": [error] * 5, "seasonal": [4.0] * 5})
     found = view_rows(connection, "live_skill", "best_baseline", "baseline_mae", "skill", "pinball_skill")
     assert found == [("ridge", error, skill, skill)] * 3
-
-
-def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(connection):
-    """Ten nights of the network, then ten of the ridge in its place, which is the better of the baselines on all 20."""
-    errors = {"lstm": [4.0] * 20, "ridge": [3.0] * 10 + [1.0] * 10, "har": [2.5] * 20}
-    roles = {"lstm": ["champion"] * 10 + ["silenced"] * 10, "ridge": ["baseline"] * 10 + ["champion"] * 10}
-    store_lines(connection, errors, roles)
-    names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
-    assert view_rows(connection, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
-    network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
-    assert view_rows(connection, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
 
 
 def test_live_skill_leaves_replays_out_beside_live_nights(connection):

@@ -12,7 +12,17 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
 from forecasting.store.read import unscored_forecasts
 from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, start, store_bars
+from tests.store.rows import (
+    SYMBOL,
+    TARGET,
+    at,
+    forecast_row,
+    gather_statistics,
+    score_row,
+    start,
+    store_bars,
+    store_scored,
+)
 
 
 def store_random_scores(connection: sa.Connection) -> None:
@@ -72,52 +82,11 @@ def test_losses_scores_and_past_forecasts_equal_naive_loops_over_all_rows(connec
     assert newest.groupby("horizon").size().to_dict() == {1: 7, 2: 7}
 
 
-BETTER, WORSE = {"pinball": 1.0, "inside_80": True}, {"pinball": 9.0, "inside_80": False}
-
-
-def losses_of(
-    connection: sa.Connection, *scored: tuple[dict[str, object], dict[str, object]]
-) -> list[tuple[object, ...]]:
-    """Horizon, forecaster, pinball and inside of the losses of forecasts and their scores, given by their changes."""
-    forecasts = [forecast_row(changes.get("model_id", "lstm"), "2024-03-07") | changes for changes, _ in scored]
-    scores = [score_row(forecast, **changes) for forecast, (_, changes) in zip(forecasts, scored, strict=True)]
-    key = ("model_id", "horizon", "kind")
-    start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
-    write.add(connection, "forecasts", *list({tuple(row[name] for name in key): row for row in forecasts}.values()))
-    write.add_scores(connection, scores)
-    found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
-    return list(found[["horizon", "forecaster", "pinball", "inside_80"]].itertuples(index=False, name=None))
-
-
-@pytest.mark.parametrize(
-    ("counted", "other"),
-    [
-        (({"kind": "live"}, {}), ({"kind": "late"}, {"stage": "settled", "bar_version": 2})),
-        (({"kind": "late"}, {}), ({"kind": "replay"}, {"stage": "settled", "bar_version": 2})),
-        (({}, {"stage": "settled", "bar_version": 1}), ({}, {"stage": "first_print", "bar_version": 2})),
-        (
-            ({"model_id": "lstm:a", "issued_at": at("2024-03-07T21:00")}, {"bar_version": 2}),
-            ({"model_id": "lstm:b", "issued_at": at("2024-03-07T23:00")}, {"bar_version": 1}),
-        ),
-        (
-            ({"model_id": "lstm:b", "issued_at": at("2024-03-07T23:00")}, {}),
-            ({"model_id": "lstm:a", "issued_at": at("2024-03-07T21:00")}, {}),
-        ),
-        (({"model_id": "lstm:a"}, {}), ({"model_id": "lstm:b"}, {})),
-    ],
-    ids=["live before late", "late before replay", "settled", "bar version", "newest forecast", "model id"],
-)
-def test_of_two_scores_of_one_forecaster_one_counts(connection, counted, other):
-    rows = [(other[0], other[1] | WORSE), (counted[0], counted[1] | BETTER)]
-    assert losses_of(connection, *rows) == [(1, "champion", 1.0, 1.0)]
-
-
-def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champion(connection):
-    rows = [
-        ({"model_id": "ridge:a", "role": "champion"}, {"pinball": 3.0}),
-        ({"model_id": "lstm:a", "role": "silenced"}, {"pinball": 1.0}),
-    ]
-    assert losses_of(connection, *rows) == [(1, "champion", 1.0, 1.0), (1, "ridge", 3.0, 1.0)]
+def test_of_two_forecasts_of_one_forecaster_the_newest_counts(connection):
+    older = forecast_row("lstm:a", "2024-03-07")
+    newer = forecast_row("lstm:b", "2024-03-07", issued_at=at("2024-03-07T23:00"))
+    store_scored(connection, (older, [{"pinball": 9.0}]), (newer, [{"pinball": 1.0}]))
+    assert read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)["pinball"].tolist() == [1.0]
 
 
 def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(connection):
