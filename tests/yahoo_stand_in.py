@@ -1,8 +1,6 @@
 """A stand-in for Yahoo on 127.0.0.1 that drives the real yfinance code, with every fault that Yahoo has shown.
 
-In a test:        with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo: ...
-In a subprocess:  python -c "from tests.yahoo_stand_in import route_yahoo_here; route_yahoo_here('http://127.0.0.1:PORT');
-                  from flows.cli import main; main()" run --source yahoo --symbol SBUX --as-of 2024-03-08
+In a test: with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo: ...
 """
 
 from __future__ import annotations

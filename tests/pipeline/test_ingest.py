@@ -406,26 +406,20 @@ def stale_findings() -> list[tuple[str, str, str, bool]]:
 
 @ON_BOTH_DATABASES
 def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
-    assert ingested(stocks, THURSDAY, "KOA", "MSFA") == [None, None]
-    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 2)
-    assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
-    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 0)
-    assert len(stocks.charts()) == 2
+    """Of SPY, which the calendar lacks, every night."""
+    assert ingested(stocks, THURSDAY, "KOA", "MSFA", "SPY") == [None] * 3
+    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 3)
+    assert ingested(stocks, LAST, "KOA", "MSFA", "SPY") == [None] * 3
+    assert (len(stocks.calendar_requests()), ["SPY" in path for path in stocks.earnings_pages()]) == (1, [True])
+    assert len(stocks.charts()) == 3
     assert dates("KOA") == [
         ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
         ("2024-07-26", "2024-03-07", "seen", "amc"),
     ]
     assert dates("MSFA")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
+    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
     past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
     assert past == {"2023-10-25", "2024-01-31"}
-
-
-def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(stocks):
-    for session in (THURSDAY, LAST):
-        ingested(stocks, session, "KOA", "SPY")
-        assert [("SPY" in path) for path in stocks.earnings_pages()][-1]
-    assert len(stocks.earnings_pages()) == 1
-    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
 
 
 def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks):

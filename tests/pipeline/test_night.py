@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
-from forecasting.errors import ArtifactError, LockedError, UsageError
+from forecasting.errors import LockedError, UsageError
 from forecasting.pipeline import evaluate, models, train
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.predict import ISSUED_BEFORE
@@ -24,7 +24,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, counts, killed, killed_before, newest_reports, night, rows
+from tests.nights import ON_BOTH_DATABASES, killed, killed_before, newest_reports, night, rows
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -186,16 +186,6 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
     assert {row["status"] for row in said} == {"ok"}
 
 
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_warm_with_a_damaged_champion_is_refused_and_its_run_has_failed(night_folder):
-    damage_weights(night_folder)
-    forecasts = counts()["forecasts"]
-    with pytest.raises(ArtifactError, match="SHA-256"):
-        night(LAST, mode="warm")
-    assert counts()["forecasts"] == forecasts
-    assert "SHA-256" in failed_run()
-
-
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
@@ -302,12 +292,6 @@ def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(nig
     assert words in str(decided["reason"])
     assert (decided["compared"], decided["origins"]) == ("hindcasts", 40)
     assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
-
-
-def failed_run() -> str:
-    """The error of the one run that failed."""
-    (run,) = [row for row in rows("runs") if row["status"] == "failed"]
-    return str(run["error"])
 
 
 def listed(model_id: str) -> str:
