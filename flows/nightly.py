@@ -10,7 +10,7 @@ from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import clock
-from flows.progress import show_done, show_nights, show_step
+from flows.progress import show_step
 from flows.reporting import (
     add_tags,
     flow_run_name,
@@ -115,7 +115,7 @@ def run_nights(
     planned: list[Night], settings: Settings, *, patient: bool = False, switch_source: bool = False
 ) -> list[Night]:
     """The nights as they ended: each batch of symbols is requested, then its shards take the other four steps."""
-    show_nights(planned)
+    show_step(planned, "plan")
     flow_run_id = runtime.flow_run.id
     begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
     due = runtime.flow_run.scheduled_start_time if patient else None
@@ -130,7 +130,7 @@ def run_nights(
                     done += run_shard(shard)
         for ended_elsewhere in workers.results() if workers is not None else ():
             done += ended_elsewhere
-            show_done(len(done))
+            show_step(done, "done")
     update_index(settings, rounds.ended, now=clock.now)
     return done + rounds.ended
 

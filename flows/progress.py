@@ -33,28 +33,25 @@ def watched_nights() -> Iterator[None]:
             _display.reset(token)
 
 
-def show_nights(nights: Sequence[Night]) -> None:
-    """Let the bar show these nights from here on."""
-    _nights.set(tuple(night.id for night in nights))
-
-
 def show_step(nights: Sequence[Night], step: str) -> None:
-    """Put the bar where a step of some nights begins: the same place at every retry."""
+    """Put the bar where a step of some nights begins, the same place at every retry.
+
+    Step `plan` begins with all nights of a run, `done` with those that other processes have ended so far.
+    """
+    if step == "plan":
+        _nights.set(tuple(night.id for night in nights))
     update, shown = _display.get(), _nights.get()
-    if update is None or nights[0].id not in shown:
+    if update is None or step == "plan" or not nights or nights[0].id not in shown:
         return
     at = shown.index(nights[0].id)
-    done = 0 if step == "ingest" else 1 + at * len(_STEPS) + len(nights) * _STEPS.index(step)
     which = f" ({at + 1} of {len(shown)})" if len(shown) > 1 and step != "ingest" else ""
     more = f" and {len(nights) - 1} more" if len(nights) > 1 else ""
-    update(f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", done, 1 + len(shown) * len(_STEPS))
-
-
-def show_done(done: int) -> None:
-    """Put the bar where so many of the nights are done, in other processes."""
-    if (update := _display.get()) is not None:
-        nights = len(_nights.get())
-        update(f"{done} of {nights} nights done", 1 + done * len(_STEPS), 1 + nights * len(_STEPS))
+    words, done = f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", 0
+    if step == "done":
+        words, done = f"{len(nights)} of {len(shown)} nights done", 1 + len(nights) * len(_STEPS)
+    elif step != "ingest":
+        done = 1 + at * len(_STEPS) + len(nights) * _STEPS.index(step)
+    update(words, done, 1 + len(shown) * len(_STEPS))
 
 
 @contextmanager

@@ -109,10 +109,7 @@ def check_server() -> str:
 
 @contextmanager
 def tolerate_outage(what: str) -> Iterator[None]:
-    """Within the block, a server that fails to receive `what` ends the block with a warning instead of an error.
-
-    Prefect only displays nights: the ledger and the report page are complete without it.
-    """
+    """A block that a server ends with a warning where it does not receive `what`: Prefect only displays nights."""
     # Settings of their own take 20 ms. Prefect reuses the run's client, with its timeout, unless a context has others.
     changed = temporary_settings(_IN_OUTAGE) if _outages else nullcontext()
     client = SyncClientContext(httpx_settings={}) if _outages else nullcontext()

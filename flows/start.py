@@ -9,12 +9,11 @@ from pathlib import Path
 
 from flows import clock
 from flows.console import echo
-from flows.progress import show_nights, show_step, watched_nights
+from flows.progress import show_step, watched_nights
 from forecasting.errors import UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks
-from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
@@ -43,7 +42,9 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         return
     with watched_nights(), nights_here(settings, now=clock.now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
-        nights = run_here(planned, settings, switch_source=switch_source)
+        nights = run_nights(
+            planned, settings, now=clock.now, wait=clock.wait_until, switch_source=switch_source, shown=show_step
+        )
     concluded(nights, settings)
 
 
@@ -60,7 +61,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     else:
         with watched_nights(), nights_here(settings, now=clock.now):
             planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-            nights = run_here(planned, settings)
+            nights = run_nights(planned, settings, now=clock.now, wait=clock.wait_until, shown=show_step)
         done = concluded(nights, settings)
     names = ", ".join(settings.symbols)
     if not done:
@@ -88,19 +89,6 @@ def _profiles() -> str:
     """The file of Prefect's profiles, which may name a server."""
     home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
-
-
-def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = False) -> list[Night]:
-    """The nights as they ended, run in a block of `nights_here`."""
-    show_nights(planned)
-    return run_nights(
-        planned,
-        settings,
-        now=clock.now,
-        wait=lambda until, why: clock.wait_until(until),
-        switch_source=switch_source,
-        shown=show_step,
-    )
 
 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:

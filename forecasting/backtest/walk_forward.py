@@ -170,11 +170,7 @@ class BacktestResult:
         return {name: self.raw[name] for name in baseline_names(self.spec.settings.target)}
 
     def document(self) -> dict[str, object]:
-        """The result as the JSON document of `forecasting backtest`.
-
-        Key confidence_set names the forecasters that do not differ significantly from the best; as_published, where
-        nights were replayed, has the figures of what they published.
-        """
+        """The result as the JSON document of `forecasting backtest`; nights that were replayed are as_published."""
         target = self.spec.settings.target
         best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
         document: dict[str, object] = {
@@ -326,10 +322,7 @@ def fit_blocks(
     folder: Path | None,
     progress: Progress,
 ) -> Raw:
-    """Every block's raw forecasts, joined in order; blocks ascend, and `progress` counts their rows.
-
-    `folder` is a cache of finished blocks, one .npz each; a changed bar or setting changes their names.
-    """
+    """Every block's raw forecasts, joined in order; `folder` is a cache, whose names change with bars and settings."""
     key = _key(windows, settings) if folder else ""
     names = [f"{key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz" for block in blocks]
     done = dict[int, Raw]()

@@ -80,10 +80,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
 
 
 def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:
-    """Whether tonight's fit becomes champion, and the reason.
-
-    A fit that the gate refused, or whose weights cannot be loaded and run now, has that in words; empty where not.
-    """
+    """Whether tonight's fit becomes champion, and the reason; what speaks against the fit is in words, or empty."""
     obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
     if obstacle:
         stays = "The champion stays" if has_champion else "There is still no champion"

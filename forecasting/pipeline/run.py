@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
-from forecasting.pipeline.rounds import Rounds, Wait
+from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained, joined
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
@@ -44,12 +44,13 @@ def run_nights(
     settings: Settings,
     *,
     now: Clock,
-    wait: Wait,
+    wait: Callable[[datetime], object] = lambda until: None,
     switch_source: bool = False,
     shown: Shown = lambda nights, step: None,
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
-    rounds = Rounds(nights, settings, due=None, now=now, wait=wait)
+    shown(nights, "plan")
+    rounds = Rounds(nights, settings, due=None, now=now, wait=lambda until, why: wait(until))
     workers, done = Workers(settings) if workers_of(settings) > 1 else None, list[Night]()
     for due in rounds:
         shown(due, "ingest")
@@ -61,6 +62,7 @@ def run_nights(
                 done += run_shard(shard, shown)
     for nights_of_shard in workers.results() if workers is not None else ():
         done += nights_of_shard
+        shown(done, "done")
     update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
 
@@ -70,7 +72,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
-        nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
+        nights = run_nights(planned, settings, now=now)
     concluded(nights, settings)
     left = plan.not_done(missed)
     return [night.id for night in missed if night not in left]

@@ -79,10 +79,7 @@ def learn_weight(past: Past, target: Target) -> float:
 
 
 def learn_share(past: Past, combined: Floats) -> float:
-    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined.
-
-    _USUAL_SHARE with fewer than MIN_FORECASTS of theirs.
-    """
+    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined; as `learn_weight`."""
     of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
     return _learned(of_trees, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
 

@@ -83,10 +83,7 @@ def choose_published(facts: ChampionFacts) -> Published:
 
 
 def unusable(facts: ChampionFacts) -> str:
-    """Why the champion's forecast cannot be published: damaged, too old or not finite; empty when it can.
-
-    Tonight's fit then takes its place at once, if it passed the gate.
-    """
+    """Why the champion's forecast cannot be published, so that tonight's fit takes its place; empty when it can."""
     if facts.damage:
         return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:

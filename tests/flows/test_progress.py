@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 
 from flows import clock
-from flows.progress import progress_bar, show_done, show_nights, show_step, watched_nights
+from flows.progress import progress_bar, show_step, watched_nights
 from forecasting.pipeline.night import make_night
 from forecasting.settings import Settings
 
@@ -31,7 +31,7 @@ def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
-        show_nights(NIGHTS)
+        show_step(NIGHTS, "plan")
         show_step(NIGHTS[:1], "train")
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
@@ -45,7 +45,7 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
         assert (last.startswith(words), share in last) == (True, True), last
 
     with watched_nights():
-        show_nights(NIGHTS)
+        show_step(NIGHTS, "plan")
         for night, stage, words, share in (
             (NIGHTS[1], "ingest", "AAA 2024-03-08: ingest", "0%"),
             (NIGHTS[0], "preprocess", "AAA 2024-03-07 (1 of 2): preprocess", "11%"),
@@ -55,8 +55,8 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
                 show_step([night], stage)
                 check(words, share)
     with watched_nights():
-        show_nights(NIGHTS)
+        show_step(NIGHTS, "plan")
         show_step(NIGHTS, "ingest")
-        for done, share in enumerate(("11%", "56%", "100%")):
-            show_done(done)
+        for done, share in ((1, "56%"), (2, "100%")):
+            show_step(NIGHTS[:done], "done")
             check(f"{done} of 2 nights done", share)
