@@ -65,8 +65,8 @@ def serve_lock(folder: Path) -> Iterator[None]:
     with suppress(OSError):  # the error of the lock file says what is wrong
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     refusal = (
-        f"Another `forecasting serve` runs on the data folder {folder} ({{}}). One serves all its symbols; for another "
-        "target run `forecasting run --target TARGET` from another scheduler, at another hour."
+        f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start one for all: "
+        "`forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
     )
     with _locked_file(folder / "serve.lock", refusal):
         yield

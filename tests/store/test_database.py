@@ -262,6 +262,8 @@ def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     with (
         serve_lock(tmp_path),
-        pytest.raises(LockedError, match=rf"Another `forecasting serve`.*process {os.getpid()} "),
+        pytest.raises(
+            LockedError, match=rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET --target TARGET"
+        ),
     ):
         start_serving()
