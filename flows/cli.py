@@ -153,11 +153,12 @@ def digest(
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
 def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
-    from flows import console
     from forecasting.pipeline.publish import write_reports
 
     pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
-    console.show_outcomes(pages, lambda paths: console.show_paths([*paths, *index]))
+    for path in [*pages.values.values(), *index]:
+        typer.echo(path)
+    pages.raise_failed()
 
 
 @app.command(epilog="Example, in any scheduler: forecasting check --notify")

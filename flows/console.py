@@ -43,12 +43,6 @@ def show_outcomes(
     outcomes.raise_failed()
 
 
-def show_paths(paths: Sequence[Path]) -> None:
-    """Print a path a line."""
-    for path in paths:
-        typer.echo(path)
-
-
 def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False) -> None:
     """Print one night in full, of several a line each, and where report and database are."""
     if as_json:

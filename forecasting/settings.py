@@ -7,7 +7,7 @@ import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -269,10 +269,7 @@ def read_settings() -> Settings:
         problems = "; ".join(_problem(problem, setting_places()) for problem in error.errors(include_url=False))
         raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
     except (OSError, ValueError) as error:  # which quotes no secret
-        raise UsageError(
-            "Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url; found: "
-            f"{error}. Correct it."
-        ) from None
+        raise UsageError(f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}.") from None
 
 
 def setting_places() -> dict[str, str]:
@@ -321,9 +318,8 @@ def write_config(settings: Settings) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(config_text(settings))
     except OSError as error:
-        raise UsageError(
-            f"Expected no file {path} and a folder that can be written; found: {error.strerror}."
-        ) from None
+        found = f"{error.strerror}. Edit or remove it." if path.exists() else f"{error.strerror}."
+        raise UsageError(f"Expected no file {path} and a folder that can be written; found: {found}") from None
     return path
 
 
@@ -358,24 +354,19 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
-        return f"{place}: no such setting{''.join(f' ({near}?)' for near in _nearest(name, Settings.model_fields))}"
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.75)
+        return f"{place}: no such setting{f' ({near[0]}?)' if near else ''}"
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name, names, n=1, cutoff=0.75)
-
-
 def _check_variables() -> None:
     """Refuse variables that would be ignored, since their names are nearly, but not, those of settings."""
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
-    given = [
-        name.upper().removeprefix("FORECASTING_") for name in os.environ if name.upper().startswith("FORECASTING_")
-    ]
-    nearest = {name: _nearest(name, known) for name in given if name not in known}
+    given = [name.partition("_")[2] for name in map(str.upper, os.environ) if name.startswith("FORECASTING_")]
+    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
     wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
     if wrong:
         raise UsageError(

@@ -19,7 +19,7 @@ MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:
 NO_MARKET = "none"
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
-_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
+_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its own would be ignored
 
 
 def check_symbol(symbol: str) -> str:
@@ -159,10 +159,7 @@ def check_alerts(text: str) -> str:
 
 
 def check_hour(value: object) -> object:
-    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML: of a number, seconds would be made.
-
-    A text with a time zone of its own would be read as one and its zone ignored: FORECASTING_TIMEZONE has the zone.
-    """
+    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML: a number would count as seconds."""
     if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
         raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}")
     return value

@@ -176,7 +176,7 @@ def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):
     assert path == tmp_path / "forecasting.toml"
     assert "hunter2" not in path.read_text()
     assert read_settings() == settings.model_copy(update={"database_url": None})
-    with pytest.raises(UsageError, match="File exists"):
+    with pytest.raises(UsageError, match=r"File exists\. Edit or remove it"):
         write_config(settings)
 
 

@@ -331,8 +331,7 @@ def settings_listing(values: Mapping[str, Any], places: Mapping[str, str]) -> Li
     """A row a setting of the document: variable, value as that variable takes it, where it is from, meaning."""
     exchanges = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     shown = {**values, **{name: ",".join(values[name]) for name in ("symbols", "files")}, "exchanges": exchanges}
-    rows: list[list[object]] = [
+    return ["setting", "value", "from", "meaning"], [
         [f"FORECASTING_{name.upper()}", shown[name], places.get(name, ""), field.description]
         for name, field in Settings.model_fields.items()
     ]
-    return ["setting", "value", "from", "meaning"], rows

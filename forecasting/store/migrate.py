@@ -116,8 +116,8 @@ def _check_there(url: str) -> None:
     parsed = parse(url)
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
-            f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "
-            "already, check FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
+            f"There is no database at {sqlite_path(parsed)}. `forecasting run` creates it, with a first forecast; if "
+            "it should exist already, check FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
         )
 
 

@@ -47,7 +47,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
     for words in (("show",), ("db", "current")):
         code, _, err = run(*words)
         assert code == 1
-        assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting db upgrade` creates it" in err
+        assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting run` creates it" in err
         assert not (here / "data").exists()
 
 
@@ -140,7 +140,7 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
 def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys):
     outcomes = Outcomes({"SBUX": Path("page.html")}, {"BAD": UsageError("no such symbol")})
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
-        console.show_outcomes(outcomes, console.show_paths)
+        console.show_outcomes(outcomes, lambda paths: console.echo(*paths))
     assert capsys.readouterr().out == "page.html\n"
 
 

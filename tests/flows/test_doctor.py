@@ -34,7 +34,7 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder):
     checks = found()
     assert list(checks) == ["database", "sessions", "source", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
-    assert "forecasting db upgrade" in checks["database"][1]
+    assert "`forecasting run` creates it" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
     assert checks["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
     assert checks["prefect"][1].startswith("no server configured: `run` and `catch-up` need none")

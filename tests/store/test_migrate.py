@@ -69,7 +69,7 @@ def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     path = empty_sqlite_url.removeprefix("sqlite:///")
     with pytest.raises(StoreError, match="There is no database"):
         current(empty_sqlite_url)
-    assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting db upgrade` creates it")
+    assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting run` creates it")
     with pytest.raises(StoreError, match="There is no database"):
         downgrade(empty_sqlite_url, "base")
     with pytest.raises(StoreError, match="cannot be opened"), transaction(empty_sqlite_url):
