@@ -76,14 +76,7 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> None:
-    ledger = fc.connect()
-    with pytest.raises(UsageError, match="sbux"):
-        ledger.latest("sbux")
-    with pytest.raises(UsageError, match="Invalid target 'volumes': expected volume, close or range"):
-        ledger.history("SBUX", target="volumes")  # type: ignore[arg-type] - that is the test
-    with pytest.raises(UsageError, match="Invalid mode 'fast'"):
-        ledger.run_night("SBUX", mode="fast", now=clock.now)  # type: ignore[arg-type] - that is the test
+def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) -> None:
     with pytest.raises(StoreError):
         fc.connect(f"sqlite:///{folder / 'missing.db'}")
     with pytest.raises(StoreError):

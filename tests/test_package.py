@@ -158,14 +158,6 @@ def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_
     assert ("id-token: write" in rights) == (path.stem == "release")
 
 
-def test_the_makefile_has_what_the_workflows_run() -> None:
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    jobs = [job for path in WORKFLOWS for job in yaml.safe_load(path.read_text())["jobs"].values()]
-    runs = [step["run"] for job in jobs for step in job["steps"] if step.get("run", "").startswith("make ")]
-    made = {word for run in runs for word in run.split(" && ")[0].split()[1:] if word.isalpha()}
-    assert {"test", "lock", "audit", "sbom", "dist"} == made <= targets
-
-
 @pytest.mark.parametrize("python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"])
 def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path: Path, python: str) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)

@@ -90,13 +90,6 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
         assert ("as they are now" in " ".join(out.split())) == (command == "export")
 
 
-def test_check_exits_with_4_when_nothing_is_fresh(here):
-    run("db", "upgrade")
-    code, _, err = run("check")
-    assert code == 4
-    assert "no live volume forecast" in err
-
-
 def test_a_backtest_writes_the_documented_keys(here, monkeypatch):
     monkeypatch.setenv("FORECASTING_MEMBERS", "1")
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")

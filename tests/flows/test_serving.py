@@ -8,32 +8,27 @@ from typing import Any
 
 import psutil
 import pytest
-import sqlalchemy as sa
 from prefect.blocks.notifications import SlackWebhook
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
-from forecasting.store import connect, lock, migrate
+from forecasting.store import lock, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
 from tests.flows.sinks import http_sink
-from tests.nights import nights_done
+from tests.nights import nights_done, select
 
 NIGHTLY = "nightly/nightly"
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def ledger(tmp_path, monkeypatch):
+    """The URL of the ledger of a test's processes, which `select` reads."""
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
     migrate.upgrade(url)
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", url)
     return url
-
-
-def origins(url: str) -> list[str]:
-    with connect.reading(url) as connection:
-        found = connection.scalars(sa.text("SELECT DISTINCT origin_session FROM latest_forecasts"))
-        return [str(session)[:10] for session in found]
 
 
 def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was_killed(
@@ -53,7 +48,7 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
         names = sorted(prefect_api.end_of(deployed, run, log=log)["state_name"] for run in missed)
         assert names.count("Completed") == 1
         assert set(names) <= {"Completed", "Cancelled", "Skipped"}
-        assert origins(ledger) == ["2018-12-31"]
+        assert select("DISTINCT origin_session", "latest_forecasts") == [("2018-12-31",)]
         assert nights_done(ledger) == 3
 
 
@@ -86,7 +81,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
         write_bars(bars, exchange, missing=0)
         next_hour = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         assert prefect_api.end_of(deployed, next_hour, log=log)["state_name"] == "Completed"
-        assert origins(ledger) == [str(late_session)]
+        assert select("DISTINCT origin_session", "latest_forecasts") == [(str(late_session),)]
     (digest,) = map(json.loads, posted)
     assert digest["title"].endswith(", all well")
     assert digest["message"].endswith(f"/v2/runs/flow-run/{next_hour}")
@@ -101,7 +96,7 @@ def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> 
     end = prefect_api.end_of(url, waiting, log=log)
     assert end["state_type"] == "CANCELLED"
     processes.until(lambda: is_free(ledger), "the night's lock", log=log)
-    assert rows_of(ledger, "runs") == [(str(late_session), "late")]
+    assert select("as_of, status", "runs") == [(str(late_session), "late")]
 
 
 def is_free(url: str) -> bool:
@@ -110,11 +105,6 @@ def is_free(url: str) -> bool:
             return True
     except LockedError:
         return False
-
-
-def rows_of(url: str, table: str) -> list[tuple[str, str]]:
-    with connect.reading(url) as connection:
-        return [(str(row.as_of)[:10], row.status) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
 
 
 def closed_exchange() -> str:
