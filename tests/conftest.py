@@ -229,13 +229,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield processes.Served(start(), start)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
-    from tests.flows import prefect_api, processes
+    from tests.flows import processes
 
-    if not prefect_api.is_deployed(served.url):
-        processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
+    processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
     return served.url
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import forecasting as fc
-from forecasting.api import _bars_of
 from forecasting.errors import HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
@@ -54,15 +53,6 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
         found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
-
-
-def test_rows_kept_of_a_longer_frame_or_indexed_by_day_and_symbol_are_the_same_bars() -> None:
-    whole = BARS.rename_axis("date").reset_index().assign(symbol="TEST")
-    kept = pd.concat([whole.assign(symbol="OTHER"), whole])[lambda rows: rows["symbol"] == "TEST"]
-    indexed = whole.rename(columns={"symbol": "Ticker"}).set_index(["date", "Ticker"])
-    expected = whole.rename(columns={"date": "session"})
-    for frame in (kept, indexed):
-        pd.testing.assert_frame_equal(_bars_of(frame, symbol=None, target="volume")[[*expected]], expected)
 
 
 def test_several_series_in_long_form_come_back_in_long_form() -> None:

@@ -5,14 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.flows.processes import API, ROOT, until
-
-
-def is_deployed(url: str) -> bool:
-    """Whether the server has deployments, all of them from this checkout."""
-    found = API.post(f"{url}/deployments/filter", json={}).raise_for_status().json()
-    here = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
-    return bool(found) and all(one["pull_steps"] == here for one in found)
+from tests.flows.processes import API, until
 
 
 def deployment_id(url: str, name: str) -> str | None:

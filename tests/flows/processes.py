@@ -115,10 +115,10 @@ def here(*words: str, environment: Mapping[str, str], program: str = "forecastin
 
 def deploy(environment: Mapping[str, str]) -> None:
     """Run the commands in the first lines of deploy/prefect.yaml."""
-    steps = ["deploy --all --prefect-file deploy/prefect.yaml --no-prompt"]
-    if API.get(f"{environment['PREFECT_API_URL']}/work_pools/forecasting").status_code == 404:  # else it is kept
-        steps.insert(0, "work-pool create forecasting --type process")
-    for words in steps:
+    for words in (
+        "work-pool create forecasting --type process",
+        "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
+    ):
         with chdir(ROOT):
             code, out, err = here(*words.split(), environment=environment, program="prefect")
         assert code == 0, out + err

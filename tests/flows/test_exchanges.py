@@ -75,6 +75,10 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
     assert [shown.unit.name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
+    skipped = nightly.fn()
+    assert skipped.name == "Skipped"
+    newest = "Nothing new since the session 2024-02-16 of XNYS and 2024-02-19 of XLON."
+    assert skipped.message == f"{newest} XNYS was closed on Monday 2024-02-19."
 
 
 def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch):
@@ -98,15 +102,6 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_e
     with pytest.raises(SymbolsFailedError, match=told.replace(str(MONDAY), "2024-02-15")):
         start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 16), refit_every=5)
     assert ("SBUX", "2024-02-15", "done") in select("symbol, as_of, status", "runs")
-
-
-def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges):
-    night()
-    skipped = nightly.fn()
-    assert skipped.name == "Skipped"
-    assert skipped.message == (
-        "Nothing new since the session 2024-02-16 of XNYS and 2024-02-19 of XLON. XNYS was closed on Monday 2024-02-19."
-    )
 
 
 def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges):
