@@ -25,7 +25,7 @@ from tests.plain_flows import without_prefect
 from tests.postgres import copied
 
 ON_BOTH_DATABASES = pytest.mark.parametrize("night_url", ["sqlite", "postgres"], indirect=True)
-"""For the tests of nights that read or write in a way of their own; tests/store has all statements, on both."""
+"""For commands that write in a way of their own; tests/store has all statements on both, boundaries the nights."""
 
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 """What may differ between two ways to the same night."""

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from earnings import inferred_earnings
 from picture import picture
 
-from forecasting.ingest.earnings import bundled_events, reacting
 from forecasting.sessions import shift
-from tests.builders import random_bars
 
 BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 
@@ -19,15 +16,6 @@ BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmar
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_finds_what_it_imports(name: str) -> None:
     importlib.import_module(name)
-
-
-def test_most_dates_of_a_real_calendar_of_earnings_are_found_to_the_day():
-    bars = random_bars(days=3700, seed=5)
-    dates = pd.DatetimeIndex(reacting(bundled_events("SBUX"))["session"]).intersection(bars.index)
-    bars.loc[dates, "volume"] *= 2.5
-    bars.loc[dates, "open"] *= 1.04
-    assert len(dates) > 50
-    assert dates.isin(pd.DatetimeIndex(inferred_earnings(bars)["session"])).mean() > 0.8
 
 
 DRAWN = Path(__file__).parents[1] / "docs" / "forecasts.svg"

@@ -43,6 +43,8 @@ def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit: Path) -> No
         assert expected in lines
     for start in ("MemoryMax=", "RestrictAddressFamilies="):
         assert any(line.startswith(start) for line in lines)
+    # A stop of serve leaves its server for the run to be cancelled on.
+    assert ("KillMode=mixed" in lines) == (unit.name == "forecasting-serve.service")
     # A unit that requires one that failed, as an upgrade, is not started, and not restarted either.
     assert not any(line.startswith("Requires=") for line in lines)
     if shutil.which("systemd-analyze") is None:
@@ -182,11 +184,6 @@ def test_each_unit_requires_what_its_own_example_leaves_empty():
             assert ":" not in example["FORECASTING_DATABASE_URL"].partition("://")[2].partition("@")[0]
         else:
             assert required == (set() if unit.name == "forecasting-serve.service" else empty)
-
-
-def test_a_stop_of_serve_leaves_its_server_for_the_run_to_be_cancelled_on():
-    units = {unit.name for unit in UNITS if "\nKillMode=mixed\n" in unit.read_text()}
-    assert units == {"forecasting-serve.service"}
 
 
 def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):

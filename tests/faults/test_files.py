@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,6 @@ from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, UsageError
 from forecasting.pipeline.plan import narrowed
 from forecasting.pipeline.run import ingest_only
-from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
@@ -119,24 +117,3 @@ def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepte
         start_night(as_of=LAST, mode="skip", switch_source=False)
         assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
     assert open_rules() == []
-
-
-def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_no_bar_of_it(csv_file, monkeypatch):
-    monkeypatch.setenv("FORECASTING_TARGET", "close")
-    nights, accepted = [day.date() for day in BARS.index[-8:]], BARS.index[-3].date()
-    for session in nights:
-        bars = BARS.loc[: pd.Timestamp(session)].copy()
-        if session >= accepted:
-            bars[PRICES] *= 0.85
-        write_yahoo_csv(bars, csv_file)
-        monkeypatch.setattr(clock, "now", lambda session=session: closes_at(session) + timedelta(hours=13))
-        mode = "auto" if session == nights[0] else "skip"
-        start_night(as_of=session, mode=mode, switch_source=session == accepted)
-    forecasts = [row for row in rows("forecasts") if row["role"] == "champion"]
-    assert all(abs(float(row["error"])) < 0.1 * float(row["actual"]) for row in rows("scores"))
-    scored = {(str(row["origin_session"]), str(row["target_session"])) for row in rows("scores")}
-    before, after = [[d for d in nights if (d < accepted) == is_before] for is_before in (True, False)]
-    assert scored == {(str(a), str(b)) for span in (before, after) for a in span for b in span if a < b}
-    factors = [json.loads(str(row["calibration"]))["factors"] for row in forecasts]
-    assert max(max(one) for one in factors) < 1.03  # an actual in the other currency is outside all quantiles
-    assert len({tuple(one) for one in factors}) > 5

@@ -20,7 +20,7 @@ from forecasting.plain_text import LIMIT
 from forecasting.report.prefect import night_artifact
 from forecasting.settings import read_settings
 from forecasting.store import connect
-from tests.nights import ON_BOTH_DATABASES, newest_reports
+from tests.nights import newest_reports
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 HOSTILE = (
@@ -96,7 +96,6 @@ def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
     check_pages(found, clean)
 
 
-@ON_BOTH_DATABASES
 def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, night_url, capsys):
     with connect.transaction(night_url) as connection:
         for column in ("fetches.title", "fetches.detail", "runs.note", "runs.mode_reason", "forecasts.reason"):

@@ -30,7 +30,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
-from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, night, rows, timeless
+from tests.nights import copy_ledger, counts, night, rows, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -352,8 +352,8 @@ def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.fixture
-def stocks(tmp_path, night_url, monkeypatch):
-    with yahoo_of_stocks(tmp_path, night_url, monkeypatch) as served:
+def stocks(tmp_path, sqlite_url, monkeypatch):
+    with yahoo_of_stocks(tmp_path, sqlite_url, monkeypatch) as served:
         yield served
 
 
@@ -368,9 +368,9 @@ def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
 
 
 @pytest.fixture
-def after_thursday(ledger_of_thursday, stocks, night_url):
+def after_thursday(ledger_of_thursday, stocks, sqlite_url):
     """KOA and MSFA were fetched on the morning after THURSDAY."""
-    copy_ledger(ledger_of_thursday, night_url)
+    copy_ledger(ledger_of_thursday, sqlite_url)
 
 
 def ingested(served: StandIn, session: date, *symbols: str, events: str | None = None) -> list[Exception | None]:
@@ -404,7 +404,6 @@ def stale_findings() -> list[tuple[str, str, str, bool]]:
     ]
 
 
-@ON_BOTH_DATABASES
 def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
     """Of SPY, which the calendar lacks, every night."""
     assert ingested(stocks, THURSDAY, "KOA", "MSFA", "SPY") == [None] * 3

@@ -15,7 +15,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 from tests.builders import LAST
-from tests.nights import ON_BOTH_DATABASES, counts, night, rows, timeless
+from tests.nights import counts, night, rows, timeless
 
 TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
 EVE = date(2024, 3, 7)
@@ -27,7 +27,6 @@ def run_until(as_of: date | None) -> list[str]:
     return run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
-@ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder):
     night(LAST)
