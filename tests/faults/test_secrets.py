@@ -161,13 +161,6 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(secrets, prefe
     check_left_behind(tmp_path, home)
 
 
-@pytest.fixture
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the environment is restored after the test."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-
-@pytest.mark.usefixtures("own_environment")
 @pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"])
 def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) -> None:
     os.environ[f"FORECASTING_{name}"] = URL
@@ -176,7 +169,6 @@ def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) ->
     assert found_in(str(refused.value)) == []
 
 
-@pytest.mark.usefixtures("own_environment")
 def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path: Path) -> None:
     (tmp_path / "forecasting_database_url").write_text(f"{URL}\n")
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
@@ -188,7 +180,6 @@ def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_pat
     assert read_settings().url == "sqlite:////tmp/other.db"
 
 
-@pytest.mark.usefixtures("own_environment")
 @pytest.mark.parametrize("content", [b"\xff\xfecanary0", None])
 def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:

@@ -111,12 +111,6 @@ def test_a_backtest_writes_the_documented_keys(here, monkeypatch):
     assert "horizon" in shown
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """The process's environment, put back after the test."""
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-
-
 @pytest.mark.parametrize("first", ["--symbol", "--symbols-file"])
 def test_given_options_override_the_environment_and_others_leave_it(first, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
