@@ -4,6 +4,7 @@ The calendar is known years ahead. An event counts for a row from the session at
 the flags of one target session may therefore differ from row to row.
 """
 
+import re
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -35,6 +36,17 @@ _PHASES = {
 }
 EVENT_NAMES = tuple(_PHASES)  # flags of a session's position relative to earnings
 RUN_UP = 3  # the first of them are of sessions before earnings
+
+CALENDAR_PARTS = {
+    "weekday": r"weekday_\w+",
+    "month": r"month_\d+",
+    "month_end": r"month_end(-1)?|month_start|quarter_(end|start)",
+    "index": r"index_review\w*|russell",
+    "expiry": r"third_friday|triple_witching.*",
+    "holiday": r".*",
+}
+"""By part of a forecast, the calendar's flags that it is of: the first pattern that matches the whole name."""
+
 _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span starts or ends
 
 
@@ -90,6 +102,11 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
     inside = (sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))
     return np.ascontiguousarray(values[inside]), tuple(flags)
+
+
+def calendar_part(flag: str) -> str:
+    """The part of a forecast that a calendar flag belongs to."""
+    return next(part for part, pattern in CALENDAR_PARTS.items() if re.fullmatch(pattern, flag))
 
 
 def _after(values: NDArray[Value], by: int) -> NDArray[Value]:

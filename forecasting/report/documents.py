@@ -20,7 +20,7 @@ from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.record import cost_quantiles, newest_records, realised_costs
-from forecasting.report.wording import brief_why, notices
+from forecasting.report.wording import factors, notices
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
 DIGITS = 7  # significant, of a number: a share in ten million, where a forecast is good for two or three
@@ -32,7 +32,7 @@ TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
 HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
 
 _CSV = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
-_CSV += ["kind", "status", "reason", "data_as_of", "usual", "special_days", "why"]
+_CSV += ["kind", "status", "reason", "data_as_of", "usual", "vs_usual", "special_day", "why"]
 _NIGHT = ["symbol", "target", "origin_session"]
 
 
@@ -110,8 +110,8 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
     frames = []
     for data in nights:
         rows = data.rows.assign(symbol=data.symbol, target=data.target, origin_session=data.origin, usual=data.usual)
-        rows = rows.assign(special_days=[", ".join(line.special_days) for line in data.lines])
-        rows = rows.assign(why=[brief_why(line.why) for line in data.lines])[_CSV]
+        rows = rows.assign(special_day=[", ".join(line.special_days) for line in data.lines])
+        rows = rows.assign(vs_usual=rows["q50"] / data.usual - 1, why=[factors(line.why) for line in data.lines])[_CSV]
         if (ratio := data.cost_ratio) is not None:
             rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
         frames.append(rows)
@@ -119,13 +119,13 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
 
 
 def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
-    """CSV of the index: the header, then a row a line: the columns of `forecast_csv`, change from usual, and skill."""
+    """CSV of the index: the header, then a row a line: the columns of `forecast_csv`, and skill."""
     rows = [
         {**line.forecast, "usual": line.usual, "vs_usual": line.vs_usual, "skill": line.skill}
-        | {"special_days": ", ".join(line.special_days), "why": brief_why(line.why)}
+        | {"special_day": ", ".join(line.special_days), "why": factors(line.why)}
         for line in lines
     ]
-    whole = pd.DataFrame(rows, columns=[*_CSV, "vs_usual", "skill"]).map(rounded)
+    whole = pd.DataFrame(rows, columns=[*_CSV, "skill"]).map(rounded)
     return whole.to_csv(index=False, lineterminator="\r\n").split("\r\n")
 
 

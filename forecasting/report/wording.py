@@ -20,6 +20,8 @@ _VERBS: dict[Target, str] = {
     "close": "is expected to close at",
     "range": "is expected to move over a range of",
 }
+_PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
+_PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 
@@ -65,12 +67,20 @@ def usual_sentence(data: ReportData) -> str:
     return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
 
 
+def _is_small(factor: float) -> bool:
+    return f"{factor:.2f}" in ("0.99", "1.00", "1.01")
+
+
 def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
-    """The factors beside the usual level, in words; as in view latest_forecasts, those of 1.00 are together `other`."""
+    """The factors beside the usual level, in words; as in view latest_forecasts, small ones are together `other`."""
     has_report, quarter = "earnings" in why.special_days, dict(why.parts).get("quarter", 1.0)
-    others, weekday = ", ".join(day for day in why.special_days if day != "earnings"), f"{why.session:%A}"
     names = {  # in a sentence, and briefly
-        "calendar": (f"{weekday} ({others})" if others else weekday, others or weekday),
+        "weekday": (f"{why.session:%A}",) * 2,
+        "month": (f"{why.session:%B}",) * 2,
+        "month_end": ("a month's end nearby", "month end nearby"),
+        "index": ("an index review nearby", "index review nearby"),
+        "expiry": ("an expiry nearby", "expiry nearby"),
+        "holiday": ("a holiday nearby", "holiday nearby"),
         "report": ("a report nearby", "report nearby"),
         "quarter": ("no report is likely" if quarter <= 0.95 else "a quarter before", "quarter"),
         "recent": ("recent days", "recent"),
@@ -80,13 +90,19 @@ def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
         names["quarter"] = ("a quarter after its last report", "quarter")
     elif quarter >= 1.05:
         names["quarter"] = ("a report is likely, none is announced", "report likely")
+    names |= {_PART_OF_DAY[day]: (day, day) for day in why.special_days if day in _PART_OF_DAY}
     named, other = [], 1.0
     for part, factor in why.parts[1:]:
-        if f"{factor:.2f}" == "1.00":
+        if _is_small(factor):
             other *= factor
         else:
             named.append((names.get(part, (part, part))[briefly], factor))
     return [*named, *([("other", other)] if f"{other:.2f}" != "1.00" else [])]
+
+
+def factors(why: Why) -> str:
+    """The factors beside the usual level, as column `why` of view latest_forecasts has them."""
+    return ", ".join(f"{part} x{factor:.2f}" for part, factor in why.parts[1:] if not _is_small(factor))
 
 
 def why_sentence(why: Why, unit: Unit) -> str:

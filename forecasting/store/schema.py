@@ -121,8 +121,8 @@ _METRIC = (
 )
 _FIGURE = "Losses in the target's unit, skills as 1 - loss / baseline's loss, coverages 0 to 1, R² as in live_r2."
 _PART = (
-    "`usual`, `calendar`, `report`, `quarter` (a quarter before), `market`, `recent`, `network`, `trees`, "
-    "`combination`; of a fallback `usual` and `baseline`."
+    "`usual`, `weekday`, `month`, `month_end`, `index` (reviews), `expiry`, `holiday`, `report`, `quarter` (a quarter "
+    "before), `market`, `recent`, `network`, `trees`, `combination`; of a fallback `usual` and `baseline`."
 )
 _PINBALL = "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is better."
 _QUANTILE = "Quantile of the level in its name, in the target's unit."

@@ -36,15 +36,19 @@ WHERE superseded_at IS NULL
     {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
 )
 
-PARTS = ("calendar", "report", "quarter", "market", "recent", "network", "trees", "combination", "baseline")
-"""Parts of a median beside its usual level, in the order of `why`; one that does nothing to two digits is left out."""
+PARTS = (
+    *("weekday", "month", "month_end", "index", "expiry", "holiday", "report", "quarter", "market"),
+    *("recent", "network", "trees", "combination", "baseline"),
+)
+"""Parts of a median beside its usual level, in the order of `why`; one that does less than 1.5% is left out."""
 
 _OF_PART = "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"
 _WHY = f"""(
         SELECT SUBSTR({" || ".join(f"max(CASE t.part WHEN '{part}' THEN t.text ELSE '' END)" for part in PARTS)}, 3)
         FROM (
-            SELECT o.part, CASE o.hundredths WHEN 100 THEN '' ELSE ', ' || o.part || ' x' || (o.hundredths / 100)
-                || '.' || SUBSTR(CAST(100 + o.hundredths - 100 * (o.hundredths / 100) AS TEXT), 2) END AS text
+            SELECT o.part, CASE WHEN o.hundredths BETWEEN 99 AND 101 THEN '' ELSE ', ' || o.part || ' x'
+                || (o.hundredths / 100) || '.'
+                || SUBSTR(CAST(100 + o.hundredths - 100 * (o.hundredths / 100) AS TEXT), 2) END AS text
             FROM ({_OF_PART} WHERE {same("p", "f", FORECAST_KEY)}) o
         ) t
     )"""

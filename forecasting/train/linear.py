@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats, weighted_quantiles
-from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.future_covariates import CALENDAR_PARTS, EVENT_NAMES, calendar_part
 from forecasting.preprocess.windows import (
     HALF_LIVES,
     LEVEL_SESSIONS,
@@ -302,25 +302,28 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
     """As of `LinearForecast`: the effects that were removed and added back, and the ridges' terms."""
     flags, events = windows.future_flags[-1], len(EVENT_NAMES)
     by_flag = flags * effect.coefficients  # (H, C), events last
-    lately = (windows.flags[-_LATELY:, :-events] * effect.coefficients[:-events]).sum(axis=1).mean()
-    calendar, report = by_flag[:, :-events].sum(axis=1) - lately, by_flag[:, -events:].sum(axis=1)
+    lately = (windows.flags[-_LATELY:, :-events] * effect.coefficients[:-events]).mean(axis=0)
+    part_of = np.array([calendar_part(name) for name in windows.flag_names[:-events]])
+    removed = {part: (by_flag[:, :-events] - lately)[:, part_of == part].sum(axis=1) for part in CALENDAR_PARTS}
+    removed["report"] = by_flag[:, -events:].sum(axis=1)
     markets = windows.market_inputs().shape[1]
     future = 1 + 5 * len(_QUARTER_WEEKS) + events  # of the features, the last: effect, quarters, flags
-    parts = {name: np.zeros(len(HORIZONS)) for name in ("calendar", "report", "quarter", "market")}
+    parts = {name: np.zeros(len(HORIZONS)) for name in (*removed, "quarter", "market")}
     for h, fitted in enumerate(fits):
         slopes = fitted.ridge.coefficients / fitted.ridge.scale
         terms = slopes * fitted.features[-1]
-        by_effect = slopes[-future]
-        parts["calendar"][h] = by_effect * calendar[h]
-        parts["report"][h] = by_effect * report[h] + terms[-events:].sum() + terms[-future - events : -future].sum()
+        for part, effects in removed.items():
+            parts[part][h] = slopes[-future] * effects[h]
+        parts["report"][h] += terms[-events:].sum() + terms[-future - events : -future].sum()
         parts["quarter"][h] = terms[1 - future : -events].sum()
         parts["market"][h] = (slopes * (fitted.features[-1] - fitted.ridge.mean))[:markets].sum()
-    if windows.target == "close":  # the variance of a return is the sum of its sessions'
-        sessions = np.arange(1, len(HORIZONS) + 1)
-        quiet, whole = (0.5 * np.log(np.exp(2.0 * part).cumsum() / sessions) for part in (calendar, calendar + report))
-        calendar, report = quiet, whole - quiet
-    parts["calendar"] += calendar
-    parts["report"] += report
+    so_far = before = np.zeros(len(HORIZONS))
+    for part, effects in removed.items():
+        if windows.target == "close":  # the variance of a return is the sum of its sessions'
+            so_far = so_far + effects
+            whole = 0.5 * np.log(np.exp(2.0 * so_far).cumsum() / np.arange(1, len(HORIZONS) + 1))
+            effects, before = whole - before, whole
+        parts[part] += effects
     return parts
 
 

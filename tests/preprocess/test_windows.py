@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
-from forecasting.preprocess.future_covariates import EVENT_NAMES, calendar_flags, calendar_notes, event_flags
+from forecasting.preprocess.future_covariates import (
+    EVENT_NAMES,
+    calendar_flags,
+    calendar_notes,
+    calendar_part,
+    event_flags,
+)
 from forecasting.preprocess.windows import (
     MIN_ROWS,
     SMALLEST_RANGE,
@@ -267,6 +273,21 @@ def test_flags_do_not_depend_on_where_the_span_starts_or_ends():
 def earnings(session: str, known_from: str) -> pd.DataFrame:
     days = {"session": [pd.Timestamp(session)], "known_from": [pd.Timestamp(known_from)]}
     return pd.DataFrame(days | {"kind": ["earnings"]})
+
+
+PARTS_OF_FLAGS = {
+    "weekday": ["weekday_tue"],
+    "month": ["month_02", "month_12"],
+    "month_end": ["month_end", "month_end-1", "month_start", "quarter_end"],
+    "index": ["index_review", "index_review_large", "russell"],
+    "expiry": ["third_friday", "triple_witching", "triple_witching-1", "triple_witching_week"],
+    "holiday": ["half_day", "before_holiday-1", "after_christmas", "independence_day"],
+}
+
+
+def test_each_calendar_flag_belongs_to_one_part_of_a_forecast():
+    for part, flags in PARTS_OF_FLAGS.items():
+        assert {calendar_part(flag) for flag in flags} == {part}
 
 
 def flags_by(events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

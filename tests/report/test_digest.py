@@ -16,7 +16,7 @@ from tests.report.lines import index_line
 from tests.report.nights import ORIGIN
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
-PARTS = (("usual", 10e6), ("report", 1.9), ("calendar", 0.96), ("network", 1.003))
+PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
 def morning() -> list[SymbolLine]:

@@ -168,11 +168,11 @@ def test_the_document_of_a_night_has_its_costs_or_none() -> None:
 
 
 def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
-    data = report_data(
-        cost_ratio=3.0, parts={5: [("usual", 7e6), ("calendar", 2.2), ("network", 1.05), ("trees", 1.04)]}
-    )
+    data = report_data(cost_ratio=3.0, parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]})
     found = pd.read_csv(io.StringIO(forecast_csv([data])))
-    assert found["why"].fillna("").tolist() == [*[""] * 4, "triple witching x2.20; network x1.05"]
+    assert found["why"].fillna("").tolist() == [*[""] * 4, "expiry x2.20, network x1.05, trees x1.04"]
+    assert found["special_day"][4] == "triple witching"
+    np.testing.assert_allclose(found["vs_usual"], data.rows["q50"] / data.usual - 1, atol=1e-6)
     assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
     assert set(found["cost_ratio"]) == {3.0}
     assert "cost_ratio" not in forecast_csv([report_data()])

@@ -17,7 +17,7 @@ def cells(page: str) -> list[list[str]]:
 
 
 def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
-    parts = [("usual", 10e6), ("calendar", 2.0), ("report", 1.01), ("recent", 1.1)]
+    parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
     line = index_line(events=["earnings"], calendar="triple witching", skill=0.12, parts=parts)
     (row,) = cells(render_index([line]))
     assert row == [

@@ -85,7 +85,7 @@ def section(body: str, title: str) -> list[str]:
     return body.partition(f"### {title}\n\n")[2].partition("\n\n###")[0].splitlines()
 
 
-PARTS = (("usual", 8e6), ("calendar", 0.96), ("recent", 1.1))
+PARTS = (("usual", 8e6), ("weekday", 0.96), ("recent", 1.1))
 AT_ONCE = "prefect deployment run nightly/nightly"
 LATER = {"issued_at": datetime(2024, 3, 11, 13, 0, tzinfo=UTC)}
 HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | ---: | ---: | ---: | --- |"]

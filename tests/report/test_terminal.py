@@ -107,10 +107,10 @@ IBM     Mon 03-11  7.16 M    5.01–10.74    +2%               15 h  night
                                                                    2024-03-11
                                                                    failed; late;
                                                                    fallback"""
-PARTS = [("usual", 7.03e6), ("calendar", 0.9), ("recent", 1.14), ("trees", 1.01)]
+PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {
     3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)],
-    5: [("usual", 7.03e6), ("calendar", 2.21), ("recent", 0.997)],
+    5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)],
 }
 
 

@@ -45,7 +45,7 @@ def test_the_sentence_names_session_median_interval_and_usual_level(target, quan
 
 PARTS = (
     ("usual", 7.03e6),
-    ("calendar", 0.96),
+    ("weekday", 0.96),
     ("report", 1.9),
     ("quarter", 1.12),
     ("market", 0.9962),
@@ -69,8 +69,8 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)})
     reported = why_of(parts={1: PARTS}, events=events)
     assert "; the session after its report x1.90; a quarter after its last report x1.12;" in reported
-    small = [("usual", 7.03e6), ("quarter", 1.01), ("trees", 0.996)]
-    assert why_of(parts={1: small}) == "Usual 7.03 M; a quarter before x1.01."
+    small = [("usual", 7.03e6), ("quarter", 1.02), ("trees", 0.996)]
+    assert why_of(parts={1: small}) == "Usual 7.03 M; a quarter before x1.02."
     assert why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "Width of the 80% interval: usual 4.2%; a report nearby x2.20."

@@ -60,7 +60,7 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     start(connection, origins=("2024-03-14",))
     write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
     write.add(connection, "forecasts", told, forecast_row("lstm", "2024-03-14", 2), close)
-    parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
+    parts = {"usual": 50.0, "weekday": 0.96, "report": 1.9, "recent": 1.004, "network": network}
     write.add(connection, "forecast_parts", *part_rows(told, **parts))
     for session, rule, day in moved:
         event = event_frame(session, rule, announced=pd.Timestamp("2024-03-14"))
@@ -69,7 +69,7 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     earnings = "earnings after the close before"
     assert found == [
         ("close", 1, 95.0, pytest.approx(100 / 95 - 1), earnings, None),
-        ("volume", 1, 50.0, 1.0, f"triple witching, {earnings}", "calendar x0.96, report x1.90, network x1.09"),
+        ("volume", 1, 50.0, 1.0, f"triple witching, {earnings}", "weekday x0.96, report x1.90, network x1.09"),
         ("volume", 2, None, None, "", None),
     ]
 

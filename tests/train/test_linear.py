@@ -67,6 +67,18 @@ def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_
     np.testing.assert_allclose(report[:2], report[0], atol=0.1)
 
 
+def test_a_week_that_doubles_volume_is_a_part_of_its_own_and_not_the_weekday_s():
+    windows = some_windows()
+    week = windows.flag_names.index("triple_witching_week")
+    steps, ahead = windows.steps.copy(), windows.future_flags.copy()
+    steps[:, 0] += np.log(2.0) * windows.flags[:, week]
+    ahead[-1, :, week] = 1.0
+    busier = linear_forecast(replace(windows, steps=steps, future_flags=ahead)).effects
+    ordinary = linear_forecast(windows).effects
+    assert (busier["expiry"] - ordinary["expiry"] > 0.2).all()
+    np.testing.assert_allclose(busier["weekday"], ordinary["weekday"], atol=0.05)
+
+
 def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
     windows = some_windows()
     friday = windows.flag_names.index("weekday_fri")
