@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,12 +141,14 @@ def test_no_command_shows_or_keeps_a_secret(commands, secrets, tmp_path, monkeyp
             assert "does not expect" not in shown.err, command  # it would have ended before what it is here for
     assert codes[0] == 0
     assert {1, 2} <= set(codes)
-    for url in (secrets, *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"), f"x{secrets}"):
+    local = "postgresql://u@127.0.0.1:1/x"
+    odd = (local.replace("1/x", "canary0/x"), f"{local}?password=canary0", "mysql://u:canary0@h/x", "canary0")
+    for url in (secrets, *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"), f"x{secrets}", *odd):
         for port in ("", "?port=1&connect_timeout=1"):
             try:
                 fc.connect(url + port).latest("TEST")
             except (ForecastingError, ValueError) as error:
-                assert found_in(repr(error) + str(error.__cause__) + str(error.__context__)) == [], url
+                assert found_in("".join([repr(error), *traceback.format_exception(error)])) == [], url
     assert found_in(caplog.text + repr(read_settings()) + read_settings().model_dump_json()) == []
     check_left_behind(tmp_path)
 
