@@ -80,21 +80,13 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
     assert digest.title == "1 forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, stale, 1 thing to know"
-    first = (
-        "Stale: the newest forecast is of Mon 11 Mar 2024; there is none from the newest completed session, Fri 27 Nov"
-    )
-    assert digest_in("text", digest).startswith(
-        f"{first} 2026. 1 thing to know.\n- KO volume: behind. No forecast of Mon"
-    )
-    assert digest_in("markdown", digest).startswith(f"**{first} 2026. 1 thing to know.**\n\n- KO ")
-    assert f"<b>{first} 2026.</b>" in digest_in("html", digest)
-    alone = make_digest(
-        lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts={"SBUX": ["median > 1"]}
-    )  # of no day to come
+    for form in ("text", "markdown", "html"):
+        (line,) = re.findall(r"Stale: .*? 2026", digest_in(form, digest))
+        assert "Mon 11 Mar 2024" in line
+        assert line.endswith("Fri 27 Nov 2026")
+    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts={"SBUX": ["median > 1"]})
     assert alone.title.endswith(", stale")
-    assert digest_in("text", alone).startswith(
-        f"{first} 2026. Alerts are not judged: the forecasts are stale.\n\nMon 11"
-    )
+    assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
 
 
 def test_markdown_and_html_have_the_same_rows() -> None:

@@ -95,11 +95,6 @@ def test_a_url_of_no_file_or_with_a_question_mark_is_refused(url, reason):
         parse(url)
 
 
-def test_a_reader_cannot_write(database_url):
-    with pytest.raises(Exception, match=r"read-?only"), reading(database_url) as connection:
-        connection.execute(sa.delete(schema.runs))
-
-
 def test_a_reader_sees_one_state_throughout(database_url):
     count = sa.select(sa.func.count()).select_from(schema.fetches)
     with reading(database_url) as reader:

@@ -15,7 +15,6 @@ from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import (
     Ridge,
-    _close_features,
     adjust,
     fit_effect,
     fit_ridge,
@@ -45,16 +44,6 @@ def test_the_interval_of_a_close_is_wider_where_earnings_have_caused_opening_gap
     assert at_earnings > 1.5 * usual
     at_earnings, usual = widths(windows_with_gaps(0.0, ROWS))
     assert at_earnings < 1.3 * usual
-
-
-def test_the_features_of_a_close_do_not_depend_on_later_sessions():
-    windows, row = windows_with_gaps(0.08, ROWS), 400
-    effect, steps = fit_effect(windows), windows.steps.copy()
-    steps[windows.warm_up + row + 1 :] += 1.0
-    before, after = _close_features(windows, effect), _close_features(replace(windows, steps=steps), effect)
-    assert np.isfinite(before).all()
-    np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
-    assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
 
 
 def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_one_of_its_session_alone():
@@ -89,16 +78,6 @@ def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
     assert gained == pytest.approx(np.log(2.0), rel=0.2)  # the penalty shrinks it
 
 
-def test_an_effect_is_estimated_on_learnable_sessions_alone():
-    windows = some_windows()
-    known = windows.cut(0, len(windows), known_to=250)
-    steps, values = known.steps.copy(), known.values.copy()
-    steps[known.warm_up + 251 :] += 1.0
-    values[known.warm_up + 251 :] *= 3.0
-    altered = replace(known, steps=steps, values=values)
-    np.testing.assert_array_equal(fit_effect(known).coefficients, fit_effect(altered).coefficients)
-
-
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     windows = some_windows(target)
@@ -110,15 +89,6 @@ def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
         np.testing.assert_array_equal(getattr(before, name)[: row + 1], getattr(after, name)[: row + 1], err_msg=name)
     sessions = windows.warm_up + row + 1
     np.testing.assert_array_equal(before.steps[:sessions], after.steps[:sessions])
-
-
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_every_input_of_the_network_is_finite(target):
-    windows = some_windows(target)
-    adjusted = adjust(windows, fit_effect(windows))
-    assert np.isfinite(adjusted.steps[windows.warm_up - 66 :]).all()
-    assert all(np.isfinite(part).all() for part in (adjusted.past, adjusted.future, adjusted.centre, adjusted.width))
-    np.testing.assert_allclose(adjusted.centre + adjusted.width * adjusted.truth, windows.scaled)
 
 
 def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_before_the_target():
@@ -301,12 +271,6 @@ def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is
     usual = log_interval(close_windows(bars, no_events()))
     bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
     assert (log_interval(close_windows(bars, no_events())) > 0.15 * usual).all()
-
-
-def test_har_volatility_of_a_price_that_never_moves_is_finite():
-    bars = random_bars(days=MIN_ROWS + WARM_UP, seed=5)
-    bars[PRICES] = 0.0015
-    np.testing.assert_allclose(baseline_quantiles("har_volatility", close_windows(bars, no_events())), 0.0015)
 
 
 def log_interval(windows: Windows) -> np.ndarray:
