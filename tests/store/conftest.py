@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +35,14 @@ def connection(request: pytest.FixtureRequest) -> Iterator[sa.Connection]:
     with engine(request.getfixturevalue(f"shared_{request.param}_url")).connect() as connection:
         yield connection
         connection.rollback()
+
+
+def another_process(program: str, url: str, line: str) -> subprocess.Popen[str]:
+    """A process that has everything imported and has written this line."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-W", "ignore", "-c", program, url]
+    piped = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, text=True, env=environment, **piped)
+    assert process.stdout is not None
+    assert process.stdout.readline() == line
+    return process

@@ -3,10 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from forecasting.store import schema
 from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
 from forecasting.store.lock import night_lock, serve_lock
 from forecasting.store.migrate import check_ready, upgrade
+from tests.store.conftest import another_process
 from tests.store.rows import at, store_bars
 
 
@@ -146,22 +143,8 @@ with night_lock(sys.argv[1], "night"):
 """
 
 
-@contextmanager
-def another_process_holds_it(url: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-W", "ignore", "-c", HOLDER, url]
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=environment, **piped) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_that_is_killed(database_url):
-    with another_process_holds_it(database_url) as holder:
+    with another_process(HOLDER, database_url, "held\n") as holder:
         with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
             night_lock(database_url, "night").__enter__()
         with night_lock(database_url, "backtest"):

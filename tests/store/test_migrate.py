@@ -4,8 +4,6 @@ import os
 import runpy
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +23,7 @@ from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
+from tests.store.conftest import another_process
 
 ROOT = Path(__file__).parents[2]
 NEWEST = head()
@@ -171,17 +170,6 @@ def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
         with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0009, .*; found 'nonsense'"):
             change(database_url, "nonsense")
     check_ready(database_url)
-
-
-def another_process(program: str, url: str, line: str) -> subprocess.Popen[str]:
-    """A process that has everything imported and has written this line."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "ignore", "-c", program, url]
-    piped = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, text=True, env=environment, **piped)
-    assert process.stdout is not None
-    assert process.stdout.readline() == line
-    return process
 
 
 UPGRADES_WHEN_READY = """
