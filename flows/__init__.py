@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 
-if "__mp_main__" in sys.modules:  # a worker that starts: Ctrl-C ends it without a traceback, as after `end_with_parent`
+if "__mp_main__" in sys.modules:  # a worker that starts: Ctrl-C ends it without a traceback
     with suppress(ValueError):  # of Python, in a thread of one of Dask's
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -32,25 +32,12 @@ _TEXTS = (
     (
         "As printed",
         _SAME,
-        "The high, low and close of a session are known only when its volume is; and the scalers have seen the test "
-        "rows.",
+        "High, low and close are known only when the volume is; the scalers have seen the test rows.",
     ),
-    (
-        "Scalers apart",
-        _SAME,
-        "The range of the test rows no longer shapes what the network sees. Still nothing is forecast.",
-    ),
-    (
-        "Next session",
-        f"{_NEXT} from this session's prices",
-        "The same network with inputs known in advance: the first of these rows that is a forecast.",
-    ),
+    ("Scalers apart", _SAME, "The test rows' range no longer shapes what the network sees; nothing is forecast yet."),
+    ("Next session", f"{_NEXT} from this session's prices", "Inputs known in advance: the first that is a forecast."),
     ("Last value", f"{_NEXT} is this session's", "No model at all: what any forecast has to beat."),
-    (
-        "Ours",
-        f"{_NEXT} from all that was known when this one closed",
-        "This project's median one session ahead, fitted only on sessions before the one it forecasts.",
-    ),
+    ("Ours", f"{_NEXT} from all known when this one closed", "Our median, fitted on the sessions before this one."),
 )
 
 

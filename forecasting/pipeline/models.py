@@ -55,17 +55,6 @@ def weights_folder(model: Row, settings: Settings) -> Path:
     return folder
 
 
-def check_champion(symbol: str, settings: Settings) -> None:
-    """Raise a UsageError for a warm fit that has no champion to start from, or as `load_model`."""
-    with connect.reading(settings.url) as connection:
-        champion = read.champion(connection, symbol, settings.target)
-    if champion is None:
-        raise UsageError(
-            f"--mode warm starts from a champion of {symbol} {settings.target}; there is none yet. Use --mode scratch."
-        )
-    load_model(champion, settings)
-
-
 def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[list[Row]]]:
     """The networks of each symbol, newest first, then the user's own weights; and what came of each symbol."""
 

@@ -17,7 +17,7 @@ from forecasting.errors import UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline.ingest import witness_of
-from forecasting.pipeline.models import check_champion
+from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.pipeline.symbols import each_symbol, joined
@@ -127,7 +127,12 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     def check(own: Settings) -> list[Night]:
         missed = missed_nights(own, as_of=as_of, mode=mode, now=now)
         if mode == "warm":
-            check_champion(own.symbols[0], own)
+            with connect.reading(own.url) as connection:
+                champion = read.champion(connection, own.symbols[0], own.target)
+            if champion is None:
+                what = f"a champion of {own.symbols[0]} {own.target}"
+                raise UsageError(f"--mode warm starts from {what}; there is none yet. Use --mode scratch.")
+            load_model(champion, own)
         return missed
 
     found = each_symbol(settings, check, now=now)
