@@ -13,7 +13,7 @@ import pytest
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import render_index
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
-from tests.report.lines import index_line
+from tests.report.nights import index_line
 
 pytestmark = MARKS
 

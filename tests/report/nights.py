@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.wording import STAGES
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -115,3 +115,26 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
     for name, value in changed.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
     return ReportData(**fields)
+
+
+def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:
+    row = {"symbol": symbol, "target": target, "origin_session": ORIGIN, "target_session": date(2024, 3, 11)}
+    row |= {"q10": 8e6, "q50": 12e6, "q90": 16e6, "kind": "live", "status": "ok", "reason": "", "calendar": ""}
+    row |= {"title": "Starbucks Corporation", "currency": "USD", "issued_at": ISSUED, "data_as_of": ISSUED}
+    return row | changed
+
+
+def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) -> SymbolLine:
+    """Twenty-five sessions of 10 M shares, the last result a hit; `changed` replaces fields or columns."""
+    fields = {
+        "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
+        "values": [10e6] * 25,
+        "events": [],
+        "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True},
+        "skill": None,
+        "parts": (),
+        "opens": None,
+        "page": f"{symbol}-{target}.html",
+    }
+    own = {name: changed.pop(name) for name in list(changed) if name in fields}
+    return SymbolLine(symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own))

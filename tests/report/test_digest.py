@@ -12,8 +12,7 @@ import pytest
 
 from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
-from tests.report.lines import index_line
-from tests.report.nights import ORIGIN
+from tests.report.nights import ORIGIN, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))

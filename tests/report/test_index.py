@@ -3,8 +3,7 @@ import re
 import pytest
 
 from forecasting.report.page import render_index
-from tests.report.lines import index_line
-from tests.report.nights import ORIGIN
+from tests.report.nights import ORIGIN, index_line
 
 
 def cells(page: str) -> list[list[str]]:

@@ -21,8 +21,7 @@ from forecasting.report.prefect import (
     subject_tags,
 )
 from forecasting.vocabulary import Target
-from tests.report.lines import index_line
-from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
+from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, report_data, scored
 
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
