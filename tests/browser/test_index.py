@@ -87,7 +87,7 @@ def test_the_csv_has_the_numbers_of_the_rows_shown(opened: Callable[..., Any]) -
     assert downloading.value.suggested_filename == "forecasts.csv"
     (row,) = csv.DictReader(io.StringIO(Path(downloading.value.path()).read_text(encoding="utf-8")))
     wanted = {"symbol": "SBUX", "target_session": "2024-03-11", "q10": "8000000.0", "q50": "9000000.0"}
-    wanted |= {"usual": "10000000.0", "vs_usual": "-0.1", "skill": "", "special_days": "earnings"}
+    wanted |= {"usual": "10000000.0", "vs_usual": "-0.1", "skill": "", "special_day": "earnings"}
     assert row | wanted == row
 
 
