@@ -14,12 +14,12 @@ from joblib.externals.loky import get_reusable_executor
 
 from flows.runner import dask_runner
 from forecasting.errors import SymbolsFailedError
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.boundaries import forked
 from tests.flows.processes import until
-from tests.nights import counts, night, rows, timeless
+from tests.nights import copy_ledger, counts, night, rows, timeless
 from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -81,12 +81,29 @@ def forked_workers(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
 
 
-def test_processes_give_the_same_tables(apart, evening, panel, tmp_path, monkeypatch):
+def test_processes_give_the_same_tables_and_again_where_one_is_killed(apart, evening, panel, tmp_path, monkeypatch):
+    killed = list[int]()
+
+    def kill_a_worker() -> None:
+        until(lambda: counts()["models"] > fitted, "a fit", pause_s=0.01)
+        workers = psutil.Process().children(recursive=True)
+        worker = next(one for one in workers if "popen_loky" in " ".join(one.cmdline()))
+        killed.append(worker.pid)
+        worker.kill()
+
     get_reusable_executor().shutdown()  # its processes have the variables of another test
     chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
     done = [row for row in rows("runs") if row["status"] == "done"]
     assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)  # of the two processes' steps
+    copy_ledger(evening / "forecasting.db", read_settings().url)  # for the same processes
+    fitted = counts()["models"]
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    run_night(LAST, tmp_path / "data", panel, monkeypatch, **chosen)
+    killer.join()
+    assert len(killed) == 1
+    assert {name: timeless(name) for name in metadata.tables} == apart
 
 
 @pytest.mark.usefixtures("forked_workers")
@@ -110,26 +127,3 @@ def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_pat
     assert set(opened) == {"127.0.0.1"}
     assert scratch
     assert all(one.is_relative_to(tmp_path) for one in scratch)  # modules are imported from there
-
-
-def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(apart, evening, panel, tmp_path, monkeypatch):
-    killed = list[int]()
-
-    def kill_a_worker() -> None:
-        until(lambda: counts()["models"] > fitted, "a fit")
-        worker = next(
-            one for one in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(one.cmdline())
-        )
-        killed.append(worker.pid)
-        worker.kill()
-
-    shutil.copytree(evening, tmp_path / "killed")
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "killed"))
-    get_reusable_executor().shutdown()  # its processes have the variables of another test
-    fitted = counts()["models"]
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    run_night(LAST, tmp_path / "killed", panel, monkeypatch, RUNNER="processes", WORKERS=2, SHARD_SIZE=1)
-    killer.join()
-    assert len(killed) == 1
-    assert {name: timeless(name) for name in metadata.tables} == apart
