@@ -147,9 +147,9 @@ def check_inputs(settings: Settings) -> None:
     migrate.check_ready(settings.url)
     witness_of(settings)
     check_events(settings.events, settings.symbols)
-    if (market := settings.market_choice) is not None and market.has_own_file:
-        file = plugins.source_of(market.source, cache_dir=settings.yahoo_cache, one_series=True)
-        plugins.newest_session(file, market.symbol)
+    if (market := settings.market_choice) is not None:
+        source = plugins.source_of(market.source, cache_dir=settings.yahoo_cache, one_series=market.has_own_file)
+        plugins.newest_session(source, market.symbol)
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:

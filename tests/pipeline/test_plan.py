@@ -49,11 +49,14 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url, 
         ("events", "{}", UsageError, "Expected --events csv:PATH"),
         ("events", "csv:{}", BadDataError, "lacks announced"),
         ("market", "csv:{}", BadDataError, "lacks date, close"),
+        ("market", "^VIX", BadDataError, r"bars.csv has no rows of \^VIX"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url, tmp_path, option, form, error, told):
     (tmp_path / "VIX.csv").write_text("when,timing\n2024-01-30,amc\n")
-    settings = Settings(database_url=sqlite_url, source="sample", **{option: form.format(tmp_path / "VIX.csv")})
+    random_bars(3, seed=1).assign(symbol="SBUX").to_csv(tmp_path / "bars.csv")
+    given = {"source": f"csv:{tmp_path / 'bars.csv'}", option: form.format(tmp_path / "VIX.csv")}
+    settings = Settings(database_url=sqlite_url, **given)
     with pytest.raises(error, match=told):
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(error, match=told):

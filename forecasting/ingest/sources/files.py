@@ -126,7 +126,7 @@ class Files:
         if rows.empty:
             raise BadDataError(
                 f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. "
-                "Name one of them with --symbol, as the file writes it."
+                "Name one of them, as the file writes it."
             )
         days, undated = read_days(rows["session"])
         found, numbers = [misfits(rows), undated], {}
