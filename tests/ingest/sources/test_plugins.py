@@ -25,7 +25,6 @@ from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.run import ingest_only
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, read
 from tests.builders import random_bars
 from tests.flows.sinks import http_source
 
@@ -147,16 +146,10 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
-def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(settings, tmp_path, monkeypatch):
-    code = block("python").replace("Fetched(self.name, symbol,", "Fetched(self.name, 'MSFT',")
-    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
-    with pytest.raises(BadDataError, match="expected SBUX as symbol, found MSFT"):
-        ingested(settings)
-    with connect.reading(settings.url) as connection:
-        assert read.bars(connection, "MSFT").empty
-
-
-@pytest.mark.parametrize("other", [{"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}])
+@pytest.mark.parametrize(
+    "other",
+    [{"symbol": "MSFT"}, {"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}],
+)
 def test_a_response_that_names_another_request_is_refused(other: dict[str, object]) -> None:
     response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
     assert made_canonical(response, "house", "SBUX", (FIRST, LAST)).symbol == "SBUX"
