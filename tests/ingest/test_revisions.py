@@ -20,11 +20,6 @@ def edited(*changes, bars=BARS):
     return bars
 
 
-def index_bars(bars):
-    """The bars as stored: all settled but the newest."""
-    return bars[VALUES].assign(version=1, settled=np.arange(len(bars)) < len(bars) - 1)
-
-
 def found(findings):
     return [(finding.session, finding.rule, finding.severity) for finding in findings]
 
@@ -158,7 +153,7 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
 
 def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     bars = random_bars(40, seed=1)
-    known = index_bars(bars.iloc[:-1])
+    known = stored(bars.iloc[:-1]).bars()
     pence = bars.copy()
     pence[["open", "high", "low", "close", "adj_close"]] *= 100.0
     revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, accept=True)

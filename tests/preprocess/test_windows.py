@@ -229,11 +229,6 @@ BEFORE, AFTER = ((2, 21), (4, 4), (6, 12)), ((2, 25), (4, 16), (6, 24))  # Found
 HALF = {"half_day", "half_day_november", "after_holiday"}
 
 
-def flags_of(day: date) -> set[str]:
-    values, names = calendar_flags(day, day, "XNYS")
-    return {name for name, value in zip(names, values[0], strict=True) if value}
-
-
 @pytest.mark.parametrize(
     ("day", "expected"),
     [
@@ -247,7 +242,8 @@ def flags_of(day: date) -> set[str]:
     ],
 )  # fmt: skip
 def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
-    assert flags_of(day) == expected
+    values, names = calendar_flags(day, day, "XNYS")
+    assert {name for name, value in zip(names, values[0], strict=True) if value} == expected
 
 
 def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():

@@ -144,10 +144,6 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
-def torch_threads() -> set[int]:
-    return {torch.get_num_threads()}
-
-
 def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypatch):
     """On a machine that would use two."""
     windows, threads_of_ridges = some_windows(), []
@@ -168,7 +164,9 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     assert set().union(*threads_of_ridges) == {1}
 
 
-@pytest.mark.parametrize(("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, torch_threads)])
+@pytest.mark.parametrize(
+    ("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, lambda: {torch.get_num_threads()})]
+)
 def test_two_threads_of_a_process_take_turns(context, numbers):
     """Else the one that leaves first restores the number for the other: threadpoolctl heeds one thread at a time."""
     entered, left = threading.Event(), threading.Event()

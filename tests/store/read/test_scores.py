@@ -25,12 +25,6 @@ from tests.store.rows import (
 )
 
 
-def store_random_scores(connection: sa.Connection) -> None:
-    scores = mixed_scores(connection, seed=20, days=40)
-    write.add_scores(connection, scores)
-    gather_statistics(connection)
-
-
 def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict[tuple[date, int, str], float]:
     """Origin, horizon and forecaster -> pinball, by a loop over every score joined to its forecast and model."""
     key = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
@@ -58,7 +52,8 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
 
 
 def test_losses_scores_and_past_forecasts_equal_naive_loops_over_all_rows(connection):
-    store_random_scores(connection)
+    write.add_scores(connection, mixed_scores(connection, seed=20, days=40))
+    gather_statistics(connection)
     last = date(2024, 2, 20)
     for origins in (1, 20, 400):
         found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
