@@ -111,10 +111,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def wait(settings: Settings, nights: Sequence[Night], until: datetime, why: str) -> None:
-    """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours.
-
-    Once the run has waited for DIGEST_AFTER, its digest is sent, with what is ready of its nights.
-    """
+    """Wait for the next round of requests, in the state Late with reasons; after DIGEST_AFTER the digest is sent."""
     update_index(settings, now=clock.now)
     name_state("Late", why)
     if (run := flow_run()) is not None:

@@ -75,7 +75,7 @@ def ingest(
     refusals = {} if refusals is None else refusals
     spans = [(some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)]
     fetch_market([night for night, _ in spans], min(night.session for night in nights), switch_source=switch_source)
-    done = fetch_and_store(spans, switch_source=switch_source, refusals=refusals)
+    done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}  # whose request brought the bars of all
     return [
@@ -94,7 +94,7 @@ def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) 
         with connect.reading(night.settings.url) as connection:
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
         if switch_source or not _is_enough(request, market, first):
-            (done,) = fetch_and_store([(market, first - _MARGIN)], switch_source=switch_source)
+            (done,) = fetch_and_store([(market, first - _MARGIN)], {}, switch_source=switch_source)
             if done.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
 
@@ -107,13 +107,12 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
 
 
 def fetch_and_store(
-    spans: Sequence[tuple[Night, date]], *, switch_source: bool = False, refusals: dict[str, SourceError] | None = None
+    spans: Sequence[tuple[Night, date]], refusals: dict[str, SourceError], *, switch_source: bool
 ) -> list[Night]:
     """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text.
     """
-    refusals = {} if refusals is None else refusals
     asked, done = dict[str, _Asked](), dict[str, Night]()
     for night, first in spans:
         try:

@@ -60,13 +60,10 @@ def planned_span(settings: Settings, first: date, last: date, *, refit_every: in
 
 
 def _planned(night: Night, nights_of: Callable[[Settings], list[Night]], *, is_newest: bool) -> list[Night]:
-    """The nights of each symbol that are not done; where they cannot begin `night`, maybe of its newest session.
-
-    What killed nights left is marked and deleted first; the caller holds the lock of the nights.
-    """
+    """The nights of each symbol that are not done; where they cannot begin `night`, maybe of its newest session."""
     settings, failed = night.settings, list[Night]()
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
-    mark_cut_off(settings)
+    mark_cut_off(settings)  # what killed nights left, for the caller holds the lock of the nights
     delete_leftovers(settings)
 
     def of_symbol(own: Settings) -> list[Night]:

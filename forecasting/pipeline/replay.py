@@ -32,8 +32,7 @@ _COMPARED = ["role", "status", *QUANTILE_COLUMNS]
 def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
     """One sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit.
 
-    The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one. What the
-    nights before `first` left is copied; without it the replay begins with nothing.
+    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
     """
     migrate.check_ready(settings.url, writes=False)
     sentences: list[str] = []

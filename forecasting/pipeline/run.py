@@ -88,7 +88,7 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         plan.check_session(session, own.exchange, now=now)
         night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
         with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, first_session(session, own))], switch_source=switch_source)
+            (done,) = fetch_and_store([(night, first_session(session, own))], {}, switch_source=switch_source)
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

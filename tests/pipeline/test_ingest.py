@@ -381,7 +381,10 @@ def ingested(served: StandIn, session: date, *symbols: str, events: str | None =
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
     nights = [make_night(symbol, session, settings, now=lambda: moment, trigger="ingest") for symbol in symbols]
     return [
-        night.error for night in fetch_and_store([(night, first_session(session, night.settings)) for night in nights])
+        night.error
+        for night in fetch_and_store(
+            [(night, first_session(session, night.settings)) for night in nights], {}, switch_source=False
+        )
     ]
 
 
