@@ -396,8 +396,13 @@ def models_rollback(symbol: OneSymbol = None) -> str:
     return models.roll_back(settings(), now=clock.now)
 
 
-def refuse_empty_values(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments: for an option one would be read as its default, as from an unset shell variable."""
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse a repeated option, whose last value would count, and an empty one, which would be read as its default."""
+    names = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    several = {"--symbol", *(["--target"] if "serve" in arguments[:1] else [])}
+    if repeated := next((name for name in names if names.count(name) > 1 and name not in several), ""):
+        targets = ", or `serve` for several targets" if repeated == "--target" else ""
+        raise UsageError(f"Expected {repeated} once, found it twice or more. Use one command for each value{targets}.")
     for before, argument in pairwise(["", *arguments]):
         name, equals, value = argument.partition("=")
         if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
@@ -427,7 +432,7 @@ def main(command: Callable[[], object] = app) -> None:
     os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
     getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
     try:
-        refuse_empty_values(sys.argv[1:])
+        check_arguments(sys.argv[1:])
         sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
         command()
     except SystemExit as ended:

@@ -68,6 +68,17 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     assert (found["symbols"], found["target"], found["data_dir"]) == (["MSFT"], "range", f"{tmp_path}/forecasting-data")
 
 
+def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, monkeypatch):
+    for words in (["run", "--target", "volume", "--target=range"], ["show", "--market", "none", "--market", "none"]):
+        code, _, err = run(*words)
+        assert code == 2
+        assert f"Expected {words[1]} once" in err
+    started = mock.Mock()
+    monkeypatch.setattr(start, "start_serving", started)
+    assert run("serve", "--target", "volume", "--target", "range", "--symbol", "SBUX", "--symbol", "MSFT")[0] == 0
+    assert started.call_args.args == (["volume", "range"],)
+
+
 def test_ctrl_c_says_how_to_continue(monkeypatch):
     def interrupted() -> None:
         raise KeyboardInterrupt
