@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from flows import clock
 from flows.console import echo
@@ -18,21 +20,29 @@ from forecasting.pipeline.run import concluded, nights_here, run_nights, workers
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
+from forecasting.store.connect import place
 from forecasting.vocabulary import Mode
 
 
-def ready_settings() -> Settings:
-    """The settings in force, their SQLite database made where there is none."""
-    settings = read_settings()
-    if created := migrate.create_missing(settings.url):
-        sys.stderr.write(f"Created the database {created}\n")
-    return settings
+@contextmanager
+def before_start(settings: Settings) -> Iterator[Settings]:
+    """A block of checks, with settings for them; a SQLite database that is missing is created when they have passed."""
+    if not migrate.is_missing(settings.url):
+        yield settings
+        return
+    with TemporaryDirectory(prefix="forecasting-") as folder:  # an empty ledger in its place
+        own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
+        migrate.upgrade(own.url)
+        yield own
+    migrate.upgrade(settings.url)
+    sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where one of the checks before them fails."""
-    settings = ready_settings()
-    plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+    settings = read_settings()
+    with before_start(settings) as own:
+        plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
         from flows.server import reached_server
@@ -50,8 +60,9 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
     """Run the nights of a span in this process, after checks as of `start_night`; a sentence about the result."""
-    settings = ready_settings()
-    first, last = plan.checked_span(settings, first, last, now=clock.now)
+    settings = read_settings()
+    with before_start(settings) as own:
+        first, last = plan.checked_span(own, first, last, now=clock.now)
     if has_server(settings):
         from flows.catch_up import catch_up
         from flows.server import reached_server
@@ -93,8 +104,9 @@ def _profiles() -> str:
 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
     """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
-    settings = ready_settings()
-    plan.check_nights(settings, as_of=None, mode=mode, now=clock.now)
+    settings = read_settings()
+    with before_start(settings) as own:
+        plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
     if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
         os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
         os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")

@@ -37,13 +37,10 @@ def upgrade(url: str, revision: str = "head") -> None:
     _migrate(url, revision, "upgrade")
 
 
-def create_missing(url: str) -> str:
-    """Create the SQLite database that a URL names, where there is none; its path then, else an empty text."""
+def is_missing(url: str) -> bool:
+    """Whether a URL names a SQLite database that is not there."""
     parsed = parse(url)
-    if not is_sqlite(parsed) or sqlite_path(parsed).exists():
-        return ""
-    upgrade(url)
-    return str(sqlite_path(parsed))
+    return is_sqlite(parsed) and not sqlite_path(parsed).exists()
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -113,10 +110,9 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _check_there(url: str) -> None:
-    parsed = parse(url)
-    if is_sqlite(parsed) and not sqlite_path(parsed).exists():
+    if is_missing(url):
         raise StoreError(
-            f"There is no database at {sqlite_path(parsed)}. `forecasting run` creates it, with a first forecast; if "
+            f"There is no database at {place(url)}. `forecasting run` creates it, with a first forecast; if "
             "it should exist already, check FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
         )
 

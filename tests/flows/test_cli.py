@@ -14,6 +14,7 @@ from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.symbols import Outcomes
 from forecasting.settings import read_settings
+from forecasting.store import migrate
 from tests.builders import LAST
 from tests.flows import processes
 from tests.nights import rows
@@ -51,12 +52,12 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
         assert not (here / "data").exists()
 
 
-def test_a_run_makes_its_sqlite_database_and_says_where(here):
-    for created in (True, False):
-        code, _, err = run("run", "--source", "csv:/nowhere.csv")
-        assert code == 2
-        assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" in err) is created
-    assert run("db", "current")[0] == 0
+@pytest.mark.parametrize("command", ["run", "catch-up", "serve"])
+@pytest.mark.parametrize("option", ["--source", "--market", "--events"])
+def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, command, option):
+    code, _, err = run(command, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
+    assert (code, list(here.iterdir())) == (2, [])
+    assert err.startswith(f"Expected a file in {option} csv:PATH; found nothing at nofile.csv")
 
 
 def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
