@@ -21,6 +21,7 @@ from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
+from forecasting.values import SCHEDULE
 from forecasting.vocabulary import Mode
 
 
@@ -121,7 +122,7 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
     try:
         schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
     except ValueError:
-        raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: Prefect refuses it.") from None
+        raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
     with lock.serve_lock(settings.data_dir), ensure_server() as address:
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
         subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"

@@ -34,6 +34,7 @@ from forecasting.values import (
     NO_MARKET,
     MarketChoice,
     check_alerts,
+    check_cron,
     check_hour,
     check_symbol,
     check_web_address,
@@ -123,9 +124,8 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     scratch_every: int = Field(21, ge=1, le=MOST, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, le=MOST, description="Sessions after which a champion is no longer published.")
-    cron: str = Field(
+    cron: Annotated[str, AfterValidator(check_cron)] = Field(
         "30 5-8 * * 2-6",
-        pattern=r"^(@\w+|\S+(\s+\S+){4})$",
         description="When `serve` starts the night; a later hour finds it done, or makes up for it.",
     )
     timezone: ZoneInfo = Field(ZoneInfo("America/New_York"), description="Time zone of cron and late_until.")

@@ -18,6 +18,10 @@ MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:
 
 NO_MARKET = "none"
 
+SCHEDULE = "five fields (minute, hour, day, month, weekday), such as 30 5-8 * * 2-6"
+"""What FORECASTING_CRON takes, in words."""
+
+_LARGEST = (59, 23, 31, 12, 7)  # number in each of these fields, but for the step after a slash
 _FILE = re.compile(r"(csv|parquet):(.+)")
 _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its own would be ignored
 
@@ -163,3 +167,12 @@ def check_hour(value: object) -> object:
     if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
         raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}")
     return value
+
+
+def check_cron(text: str) -> str:
+    """`text` itself, a schedule with numbers in their ranges or a name as @daily; the rest is checked by Prefect."""
+    each = list(zip(text.split(), _LARGEST, strict=False))
+    too_large = any(int(number) > largest for field, largest in each for number in re.findall(r"(?<![/\d])\d+", field))
+    if not re.fullmatch(r"@\w+|\S+(\s+\S+){4}", text) or too_large:
+        raise ValueError(f"Expected {SCHEDULE}, found {text[:40]!r}")
+    return text
