@@ -23,6 +23,7 @@ SCHEDULE = "five fields (minute, hour, day, month, weekday), such as 30 5-8 * * 
 
 _LARGEST = (59, 23, 31, 12, 7)  # number in each of these fields, but for the step after a slash
 _FILE = re.compile(r"(csv|parquet):(.+)")
+_RATIO = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?")
 _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its own would be ignored
 
 
@@ -61,6 +62,8 @@ def check_option(name: str, text: str) -> str:
         check_choice("--target", text, Target)
     if name == "market" and not chooses_market(text):
         raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
+    if name == "cost_ratio" and not (_RATIO.fullmatch(text) and float(text) > 0.0):
+        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0.")
     return text
 
 

@@ -227,10 +227,11 @@ def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
 
 
 def test_an_option_is_refused_as_it_was_typed():
-    assert [check_option(*given) for given in (("target", "range"), ("market", "none"))] == ["range", "none"]
-    wrong = {"target": ["volumes", ""], "market": ["VIX.csv"]}
+    for given in (("target", "range"), ("market", "none"), ("cost_ratio", "2.5")):
+        assert check_option(*given) == given[1]
+    wrong = {"target": ["volumes", ""], "market": ["VIX.csv"], "cost_ratio": ["0", "-1", "nan", "1e999", "three"]}
     for name, text in ((name, text) for name, texts in wrong.items() for text in texts):
-        with pytest.raises(UsageError, match=rf"^Invalid --{name} '{text}': expected "):
+        with pytest.raises(UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "):
             check_option(name, text)
 
 
