@@ -324,13 +324,13 @@ def write_config(settings: Settings) -> Path:
 
 
 def config_text(settings: Settings) -> str:
-    """A forecasting.toml of these settings: each with its meaning, commented out where it has its default."""
+    """A forecasting.toml of these settings: each with its meaning, commented out where nothing gives it."""
     lines = ["# Settings of `forecasting`. Variables FORECASTING_NAME and options of a command come first."]
     # JSON but for tables: what it has of strings, numbers and lists is TOML too.
     values = settings.model_dump(mode="json") | {"data_dir": settings.data_dir.name}  # beside this file
     for name, field in Settings.model_fields.items():
-        value, default = getattr(settings, name), field.get_default(call_default_factory=True)
-        is_set = name == "data_dir" or (name not in _SECRETS and value != default)
+        value = getattr(settings, name)
+        is_set = name == "data_dir" or (name not in _SECRETS and name in settings.model_fields_set)
         text = json.dumps("" if value is None or name in _SECRETS else values[name], ensure_ascii=False)
         text = text.replace(": ", " = ") if isinstance(value, dict) else text
         lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]

@@ -60,13 +60,12 @@ def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, com
     assert err.startswith(f"Expected a file in {option} csv:PATH; found nothing at nofile.csv")
 
 
-def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, out, _ = run("init", "--symbol", "MSFT", "--target", "range")
-    assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
-    _, out, _ = run("settings", "--json")
-    found = json.loads(out)
-    assert (found["symbols"], found["target"], found["data_dir"]) == (["MSFT"], "range", f"{tmp_path}/forecasting-data")
+def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
+    for created in (True, False):
+        with start.before_start(read_settings()) as own:
+            migrate.check_ready(own.url)
+        assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" == capsys.readouterr().err) is created
+    assert run("db", "current")[0] == 0
 
 
 def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, monkeypatch):
@@ -78,6 +77,21 @@ def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, mo
     monkeypatch.setattr(start, "start_serving", started)
     assert run("serve", "--target", "volume", "--target", "range", "--symbol", "SBUX", "--symbol", "MSFT")[0] == 0
     assert started.call_args.args == (["volume", "range"],)
+
+
+def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")  # also the default is written
+    text = (tmp_path / "forecasting.toml").read_text()
+    assert [line for line in text.splitlines() if line[:1] not in ("", "#")] == [
+        'data_dir = "forecasting-data"',
+        'symbols = ["SBUX"]',
+        'target = "range"',
+    ]
+    assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
+    _, out, _ = run("settings", "--json")
+    found = json.loads(out)
+    assert (found["symbols"], found["target"], found["data_dir"]) == (["SBUX"], "range", f"{tmp_path}/forecasting-data")
 
 
 def test_ctrl_c_says_how_to_continue(monkeypatch):
