@@ -258,8 +258,9 @@ def pit_bars(shares: pd.DataFrame) -> str:
     return drawing(480.0, _HEIGHT, label=label, marks=marks, css="pit")
 
 
-FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0  # on a phone it is shown at seven tenths of that, so its letters are large
+FAN_WIDTH, FAN_HEIGHT = 520.0, 272.0  # on a phone it is shown at seven tenths of that, so its letters are large
 FAN_SESSIONS = 40
+_FAN_LEFT, _FAN_LEGEND = 10.0, 22.0  # margins of the fan beside its labels, and below them
 _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
 # An image has no style of the page's: it carries its own, with a background that suits the dark theme too.
 _STYLE = """<style>
@@ -281,7 +282,8 @@ def fan_svg(data: ReportData) -> str:
     unit, ahead = data.unit, data.rows
     past = [float(value) for value in data.history["value"].iloc[-FAN_SESSIONS:]]
     shown = [*past, *ahead["q05"], *ahead["q95"]]
-    plot = make_axes(shown, width=FAN_WIDTH, height=FAN_HEIGHT, unit=unit, from_zero=False)
+    width, height = FAN_WIDTH - _FAN_LEFT, FAN_HEIGHT - _FAN_LEGEND
+    plot = make_axes(shown, width=width, height=height, unit=unit, from_zero=False)
     step = (plot.right - plot.left) / (len(past) - 1 + _AHEAD * len(ahead))
     x = [plot.left + step * place for place in range(len(past))]
     x += [x[-1] + step * _AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
@@ -290,10 +292,13 @@ def fan_svg(data: ReportData) -> str:
     start, origin = [past[place] for place in known], x[known[0] if known else len(past) - 1]
     opening = {name: [*start, *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
     at = [*(x[place] for place in known), *x[len(past) :]]
-    marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>', grid(plot, unit)]
+    marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>']
+    marks += [f'<g transform="translate({_FAN_LEFT:.0f})">', grid(plot, unit)]
     edges = {name: list(zip(at, map(plot.y, values), strict=True)) for name, values in opening.items()}
-    for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
+    for low, high, css, label, left in (("q05", "q95", "outer", "90%", 120.0), ("q10", "q90", "inner", "80%", 0.0)):
         marks.append(path([*edges[low], *reversed(edges[high])], css=css, closed=True))
+        marks.append(box(plot.left + left, height, height + 12, width=18, css=css))
+        marks.append(text(plot.left + left + 24, height + 11, f"{label} interval", css=""))
     # The line through the known values is cut where one is unknown.
     for is_known, part in groupby(zip(x, past, strict=False), key=lambda point: math.isfinite(point[1])):
         if is_known and len(points := [(place, plot.y(value)) for place, value in part]) > 1:
@@ -306,6 +311,7 @@ def fan_svg(data: ReportData) -> str:
         text(origin - 6, below, short_day(data.origin), css="end"),
         text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
         text(x[-1], 14, f"{data.symbol}, {tomorrow}: {unit.text(ahead['q50'].iloc[0])}", css="end strong"),
+        "</g>",
     ]
     return drawing(FAN_WIDTH, FAN_HEIGHT, label=_fan_label(data), marks=marks, css="fan")
 

@@ -73,6 +73,8 @@ def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() 
     ((start, *medians),) = paths(drawing, "median")
     assert start == newest
     assert len(medians) == 5
+    labels = [part.text for part in ElementTree.fromstring(drawing).iter(f"{SVG}text")]
+    assert {"80% interval", "90% interval"} <= set(labels)
     corners = [
         corner for css in ("outer", "inner", "known", "median") for part in paths(drawing, css) for corner in part
     ]
