@@ -163,9 +163,11 @@ def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
     assert "Ridge: median" in shown
     again = open_page(page.url)
     assert again.locator("#as-issued").inner_text() == shown
-    assert open_page(page.url.split("#")[0] + "#night=1999-01-01&model=x").locator("#coming").inner_text() == (
-        "The next 5 sessions"
-    )
+    other = open_page(page.url.split("#")[0] + "#night=1999-01-01&model=x")
+    assert other.locator("#coming").inner_text() == "The next 5 sessions"
+    assert other.locator("#no-night").inner_text() == "No night of 1999-01-01 on this page; the newest is shown."
+    other.get_by_role("button", name="Older night").click()
+    assert not other.locator("#no-night").is_visible()
 
 
 def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):

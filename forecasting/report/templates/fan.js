@@ -221,6 +221,7 @@
     fill(view);
   };
   const remember = () => {
+    byId("no-night").hidden = true;
     const parts = [];
     if (Number(controls.night.value) !== newest) parts.push(["night", data.sessions[data.nights[Number(controls.night.value)].origin]]);
     if (controls.model.value) parts.push(["model", controls.model.value]);
@@ -232,6 +233,8 @@
     const asked = new URLSearchParams(location.hash.slice(1));
     const place = data.nights.findIndex((night) => data.sessions[night.origin] === asked.get("night"));
     controls.night.value = String(place < 0 ? newest : place);
+    byId("no-night").textContent = `No night of ${asked.get("night")} on this page; the newest is shown.`;
+    byId("no-night").hidden = place >= 0 || !asked.has("night");
     const has = (select, value) => [...select.options].some((option) => option.value === value);
     controls.model.value = has(controls.model, asked.get("model")) ? asked.get("model") : "";
     controls.past.value = has(controls.past, asked.get("past")) ? asked.get("past") : matchMedia("(max-width: 639px)").matches ? "20" : "60";
