@@ -129,6 +129,12 @@ def index_csv(lines: Sequence[SymbolLine]) -> list[str]:
     return whole.to_csv(index=False, lineterminator="\r\n").split("\r\n")
 
 
+def table_csv(rows: pd.DataFrame, data: ReportData) -> str:
+    """A table of the page of `data` as CSV text: what it is of, then the rows, values in the target's own unit."""
+    night = pd.DataFrame({"symbol": data.symbol, "target": data.target, "as_of": data.origin}, index=rows.index)
+    return pd.concat([night, rows], axis=1).map(rounded).to_csv(index=False)
+
+
 def hubverse(history: pd.DataFrame) -> pd.DataFrame:
     """A row a quantile of the history, in the columns that hubverse requires of model output: `HUBVERSE_COLUMNS`.
 

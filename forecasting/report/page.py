@@ -17,7 +17,7 @@ import pandas as pd
 from forecasting.evaluate.scores import RATIOS
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
-from forecasting.report.documents import index_csv
+from forecasting.report.documents import index_csv, table_csv
 from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.units import Unit, as_day
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
@@ -44,7 +44,7 @@ def environment() -> Environment:
     )
     made.globals |= {"charts": charts, "record": record, "wording": wording, "RANDOM": RANDOM}
     shown = (units.as_day, units.long_day, units.short_day, units.span_of_days, units.instant, units.seconds)
-    others = (units.percent, units.p_value, units.quantity, wording.forecaster_label, markdown_text)
+    others = (units.percent, units.p_value, units.quantity, wording.forecaster_label, markdown_text, table_csv)
     made.filters |= {show.__name__: show for show in (*shown, *others)}
     made.filters |= {"cleaned": plain_text, "plain": lambda text: ordinary_spaces(plain_text(text))}
     return made
@@ -118,7 +118,9 @@ def embedded(data: ReportData) -> str:
     place = {session: position for position, session in enumerate(sessions)}
     shown = [values.get(session, math.nan) for session in sessions]
     document = {
-        "unit": {"decimals": unit.decimals, "before": unit.before, "after": unit.after, "name": unit.name},
+        "symbol": data.symbol,
+        "target": data.target,
+        "unit": {**vars(unit), "name": unit.name},
         "from_zero": data.target != "close",
         "subject": wording.headline(data)["subject"].replace(" is ", " was "),
         "forecasters": forecasters(data),

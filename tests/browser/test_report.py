@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from datetime import date
@@ -10,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from forecasting.report.documents import forecast_csv
 from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions, shift
-from forecasting.vocabulary import HORIZONS
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
 from tests.report.nights import ORIGIN, forecasts, report_data, scored
 
@@ -197,15 +199,42 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     assert page.errors == []
 
 
-def test_the_table_shown_is_downloaded_as_csv(opened):
-    page = opened(report_data(issued=nights()))
-    page.get_by_role("button", name="Older night").click()
+def downloaded(page, table: str) -> tuple[str, pd.DataFrame]:
+    """The name and the rows of a table's CSV."""
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download as CSV: Forecasts in M shares").click()
-    text = Path(downloading.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert downloading.value.suggested_filename == "SBUX-volume-forecasts.csv"
-    assert text[0] == "Session,Median,Against usual,50% interval,80% interval,90% interval,Actual,Why"
-    assert [line.split(",")[0] for line in text[1:]] == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
+        page.get_by_role("button", name=f"Download as CSV: {table}").click()
+    return downloading.value.suggested_filename, pd.read_csv(downloading.value.path())
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target: str):
+    data = report_data(target, issued=nights(target=target))
+    page = opened(data)
+    name, rows = downloaded(page, "forecasts")
+    assert name == f"SBUX-{target}-2024-03-08-forecasts.csv"
+    shown = pd.read_csv(io.StringIO(forecast_csv([data])))
+    both = [column for column in shown if column in rows]
+    assert {"symbol", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "usual"} <= {*both}
+    pd.testing.assert_frame_equal(rows[both], shown[both], check_dtype=False, rtol=1e-5)
+    page.get_by_role("button", name="Older night").click()
+    page.get_by_label("Forecaster").select_option("ridge")
+    name, rows = downloaded(page, "forecasts")
+    assert name == f"SBUX-{target}-2024-03-07-forecasts-ridge.csv"
+    assert rows["target_session"].tolist() == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
+    assert rows["actual"].iloc[0] == pytest.approx(data.history["value"].iloc[-1], rel=1e-5)
+    assert rows["forecaster"].unique().tolist() == ["ridge"]
+
+
+def test_tables_of_the_record_are_downloaded_as_numbers(opened):
+    page = opened(report_data())
+    name, skill = downloaded(page, "skill")
+    assert name == "SBUX-volume-2024-03-08-skill.csv"
+    assert set(zip(skill["forecaster"], skill["horizon"], strict=True)) == {
+        (forecaster, horizon) for forecaster in ("ridge", "last_value") for horizon in range(6)
+    }
+    _, coverage = downloaded(page, "coverage-80")
+    assert (coverage["low"] < coverage["high"]).all()
+    assert set(coverage["as_of"]) == {"2024-03-08"}
 
 
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):

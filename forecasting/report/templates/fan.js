@@ -165,8 +165,21 @@
       const tags = notes(at).map((note) => ` <span class="tag">${esc(note)}</span>`).join("");
       const cells = [["Median", "median", number(q[3])], ["Against usual", "", view.usual ? share(q[3] / view.usual - 1, digits) : DASH], ["50%", "", span(q[2], q[4])], ["80%", "", span(q[1], q[5])], ["90%", "", span(q[0], q[6])]];
       cells.push(["Actual", "actual", actual === null ? "" : `${number(actual)}, ${where({ actual, quantiles: q })}`]);
-      return `<tr><th scope="row" data-csv="${session}"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}<td class="across" data-label="Why">${esc(why)}</td></tr>`;
+      return `<tr><th scope="row"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}<td class="across" data-label="Why">${esc(why)}</td></tr>`;
     }).join("");
+  };
+
+  // The forecasts shown, in the target's own unit, for page.js to download: columns as in `show --csv` where it has them.
+  const QUANTILES = ["q05", "q10", "q25", "q50", "q75", "q90", "q95"];
+  const setCsv = (night, view, model) => {
+    const rounded = (value) => Number.isFinite(value) ? Number(value.toPrecision(7)) : "";
+    const own = (value) => value === null ? "" : rounded(value * unit.scale);
+    const quoted = (text) => /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    const origin = data.sessions[night.origin];
+    const head = ["symbol", "target", "origin_session", "target_session", "horizon", ...QUANTILES, "last_value", "kind", "usual", "vs_usual", "special_day", "forecaster", "issued_at", "actual"];
+    const rows = view.rows.map(({ at, session, quantiles, actual }, place) => [data.symbol, data.target, origin, session, place + 1, ...quantiles.map(own), own(night.last), night.kind, own(view.usual), rounded(quantiles[3] / view.usual - 1), notes(at).join(", "), model || night.published, night.issued, own(actual)]);
+    const name = model ? `forecasts-${model}` : "forecasts";
+    Object.assign(byId("forecasts").dataset, { night: origin, name, csv: [head, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("") });
   };
 
   // The parts of the first median as a sentence, and a bar a factor, right of the line of 1 where it raises it.
@@ -219,6 +232,7 @@
     byId("newer").disabled = place === newest;
     draw(view, `${text} The chart shows ${view.past.length} past sessions and ${view.rows.length} forecast; the table has the forecasts.`);
     fill(view);
+    setCsv(night, view, controls.model.value);
   };
   const remember = () => {
     byId("no-night").hidden = true;

@@ -49,13 +49,14 @@
   for (const svg of document.querySelectorAll("svg.chart")) if (svg.querySelector(".slot")) svg.tabIndex = 0;
   const stale = document.getElementById("stale");
   if (stale && isStale(stale.dataset.session)) stale.hidden = false;
-  for (const table of document.querySelectorAll("table[data-name]")) {
+  const { name, night } = document.body.dataset;
+  for (const table of document.querySelectorAll("table[data-csv]")) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "csv";
     button.textContent = "CSV";
-    button.setAttribute("aria-label", `Download as CSV: ${table.caption.textContent.split(/[.;,]/)[0]}`);
-    button.addEventListener("click", () => download(`${document.body.dataset.name}-${table.dataset.name}.csv`, csvOf(table)));
+    button.setAttribute("aria-label", `Download as CSV: ${table.dataset.name}`);
+    button.addEventListener("click", () => download([name, table.dataset.night ?? night, `${table.dataset.name}.csv`].join("-"), table.dataset.csv));
     (table.closest(".scroll") ?? table).after(button);
   }
   addEventListener("beforeprint", () => {
