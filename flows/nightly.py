@@ -23,7 +23,7 @@ from flows.reporting import (
     wait,
 )
 from flows.runner import runner
-from forecasting.errors import ForecastingError
+from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline import evaluate as evaluation
 from forecasting.pipeline import ingest as ingestion
 from forecasting.pipeline import predict as prediction
@@ -155,8 +155,8 @@ class NightsFailedError(ForecastingError):
 
 
 def ended(nights: list[Night]) -> list[Night]:
-    """The nights of a task; a NightsFailedError where all have failed."""
-    if all(night.error is not None for night in nights):
+    """The nights of a task; a NightsFailedError where all have failed, for another reason than a bar to come."""
+    if not any(isinstance(night.error, DataLateError | None) for night in nights):
         raise NightsFailedError(nights)
     return nights
 
