@@ -94,7 +94,8 @@ class Rounds:
                     night = symbol.nights[-1]
                     if self._patient:
                         until = clock_time(self._deadline(night), self._settings)
-                        mark(night, {"status": "late"}, {"waiting": f"{night.error} Retrying until {until}."})
+                        waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
+                        mark(night, {"status": "late"}, waiting)
                         hour = clock_time(symbol.due, self._settings)
                         logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
 
@@ -113,7 +114,7 @@ class Rounds:
                 began, until = (clock_time(at, self._settings) for at in (self._began, self._now()))
                 waited = f"Waited for its bar from {began.partition(' ')[0]} to {until}; {self._round} requests."
                 with connect.transaction(newest.settings.url) as connection:
-                    add_notes(connection, newest, {"waiting": "", "waited": waited})
+                    add_notes(connection, newest, {"waiting": "", "until": "", "waited": waited})
             return nights
         if symbol.missing is None and self._is_requested_again(symbol, newest, error):
             symbol.nights = nights

@@ -30,8 +30,8 @@ from forecasting.vocabulary import RunStatus
 logger = logging.getLogger("forecasting.night")
 
 NOTES = (
-    *("waiting", "no_bar", "waited", "clock", "assessment", "calendar_end", "second_source", "market", "no_model"),
-    *("refused", "issued_before"),
+    *("waiting", "until", "no_bar", "waited", "clock", "assessment", "calendar_end", "second_source", "market"),
+    *("no_model", "refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""
 
@@ -74,7 +74,7 @@ def open_run(
     row |= {"settings_hash": night.settings.hash, "settings": json.dumps(settings, sort_keys=True)}
     if not write.add(connection, "runs", row) and _row(connection, night)["status"] in ("late", "failed"):
         write.update_run(connection, night.id, {"status": "running", "error": None})
-    add_notes(connection, night, {"waiting": "", **(notes or {})})
+    add_notes(connection, night, {"waiting": "", "until": "", **(notes or {})})
 
 
 def add_notes(connection: Connection, night: Night, notes: dict[str, str]) -> None:
