@@ -9,17 +9,19 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
+from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
-from forecasting.pipeline.plan import newest_session
+from forecasting.pipeline.plan import check_market, newest_session
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection, place
 from forecasting.time_limit import TimeLimitError, within
+from forecasting.values import source_name
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
@@ -89,6 +91,7 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
+    market = settings.market_choice
 
     def database() -> str:
         migrate.check_ready(settings.url)
@@ -104,6 +107,10 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def source() -> str:
         name = source_of(settings.source, cache_dir=settings.yahoo_cache).name
         return f"{name} for {', '.join(settings.symbols)} (no request made)"
+
+    def events() -> str:
+        check_events(settings.events, settings.symbols)
+        return source_name(str(settings.events))
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
@@ -127,6 +134,12 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "database": database,
         "sessions": sessions,
         "source": source,
+        **(
+            {"market": lambda: f"{market.symbol} of {check_market(market, settings)} (no request made)"}
+            if market
+            else {}
+        ),
+        **({"events": events} if settings.events else {}),
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
         **({"alerts": alerts} if settings.alerts else {}),

@@ -25,6 +25,7 @@ from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
+from forecasting.values import MarketChoice
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -144,9 +145,15 @@ def check_inputs(settings: Settings) -> None:
     migrate.check_ready(settings.url)
     witness_of(settings)
     check_events(settings.events, settings.symbols)
-    if (market := settings.market_choice) is not None:
-        source = plugins.source_of(market.source, cache_dir=settings.yahoo_cache, one_series=market.has_own_file)
-        plugins.newest_session(source, market.symbol)
+    if (choice := settings.market_choice) is not None:
+        check_market(choice, settings)
+
+
+def check_market(choice: MarketChoice, settings: Settings) -> str:
+    """The name of the market series' source; raises where a file has no closes of it."""
+    source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
+    plugins.newest_session(source, choice.symbol)
+    return source.name
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:

@@ -12,6 +12,7 @@ from forecasting.pipeline import health
 from forecasting.pipeline.health import nothing_new
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
+from tests.builders import random_bars
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def found() -> dict[str, tuple[str, str]]:
 
 def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder):
     checks = found()
-    assert list(checks) == ["database", "sessions", "source", "disk", "prefect"]
+    assert list(checks) == ["database", "sessions", "source", "market", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
     assert "`forecasting run` creates it" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
@@ -53,6 +54,16 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
     state, said = found()["disk"]
     assert state == "wrong"
     assert str(folder / "data" / name) in said
+
+
+@pytest.mark.parametrize("name", ["source", "market", "events"])
+def test_a_file_that_is_there_is_named_and_one_that_is_not_is_wrong(folder, monkeypatch, name):
+    bars = random_bars(3, seed=1).assign(symbol="VOD.L", announced="2024-01-30", timing="amc")
+    bars.to_csv(folder / "VIX.csv", index_label="date")
+    for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong")):
+        monkeypatch.setenv(f"FORECASTING_{name.upper()}", f"csv:{folder / file}")
+        assert found()[name][0] == state
+        assert file in found()[name][1]
 
 
 def test_a_calendar_that_ends_soon_is_told(monkeypatch):
