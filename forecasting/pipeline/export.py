@@ -208,7 +208,7 @@ def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     if found.empty:
         what = {"bars": "bars", "nixtla": f"scored {own.target} forecasts"}.get(form, f"{own.target} forecasts")
         raise StoreError(
-            f"Expected {what} of {symbol} in the database; found none. Correct the symbol, or run its nights: "
-            f"forecasting run --symbol {symbol} --target {own.target}"
+            f"Expected {what} of {symbol} in the database; found none. Correct the symbol, or run its nights "
+            f"with `forecasting run --symbol {symbol} --target {own.target}`."
         )
     return found

@@ -90,7 +90,7 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
         export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
     asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
-    told = r"Expected .* of SBUXX in the database; found none\..*: forecasting run --symbol SBUXX --target range$"
+    told = r"Expected .* of SBUXX in the database; found none\..* `forecasting run --symbol SBUXX --target range`\.$"
     with pytest.raises(StoreError, match=told):
         export(asked, form, tmp_path / "none.csv", now=clock.now)
     assert not (tmp_path / "none.csv").exists()
