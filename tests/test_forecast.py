@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -85,9 +86,17 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"frame": BARS.tail(50)}, HistoryError, "50"),
     ],
 )
-def test_what_cannot_be_forecast_is_refused(given: dict[str, object], error: type[Exception], words: str) -> None:
+def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
+    given: dict[str, object],
+    error: type[Exception],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook: Python itself prints warnings
     with pytest.raises(error, match=words):
         fc.forecast(**{"frame": BARS} | given)  # type: ignore[arg-type] - that is the test
+    assert capfd.readouterr().err == ""
 
 
 def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(stored: fc.Ledger) -> None:
