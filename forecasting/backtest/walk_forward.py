@@ -293,7 +293,7 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
     if spec.refit_every < 1:
         raise UsageError(f"Expected a backtest that refits every 1 or more sessions; found {spec.refit_every}.")
     if spec.first > spec.last:
-        raise UsageError(f"Invalid --from {spec.first}: expected a session before --to {spec.last}, or the same one.")
+        raise UsageError(f"Expected a span that begins before it ends; found {spec.first} to {spec.last}.")
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
     rows = np.flatnonzero(inside & has_bar & np.isfinite(windows.scaled).any(axis=1))

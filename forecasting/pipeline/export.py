@@ -142,9 +142,7 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
     known_at = None
     if as_of is not None:
         if not is_session(as_of, own.exchange):
-            raise UsageError(
-                f"Invalid --as-of {as_of}: expected a session of {own.exchange}, on which {symbol} trades."
-            )
+            raise UsageError(f"Expected bars as of a session of {own.exchange}, where {symbol} trades; found {as_of}.")
         of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
         issued = read.row(connection, "forecasts", of_night, order=("issued_at DESC", "fetch_id"))
         fetch = read.row(connection, "fetches", {"id": issued["fetch_id"]}) if issued else None

@@ -129,7 +129,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
                 champion = read.champion(connection, own.symbols[0], own.target)
             if champion is None:
                 what = f"a champion of {own.symbols[0]} {own.target}"
-                raise UsageError(f"--mode warm starts from {what}; there is none yet. Use --mode scratch.")
+                raise UsageError(f"Mode warm starts from {what}; there is none yet. Use mode scratch.")
             load_model(champion, own)
         return missed
 
@@ -169,7 +169,7 @@ def checked_span(settings: Settings, first: date | None, last: date | None, *, n
         own = next((own for own in each if is_session(day, own.exchange)), each[0])
         check_session(day, own.exchange, now=now)
     if first > last:
-        raise UsageError(f"Invalid --from {first}: expected a session before --to {last}, or the same one.")
+        raise UsageError(f"Expected a span that begins before it ends; found {first} to {last}.")
     return first, last
 
 

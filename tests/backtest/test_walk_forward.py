@@ -176,7 +176,7 @@ def test_a_session_without_a_bar_is_no_origin(as_published):
         (
             spec(-1, -6, refit_every=5),
             UsageError,
-            "Invalid --from 2024-03-08: expected a session before --to 2024-03-01",
+            "Expected a span that begins before it ends; found 2024-03-08 to 2024-03-01",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series:
         return found
     others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in entry_points(group=GROUP)))
     raise UsageError(
-        f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A package can offer "
+        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A package can offer "
         "others: docs/sources.md."
     )
 
