@@ -189,7 +189,7 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "Yahoo", "csv", "csv:", "parquet:", "stooq", "sample:x", "csv:/nowhere.csv"])
 def test_anything_else_is_a_usage_error(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="--source"):
+    with pytest.raises(UsageError, match="source"):
         source_of(text, cache_dir=tmp_path)
 
 
