@@ -401,8 +401,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     names = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     several = {"--symbol", *(["--target"] if "serve" in arguments[:1] else [])}
     if repeated := next((name for name in names if names.count(name) > 1 and name not in several), ""):
-        targets = ", or `serve` for several targets" if repeated == "--target" else ""
-        raise UsageError(f"Expected {repeated} once, found it twice or more. Use one command for each value{targets}.")
+        raise UsageError(f"Expected {repeated} once: run once for each value. Only `serve` takes several --target.")
     for before, argument in pairwise(["", *arguments]):
         name, equals, value = argument.partition("=")
         if not argument.strip() or (equals and name.startswith("--") and not value.strip()):

@@ -26,23 +26,23 @@ from forecasting.vocabulary import Mode
 
 
 @contextmanager
-def before_start(settings: Settings) -> Iterator[Settings]:
-    """A block of checks, with settings for them; a SQLite database that is missing is created when they have passed."""
+def before_start() -> Iterator[tuple[Settings, Settings]]:
+    """A block of checks: the settings in force, and those to check, since a missing database is only created after."""
+    settings = read_settings()
     if not migrate.is_missing(settings.url):
-        yield settings
+        yield settings, settings
         return
     with TemporaryDirectory(prefix="forecasting-") as folder:  # an empty ledger in its place
         own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
         migrate.upgrade(own.url)
-        yield own
+        yield settings, own
     migrate.upgrade(settings.url)
     sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where one of the checks before them fails."""
-    settings = read_settings()
-    with before_start(settings) as own:
+    with before_start() as (settings, own):
         plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
@@ -61,8 +61,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
     """Run the nights of a span in this process, after checks as of `start_night`; a sentence about the result."""
-    settings = read_settings()
-    with before_start(settings) as own:
+    with before_start() as (settings, own):
         first, last = plan.checked_span(own, first, last, now=clock.now)
     if has_server(settings):
         from flows.catch_up import catch_up
@@ -105,8 +104,7 @@ def _profiles() -> str:
 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
     """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
-    settings = read_settings()
-    with before_start(settings) as own:
+    with before_start() as (settings, own):
         plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
     if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
         os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())

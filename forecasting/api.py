@@ -28,7 +28,6 @@ _DAYS = {"session", "date", "ds"}
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
-
 logging.getLogger("forecasting.night").addHandler(logging.NullHandler())  # what stops a night is raised, not printed
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]

@@ -21,9 +21,7 @@ NO_MARKET = "none"
 SCHEDULE = "five fields (minute, hour, day, month, weekday), such as 30 5-8 * * 2-6"
 """What FORECASTING_CRON takes, in words."""
 
-_LARGEST = (59, 23, 31, 12, 7)  # number in each of these fields, but for the step after a slash
 _FILE = re.compile(r"(csv|parquet):(.+)")
-_RATIO = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?")
 _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its own would be ignored
 
 
@@ -62,7 +60,7 @@ def check_option(name: str, text: str) -> str:
         check_choice("--target", text, Target)
     if name == "market" and not chooses_market(text):
         raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
-    if name == "cost_ratio" and not (_RATIO.fullmatch(text) and float(text) > 0.0):
+    if name == "cost_ratio" and not (re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?", text) and float(text) > 0.0):
         raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0.")
     return text
 
@@ -174,8 +172,10 @@ def check_hour(value: object) -> object:
 
 def check_cron(text: str) -> str:
     """`text` itself, a schedule with numbers in their ranges or a name as @daily; the rest is checked by Prefect."""
-    each = list(zip(text.split(), _LARGEST, strict=False))
-    too_large = any(int(number) > largest for field, largest in each for number in re.findall(r"(?<![/\d])\d+", field))
+    each = [re.findall(r"(?<![/\d])\d+", field) for field in text.split()]  # but for the step after a slash
+    too_large = any(
+        int(number) > most for some, most in zip(each, (59, 23, 31, 12, 7), strict=False) for number in some
+    )
     if not re.fullmatch(r"@\w+|\S+(\s+\S+){4}", text) or too_large:
         raise ValueError(f"Expected {SCHEDULE}, found {text[:40]!r}")
     return text

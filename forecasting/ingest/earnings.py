@@ -120,10 +120,10 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
     return np.any(is_after, axis=(0, 2)) | (after.max(axis=1) < year - _ON_RHYTHM)
 
 
-def check_events(option: str | None, symbols: Sequence[str]) -> None:
-    """Return when the file of --events, if any, can be read and states which of several symbols a date is of."""
+def check_events(option: str | None, symbols: Sequence[str]) -> str:
+    """The name of the file of --events, if any, which can be read and states which of several symbols a date is of."""
     if option is None:
-        return
+        return ""
     path = _path(option)
     if len(symbols) == 1:
         read_events_csv(path, symbols[0])
@@ -132,6 +132,7 @@ def check_events(option: str | None, symbols: Sequence[str]) -> None:
             f"Expected a column symbol in {path.name}, whose earnings dates would count for each of {len(symbols)} "
             "symbols. Add it, or run one symbol with this file."
         )
+    return path.name
 
 
 def _path(option: str) -> Path:

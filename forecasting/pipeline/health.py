@@ -21,7 +21,6 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection, place
 from forecasting.time_limit import TimeLimitError, within
-from forecasting.values import source_name
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
@@ -91,7 +90,6 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
-    market = settings.market_choice
 
     def database() -> str:
         migrate.check_ready(settings.url)
@@ -107,10 +105,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def source() -> str:
         name = source_of(settings.source, cache_dir=settings.yahoo_cache).name
         return f"{name} for {', '.join(settings.symbols)} (no request made)"
-
-    def events() -> str:
-        check_events(settings.events, settings.symbols)
-        return source_name(str(settings.events))
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
@@ -134,12 +128,8 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "database": database,
         "sessions": sessions,
         "source": source,
-        **(
-            {"market": lambda: f"{market.symbol} of {check_market(market, settings)} (no request made)"}
-            if market
-            else {}
-        ),
-        **({"events": events} if settings.events else {}),
+        "market": lambda: check_market(settings),
+        **({"events": lambda: check_events(settings.events, settings.symbols)} if settings.events else {}),
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
         **({"alerts": alerts} if settings.alerts else {}),

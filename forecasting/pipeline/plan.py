@@ -25,7 +25,7 @@ from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
-from forecasting.values import MarketChoice
+from forecasting.values import NO_MARKET
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -145,15 +145,16 @@ def check_inputs(settings: Settings) -> None:
     migrate.check_ready(settings.url)
     witness_of(settings)
     check_events(settings.events, settings.symbols)
-    if (choice := settings.market_choice) is not None:
-        check_market(choice, settings)
+    check_market(settings)
 
 
-def check_market(choice: MarketChoice, settings: Settings) -> str:
-    """The name of the market series' source; raises where a file has no closes of it."""
+def check_market(settings: Settings) -> str:
+    """The market series and its source, or `none`; raises where a file has no closes of it."""
+    if (choice := settings.market_choice) is None:
+        return NO_MARKET
     source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     plugins.newest_session(source, choice.symbol)
-    return source.name
+    return f"{choice.symbol} of {source.name} (no request made)"
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, com
 
 def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
     for created in (True, False):
-        with start.before_start(read_settings()) as own:
+        with start.before_start() as (_, own):
             migrate.check_ready(own.url)
         assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" == capsys.readouterr().err) is created
     assert run("db", "current")[0] == 0
