@@ -126,8 +126,11 @@ def show_newest(
     from forecasting.store.frames import python_strings
 
     in_force = settings()
+    is_brief = len(in_force.symbols) > 1 and not as_json
     with python_strings():
-        nights = each_report(in_force, as_of, now=clock.now, brief=len(in_force.symbols) > 1 and not as_json)
+        nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
+        if is_brief and len(nights.values) == 1:  # of the others there is none, so it is shown in full
+            nights = each_report(in_force, as_of, now=clock.now)
         console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
 
 

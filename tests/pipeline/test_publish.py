@@ -215,6 +215,10 @@ def shown(url, tmp_path, monkeypatch):
     return show
 
 
+def test_a_symbol_beside_one_that_has_no_forecast_is_shown_as_alone(shown):
+    assert CliRunner().invoke(app, ["show", "--symbol", f"{SYMBOL},NONE"]).stdout == shown()
+
+
 def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, shown):
     (document,) = json.loads(shown("--json"))
     names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
