@@ -36,6 +36,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 from forecasting.store.score_views import WINDOWS
+from forecasting.vocabulary import KINDS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import newest_reports
@@ -158,6 +159,15 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
                 assert pd.isna(row[name]), name
             else:
                 assert row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-6)), name
+
+
+def test_the_index_has_a_skill_from_enough_nights_on(url, monkeypatch):
+    with reading(url) as connection:
+        rows = read.view(connection, "live_skill", SYMBOL).query("horizon == 1 and window_sessions == 20")
+        row = min(rows.to_dict("records"), key=lambda row: KINDS.index(row["kind"]))
+        for enough, skill in ((row["n"], row["skill"]), (row["n"] + 1, None)):
+            monkeypatch.setattr(read.runs, "PAIRS_A_SESSION", enough)
+            assert read.newest_skills(connection)[SYMBOL, TARGET] == skill
 
 
 def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger, postgres_ledger):

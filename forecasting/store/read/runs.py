@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
@@ -220,11 +221,15 @@ def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: d
 
 
 def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:
-    """Skill one session ahead over the newest 20 nights, by symbol and target: that of live nights where there are."""
-    skill = sa.table("live_skill", *map(sa.column, ("symbol", "target", "kind", "horizon", "window_sessions", "skill")))
+    """Skill one session ahead over the newest 20 nights, by symbol and target: that of live nights where there are.
+
+    None below PAIRS_A_SESSION nights, of which it says nothing.
+    """
+    columns = ("symbol", "target", "kind", "horizon", "window_sessions", "n", "skill")
+    skill = sa.table("live_skill", *map(sa.column, columns))
     wanted = sa.select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
     found = _first_of_each(connection, wanted.order_by(kind_rank(skill.c.kind)))
-    return {key: line["skill"] for key, line in found.items()}
+    return {key: line["skill"] if line["n"] >= PAIRS_A_SESSION else None for key, line in found.items()}
 
 
 def _first_of_each(connection: sa.Connection, statement: sa.Select[Any]) -> dict[tuple[str, str], Row]:
