@@ -53,7 +53,7 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
         if len(nights) == 1:
             typer.echo(f"{night_text(nights[0], now=clock.now(), width=width())}\n")
         else:
-            show_table(*line_listing(nights, now=clock.now()))
+            show_table(*line_listing(nights, now=clock.now()), in_lines=True)
             echo(LEGEND)
         page = report_path(read_settings(), nights[0].symbol, nights[0].target)
         page = page if len(nights) == 1 else page.with_name(INDEX)
@@ -81,6 +81,6 @@ def show_rows(rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_jso
         show_table(*listing(rows))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, in_lines: bool = False) -> None:
     """Print one table and an empty line; text left, numbers right."""
-    typer.echo(f"{text_table(columns, rows, width=width())}\n")
+    typer.echo(f"{text_table(columns, rows, width=width(), in_lines=in_lines)}\n")

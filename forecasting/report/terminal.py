@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
+from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.plain_text import named, ordinary_spaces, plain_text
 from forecasting.report import wording
 from forecasting.report.documents import rounded
@@ -43,12 +44,14 @@ def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None) -> str:
+def text_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None, in_lines: bool = False
+) -> str:
     """The rows below the names of the columns; numbers right, all else left, no line longer than `width`.
 
     Where the table is too wide, names and texts are broken between words, the widest column first; without a width, as
-    for a pipe, each row is one line. `rich.table` breaks numbers and drops whole columns in a narrow terminal, and
-    takes a tenth of a second to import.
+    for a pipe, each row is one line; `in_lines` always, its last text cut. `rich.table` breaks numbers and drops whole
+    columns in a narrow terminal, and takes a tenth of a second to import.
     """
     cells = [[plain(value) for value in row] for row in rows]
     by_column = [[row[place] for row in cells] for place in range(len(columns))]
@@ -60,15 +63,28 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, widt
     ]
     texts = [size if right else word for size, word, right in zip(widths, longest_words, to_right, strict=True)]
     # Texts between words, then the names above numbers too, then within words, as of a path.
-    for floors in (texts, longest_words, [min(size, NARROWEST) for size in widths]):
+    floors_in_turn = [texts, longest_words, [min(size, NARROWEST) for size in widths]]
+    if in_lines:  # before these the names, then the last column
+        whole = [max(map(len, [*name.split(), *column])) for name, column in zip(columns, by_column, strict=True)][:-1]
+        floors_in_turn[:0] = [[*whole, widths[-1]], [*whole, max(map(len, columns[-1].split()))]]
+    for floors in floors_in_turn:
         while width is not None and sum(widths) + len(GUTTER) * (len(widths) - 1) > width:
             place = max(range(len(widths)), key=lambda column: (widths[column] > floors[column], widths[column]))
             if widths[place] <= floors[place]:
                 break
             widths[place] -= 1
     lines = [*_lines(columns, widths, to_right), GUTTER.join("-" * size for size in widths)]
+    if in_lines:
+        cells = [[*row[:-1], _cut(row[-1], widths[-1])] for row in cells]
     lines += [line for row in cells for line in _lines(row, widths, to_right)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _cut(text: str, size: int) -> str:
+    """The text, or as many of its parts between semicolons as there is room for, or of its first part the beginning."""
+    if len(text) <= size:
+        return text
+    return f"{text[: size + 1].rpartition('; ')[0] or text[: size - 1]}…"
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> list[str]:
@@ -192,10 +208,10 @@ def _cost_listing(data: ReportData, ratio: float) -> Listing:
 
 
 LEGEND = (
-    "usual: change against the median of the last 20 sessions; for close, against the last close. last: whether the "
+    "vs usual: change against the median of the last 20 sessions; for close, against the last close. last: whether the "
     "newest scored forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80% "
-    "interval. skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar. "
-    "why: the two largest factors of the median; for close, of the width of its interval."
+    "interval. skill: error against the best baseline's, last 20 sessions, + is better; a dash below ten. data: age of "
+    "the newest bar. why: the two largest factors of the median; for close, of the width of its interval."
 )
 """What the columns of `line_listing` mean."""
 
@@ -204,15 +220,15 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
     """A row a symbol: the median and 80% interval of its next session, against usual; how it did; what to know."""
     ratio = nights[0].cost_ratio if nights else None
     cost = [] if ratio is None else [wording.level_name(ratio)]
-    columns = ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "note, why"]
+    columns = ["symbol", "session", "median", "80% interval", *cost, "vs usual", "last", "skill", "data", "note, why"]
     rows: list[list[object]] = []
     for data in nights:
         line, hits = data.lines[0], data.record.ahead(1)["inside_80"]
-        best = best_ahead(newest_origins(data.record, 20), "mae")
+        best = best_ahead(newest_origins(data.record, 20), "mae") if len(hits) >= PAIRS_A_SESSION else None
         quantiles = [] if ratio is None else [data.unit.brief(cost_quantiles(data.rows, ratio).iloc[0])]
         median, last = data.unit.brief(data.rows["q50"].iloc[0]), "hit" if hits.iloc[-1:].any() else "miss"
         row: list[object] = [data.symbol, f"{line.session:%a %m-%d}", median, line.span_80, *quantiles, line.change]
-        row += [last if len(hits) else None, percent(best["skill_mae"], signed=True) if best else None]
+        row += [last if len(hits) else None, percent(best["skill_mae"] if best else math.nan, signed=True)]
         rows.append([*row, _bar_age(data, now), wording.brief_why(line.why, [*_flags(data), *line.special_days])])
     return columns, rows
 
@@ -220,7 +236,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
 def _flags(data: ReportData) -> list[str]:
     """What is unusual: an unfinished newest night, a forecast that is no live one of the network, inputs, bars."""
     row = data.rows.iloc[0]
-    unfinished = [] if data.unfinished is None else [f"night {data.unfinished['as_of']} {data.unfinished['status']}"]
+    unfinished = [] if data.unfinished is None else [f"night {data.unfinished['status']} {data.unfinished['as_of']}"]
     return [
         *unfinished,
         *([str(row["kind"])] if row["kind"] != "live" else []),

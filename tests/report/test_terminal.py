@@ -18,7 +18,7 @@ from forecasting.report.terminal import (
     text_table,
 )
 from forecasting.settings import Settings
-from tests.report.nights import FINDING_COLUMNS, ORIGIN, forecasts, report_data, scored
+from tests.report.nights import FINDING_COLUMNS, ORIGIN, forecasts, long_record, report_data, scored
 
 COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
@@ -98,15 +98,12 @@ error / its error, + is better; pinball skill: the same of the loss over all
 seven quantiles."""
 
 LINES = """\
-symbol  session    median  80% interval  usual  last  skill  data  note, why
-------  ---------  ------  ------------  -----  ----  -----  ----  -------------
-SBUX    Mon 03-11  7.16 M    5.01–10.74    +2%  hit    −49%  15 h  recent x1.14;
-                                                                   Monday x0.90
-MSFT    Mon 03-11  $52.60   51.81–53.91  +1.0%  hit    −60%  15 h
-IBM     Mon 03-11  7.16 M    5.01–10.74    +2%               15 h  night
-                                                                   2024-03-11
-                                                                   failed; late;
-                                                                   fallback"""
+symbol  session    median          80%     vs  last  skill  data  note, why
+                              interval  usual
+------  ---------  ------  -----------  -----  ----  -----  ----  --------------
+SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit    −49%  15 h  recent x1.14…
+MSFT    Mon 03-11  $52.60  51.81–53.91  +1.0%  hit    −60%  15 h
+IBM     Mon 03-11  7.16 M   5.01–10.74    +2%            –  15 h  night failed …"""
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {
     3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)],
@@ -141,7 +138,13 @@ def test_many_symbols_are_a_line_each_at_80_columns() -> None:
             unfinished={"as_of": "2024-03-11", "status": "failed", "error": "x", "note": ""},
         ),
     ]
-    assert text_table(*line_listing(nights, now=NOW), width=80) == LINES
+    assert text_table(*line_listing(nights, now=NOW), width=80, in_lines=True) == LINES
+    first, *_ = text_table(*line_listing(nights[:1], now=NOW), width=120, in_lines=True).splitlines()[2:]
+    assert first.endswith("  recent x1.14; Monday x0.90")
+    few = line_listing(
+        [report_data(scored=long_record(origins=9)), report_data(scored=long_record(origins=10))], now=NOW
+    )
+    assert [row[-3] for row in few[1]] == ["–", "−47%"]
 
 
 def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
