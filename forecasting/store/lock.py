@@ -91,7 +91,7 @@ def _locked_file(path: Path, refusal: str, *, nights_of: str = "") -> TextIOWrap
             file.flush()
         except BlockingIOError:
             holder = file.read().strip() or "process unknown"
-            raise LockedError(refusal.replace("{}", holder) + _waiting(nights_of)) from None
+            raise LockedError(refusal.replace("{}", holder) + (nights_of and _waiting(nights_of))) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "
@@ -113,7 +113,7 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
         refusal = _refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))
-        raise LockedError(refusal + _waiting(url if name == "night" else "")) from None
+        raise LockedError(refusal + (_waiting(url) if name == "night" else "")) from None
 
 
 def _waiting(url: str) -> str:
