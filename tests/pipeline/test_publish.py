@@ -406,7 +406,7 @@ def past_night(settings: Settings) -> ReportData:
 
 def champions_in(page: Path) -> list[tuple[str, str]]:
     """Since and until of each champion in the page."""
-    table = page.read_text(encoding="utf-8").split('data-name="champions"')[1].split("</table>")[0]
+    table = page.read_text(encoding="utf-8").split('<h3 id="champions">')[1].split("</table>")[0]
     return re.findall(r'<th scope="row" class="keep">(.*?)</th><td class="keep" data-label="until">(.*?)</td>', table)
 
 
