@@ -267,7 +267,7 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(_problem(problem, setting_places()) for problem in error.errors(include_url=False))
-        raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
+        raise UsageError(f"Invalid setting. {problems}. Once it is valid, `forecasting settings` lists all.") from None
     except (OSError, ValueError) as error:  # which quotes no secret
         raise UsageError(f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}.") from None
 

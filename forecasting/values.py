@@ -18,7 +18,7 @@ MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:
 
 NO_MARKET = "none"
 
-SCHEDULE = "five fields (minute, hour, day, month, weekday), such as 30 5-8 * * 2-6"
+SCHEDULE = "five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7), such as 30 5-8 * * 2-6"
 """What FORECASTING_CRON takes, in words."""
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
