@@ -10,6 +10,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.earnings import check_events
+from forecasting.ingest.sources.plugins import newest_session as newest_session_of
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
@@ -103,8 +104,10 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return ". ".join([f"newest completed: {each}", *ends])
 
     def source() -> str:
-        name = source_of(settings.source, cache_dir=settings.yahoo_cache).name
-        return f"{name} for {', '.join(settings.symbols)} (no request made)"
+        source = source_of(settings.source, cache_dir=settings.yahoo_cache)
+        for symbol in settings.symbols:
+            newest_session_of(source, symbol)  # which reads a file
+        return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"

@@ -57,10 +57,12 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
 
 
 @pytest.mark.parametrize("name", ["source", "market", "events"])
-def test_a_file_that_is_there_is_named_and_one_that_is_not_is_wrong(folder, monkeypatch, name):
+def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_wrong(folder, monkeypatch, name):
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "VOD.L")
+    (folder / "text.csv").write_text("words,alone\n1,2\n")
     bars = random_bars(3, seed=1).assign(symbol="VOD.L", announced="2024-01-30", timing="amc")
     bars.to_csv(folder / "VIX.csv", index_label="date")
-    for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong")):
+    for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong"), ("text.csv", "wrong")):
         monkeypatch.setenv(f"FORECASTING_{name.upper()}", f"csv:{folder / file}")
         assert found()[name][0] == state
         assert file in found()[name][1]

@@ -167,16 +167,17 @@ class Sample:
     name = "sample"
 
     def newest(self, symbol: str) -> date:
-        """The sample's last session for any symbol; `fetch` refuses other symbols than its own."""
-        return SAMPLE_ENDS
-
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The index's bars for the sessions `first` .. `last`; a BadDataError for another symbol or span."""
+        """The sample's last session; a BadDataError for another symbol than its own."""
         if symbol != SAMPLE:
             raise BadDataError(
                 f"Expected the symbol {SAMPLE}, the only one of the sample ({SAMPLE_TITLE}); found {symbol}. "
                 "Name that one, or neither set FORECASTING_SYMBOLS nor give --symbol."
             )
+        return SAMPLE_ENDS
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        """The index's bars for the sessions `first` .. `last`; a BadDataError for another symbol or span."""
+        self.newest(symbol)
         # Without importing the package, which takes 0.8 s of CPU for models that nothing here uses.
         file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
         raw = pd.read_csv(Path(str(file)), index_col=0, parse_dates=True)
