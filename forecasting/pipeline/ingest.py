@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -20,6 +21,7 @@ from forecasting.errors import (
     ForecastingError,
     RateLimitedError,
     SourceError,
+    StoreError,
     UnavailableError,
     UsageError,
 )
@@ -359,7 +361,7 @@ def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceErro
         except Exception as error:  # of other people's code, anything; the nights go on
             note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
             logger.warning("%s: %s", night.symbol, note)
-            with connect.transaction(night.settings.url) as connection:
+            with suppress(StoreError), connect.transaction(night.settings.url) as connection:
                 open_run(connection, night, started_at=night.now(), notes={"second_source": note})
 
 

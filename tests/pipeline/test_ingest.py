@@ -27,7 +27,7 @@ from forecasting.pipeline.preprocess import first_session, market_night
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
 from tests.nights import copy_ledger, counts, night, rows, timeless
@@ -293,6 +293,20 @@ def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(night_folder, 
     assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
     assert "Witness house:x: nothing was compared. " in notes()["TEST"]
     assert words in notes()["TEST"]
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monkeypatch):
+    database = Path(sqlite_database(read_settings().url))
+
+    def away(symbol: str) -> pd.DataFrame:
+        database.rename(database.with_name("away.db"))
+        raise UnavailableError(f"The house has no {symbol}.")
+
+    installed(monkeypatch, House(away))
+    (outcome,) = fetched("TEST")
+    database.with_name("away.db").rename(database)
+    assert (outcome.error, "Witness" in notes()["TEST"]) == (None, False)
 
 
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(night_folder, monkeypatch):
