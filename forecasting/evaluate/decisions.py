@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
-from forecasting.preprocess.windows import Windows
-from forecasting.train.checkpoint import Card
 from forecasting.vocabulary import CHAMPION, HORIZONS, Mode
+
+if TYPE_CHECKING:
+    from forecasting.preprocess.windows import Windows
+    from forecasting.train.checkpoint import Card
 
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
