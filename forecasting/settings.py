@@ -7,7 +7,7 @@ import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -266,7 +266,8 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(_problem(problem, setting_places()) for problem in error.errors(include_url=False))
+        places = setting_places()
+        problems = "; ".join(_problem(problem, places) for problem in error.errors(include_url=False))
         raise UsageError(f"Invalid setting. {problems}. Once it is valid, `forecasting settings` lists all.") from None
     except (OSError, ValueError) as error:  # which quotes no secret
         raise UsageError(f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}.") from None
@@ -354,20 +355,25 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.75)
-        return f"{place}: no such setting{f' ({near[0]}?)' if near else ''}"
+        near = _nearest(name, Settings.model_fields)
+        return f"{place}: no such setting{f' ({near}?)' if near else ''}"
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that a misspelt one is nearly; empty without one."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), "")
+
+
 def _check_variables() -> None:
     """Refuse variables that would be ignored, since their names are nearly, but not, those of settings."""
     known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
     given = [name.partition("_")[2] for name in map(str.upper, os.environ) if name.startswith("FORECASTING_")]
-    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
-    wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
+    nearest = {name: _nearest(name, known) for name in given if name not in known}
+    wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near}?)" for name, near in nearest.items() if near)
     if wrong:
         raise UsageError(
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "

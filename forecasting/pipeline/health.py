@@ -10,8 +10,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.earnings import check_events
-from forecasting.ingest.sources.plugins import newest_session as newest_session_of
-from forecasting.ingest.sources.plugins import source_of
+from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
@@ -104,9 +103,9 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return ". ".join([f"newest completed: {each}", *ends])
 
     def source() -> str:
-        source = source_of(settings.source, cache_dir=settings.yahoo_cache)
+        source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
         for symbol in settings.symbols:
-            newest_session_of(source, symbol)  # which reads a file
+            plugins.newest_session(source, symbol)  # which reads a file
         return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
 
     def witness() -> str:

@@ -40,9 +40,7 @@ class Night:
     stored_id: str | None = None  # in a replay, the id of the night that is run again
     stored_fetch: str = ""  # in a replay, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
-    data_as_of: datetime | None = (
-        None  # of preprocess, which wrote windows: that fetch's instant; nothing later is used
-    )
+    data_as_of: datetime | None = None  # of preprocess, with its windows: that fetch's instant; nothing later is used
     challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate
     report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
     seconds: dict[str, float] = field(default_factory=dict)  # by step
