@@ -43,7 +43,9 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where one of the checks before them fails."""
     with before_start() as (settings, own):
-        plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
+        nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
+    if as_of is None and (early := plan.early_end(nights, now=clock.now)):
+        sys.stderr.write(f"{early}\n")
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
         from flows.server import reached_server

@@ -25,7 +25,7 @@ from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
-from forecasting.values import NO_MARKET
+from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -196,6 +196,15 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
         return completed
     held = plugins.newest_session(source, settings.symbols[0])
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
+
+
+def early_end(nights: Sequence[Night], *, now: Clock) -> str:
+    """A sentence about a source that ends before the newest completed session of the nights' exchange; else empty."""
+    for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
+        if night.session < (completed := last_completed(now(), night.settings.exchange)):
+            ends = f"The source {source_name(night.source)} ends with the session {night.session} of {night.symbol}"
+            return f"{ends}, before the newest completed one, {completed}: the night is of that session, and not live."
+    return ""
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it

@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import pandas as pd
 import pytest
@@ -11,6 +11,7 @@ from forecasting.pipeline.plan import (
     check_nights,
     check_session,
     checked_span,
+    early_end,
     missed_nights,
     narrowed,
     planned_nights,
@@ -97,6 +98,8 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
     (night,) = missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
     assert night.session == bars.index[-1].date()
+    assert f"{night.session} of SBUX, before the newest completed one, 2024-05-31" in early_end([night], now=night.now)
+    assert not early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
     assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
 
 
