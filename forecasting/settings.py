@@ -186,6 +186,13 @@ class Settings(BaseSettings):
             values["symbols"] = "^GSPC"
         return values
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            raise ValueError("Expected text in UTF-8, found other bytes")
+        return value
+
     @field_validator("symbols", "files", "exchanges", mode="before")
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:

@@ -42,6 +42,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
         ("ALERTS", ["median >> 1.5"], "Expected conditions"),
         ("PAGES_URL", ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"], "Expected an"),
         ("WITNESS", ["yahoo"], "Expected another source"),
+        *((name, ["csv:\udcff"], "Expected text in UTF-8") for name in ("WITNESS", "TIMEZONE", "NOTIFY", "DATA_DIR")),
         ("MARKET", ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"], "Expected none, a symbol"),
         ("LATE_UNTIL", ["9", "9:00", "24:00", "09:00Z", "09:00+02:00", "09:00:00.5", "9 am"], "Expected a time of"),
     ],
