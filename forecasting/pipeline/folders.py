@@ -96,16 +96,18 @@ def page_address(settings: Settings, name: str) -> str:
 
 def check_writable(out: Path) -> None:
     """Raise a UsageError for a path that no file can be written to: checked before the work whose result goes there."""
+    folder, reason = out.absolute().parent, ""
     try:
-        folder = out.absolute().parent
-        is_writable = folder.is_dir() and not out.is_dir() and os.access(out if out.exists() else folder, os.W_OK)
-    except OSError:  # too long
-        is_writable = False
-    if not is_writable:
-        raise UsageError(
-            f"Expected the path of a file to write, found {str(out)[:100]!r}: a folder, or in a folder that is missing "
-            "or that this user cannot write. Name another."
-        )
+        if out.is_dir():
+            reason = "it is a folder"
+        elif not folder.is_dir():
+            reason = f"there is no folder {str(folder)[-200:]}"
+        elif not os.access(out if out.exists() else folder, os.W_OK):
+            reason = "this user cannot write there"
+    except OSError as error:  # too long
+        reason = str(error.strerror)
+    if reason:
+        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {reason}. Name another.")
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
