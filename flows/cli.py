@@ -123,9 +123,12 @@ def show_newest(
     """Print the newest night of each symbol, or that of a session; then raise what stopped the others."""
     from flows import console
     from forecasting.pipeline.publish import each_report
+    from forecasting.store import migrate
     from forecasting.store.frames import python_strings
 
     in_force = settings()
+    if error is not None and migrate.is_missing(in_force.url):  # all were refused before there was a ledger
+        raise error
     is_brief = len(in_force.symbols) > 1 and not as_json
     with python_strings():
         nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)

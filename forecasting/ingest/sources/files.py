@@ -170,8 +170,8 @@ class Sample:
         """The sample's last session; a BadDataError for another symbol than its own."""
         if symbol != SAMPLE:
             raise BadDataError(
-                f"Expected the symbol {SAMPLE}, the only one of the sample ({SAMPLE_TITLE}); found {symbol}. "
-                "Name that one, or neither set FORECASTING_SYMBOLS nor give --symbol."
+                f"{symbol} is not in the sample, whose only symbol is {SAMPLE} ({SAMPLE_TITLE}). Name that one, or "
+                "neither set FORECASTING_SYMBOLS nor give --symbol."
             )
         return SAMPLE_ENDS
 
