@@ -3,8 +3,6 @@
 `python -m tests.cookbook` runs the document's commands in a temporary folder and replaces every answer in the document.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Which tests are slow, and which worker runs a test: one for a whole file, and for all files of one Prefect server."""
 
-from __future__ import annotations
-
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 

@@ -1,7 +1,5 @@
 """Small nights for tests, and the rows that they leave in the ledger."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 The notebook reads the ledger of docs/sql.md, which `python -m tests.notebook` makes in a temporary folder.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """The flows and tasks as the plain functions they are: no Prefect server, no engine, the same nights."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from functools import wraps

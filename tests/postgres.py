@@ -1,7 +1,5 @@
 """A PostgreSQL server of the tests' own, databases on it, and ledgers copied to them."""
 
-from __future__ import annotations
-
 import tempfile
 import uuid
 import warnings

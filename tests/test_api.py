@@ -1,7 +1,5 @@
 """The ledger in Python: the code of docs/python.md as it stands, what is loaded when, and what is refused."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import importlib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path

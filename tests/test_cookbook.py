@@ -3,8 +3,6 @@
 The queries run on both databases.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The documents: relative links resolve, named files exist, and modules define the functions that the tables name."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`fc.forecast`: forecasts of a frame of bars, without a ledger."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What leaves the repository: the wheel, the image by the steps of its Dockerfile, the workflows, and make."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

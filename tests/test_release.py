@@ -1,7 +1,5 @@
 """What a release consists of: locks by hash within the ranges of pyproject.toml, audited, and a bill of materials."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

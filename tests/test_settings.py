@@ -1,7 +1,5 @@
 """Settings and the values of options, variables, forecasting.toml and Python's callers."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from datetime import date, time

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from datetime import date
 from hashlib import sha256
 from typing import get_args

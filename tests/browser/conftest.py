@@ -1,7 +1,5 @@
 """Chromium for the tests of this folder, started once a module."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A Chromium for tests that open pages from disk as a person does."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

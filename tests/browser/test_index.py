@@ -1,7 +1,5 @@
 """The index in a real browser: sorted, filtered, kept in the address, on a desk and on a phone."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable

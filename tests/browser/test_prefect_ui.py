@@ -1,7 +1,5 @@
 """Nights in Prefect's own UI, version 2, as the person on call opens them: runs, their pages, tables and charts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

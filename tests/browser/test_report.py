@@ -1,7 +1,5 @@
 """The report page in a real browser, from a file, as a person opens it."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Only a session that has closed is an origin, and a clock that is wrong for a night takes no bar from a later one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import count

@@ -1,7 +1,5 @@
 """What deploy/ gives to whom: passwords, rights in the database, and what a service may do to its machine."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Files that lie, leak or are damaged, each through a whole ingest or night as a user has it."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 

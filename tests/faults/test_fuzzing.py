@@ -3,8 +3,6 @@
 What was taken is compared with an independent, plainer reading of the same input.
 """
 
-from __future__ import annotations
-
 import copy
 import csv
 import hashlib

@@ -1,7 +1,5 @@
 """Escape codes, HTML, scripts, Markdown and megabytes in texts of a source or the database: none acts anywhere."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """Locks that somebody forgot: a wait ends with an error that names the process. Readers and nights never wait."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Bars that no liquid share has: a night ends with a finite forecast, and a fit that fails with a baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 

@@ -1,7 +1,5 @@
 """Whatever fails, a command ends with one paragraph and an exit code, and the night's row has the reason."""
 
-from __future__ import annotations
-
 import errno
 import io
 import re

@@ -1,7 +1,5 @@
 """Rows that somebody else wrote into the database: no id and no path of theirs decides what is read or deleted."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path

@@ -3,8 +3,6 @@
 Nor has the command line of a process; a password in an option is warned about, and a file may hold it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """Past nights: each is the same whatever span it is caught up in, and scored as far as its bars are stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path

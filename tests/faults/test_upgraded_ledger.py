@@ -4,8 +4,6 @@
 the settings below, and the weights of its champion.
 """
 
-from __future__ import annotations
-
 import tarfile
 from datetime import date
 from pathlib import Path

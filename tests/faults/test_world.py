@@ -3,8 +3,6 @@
 Seeds of one's own: WORLD_SEEDS=100:200 WORLD_NIGHTS=60 .venv/bin/pytest -s -m campaign tests/faults/test_world.py
 """
 
-from __future__ import annotations
-
 import gc
 import logging
 import os

@@ -1,7 +1,5 @@
 """A simulated world: months of mornings of a vendor, a machine and an operator, everything drawn from one seed."""
 
-from __future__ import annotations
-
 import os
 import random
 from collections import Counter

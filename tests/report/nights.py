@@ -1,7 +1,5 @@
 """Seeded report data for tests: shaped like the store's rows, small enough to count by hand."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any

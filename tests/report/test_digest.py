@@ -2,8 +2,6 @@
 
 # ruff: noqa: RUF001 - what is sent is compared as it is
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from typing import Any

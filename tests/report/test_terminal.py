@@ -1,6 +1,4 @@
 # ruff: noqa: RUF001 - what is printed is compared as it is
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
