@@ -37,18 +37,12 @@ UNCHANGED_OF_RUNS = {"as_of", "symbol", "target", "source", "started_at", "setti
 
 
 class Invariants:
-    """The checks, with the ledger as it was after the morning before.
-
-    Attributes:
-        rows: Every row of every table after the newest checked morning, by key.
-        born: The number of the morning after which a row was first seen, by table and key.
-        reached: How often each rare path shows in the ledger.
-    """
+    """The checks, with the ledger as it was after the morning before."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.rows: Rows = {name: {} for name in metadata.tables}
-        self.born: dict[str, dict[Key, int]] = defaultdict(dict)
+        self.rows: Rows = {name: {} for name in metadata.tables}  # after the newest checked morning
+        self.born: dict[str, dict[Key, int]] = defaultdict(dict)  # the morning after which a row was first seen
         self.mornings = 0
         self.environment: dict[Key, dict[str, str]] = {}
         self.reached: Counter[str] = Counter()

@@ -1,12 +1,15 @@
-"""What can go wrong, or change, on a morning of the simulated world; each draws its own details."""
+"""What can go wrong, or change, on a morning of the simulated world; each draws its own details.
+
+A mishap returns what ends it after the morning, where something does.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,15 +28,14 @@ from tests.yahoo_stand_in import PAYLOADS
 if TYPE_CHECKING:
     from tests.faults.world import World
 
-Mishap = Callable[["World"], AbstractContextManager[None]]
-
+Undo = Callable[[], object]
+Mishap = Callable[["World"], Undo | None]
 
 BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *PAYLOADS)
 """Answers without a bar, other than a refusal."""
 
 
-@contextmanager
-def failing(world: World) -> Iterator[None]:
+def failing(world: World) -> Undo:
     """The next chart requests, or all of this morning, are refused, of an unknown symbol, or end in a fault."""
     fault = world.draw.choice(["429", "404", world.draw.choice(BROKEN)])
     if world.draw.random() < 0.4:
@@ -41,30 +43,29 @@ def failing(world: World) -> Iterator[None]:
     else:
         world.vendor.fail(*[fault] * world.draw.randint(1, 3))
     world.vendor.market_fault = world.draw.choice([None, fault])
-    yield
-    world.vendor.fail()
-    world.vendor.market_fault = None
+
+    def heal() -> None:
+        world.vendor.fail()
+        world.vendor.market_fault = None
+
+    return heal
 
 
-@contextmanager
-def late(world: World) -> Iterator[None]:
+def late(world: World) -> Undo:
     """The newest bar comes an hour or two later, or not on this morning; or the answer is some sessions old."""
     newest, sessions = world.vendor.today, world.draw.choice([1, 1, 1, 3])
     world.vendor.today = shift(newest, -sessions)
     hours = world.draw.choice([0.2, 0.8, 24.0]) if sessions == 1 else 24.0
     world.at(world.instant + timedelta(hours=hours), lambda: setattr(world.vendor, "today", newest))
-    yield
-    world.vendor.today = newest
+    return lambda: setattr(world.vendor, "today", newest)
 
 
-@contextmanager
-def another_symbol(world: World) -> Iterator[None]:
+def another_symbol(world: World) -> Undo:
     """The rows are those of another symbol."""
     symbol = world.known_symbol()
     if symbol is not None:
         world.vendor.mistaken[symbol] = next(name for name in world.vendor.edits_of if name != symbol)
-    yield
-    world.vendor.mistaken.clear()
+    return world.vendor.mistaken.clear
 
 
 EDITS: tuple[Callable[[World, date], stand_in.Edit], ...] = (
@@ -78,68 +79,55 @@ EDITS: tuple[Callable[[World, date], stand_in.Edit], ...] = (
 )
 
 
-@contextmanager
-def faulty_rows(world: World) -> Iterator[None]:
+def faulty_rows(world: World) -> Undo | None:
     """A fault of rows, of one symbol on one morning."""
     symbol = world.known_symbol()
-    if symbol is not None:
-        day = shift(world.vendor.today, -world.draw.randint(0, 6))
-        world.vendor.edits_of[symbol].append(world.draw.choice(EDITS)(world, day))
-    yield
-    if symbol is not None:
-        world.vendor.edits_of[symbol].clear()
+    if symbol is None:
+        return None
+    day = shift(world.vendor.today, -world.draw.randint(0, 6))
+    world.vendor.edits_of[symbol].append(world.draw.choice(EDITS)(world, day))
+    return world.vendor.edits_of[symbol].clear
 
 
-@contextmanager
-def restatement(world: World) -> Iterator[None]:
+def restatement(world: World) -> None:
     """Some recent volumes are restated for good."""
     symbol = world.draw.choice(world.symbols)
     for _ in range(world.draw.randint(1, 4)):
         session = shift(world.vendor.today, -world.draw.randint(0, 12))
         world.vendor.restate(symbol, session, world.draw.choice([0.8, 0.999, 1.001, 1.3]))
-    yield
 
 
-@contextmanager
-def split(world: World) -> Iterator[None]:
+def split(world: World) -> None:
     """Tonight's bar is the first after a split; the source may rebase the history only days later."""
     symbol, ratio = world.draw.choice(world.symbols), world.draw.choice([2.0, 3.0, 1.5, 0.5, 0.1])
     session = next_sessions(world.vendor.today, 1)[0]
     world.vendor.split(symbol, session, ratio)
     if world.draw.random() < 0.5 and symbol in world.known:
         world.later_edits.append((symbol, stand_in.late_split(session, ratio), world.draw.randint(1, 2)))
-    yield
 
 
-@contextmanager
-def dividend(world: World) -> Iterator[None]:
+def dividend(world: World) -> None:
     """The next session is an ex-date."""
     session = next_sessions(world.vendor.today, 1)[0]
     world.vendor.dividend(world.draw.choice(world.symbols), session, round(world.draw.uniform(0.05, 0.9), 2))
-    yield
 
 
-@contextmanager
-def earnings_move(world: World) -> Iterator[None]:
+def earnings_move(world: World) -> None:
     """The list of earnings dates changes: a date comes, moves or goes."""
     day = world.vendor.today + timedelta(days=world.draw.randint(1, 45))
     hour = world.draw.choice(["4 PM", "7 AM", "11 AM"])
     past = world.vendor.earnings[: world.draw.randint(0, len(world.vendor.earnings))]
     world.vendor.earnings = [*past, f"{day:%B} {day.day}, {day.year} at {hour} EDT"]
-    yield
 
 
-@contextmanager
-def kill(world: World) -> Iterator[None]:
+def kill(world: World) -> None:
     """The process ends at a boundary; the machine may come back on the same morning, and the process end once more."""
     world.boundaries.plan(world.some_boundary(), world.boundaries.kill)
     world.restarts = world.draw.choice([0, 1, 2])
     world.next_kill = world.some_boundary() if world.restarts == 2 else 0
-    yield
 
 
-@contextmanager
-def disk_full(world: World) -> Iterator[None]:
+def disk_full(world: World) -> Undo:
     """No file grows past a limit, as on a full disk: of the ledger, its log, weights, windows or pages."""
     limit = world.draw.choice([1_000, 20_000, 150_000, 400_000, 1_000_000])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -149,31 +137,26 @@ def disk_full(world: World) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 
     world.boundaries.plan(world.some_boundary(), fill)
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@contextmanager
-def locked(world: World) -> Iterator[None]:
+def locked(world: World) -> Undo:
     """Another program keeps the database locked, from some statement of the night on."""
-    with closing(world.another_program()) as program:
+    program = world.another_program()
 
-        def lock() -> None:
-            with suppress(sa.exc.OperationalError):  # the night itself holds it just now
-                program.execute(sa.text(world.lock_statement))
-                return
-            program.rollback()
-            world.boundaries.plan(world.boundaries.passed + 1, lock)
+    def lock() -> None:
+        with suppress(sa.exc.OperationalError):  # the night itself holds it just now
+            program.execute(sa.text(world.lock_statement))
+            return
+        program.rollback()
+        world.boundaries.plan(world.boundaries.passed + 1, lock)
 
-        world.boundaries.plan(world.some_boundary(), lock)
-        world.cannot_write = True
-        yield
+    world.boundaries.plan(world.some_boundary(), lock)
+    world.cannot_write = True
+    return program.close
 
 
-@contextmanager
-def second_run(world: World) -> Iterator[None]:
+def second_run(world: World) -> None:
     """Another run starts while the night works."""
 
     def start() -> None:
@@ -184,37 +167,29 @@ def second_run(world: World) -> Iterator[None]:
             world.reached["a second run refused by the lock"] += 1
 
     world.boundaries.plan(world.some_boundary(), start)
-    yield
 
 
-@contextmanager
-def clock_wrong(world: World) -> Iterator[None]:
+def clock_wrong(world: World) -> Undo:
     """The machine's clock is ahead or behind, by hours to weeks."""
     world.clock_error = timedelta(hours=world.draw.choice([-72, -26, -3, 5, 26, 30 * 24]))
-    yield
-    world.clock_error = timedelta()
+    return lambda: setattr(world, "clock_error", timedelta())
 
 
-@contextmanager
-def bars_before(world: World) -> Iterator[None]:
+def bars_before(world: World) -> None:
     """Somebody has fetched the bars before the night."""
     ingest_only(read_settings(), as_of=None, switch_source=False, now=world.now)
-    yield
 
 
-@contextmanager
-def other_symbols(world: World) -> Iterator[None]:
+def other_symbols(world: World) -> None:
     """A symbol is added, or one that was dropped comes back; or a symbol is dropped."""
     left = [name for name in world.vendor.edits_of if name not in world.symbols]
     if left and world.draw.random() < 0.5:
         world.set_symbols([*world.symbols, world.draw.choice(left)])
     elif len(world.symbols) > 1:
         world.set_symbols(world.draw.sample(world.symbols, len(world.symbols) - 1))
-    yield
 
 
-@contextmanager
-def settings_changed(world: World) -> Iterator[None]:
+def settings_changed(world: World) -> None:
     """The operator changes a setting."""
     choices = {
         "SEED": ["0", "1"],
@@ -228,11 +203,9 @@ def settings_changed(world: World) -> Iterator[None]:
     }
     name = world.draw.choice(sorted(choices))
     world.set(name, world.draw.choice(choices[name]))
-    yield
 
 
-@contextmanager
-def witness(world: World) -> Iterator[None]:
+def witness(world: World) -> Undo:
     """A second source is compared with the bars: it agrees, has other numbers, or cannot be read."""
     path = world.folder / "witness.csv"
     newest = [world.vendor.told(symbol)[0].tail(30).assign(symbol=symbol) for symbol in world.vendor.edits_of]
@@ -242,12 +215,10 @@ def witness(world: World) -> Iterator[None]:
     if world.draw.random() < 0.2:
         os.truncate(path, 20)
     world.set("WITNESS", f"csv:{path}")
-    yield
-    world.set("WITNESS", "")
+    return lambda: world.set("WITNESS", "")
 
 
-@contextmanager
-def champion_by_hand(world: World) -> Iterator[None]:
+def champion_by_hand(world: World) -> None:
     """The operator promotes an older model, or rolls back."""
     models = world.select("SELECT id FROM models WHERE name = 'lstm' ORDER BY id")
     with suppress(ForecastingError):  # pruned, refused, or there was no other champion
@@ -256,11 +227,9 @@ def champion_by_hand(world: World) -> Iterator[None]:
         elif models:
             promote(world.draw.choice(models)[0], read_settings(), now=world.now)
         world.reached["a champion chosen by hand"] += 1
-    yield
 
 
-@contextmanager
-def weights_lost(world: World) -> Iterator[None]:
+def weights_lost(world: World) -> None:
     """The folder of some model's weights is deleted, or a file in it damaged."""
     folders = sorted((world.folder / "data" / "artifacts").glob("[!.]*"))
     if folders:
@@ -271,18 +240,15 @@ def weights_lost(world: World) -> Iterator[None]:
             os.truncate(folder / "weights.safetensors", 100)
         world.reached["weights lost or damaged"] += 1
         world.lost.add(folder.name)
-    yield
 
 
-@contextmanager
-def span_again(world: World) -> Iterator[None]:
+def span_again(world: World) -> None:
     """The operator catches up a span of past sessions before the night."""
     last = shift(world.vendor.today, -world.draw.randint(0, 2))
     first = shift(last, -world.draw.randint(0, 2))
     with suppress(ForecastingError):
         catch_up.catch_up(first, last, refit_every=world.draw.choice([1, 2]))
         world.reached[f"a span of {len(between(first, last))} caught up"] += 1
-    yield
 
 
 MISHAPS: tuple[Mishap, ...] = (

@@ -42,20 +42,15 @@ HISTORY = 520
 
 
 class Vendor(StandIn):
-    """Several symbols' true bars, and what is served of them this morning.
-
-    Attributes:
-        edits_of: Faults of one symbol's rows, until they are removed.
-        mistaken: Symbols for which another symbol's rows are served.
-    """
+    """Several symbols' true bars, and what is served of them this morning."""
 
     def __init__(self, symbols: tuple[str, ...], last: date, *, days: int, seed: int) -> None:
         true = {name: random_bars(days, seed=31 * seed + place, last=last) for place, name in enumerate(symbols)}
         super().__init__(true[symbols[0]], symbol=symbols[0])
         for name in symbols[1:]:
             self.add(name, true[name])
-        self.edits_of: dict[str, list[Edit]] = {name: [] for name in symbols}
-        self.mistaken: dict[str, str] = {}
+        self.edits_of: dict[str, list[Edit]] = {name: [] for name in symbols}  # until they are removed
+        self.mistaken: dict[str, str] = {}  # symbols for which another symbol's rows are served
 
     def told(self, symbol: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows and actions that are served as of `today`."""
@@ -93,41 +88,23 @@ def _with(actions: pd.DataFrame, session: date, kind: str, value: float) -> pd.D
 
 
 class World:
-    """Mornings from `first` on, of which each runs the scheduled night and then checks the ledger.
-
-    Attributes:
-        draw: The only source of chance.
-        instant: The true time; the machine's clock is off by `clock_error`.
-        symbols: Those of the nights now.
-        known: Symbols whose bars a night has used: a fault of a first answer has nothing to be compared with.
-        later_edits: Faults of rows that the next mornings have: symbol, edit, mornings left.
-        lost: Models whose weights a mishap deleted or damaged.
-        reached: How often each rare path was taken.
-    """
+    """Mornings, of which each runs the scheduled night and then checks the ledger."""
 
     def __init__(self, seed: int, folder: Path, url: str, *, nights: int, empty: Path) -> None:
-        """The world of `seed` before its first morning.
-
-        Args:
-            seed: Decides everything that is drawn.
-            folder: A new folder of the world's own.
-            url: A migrated ledger without a row.
-            nights: Mornings with mishaps.
-            empty: A migrated SQLite file without a row, for replays.
-        """
-        self.draw = random.Random(seed)
+        """In a new folder, on a ledger without a row; `empty` is a SQLite file without a row, for replays."""
+        self.draw = random.Random(seed)  # the only source of chance
         self.folder, self.url, self.nights, self.empty = folder, url, nights, empty
         first = shift(next_sessions(FIRST, 1)[0], self.draw.randint(0, 500))
         sessions = between(first, shift(first, nights + 60))
         self.vendor = Vendor(SYMBOLS, sessions[-1], days=HISTORY + len(sessions), seed=seed)
         self.today = first
         self.instant = datetime.combine(first, time(10, 30), tzinfo=NEW_YORK)
-        self.clock_error = timedelta()
+        self.clock_error = timedelta()  # of the machine's clock
         self.symbols: list[str] = list(self.draw.sample(SYMBOLS, self.draw.choice([1, 1, 2])))
-        self.known: set[str] = set()
-        self.later_edits: list[tuple[str, Edit, int]] = []
-        self.lost: set[str] = set()
-        self.reached: Counter[str] = Counter()
+        self.known: set[str] = set()  # whose bars a night has used: a first answer has nothing to be compared with
+        self.later_edits: list[tuple[str, Edit, int]] = []  # of the next mornings, with how many are left
+        self.lost: set[str] = set()  # models whose weights a mishap deleted or damaged
+        self.reached: Counter[str] = Counter()  # how often each rare path was taken
         self.variables: dict[str, str] = {}
         self.cannot_write = False
         self.restarts = self.next_kill = 0
@@ -217,7 +194,8 @@ class World:
             if self.draw.random() < 0.85:  # a real page takes a quarter of a night, and no row depends on it
                 stack.enter_context(mock.patch.object(publish, "render_page", blank_page))
             for mishap in mishaps:
-                stack.enter_context(mishap(self))
+                if undo := mishap(self):
+                    stack.callback(undo)
                 self.reached[f"mishap {getattr(mishap, '__name__', '')}"] += 1
             ended = self._run_with_restarts()
             honest_clock = not self.clock_error
