@@ -85,7 +85,7 @@ def init() -> None:
     """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
     from forecasting.settings import write_config
 
-    typer.echo(write_config(settings()))
+    typer.echo(write_config())
 
 
 @app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")

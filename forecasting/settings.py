@@ -88,7 +88,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
-    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
+    database_url: SecretStr | None = Field(
+        None, examples=["postgresql:///forecast"], description="SQLAlchemy URL; if not set, a SQLite file in data_dir."
+    )
     symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
         ("SBUX",), description="Symbols of a night, comma separated."
     )
@@ -96,14 +98,20 @@ class Settings(BaseSettings):
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
         None,
+        examples=["csv:second.csv"],
         description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
     )
-    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
+    events: str | None = Field(
+        None, examples=["csv:dates.csv"], description="Earnings dates as csv:PATH (columns announced, timing, symbol)."
+    )
     edgar_contact: str | None = Field(
-        None, description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too."
+        None,
+        examples=["Jo Doe jo@example.com"],
+        description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too.",
     )
     market: str | None = Field(
         None,
+        examples=["^VIX"],
         description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "
         "if not set, ^VIX from yahoo and none from other sources.",
     )
@@ -134,23 +142,28 @@ class Settings(BaseSettings):
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
     )
     workers: int | None = Field(
-        None, ge=1, le=1024, description="Processes or Dask workers of a night; if not set, one a core."
+        None, ge=1, le=1024, examples=[2], description="Processes or Dask workers of a night; if not set, one a core."
     )
     shard_size: int | None = Field(
-        None, ge=1, le=MOST, description="Symbols of a shard; if not set, about three shards a worker."
+        None, ge=1, le=MOST, examples=[50], description="Symbols of a shard; if not set, about three shards a worker."
     )
     dask_address: str | None = Field(
-        None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
+        None,
+        examples=["tcp://localhost:8786"],
+        description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run.",
     )
     cost_ratio: float | None = Field(
         None,
         gt=0.0,
+        examples=[2.0],
         allow_inf_nan=False,
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
     )
     notify: SecretStr | None = Field(
-        None, description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent."
+        None,
+        examples=["ntfys://ntfy.example.org/forecasts"],
+        description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent.",
     )
     alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
@@ -319,31 +332,30 @@ def config_file() -> Path | None:
     return None
 
 
-def write_config(settings: Settings) -> Path:
-    """Where it has written a forecasting.toml of these settings, beside the data folder; it replaces none."""
-    path = settings.data_dir.absolute().parent / "forecasting.toml"
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(config_text(settings))
-    except OSError as error:
-        found = f"{error.strerror}. Edit or remove it." if path.exists() else f"{error.strerror}."
-        raise UsageError(f"Expected no file {path} and a folder that can be written; found: {found}") from None
-    return path
+def write_config() -> str:
+    """The path of the ./forecasting.toml that it has written, and of another one that is found from here.
 
-
-def config_text(settings: Settings) -> str:
-    """A forecasting.toml of these settings: each with its meaning, commented out where nothing gives it."""
-    lines = ["# Settings of `forecasting`. Variables FORECASTING_NAME and options of a command come first."]
+    Each setting has its meaning and what options and variables give, else a comment with the default or an example.
+    """
+    path, before = Path("forecasting.toml").absolute(), config_file()
     # JSON but for tables: what it has of strings, numbers and lists is TOML too.
-    values = settings.model_dump(mode="json") | {"data_dir": settings.data_dir.name}  # beside this file
+    given = read_settings().model_dump(mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS})
+    defaults = Settings.model_construct().model_dump(mode="json")
+    lines = ["# Settings, commented out with the default or an example. Options and FORECASTING_NAME come first."]
     for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        is_set = name == "data_dir" or (name not in _SECRETS and name in settings.model_fields_set)
-        text = json.dumps("" if value is None or name in _SECRETS else values[name], ensure_ascii=False)
+        value = given.get(name, (field.examples or [defaults[name]])[0])
+        text = json.dumps(value, ensure_ascii=False)
         text = text.replace(": ", " = ") if isinstance(value, dict) else text
         lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
-        lines.append(f"{'' if is_set else '# '}{name} = {text}")
-    return "\n".join([*lines, ""])
+        lines.append(f"{'' if name in {*given, 'data_dir'} else '# '}{name} = {text}")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write("\n".join([*lines, ""]))
+    except OSError as error:
+        raise UsageError(f"Expected to write a new file {path}; found: {error.strerror}.") from None
+    if before is None:
+        return f"{path}"
+    return f"{path}, which is read here before {before}" if config_file() == path else f"{path}, after {before}"
 
 
 def encoded(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Settings and the values of options, variables, forecasting.toml and Python's callers."""
 
 import os
-import tomllib
 from datetime import date, time
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import Settings, config_text, read_settings, setting_places, write_config
+from forecasting.settings import Settings, read_settings, setting_places, write_config
 from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
 
 
@@ -168,24 +167,38 @@ def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, mon
     assert not any(other in str(refused.value) for other in ("hunter2", "42,", "SECRETS_DIR"))
 
 
-def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path):
-    given = {"symbols": ("SBUX", "VOD.L"), "exchanges": {"VOD.L": "XAMS"}, "late_until": time(7, 15), "cost_ratio": 2.0}
-    settings = Settings(**given, data_dir=tmp_path / "data", database_url="postgresql://u:hunter2@h/d")
-    path = write_config(settings)
-    assert path == tmp_path / "forecasting.toml"
+def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_one_above(tmp_path, monkeypatch):
+    given = {"SYMBOLS": "SBUX,VOD.L", "EXCHANGES": "VOD.L=XAMS", "LATE_UNTIL": "07:15", "COST_RATIO": "2"}
+    given |= {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": "postgresql://u:hunter2@h/d"}
+    with monkeypatch.context() as patch:
+        for name, text in given.items():
+            patch.setenv(f"FORECASTING_{name}", text)
+        settings, path = read_settings(), tmp_path / "forecasting.toml"
+        assert write_config() == str(path)
+        with pytest.raises(UsageError, match=r"forecasting\.toml; found: File exists"):
+            write_config()
     assert "hunter2" not in path.read_text()
     assert read_settings() == settings.model_copy(update={"database_url": None})
-    with pytest.raises(UsageError, match=r"File exists\. Edit or remove it"):
-        write_config(settings)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    assert write_config() == f"{tmp_path / 'a' / path.name}, which is read here before {path}"
+    assert read_settings() == Settings.model_construct(data_dir=tmp_path / "a" / "forecasting-data")
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    monkeypatch.setenv("FORECASTING_CONFIG", str(path))
+    assert write_config().endswith(f"b/forecasting.toml, after {path}")
 
 
-def test_a_written_file_has_every_setting_with_its_default():
-    text = config_text(Settings())
-    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
-    found = tomllib.loads("\n".join(lines))
-    assert list(found) == list(Settings.model_fields)
-    given = {name: value for name, value in found.items() if value not in ("", [], {})}
-    assert Settings(**given) == Settings()
+def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_and_defaults_where_there_are(tmp_path):
+    write_config()
+    path = tmp_path / "forecasting.toml"
+    lines = [line.removeprefix("# ") for line in path.read_text().splitlines() if " = " in line]
+    assert [line.split()[0] for line in lines] == list(Settings.model_fields)
+    for text in (*lines, "\n".join(lines)):
+        path.write_text(text)
+        found = dict(read_settings())
+    examples = {name for name, field in Settings.model_fields.items() if field.examples}
+    defaults = {**dict(Settings.model_construct()), "data_dir": tmp_path / "forecasting-data"}
+    assert {name for name, value in found.items() if value != defaults[name]} == examples
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
     monkeypatch.setattr(cli, "settings", lambda: sys.exit(found.update(os.environ)))
     given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}
     words = [first, given.pop(first), *next(iter(given.items())), "--target", "range"]
-    assert run("init", *words)[0] == 0
+    assert run("show", *words)[0] == 0
     names = ("SYMBOLS", "TARGET", "SOURCE")
     assert [found[f"FORECASTING_{name}"] for name in names] == ["SBUX,MSFT,AAPL", "range", "yahoo"]
 
