@@ -1,9 +1,11 @@
 """The night as a Prefect flow: ingest, preprocess, train, predict, evaluate, for every missed session, oldest first."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from prefect import flow, runtime, task
@@ -20,6 +22,7 @@ from flows.reporting import (
     readable_errors,
     send_failed,
     step_run_name,
+    take_turn,
     wait,
 )
 from flows.runner import runner
@@ -37,7 +40,6 @@ from forecasting.pipeline.run import ledger, shards
 from forecasting.pipeline.symbols import explained
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
-from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode, Target
 
 
@@ -102,25 +104,34 @@ def nightly(
     with readable_errors():
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
-        migrate.check_ready(settings.url, writes=False)  # the lock is a table, which an older ledger lacks
-        with lock.night_lock(settings.url, "night"), ledger(settings):
+        with ExitStack() as held, ledger(settings):
+            take_turn(settings, held, patient=patient)
             trigger = "schedule" if patient else "run"
             planned = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
-            nights = run_nights(planned, settings, patient=patient, switch_source=switch_source)
+            nights = run_nights(planned, settings, held if patient else None, switch_source=switch_source)
     nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
     return last_state(nights, settings, done=publish_outcomes(settings, nights), nothing=nothing)
 
 
 def run_nights(
-    planned: list[Night], settings: Settings, *, patient: bool = False, switch_source: bool = False
+    planned: list[Night], settings: Settings, held: ExitStack | None = None, *, switch_source: bool = False
 ) -> list[Night]:
-    """The nights as they ended: each batch of symbols is requested, then its shards take the other four steps."""
+    """The nights as they ended: each batch of symbols is requested, then its shards take the other four steps.
+
+    An unattended run waits for late bars without the lock that it has `held`, so that other runs need not.
+    """
     show_step(planned, "plan")
     flow_run_id = runtime.flow_run.id
     begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
-    due = runtime.flow_run.scheduled_start_time if patient else None
-    rounds = Rounds(begun, settings, due=due, now=clock.now, wait=partial(wait, settings, begun))
+    due = runtime.flow_run.scheduled_start_time if held else None
     done: list[Night] = []
+
+    def pause(until: datetime, why: str) -> None:
+        if held and workers is not None:  # what workers run needs the lock
+            done.extend(chain.from_iterable(workers.results()))
+        wait(settings, begun, held, until, why)
+
+    rounds = Rounds(begun, settings, due=due, now=clock.now, wait=pause)
     with runner(settings) as workers:
         for due in rounds:
             for shard in shards(rounds.take(step(ingest, due, rounds, switch_source)), settings):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from flows import clock
 from flows.server import tolerate_outage
-from forecasting.errors import ForecastingError
+from forecasting.errors import ForecastingError, LockedError
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import page_address, report_path
 from forecasting.pipeline.night import Night
@@ -28,6 +28,7 @@ from forecasting.pipeline.symbols import combined, explained, joined
 from forecasting.plain_text import plain_text
 from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
 from forecasting.settings import Settings, read_settings
+from forecasting.store import lock, migrate
 
 logger = logging.getLogger("forecasting.night")
 
@@ -40,6 +41,9 @@ _waiting: dict[UUID, datetime] = {}
 """When each flow run of this process began to wait."""
 
 DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
+
+TURN, ASK_EVERY = timedelta(hours=12), timedelta(seconds=15)
+"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and how often it asks."""
 
 
 def flow_run_name() -> str:
@@ -110,10 +114,31 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def wait(settings: Settings, nights: Sequence[Night], until: datetime, why: str) -> None:
-    """Wait for the next round of requests, in the state Late with reasons; after DIGEST_AFTER the digest is sent."""
+def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
+    """Take the lock of the nights into `held`; while another run has it, an unattended one waits, as Queued."""
+    until = clock.now() + TURN
+    while True:
+        # The lock is a table, which an older ledger lacks; while the run waited, a ledger may have become a newer one.
+        migrate.check_ready(settings.url, writes=False)
+        try:
+            held.enter_context(lock.night_lock(settings.url, "night"))
+            return name_state("Running", "", only="Queued")
+        except LockedError as refusal:
+            if not patient or clock.now() >= until:
+                raise
+            name_state("Queued", str(refusal), only="Running")
+            clock.wait_until(clock.now() + ASK_EVERY)
+
+
+def wait(settings: Settings, nights: Sequence[Night], held: ExitStack | None, until: datetime, why: str) -> None:
+    """Wait for the next round of requests, in the state Late with reasons; after DIGEST_AFTER the digest is sent.
+
+    Meanwhile other runs may have the lock that this one has `held`.
+    """
     update_index(settings, now=clock.now)
     name_state("Late", why)
+    if held:
+        held.close()
     if (run := flow_run()) is not None:
         due = _waiting.setdefault(run.id, clock.now()) + DIGEST_AFTER
         if clock.now() < due < until:
@@ -121,6 +146,8 @@ def wait(settings: Settings, nights: Sequence[Night], until: datetime, why: str)
         if due < until:
             send_digest(settings, nights)
     clock.wait_until(until)
+    if held:
+        take_turn(settings, held, patient=True)
     name_state("Running", "", only="Late")
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -131,8 +131,9 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             f"{settings.cron}, FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
         )
         slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
-        # A second run of one target finds all done, so it is cancelled; the run of another target waits for its turn.
-        strategy = ConcurrencyLimitStrategy.ENQUEUE if len(targets) > 1 else ConcurrencyLimitStrategy.CANCEL_NEW
+        delete_schedules(but=slugs.values())
+        # While a run a target waits for its bar, those of the next hour have nothing to do.
+        limit = ConcurrencyLimitConfig(limit=len(targets), collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
         nightly.serve(
             "nightly",
             schedules=[
@@ -142,9 +143,21 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             parameters={"patient": True, "mode": mode, "switch_source": switch_source},
             tags=["forecasting"],
             pause_on_shutdown=False,
-            global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy),
+            global_limit=limit,
             print_starting_message=False,
         )
+
+
+def delete_schedules(*, but: Collection[str]) -> None:
+    """Delete the schedules of other targets that an earlier `serve` left: Prefect replaces those of one name alone."""
+    from prefect import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with suppress(ObjectNotFound), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("nightly/nightly")
+        for schedule in deployment.schedules:
+            if schedule.slug not in but:
+                client.delete_deployment_schedule(deployment.id, schedule.id)
 
 
 def all_checks() -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.pipeline.night import Night, by_symbol
+from forecasting.pipeline.plan import not_done
 from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -82,6 +83,7 @@ class Rounds:
             due = min(symbol.due for symbol in self._symbols.values())
             if due > self._now():
                 self._wait(due, self._waiting(due))
+                self._leave_out_done()
             self._round, self._pause = self._round + 1, timedelta(0)
             self.refusals.clear()
             asked = [symbol for symbol in self._symbols.values() if symbol.due <= max(due, self._now())]
@@ -98,6 +100,15 @@ class Rounds:
                         mark(night, {"status": "late"}, waiting)
                         hour = clock_time(symbol.due, self._settings)
                         logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
+
+    def _leave_out_done(self) -> None:
+        """End the nights that another run has done while this one waited without the lock."""
+        for name, symbol in list(self._symbols.items()):
+            left = not_done(symbol.nights)
+            self.ended += [replace(night, error=None, is_done=True) for night in symbol.nights if night not in left]
+            symbol.nights = left
+            if not left:
+                del self._symbols[name]
 
     def take(self, fetched: Sequence[Night]) -> list[Night]:
         """Those of a batch, after its requests, that are to be run; the others wait for a later round or have ended."""

@@ -155,7 +155,8 @@ class Workers:
 
     def results(self) -> Iterator[list[Night]]:
         """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
-        for shard, future in self._submitted:
+        while self._submitted:
+            shard, future = self._submitted.pop(0)
             try:
                 if self._runner is not None:
                     wait_for_shard(future.wrapped_future)

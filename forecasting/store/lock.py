@@ -1,6 +1,5 @@
 """The night's lock: one holder at a time, released when the holder's process ends, however it ends."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.store import connect
 from forecasting.store.connect import engine, is_sqlite, lock_holder, parse, session_name, sqlite_path, store_error
 
 LockName = Literal["night", "backtest"]
@@ -25,7 +23,7 @@ LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock
 def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres; LockedError if another does."""
     if is_sqlite(parse(url)):
-        with _locked_file(_lock_path(url, name), _refusal(name), nights_of=url if name == "night" else ""):
+        with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
         return
     with ExitStack() as held:  # the lock ends with the transaction, and the transaction with the connection
@@ -74,7 +72,7 @@ def serve_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _locked_file(path: Path, refusal: str, *, nights_of: str = "") -> TextIOWrapper:
+def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
     """The open lock file with the name of this process, whose closing releases the lock; else LockedError."""
     import fcntl
 
@@ -91,7 +89,7 @@ def _locked_file(path: Path, refusal: str, *, nights_of: str = "") -> TextIOWrap
             file.flush()
         except BlockingIOError:
             holder = file.read().strip() or "process unknown"
-            raise LockedError(refusal.replace("{}", holder) + (nights_of and _waiting(nights_of))) from None
+            raise LockedError(refusal.replace("{}", holder)) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "
@@ -112,19 +110,8 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
-        refusal = _refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))
-        raise LockedError(refusal + (_waiting(url) if name == "night" else "")) from None
+        raise LockedError(_refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))) from None
 
-
-def _waiting(url: str) -> str:
-    """Until when the run that holds the nights' lock waits for a bar; empty where it does not."""
-    with suppress(StoreError), connect.reading(url) as connection:
-        if notes := connection.scalar(_UNTIL):
-            return f" It waits for a bar. {json.loads(notes)['until']}"
-    return ""
-
-
-_UNTIL = sa.text("SELECT notes FROM runs WHERE status = 'late' AND notes LIKE '%\"until\"%' ORDER BY started_at DESC")
 
 # Of the transaction, not of the session, which behind a pooler is another program's in the next transaction.
 _OF_HOLDER = sa.text(

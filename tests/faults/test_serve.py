@@ -45,13 +45,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch) -> Iterator[Serving]:
+def serving(folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch, *options: str) -> Iterator[Serving]:
     """Within the block a `serve`; requests of this process have its password."""
     log = folder / "serve.log"
     log.write_text("")
     with ExitStack() as stack:
         with processes.fresh_database(folder / "prefect"):
-            process = stack.enter_context(processes.running(["flows.cli", "serve"], log=log, environment=environment))
+            words = ["flows.cli", "serve", *options]
+            process = stack.enter_context(processes.running(words, log=log, environment=environment))
             processes.until(lambda: "the next night starts on" in log.read_text(), "the banner", log=log)
         pid, port = json.loads((folder / "data" / "prefect-server.json").read_text())
         password = (folder / "data" / "prefect-auth").read_text().strip()
@@ -79,11 +80,19 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
     assert secret not in served.log.read_text() + refused
 
 
+def check_deployment(served: Serving, targets: list[str]) -> None:
+    """A schedule and a run at a time for each target: one that waits for its bar keeps no other from its night."""
+
+    def found() -> tuple[object, ...]:
+        one = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
+        scheduled = sorted(schedule["parameters"]["target"] for schedule in one["schedules"] if schedule["active"])
+        return scheduled, one["global_concurrency_limit"]["limit"], one["concurrency_options"]["collision_strategy"]
+
+    processes.until(lambda: found() == (targets, len(targets), "CANCEL_NEW"), "the schedules", log=served.log)
+
+
 def check_a_due_night(served: Serving, folder: Path) -> None:
     """It runs when it is due, alone, and its whole log arrives."""
-    found = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
-    assert found["global_concurrency_limit"]["limit"] == 1
-    assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     run = prefect_api.start_run(served.url, NIGHTLY, at=due)
     assert prefect_api.end_of(served.url, run, log=served.log)["state_name"] == "Completed"
@@ -106,6 +115,7 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
 ):
     with serving(tmp_path, environment, monkeypatch) as first:
         check_password(first, environment, tmp_path)
+        check_deployment(first, ["volume"])
         check_a_due_night(first, tmp_path)
         first.server.kill()
         assert first.process.wait(timeout=5) == 1
@@ -116,9 +126,11 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         second.process.kill()
         second.process.wait()
         assert second.server.is_running()
-        missed = prefect_api.start_run(second.url, NIGHTLY, at=f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}")
-        with serving(tmp_path, environment, monkeypatch) as third:
+        before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
+        missed = prefect_api.start_run(second.url, NIGHTLY, at=before, target="volume")
+        with serving(tmp_path, environment, monkeypatch, "--target", "volume", "--target", "range") as third:
             assert third.server == second.server
+            check_deployment(third, ["range", "volume"])
             again = prefect_api.end_of(third.url, missed, log=third.log)
             assert again["state_name"] == "Skipped"
             assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,12 +13,14 @@ import pytest
 from prefect import get_client
 from prefect.context import FlowRunContext
 
-from flows import clock
+from flows import clock, reporting
 from flows import nightly as nightly_module
 from flows.nightly import nightly
+from forecasting.errors import LockedError
 from forecasting.report import wording
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
+from forecasting.store import lock
 from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars
 from tests.flows.sinks import http_sink
@@ -107,11 +111,11 @@ def run_morning_after(session: date, stand_in: StandIn, monkeypatch: pytest.Monk
     night_without_prefect()
 
 
-def night_without_prefect(target: Target = "volume") -> list[str]:
-    """The runs of a patient night as a plain function, where nothing of Prefect's is looked at."""
+def night_without_prefect(target: Target = "volume", *, patient: bool = True) -> list[str]:
+    """The runs of a night as a plain function, where nothing of Prefect's is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
-        done: list[str] = nightly_module.nightly(target=target, patient=True)
+        done: list[str] = nightly_module.nightly(target=target, patient=patient)
     return done
 
 
@@ -133,6 +137,41 @@ def test_a_late_night_waits_in_a_visible_state_without_an_error_and_ends_with_it
     ]
     assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 3)]
     assert select("DISTINCT kind", "forecasts") == [("live",)]
+
+
+def test_while_a_run_waits_that_of_another_target_goes_on_and_one_by_hand_leaves_it_nothing_to_do(yahoo, monkeypatch):
+    yahoo.edits = [missing_row(LAST)]
+    ended = list[tuple[Any, ...]]()
+
+    def after(waits: int) -> None:
+        if waits == 2:  # its bar has come, and this run asks again at its next hour
+            yahoo.edits.clear()
+            night_without_prefect("range")
+            night_without_prefect("volume", patient=False)
+            ended.extend(select("target, status, note", "runs ORDER BY target"))
+
+    waits = record_waits(monkeypatch, after)
+    state = nightly(patient=True, return_state=True)
+    assert [(at, name) for at, name, *_ in waits] == [("05:50", "Late"), ("06:10", "Late")]
+    assert ended == [("range", "done", ""), ("volume", "done", "")]
+    assert state.name == "Completed"
+    assert select("target, status, note", "runs ORDER BY target") == ended
+    assert select("count(*)", "models WHERE name = 'lstm' AND target = 'volume'") == [(1,)]
+
+
+def test_an_unattended_run_waits_while_another_one_has_the_lock(yahoo, monkeypatch):
+    with ExitStack() as other:
+        other.enter_context(lock.night_lock(read_settings().url, "night"))
+        waits = record_waits(monkeypatch, lambda n: other.close() if n == 2 else None)
+        assert nightly(patient=True, return_state=True).name == "Completed"
+    assert [(at, name) for at, name, *_ in waits] == [("05:30", "Queued")] * 2
+    assert f"held by another run (process {os.getpid()} on " in waits[0][2]
+    with lock.night_lock(read_settings().url, "night"):
+        monkeypatch.setattr(reporting, "TURN", 3 * reporting.ASK_EVERY)
+        waits = record_waits(monkeypatch)
+        with pytest.raises(LockedError):
+            nightly(patient=True)
+    assert [name for _, name, *_ in waits] == ["Queued"] * 3
 
 
 def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_when_the_run_waits(

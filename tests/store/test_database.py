@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.settings import Settings
-from forecasting.store import schema, write
+from forecasting.store import schema
 from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
 from forecasting.store.lock import night_lock, serve_lock
 from forecasting.store.migrate import check_ready, upgrade
 from tests.store.conftest import another_process
-from tests.store.rows import at, run_row, store_bars
+from tests.store.rows import at, store_bars
 
 
 def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
@@ -146,11 +146,6 @@ with night_lock(sys.argv[1], "night"):
 def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_that_is_killed(database_url):
     with another_process(HOLDER, database_url, "held\n") as holder:
         with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
-            night_lock(database_url, "night").__enter__()
-        with transaction(database_url) as connection:
-            notes = '{"until": "Retrying until 09:00."}'
-            write.add(connection, "runs", run_row("r1", "2024-03-08", status="late", notes=notes))
-        with pytest.raises(LockedError, match=r"It waits for a bar\. Retrying until 09:00\.$"):
             night_lock(database_url, "night").__enter__()
         with night_lock(database_url, "backtest"):
             pass
