@@ -130,7 +130,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "database": database,
         "sessions": sessions,
         "source": source,
-        "market": lambda: check_market(settings),
+        "market": lambda: check_market(settings, now=now),
         **({"events": lambda: check_events(settings.events, settings.symbols)} if settings.events else {}),
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),

@@ -13,16 +13,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from forecasting.errors import UsageError
+from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night, check_closed, make_night
+from forecasting.pipeline.preprocess import market_night, missing_closes
 from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.pipeline.symbols import each_symbol, joined
 from forecasting.plain_text import plain_text
-from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions
+from forecasting.preprocess.windows import FILLED_SESSIONS
+from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, shift
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
@@ -148,12 +150,17 @@ def check_inputs(settings: Settings) -> None:
     check_market(settings)
 
 
-def check_market(settings: Settings) -> str:
-    """The market series and its source, or `none`; raises where a file has no closes of it."""
+def check_market(settings: Settings, *, now: Clock | None = None) -> str:
+    """The market series and its source, or `none`; raises where a file has no closes of it, or none for the nights."""
     if (choice := settings.market_choice) is None:
         return NO_MARKET
     source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
-    plugins.newest_session(source, choice.symbol)
+    newest = plugins.newest_session(source, choice.symbol)
+    if newest is not None and now is not None:
+        for own in map(settings.for_symbol, settings.symbols):
+            market = market_night(make_night(own.symbols[0], newest_session(own, now=now), own, now=now))
+            if market is not None and newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
+                raise BadDataError(missing_closes(market, newest))
     return f"{choice.symbol} of {source.name} (no request made)"
 
 

@@ -145,10 +145,10 @@ def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetim
     request = read.newest_fetch(connection, market.symbol, known_at=data_as_of, with_bars=False)
     newest = bars.index[-1].date() if len(bars) else None
     series = MarketSeries(bars["close"], market.settings.exchange)
-    return MarketSnapshot(series, fetch["id"] if fetch else "", _missing(market, newest, request))
+    return MarketSnapshot(series, fetch["id"] if fetch else "", missing_closes(market, newest, request))
 
 
-def _missing(market: Night, newest: date | None, request: Row | None) -> str:
+def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:
     """The note on a series that ends at `newest`; empty for one that reaches the night's session."""
     if newest == market.session:
         return ""

@@ -68,6 +68,14 @@ def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_
         assert file in found()[name][1]
 
 
+@pytest.mark.parametrize(("last", "state"), [("2024-02-12", "ok"), ("2024-02-08", "wrong"), ("1990-01-19", "wrong")])
+def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(folder, monkeypatch, last, state):
+    (folder / "VIX.csv").write_text(f"date,close\n{last},15\n")
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
+    said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"  # that of London's Monday too
+    assert (found()["market"][0], said in found()["market"][1]) == (state, state == "wrong")
+
+
 def test_a_calendar_that_ends_soon_is_told(monkeypatch):
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar("XLON").sessions))
     assert found()["sessions"][1].count("ends on") == 2
