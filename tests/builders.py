@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 LAST = date(2024, 3, 8)
 """The newest session of the tests' bars."""
 
+PRICES = ["open", "high", "low", "close", "adj_close"]
+
 
 def random_bars(
-    days: int = 400, *, seed: int = 0, last: date = date(2024, 3, 8), level: float = 8e6, exchange: str = "XNYS"
+    days: int = 400, *, seed: int = 0, last: date = LAST, level: float = 8e6, exchange: str = "XNYS"
 ) -> pd.DataFrame:
     """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory, prices that fit."""
     rng = np.random.default_rng(seed)
@@ -44,6 +46,16 @@ def random_bars(
     return bars
 
 
+def scaled(
+    bars: pd.DataFrame, factor: object, rows: object = slice(None), columns: str | list[str] | None = None
+) -> pd.DataFrame:
+    """A copy with the rows at some places times a factor, of NaN to make them unknown: in all columns, or in some."""
+    names = bars.columns if columns is None else [columns] if isinstance(columns, str) else columns
+    copy = bars.copy()
+    copy.iloc[rows, copy.columns.get_indexer(names)] *= factor
+    return copy
+
+
 def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
     """Close with dividends reinvested, as Yahoo does it: closes before an ex-date times 1 - dividend / the last close.
 
@@ -56,13 +68,8 @@ def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
 
 def no_events() -> pd.DataFrame:
     """An empty frame of events."""
-    return pd.DataFrame(
-        {
-            "session": pd.Series(dtype="datetime64[s]"),
-            "kind": pd.Series(dtype=str),
-            "known_from": pd.Series(dtype="datetime64[s]"),
-        }
-    )
+    types = {"session": "datetime64[s]", "kind": str, "known_from": "datetime64[s]"}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
 @cache
@@ -75,16 +82,8 @@ def csv_of_small_night() -> str:
 
 def write_yahoo_csv(bars: pd.DataFrame, path: Path | StringIO) -> None:
     """`bars` as Yahoo's download would have them."""
-    names = {
-        "open": "Open",
-        "high": "High",
-        "low": "Low",
-        "close": "Close",
-        "adj_close": "Adj Close",
-        "volume": "Volume",
-    }
-    table = bars.rename(columns=names).rename_axis("Date").astype({"Volume": "int64"})
-    table.to_csv(path, date_format="%Y-%m-%d")
+    table = bars.rename(columns=lambda name: name.replace("_", " ").title()).rename_axis("Date")
+    table.astype({"Volume": "int64"}).to_csv(path, date_format="%Y-%m-%d")
 
 
 def set_small_night(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,7 +20,7 @@ import pandas as pd
 from curl_cffi.requests import Session
 
 from forecasting.ingest.actions import make_actions
-from tests.builders import adjusted_close
+from tests.builders import PRICES, adjusted_close
 
 ZONE = "America/New_York"
 
@@ -242,43 +243,32 @@ def as_known_on(bars: pd.DataFrame, actions: pd.DataFrame, today: date) -> tuple
     stamp = pd.Timestamp(today)
     later = actions[(actions["kind"] == "split") & (actions["session"] > stamp)]["value"].prod()
     seen = bars[bars.index <= stamp].copy()
-    seen[["open", "high", "low", "close", "adj_close"]] *= later
+    seen[PRICES] *= later
     seen["volume"] = (seen["volume"] / later).round()
     known = actions[actions["session"] <= stamp].copy()
     known.loc[known["kind"] == "dividend", "value"] *= later
     return seen, known
 
 
-def null_row(*days: date) -> Edit:
-    """Every number of these days is null."""
-    return _set(days, ["open", "high", "low", "close", "adj_close", "volume"], np.nan)
+def scaled(factor: float, *days: date, column: str | list[str] = PRICES) -> Edit:
+    """The prices (or other columns) of these days times a factor: 100 for the pence fault."""
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        rows.loc[rows["session"].isin(_stamps(days)), column] *= factor
+        return rows
+
+    return edit
 
 
-def null_prices(*days: date) -> Edit:
-    """The shape of July 2026: no prices, but a volume."""
-    return _set(days, ["open", "high", "low", "close", "adj_close"], np.nan)
-
-
-def null_volume(*days: date) -> Edit:
-    """Prices without a volume."""
-    return _set(days, ["volume"], np.nan)
+null_row = partial(scaled, np.nan, column=[*PRICES, "volume"])
+null_prices = partial(scaled, np.nan)  # the shape of July 2026: no prices, but a volume
+null_volume = partial(scaled, np.nan, column="volume")
 
 
 def missing_row(*days: date) -> Edit:
     """The days are not there at all."""
     return lambda rows: rows[~rows["session"].isin(_stamps(days))]
-
-
-def scaled(factor: float, *days: date, column: str | None = None) -> Edit:
-    """The prices (or one column) of these days times a factor: 100 for the pence fault."""
-    names = ["open", "high", "low", "close", "adj_close"] if column is None else [column]
-
-    def edit(rows: pd.DataFrame) -> pd.DataFrame:
-        rows = rows.copy()
-        rows.loc[rows["session"].isin(_stamps(days)), names] *= factor
-        return rows
-
-    return edit
 
 
 def late_split(day: date, ratio: float) -> Edit:
@@ -287,7 +277,7 @@ def late_split(day: date, ratio: float) -> Edit:
     def edit(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.copy()
         before = rows["session"] < pd.Timestamp(day)
-        rows.loc[before, ["open", "high", "low", "close", "adj_close"]] *= ratio
+        rows.loc[before, PRICES] *= ratio
         rows.loc[before, "volume"] = (rows.loc[before, "volume"] / ratio).round()
         return rows
 
@@ -300,15 +290,6 @@ def live_bar(day: date, *, share: float = 0.2) -> Edit:
     def edit(rows: pd.DataFrame) -> pd.DataFrame:
         bar = rows.iloc[[-1]].assign(session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0))
         return pd.concat([rows, bar.assign(volume=(bar["volume"] * share).round())], ignore_index=True)
-
-    return edit
-
-
-def _set(days: tuple[date, ...], columns: list[str], value: float) -> Edit:
-    def edit(rows: pd.DataFrame) -> pd.DataFrame:
-        rows = rows.copy()
-        rows.loc[rows["session"].isin(_stamps(days)), columns] = value
-        return rows
 
     return edit
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.losses import Floats
 from forecasting.preprocess.windows import (
     MARKET_NAMES,
     MEANS,
@@ -28,18 +27,10 @@ from forecasting.preprocess.windows import (
 )
 from forecasting.sessions import between, closes_at, sessions_index
 from forecasting.vocabulary import Target
-from tests.builders import LAST, no_events, random_bars
-from tests.train.windows import some_windows
+from tests.builders import LAST, PRICES, no_events, random_bars, scaled
+from tests.train.windows import market_unknown, some_windows
 
 DAYS, SEEN = 200, 160
-
-
-def steps_and_altered(later: bool) -> tuple[Floats, Floats]:
-    """Steps, and those of bars that differ on the session SEEN, and on all later ones too."""
-    bars = random_bars(days=DAYS, seed=7)
-    altered = bars.copy()
-    altered.iloc[SEEN : None if later else SEEN + 1] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    return step_features(bars), step_features(altered)
 
 
 FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] + [(long_memory_features, "range")]
@@ -47,8 +38,10 @@ FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] +
 
 @pytest.mark.parametrize(("features", "target"), [(lambda steps, target: steps, "volume"), *FEATURES])
 def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session(features, target):
-    for later in (True, False):
-        before, after = (features(steps, target) for steps in steps_and_altered(later))
+    bars = random_bars(days=DAYS, seed=7)
+    for changed in (slice(SEEN, None), SEEN):
+        altered = scaled(bars, [1.1, 1.4, 0.7, 1.2, 1.0, 4.0], changed)
+        before, after = (features(step_features(each), target) for each in (bars, altered))
         np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
         assert (before[SEEN] != after[SEEN]).all()
 
@@ -90,7 +83,6 @@ def test_a_missing_bar_has_neither_a_return_nor_a_gap():
     assert np.isfinite(steps).all()
 
 
-PRICES = ["open", "high", "low", "close"]
 LOG_RANGE = STEP_NAMES.index("log_range")
 
 
@@ -98,7 +90,8 @@ def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() 
     bars = random_bars(days=60, seed=7)
     bars.loc[bars.index[40:50], PRICES] = bars["close"].iloc[39]
     before = step_features(bars)[:, LOG_RANGE]
-    after = with_usual_ranges(step_features(bars))[:, LOG_RANGE]
+    after, known = (with_usual_ranges(step_features(each))[:, LOG_RANGE] for each in (bars, bars.iloc[:45]))
+    np.testing.assert_array_equal(known, after[:45])  # whatever comes later
     assert np.allclose(before[40:50], np.log(SMALLEST_RANGE))
     np.testing.assert_allclose(after[40:50], before[18:40].mean(), rtol=1e-12)
     np.testing.assert_array_equal(np.delete(after, slice(40, 50)), np.delete(before, slice(40, 50)))
@@ -122,15 +115,6 @@ def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual:
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
     windows = make_windows(bars, no_events(), origin=LAST, target=target, exchange="XNYS", train_sessions=300)
     assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
-
-
-def test_no_range_changes_when_later_bars_stand_still() -> None:
-    bars = random_bars(days=60, seed=7)
-    bars.loc[bars.index[20:25], PRICES] = bars["close"].iloc[19]
-    altered = bars.copy()
-    altered.loc[altered.index[40:], PRICES] = altered["close"].iloc[39]
-    before, after = (with_usual_ranges(step_features(one)) for one in (bars, altered))
-    np.testing.assert_array_equal(before[:40], after[:40])
 
 
 SPAN = date(2023, 11, 1), date(2024, 1, 31)
@@ -170,11 +154,8 @@ def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange: 
 @settings(max_examples=15, deadline=None)
 def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at: int, exchange: str) -> None:
     market, sessions = series(), sessions_index(*SPAN, exchange)
-    altered = market.closes.copy()
-    altered.iloc[at:] = altered.iloc[at:] * 1.5
-    before, after = (
-        log_closes(one, sessions, exchange=exchange) for one in (market, MarketSeries(altered, market.exchange))
-    )
+    altered = MarketSeries(market.closes.where(np.arange(len(market.closes)) < at, market.closes * 1.5))
+    before, after = (log_closes(one, sessions, exchange=exchange) for one in (market, altered))
     public = closes_at(market.closes.index[at].date(), "XNYS")
     later = np.array([closes_at(day.date(), exchange) >= public for day in sessions])
     np.testing.assert_array_equal(before != after, later)
@@ -203,10 +184,7 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
 
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
-    windows = some_windows(market=True)
-    holed = windows.market.copy()
-    holed[windows.warm_up + 40] = 0.0
-    found = replace(windows, market=holed)
+    found = market_unknown(some_windows(market=True), 40)
     raw, filled = found.market_features(), found.market_inputs()
     known = np.isfinite(raw)
     np.testing.assert_array_equal(filled[known], raw[known])

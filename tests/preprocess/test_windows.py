@@ -30,7 +30,7 @@ from forecasting.preprocess.windows import (
 from forecasting.sessions import between, next_sessions, sessions_index
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target
-from tests.builders import no_events, random_bars
+from tests.builders import no_events, random_bars, scaled
 
 DAYS = 520
 BARS = random_bars(days=DAYS, seed=5)
@@ -49,10 +49,8 @@ def assert_same(left: Windows, right: Windows) -> None:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
-    altered = BARS.copy()
-    altered.iloc[-29:] *= 3.0
-    assert_same(windows_of(target=target), windows_of(altered, target=target))
-    assert_same(windows_of(target=target), windows_of(BARS.iloc[:-29], target=target))
+    for other in (scaled(BARS, 3.0, slice(-29, None)), BARS.iloc[:-29]):
+        assert_same(windows_of(target=target), windows_of(other, target=target))
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
@@ -64,8 +62,7 @@ def test_rows_have_the_same_bits_wherever_history_starts(target):
 @pytest.mark.parametrize(("unknown", "absent"), [([-437], []), ([-436], []), ([], [-437, -300])])
 def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown: list[int], absent: list[int]) -> None:
     assert WARM_UP + 250 + 1 == 437
-    bars = BARS.loc[: str(ORIGIN)].copy()
-    bars.iloc[unknown, bars.columns.get_loc("volume")] = np.nan
+    bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, unknown, "volume")
     bars = bars.iloc[-439:].drop(bars.index[absent])
     assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[1 + len(absent) // 2 :], train_sessions=250))
 
@@ -89,17 +86,9 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange
         assert_same(whole.cut(row - 249, row + 1, known_to=row), of_origin)
 
 
-def test_an_event_becoming_known_later_changes_no_earlier_row():
-    event = pd.DataFrame({"session": [BARS.index[-33]], "kind": ["earnings"], "known_from": [BARS.index[-36]]})
-    without, given = windows_of(), windows_of(events=event)
-    changed = (without.future_flags != given.future_flags).any(axis=(1, 2))
-    assert given.origins[np.flatnonzero(changed)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
-
-
 @pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
 def test_a_range_has_no_flags_of_target_sessions_before_earnings(target: Target, run_up: int) -> None:
-    event = pd.DataFrame({"session": [BARS.index[-60]], "kind": ["earnings"], "known_from": [BARS.index[-90]]})
-    windows = windows_of(events=event, target=target)
+    windows = windows_of(events=earnings(BARS.index[-60], BARS.index[-90]), target=target)
     first = windows.flag_names.index(EVENT_NAMES[0])
     assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
     assert windows.flags.any(axis=0)[first:].all()
@@ -112,10 +101,6 @@ def test_the_last_row_is_the_origin_and_has_no_known_target():
     assert np.isnan(windows.scaled[-1]).all()
     assert np.isfinite(windows.scaled[:-5]).all()
     assert windows.learnable_sessions == len(windows.steps)
-
-
-def test_targets_are_the_bars_that_follow():
-    windows = windows_of()
     volumes = windows.scale(np.arange(len(windows))).from_model(windows.scaled)
     at = BARS.index.get_loc(pd.Timestamp(ORIGIN)) - 5
     np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
@@ -140,9 +125,8 @@ def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets
     unknown: set[int], absent: set[int], newest: bool
 ) -> None:
     """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume too."""
-    bars = BARS.loc[: str(ORIGIN)].copy()
-    without_volume = sorted(unknown | ({1} if newest else set()))
-    bars.iloc[[-back for back in without_volume], bars.columns.get_loc("volume")] = np.nan
+    without_volume = [-back for back in unknown | ({1} if newest else set())]
+    bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, without_volume, "volume")
     known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))
     windows = windows_of(bars.drop(bars.index[[-back for back in sorted(absent)]]))
     np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
@@ -186,18 +170,13 @@ def with_market(closes: pd.Series[float]) -> Windows:
     return windows_of(market=MarketSeries(closes))
 
 
-def test_windows_have_the_log_of_the_market_series_close_of_each_session():
-    windows = with_market(VIX.closes)
+def test_windows_have_the_log_of_each_market_close_and_do_not_change_when_later_ones_do():
+    windows, altered = with_market(VIX.closes), VIX.closes.copy()
     np.testing.assert_array_equal(windows.market, np.log(VIX.closes.loc[windows.sessions[:-5]].to_numpy()))
-    assert windows.has_market
-
-
-def test_windows_of_an_origin_do_not_change_when_later_market_closes_do():
-    altered = VIX.closes.copy()
     altered.iloc[-29:] *= 2.0
-    assert_same(with_market(VIX.closes), with_market(altered))
+    assert_same(windows, with_market(altered))
     altered.iloc[-30] *= 2.0
-    changed = with_market(altered).market != with_market(VIX.closes).market
+    changed = with_market(altered).market != windows.market
     np.testing.assert_array_equal(np.flatnonzero(changed), [len(changed) - 1])
 
 
@@ -209,8 +188,7 @@ def test_without_a_market_series_or_its_newest_value_windows_have_none():
 
 
 def test_a_range_is_the_log_of_high_over_low_with_a_floor_and_a_volume_of_zero_is_unknown():
-    bars = random_bars(days=2)
-    bars["high"], bars["low"], bars["volume"] = [110.0, 50.0], [100.0, 50.0], [3.0, 0.0]
+    bars = random_bars(days=2).assign(high=[110.0, 50.0], low=[100.0, 50.0], volume=[3.0, 0.0])
     np.testing.assert_allclose(actual_of("range", bars), [np.log(1.1), SMALLEST_RANGE])
     assert actual_of("volume", bars).isna().tolist() == [False, True]
     assert np.isfinite(windows_of(BARS.assign(volume=np.nan), target="range").scaled[:-5]).all()
@@ -258,15 +236,7 @@ def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_exp
     assert {day: found for day, found in notes.items() if found} == dict.fromkeys(after, ("after a holiday",))
 
 
-def test_flags_do_not_depend_on_where_the_span_starts_or_ends():
-    whole, _ = calendar_flags(date(2023, 1, 3), date(2024, 3, 28), "XNYS")
-    part, _ = calendar_flags(date(2023, 3, 30), date(2023, 12, 22), "XNYS")
-    sessions = sessions_index(date(2023, 1, 3), date(2024, 3, 28))
-    start = int(sessions.searchsorted(pd.Timestamp("2023-03-30")))
-    np.testing.assert_array_equal(whole[start : start + len(part)], part)
-
-
-def earnings(session: str, known_from: str) -> pd.DataFrame:
+def earnings(session: str | pd.Timestamp, known_from: str | pd.Timestamp) -> pd.DataFrame:
     days = {"session": [pd.Timestamp(session)], "known_from": [pd.Timestamp(known_from)]}
     return pd.DataFrame(days | {"kind": ["earnings"]})
 

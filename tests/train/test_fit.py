@@ -30,7 +30,7 @@ from forecasting.train.loop import (
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import prepare, prepare_like, scaled_quantiles, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
-from tests.train.windows import SETTINGS, plain_tensors, scratch_fit, some_windows
+from tests.train.windows import SETTINGS, market_unknown, plain_tensors, scratch_fit, some_windows
 
 
 @pytest.fixture
@@ -230,10 +230,7 @@ def test_a_volume_that_moves_with_the_market_has_that_effect():
 @pytest.mark.parametrize("target", ["volume", "range", "close"])
 def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target: Target):
     """Linear in the features, and zero where they are at their mean or unknown."""
-    windows = some_windows(target, market=True)
-    holed = windows.market.copy()
-    holed[windows.warm_up + 3] = 0.0
-    windows = replace(windows, market=holed)
+    windows = market_unknown(some_windows(target, market=True), 3)
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, MEAN, EFFECT)
     moved = [EFFECT @ np.nan_to_num(row - MEAN) for row in windows.market_features()]
@@ -259,11 +256,7 @@ def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_ro
     windows = some_windows(market=True)
     card = card_of(windows)
     assert card.has_market
-    tonight_unknown = windows.market.copy()
-    tonight_unknown[-1] = 0.0
-    whole, failed = (
-        prepare_like(Checkpoint(card, {}), one).adjusted for one in (windows, replace(windows, market=tonight_unknown))
-    )
+    whole, failed = (prepare_like(Checkpoint(card, {}), one).adjusted for one in (windows, market_unknown(windows, -1)))
     calendar_only = adjusted_of(windows)
     np.testing.assert_array_equal(failed.centre[:-1], whole.centre[:-1])
     np.testing.assert_array_equal(failed.centre[-1], calendar_only.centre[-1])

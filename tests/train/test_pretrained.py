@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.train import trees
 from forecasting.train.checkpoint import Checkpoint, load, save
 from forecasting.train.fit import PRETRAINED, fit, fit_scratch
@@ -21,7 +21,6 @@ from forecasting.train.prepare import scaled_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
-from tests.builders import LAST, no_events, random_bars
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -92,10 +91,9 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
 
 
 def test_weights_pretrained_without_events_ignore_them():
-    plain = [replace(some_windows(seed=seed), flags=np.zeros_like(some_windows().flags)) for seed in (11, 12)]
-    pretrained = pretrain(plain, settings=SETTINGS)
-    assert not pretrained.weights["0.from_flags.weight"][:, -10:].any()
-    assert not pretrained.weights["1.from_past.weight"][:, -10:].any()
+    pretrained = pretrain([without_events(some_windows(seed=seed)) for seed in (11, 12)], settings=SETTINGS)
+    for name in ("0.from_flags.weight", "1.from_past.weight"):
+        assert not pretrained.weights[name][:, -10:].any()
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -116,25 +114,19 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
             before = shipped.card.base
 
 
-def moved_to(windows: Windows, newest: date) -> Windows:
+def moved_to(windows: Windows, newest: date | np.datetime64) -> Windows:
     """The windows moved in time, so that the newest session with a known value is `newest`."""
     return replace(windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6]))
 
 
 def without_events(windows: Windows) -> Windows:
-    flags, known = windows.flags.copy(), windows.future_flags.copy()
-    flags[:, -10:], known[..., -10:] = 0.0, 0.0
-    return replace(windows, flags=flags, future_flags=known)
+    kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - 10
+    return replace(windows, flags=windows.flags * kept, future_flags=windows.future_flags * kept)
 
 
 def own_weights(folder: Path, trained: Checkpoint, *, name: str, trained_to: date) -> OwnWeights:
     """Weights as a user's, under a name; the folder's files are those of `trained`."""
     return OwnWeights(name, trained_to, folder / name, save(trained, folder / name))
-
-
-@pytest.fixture
-def newest_shipped() -> date:
-    return max(date.fromisoformat(str(entry["trained_to"])) for entry in shipped_weights())
 
 
 @pytest.mark.parametrize(
@@ -150,8 +142,9 @@ def newest_shipped() -> date:
     ],
 )
 def test_own_weights_are_used_where_they_are_as_new_as_shipped_ones_for_later_origins_of_their_kind(
-    newest, kind, trained, used, pretrained, newest_shipped, tmp_path
+    newest, kind, trained, used, pretrained, tmp_path
 ):
+    newest_shipped = max(date.fromisoformat(str(entry["trained_to"])) for entry in shipped_weights())
     trained_to = newest_shipped + timedelta(days=trained)
     name = f"volume-{trained_to}{kind}-3f9c2a"
     own = own_weights(tmp_path, pretrained, name=name, trained_to=trained_to)
@@ -200,19 +193,14 @@ def hash_of(checkpoint, path) -> str:
     return save(checkpoint, path)
 
 
-def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, path, hash_of):
-    loaded = load(path, hash_of)
-    assert loaded.card == checkpoint.card
-    assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
-    rows = np.arange(290, 300)
-    np.testing.assert_array_equal(
-        scaled_quantiles(loaded, some_windows(), rows), scaled_quantiles(checkpoint, some_windows(), rows)
-    )
-
-
-def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, path, hash_of):
+def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(checkpoint, path, hash_of):
     assert save(checkpoint, path) == hash_of
     assert list(path.parent.iterdir()) == [path]
+    loaded, rows = load(path, hash_of), np.arange(290, 300)
+    assert loaded.card == checkpoint.card
+    assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
+    found, expected = (scaled_quantiles(one, some_windows(), rows) for one in (loaded, checkpoint))
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
@@ -249,10 +237,7 @@ def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, v
 
 
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
-    bars = random_bars(days=560, seed=5)
-    without = make_windows(
-        bars, no_events(), origin=LAST, target="volume", exchange="XNYS", train_sessions=SETTINGS.train_sessions
-    )
+    without = without_events(some_windows())
     assert (some_windows().has_events, without.has_events) == (True, False)
     plain = fit(without, mode="scratch", parent=None, settings=SETTINGS)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
@@ -284,12 +269,9 @@ def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_pa
 
 def test_inputs_do_not_change_when_later_sessions_do():
     windows, row = some_windows(rows=500), 400
-    later = windows.warm_up + row + 1
-    steps, flags = windows.steps.copy(), windows.flags.copy()
-    steps[later:] += 1.0
-    flags[later:] = 1.0 - flags[later:]
-    rows = np.arange(row + 5)
-    before, after = tree_inputs(windows, rows), tree_inputs(replace(windows, steps=steps, flags=flags), rows)
+    later, rows = np.arange(len(windows.steps))[:, None] > windows.warm_up + row, np.arange(row + 5)
+    altered = replace(windows, steps=windows.steps + later, flags=np.abs(windows.flags - later))
+    before, after = tree_inputs(windows, rows), tree_inputs(altered, rows)
     assert np.isfinite(before[250:]).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any()
@@ -326,23 +308,16 @@ def test_a_tree_is_followed_to_the_leaf_of_its_inputs():
 
 def test_an_origin_has_the_newest_trees_whose_span_had_ended_and_none_before_every_span():
     days = [np.datetime64(str(entry["trained_to"])) for entry in shipped_trees()]
-    windows = some_windows()
-    newest = max(days)
-
-    def at(day: np.datetime64) -> Windows:
-        return replace(windows, sessions=windows.sessions + (day - windows.origins[-1]))
-
-    inside, after = tree_medians(at(newest - 1)), tree_medians(at(newest))
-    assert np.isfinite(inside).all()
+    before_all, inside, after = (
+        tree_medians(moved_to(some_windows(), day)) for day in (min(days) - 1, max(days) - 1, max(days))
+    )
+    assert np.isnan(before_all).all() and np.isfinite(inside).all()
     assert (inside != after).any()
-    assert np.isnan(tree_medians(at(min(days) - 1))).all()
 
 
 def test_without_earnings_dates_and_for_other_targets_there_are_no_trees():
-    windows = some_windows()
-    without = replace(windows, flags=np.zeros_like(windows.flags))
-    assert np.isnan(tree_medians(without)).all()
-    assert np.isnan(tree_medians(some_windows("range"))).all()
+    for windows in (without_events(some_windows()), some_windows("range")):
+        assert np.isnan(tree_medians(windows)).all()
 
 
 def test_altered_trees_are_refused(monkeypatch: pytest.MonkeyPatch):

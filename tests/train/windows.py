@@ -1,5 +1,6 @@
 """Windows and settings that the tests of this folder share: small, seeded, built once."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -13,11 +14,10 @@ from forecasting.train.fit import fit
 from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
-from tests.builders import no_events, random_bars
+from tests.builders import PRICES, random_bars
 
 SETTINGS = Settings(train_sessions=300, members=2, seed=3)
 WARM_UP_AND_SPARE = 260
-PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 @cache
@@ -49,13 +49,17 @@ def some_market(bars: pd.DataFrame) -> MarketSeries:
     return MarketSeries(pd.Series(18.0 * np.exp(logs), index=bars.index))
 
 
+def market_unknown(windows: Windows, *rows: int) -> Windows:
+    """The windows, without a value of the market series on the sessions of these rows."""
+    market = windows.market.copy()
+    market[[windows.warm_up + np.arange(len(windows))[row] for row in rows]] = 0.0
+    return replace(windows, market=market)
+
+
 def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     """Earnings every 63 sessions, known 21 ahead."""
-    at = list(range(100, len(bars) - 1, 63))
-    if not at:
-        return no_events()
-    sessions, known = bars.index[at], bars.index[[place - 21 for place in at]]
-    return pd.DataFrame({"session": sessions, "kind": "earnings", "known_from": known})
+    at = np.arange(100, len(bars) - 1, 63)
+    return pd.DataFrame({"session": bars.index[at], "kind": "earnings", "known_from": bars.index[at - 21]})
 
 
 def plain_tensors() -> Tensors:
