@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
@@ -18,29 +17,24 @@ VALUES = ["open", "high", "low", "close", "volume"]
 NO_ACTIONS = make_actions([])
 
 
+def no_versions() -> pd.DataFrame:
+    types = {"session": "datetime64[ns]", "version": "int64", **dict.fromkeys(VALUES, "float64"), "settled": "bool"}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
+
+
 @dataclass
 class MemoryStore:
-    """All versions, by session and version."""
+    """All versions in the order of their fetches."""
 
-    rows: dict[tuple[pd.Timestamp, int], dict[str, float]] = field(default_factory=dict)
-    settled: set[tuple[pd.Timestamp, int]] = field(default_factory=set)
+    versions: pd.DataFrame = field(default_factory=no_versions)
     actions: pd.DataFrame = field(default_factory=lambda: make_actions([]))
     adjustment: tuple | None = None
     nights: list[tuple[Revision, list[Finding]]] = field(default_factory=list)
 
     def bars(self) -> pd.DataFrame:
         """The current view, as read.bars returns it."""
-        newest = sorted(self._newest().items())
-        frame = pd.DataFrame(
-            {name: np.array([self.rows[key][name] for key in newest], dtype=float) for name in VALUES},
-            index=pd.DatetimeIndex([day for day, _ in newest], name="session"),
-        )
-        versions = np.array([version for _, version in newest], dtype="int64")
-        return frame.assign(version=versions, settled=np.array([key in self.settled for key in newest], dtype=bool))
-
-    def _newest(self) -> dict[pd.Timestamp, int]:
-        """The newest version of each session."""
-        return dict(sorted(self.rows))
+        newest = self.versions.drop_duplicates("session", keep="last").set_index("session").sort_index()
+        return newest[[*VALUES, "version", "settled"]]
 
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
@@ -48,12 +42,11 @@ class MemoryStore:
         fetched = on_one_basis(fetched, stored)
         bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
         revision = explain(stored, bars, actions=fetched.actions)
-        for row in revision.versions.to_dict("records"):
-            key = (row.pop("session"), row.pop("version"))
-            assert key not in self.rows, "a version is written once"
-            self.rows[key] = row
-        newest = self._newest()
-        self.settled |= {(pd.Timestamp(day), newest[pd.Timestamp(day)]) for day in revision.settled}
+        added = revision.versions.assign(settled=False).astype(self.versions.dtypes)
+        self.versions = pd.concat([self.versions, added], ignore_index=True)
+        assert not self.versions.duplicated(["session", "version"]).any(), "a version is written once"
+        newest = self.versions["session"].drop_duplicates(keep="last")
+        self.versions.loc[newest.index[newest.isin(pd.DatetimeIndex(revision.settled))], "settled"] = True
         both = pd.concat([self.actions, revision.new_actions])
         self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
         if len(bars):

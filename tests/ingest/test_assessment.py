@@ -23,7 +23,7 @@ from forecasting.ingest.revisions import (
     prices_alone,
 )
 from forecasting.ingest.splits import ACCEPTED
-from tests.builders import random_bars
+from tests.builders import PRICES, random_bars, scaled
 from tests.ingest import memory_store
 from tests.ingest.memory_store import fetched_of
 from tests.yahoo_stand_in import market_bars
@@ -40,13 +40,6 @@ def stored(bars: pd.DataFrame) -> StoredBars:
     """The stored bars after one fetch of `bars`."""
     store = memory_store.stored(bars)
     return StoredBars(store.bars(), store.actions, store.adjustment)
-
-
-def changed(place: int, factor: float) -> pd.DataFrame:
-    """BARS with the prices from a place on multiplied."""
-    bars = BARS.copy()
-    bars.iloc[place:, :5] *= factor
-    return bars
 
 
 def rejected(found: Revision) -> list[tuple[date, str]]:
@@ -84,8 +77,7 @@ def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars: pd.DataFrame):
 
 
 def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_number():
-    bars = BARS.copy()
-    bars.iloc[-1, 3] = -1.0
+    bars = scaled(BARS, -1.0 / BARS["close"].iloc[-1], -1, "close")
     found = assess(fetched_of(bars), request(), stored(BARS.iloc[:-1]))
     assert_late(found, "The bar of 2024-03-08 is kept out (price_not_positive, -1)", newest=BEFORE_LAST)
     assert rejected(found) == [(LAST, "price_not_positive")]
@@ -105,13 +97,15 @@ def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones
 
 
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
-    found = assess(fetched_of(changed(-1, 2.0)), request(), stored(BARS.iloc[:-1]))
-    facts = "bar of 2024-03-08 is held back", "1 held", "is kept out (split_like_jump, 2", "the hold ends by itself"
-    assert_late(found, *facts, newest=BEFORE_LAST)
-    assert rejected(found) == [(LAST, "split_like_jump")]
-    found = assess(fetched_of(changed(-2, 2.0)), request(), stored(BARS.iloc[:-2]))
-    facts = "bar of 2024-03-08 is held back", "2 held", "The bar of 2024-03-07 is kept out (split_like_jump"
-    assert_late(found, *facts, newest=date(2024, 3, 6))
+    for held, first, newest, jump in ((1, LAST, BEFORE_LAST, "2"), (2, BEFORE_LAST, date(2024, 3, 6), "1.9")):
+        found = assess(fetched_of(scaled(BARS, 2.0, slice(-held, None), PRICES)), request(), stored(BARS.iloc[:-held]))
+        facts = (
+            "bar of 2024-03-08 is held back",
+            f"{held} held",
+            f"The bar of {first} is kept out (split_like_jump, {jump}",
+        )
+        assert_late(found, *facts, "the hold ends by itself", newest=newest)
+        assert rejected(found) == [(first, "split_like_jump")]
 
 
 def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_accepts_them():
@@ -148,8 +142,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
 def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: float):
-    bars = random_bars(90, seed=3)
-    bars.iloc[-40:, 5] *= unit
+    bars = scaled(random_bars(90, seed=3), unit, slice(-40, None), "volume")
     days, known = [day.date() for day in bars.index], stored(bars.iloc[:50])
     for held in (2, 39):
         found = assess(fetched_of(bars.iloc[: 50 + held]), request(days[49 + held]), known)
@@ -163,8 +156,7 @@ def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: floa
 
 
 def test_a_single_volume_in_another_unit_is_another_rules_finding():
-    bars = random_bars(90, seed=3)
-    bars.iloc[-2, 5] /= 1000.0
+    bars = scaled(random_bars(90, seed=3), 0.001, -2, "volume")
     found = assess(fetched_of(bars), request(), stored(bars.iloc[:-2]))
     assert (found.error, [one.rule for one in found.findings]) == (None, ["volume_outlier"])
 
@@ -203,17 +195,9 @@ def assessed(bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: b
     return assess_index(prices_alone(answer), request(needed=10**6, accept=accept), before)
 
 
-def altered(place: int, change: dict[str, float]) -> pd.DataFrame:
-    bars = VIX.copy()
-    for name, value in change.items():
-        bars.loc[bars.index[place], name] = value
-    return bars
-
-
 @pytest.mark.parametrize(("place", "factor"), [(-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0)])
 def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: float) -> None:
-    bars = VIX.copy()
-    bars.iloc[place] *= factor
+    bars = scaled(VIX, factor, place)
     for known, verdict, count in ((None, "first", len(VIX)), (bars.iloc[:-1], "extended", 1)):
         found = assessed(bars, known)
         assert (found.error, found.findings, found.held) == (None, [], [])
@@ -230,12 +214,12 @@ def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: floa
     ],
 )
 def test_an_impossible_row_of_an_index_is_refused_and_the_others_are_stored(change, rule):
-    found = assessed(altered(-1, change))
+    found = assessed(pd.concat([VIX.iloc[:-1], VIX.iloc[-1:].assign(**change)]))
     assert (rejected(found), found.error, len(found.versions)) == ([(LAST, rule)], None, len(VIX) - 1)
 
 
 def test_an_open_outside_the_range_and_a_value_of_a_holiday_are_no_findings() -> None:
-    bars = altered(-1, {"open": 900.0})
+    bars = scaled(VIX, 20.0, -1, "open")
     bars.loc[pd.Timestamp(date(2024, 1, 15))] = bars.iloc[-1]  # Martin Luther King's day
     found = assessed(bars.sort_index())
     assert (found.findings, len(found.versions)) == ([], len(VIX))
@@ -258,6 +242,5 @@ def test_another_series_in_place_of_an_index_is_not_stored_until_it_is_accepted(
 def test_a_price_of_an_index_is_settled_by_a_later_fetch_and_its_restatement_is_a_finding() -> None:
     days = [day.date() for day in VIX.index]
     assert assessed(VIX).settled == days[:-1]
-    prices = VIX.iloc[40][["open", "high", "low", "close"]] * 1.2
-    found = assessed(altered(40, prices.to_dict()), VIX)
+    found = assessed(scaled(VIX, 1.2, 40), VIX)
     assert [(finding.session, finding.rule) for finding in found.findings] == [(days[40], "price_restated")]

@@ -9,7 +9,7 @@ from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
 from forecasting.ingest.bars import check_bars, payload_hash
-from tests.builders import adjusted_close, random_bars
+from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import fetched_of
 
 
@@ -23,8 +23,7 @@ def found(findings):
 
 def broken_bars(row=50, **values):
     bars = random_bars(100, seed=3)
-    for column, value in values.items():
-        bars.iloc[row, bars.columns.get_loc(column)] = value
+    bars.loc[bars.index[row], list(values)] = list(values.values())
     return bars
 
 
@@ -71,33 +70,23 @@ def test_a_row_of_a_day_without_trading_is_rejected():
 @pytest.mark.parametrize("days", [-1, 1])
 def test_bars_whose_dates_are_a_day_off_are_refused(days):
     shifted = random_bars(300, seed=3).shift(days, freq="D")
-    with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
-        check(shifted)
-    with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
-        check_bars(fetched_of(shifted.assign(volume=np.nan)), exchange="XNYS", known=None, of_index=True)
+    for of_index in (False, True):
+        with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
+            check_bars(fetched_of(shifted), exchange="XNYS", known=None, of_index=of_index)
 
 
-def scaled(factor, rows):
-    bars = random_bars(100, seed=3)
-    bars.iloc[rows, :5] *= factor
-    return bars
-
-
-def repeated(before):
-    bars = random_bars(100, seed=3)
-    bars.iloc[50] = bars.iloc[50 - before]
-    return bars
+SOUND = random_bars(100, seed=3)
 
 
 @pytest.mark.parametrize(
     ("bars", "rule", "severity"),
     [
-        (scaled(100.0, slice(50, 51)), "price_spike", "reject"),
-        (scaled(0.01, slice(50, 51)), "price_spike", "reject"),
-        (scaled(2.3, slice(50, 51)), "price_spike", "flag"),
-        (scaled(2.6, slice(50, None)), "price_jump", "flag"),  # a jump that stays
-        (repeated(1), "row_repeats", "flag"),
-        (repeated(40), "row_repeats", "flag"),
+        (scaled(SOUND, 100.0, 50, PRICES), "price_spike", "reject"),
+        (scaled(SOUND, 0.01, 50, PRICES), "price_spike", "reject"),
+        (scaled(SOUND, 2.3, 50, PRICES), "price_spike", "flag"),
+        (scaled(SOUND, 2.6, slice(50, None), PRICES), "price_jump", "flag"),  # a jump that stays
+        (broken_bars(**SOUND.iloc[49]), "row_repeats", "flag"),
+        (broken_bars(**SOUND.iloc[10]), "row_repeats", "flag"),
     ],
 )
 def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_jump_or_a_repeated_row_flagged(bars, rule, severity):
@@ -120,9 +109,9 @@ def test_a_doubtful_row_is_flagged_and_kept(values, rule):
     clean, findings = check(bars)
     assert {(f.rule, f.severity) for f in findings} == {(rule, "flag")}
     pd.testing.assert_frame_equal(clean, bars)
-    sound = random_bars(100, seed=3)  # only what is new or changed is flagged, and no volume that is stored
+    # Only what is new or changed is flagged, and no volume that is stored.
     assert found(check(bars, known=bars)[1]) == (found(findings) if rule == "volume_unknown" else [])
-    assert bool(check(bars, known=sound)[1]) is ("high" in values)
+    assert bool(check(bars, known=SOUND)[1]) is ("high" in values)
 
 
 def test_a_session_without_a_row_in_response_and_store_is_a_gap_and_no_weekend_or_holiday():
@@ -141,16 +130,14 @@ def test_a_session_without_a_row_in_response_and_store_is_a_gap_and_no_weekend_o
 
 
 def test_a_dividend_in_adj_close_that_the_source_does_not_name_is_flagged():
-    bars = random_bars(100, seed=3)
-    paid = make_actions([(bars.index[40], "dividend", 0.5)])
-    bars["adj_close"] = adjusted_close(bars, paid)
+    paid = make_actions([(SOUND.index[40], "dividend", 0.5)])
+    bars = SOUND.assign(adj_close=adjusted_close(SOUND, paid))
     assert check(bars, paid)[1] == []
     assert found(check(bars)[1]) == [(bars.index[40].date(), "adj_close_mismatch", "flag")]
 
 
 def test_the_newest_bar_of_a_live_source_is_held_while_its_volume_is_short():
-    bars = random_bars(100, seed=3)
-    bars.iloc[-1, bars.columns.get_loc("volume")] = 0.39 * bars["volume"].iloc[-64:-1].median()
+    bars = broken_bars(-1, volume=0.39 * SOUND["volume"].iloc[-64:-1].median())
     clean, findings = check(bars, live=True)
     assert found(findings) == [(bars.index[-1].date(), "partial_bar", "reject")]
     pd.testing.assert_frame_equal(clean, bars.iloc[:-1])
@@ -217,14 +204,10 @@ def test_a_response_of_another_shape_is_bad_data_that_names_the_difference(chang
 
 BARS = random_bars(300, seed=4)
 NO_ACTIONS = make_actions([])
-PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 def moved(factor: float, *, volume: float = 1.0):
-    bars = BARS.copy()
-    bars.loc[bars.index[-1], PRICES] *= factor
-    bars.loc[bars.index[-1], "volume"] *= volume
-    return bars
+    return scaled(BARS, [factor] * 5 + [volume], -1)
 
 
 @pytest.mark.parametrize(("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)])
@@ -235,9 +218,12 @@ def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_rang
     assert is_inflated(bars) is (factor > 10.0)
 
 
-@pytest.mark.parametrize(("factor", "rule"), [(0.3, is_partial), (8.0, is_inflated)])
-def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(factor, rule):
-    of = {is_partial: lambda bars: is_partial(bars, bars.index[-1].date()), is_inflated: is_inflated}[rule]
+def too_low(bars):
+    return is_partial(bars, bars.index[-1].date())
+
+
+@pytest.mark.parametrize(("factor", "of"), [(0.3, too_low), (8.0, is_inflated)])
+def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(factor, of):
     usual = BARS["volume"].iloc[-64:].median()
     bars = BARS.assign(volume=[*BARS["volume"].iloc[:-2], factor * usual, factor * usual])
     assert (of(bars.iloc[:-1]), of(bars)) == (True, False)
@@ -245,9 +231,8 @@ def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(fact
     assert of(thousandfold)
 
 
-@pytest.mark.parametrize(("factor", "rule"), [(0.2, is_partial), (8.0, is_inflated)])
-def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, rule):
-    of = {is_partial: lambda bars: is_partial(bars, bars.index[-1].date()), is_inflated: is_inflated}[rule]
+@pytest.mark.parametrize(("factor", "of"), [(0.2, too_low), (8.0, is_inflated)])
+def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, of):
     volume = BARS["volume"].to_numpy(copy=True)
     usual = np.median(volume)
     volume[[-1, -10, -20, -30]] = factor * usual

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -149,7 +150,7 @@ def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_late
 
 
 def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter() -> None:
-    bars = random_bars(days=1500, seed=1, last=date(2024, 3, 8))
+    bars = random_bars(days=1500, seed=1)
 
     def dates_of(symbol: str, exchange: str = "XNYS") -> dict[str, int]:
         of_files, about = SimpleNamespace(name="csv:bars.csv"), {"symbol": symbol, "exchange": exchange}
@@ -157,10 +158,12 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
         found = events_of_backtest(night, volume=bars["volume"])
         assert found["session"].is_unique and found["session"].is_monotonic_increasing
         assert list(found.columns) == [*COLUMNS, "source"]
+        assert (found["known_from"] < found["session"])[found["source"] == "bundled"].all()
         return found["source"].value_counts().to_dict()
 
     assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
     assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
+    assert rows(reacting(bundled_events("SBUX")).iloc[[0, 64]], "session") == [("2010-01-21",), ("2026-01-28",)]
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
@@ -180,15 +183,6 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
     assert rows(reacting(events), "known_from", "known_rule") == [(past, AHEAD), (ahead, AHEAD)]
     of_list = reacting(events, seen=date(2024, 3, 9))
     assert rows(of_list, "known_from", "known_rule") == [(past, AHEAD), ("2024-03-11", "seen")]
-
-
-def test_no_bundled_event_is_known_after_it_happened_and_every_session_is_traded() -> None:
-    frame, other = (reacting(bundled_events(symbol)) for symbol in ("SBUX", "PEP"))
-    assert (frame["known_from"] < frame["session"]).all()
-    assert frame["session"].is_unique and frame["session"].is_monotonic_increasing
-    assert rows(frame.iloc[[0, 64]], "session") == [("2010-01-21",), ("2026-01-28",)]
-    assert (len(other), list(other.columns)) == (0, COLUMNS)
-    pd.testing.assert_series_equal(other.dtypes, frame.dtypes)
 
 
 @pytest.mark.parametrize(
@@ -343,13 +337,12 @@ def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_findin
 # The stored history.
 
 
-def intervals(found: pd.DataFrame) -> list[tuple[str, ...]]:
-    return rows(found, "session", "known_from", "withdrawn_from")
-
-
 def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
     """Source, session, first night and rule of each row that is added."""
     return rows(changes(asking(stored=stored), of), "source", "session", "known_from", "known_rule")
+
+
+OF_MAY_1 = partial(event, announced=MAY_1)
 
 
 @pytest.mark.parametrize(
@@ -362,21 +355,17 @@ def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
             [(MAY_1, "2024-04-01", "2024-04-12"), (MAY_1, "2024-04-18", "NaT")],
         ),
         (  # one announcement under two sessions
-            [event(MAY_1, announced="2024-05-01"), event("2024-05-02", announced="2024-05-01"), event(MAY_8)],
+            [OF_MAY_1(MAY_1), OF_MAY_1("2024-05-02"), event(MAY_8)],
             [("2024-05-02", "2024-04-01", "NaT"), (MAY_8, "2024-04-01", "NaT")],
         ),
         (
-            [
-                event(MAY_1, announced="2024-05-01"),
-                event(MAY_1, "2024-04-12", "withdrawn", announced="2024-05-01"),
-                event("2024-05-02", "2024-04-12", announced="2024-05-01"),
-            ],
+            [OF_MAY_1(MAY_1), OF_MAY_1(MAY_1, "2024-04-12", "withdrawn"), OF_MAY_1("2024-05-02", "2024-04-12")],
             [(MAY_1, "2024-04-01", "2024-04-12"), ("2024-05-02", "2024-04-12", "NaT")],
         ),
     ],
 )
 def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(stored, expected):
-    assert intervals(validity_intervals(frame(*stored))) == expected
+    assert rows(validity_intervals(frame(*stored)), "session", "known_from", "withdrawn_from") == expected
 
 
 def now(session: str, **changed: str) -> tuple[object, ...]:
@@ -388,7 +377,8 @@ def past(session: str, **changed: str) -> tuple[object, ...]:
     return event(session, "2023-10-03", AHEAD, **changed)
 
 
-SEEN_8 = ("yahoo", MAY_8, "seen")
+SEEN_8, PAST_31 = ("yahoo", MAY_8, "seen"), ("yahoo", "2024-01-31", AHEAD)
+UNTIMED_30 = event("2024-01-30", announced="2024-01-30", timing="")
 UNTIMED = {"announced": MAY_1, "timing": ""}
 
 
@@ -403,19 +393,10 @@ UNTIMED = {"announced": MAY_1, "timing": ""}
         ([event(MAY_1, source=FILE)], [], [now(MAY_8)], [SEEN_8]),  # nor does one a date of another source
         ([event(MAY_1, source=FILE)], [event(MAY_1, timing="bmo")], [], [(FILE, MAY_1, "seen")]),  # it differs
         ([event(MAY_1, source=FILE)], [event(MAY_1)], [], []),
-        ([], [], [past("2024-01-31")], [("yahoo", "2024-01-31", AHEAD)]),
-        (  # of a past quarter in both, the file's date counts
-            [],
-            [past("2023-11-02")],
-            [past("2023-11-01"), past("2024-01-31")],
-            [(FILE, "2023-11-02", AHEAD), ("yahoo", "2024-01-31", AHEAD)],
-        ),
-        (  # the hour of a past announcement may be corrected
-            [event("2024-01-30", announced="2024-01-30", timing="")],
-            [],
-            [past("2024-01-31")],
-            [("yahoo", "2024-01-31", AHEAD)],
-        ),
+        ([], [], [past("2024-01-31")], [PAST_31]),
+        # Of a past quarter in both, the file's date counts.
+        ([], [past("2023-11-02")], [past("2023-11-01"), past("2024-01-31")], [(FILE, "2023-11-02", AHEAD), PAST_31]),
+        ([UNTIMED_30], [], [past("2024-01-31")], [PAST_31]),  # the hour of a past announcement may be corrected
         ([event(MAY_1, **UNTIMED)], [], [now("2024-05-02", **UNTIMED)], []),  # stays where it was placed
         ([], [past(MAY_1)], [now(MAY_1)], [(FILE, MAY_1, AHEAD)]),
         ([event(MAY_1)], [], [], []),
@@ -448,29 +429,26 @@ def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(stored, usa
     assert [row[:2] for row in changed(frame(*stored), of)] == added
 
 
-EDGARS = event("2024-01-31", "2024-01-01", AHEAD, announced="2024-01-30", timing="amc", source="edgar")
+EDGARS = event("2024-01-31", "2024-01-01", AHEAD, source="edgar")
+ADDED = ("edgar", "2024-01-31", AHEAD)
+CORRECTED = [ADDED, ("edgar", "2024-01-30", "withdrawn")]
 
 
 @pytest.mark.parametrize(
     ("stored", "usable", "listed", "added"),
     [
-        ([], [], [], [("edgar", "2024-01-31", AHEAD)]),
-        ([EDGARS], [], [event("2024-01-30", announced="2024-01-29")], []),
-        (  # a day early, and where its day is right but the hour was learned
-            [event("2024-01-30", announced="2024-01-29")],
-            [],
-            [event("2024-01-30", announced="2024-01-29")],
-            [("edgar", "2024-01-31", AHEAD), ("edgar", "2024-01-30", "withdrawn")],
-        ),
+        ([], [], [], [ADDED]),
+        ([EDGARS], [], [event("2024-01-30")], []),
+        ([event("2024-01-30")], [], [event("2024-01-30")], CORRECTED),  # a day early
         (
             [event("2024-01-30", announced="2024-01-30", timing="", source=FILINGS)],
             [],
             [],
-            [("edgar", "2024-01-31", AHEAD), ("edgar", "2024-01-30", "withdrawn")],
-        ),
+            CORRECTED,
+        ),  # its hour learned
         ([event("2024-01-31")], [], [], []),
         ([], [event("2024-01-30")], [], [(FILE, "2024-01-30", "seen")]),
-        ([event("2023-11-02")], [], [], [("edgar", "2024-01-31", AHEAD)]),
+        ([event("2023-11-02")], [], [], [ADDED]),
     ],
 )
 def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_files(stored, usable, listed, added):

@@ -5,7 +5,7 @@ import pytest
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import StoredBars, explain
-from tests.builders import adjusted_close, random_bars
+from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, stored
 
 BARS = random_bars(30, seed=1)
@@ -14,9 +14,8 @@ DAYS = [day.date() for day in BARS.index]
 
 def edited(*changes, bars=BARS):
     """The bars with (place, column, factor) applied; a factor of NaN makes the number unknown."""
-    bars = bars.copy()
     for place, column, factor in changes:
-        bars.iloc[place, bars.columns.get_loc(column)] *= factor
+        bars = scaled(bars, factor, place, column)
     return bars
 
 
@@ -133,9 +132,7 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
     bars = random_bars(40, seed=1)
     store = stored(bars.iloc[:-1])
     paid = make_actions([(bars.index[-2], "dividend", 0.57)])
-    restated = bars.copy()
-    restated.iloc[:moved, restated.columns.get_loc("volume")] *= 1.25
-    restated.iloc[:2, restated.columns.get_loc("high")] *= 1.001
+    restated = scaled(scaled(bars, 1.25, slice(moved), "volume"), 1.001, slice(2), "high")
     revision, findings = store.take(fetched_of(restated, paid))
     assert revision.verdict == verdict
     pd.testing.assert_frame_equal(revision.new_actions, paid)
@@ -154,8 +151,7 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
 def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     bars = random_bars(40, seed=1)
     known = stored(bars.iloc[:-1]).bars()
-    pence = bars.copy()
-    pence[["open", "high", "low", "close", "adj_close"]] *= 100.0
+    pence = scaled(bars, 100.0, columns=PRICES)
     revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, accept=True)
     assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]

@@ -7,10 +7,9 @@ import pytest
 from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.splits import on_newest_basis
-from tests.builders import adjusted_close, random_bars
+from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, split_of, stored
 
-PRICES = ["open", "high", "low", "close", "adj_close"]
 BARS = random_bars(120, seed=1)
 EX = BARS.index[-1]
 HELD, FLAGGED = "reject", "flag"
@@ -27,13 +26,6 @@ def rebased(bars, ratio, *, before=None):
     after.loc[rows, PRICES] /= ratio
     after.loc[rows, "volume"] = (after.loc[rows, "volume"] * ratio).round()
     return after
-
-
-def hundredfold(rows, factor=100.0):
-    """BARS with the prices of some rows in pence."""
-    bars = BARS.copy()
-    bars.iloc[rows, :5] *= factor
-    return bars
 
 
 def take(store, bars, actions=NO_ACTIONS):
@@ -58,10 +50,8 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
 
 
 def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
-    old = random_bars(120, seed=1)
-    bars, ex = rebased(old, 2.0, before=old.index[-1]), old.index[-1]
-    known_actions = make_actions([(ex, "split", 2.0)])
-    taken, actions = on_newest_basis(old.iloc[:-1], NO_ACTIONS, known=bars, known_actions=known_actions)
+    bars = rebased(BARS, 2.0, before=EX)
+    taken, actions = on_newest_basis(BARS.iloc[:-1], NO_ACTIONS, known=bars, known_actions=split())
     pd.testing.assert_frame_equal(taken[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False)
     assert actions["value"].tolist() == [2.0]
 
@@ -69,22 +59,17 @@ def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_w
 @pytest.mark.parametrize("rounded", ["ratio", "prices", "volumes"])
 def test_what_is_rounded_in_a_split_is_no_restatement_of_the_history(rounded):
     ratio, named = {"ratio": (1 / 3, 0.3333), "prices": (4.0, 4.0), "volumes": (0.05, 0.05)}[rounded]
-    old = BARS.copy()
-    if rounded == "volumes":
-        old["volume"] = np.arange(2_000.0, 2_120.0)
+    old = BARS.assign(volume=np.arange(2_000.0, 2_120.0)) if rounded == "volumes" else BARS
     if rounded == "prices":
-        old[PRICES] = (old[PRICES] / 1500).round(6)
-    new = old.copy()
-    new.loc[:, PRICES] = (new[PRICES] / ratio).round(6)
-    new["volume"] = np.floor(new["volume"] * ratio)
+        old = scaled(BARS, 1 / 1500, columns=PRICES).round(6)
+    new = scaled(old, 1 / ratio, columns=PRICES).round(6).assign(volume=np.floor(old["volume"] * ratio))
     store = stored(old.iloc[:-1])
     assert take(store, new, split(named)) == ("split", pytest.approx(named), set())
     pd.testing.assert_frame_equal(store.bars()[VALUES], new[VALUES], check_freq=False)
 
 
 def test_bars_older_than_the_fetch_are_rebased_with_the_rest_and_settle_only_with_a_volume():
-    unknown, new = BARS.copy(), rebased(BARS, 2.0)
-    unknown.iloc[10, 5] = new.iloc[10, 5] = np.nan
+    unknown, new = (scaled(bars, np.nan, 10, "volume") for bars in (BARS, rebased(BARS, 2.0)))
     store = stored(unknown.iloc[:-1])
     revision, _ = store.take(fetched_of(new.iloc[40:], split()))
     assert len(revision.versions) == 120
@@ -93,31 +78,107 @@ def test_bars_older_than_the_fetch_are_rebased_with_the_rest_and_settle_only_wit
 
 
 def test_a_split_restated_together_with_a_volume_is_still_a_split():
-    new = rebased(BARS, 2.0)
-    new.iloc[30, new.columns.get_loc("volume")] *= 1.02
+    new = scaled(rebased(BARS, 2.0), 1.02, 30, "volume")
     revision, findings = stored(BARS.iloc[:-1]).take(fetched_of(new, split()))
     assert (revision.verdict, revision.detail) == ("split", "1 new, split x2, newest 2024-03-08")
     assert [(one.rule, one.severity) for one in findings] == [("volume_restated", FLAGGED)]
 
 
-def test_a_split_rewrites_the_dividends_before_it():
-    store = stored(BARS.iloc[:-1], make_actions([(BARS.index[50], "dividend", 0.5)]))
-    actions = make_actions([(BARS.index[50], "dividend", 0.25), (EX, "split", 2.0)])
-    take(store, rebased(BARS, 2.0), actions)
+KNOWN, HALVED, DOUBLED = BARS[:-1], rebased(BARS, 2.0), rebased(BARS, 0.5)
+JUMPED = scaled(BARS, 0.5, slice(-4, None), PRICES)  # and as many shares trade as before: no split
+FAR = scaled(BARS, 0.86, -1, ["low", "close", "adj_close"])  # nearer to no rebase than to one
+AT_40, AT_80, PAST, LATE, NEXT_TO_LAST = BARS.index[[40, 80, -10, -3, -2]]
+UNFOLLOWED = rebased(BARS, 0.5, before=LATE)
+TWICE = rebased(rebased(BARS, 0.5, before=AT_80), 0.25, before=AT_40)
+PAID = [(AT_40, "dividend", paid) for paid in (0.5, 0.25)]
+BOTH = make_actions([(AT_40, "split", 4.0), (EX, "split", 2.0)])
+COMING = (EX + pd.Timedelta(days=3), "split", 3.0)
+
+
+def nights(*answers, bars=None, actions=None):
+    """Bars, actions and outcome of each night; what is stored in the end, where it is not what the last one has."""
+    return answers, answers[-1][0] if bars is None else bars, answers[-1][1] if actions is None else actions
+
+
+NIGHTS = {
+    "a split rewrites the dividends before it": nights(
+        (KNOWN, make_actions(PAID[:1]), "first, adj_close_mismatch flag"),
+        (HALVED, make_actions([PAID[1], (EX, "split", 2.0)]), "split x2, adj_close_mismatch flag"),
+    ),
+    "one ratio over all prices and its inverse over volumes is a split, which is named late": nights(
+        (KNOWN, NO_ACTIONS, "first"),
+        (HALVED, NO_ACTIONS, "split x2"),
+        (HALVED, split(on=NEXT_TO_LAST), "unchanged"),
+        actions=split(),
+    ),
+    "a history rebased once more up to a past split is held whole": nights(
+        (KNOWN, split(on=PAST), "first"),
+        (rebased(BARS, 2.0, before=PAST), split(on=PAST), "held, rebase_unexplained reject"),
+        (BARS, split(on=PAST), "extended"),
+    ),
+    "a jump like a split without a name waits three sessions and is then taken": nights(
+        (JUMPED[:-4], NO_ACTIONS, "first"),
+        *((JUMPED[:night], NO_ACTIONS, "held, split_like_jump reject") for night in (117, 118, 119)),
+        (JUMPED, NO_ACTIONS, "extended, split_like_jump flag"),
+    ),
+    "a late split waits until the history follows": nights(
+        (UNFOLLOWED[:-3], NO_ACTIONS, "first"),
+        *((UNFOLLOWED[:n], split(on=LATE), "held, price_jump flag, split_not_applied reject") for n in (118, 119)),
+        (BARS, split(on=LATE), "split x2"),
+    ),
+    "of a first answer, the bars before it are taken": nights(
+        (rebased(BARS, 0.5, before=NEXT_TO_LAST), split(on=NEXT_TO_LAST), "held, split_not_applied reject"),
+        bars=DOUBLED[:-2],
+    ),
+    "of a first answer too, a split that its history does not show is applied": nights(
+        (TWICE, NO_ACTIONS, "first"),
+        (TWICE, NO_ACTIONS, "unchanged"),
+        bars=BARS,
+        actions=make_actions([(AT_40, "split", 4.0), (AT_80, "split", 2.0)]),
+    ),
+    "a far move on the day of a split that the history shows is news": nights(
+        (rebased(FAR, 0.8)[:-1], NO_ACTIONS, "first"), (FAR, split(1.25), "split x1.25")
+    ),
+    "a split named the evening before rebases when the history does": nights(
+        (DOUBLED[:-1], NO_ACTIONS, "first"), (DOUBLED[:-1], split(), "unchanged"), (BARS, split(), "split x2")
+    ),
+    "two splits since the last fetch each move what came before it": nights(
+        (rebased(DOUBLED, 0.25, before=AT_40)[:60], NO_ACTIONS, "first"), (BARS, BOTH, "split x2")
+    ),
+    "a named split under the session of an unnamed one is recorded as both": nights(
+        (rebased(BARS, 0.125)[:-1], NO_ACTIONS, "first"),
+        (rebased(BARS, 0.25), NO_ACTIONS, "split x2"),  # halved by the source, which names no split
+        (BARS, split(4.0), "split x4"),
+        actions=split(8.0),
+    ),
+    "a split that the stored bars show already is not recorded later": nights(
+        (BARS, NO_ACTIONS, "first"),
+        (BARS, split(on=PAST), "unchanged"),
+        (rebased(BARS, 3.0), make_actions([(PAST, "split", 2.0), COMING]), "split x3"),
+        actions=make_actions([COMING]),
+    ),
+    "and is recorded with a first answer": nights((BARS, split(on=PAST), "first")),
+}
+
+
+@pytest.mark.parametrize("case", NIGHTS.values(), ids=NIGHTS)
+def test_bars_are_stored_on_one_share_basis_or_held_until_they_are(case):
+    answers, bars, actions = case
+    store = MemoryStore()
+    for answer, named, expected in answers:
+        before, known = store.bars(), store.actions
+        verdict, ratio, rules = take(store, answer, named)
+        outcome = verdict if ratio is None else f"{verdict} x{ratio:g}"
+        assert ", ".join([outcome, *sorted(f"{rule} {severity}" for rule, severity in rules)]) == expected
+        if verdict == "held" and len(before):
+            assert store.bars().equals(before) and store.actions.equals(known)
+    assert_view(store, bars)
     assert_actions(store, actions)
-
-
-def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_without_a_name():
-    store = stored(BARS.iloc[:-1])
-    assert take(store, rebased(BARS, 2.0)) == ("split", pytest.approx(2.0), set())
-    assert_actions(store, split())
-    assert take(store, rebased(BARS, 2.0), split(on=BARS.index[-2])) == ("unchanged", None, set())  # named late
-    assert_actions(store, split())
 
 
 def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
     store, paid = stored(BARS.iloc[:-1]), make_actions([(EX, "dividend", 57.0)])
-    revision, _ = store.take(fetched_of(hundredfold(slice(None)), paid))
+    revision, _ = store.take(fetched_of(scaled(BARS, 100.0, columns=PRICES), paid))
     assert (revision.verdict, len(revision.versions), revision.settled) == ("held", 0, [])
     assert (revision.held, revision.until_accepted) == ([EX.date()], True)
     detail = "Prices of 119 known bars moved (median x100), and no split explains how."
@@ -127,48 +188,6 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
     ]
     pd.testing.assert_frame_equal(revision.new_actions, paid)
     assert_view(store, BARS.iloc[:-1])
-
-
-def test_a_history_rebased_once_more_up_to_a_past_split_is_held_whole():
-    past = split(on=BARS.index[-10])
-    store = stored(BARS.iloc[:-1], past)
-    assert take(store, rebased(BARS, 2.0, before=BARS.index[-10]), past) == (
-        "held",
-        None,
-        {("rebase_unexplained", HELD)},
-    )
-    assert_view(store, BARS.iloc[:-1])
-    assert take(store, BARS, past) == ("extended", None, set())
-    assert_view(store, BARS)
-
-
-def test_a_split_like_jump_without_a_name_waits_three_sessions_and_is_then_taken():
-    bars = BARS.copy()
-    bars.loc[bars.index[-4] :, PRICES] /= 2.0  # and as many shares trade as before: no split
-    store = stored(bars.iloc[:-4])
-    for night, verdict in ((117, "held"), (118, "held"), (119, "held"), (120, "extended")):
-        found, _, rules = take(store, bars.iloc[:night])
-        assert found == verdict
-        assert ("split_like_jump", HELD if verdict == "held" else FLAGGED) in rules
-    assert_view(store, bars)
-
-
-def test_a_late_split_waits_until_the_history_follows():
-    ex = BARS.index[-3]
-    late, named = rebased(BARS, 0.5, before=ex), split(on=ex)
-    store = stored(late.iloc[:-3])
-    for night in (118, 119):
-        verdict, _, rules = take(store, late.iloc[:night], named)
-        assert (verdict, ("split_not_applied", HELD) in rules, store.actions.empty) == ("held", True, True)
-        assert_view(store, late.iloc[:-3])
-    assert take(store, BARS, named) == ("split", pytest.approx(2.0), set())
-    assert_view(store, BARS)
-    assert_actions(store, named)
-    first = MemoryStore()  # of a first answer too
-    assert ("split_not_applied", HELD) in take(
-        first, rebased(BARS, 0.5, before=BARS.index[-2]), split(on=BARS.index[-2])
-    )[2]
-    assert_view(first, rebased(BARS, 0.5).iloc[:-2])
 
 
 @pytest.mark.parametrize(
@@ -195,33 +214,8 @@ def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_pro
     assert_view(store, final.iloc[60:])
 
 
-def test_of_a_first_answer_too_a_split_that_its_history_does_not_show_is_applied():
-    left = rebased(rebased(BARS, 0.5, before=BARS.index[80]), 0.25, before=BARS.index[40])
-    store = MemoryStore()
-    assert take(store, left) == ("first", None, set())
-    assert_view(store, BARS)
-    assert take(store, left)[0] == "unchanged"
-
-
-def test_a_far_move_on_the_day_of_a_split_that_the_history_shows_is_news():
-    final = BARS.copy()
-    final.loc[EX, ["low", "close", "adj_close"]] *= 0.86  # nearer to no rebase than to one
-    store = stored(rebased(final, 0.8).iloc[:-1])
-    assert take(store, final, split(1.25)) == ("split", pytest.approx(1.25), set())
-    assert_view(store, final)
-
-
-def test_a_split_named_the_evening_before_rebases_when_the_history_does():
-    before = rebased(BARS, 0.5).iloc[:-1]
-    store = stored(before)
-    assert (take(store, before, split())[0], store.actions.empty) == ("unchanged", True)
-    assert take(store, BARS, split())[:2] == ("split", pytest.approx(2.0))
-    assert_actions(store, split())
-    assert_view(store, BARS)
-
-
 def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stores_the_right_one():
-    store, pence = stored(BARS.iloc[:-1]), hundredfold([-1])
+    store, pence = stored(BARS.iloc[:-1]), scaled(BARS, 100.0, -1, PRICES)
     verdict, _, rules = take(store, pence)
     assert (verdict, ("split_like_jump", HELD) in rules) == ("held", True)
     revision, _ = store.take(fetched_of(pence.iloc[-1:]))  # a fetch whose only bar is held
@@ -233,7 +227,7 @@ def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stor
 
 @pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])
 def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(rows, factor):
-    pence, store = hundredfold(rows, factor), stored(BARS.iloc[:-1])
+    pence, store = scaled(BARS, factor, rows, PRICES), stored(BARS.iloc[:-1])
     revision, _ = store.take(fetched_of(pence))
     moved = len(BARS.iloc[:-1].iloc[rows.start + (rows.start < 0) : rows.stop])
     assert f"Prices of {moved} known bars moved (median x{factor:g})" in revision.detail
@@ -242,35 +236,6 @@ def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(r
     corrected = stored(pence.iloc[:-1])
     assert take(corrected, BARS)[0] == "revised"
     assert_view(corrected, BARS)
-
-
-def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
-    first = BARS.index[40]
-    store = stored(rebased(rebased(BARS, 0.5), 0.25, before=first).iloc[:60])
-    actions = make_actions([(first, "split", 4.0), (EX, "split", 2.0)])
-    assert take(store, BARS, actions) == ("split", pytest.approx(2.0), set())
-    assert_view(store, BARS)
-    assert_actions(store, actions)
-
-
-def test_a_named_split_under_the_session_of_an_unnamed_one_is_recorded_as_both():
-    store = stored(rebased(BARS, 0.125).iloc[:-1])
-    take(store, rebased(BARS, 0.25))  # halved by the source, which names no split
-    assert_actions(store, split(2.0))
-    assert take(store, BARS, split(4.0))[:2] == ("split", pytest.approx(4.0))
-    assert_actions(store, split(8.0))
-    assert_view(store, BARS)
-
-
-def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
-    store, past = stored(BARS), (BARS.index[60], "split", 2.0)
-    assert (take(store, BARS, make_actions([past]))[0], len(store.actions)) == ("unchanged", 0)
-    coming = (EX + pd.Timedelta(days=3), "split", 3.0)
-    assert take(store, rebased(BARS, 3.0), make_actions([past, coming]))[:2] == ("split", pytest.approx(3.0))
-    assert_actions(store, make_actions([coming]))
-    first = MemoryStore()
-    assert take(first, BARS, make_actions([past])) == ("first", None, set())
-    assert_actions(first, make_actions([past]))
 
 
 @pytest.mark.parametrize(("times", "held"), [(1, True), (2, False)])
@@ -309,7 +274,5 @@ def test_prices_rounded_to_cents_do_not_look_like_dividends():
 def test_one_wrong_close_is_no_dividend():
     bars = random_bars(60, seed=2)
     for place, factor in ((30, 0.1), (30, 10.0), (30, 0.0), (59, 0.998), (1, 0.5)):
-        damaged = bars.copy()
-        damaged.iloc[place, damaged.columns.get_loc("close")] *= factor
-        assert implied_dividends(damaged).empty
+        assert implied_dividends(scaled(bars, factor, place, "close")).empty
     assert implied_dividends(bars.assign(adj_close=np.nan)).empty

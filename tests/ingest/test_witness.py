@@ -8,7 +8,7 @@ import pytest
 
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.witness import RULES, SESSIONS, VOLUME_LIMIT, disagreements
-from tests.builders import random_bars
+from tests.builders import random_bars, scaled
 
 BARS = random_bars(40, seed=1)
 DAYS = [day.date() for day in BARS.index]
@@ -16,10 +16,7 @@ DAYS = [day.date() for day in BARS.index]
 
 def times(column: str, factors: dict[int, float]) -> pd.DataFrame:
     """The witness's bars: the stored ones with a column multiplied at some places."""
-    other = BARS.copy()
-    for place, factor in factors.items():
-        other.iloc[place, other.columns.get_loc(column)] *= factor
-    return other
+    return scaled(BARS, np.array([[factor] for factor in factors.values()]), list(factors), column)
 
 
 def found(other: pd.DataFrame, before: list[Finding] | None = None) -> list[Finding]:
@@ -33,12 +30,13 @@ def facts(findings: list[Finding]) -> list[tuple[object, str, float]]:
     return [(one.session, one.rule, round(one.value or 0.0, 4)) for one in findings]
 
 
+NOISE = {"volume": (0.85, 1.2), "close": (0.992, 1.008)}
+
+
 def test_bars_that_differ_as_two_vendors_do_agree():
     rng = np.random.default_rng(0)
-    other = BARS.copy()
-    other["volume"] *= rng.uniform(0.85, 1.2, len(other))
-    other["close"] *= rng.uniform(0.992, 1.008, len(other))
-    assert found(other) == []
+    volume, close = (BARS[name] * rng.uniform(*span, 40) for name, span in NOISE.items())
+    assert found(BARS.assign(volume=volume, close=close)) == []
 
 
 @pytest.mark.parametrize(
@@ -58,17 +56,14 @@ def test_what_one_of_the_two_does_not_know_is_not_compared():
     other = times("volume", {-1: 9.0}).iloc[:-1]  # late by a session
     assert found(other) == []
     for unknown in (np.nan, 0.0, -5.0, np.inf, 1e300, 1e-300):
-        other = BARS.copy()
-        other.iloc[-1, other.columns.get_indexer(["close", "volume"])] = unknown
-        assert found(other) == []
+        last = BARS.iloc[-1:].assign(close=unknown, volume=unknown)
+        assert found(pd.concat([BARS.iloc[:-1], last])) == []
     assert found(BARS.iloc[:0]) == []
 
 
 def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
     rng = np.random.default_rng(3)
-    other = BARS.copy()
-    other["volume"] *= rng.uniform(0.018, 0.035, len(other))
-    (one,) = found(other)
+    (one,) = found(BARS.assign(volume=BARS["volume"] * rng.uniform(0.018, 0.035, 40)))
     assert (one.session, one.rule) == (DAYS[-1], "witness_volume_factor")
     assert 0.02 < (one.value or 0.0) < 0.033
     assert f"on 20 of 20 sessions since {DAYS[-20]}" in one.detail
@@ -76,16 +71,13 @@ def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
 
 
 def test_a_session_out_of_line_with_a_shared_ratio_is_a_finding_of_its_own():
-    other = times("volume", dict.fromkeys(range(-20, 0), 0.02))
-    other.iloc[-4, other.columns.get_loc("volume")] *= 1000.0
+    other = times("volume", dict.fromkeys(range(-20, 0), 0.02) | {-4: 20.0})
     assert facts(found(other)) == [(DAYS[-4], "witness_volume", 20.0), (DAYS[-1], "witness_volume_factor", 0.02)]
 
 
 @pytest.mark.parametrize(("rows", "close", "volume"), [(slice(None, -5), 0.5, 2.0), (slice(None), 0.79, 1.0)])
 def test_a_split_that_one_has_not_applied_and_another_currency_are_one_finding_and_volumes_agree(rows, close, volume):
-    other = BARS.copy()
-    other.iloc[rows, other.columns.get_loc("close")] *= close
-    other.iloc[rows, other.columns.get_loc("volume")] *= volume
+    other = scaled(BARS, [close, volume], rows, ["close", "volume"])
     assert facts(found(other)) == [(DAYS[rows][-1], "witness_close_factor", close)]
 
 
@@ -102,8 +94,7 @@ def test_a_ratio_that_goes_on_is_reported_once_however_many_nights_it_lasts():
     stored_ones: list[Finding] = []
     for night in range(20, 41):
         stored = BARS.iloc[:night]
-        other = stored.copy()
-        other.iloc[21:, other.columns.get_loc("volume")] /= 1000.0  # from the 22nd session on
+        other = scaled(stored, 0.001, slice(21, None), "volume")  # from the 22nd session on
         known = [(one.session, one.rule, one.value) for one in stored_ones]
         stored_ones += disagreements(stored, other, witness="house", stored=known)
     assert facts(stored_ones) == [
