@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -9,7 +7,6 @@ import sqlalchemy as sa
 from forecasting.store import read, views, write
 from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.migrate import upgrade
-from forecasting.store.views import DURATION_NIGHTS
 from tests.store.rows import (
     SYMBOL,
     at,
@@ -56,15 +53,15 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     told = forecast_row("lstm", "2024-03-14", calendar="triple witching")
     network = 100.0 / (50.0 * 1.9 * 0.96 * 1.004)
     close = forecast_row("lstm", "2024-03-14", target="close")
-    moved = [("2024-03-15", "seen", "01"), ("2024-03-18", "seen", "02"), ("2024-03-18", "withdrawn", "03")]
+    moved = [("2024-03-15", "seen"), ("2024-03-18", "seen"), ("2024-03-18", "withdrawn")]
     start(connection, origins=("2024-03-14",))
     write.add(connection, "runs", run_row("close", "2024-03-14", target="close"))
     write.add(connection, "forecasts", told, forecast_row("lstm", "2024-03-14", 2), close)
     parts = {"usual": 50.0, "weekday": 0.96, "report": 1.9, "recent": 1.004, "network": network}
     write.add(connection, "forecast_parts", *part_rows(told, **parts))
-    for session, rule, day in moved:
+    for day, (session, rule) in enumerate(moved, 1):
         event = event_frame(session, rule, announced=pd.Timestamp("2024-03-14"))
-        write.add_events(connection, SYMBOL, event, source="csv", first_seen_at=at(f"2024-03-{day}"))
+        write.add_events(connection, SYMBOL, event, source="csv", first_seen_at=at(f"2024-03-0{day}"))
     found = view_rows(connection, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
     earnings = "earnings after the close before"
     assert found == [
@@ -187,7 +184,7 @@ def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with
 DURATIONS = ("step_order", "step", "n", "median_seconds", "p95_seconds", "max_seconds")
 
 
-def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(connection):
+def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_the_newest_nights(connection):
     for day in range(1, 6):
         seconds = {"seconds_ingest": float(day), "seconds_train": 10.0 * day}
         write.add(connection, "runs", run_row(f"r{day}", f"2024-03-0{day}", **seconds))
@@ -197,24 +194,14 @@ def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(con
         (3, "train", 5, 30.0, pytest.approx(48.0), 50.0),
         (6, "total", 5, 33.0, pytest.approx(52.8), 55.0),
     ]
-
-
-def test_night_durations_leaves_older_nights_out(connection):
-    first = date(2024, 1, 1)
-    for place in range(DURATION_NIGHTS + 1):
-        seconds = 100.0 if place == 0 else 1.0
-        write.add(connection, "runs", run_row(f"r{place}", str(first + timedelta(place)), seconds_ingest=seconds))
+    later = [str(day.date()) for day in pd.bdate_range("2024-04-01", periods=60)]
+    write.add(connection, "runs", *(run_row(day, day, seconds_ingest=1.0) for day in later))
     names = ("step", "n", "max_seconds", "first_night")
-    assert view_rows(connection, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-01-02"))
+    assert view_rows(connection, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-04-01"))
 
 
 DAY = ("session", "kind", "day", "ahead")
 FIRST, MOVED = "2024-04-30", "2024-05-01"
-
-
-def announcement(session: str, rule: str = "seen") -> pd.DataFrame:
-    timing = "amc" if session == MOVED else "bmo"
-    return event_frame(session, rule, announced=pd.Timestamp("2024-04-30"), timing=timing)
 
 
 def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(connection):
@@ -236,26 +223,20 @@ def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_ne
     ]
 
 
-def sessions_of_both(connection: sa.Connection) -> tuple[list[pd.Timestamp], list[pd.Timestamp]]:
-    """Those of the view, and those that a night has: valid ones of read.events."""
-    events = read.events(connection, SYMBOL)
-    return [row[0] for row in view_rows(connection, "special_days", "session")], events.loc[
-        events["withdrawn_from"].isna(), "session"
-    ].tolist()
-
-
 def test_earnings_are_those_that_a_night_has(connection):
     steps = [
-        (announcement(FIRST), "2024-03-01T21:00", [FIRST]),
-        (announcement(MOVED), "2024-03-02T21:00", [MOVED]),  # the same announcement under another session
-        (announcement(MOVED, "withdrawn"), "2024-03-03T21:00", [FIRST]),
-        (announcement(MOVED, "seen"), "2024-03-04T21:00", [MOVED]),
-        (announcement(FIRST, "withdrawn"), "2024-03-05T21:00", [MOVED]),
+        (FIRST, "seen", FIRST),
+        (MOVED, "seen", MOVED),  # the same announcement under another session
+        (MOVED, "withdrawn", FIRST),
+        (MOVED, "seen", MOVED),
+        (FIRST, "withdrawn", MOVED),
     ]
-    for frame, seen, expected in steps:
-        write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
-        days = [pd.Timestamp(day) for day in expected]
-        assert sessions_of_both(connection) == (days, days), seen
-    assert view_rows(connection, "special_days", *DAY) == [
-        (pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)
-    ]
+    for day, (session, rule, expected) in enumerate(steps, 1):
+        timing = "amc" if session == MOVED else "bmo"
+        frame = event_frame(session, rule, announced=pd.Timestamp("2024-04-30"), timing=timing)
+        write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(f"2024-03-0{day}T21:00"))
+        events = read.events(connection, SYMBOL)
+        assert events.loc[events["withdrawn_from"].isna(), "session"].tolist() == [pd.Timestamp(expected)]
+        assert view_rows(connection, "special_days", "session") == [(pd.Timestamp(expected),)]
+    found = view_rows(connection, "special_days", *DAY)
+    assert found == [(pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)]

@@ -19,11 +19,10 @@ from tests.builders import adjusted_close, random_bars
 BARS = random_bars(60, seed=5)
 MANY = random_bars(600, seed=5)
 DAYS = [day.date() for day in BARS.index]
-YAHOO = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
 
 
 def as_yahoo(bars):
-    return bars.set_axis(YAHOO, axis=1).rename_axis("Date")
+    return bars.set_axis(["Open", "High", "Low", "Close", "Adj Close", "Volume"], axis=1).rename_axis("Date")
 
 
 LINES = as_yahoo(MANY).to_csv().splitlines()
@@ -86,9 +85,8 @@ def test_a_yfinance_frame_saved_as_csv_is_read_with_its_actions(tmp_path):
     frame.iloc[10, 6], frame.iloc[20, 7] = 0.57, 2.0
     fetched = fetch(write(tmp_path, frame))
     assert_bars(fetched)
-    pd.testing.assert_frame_equal(
-        fetched.actions, make_actions([(DAYS[10], "dividend", 0.57), (DAYS[20], "split", 2.0)])
-    )
+    expected = make_actions([(DAYS[10], "dividend", 0.57), (DAYS[20], "split", 2.0)])
+    pd.testing.assert_frame_equal(fetched.actions, expected)
 
 
 def test_dividends_are_derived_from_adj_close_without_a_dividends_column(tmp_path):

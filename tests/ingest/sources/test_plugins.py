@@ -25,11 +25,10 @@ from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.run import ingest_only
 from forecasting.settings import Settings, read_settings
-from tests.builders import random_bars
+from tests.builders import LAST, random_bars, scaled
 from tests.flows.sinks import http_source
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
-LAST = date(2024, 3, 8)
 BARS = random_bars(650, seed=3, last=LAST)
 FIRST = BARS.index[0].date()
 
@@ -112,20 +111,11 @@ def test_the_documented_source_returns_canonical_bars_and_raises_the_three_error
 
 
 def test_the_documented_check_runs_unchanged(house, server, capsys):
-    bars = BARS.copy()
-    bars.iloc[-1, bars.columns.get_loc("high")] = 1.0
-    server.put(bars)
+    server.put(scaled(BARS, 0.01, -1, "high"))
     exec(compile(block("python", 1).replace("http://127.0.0.1:8000", server.url), "docs/sources.md", "exec"), {})
     printed = capsys.readouterr().out
     assert printed.startswith("SBUX, daily, from the house's server 297 fetched, 296 kept\n")
     assert "high_below_low" in printed
-
-
-@pytest.fixture
-def settings(server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
-    return read_settings()
 
 
 def ingested(settings: Settings) -> dict[str, Any]:
@@ -135,8 +125,9 @@ def ingested(settings: Settings) -> dict[str, Any]:
 
 
 def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
-    house, server, settings
+    house, server, sqlite_url, tmp_path
 ):
+    settings = Settings(database_url=sqlite_url, data_dir=tmp_path, source=f"house:{server.url}")
     server.put(BARS.iloc[:-1])
     with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
         ingested(settings)
@@ -162,9 +153,7 @@ def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, 
     code = code.replace("import Fetched\n", "import Fetched\nfrom forecasting.ingest.bars import COLUMNS\n")
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
-    bars = BARS.copy()
-    bars.loc[str(LAST), "volume"] = 0.0
-    server.put(bars)
+    server.put(scaled(BARS, 0.0, -1, "volume"))
     found, _, _ = load_series(read_settings(), last=LAST, now=clock.now)
     assert pd.isna(found.loc[str(LAST), "volume"])  # 0 is unknown
     server.bodies["/SBUX.json"] = b'[{"day": "2024-03-08", "open": "high"}]'
@@ -207,9 +196,8 @@ def test_an_unknown_source_lists_the_installed_ones(tmp_path: Path, monkeypatch:
     [
         ("import nowhere_at_all\n", "No module named 'nowhere_at_all'"),
         (block("python").replace('    name = "house"\n', ""), "its attribute name"),
-        (block("python").replace('    name = "house"\n', "    name = 5\n"), "its attribute name"),
     ],
-    ids=["no import", "no name", "a number as name"],
+    ids=["no import", "no name"],
 )
 def test_a_package_that_cannot_be_used_is_named(tmp_path, monkeypatch, code, fault):
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
