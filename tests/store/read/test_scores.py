@@ -19,7 +19,6 @@ from tests.store.rows import (
     forecast_row,
     gather_statistics,
     score_row,
-    start,
     store_bars,
     store_scored,
 )
@@ -88,15 +87,12 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th; split on the 13th."""
     split = {"symbol": SYMBOL, "session": date(2024, 3, 13), "kind": "split", "value": 4.0}
     instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
-    forecast = forecast_row("lstm", "2024-03-07")
     stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
-    start(connection, origins=("2024-03-07",))
+    rows = [{"stage": stage, "bar_version": bar, "pinball": loss} for stage, bar, loss in stages]
+    store_scored(connection, (forecast_row("lstm", "2024-03-07"), rows))
     store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
     store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
-    write.add(connection, "forecasts", forecast)
-    rows = [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
-    write.add_scores(connection, rows)
     seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
     write.add(connection, "corporate_actions", split | seen)
     asked = {"last": date(2024, 3, 28), "origins": 10}
@@ -114,9 +110,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
 ):
     rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
     split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
-    start(connection, origins=("2024-03-06", "2024-03-07"))
-    write.add(connection, "forecasts", *rows)
-    write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
+    store_scored(connection, *((row, [{"pinball": 3.0}]) for row in rows))
     seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
     write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
     losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
@@ -137,8 +131,7 @@ def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-
 
 def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_bar(connection):
     forecast = forecast_row("lstm", "2024-03-07")
-    start(connection, origins=("2024-03-07",))
-    write.add(connection, "forecasts", forecast)
+    store_scored(connection, (forecast, []))
     assert unscored(connection) == []
     store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
     assert unscored(connection) == [("first_print", 1, 80.0)]
@@ -153,8 +146,7 @@ def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_b
 
 
 def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
-    start(connection, origins=("2024-03-07",))
-    write.add(connection, "forecasts", *[forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")])
+    store_scored(connection, *((forecast_row("lstm", "2024-03-07", target=name), []) for name in (TARGET, "close")))
     store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
     assert unscored(connection) == []
     assert [row[:2] for row in unscored(connection, "close")] == [("first_print", 1)]
@@ -163,15 +155,13 @@ def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
 
 
 def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connection):
+    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     split = make_actions([("2024-03-08", "split", 2.0)])
-    start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+    store_scored(connection, *((row, []) for row in rows))  # the bars of the last one are on the new basis already
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
     restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
     store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
-    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
-    rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
-    write.add(connection, "forecasts", *rows)
     found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
     before = read.past_forecasts(
@@ -190,23 +180,20 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
 
 def test_a_split_of_years_before_the_bars_changes_no_basis(connection):
     old = make_actions([("2001-04-30", "split", 2.0)])
-    start(connection, origins=("2024-03-07",))
-    write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
+    store_scored(connection, (forecast_row("lstm", "2024-03-07"), []))
     store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
     assert unscored(connection) == [("first_print", 1, 100.0)]
 
 
 def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(connection):
     accepted = Finding(date(2024, 3, 7), "history_accepted", "flag", 25.0, "Accepted.")
-    start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+    store_scored(connection, *((row, []) for row in rows))  # the last one made of the other history
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
     restated = {"version": 2, "settled": ("2024-03-07",), "findings": (accepted,)}
     store_bars(connection, {"2024-03-07": 7.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
-    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
-    rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
-    write.add(connection, "forecasts", *rows)
     found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(
         connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
