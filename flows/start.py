@@ -36,6 +36,11 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
         own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
         migrate.upgrade(own.url)
         yield settings, own
+        if has_server(settings):
+            from flows.server import reached_server
+
+            with reached_server():  # one that does not respond is an error before there is a database
+                pass
     migrate.upgrade(settings.url)
     sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
@@ -108,22 +113,25 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
     """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
     with before_start() as (settings, own):
         plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
-    if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
-        os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
-        os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.schedules import Cron
-    from prefect.server.schemas.schedules import CronSchedule
+        if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
+            os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
+            os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # Prefect makes the last folder alone
+        from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+        from prefect.schedules import Cron
+        from prefect.server.schemas.schedules import CronSchedule
 
-    from flows.nightly import nightly
-    from flows.server import ensure_server
+        from flows import server
+        from flows.nightly import nightly
 
+        try:
+            schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
+        except ValueError:
+            raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
+        if not server.has_server():
+            server.free_port()
     targets = targets or [settings.target]
-    try:
-        schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
-    except ValueError:
-        raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
-    with lock.serve_lock(settings.data_dir), ensure_server() as address:
+    with lock.serve_lock(settings.data_dir), server.ensure_server() as address:
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
         subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"
         echo(

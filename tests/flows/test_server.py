@@ -6,6 +6,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from unittest import mock
 
 import httpx
@@ -24,7 +25,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows import server
+from flows import server, start
 from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
@@ -111,6 +112,23 @@ def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
             server.ensure_server(),
         ):
             pass
+
+
+def test_a_command_that_its_server_refuses_leaves_no_database(own_folder, monkeypatch):
+    for name, value in {"FORECASTING_SOURCE": "sample", "PREFECT_HOME": str(own_folder)}.items():
+        monkeypatch.setenv(name, value)
+    night = partial(start.start_night, as_of=None, mode="auto", switch_source=False)
+    catch_up = partial(start.start_catch_up, first=None, last=None, refit_every=5)
+    with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
+        taken, silent = {PREFECT_SERVER_API_PORT: httpx.URL(url).port}, {PREFECT_API_URL: "http://127.0.0.1:1/api"}
+        cases = [(start.start_serving, taken), *((each, silent) for each in (start.start_serving, night, catch_up))]
+        for command, other in cases:
+            with (
+                temporary_settings(server_at),
+                pytest.raises(ForecastingError, match=r"Expected port|does not respond"),
+            ):
+                command()
+            assert not list(own_folder.rglob("*.db*"))
 
 
 def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch):
