@@ -123,10 +123,7 @@ def test_a_command_that_its_server_refuses_leaves_no_database(own_folder, monkey
         taken, silent = {PREFECT_SERVER_API_PORT: httpx.URL(url).port}, {PREFECT_API_URL: "http://127.0.0.1:1/api"}
         cases = [(start.start_serving, taken), *((each, silent) for each in (start.start_serving, night, catch_up))]
         for command, other in cases:
-            with (
-                temporary_settings(server_at),
-                pytest.raises(ForecastingError, match=r"Expected port|does not respond"),
-            ):
+            with temporary_settings(other), pytest.raises(ForecastingError, match=r"Expected port|does not respond"):
                 command()
             assert not list(own_folder.rglob("*.db*"))
 
