@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.pages import CHROMIUM, DESK, FLAGS, new_context, watched_page
+from tests.browser.pages import CHROMIUM, DESK, FLAGS, PHONE, watched_page
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +18,26 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def tabs(browser: Any) -> dict[tuple[int, str], Any]:
+    """Tabs by width and colour scheme, each of a browser of somebody else: what it loads, it loads once."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """A function that opens an address in a fresh browser and collects the page's errors and requests."""
-    contexts = []
+def open_page(browser: Any, tabs: dict[tuple[int, str], Any]) -> Callable[..., Any]:
+    """A function that opens an address in such a tab, and collects the page's errors and requests."""
 
     def opened(address: str, viewport: dict[str, int] = DESK, scheme: str = "light") -> Any:
-        contexts.append(new_context(browser, viewport, scheme))
-        page = watched_page(contexts[-1])
+        key = viewport["width"], scheme
+        if key not in tabs:
+            context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
+            tabs[key] = watched_page(context)
+        page = tabs[key]
+        page.goto("about:blank")  # also from one place of a page to another
+        page.errors.clear()
+        page.requests.clear()
         page.goto(address)
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
+    return opened

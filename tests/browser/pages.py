@@ -8,18 +8,13 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1600}
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1000}
 
 MARKS = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser tests"),
 ]
-
-
-def new_context(browser: Any, viewport: dict[str, int], scheme: str = "light") -> Any:
-    """A browser of somebody else: no cookies, nothing cached."""
-    return browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
 
 
 def watched_page(context: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from forecasting.store import migrate
-from tests.browser.pages import DESK, MARKS, PHONE, new_context, watched_page
+from tests.browser.pages import MARKS, PHONE
 from tests.flows import prefect_api, processes
 
 pytestmark = MARKS
@@ -30,26 +30,6 @@ def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     code, _, err = processes.here("run", "--symbol", "^GSPC,NONE", "--as-of", "2018-12-31", environment=environment)
     assert code == 1, err
     return deployed
-
-
-@pytest.fixture(scope="module")
-def tabs(browser: Any) -> dict[int, Any]:
-    """A tab on a desk and one on a phone, by width, in which Prefect's UI is loaded once: 8 MB in 68 files."""
-    return {viewport["width"]: watched_page(new_context(browser, viewport)) for viewport in (DESK, PHONE)}
-
-
-@pytest.fixture
-def open_ui(tabs: dict[int, Any]) -> OpenPage:
-    """A function that opens an address in such a tab, and collects the page's requests."""
-
-    def opened(address: str, viewport: dict[str, int] = DESK) -> Any:
-        page = tabs[viewport["width"]]
-        page.goto("about:blank")
-        page.requests.clear()
-        page.goto(address)
-        return page
-
-    return opened
 
 
 def run_named(url: str, name: str) -> dict[str, Any]:
@@ -84,8 +64,8 @@ def test_a_fresh_browser_is_led_to_version_2(nights: str, open_page: OpenPage) -
     page.wait_for_url("**/v2/dashboard**")
 
 
-def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(nights, open_ui):
-    page = open_ui(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
+def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(nights, open_page):
+    page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
     for key in ("night-gspc-volume", "outcomes-volume"):
@@ -94,8 +74,8 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
     assert not [address for address in page.requests if not address.startswith(own)]
 
 
-def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(nights: str, open_ui: OpenPage) -> None:
-    page = open_ui(artifact(nights, NIGHT, "night-gspc-volume"), PHONE)
+def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(nights, open_page):
+    page = open_page(artifact(nights, NIGHT, "night-gspc-volume"), PHONE)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     chart = page.get_by_role("img", name="80% and 90% interval")
     chart.wait_for()
@@ -105,10 +85,8 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(n
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol(
-    nights: str, open_ui: OpenPage
-) -> None:
-    page = open_ui(artifact(nights, NIGHT, "outcomes-volume"), PHONE)
+def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol(nights, open_page):
+    page = open_page(artifact(nights, NIGHT, "outcomes-volume"), PHONE)
     text = article(page, "How long")
     assert text.startswith("2 symbols: 1 failed, 1 done.")
     assert re.search(r"Due \d{4}-\d\d-\d\d \d\d:\d\d UTC, started [\d.]+ s later, took ", text)
@@ -120,9 +98,9 @@ def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
-def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_ui: OpenPage) -> None:
+def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_page: OpenPage) -> None:
     number = prefect_api.deployment_id(deployed, "nightly/nightly")
-    page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
+    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
     for state in ("Completed", "Late, never started", "WithoutBar", "PartlyFailed, Failed", "Crashed"):
         page.get_by_role("cell", name=state, exact=True).wait_for()
     page.get_by_role("cell", name="start one: forecasting worker").wait_for()
