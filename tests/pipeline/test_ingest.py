@@ -143,23 +143,6 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     assert all("filled forward. unavailable: " in note for note in notes)
 
 
-@pytest.mark.slow
-def test_a_replay_uses_what_was_known_of_the_series_on_each_night(yahoo, made, monkeypatch):
-    """On the second morning the series fails; on the third it is there again, with a close of the day before."""
-    sessions = between(date(2024, 3, 6), LAST)
-    for session in sessions:
-        yahoo.market_fault = "500" if session == sessions[1] else None
-        live(yahoo, monkeypatch, session, "auto")
-    lived = [windows.market for windows in made]
-    assert lived[1][-1] == lived[1][-2] != lived[2][-2]
-    made.clear()
-    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(days=30))
-    assert "forecasts the same to the bit" in replay(read_settings(), now=clock.now)
-    assert len(made) == 3
-    for before, after in zip(lived, [windows.market for windows in made], strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
 @pytest.mark.parametrize(
     ("symbol", "session"), [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))]
 )

@@ -37,7 +37,7 @@ def yahoo(tmp_path, sqlite_url, monkeypatch):
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights with all that may happen between them: restated bars, an earnings date, a champion named by hand.
 
-    Bars are fetched once more before the open, and a past session is run later.
+    Bars are fetched once more before the open, a past session is run later, and once the market series fails.
     """
 
     def at(session: date, hours: float) -> None:
@@ -49,6 +49,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         at(session, 13.5)
         yahoo.edits = [scaled(1.4, SESSIONS[2], column="volume")] if place >= 5 else []
         yahoo.earnings = ["March 12, 2024 at 4 PM EDT"] if place >= 6 else []
+        yahoo.market_fault = "500" if place == 3 else None
         if place == 1:
             yahoo.edits = [scaled(0.9, session, column="volume")]
         if place != 4:  # the machine was off
@@ -74,11 +75,13 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
         issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")).all()
         winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
         methods = set(connection.scalars(sa.text("SELECT method FROM models")))
+        markets = set(connection.scalars(sa.text("SELECT verdict FROM fetches WHERE symbol = '^VIX'")))
     assert {row[0] for row in issued} == {"live", "replay"}
     assert max(row[1] for row in issued) >= 3
     assert {row[3] for row in issued} == {"ok", "fallback"}
     assert len(set(winners)) >= 2
     assert methods == {"scratch", "warm", "baseline"}
+    assert {"extended", "unavailable"} <= markets
     moment = closes_at(LAST) + timedelta(days=30)
     monkeypatch.setattr(clock, "now", lambda: moment)
     words = replay(read_settings(), now=clock.now)
