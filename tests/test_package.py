@@ -65,58 +65,30 @@ def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> Non
     assert all(value.startswith(f"{volume}/") for value in folders.values())
 
 
-def run_in(folder: Path, environment: dict[str, str], script: str, *words: str) -> str:
-    """What a script prints in a folder; it finds the library by PYTHONPATH alone."""
-    command = [sys.executable, "-c", script, *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-LOAD = """import sys; from prefect.flows import load_flow_from_entrypoint as load; from flows.cli import main
-for name in sys.argv[1:]: load(name)
-sys.argv = ["forecasting", "db", "upgrade"]; main()"""
-
-
-@pytest.mark.slow
-def test_the_copied_code_migrates_and_loads_every_deployment(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    for *sources, target in arguments_of("COPY"):
-        for source in sources:
-            place = app / target / source if target.endswith("/") else app / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-            else:
-                shutil.copy(ROOT / source, place)
-    deployments = yaml.safe_load((app / "deploy" / "prefect.yaml").read_text())["deployments"]
-    entrypoints = sorted({str(app / one["entrypoint"]) for one in deployments})
-    assert len(entrypoints) == 3
-    in_image = {name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(app)} | in_image
-    assert "at revision" in run_in(tmp_path, environment, LOAD, *entrypoints)
-    assert (tmp_path / "data" / "forecasting" / "forecasting.db").exists()
-
-
 END = "-- end --"
 COMMANDS = f"""
 import sys
 from flows.cli import main
-for words in sys.argv[1:]:
+entrypoints, *commands = sys.argv[1:]
+for words in commands:
     sys.argv = ["forecasting", *words.split()]
     try:
         main()
     except SystemExit as left:
         assert not left.code, words
     print("{END}")
+from prefect.flows import load_flow_from_entrypoint as load
+for name in entrypoints.split():
+    load(name)
 import migrations
 print(migrations.__file__)
 """
-"""Runs commands one after another in one process, which imports everything once, and prints where from."""
+"""Runs commands and loads flows in one process, which imports everything once, and prints where from."""
 
 
 @pytest.mark.slow
-def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tmp_path: Path) -> None:
+def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deployment_in_an_empty_folder(tmp_path: Path):
+    """With the variables of the image, which has the same packages."""
     source, unpacked, empty = tmp_path / "source", tmp_path / "unpacked", tmp_path / "empty"
     source.mkdir()
     empty.mkdir()
@@ -134,10 +106,22 @@ def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tm
     shipped = {"report/templates/page.html", "ingest/sbux_earnings.csv", "ingest/filed_earnings.txt.gz"}
     assert {f"forecasting/{name}" for name in shipped} <= names
     says = {"db upgrade": "at revision", "db current": "newest", "--help": "Usage", "--version": __version__}
-    environment = {**os.environ, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
-    *printed, imported_from = run_in(empty, environment, COMMANDS, *says).split(END)
+    deployments = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
+    entrypoints = sorted({str(unpacked / one["entrypoint"]) for one in deployments})
+    assert len(entrypoints) == 3
+    in_image = {name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(unpacked),
+        "PYTHONSAFEPATH": "1",
+    }
+    command = [sys.executable, "-c", COMMANDS, " ".join(entrypoints), *says]
+    done = subprocess.run(command, cwd=empty, env=environment | in_image, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *printed, imported_from = done.stdout.split(END)
     assert [text for text, part in zip(printed, says.values(), strict=True) if part not in text] == []
-    assert (empty / "forecasting-data" / "forecasting.db").exists()
+    assert (tmp_path / "data" / "forecasting" / "forecasting.db").exists()
     assert imported_from.strip().startswith(str(unpacked))
 
 
