@@ -91,7 +91,6 @@ def changed(column: str | list[str], factor: float, *, rows: slice = slice(None)
     [
         (changed("volume", 0.001, rows=slice(-1, None)), DataLateError, r"is kept out \(partial_bar, ", "partial_bar"),
         (changed("volume", 10, rows=slice(-1, None)), DataLateError, r"\(volume_inflated, ", "volume_inflated"),
-        (changed("volume", 1e9, rows=slice(-1, None)), DataLateError, r"\(volume_impossible, ", "volume_impossible"),
         (random_bars(days=650, seed=8, last=LAST), BadDataError, r"not the stored series of TEST\.", "other_series"),
         (changed(PRICES, 0.926), DataLateError, r"median x0\.926.*--switch-source", "rebase_unexplained"),
     ],

@@ -43,7 +43,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp
 
     for count in (1, 2):
         out = tmp_path / f"{count}.json"
-        spec_of = partial(backtest_spec, first=date(2024, 2, 9), last=date(2024, 2, 20), refit_every=3)
+        spec_of = partial(backtest_spec, first=date(2024, 2, 12), last=date(2024, 2, 20), refit_every=3)
         spec_of = partial(spec_of, workers=count, as_published=as_published)
         named = settings.model_copy(update={"data_dir": tmp_path / str(count)})  # no refit is taken from the other's
         found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
