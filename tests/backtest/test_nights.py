@@ -20,7 +20,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.train import gate
 from forecasting.train.gate import examine
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
-from tests.builders import no_events, random_bars
+from tests.builders import no_events, random_bars, scaled
 from tests.nights import night, rows
 
 BARS = random_bars(days=600, seed=11)
@@ -77,12 +77,11 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
 
 
 def test_no_published_forecast_changes_when_bars_after_its_origin_do():
-    altered = BARS.copy()
-    altered.iloc[-6:, :] *= 2.0
-    at = len(windows_over(BARS)) - 12 + np.arange(5)
-    before, after = (replay_nights(windows_over(bars), at, SETTINGS) for bars in (BARS, altered))
+    at, settings = len(windows_over(BARS)) - 10 + np.arange(3), SETTINGS.model_copy(update={"scratch_every": 2})
+    altered = scaled(BARS, 2.0, slice(-6, None))
+    before, after = (replay_nights(windows_over(bars), at, settings) for bars in (BARS, altered))
     np.testing.assert_array_equal(before.issued, after.issued)
-    assert before.counts() == {"network": 5, "fallback": 0, "warm": 3, "scratch": 2, "refused": 0}
+    assert before.counts() == {"network": 3, "fallback": 0, "warm": 1, "scratch": 2, "refused": 0}
 
 
 def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion(monkeypatch):
@@ -125,12 +124,9 @@ def test_a_backtest_as_published_has_the_figures_of_both():
     published = document["as_published"]
     assert published["overall"].keys() == document["overall"].keys()
     assert sum(published["nights"][name] for name in ("network", "fallback")) == document["origins"]
-    assert published["skill_vs_alone"] == pytest.approx(
-        1 - published["overall"]["pinball"] / document["overall"]["pinball"]
-    )
-    assert result.dollars is not None
-    assert result.nights is not None
+    gained = 1 - published["overall"]["pinball"] / document["overall"]["pinball"]
+    assert published["skill_vs_alone"] == pytest.approx(gained)
+    assert result.dollars is not None and result.nights is not None
     for part, issued in ((document, result.issued), (published, result.nights.issued)):
         assert part["overall"]["r2_dollar_volume"] == dollar_volume_r2(result.dollars, issued[..., MEDIAN])
-    scopes = {str(row["scope"]) for row in result.metric_rows()}
-    assert scopes == {"backtest", "published"}
+    assert {row["scope"] for row in result.metric_rows()} == {"backtest", "published"}

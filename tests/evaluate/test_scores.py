@@ -23,7 +23,7 @@ from forecasting.evaluate.scores import (
 )
 from forecasting.store import schema
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, QUANTILES
-from tests.builders import random_bars
+from tests.builders import random_bars, scaled
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
 SCORED_AT = datetime(2024, 3, 9, 6, tzinfo=UTC)
@@ -116,14 +116,9 @@ def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
 
 
 def test_a_published_forecast_is_in_two_lines_and_any_other_in_one():
-    pairs = [
-        ("champion", "lstm"),
-        ("champion", "ridge"),
-        ("baseline", "ridge"),
-        ("silenced", "lstm"),
-        ("challenger", "lstm"),
-    ]
-    rows = pd.DataFrame(pairs, columns=["role", "name"], index=range(7, 12)).assign(place=range(5))
+    roles = ["champion", "champion", "baseline", "silenced", "challenger"]
+    names = ["lstm", "ridge", "ridge", "lstm", "lstm"]
+    rows = pd.DataFrame({"role": roles, "name": names, "place": range(5)}, index=range(7, 12))
     found = by_line(rows, model="name")
     lines = [(0, ""), (0, "lstm"), (1, ""), (1, "ridge"), (2, "ridge"), (3, "lstm"), (4, "challenger")]
     assert [*zip(found["place"], found["line"], strict=True)] == lines
@@ -201,8 +196,7 @@ def test_r2_is_one_for_exact_forecasts_zero_for_the_mean_and_negative_for_worse(
 
 
 def test_what_an_origin_is_compared_with_does_not_change_when_later_bars_do():
-    later = BARS.copy()
-    later.iloc[31:] *= 3.0
+    later = scaled(BARS, 3.0, slice(31, None))
     before, after = (dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later))
     np.testing.assert_allclose(before.mean, after.mean)
     np.testing.assert_array_equal(before.close, after.close)

@@ -21,7 +21,7 @@ from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.vocabulary import HORIZONS, QUANTILES, Role
-from tests.builders import no_events, random_bars
+from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import some_windows
 
 H, Q = len(HORIZONS), len(QUANTILES)
@@ -104,17 +104,6 @@ def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_a
     assert rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
 
 
-LAST = date(2024, 3, 8)
-
-
-def altered(column: str, factor: float, session: date) -> pd.DataFrame:
-    bars = random_bars(days=650, seed=3, last=LAST)
-    bars.loc[pd.Timestamp(session), column] *= factor
-    bars["high"] = bars[["open", "high", "low", "close"]].max(axis=1)
-    bars["low"] = bars[["open", "high", "low", "close"]].min(axis=1)
-    return bars
-
-
 SOME, OLD = shift(LAST, -10), shift(LAST, -70)
 
 
@@ -132,7 +121,9 @@ SOME, OLD = shift(LAST, -10), shift(LAST, -70)
 def test_inputs_outside_the_training_range_are_named_with_their_session(
     column: str, factor: float, session: date, trained_to: date, found: dict[str, date]
 ) -> None:
-    bars = altered(column, factor, session)
+    known = random_bars(days=650, seed=3)
+    bars = scaled(known, factor, known.index.get_loc(pd.Timestamp(session)), column)
+    bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))
     windows = make_windows(bars, no_events(), origin=LAST, target="volume", exchange="XNYS", train_sessions=320)
     trained_from = windows.origins[0].astype(object)
     assert inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to) == found
