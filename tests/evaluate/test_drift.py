@@ -5,14 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.drift import (
-    MIN_REFERENCE,
-    MIN_WATCHED,
-    DriftVerdict,
-    drift_reason,
-    long_run_deviation,
-    watch,
-)
+from forecasting.evaluate.drift import MIN_REFERENCE, MIN_WATCHED, DriftVerdict, drift_reason, long_run_deviation, watch
 from tests.builders import random_bars
 
 

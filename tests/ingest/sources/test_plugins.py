@@ -138,8 +138,7 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
 
 
 @pytest.mark.parametrize(
-    "other",
-    [{"symbol": "MSFT"}, {"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}],
+    "other", [{"symbol": "MSFT"}, {"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}]
 )
 def test_a_response_that_names_another_request_is_refused(other: dict[str, object]) -> None:
     response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")

@@ -139,8 +139,5 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
         ]
         rows = rows[1:]
     assert added == [0, 0]
-    assert dates(connection) == [
-        ("2024-05-01", "2024-04-01", "2024-04-12"),
-        ("2024-05-08", "2024-04-12", "NaT"),
-    ]
+    assert dates(connection) == [("2024-05-01", "2024-04-01", "2024-04-12"), ("2024-05-08", "2024-04-12", "NaT")]
     assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]

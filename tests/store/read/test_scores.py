@@ -12,16 +12,7 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
 from forecasting.store.read import unscored_forecasts
 from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import (
-    SYMBOL,
-    TARGET,
-    at,
-    forecast_row,
-    gather_statistics,
-    score_row,
-    store_bars,
-    store_scored,
-)
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, store_bars, store_scored
 
 
 def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict[tuple[date, int, str], float]:
