@@ -195,52 +195,43 @@ def assessed(bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: b
     return assess_index(prices_alone(answer), request(needed=10**6, accept=accept), before)
 
 
-@pytest.mark.parametrize(("place", "factor"), [(-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0)])
-def test_a_jump_of_an_index_is_neither_held_nor_flagged(place: int, factor: float) -> None:
-    bars = scaled(VIX, factor, place)
-    for known, verdict, count in ((None, "first", len(VIX)), (bars.iloc[:-1], "extended", 1)):
-        found = assessed(bars, known)
-        assert (found.error, found.findings, found.held) == (None, [], [])
-        assert (found.verdict, len(found.versions)) == (verdict, count)
+JUMPS = [scaled(VIX, factor, place) for place, factor in ((-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0))]
+OTHER_INDEX = market_bars(random_bars(days=299, seed=5, last=LAST))
+HOLIDAY = VIX.iloc[[100]].set_axis([pd.Timestamp(2024, 1, 15)])  # Martin Luther King's day
+
+
+def last_with(**change: float) -> pd.DataFrame:
+    return pd.concat([VIX.iloc[:-1], VIX.iloc[-1:].assign(**change)])
 
 
 @pytest.mark.parametrize(
-    ("change", "rule"),
+    ("bars", "stored", "findings"),
     [
-        ({"close": 0.0}, "price_not_positive"),
-        ({"close": np.nan}, "price_unknown"),
-        ({"high": 1.0}, "high_below_low"),
-        ({"close": 900.0}, "close_outside_range"),
+        *((jump, 300, []) for jump in JUMPS),
+        (last_with(open=900.0), 300, []),
+        (pd.concat([VIX, HOLIDAY]).sort_index(), 300, []),
+        (VIX.iloc[:-1], 299, [(LAST, "missing_session", "flag")]),
+        (last_with(close=0.0), 299, [(LAST, "price_not_positive", "reject")]),
+        (last_with(close=np.nan), 299, [(LAST, "price_unknown", "reject")]),
+        (last_with(high=1.0), 299, [(LAST, "high_below_low", "reject")]),
+        (last_with(close=900.0), 299, [(LAST, "close_outside_range", "reject")]),
     ],
 )
-def test_an_impossible_row_of_an_index_is_refused_and_the_others_are_stored(change, rule):
-    found = assessed(pd.concat([VIX.iloc[:-1], VIX.iloc[-1:].assign(**change)]))
-    assert (rejected(found), found.error, len(found.versions)) == ([(LAST, rule)], None, len(VIX) - 1)
+def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(bars, stored, findings) -> None:
+    found = assessed(bars)
+    assert (found.error, found.verdict, len(found.versions), found.held) == (None, "first", stored, [])
+    assert [(one.session, one.rule, one.severity) for one in found.findings] == findings
 
 
-def test_an_open_outside_the_range_and_a_value_of_a_holiday_are_no_findings() -> None:
-    bars = scaled(VIX, 20.0, -1, "open")
-    bars.loc[pd.Timestamp(date(2024, 1, 15))] = bars.iloc[-1]  # Martin Luther King's day
-    found = assessed(bars.sort_index())
-    assert (found.findings, len(found.versions)) == ([], len(VIX))
-
-
-def test_a_late_bar_of_an_index_leaves_the_older_ones_stored_and_a_finding() -> None:
-    found = assessed(VIX.iloc[:-1])
-    assert (found.error, found.verdict, len(found.versions)) == (None, "first", len(VIX) - 1)
-    assert [(finding.session, finding.rule) for finding in found.findings] == [(LAST, "missing_session")]
-
-
-def test_another_series_in_place_of_an_index_is_not_stored_until_it_is_accepted() -> None:
-    other = market_bars(random_bars(days=299, seed=5, last=LAST))
-    held = assessed(other, VIX)
-    assert (held.error, held.verdict, len(held.versions)) == (None, "held", 0)
-    assert [finding.severity for finding in held.findings] == ["reject"]
-    assert len(assessed(other, VIX, accept=True).versions) == len(other)
-
-
-def test_a_price_of_an_index_is_settled_by_a_later_fetch_and_its_restatement_is_a_finding() -> None:
+def test_of_a_stored_index_a_new_bar_is_taken_a_restatement_is_a_finding_and_another_series_is_held() -> None:
     days = [day.date() for day in VIX.index]
     assert assessed(VIX).settled == days[:-1]
-    found = assessed(scaled(VIX, 1.2, 40), VIX)
-    assert [(finding.session, finding.rule) for finding in found.findings] == [(days[40], "price_restated")]
+    for jump in JUMPS:
+        extended = assessed(jump, jump.iloc[:-1])
+        assert (extended.verdict, len(extended.versions), extended.findings) == ("extended", 1, [])
+    restated = assessed(scaled(VIX, 1.2, 40), VIX)
+    assert [(finding.session, finding.rule) for finding in restated.findings] == [(days[40], "price_restated")]
+    held = assessed(OTHER_INDEX, VIX)
+    assert (held.error, held.verdict, len(held.versions)) == (None, "held", 0)
+    assert [finding.severity for finding in held.findings] == ["reject"]
+    assert len(assessed(OTHER_INDEX, VIX, accept=True).versions) == len(OTHER_INDEX)

@@ -77,7 +77,7 @@ def store_bars(
 
 
 def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
-    row = {
+    return {
         "id": id,
         "as_of": date.fromisoformat(as_of),
         "symbol": SYMBOL,
@@ -89,12 +89,11 @@ def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
         "code_version": "0.1.0",
         "settings_hash": "abc",
         "settings": "{}",
-    }
-    return row | changed
+    } | changed
 
 
 def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
-    row = {
+    return {
         "id": id,
         "name": name,
         "version": "1",
@@ -106,13 +105,12 @@ def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
         "settings_hash": "abc",
         "code_version": "0.1.0",
         "created_at": at("2024-03-01T22:00"),
-    }
-    return row | changed
+    } | changed
 
 
 def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -> dict[str, Any]:
     """A forecast whose quantiles are 70, 80, ... 130, issued at ten in the evening of its origin by run `origin`."""
-    row = {
+    return {
         "model_id": model_id,
         "symbol": SYMBOL,
         "target": TARGET,
@@ -128,8 +126,7 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -
         "data_as_of": at(f"{origin}T21:00"),
         "fetch_id": "2024-01-02T21:00",
         "run_id": origin,
-    }
-    return row | changed
+    } | changed
 
 
 def promotion_row(winner: str | None, session: str, **changed: Any) -> dict[str, Any]:
@@ -155,7 +152,7 @@ def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]
 def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any) -> dict[str, Any]:
     """The forecast's score against an actual of 90: ten too high."""
     key = ("model_id", "symbol", "target", "origin_session", "horizon", "kind", "target_session", "role", "issued_at")
-    row = {
+    return {
         **{name: forecast[name] for name in key},
         "model": forecast["model_id"].partition(":")[0],
         "stage": stage,
@@ -167,8 +164,7 @@ def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed
         "inside_80": True,
         "inside_90": True,
         "scored_at": at("2024-04-01T22:00"),
-    }
-    return row | changed
+    } | changed
 
 
 def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)) -> None:
