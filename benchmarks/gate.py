@@ -70,11 +70,6 @@ def noisy(fitted: Checkpoint, night: Night) -> Checkpoint:
     return replace(fitted, weights=drawn)
 
 
-def of_another(fitted: Checkpoint, night: Night) -> Checkpoint:
-    """The other symbol's weights under this symbol's scaler and effects."""
-    return replace(fitted, weights=night.other.weights)
-
-
 def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Random weights after one epoch."""
     prepared = prepare(night.windows, method="scratch", settings=night.settings)
@@ -104,7 +99,7 @@ DAMAGES: dict[str, Damage] = {
     "median +0.4": shifted,
     "twice as wide": wider,
     "a member of noise": noisy,
-    "weights of another symbol": of_another,
+    "weights of another symbol": lambda fitted, night: replace(fitted, weights=night.other.weights),
     "half-trained": half_trained,
     "scaler x2": doubled_scaler,
     "effect halved": half_effect,

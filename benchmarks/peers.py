@@ -103,8 +103,6 @@ def main() -> None:
     comparison = make_comparison(settings, last=options.last, origins=options.origins, every=options.refit_every)
     walks: dict[str, Walk] = {}
     for name, run, library in forecasters():
-        if options.only and name not in ("ours", *options.only):
-            continue
         if library and importlib.util.find_spec(library) is None:
             print(f"{library} is not installed, so {name} is left out: pip install -e '.[bench]'")
             continue
@@ -125,7 +123,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin")
     parser.add_argument("--origins", type=int, default=252)
     parser.add_argument("--refit-every", type=int, default=63)
-    parser.add_argument("--only", nargs="+", help="ridge, LightGBM, statistical, Fracast, LSTM, NHITS; all without it")
     return parser.parse_args()
 
 

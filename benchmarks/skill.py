@@ -50,8 +50,6 @@ LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
 
 PACKAGES = ("numpy", "pandas", "torch")
 
-PARTS = ("all", "choosing", "confirming")
-
 DATES = ("listed", "none", "late", "off")
 LATE, OFF = 0.1, 0.25  # shares of dates that move or arrive late, and that are a session off
 LATE_BY = 5  # sessions before the reaction at which a late date is known
@@ -102,7 +100,7 @@ def arguments() -> argparse.Namespace:
 
 def symbols_of(options: argparse.Namespace) -> list[str]:
     """The symbols named, or every one of the panel."""
-    if options.symbols not in PARTS:
+    if options.symbols not in ("all", "choosing", "confirming"):
         return [symbol.strip() for symbol in options.symbols.split(",")]
     kind, _, path = options.source.partition(":")
     if kind not in ("csv", "parquet"):
