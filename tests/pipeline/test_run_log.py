@@ -9,10 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from forecasting.errors import HistoryError
-from forecasting.pipeline.folders import (
-    runs_folder,
-    write_whole,
-)
+from forecasting.pipeline.folders import runs_folder, write_whole
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.run_log import (
     CUT_OFF,

@@ -19,6 +19,11 @@ ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
 FINDING_COLUMNS = ["session", "rule", "severity", "value", "detail", "since"]
 
 
+def plain(text: str) -> str:
+    """With ordinary spaces and dashes."""
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-")
+
+
 def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     bars = random_bars(days=sessions, seed=3, last=ORIGIN)
     return {"volume": bars["volume"], "close": bars["close"], "range": np.log(bars["high"] / bars["low"])}[target]

@@ -109,12 +109,6 @@ def test_a_night_has_the_why_that_was_known_on_it() -> None:
     assert "why" not in json.loads(embedded(report_data(issued=issued())))["nights"][0]
 
 
-def test_a_reason_cannot_end_the_script_element() -> None:
-    text = embedded(report_data(issued=issued(status="fallback", reason="</script><b>")))
-    assert "<" not in text
-    assert json.loads(text)["nights"][0]["reason"] == "</script><b>"
-
-
 def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
     history = pd.DataFrame({"value": values_of("volume"), "settled": True})
     history.iloc[-1, 1] = False

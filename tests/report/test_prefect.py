@@ -19,7 +19,7 @@ from forecasting.report.prefect import (
     subject_tags,
 )
 from forecasting.vocabulary import Target
-from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, report_data, scored
+from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, plain, report_data, scored
 
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
@@ -42,10 +42,6 @@ def fallback(symbol: str, **changed: Any) -> SymbolLine:
     """A night whose network is not published."""
     night = night_of(symbol, reason="the champion is too old", **changed)
     return replace(night, forecast={**night.forecast, "status": "fallback"})
-
-
-def plain(text: str) -> str:
-    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-")
 
 
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:

@@ -16,11 +16,7 @@ from forecasting.report.wording import (
     sentence,
     why_sentence,
 )
-from tests.report.nights import forecasts, report_data, score, scored, values_of
-
-
-def plain(text: str) -> str:
-    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-")
+from tests.report.nights import forecasts, plain, report_data, score, scored, values_of
 
 
 def flat(target: str, last: float, usual: float) -> pd.DataFrame:
