@@ -84,16 +84,10 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"frame": BARS.tail(50)}, HistoryError, "50"),
     ],
 )
-def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
-    given: dict[str, object],
-    error: type[Exception],
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, words, monkeypatch, capfd):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook: Python itself prints warnings
     with pytest.raises(error, match=words):
-        fc.forecast(**{"frame": BARS} | given)  # type: ignore[arg-type] - that is the test
+        fc.forecast(**{"frame": BARS} | given)
     assert capfd.readouterr().err == ""
 
 

@@ -74,20 +74,12 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
         (str(prefect), ["'PREFECT_SERVER_API_AUTH_STRING': 'admin:${PREFECT_UI_PASSWORD:?"], ["FORECASTING"]),
         (
             units["prefect-server.service"],
-            [
-                "User=prefect\n",
-                "File=/etc/forecasting/prefect-server.env\n",
-                "{PREFECT_SERVER_API_AUTH_STRING:?",
-            ],
+            ["User=prefect\n", "File=/etc/forecasting/prefect-server.env\n", "{PREFECT_SERVER_API_AUTH_STRING:?"],
             ["forecasting.env"],
         ),
         (
             units["forecasting-worker.service"],
-            [
-                "User=forecasting\n",
-                "File=/etc/forecasting/forecasting.env\n",
-                "forecasting-migrate.service",
-            ],
+            ["User=forecasting\n", "File=/etc/forecasting/forecasting.env\n", "forecasting-migrate.service"],
             ["prefect-server.env"],
         ),
         (ours, [], ["PREFECT_SERVER_DATABASE_CONNECTION_URL", "PGPASSWORD"]),
@@ -111,9 +103,7 @@ def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_each_deployment_has_one_run_at_a_time_and_a_night_is_tried_four_times_on_each_morning_after_a_weekday() -> (
-    None
-):
+def test_each_deployment_has_one_run_at_a_time_and_a_night_is_tried_four_times_on_each_morning_after_a_weekday():
     found = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
     assert {entry["name"] for entry in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
     for entry in found:
