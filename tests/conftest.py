@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -103,11 +104,8 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
     """A command in the test's own process writes its options to the environment; none of them outlives the test."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("FORECASTING_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
-        del os.environ[name]
-    os.environ.update(before)
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(params=DATABASES)

@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
+import pytest
 from typer.testing import CliRunner
 
 from forecasting.store.connect import begun, engine
@@ -59,17 +59,13 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
     from tests.builders import blank_page
     from tests.plain_flows import without_prefect
 
-    with contextlib.ExitStack() as patches:
-
-        def put(module: object, name: str, value: object) -> None:
-            patches.enter_context(mock.patch.object(module, name, value))
-
-        # Without what other settings a reader or a test before has in the environment.
-        others = {name: value for name, value in os.environ.items() if not name.startswith("FORECASTING_")}
-        environment = others | {"FORECASTING_DATA_DIR": str(folder), "FORECASTING_SOURCE": "sample"}
-        patches.enter_context(mock.patch.dict(os.environ, environment, clear=True))
-        without_prefect(put)
-        put(publish, "render_page", blank_page)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("FORECASTING_")]:  # a reader's, or a test's before
+            patch.delenv(name)
+        patch.setenv("FORECASTING_DATA_DIR", str(folder))
+        patch.setenv("FORECASTING_SOURCE", "sample")
+        without_prefect(patch.setattr)
+        patch.setattr(publish, "render_page", blank_page)
         for words in commands(text):
             ended = CliRunner().invoke(app, words)
             assert ended.exit_code in (0, 3), ended.output

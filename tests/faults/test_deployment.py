@@ -312,8 +312,6 @@ def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewr
         assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
     for statement in (
         "UPDATE runs SET code_version = 'x'",
-        "UPDATE forecasts SET q50 = 0",
-        "DELETE FROM standings",
         "ALTER TABLE runs ADD COLUMN x int",
         "CREATE TABLE x (x int)",
         "UPDATE alembic_version SET version_num = 'x'",

@@ -174,7 +174,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
 
 
 def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
-    night_folder, csv_of_bars, real_pages
+    night_folder, csv_of_bars
 ):
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp(LAST), "volume"] *= 4.0
