@@ -168,8 +168,8 @@ def served() -> OwnServer | None:
     return None
 
 
-def free_port() -> int:
-    """The port of Prefect's own setting, for a server of our own; an error where another program has it."""
+def _start() -> OwnServer:
+    """A new server at the port of Prefect's own setting, named in the file of `served`."""
     port = PREFECT_SERVER_API_PORT.value()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -181,12 +181,6 @@ def free_port() -> int:
                 f"{error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use a Prefect server that you "
                 f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
             ) from None
-    return port
-
-
-def _start() -> OwnServer:
-    """A new server at the port of Prefect's own setting, named in the file of `served`."""
-    port = free_port()
     password = own_password(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
     defaults = {
         # Prefect's default is its own package's folder; where only root may write that, there is no UI.

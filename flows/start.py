@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,27 +111,26 @@ def _profiles() -> str:
 
 def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
     """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
-    with before_start() as (settings, own):
-        plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
-        if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
-            os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
-            os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
-            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # Prefect makes the last folder alone
-        from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-        from prefect.schedules import Cron
-        from prefect.server.schemas.schedules import CronSchedule
+    with ExitStack() as until_stopped:
+        with before_start() as (settings, own):
+            plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
+            until_stopped.enter_context(lock.serve_lock(settings.data_dir))  # which makes the folder of PREFECT_HOME
+            if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
+                os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
+                os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
+            from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+            from prefect.schedules import Cron
+            from prefect.server.schemas.schedules import CronSchedule
 
-        from flows import server
-        from flows.nightly import nightly
+            from flows.nightly import nightly
+            from flows.server import ensure_server
 
-        try:
-            schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
-        except ValueError:
-            raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
-        if not server.has_server():
-            server.free_port()
-    targets = targets or [settings.target]
-    with lock.serve_lock(settings.data_dir), server.ensure_server() as address:
+            try:
+                schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
+            except ValueError:
+                raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
+            address = until_stopped.enter_context(ensure_server())
+        targets = targets or [settings.target]
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
         subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"
         echo(

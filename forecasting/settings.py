@@ -57,6 +57,13 @@ _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
+EXAMPLES = (
+    {"database_url": "postgresql:///forecast", "witness": "csv:second.csv", "events": "csv:dates.csv", "market": "^VIX"}
+    | {"edgar_contact": "Jo Doe jo@example.com", "notify": "ntfys://ntfy.example.org/forecasts"}
+    | {"workers": 2, "shard_size": 50, "dask_address": "tcp://localhost:8786", "cost_ratio": 2.0}
+)
+"""Values of the settings that are not set by default, for the file of `write_config`."""
+
 
 def _valid_symbol(symbol: str) -> str:
     """`symbol` itself; its error is one that pydantic collects, so that the variable is named."""
@@ -88,9 +95,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
-    database_url: SecretStr | None = Field(
-        None, examples=["postgresql:///forecast"], description="SQLAlchemy URL; if not set, a SQLite file in data_dir."
-    )
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
     symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
         ("SBUX",), description="Symbols of a night, comma separated."
     )
@@ -98,20 +103,14 @@ class Settings(BaseSettings):
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
         None,
-        examples=["csv:second.csv"],
         description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
     )
-    events: str | None = Field(
-        None, examples=["csv:dates.csv"], description="Earnings dates as csv:PATH (columns announced, timing, symbol)."
-    )
+    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
     edgar_contact: str | None = Field(
-        None,
-        examples=["Jo Doe jo@example.com"],
-        description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too.",
+        None, description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too."
     )
     market: str | None = Field(
         None,
-        examples=["^VIX"],
         description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "
         "if not set, ^VIX from yahoo and none from other sources.",
     )
@@ -142,28 +141,23 @@ class Settings(BaseSettings):
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
     )
     workers: int | None = Field(
-        None, ge=1, le=1024, examples=[2], description="Processes or Dask workers of a night; if not set, one a core."
+        None, ge=1, le=1024, description="Processes or Dask workers of a night; if not set, one a core."
     )
     shard_size: int | None = Field(
-        None, ge=1, le=MOST, examples=[50], description="Symbols of a shard; if not set, about three shards a worker."
+        None, ge=1, le=MOST, description="Symbols of a shard; if not set, about three shards a worker."
     )
     dask_address: str | None = Field(
-        None,
-        examples=["tcp://localhost:8786"],
-        description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run.",
+        None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
     )
     cost_ratio: float | None = Field(
         None,
         gt=0.0,
-        examples=[2.0],
         allow_inf_nan=False,
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
     )
     notify: SecretStr | None = Field(
-        None,
-        examples=["ntfys://ntfy.example.org/forecasts"],
-        description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent.",
+        None, description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent."
     )
     alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
@@ -201,17 +195,14 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _check_text(cls, value: object) -> object:
-        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            raise ValueError("Expected text in UTF-8, found other bytes")
-        return value
-
-    @field_validator("symbols", "files", "exchanges", mode="before")
-    @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
-        return parse_exchanges(value) if info.field_name == "exchanges" else listed(value)
+        if re.search("[\ud800-\udfff]", value):
+            raise ValueError("Expected text in UTF-8, found other bytes")
+        if info.field_name == "exchanges":
+            return parse_exchanges(value)
+        return listed(value) if info.field_name in ("symbols", "files") else value
 
     _check_late_until = field_validator("late_until", mode="before")(check_hour)
 
@@ -340,12 +331,11 @@ def write_config() -> str:
     path, before = Path("forecasting.toml").absolute(), config_file()
     # JSON but for tables: what it has of strings, numbers and lists is TOML too.
     given = read_settings().model_dump(mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS})
-    defaults = Settings.model_construct().model_dump(mode="json")
+    values = Settings.model_construct().model_dump(mode="json") | EXAMPLES | given
     lines = ["# Settings, commented out with the default or an example. Options and FORECASTING_NAME come first."]
     for name, field in Settings.model_fields.items():
-        value = given.get(name, (field.examples or [defaults[name]])[0])
-        text = json.dumps(value, ensure_ascii=False)
-        text = text.replace(": ", " = ") if isinstance(value, dict) else text
+        text = json.dumps(values[name], ensure_ascii=False)
+        text = text.replace(": ", " = ") if isinstance(values[name], dict) else text
         lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
         lines.append(f"{'' if name in {*given, 'data_dir'} else '# '}{name} = {text}")
     try:

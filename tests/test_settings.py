@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import Settings, read_settings, setting_places, write_config
+from forecasting.settings import EXAMPLES, Settings, read_settings, setting_places, write_config
 from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
 
 
@@ -196,9 +196,8 @@ def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_
     for text in (*lines, "\n".join(lines)):
         path.write_text(text)
         found = dict(read_settings())
-    examples = {name for name, field in Settings.model_fields.items() if field.examples}
     defaults = {**dict(Settings.model_construct()), "data_dir": tmp_path / "forecasting-data"}
-    assert {name for name, value in found.items() if value != defaults[name]} == examples
+    assert {name for name, value in found.items() if value != defaults[name]} == {*EXAMPLES}
 
 
 @pytest.mark.parametrize(
