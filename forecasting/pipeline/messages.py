@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -141,11 +140,9 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
         one = Apprise()
         as_page = bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
         body = page if as_page else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
-        with _silent():
-            one.add(service)
-            form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
-            sent = one.notify(body, title=_plain(title), body_format=form)
-        if not sent:
+        one.add(service)
+        form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
+        if not one.notify(body, title=_plain(title), body_format=form):
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, service.service_name)
 
 
@@ -161,9 +158,10 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
     """The services of the addresses that apprise can use, and a sentence about those that it cannot."""
     from apprise import Apprise
 
+    for name in ("apprise", "urllib3.connectionpool"):  # whose lines have whole URLs, or the path of a webhook
+        logging.getLogger(name).disabled = True
     services, addresses = Apprise(), settings.notify.get_secret_value() if settings.notify else ""
-    with _silent():
-        usable = services.add(addresses)
+    usable = services.add(addresses)
     refused = (
         "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or slack://A/B/C; found "
         f"{'one that it cannot use' if addresses else 'none'}. Its documentation lists those of each service."
@@ -179,17 +177,3 @@ def _cut(text: str, limit: int) -> str:
     """The text clean, without its last lines where it is longer than `limit` characters."""
     body = "\n".join(map(_plain, text.splitlines()))
     return body if len(body) <= limit else f"{body[: limit - 2].rpartition(chr(10))[0] or body[: limit - 2]}\n…"
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """A context without log lines about addresses: apprise's have whole URLs, urllib3's the path of a webhook."""
-    loggers = [logging.getLogger(name) for name in ("apprise", "urllib3.connectionpool")]
-    before = [logger.disabled for logger in loggers]
-    for one in loggers:
-        one.disabled = True
-    try:
-        yield
-    finally:
-        for one, disabled in zip(loggers, before, strict=True):
-            one.disabled = disabled

@@ -154,8 +154,7 @@ def stored_model(connection: Connection, model_id: str) -> Row:
 
 def make_champion(connection: Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
-    if damage := why_not_runnable(model, settings):
-        raise ArtifactError(damage)
+    load_model(model, settings)
     decided_at, symbol, target = now(), model["symbol"], model["target"]
     champion = read.champion(connection, symbol, target)
     if champion is not None and champion["id"] == model["id"]:
