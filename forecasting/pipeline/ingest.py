@@ -305,7 +305,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
         open_run(connection, night, started_at=answer.fetched_at, notes=notes)
         if error is not None:
             # As error, which a later success clears; a note would stay on its page.
-            write.update_run(connection, night.id, {"status": stopped_status(error), "error": str(error)})
+            write.update(connection, "runs", night.id, {"status": stopped_status(error), "error": str(error)})
     write.add_fetch(
         connection,
         answer.fetched,

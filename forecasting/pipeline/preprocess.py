@@ -51,7 +51,7 @@ def write_windows(night: Night) -> Night:
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
     with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=started_at, notes={"market": market.note} if market.note else {})
-        write.update_run(connection, night.id, {"market_fetch": market.fetch_id})
+        write.update(connection, "runs", night.id, {"market_fetch": market.fetch_id})
     return replace(night, fetch_id=fetch["id"], data_as_of=at)
 
 

@@ -73,7 +73,7 @@ def open_run(
     row |= {"started_at": started_at, "code_version": code_version()}
     row |= {"settings_hash": night.settings.hash, "settings": json.dumps(settings, sort_keys=True)}
     if not write.add(connection, "runs", row) and _row(connection, night)["status"] in ("late", "failed"):
-        write.update_run(connection, night.id, {"status": "running", "error": None})
+        write.update(connection, "runs", night.id, {"status": "running", "error": None})
     add_notes(connection, night, {"waiting": "", "until": "", **(notes or {})})
 
 
@@ -83,7 +83,7 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, str]) -> No
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
-        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": words})
+        write.update(connection, "runs", night.id, {"notes": json.dumps(kept) if kept else "", "note": words})
 
 
 def notes_of(row: Row) -> dict[str, str]:
@@ -96,7 +96,7 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
     with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=night.now(), notes=notes)
         if _row(connection, night)["status"] != "done":
-            write.update_run(connection, night.id, values)
+            write.update(connection, "runs", night.id, values)
 
 
 def mark_stopped(night: Night, error: ForecastingError) -> None:
@@ -124,10 +124,10 @@ def close(night: Night) -> Night:
     """The night, marked done, and its symbol's old weights without a path."""
     with connect.transaction(night.settings.url) as connection:
         for model_id in prunable_weights(connection, night):
-            write.clear_artifact_path(connection, model_id)
+            write.update(connection, "models", model_id, {"artifact_path": None})  # before its file is deleted
         # The error is of an attempt before this one.
         done = {"status": "done", "finished_at": night.now(), "error": None}
-        write.update_run(connection, night.id, done | _seconds(night))
+        write.update(connection, "runs", night.id, done | _seconds(night))
     return replace(night, is_done=True)
 
 
@@ -178,7 +178,7 @@ def mark_cut_off(settings: Settings) -> None:
         logger.warning("%d nights were cut off before their end", len(running))
         with connect.transaction(settings.url) as connection:
             for run_id in running:
-                write.update_run(connection, run_id, {"status": "failed", "error": CUT_OFF})
+                write.update(connection, "runs", run_id, {"status": "failed", "error": CUT_OFF})
 
 
 def delete_leftovers(settings: Settings) -> None:

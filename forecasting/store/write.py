@@ -161,17 +161,10 @@ def add_events(
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
 
 
-def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
-    """Update columns of a run; 0 when there is no such run."""
-    table = schema.runs
-    statement = sa.update(table).where(table.c.id == run_id).values(plain(values, table))
-    return connection.execute(statement).rowcount
-
-
-def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
-    """Set a model's artifact_path to NULL before its file is deleted; the hash stays."""
-    table = schema.models
-    return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
+def update(connection: sa.Connection, table: str, row_id: str, values: Row) -> int:
+    """Update columns of the row of a table that has an id; 0 when there is no such row."""
+    into = schema.metadata.tables[table]
+    return connection.execute(sa.update(into).where(into.c.id == row_id).values(plain(values, into))).rowcount
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
@@ -188,15 +181,10 @@ _SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
 _HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
 _GRAIN = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
-"""What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added."""
+"""What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added.
 
-
-def _rounded(loss: str) -> str:
-    return f"{loss} + :shift - :shift"  # of 1.5 * 2^52 grains: both databases round to the same bits
-
-
-def _published(name: str) -> str:
-    return f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER slot AS champion_{name}"
+The statement adds and takes off 1.5 * 2^52 of them, `:shift`: both databases round to the same bits.
+"""
 
 
 # The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite reads a DISTINCT to
@@ -218,11 +206,12 @@ SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line, min(min(e.
 FROM (
     SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night
     FROM (
-        SELECT c.*, {_published("error")}, {_published("pinball")}
+        SELECT c.*, max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot AS champion_error,
+            max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot AS champion_pinball
         FROM (
             SELECT s.horizon, s.origin_session, s.forecaster,
                 CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END AS line,
-                {_rounded("abs(s.error)")} AS error, {_rounded("s.pinball")} AS pinball,
+                abs(s.error) + :shift - :shift AS error, s.pinball + :shift - :shift AS pinball,
                 CAST(s.inside_80 AS INTEGER) AS inside_80, CAST(s.inside_90 AS INTEGER) AS inside_90
             FROM ({VIEWS["counted_scores"].select}) s
             WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind AND s.origin_session >= :oldest

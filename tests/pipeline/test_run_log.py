@@ -89,7 +89,7 @@ def test_a_row_says_what_became_of_the_night_so_far(night, steps, status, note):
 def test_a_night_that_is_done_is_not_marked_as_stopped(night):
     opened(night)
     with connect.transaction(night.settings.url) as connection:
-        write.update_run(connection, night.id, {"status": "done"})
+        write.update(connection, "runs", night.id, {"status": "done"})
     mark_stopped(night, HistoryError("a worker was lost"))
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
