@@ -101,20 +101,17 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     ]
 
 
-def lines_of(role: str, model: str) -> tuple[str, ...]:
-    """The lines of a forecast: of what was published, of its model whether published or not, of all challengers."""
-    if role == CHALLENGER:
-        return (CHALLENGER,)
-    return (PUBLISHED_LINE, model) if role == CHAMPION else (model,)
-
-
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The rows with column `line`, once for each that a row counts in; `model` is the column with the model's name."""
-    import pandas as pd
+    """The rows with column `line`: a published one twice, as published, then by its model's name, which is in `model`.
 
-    lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
-    once_each = rows.iloc[np.repeat(np.arange(len(rows)), [len(some) for some in lines])].reset_index(drop=True)
-    return once_each.assign(line=pd.Series([line for some in lines for line in some], dtype=object))
+    All challengers have one line.
+    """
+    is_published = (rows["role"] == CHAMPION).to_numpy()
+    places = np.repeat(np.arange(len(rows)), 1 + is_published)
+    each = rows.iloc[places].reset_index(drop=True)
+    is_first = is_published[places] & (np.diff(places, prepend=-1) > 0)
+    line = each[model].astype(object).mask(each["role"] == CHALLENGER, CHALLENGER).mask(is_first, PUBLISHED_LINE)
+    return each.assign(line=line)
 
 
 def optimal_level(ratio: float) -> float:
