@@ -74,11 +74,6 @@ def network_id(run_id: str, method: str) -> str:
     return short_id("model", run_id, method)
 
 
-def artifact_folder(settings: Settings, model_id: str) -> Path:
-    """The folder of a model's weights and their JSON; raises as `child_folder`."""
-    return child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id)
-
-
 def report_path(settings: Settings, symbol: str, target: Target, *, origin: date | None = None) -> Path:
     """The report page of a symbol and target; of the past night `origin` a page of its own."""
     return settings.data_dir.absolute() / REPORTS / page_name(symbol, target, origin=origin)

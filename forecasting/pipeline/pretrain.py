@@ -31,7 +31,7 @@ from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.model import ARCHITECTURE
-from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
+from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, load_named, pretrain, shipped_for
 from forecasting.vocabulary import LSTM, OF_MANY, Clock, short_id
 
 logger = logging.getLogger("forecasting.train")
@@ -101,7 +101,7 @@ def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Cl
     panel = [one.windows if kind.earnings else one.undated for one in chosen]
     # Of each the newest session whose value training uses.
     newest: list[date] = [windows.sessions[windows.learnable_sessions - 1].astype(object) for windows in panel]
-    start = shipped_for(kind, max(newest))
+    start = next(map(load_named, shipped_for(kind, max(newest))), None)
     code = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE, start.card.base if start else "")
     model_id = short_id("base", _of(kind), json.dumps(code), json.dumps(fetches, sort_keys=True))
     with connect.reading(settings.url) as connection:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import ChainFacts, ModeChoice, changed_inputs, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.pipeline.folders import artifact_folder, network_id
+from forecasting.pipeline.folders import ARTIFACTS, child_folder, network_id
 from forecasting.pipeline.models import load_model, own_weights
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.preprocess import check_same_market, past_losses
@@ -114,13 +114,12 @@ def _fit_and_save(
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
-    folder = artifact_folder(settings, model_id)
-    sha256 = save(fitted, folder)
+    sha256 = save(fitted, child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id))
     card, base = fitted.card, fitted.card.base or RANDOM
     logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
     row = model_row(night) | {"id": model_id, "name": LSTM, "version": str(card.architecture), "method": method}
     row |= {"base": base, "scope": "panel" if card.base else "symbol", "fetch_id": night.fetch_id, "run_id": night.id}
     row |= {"trained_from": fitted.trained_from, "trained_to": fitted.trained_to}
     row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
-    row |= {"artifact_path": str(folder.relative_to(settings.data_dir.absolute())), "artifact_hash": sha256}
+    row |= {"artifact_path": f"{ARTIFACTS}/{model_id}", "artifact_hash": sha256}
     return row | {"refused": verdict.refused, "gate": verdict.text(), "created_at": night.now()}

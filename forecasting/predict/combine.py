@@ -155,10 +155,10 @@ class Issued:
 
 def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
     """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
-    from forecasting.train.prepare import scaled_quantiles
+    from forecasting.train.prepare import member_quantiles
 
     requested = np.array([len(windows) - 1]) if rows is None else rows
-    quantiles = windows.scale(requested).from_model(scaled_quantiles(checkpoint, windows, requested))
+    quantiles = windows.scale(requested).from_model(member_quantiles(checkpoint, windows, requested)[0])
     return quantiles[0] if rows is None else quantiles
 
 

@@ -111,11 +111,6 @@ def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
     return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
 
 
-def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
-    """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending."""
-    return member_quantiles(checkpoint, windows, rows)[0]
-
-
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
     """(n, H, Q) the ensemble's quantiles at `rows` and (M, n, H, Q) its members', in model scale."""
     prepared = prepare_like(checkpoint, windows)

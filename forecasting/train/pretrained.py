@@ -80,10 +80,10 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     """
     kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1].item()
     usable = [weights for weights in own if weights.is_of(kind) and weights.trained_to < newest]
-    shipped = _newest_shipped(kind, newest)
+    shipped = shipped_for(kind, newest)
     for weights in sorted([*usable, *shipped], key=lambda weights: weights.trained_to, reverse=True):
         try:
-            return _load(weights)
+            return load_named(weights)
         except ArtifactError as error:
             if weights in shipped:
                 raise
@@ -91,13 +91,8 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     return None
 
 
-def shipped_for(kind: Kind, newest: date) -> Checkpoint | None:
-    """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card."""
-    return next(map(_load, _newest_shipped(kind, newest)), None)
-
-
-def _newest_shipped(kind: Kind, newest: date) -> list[OwnWeights]:
-    """One or none, as `shipped_for` chooses it."""
+def shipped_for(kind: Kind, newest: date) -> list[OwnWeights]:
+    """The newest shipped weights of a kind that were trained on no session after `newest`: one or none."""
     of_kind = [
         OwnWeights(name, date.fromisoformat(str(entry["trained_to"])), _SHIPPED / name, str(entry["sha256"]))
         for entry in shipped_weights()
@@ -108,7 +103,8 @@ def _newest_shipped(kind: Kind, newest: date) -> list[OwnWeights]:
     return sorted(usable, key=lambda weights: weights.trained_to)[-1:]
 
 
-def _load(weights: OwnWeights) -> Checkpoint:
+def load_named(weights: OwnWeights) -> Checkpoint:
+    """Their checkpoint, with their name in its card."""
     checkpoint = load(weights.folder, weights.sha256)
     return replace(checkpoint, card=replace(checkpoint.card, base=weights.name))
 

@@ -28,7 +28,7 @@ from forecasting.train.loop import (
     train,
 )
 from forecasting.train.model import Network, initialise, pinball
-from forecasting.train.prepare import prepare, prepare_like, scaled_quantiles, without_market
+from forecasting.train.prepare import member_quantiles, prepare, prepare_like, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 from tests.train.windows import SETTINGS, market_unknown, plain_tensors, scratch_fit, some_windows
 
@@ -107,10 +107,10 @@ def test_a_warm_fit_without_a_parent_or_from_one_of_another_size_is_refused(scra
 def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
     windows = some_windows()
     rows = np.arange(240, 300)
-    together = scaled_quantiles(scratch, windows, rows)
-    np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
+    together = member_quantiles(scratch, windows, rows)[0]
+    np.testing.assert_array_equal(together[[-1]], member_quantiles(scratch, windows, rows[-1:])[0])
     alone = windows.cut(200, 260, known_to=259)
-    np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
+    np.testing.assert_array_equal(together[[19]], member_quantiles(scratch, alone, np.array([59]))[0])
 
 
 def trained_by_torch(network: Network, tensors: Tensors, given: Hyperparameters, rng: torch.Generator) -> None:

@@ -17,7 +17,7 @@ from forecasting.train.checkpoint import Checkpoint, load, save
 from forecasting.train.fit import PRETRAINED, fit, fit_scratch
 from forecasting.train.gate import examine
 from forecasting.train.linear import Rows, linear_quantiles
-from forecasting.train.prepare import scaled_quantiles
+from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
@@ -109,7 +109,7 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
             inside, shipped = (pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0))
             assert (inside and inside.card.base) == before
             assert (shipped.card.base, shipped.trained_to) == (entry["folder"], newest)
-            quantiles = scaled_quantiles(shipped, windows, np.arange(250, 300))
+            quantiles = member_quantiles(shipped, windows, np.arange(250, 300))[0]
             assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
             before = shipped.card.base
 
@@ -199,7 +199,7 @@ def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(check
     loaded, rows = load(path, hash_of), np.arange(290, 300)
     assert loaded.card == checkpoint.card
     assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
-    found, expected = (scaled_quantiles(one, some_windows(), rows) for one in (loaded, checkpoint))
+    found, expected = (member_quantiles(one, some_windows(), rows)[0] for one in (loaded, checkpoint))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -251,11 +251,11 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
 def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
     fitted = fit(some_windows(), mode=mode, parent=checkpoint, settings=SETTINGS)  # so was the module's own
     saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
-    on_gpu = scaled_quantiles(fitted, some_windows(), rows)
+    on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     loaded = load(tmp_path / "gpu", saved)
     assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
-    np.testing.assert_allclose(scaled_quantiles(loaded, some_windows(), rows), on_gpu, atol=2e-3)
+    np.testing.assert_allclose(member_quantiles(loaded, some_windows(), rows)[0], on_gpu, atol=2e-3)
 
 
 def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
