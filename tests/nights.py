@@ -89,9 +89,9 @@ def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pyte
         yield patch
 
 
-def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
+def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings: object) -> Path:
     """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
-    with ledger_in(folder, migrated):
+    with ledger_in(folder, migrated, **settings):
         for session in sessions:
             night(session)
     return folder

@@ -12,7 +12,7 @@ from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night
-from tests.nights import copy_nights, ledger_in, night, rows, timeless
+from tests.nights import copy_nights, leave_nights, ledger_in, night, rows, timeless
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
 AFTER = date(2024, 3, 6)
@@ -55,10 +55,7 @@ def whole(tmp_path_factory, migrated_sqlite_file):
 @pytest.fixture(scope="module")
 def folder_of_a_newer_night(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
     """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
-    folder = tmp_path_factory.mktemp("newer")
-    with ledger_in(folder, migrated_sqlite_file, SCRATCH_EVERY=1):
-        night(LAST)
-    return folder
+    return leave_nights([LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file, SCRATCH_EVERY=1)
 
 
 @pytest.fixture
