@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.pages import CHROMIUM, DESK, FLAGS, PHONE, watched_page
+from tests.browser.pages import CHROMIUM, DESK, FLAGS, PHONE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,11 @@ def open_page(browser: Any, tabs: dict[tuple[int, str], Any]) -> Callable[..., A
         key = viewport["width"], scheme
         if key not in tabs:
             context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
-            tabs[key] = watched_page(context)
+            page = tabs[key] = context.new_page()
+            page.errors, page.requests = [], []
+            page.on("console", lambda message: page.errors.append(message.text))
+            page.on("pageerror", lambda error: page.errors.append(str(error)))
+            page.on("request", lambda request: page.requests.append(request.url))
         page = tabs[key]
         page.goto("about:blank")  # also from one place of a page to another
         page.errors.clear()

@@ -17,16 +17,6 @@ MARKS = [
 ]
 
 
-def watched_page(context: Any) -> Any:
-    """A new page of the browser, which collects its errors and requests."""
-    page = context.new_page()
-    page.errors, page.requests = [], []
-    page.on("console", lambda message: page.errors.append(message.text))
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("request", lambda request: page.requests.append(request.url))
-    return page
-
-
 # Only what is violated: all results of axe take Playwright three seconds to read.
 AXE = """(options) => axe.run(document, options).then((found) => found.violations
   .map((one) => ({ id: one.id, nodes: one.nodes.map((node) => node.html) })))"""

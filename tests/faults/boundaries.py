@@ -28,17 +28,12 @@ class Killed(BaseException):
 
 
 class Boundaries:
-    """The boundaries passed so far, and what happens at some of them.
-
-    Attributes:
-        folder: Where a file that is opened for writing, renamed or removed is a boundary.
-        passed: Boundaries so far.
-        armed: Whether boundaries count; while the world is made ready they do not.
-        dead: Whether the process has ended: whatever it still tries fails.
-    """
+    """The boundaries passed so far, and what happens at some of them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.passed, self.armed, self.dead = str(folder), 0, False, False
+        self.folder, self.passed = str(folder), 0  # within it a file opened for writing, renamed or removed is one
+        self.armed = False  # while the world is made ready, boundaries do not count
+        self.dead = False  # the process has ended: whatever it still tries fails
         self._actions: dict[int, Callable[[], None]] = {}
 
     @contextmanager

@@ -183,7 +183,9 @@ class World:
 
     def _drawn_mishaps(self) -> list[Mishap]:
         if self.draw.random() < 0.06:
-            self._sleep_through(self.draw.randint(1, 4))
+            for _ in range(self.draw.randint(1, 4)):
+                self.next_day()
+                self.reached["mornings slept through"] += 1
         return [self._deal() for _ in range(self.draw.choice([0, 1, 1, 2, 3]))]
 
     def morning(self, mishaps: Sequence[Mishap]) -> None:
@@ -247,12 +249,6 @@ class World:
             self.today += timedelta(days=1)
         self.instant = datetime.combine(self.today, time(5, 30), tzinfo=NEW_YORK)
         self.vendor.today = last_completed(self.instant.astimezone(ZoneInfo("UTC")))
-
-    def _sleep_through(self, mornings: int) -> None:
-        """The machine is off."""
-        for _ in range(mornings):
-            self.next_day()
-        self.reached["mornings slept through"] += mornings
 
     @contextmanager
     def _later_edits(self) -> Iterator[None]:

@@ -174,9 +174,7 @@ def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
     assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
 
 
-def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(sqlite_url, tmp_path, monkeypatch):
     """Those of model output that hubverse's R package hubValidations lists for quantiles."""
     with transaction(sqlite_url) as connection:
         mixed_scores(connection, seed=1, days=30)
@@ -195,11 +193,8 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
         assert set(rows["origin_date"]) == {path.name[:10]}
         assert set(rows) == {*TASK_IDS, "output_type", "output_type_id", "value"}
         assert {name: rows[name].dtype.kind for name in ("horizon", "value")} == {"horizon": "i", "value": "f"}
-        assert (set(rows["target"]), set(rows["location"]), set(rows["output_type"])) == (
-            {TARGET},
-            {SYMBOL},
-            {"quantile"},
-        )
+        for name, value in {"target": TARGET, "location": SYMBOL, "output_type": "quantile"}.items():
+            assert set(rows[name]) == {value}
         assert np.isfinite(rows["value"]).all()
         assert (rows["value"] >= 0.0).all()
         for _, task in rows.sort_values("output_type_id").groupby(["horizon", "target_end_date"]):

@@ -145,18 +145,14 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | --
         ([failed("A"), failed("B")], "How long", []),
     ],
 )
-def test_a_person_on_call_sees_what_to_do_the_forecasts_and_how_late(
-    nights: list[SymbolLine], title: str, lines: list[str]
-) -> None:
+def test_a_person_on_call_sees_what_to_do_the_forecasts_and_how_late(nights, title, lines):
     assert section(body_of(*nights), title) == lines
 
 
 def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> None:
     nights = [night_of("A"), night_of("B"), failed("C")]
     lines = section(body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long")
-    assert lines[0] == (
-        "The newest night of 2 symbols together, beside the median and the 95th percentile of 60 nights."
-    )
+    assert lines[0] == "The newest night of 2 symbols together, beside the median and the 95th percentile of 60 nights."
     assert lines[4] == "| ingest | 2.0 s | 0.8 s | 2.4 s |  |"
     assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
 

@@ -17,7 +17,6 @@ from forecasting.report.record import (
     skill_over_time,
     track_record,
 )
-from forecasting.vocabulary import Target
 from tests.report.nights import ISSUED, ORIGIN, forecasts, long_record, report_data, score, scored
 
 
@@ -120,9 +119,7 @@ def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> 
         ("range", [0.0193, 0.0193], [0.01931, 0.0194], [7]),
     ],
 )
-def test_restated_sessions_are_those_that_differ_newest_first(
-    target: Target, first: list[float], now: list[float], changed: list[int]
-) -> None:
+def test_restated_sessions_are_those_that_differ_newest_first(target, first, now, changed):
     days = pd.to_datetime(["2024-03-06", "2024-03-07", "2024-03-08", "2024-03-11"])[: len(first)]
     found = restated(pd.Series(first, index=days), pd.Series(now, index=days), target=target)
     assert found["session"].dt.day.tolist() == changed
