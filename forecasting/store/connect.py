@@ -51,7 +51,7 @@ _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 @contextmanager
 def transaction(url: str) -> Iterator[Connection]:
     """A connection whose writes are committed together when the block ends; a StoreError where the database fails."""
-    with begun(url, _opened(url)) as connection:
+    with begun(url, _kept.get(url) or engine(url)) as connection:
         yield connection
 
 
@@ -61,7 +61,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     if is_sqlite(parse(url)):
         options, within_s = {"forecasting_reading": True}, None
-    with begun(url, _opened(url).execution_options(**options)) as connection:
+    with begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
         if within_s is not None:
             # A second more for the statement, so that the error of a wait for a lock is the lock's.
             for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
@@ -80,10 +80,6 @@ def kept_open(url: str) -> Iterator[None]:
         yield
     finally:
         _kept.pop(url).dispose()
-
-
-def _opened(url: str) -> sa.Engine:
-    return _kept.get(url) or engine(url)
 
 
 @contextmanager

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -124,11 +124,11 @@ def _add_findings(
     rows_open = read.table_rows(connection, "findings", {"symbol": fetched.symbol, "cleared_at": None})
     still_open = {(row["session"], row["rule"], row["severity"]): row for row in rows_open}
     keyed = [((finding.session, finding.rule, finding.severity), finding) for finding in findings]
-    same = {
-        key
-        for key, finding in keyed
-        if finding.is_persistent and key in still_open and _same(finding.value, still_open[key]["value"])
-    }
+    persistent = [(key, finding) for key, finding in keyed if finding.is_persistent and key in still_open]
+    stored = np.array([still_open[key]["value"] for key, _ in persistent], dtype=float)
+    found = np.array([finding.value for _, finding in persistent], dtype=float)
+    is_same = np.isclose(found, stored, rtol=_SAME_VALUE, atol=0.0, equal_nan=True)
+    same = {key for (key, _), alike in zip(persistent, is_same, strict=True) if alike}
     if len(fetched.bars):
         first, table = max(fetched.first_asked, fetched.bars.index[0].date()), schema.findings
         covered = (key for key in still_open.keys() - same if first <= key[0] <= fetched.last_asked)
@@ -291,10 +291,3 @@ def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
     names = frame.columns.tolist()  # once: iterating over an index of texts takes longer than building the row
     columns = [frame[name].tolist() for name in names]
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
-
-
-def _same(value: float | None, other: float | None) -> bool:
-    value, other = (None if number is None or not math.isfinite(number) else number for number in (value, other))
-    if value is None or other is None:
-        return value is other
-    return math.isclose(value, other, rel_tol=_SAME_VALUE)
