@@ -133,15 +133,8 @@ def windows_of(
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
     bars = bars[: pd.Timestamp(newest)]
     inferred = inferred_earnings(bars[-settings.train_sessions :])
-    return make_windows(
-        bars,
-        inferred if earnings else inferred[:0],
-        origin=newest,
-        target=settings.target,
-        exchange=settings.exchange,
-        train_sessions=settings.train_sessions,
-        market=market,
-    )
+    events = inferred if earnings else inferred[:0]
+    return make_windows(bars, events, origin=newest, settings=settings, market=market)
 
 
 def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, Any]:
@@ -152,11 +145,9 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
     rng = np.random.default_rng(0)
     inputs, truth = [], []
     for symbol in symbols:
-        settings = Settings(source=source, symbols=(symbol,))
+        settings = Settings(source=source, symbols=(symbol,)).model_copy(update={"train_sessions": SESSIONS})
         bars, events, _ = load_series(settings, last=newest, now=now)
-        windows = make_windows(
-            bars, events, origin=newest, target="volume", exchange=settings.exchange, train_sessions=SESSIONS
-        )
+        windows = make_windows(bars, events, origin=newest, settings=settings)
         drawn = np.isfinite(windows.scaled) & (rng.random(windows.scaled.shape) < SHARE)
         inputs.append(tree_inputs(windows, np.arange(len(windows)))[drawn])
         truth.append(windows.scaled[drawn])

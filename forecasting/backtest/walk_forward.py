@@ -276,16 +276,9 @@ def backtest(
 def all_windows(
     bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings, market: MarketSeries | None = None
 ) -> Windows:
-    """Windows over all of a symbol's bars; `target` and `exchange` of the settings are used."""
-    return make_windows(
-        bars,
-        events,
-        origin=bars.index[-1].date(),
-        target=settings.target,
-        exchange=settings.exchange,
-        train_sessions=len(bars),
-        market=market,
-    )
+    """Windows over all of a symbol's bars, whatever number the settings train on."""
+    whole = settings.model_copy(update={"train_sessions": len(bars)})
+    return make_windows(bars, events, origin=bars.index[-1].date(), settings=whole, market=market)
 
 
 def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

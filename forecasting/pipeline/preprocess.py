@@ -17,7 +17,7 @@ import pandas as pd
 from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import open_run
-from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, Windows, make_windows
+from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, make_windows
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
@@ -45,7 +45,7 @@ def write_windows(night: Night) -> Night:
         bars = read.bars(connection, night.symbol, last=night.session, known_at=at)
         events = read.events(connection, night.symbol, known_at=at)
         market = market_snapshot(connection, night, data_as_of=at)
-    windows = windows_of(night, bars, events, market.series)
+    windows = make_windows(bars, events, origin=night.session, settings=night.settings, market=market.series)
     night.folder.mkdir(parents=True, exist_ok=True)
     windows.save(night.windows)
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
@@ -87,19 +87,6 @@ def input_fetch(connection: Connection, night: Night) -> Row:
     cutoff = opens_at(shift(session, 1, settings.exchange), settings.exchange)  # the last moment for a live forecast
     first = first_session(session, settings)
     return read.fetch_as_of(connection, night.symbol, session, first=first, cutoff=cutoff)
-
-
-def windows_of(night: Night, bars: pd.DataFrame, events: pd.DataFrame, market: MarketSeries | None) -> Windows:
-    """The night's windows, made from what was stored at one instant, and nothing else."""
-    return make_windows(
-        bars,
-        events,
-        origin=night.session,
-        target=night.target,
-        exchange=night.settings.exchange,
-        train_sessions=night.settings.train_sessions,
-        market=market,
-    )
 
 
 def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.DataFrame:

@@ -21,11 +21,11 @@ from forecasting.errors import FitError, HistoryError
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.preprocess import ledger_instant, market_night, market_snapshot, windows_of
+from forecasting.pipeline.preprocess import ledger_instant, market_night, market_snapshot
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import each_symbol
 from forecasting.plain_text import named
-from forecasting.preprocess.windows import MIN_ROWS, Windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
@@ -80,14 +80,15 @@ def _symbol(own: Settings, *, now: Clock) -> _Symbol:
         bars = read.bars(connection, symbol, last=session, known_at=at)
         events = read.events(connection, symbol, known_at=at)
         market, series = market_snapshot(connection, night, data_as_of=at), market_night(night)
-    windows = windows_of(night, bars, events, market.series)
+    made_with = partial(make_windows, bars, origin=session, settings=night.settings, market=market.series)
+    windows = made_with(events)
     # An index without volumes has no known target.
     if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
         raise HistoryError(f"{symbol} has a known {night.target} on too few sessions to train on")
     fetches = {symbol: str(fetch["id"])}
     if series is not None and windows.has_market:
         fetches[series.symbol] = market.fetch_id
-    undated = windows_of(night, bars, events[:0], market.series) if windows.has_events else windows
+    undated = made_with(events[:0]) if windows.has_events else windows
     return _Symbol(fetches, windows, undated)
 
 

@@ -11,6 +11,8 @@ A feature of session t is a function of the bars of sessions <= t only. Trailing
 differencing a running sum: a row's bits depend only on the values in its window, wherever the history starts or ends.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, fields, replace
 from datetime import date
@@ -24,6 +26,7 @@ from forecasting.errors import HistoryError, NoBarError
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP, calendar_flags, event_flags
 from forecasting.sessions import calendar, next_sessions, sessions_index
+from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, Target
 
 if TYPE_CHECKING:
@@ -84,14 +87,14 @@ class Scale:
         return (level[..., None], spread[..., None]) if values.ndim > spread.ndim else (level, spread)
 
 
-def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
+def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
     """Actual values, one per bar: shares, the bar's currency, or log(high / low); NaN where the bar has none."""
     import pandas as pd
 
     return pd.Series(values_of(target, bars), index=bars.index, name=target)
 
 
-def values_of(target: Target, bars: "pd.DataFrame") -> Floats:
+def values_of(target: Target, bars: pd.DataFrame) -> Floats:
     """The same as an array (D,)."""
     if target == "range":
         high, low = (bars[name].to_numpy(dtype=np.float64) for name in ("high", "low"))
@@ -101,7 +104,7 @@ def values_of(target: Target, bars: "pd.DataFrame") -> Floats:
     return np.where(values > 0.0, values, np.nan)
 
 
-def step_features(bars: "pd.DataFrame") -> Floats:
+def step_features(bars: pd.DataFrame) -> Floats:
     """(D, F) columns `STEP_NAMES`; logs are natural, returns are against the session before.
 
     `bars` have a row per session of the exchange, ascending. What is unknown, or of a bar that is missing, is filled
@@ -204,11 +207,11 @@ class MarketSeries:
 
     # by session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is no
     # session are ignored
-    closes: "pd.Series[float]"
+    closes: pd.Series[float]
     exchange: str = "XNYS"  # the exchange whose calendar says when each session closed
 
 
-def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
+def log_closes(market: MarketSeries | None, sessions: pd.Index[pd.Timestamp], *, exchange: str) -> Floats:
     """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is."""
     if market is None or len(market.closes) == 0:
         return np.full(len(sessions), UNKNOWN)
@@ -309,7 +312,7 @@ class Windows:
         """The scaling of one row (by default the newest) or of several."""
         return Scale(self.level[rows], self.spread[rows])
 
-    def cut(self, start: int, stop: int, *, known_to: int) -> "Windows":
+    def cut(self, start: int, stop: int, *, known_to: int) -> Windows:
         """Rows `start` .. `stop` - 1 with the targets known at the close of row `known_to`: later ones are NaN.
 
         The arrays are copies with the memory layout of windows made for those rows alone.
@@ -321,7 +324,7 @@ class Windows:
         scaled = np.where(ahead <= known_to, self.scaled[start:stop], np.nan)
         return replace(self, **of_sessions, **of_rows, sessions=self.sessions[first : last + H].copy(), scaled=scaled)
 
-    def as_of(self, row: int, sessions: int, *, last: int | None = None) -> "Windows":
+    def as_of(self, row: int, sessions: int, *, last: int | None = None) -> Windows:
         """The rolling window of a night at `row`, with the targets known at its close, and the rows up to `last`."""
         return self.cut(max(0, row + 1 - sessions), (row if last is None else last) + 1, known_to=row)
 
@@ -339,22 +342,22 @@ def load_windows(path: Path) -> Windows:
     return Windows(**arrays | {"target": str(arrays["target"])})
 
 
-def make_windows(  # noqa: PLR0913 - every input of a night, each by name
-    bars: "pd.DataFrame",
-    events: "pd.DataFrame",
+def make_windows(
+    bars: pd.DataFrame,
+    events: pd.DataFrame,
     *,
     origin: date,
-    target: Target,
-    exchange: str,
-    train_sessions: int,
+    settings: Settings,
     market: MarketSeries | None = None,
 ) -> Windows:
     """The newest `train_sessions` rows up to `origin`, fewer of a shorter history; the last is the origin's.
 
+    Of the settings, target and exchange are used too, as those of the symbol.
     What `bars`, `events` (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
     unknown volume is filled forward in the features and never a target. A NoBarError where the origin has no bar, a
     HistoryError for too few sessions before it.
     """
+    target, exchange, train_sessions = settings.target, settings.exchange, settings.train_sessions
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
     bars = _on_sessions(bars, origin, target, exchange, newest=train_sessions + WARM_UP + 1)
@@ -387,7 +390,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     )
 
 
-def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: str, *, newest: int) -> "pd.DataFrame":
+def _on_sessions(bars: pd.DataFrame, origin: date, target: Target, exchange: str, *, newest: int) -> pd.DataFrame:
     """One row per session: the `newest` sessions up to `origin`, from the first whose target is known."""
     import pandas as pd
 
@@ -417,7 +420,7 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
 
 
 def _calendar_and_events(
-    events: "pd.DataFrame", first: date, ahead: list[date], exchange: str, target: Target
+    events: pd.DataFrame, first: date, ahead: list[date], exchange: str, target: Target
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
     own, names = calendar_flags(first, ahead[-1], exchange)

@@ -9,12 +9,11 @@ import pytest
 from flows import clock
 from forecasting.backtest import nights
 from forecasting.backtest.nights import replay_nights
-from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.backtest.walk_forward import BacktestSpec, all_windows, backtest
 from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.scores import dollar_volume_r2
 from forecasting.pipeline.backtest import load_series
 from forecasting.predict import combine, fallback
-from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.train import gate
@@ -29,8 +28,7 @@ SETTINGS = Settings(symbols=("TEST",), members=1, train_sessions=300, scratch_ev
 
 
 def windows_over(bars, settings=SETTINGS, events=None):
-    last, events = bars.index[-1].date(), no_events() if events is None else events
-    return make_windows(bars, events, origin=last, target=settings.target, exchange="XNYS", train_sessions=len(bars))
+    return all_windows(bars, no_events() if events is None else events, settings)
 
 
 @pytest.fixture

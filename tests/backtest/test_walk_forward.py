@@ -44,8 +44,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
     actual = actual_of(target, BARS)
     ledger: list[dict[str, object]] = []
     for at, origin in enumerate(result.origins.tolist()):
-        known, about = BARS.loc[: str(origin)], {"target": target, "exchange": "XNYS", "train_sessions": 300}
-        windows = make_windows(known, reports, origin=origin, **about)
+        windows = make_windows(BARS.loc[: str(origin)], reports, origin=origin, settings=settings)
         fitted = fit(windows, mode="scratch", parent=None, settings=settings, pretrained=pretrained_for(windows))
         network = network_quantiles(fitted, windows)
         linear = linear_forecast(windows).quantiles
@@ -68,7 +67,7 @@ def test_between_refits_a_night_forecasts_with_the_network_of_the_last_refit():
     first, last = (date.item() for date in result.origins[[0, -1]])
 
     def windows_at(origin: date):
-        return make_windows(BARS, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=300)
+        return make_windows(BARS, no_events(), origin=origin, settings=SETTINGS)
 
     base = pretrained_for(windows_at(first))
     checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, pretrained=base)

@@ -38,6 +38,7 @@ from forecasting.ingest.earnings import (
 )
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import sessions_index, shift
+from forecasting.settings import Settings
 from tests.builders import random_bars
 from tests.store.rows import at
 
@@ -128,8 +129,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: in
 
     def inputs(bars: pd.DataFrame, days: pd.DatetimeIndex) -> object:
         events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
-        options = {"origin": origin.date(), "target": "volume", "exchange": "XNYS", "train_sessions": 300}
-        return make_windows(bars, events, **options)  # type: ignore[arg-type]
+        return make_windows(bars, events, origin=origin.date(), settings=Settings(train_sessions=300))
 
     one, other = inputs(bars, days), inputs(altered, moved)
     for name in ("steps", "flags", "future_flags", "scaled"):

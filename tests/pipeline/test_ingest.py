@@ -42,13 +42,13 @@ VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
 def made(monkeypatch):
     """The windows of every night of the test, oldest first."""
     seen: list[Windows] = []
-    real = preprocess.windows_of
+    real = preprocess.make_windows
 
-    def kept(*given: object) -> Windows:
-        seen.append(real(*given))  # type: ignore[arg-type] - as it was called
+    def kept(*given: object, **named: object) -> Windows:
+        seen.append(real(*given, **named))  # type: ignore[arg-type] - as it was called
         return seen[-1]
 
-    monkeypatch.setattr(preprocess, "windows_of", kept)
+    monkeypatch.setattr(preprocess, "make_windows", kept)
     return seen
 
 

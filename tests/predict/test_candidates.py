@@ -19,6 +19,7 @@ from forecasting.predict.candidates import (
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
+from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.vocabulary import HORIZONS, QUANTILES, Role
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
@@ -124,6 +125,6 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
     known = random_bars(days=650, seed=3)
     bars = scaled(known, factor, known.index.get_loc(pd.Timestamp(session)), column)
     bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))
-    windows = make_windows(bars, no_events(), origin=LAST, target="volume", exchange="XNYS", train_sessions=320)
+    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
     trained_from = windows.origins[0].astype(object)
     assert inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to) == found

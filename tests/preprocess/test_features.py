@@ -26,6 +26,7 @@ from forecasting.preprocess.windows import (
     with_usual_ranges,
 )
 from forecasting.sessions import between, closes_at, sessions_index
+from forecasting.settings import Settings
 from forecasting.vocabulary import Target
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import market_unknown, some_windows
@@ -113,7 +114,7 @@ def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> N
 def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
     bars = random_bars(days=520, seed=7)
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
-    windows = make_windows(bars, no_events(), origin=LAST, target=target, exchange="XNYS", train_sessions=300)
+    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(target=target, train_sessions=300))
     assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
 
 

@@ -28,6 +28,7 @@ from forecasting.preprocess.windows import (
     make_windows,
 )
 from forecasting.sessions import between, next_sessions, sessions_index
+from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars, scaled
@@ -37,9 +38,10 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, **given) -> Windows:
-    given = {"target": "volume", "train_sessions": 300, "exchange": "XNYS"} | given
-    return make_windows(bars, no_events() if events is None else events, origin=origin, **given)
+def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given) -> Windows:
+    settings = Settings().model_copy(update={"train_sessions": 300} | given)
+    events = no_events() if events is None else events
+    return make_windows(bars, events, origin=origin, settings=settings, market=market)
 
 
 def assert_same(left: Windows, right: Windows) -> None:

@@ -129,7 +129,7 @@ def index_windows(first: int, rows: int) -> Windows:
     """Volumes of the S&P 500 from a year on, which has no report, up to 2018."""
     last = date(2018, 12, 31)
     bars = Sample().fetch("^GSPC", date(first, 1, 2), last).bars
-    return make_windows(bars, no_events(), origin=last, target="volume", exchange="XNYS", train_sessions=rows)
+    return make_windows(bars, no_events(), origin=last, settings=SETTINGS.model_copy(update={"train_sessions": rows}))
 
 
 @pytest.mark.slow

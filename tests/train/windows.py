@@ -23,15 +23,9 @@ WARM_UP_AND_SPARE = 260
 @cache
 def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False) -> Windows:
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=seed)
-    return make_windows(
-        bars,
-        some_events(bars),
-        origin=bars.index[-1].date(),
-        target=target,
-        exchange="XNYS",
-        train_sessions=rows,
-        market=some_market(bars) if market else None,
-    )
+    settings = SETTINGS.model_copy(update={"target": target, "train_sessions": rows})
+    series = some_market(bars) if market else None
+    return make_windows(bars, some_events(bars), origin=bars.index[-1].date(), settings=settings, market=series)
 
 
 @cache
@@ -75,8 +69,8 @@ def plain_tensors() -> Tensors:
 
 
 def close_windows(bars: pd.DataFrame, events: pd.DataFrame, rows: int | None = None) -> Windows:
-    origin, sessions = bars.index[-1].date(), rows or len(bars)
-    return make_windows(bars, events, origin=origin, target="close", exchange="XNYS", train_sessions=sessions)
+    settings = SETTINGS.model_copy(update={"target": "close", "train_sessions": rows or len(bars)})
+    return make_windows(bars, events, origin=bars.index[-1].date(), settings=settings)
 
 
 def windows_with_gaps(gap: float, rows: int) -> Windows:
