@@ -1,22 +1,17 @@
 """Seeded builders of inputs for tests: small, deterministic, shaped like the real thing."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from forecasting.ingest.actions import dividends_on
 from forecasting.pipeline import publish
 from forecasting.sessions import sessions_index
-
-if TYPE_CHECKING:
-    import pytest
 
 LAST = date(2024, 3, 8)
 """The newest session of the tests' bars."""

@@ -3,8 +3,6 @@
 In a test: with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo: ...
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -96,7 +94,7 @@ class StandIn:
         """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> StandIn:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

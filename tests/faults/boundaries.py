@@ -3,8 +3,6 @@
 And processes that can be killed there: forked from one that has everything imported, each starts in milliseconds.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -20,7 +18,7 @@ import sqlalchemy as sa
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
-_watching: list[Boundaries] = []
+_watching: list["Boundaries"] = []
 
 
 class Killed(BaseException):

@@ -5,8 +5,6 @@ killed for real, in a process forked from one that has everything imported; on P
 once or for a while.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import re
@@ -54,6 +52,8 @@ PASSWORD = "never-shown"
 """Of the tests' database, which asks for none."""
 
 BROKEN = re.compile(r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\.")
+
+Fault = Callable[["Place"], None]
 
 
 class Place(NamedTuple):
@@ -123,9 +123,6 @@ class Place(NamedTuple):
         self.wake(at, attempt=1)
         found = contents(self.url)
         return [name for name in wanted if found[name] != wanted[name]]
-
-
-Fault = Callable[[Place], None]
 
 
 def kill(place: Place) -> None:
