@@ -1,7 +1,5 @@
 """Databases, a Prefect server, one small night and safety for all tests: none reaches anything of the user's."""
 
-from __future__ import annotations
-
 import gc
 import os
 import shutil
@@ -12,15 +10,11 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from unittest import mock
 
 import pytest
 import sqlalchemy as sa
-
-if TYPE_CHECKING:
-    from tests.distribution import OneWorkerAFile
-    from tests.flows.processes import Served
 
 # Before anything imports prefect, which reads these once: a flow run by accident fails at once and leaves no file.
 _PREFECT_HOME = tempfile.mkdtemp(prefix="forecasting-tests-prefect-")
@@ -52,7 +46,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerAFile:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
     from tests.distribution import OneWorkerAFile
 
     return OneWorkerAFile(config, log)
@@ -213,7 +207,7 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
     from tests.flows import processes
 
@@ -228,7 +222,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
+def deployed(served: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
     from tests.flows import processes
 
