@@ -4,13 +4,12 @@ A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS row
 many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend on the other rows requested.
 """
 
-import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 import torch
@@ -122,14 +121,9 @@ def generator(seed: int, member: int) -> torch.Generator:
 
 def empty_network(tensors: Tensors) -> Network:
     """A network of the right shape on the meta device, without weights."""
-    shape = (tensors.steps.shape[-1], tensors.past.shape[-1], tensors.future.shape[-1])
-    return copy.deepcopy(_built(*shape, tensors.directed))  # half the time of the constructor
-
-
-@lru_cache(maxsize=8)
-def _built(steps: int, past: int, future: int, directed: bool) -> Network:
+    shape = (values.shape[-1] for values in (tensors.steps, tensors.past, tensors.future))
     with torch.device("meta"):  # elsewhere the constructor would use the generator of the process
-        return Network(steps, past, future, directed=directed)
+        return Network(*shape, directed=tensors.directed)
 
 
 def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
@@ -158,6 +152,9 @@ def train(
     weights, taken = list[Tensor](network.parameters()), itertools.count()
     first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
     counts = [torch.tensor(0.0) for _ in weights]
+    move = partial(
+        adamw, foreach=True, amsgrad=False, maximize=False, weight_decay=_WEIGHT_DECAY, beta2=0.999, eps=1e-8
+    )
     steps = hyperparameters.epochs * -(-sum(len(symbol.ends) for symbol in panel) // hyperparameters.batch_size)
     for _ in range(hyperparameters.epochs):
         with one_thread():
@@ -167,22 +164,7 @@ def train(
                 rate, beta = one_cycle(next(taken), steps, peak=hyperparameters.learning_rate)
                 gradients = [gradient for weight in weights if (gradient := weight.grad) is not None]
                 with torch.no_grad():
-                    adamw(
-                        weights,
-                        gradients,
-                        first,
-                        second,
-                        [],
-                        counts,
-                        foreach=True,
-                        amsgrad=False,
-                        maximize=False,
-                        lr=rate,
-                        weight_decay=_WEIGHT_DECAY,
-                        beta1=beta,
-                        beta2=0.999,
-                        eps=1e-8,
-                    )
+                    move(weights, gradients, first, second, [], counts, lr=rate, beta1=beta)
                 network.zero_grad()
         if after_epoch is not None:
             after_epoch()
