@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import get_args
 
@@ -44,14 +44,14 @@ def write_windows(night: Night) -> Night:
         at = fetch["fetched_at"]  # no later version of a bar is used
         bars = read.bars(connection, night.symbol, last=night.session, known_at=at)
         events = read.events(connection, night.symbol, known_at=at)
-        market = market_snapshot(connection, night, data_as_of=at)
-    windows = make_windows(bars, events, origin=night.session, settings=night.settings, market=market.series)
+        market, market_fetch, note = market_snapshot(connection, night, data_as_of=at)
+    windows = make_windows(bars, events, origin=night.session, settings=night.settings, market=market)
     night.folder.mkdir(parents=True, exist_ok=True)
     windows.save(night.windows)
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=started_at, notes={"market": market.note} if market.note else {})
-        write.update(connection, "runs", night.id, {"market_fetch": market.fetch_id})
+        open_run(connection, night, started_at=started_at, notes={"market": note} if note else {})
+        write.update(connection, "runs", night.id, {"market_fetch": market_fetch})
     return replace(night, fetch_id=fetch["id"], data_as_of=at)
 
 
@@ -101,15 +101,6 @@ def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.Dat
     return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)
 
 
-@dataclass(frozen=True)
-class MarketSnapshot:
-    """The market series as it stood at the night's own fetch, its newest fetch, and a note on what is missing of it."""
-
-    series: MarketSeries | None = None
-    fetch_id: str = ""
-    note: str = ""
-
-
 def market_night(night: Night) -> Night | None:
     """The night of the market series, unless the symbol is it, at its newest session closed by the night's close."""
     choice = night.settings.market_choice
@@ -122,17 +113,19 @@ def market_night(night: Night) -> Night | None:
     )
 
 
-def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetime) -> MarketSnapshot:
-    """The market series at the night's own fetch, made at `data_as_of`."""
+def market_snapshot(
+    connection: Connection, night: Night, *, data_as_of: datetime
+) -> tuple[MarketSeries | None, str, str]:
+    """The market series at the night's fetch, made at `data_as_of`; its newest fetch, and a note on what is missing."""
     market = market_night(night)
     if market is None:
-        return MarketSnapshot()
+        return None, "", ""
     fetch = read.newest_fetch(connection, market.symbol, known_at=data_as_of)
     bars = read.bars(connection, market.symbol, last=market.session, known_at=data_as_of)
     request = read.newest_fetch(connection, market.symbol, known_at=data_as_of, with_bars=False)
     newest = bars.index[-1].date() if len(bars) else None
     series = MarketSeries(bars["close"], market.settings.exchange)
-    return MarketSnapshot(series, fetch["id"] if fetch else "", missing_closes(market, newest, request))
+    return series, fetch["id"] if fetch else "", missing_closes(market, newest, request)
 
 
 def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:

@@ -21,7 +21,7 @@ from forecasting.errors import FitError, HistoryError
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.preprocess import ledger_instant, market_night, market_snapshot
+from forecasting.pipeline.preprocess import ledger_instant, market_snapshot
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import each_symbol
 from forecasting.plain_text import named
@@ -79,15 +79,15 @@ def _symbol(own: Settings, *, now: Clock) -> _Symbol:
         night, at = make_night(symbol, session, own, now=now), fetch["fetched_at"]
         bars = read.bars(connection, symbol, last=session, known_at=at)
         events = read.events(connection, symbol, known_at=at)
-        market, series = market_snapshot(connection, night, data_as_of=at), market_night(night)
-    made_with = partial(make_windows, bars, origin=session, settings=night.settings, market=market.series)
+        market, market_fetch, _ = market_snapshot(connection, night, data_as_of=at)
+    made_with = partial(make_windows, bars, origin=session, settings=night.settings, market=market)
     windows = made_with(events)
     # An index without volumes has no known target.
     if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
         raise HistoryError(f"{symbol} has a known {night.target} on too few sessions to train on")
     fetches = {symbol: str(fetch["id"])}
-    if series is not None and windows.has_market:
-        fetches[series.symbol] = market.fetch_id
+    if windows.has_market and own.market_choice is not None:
+        fetches[own.market_choice.symbol] = market_fetch
     undated = made_with(events[:0]) if windows.has_events else windows
     return _Symbol(fetches, windows, undated)
 
