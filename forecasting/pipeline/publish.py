@@ -24,7 +24,7 @@ from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
 from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
-from forecasting.report.record import has_enough_live
+from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import as_day
 from forecasting.sessions import opens_at, span
 from forecasting.settings import Settings
@@ -139,8 +139,9 @@ def report_data(
     bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
     scores = partial(read.scored, connection, symbol, target, last=origin, known_at=known_at)
     scored = scores(origins=LINE_ORIGINS if brief else SHOWN_SESSIONS)
-    if brief and scored["origin_session"].nunique() == LINE_ORIGINS and not has_enough_live(scored):
-        scored = scores(origins=SHOWN_SESSIONS)
+    live = scored.query("kind == 'live' and role == 'champion' and horizon == 1")["origin_session"].nunique()
+    if brief and scored["origin_session"].nunique() == LINE_ORIGINS and live < ENOUGH_LIVE:
+        scored = scores(origins=SHOWN_SESSIONS)  # of these older ones, late or replayed, count too
     parts = read.parts(connection, [symbol], [target], first=newest.date(), last=newest.date())
     return ReportData(
         run=run,

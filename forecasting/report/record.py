@@ -20,7 +20,6 @@ from forecasting.losses import EXACT
 from forecasting.report.units import as_day
 from forecasting.vocabulary import (
     CHALLENGER,
-    CHAMPION,
     HORIZONS,
     KINDS,
     LSTM,
@@ -123,12 +122,6 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     published, network = (rows[rows["line"] == line].reset_index(drop=True) for line in (PUBLISHED_LINE, LSTM))
     baselines = rows[~rows["line"].isin([PUBLISHED_LINE, LSTM])].reset_index(drop=True)
     return TrackRecord(published, baselines, network)
-
-
-def has_enough_live(scored: pd.DataFrame) -> bool:
-    """Whether live forecasts alone count among these scores, and further ones would not change their newest origins."""
-    live = scored[(scored["kind"] == "live") & (scored["role"] == CHAMPION) & (scored["horizon"] == 1)]
-    return live["origin_session"].nunique() >= ENOUGH_LIVE
 
 
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
