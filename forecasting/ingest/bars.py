@@ -67,17 +67,9 @@ def check_bars(
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """The canonical bars without rows that a rule rejects, and the findings on rejected and doubtful ones, ascending.
 
-    Args:
-        fetched: The response of a source.
-        exchange: Exchange whose calendar defines the sessions.
-        known: The stored current bars. Only rows that are new or changed against them are flagged, and no unknown
-            volume or missing session that they have. None: all.
-        of_index: Of an index no volume is expected, and no move is doubtful. It is calculated on holidays too (the VIX
-            since 2022): those rows are left out without a finding. Its open is calculated by itself, and on 47 of 8,623
-            sessions of the VIX lies outside low .. high.
-
-    Raises:
-        BadDataError: The source returned bars of another shape than the canonical one, or of other days.
+    Flagged is only what is new or changed against the `known` current bars, or all without them. Of an index no volume
+    is expected, and no move is doubtful; it is calculated on holidays too (the VIX since 2022), and its open by itself:
+    on 47 of 8,623 sessions of the VIX it lies outside low .. high. A BadDataError for another shape, or other days.
     """
     check_shape(fetched)
     untraded = _untraded(fetched, exchange)

@@ -68,24 +68,11 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
         name: charts.skill_bars(dict(zip(rows["horizon"], rows["skill_pinball"], strict=True)), limit=limit)
         for name, rows in per_horizon.groupby("forecaster")
     }
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            data=data,
-            unit=data.unit,
-            links=links,
-            nights=embedded(data),
-            forecasters=forecasters(data),
-            track=track,
-            past=track.ahead(1),
-            skills=network_last.to_dict("records"),
-            bars=bars,
-            skill=skill,
-            skill_against=wording.forecaster_label(against),
-            costs=_cost_rows(data),
-        )
-    )
+    shown = {"data": data, "unit": data.unit, "links": links, "nights": embedded(data), "costs": _cost_rows(data)}
+    shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(data)}
+    shown |= {"skill": skill, "skill_against": wording.forecaster_label(against)}
+    shown |= {"skills": network_last.to_dict("records"), "bars": bars}
+    return environment().get_template("page.html").render(shown)
 
 
 def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
