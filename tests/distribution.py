@@ -4,10 +4,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 FILES_OF = {
-    "served": (
-        "tests/browser/test_prefect_ui.py",
-        "tests/flows/test_serving.py",
-    ),
+    "served": ("tests/browser/test_prefect_ui.py", "tests/flows/test_serving.py"),
     "prefect_server": (
         "tests/faults/test_secrets.py",
         "tests/flows/test_nightly.py",

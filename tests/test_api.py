@@ -84,9 +84,7 @@ def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) ->
             fc.connect(**empty)
 
 
-def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(folder, tmp_path_factory, monkeypatch):
     here, mine = tmp_path_factory.mktemp("here"), folder / "forecasting-data"
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(here))
     monkeypatch.setattr("forecasting.pipeline.plan.missed_nights", lambda *_, **__: 1 / 0)

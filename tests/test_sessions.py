@@ -53,9 +53,7 @@ def test_each_exchange_has_its_own_holidays_and_hours() -> None:
         ("XSAU", date(2020, 12, 1), date(2021, 1, 5), []),  # before the calendar
     ],
 )
-def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(
-    exchange: str, first: date, last: date, expected: list[str]
-) -> None:
+def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first, last, expected):
     assert holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
 
 

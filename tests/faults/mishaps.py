@@ -23,7 +23,6 @@ from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
 from tests import yahoo_stand_in as stand_in
-from tests.yahoo_stand_in import PAYLOADS
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 Undo = Callable[[], object]
 Mishap = Callable[["World"], Undo | None]
 
-BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *PAYLOADS)
+BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *stand_in.PAYLOADS)
 """Answers without a bar, other than a refusal."""
 
 
