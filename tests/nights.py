@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from flows import clock
 from flows.start import start_night
 from forecasting.pipeline.publish import each_report
 from forecasting.report.night_view import ReportData
+from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.schema import metadata
+from forecasting.vocabulary import Clock
 from tests.builders import csv_of_small_night, set_small_night
 from tests.plain_flows import without_prefect
 from tests.postgres import copied
@@ -69,6 +71,12 @@ def contents(url: str) -> dict[str, list[str]]:
             )
             for table in metadata.sorted_tables
         }
+
+
+def after(session: date, hours: float = 13.0) -> Clock:
+    """A clock on the morning after a session's close, or some hours after it."""
+    moment = closes_at(session) + timedelta(hours=hours)
+    return lambda: moment
 
 
 def night(as_of: date, mode: str = "auto") -> None:

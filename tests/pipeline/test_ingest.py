@@ -30,7 +30,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
-from tests.nights import copy_ledger, counts, night, rows, timeless
+from tests.nights import after, copy_ledger, counts, night, rows, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -73,8 +73,7 @@ def yahoo(night_folder, monkeypatch):
 
 def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip") -> None:
     """The night of `session`, on the morning after its close."""
-    moment = closes_at(session) + timedelta(hours=13, minutes=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
+    monkeypatch.setattr(clock, "now", after(session))
     served.today = session
     night(session, mode)
 
@@ -106,8 +105,7 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, 
 
 def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(yahoo, made, monkeypatch):
     session = LAST - timedelta(days=1)
-    morning = closes_at(session) + timedelta(hours=13, minutes=30)  # 05:30 in New York
-    monkeypatch.setattr(clock, "now", lambda: morning)
+    monkeypatch.setattr(clock, "now", after(session, 13.5))  # 05:30 in New York
     yahoo.add("SBUX", random_bars(days=650, seed=3, last=LAST).loc[: str(session)])
     night(session, "skip")
     assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
@@ -131,7 +129,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo,
 def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(yahoo, made, monkeypatch):
     before, last = between(date(2024, 3, 7), LAST)
     yahoo.today = before
-    monkeypatch.setattr(clock, "now", lambda: closes_at(before) + timedelta(hours=13, minutes=30))
+    monkeypatch.setattr(clock, "now", after(before))
     ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
     yahoo.market_fault = "500"
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
@@ -374,9 +372,8 @@ def ingested(served: StandIn, session: date, *symbols: str, events: str | None =
     """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
     served.today = session
     served.requests.clear()
-    moment = closes_at(session) + timedelta(hours=13)
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
-    nights = [make_night(symbol, session, settings, now=lambda: moment, trigger="ingest") for symbol in symbols]
+    nights = [make_night(symbol, session, settings, now=after(session), trigger="ingest") for symbol in symbols]
     return [
         night.error
         for night in fetch_and_store(
@@ -485,8 +482,7 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
 
     def events(symbol: str) -> pd.DataFrame:
         settings = read_settings().for_symbol(symbol)
-        moment = closes_at(LAST) + timedelta(hours=13)
-        return load_series(settings, last=None, now=lambda: moment)[1]
+        return load_series(settings, last=None, now=after(LAST))[1]
 
     past = [
         listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)

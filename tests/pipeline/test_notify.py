@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -16,12 +16,11 @@ from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
 from forecasting.pipeline.messages import check_addresses, newest_digest, send, unknown_alerts
 from forecasting.pipeline.run import run_missed
-from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.train import gate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
-from tests.nights import night, rows
+from tests.nights import after, night, rows
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -102,19 +101,15 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
 
 
-def morning_after(session: date, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "now", lambda: closes_at(session) + timedelta(hours=13))
-
-
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
-    morning_after(LAST, monkeypatch)
+    monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
     title, text = sent(posted)
     assert title == "1 forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
     night(LAST)
     assert len(posted) == 1  # nothing was to do
-    morning_after(date(2024, 3, 11), monkeypatch)
+    monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
     assert found.stale.endswith(
         "is of Mon 11 Mar 2024; there is none from the newest completed session, Mon 11 Mar 2024."
@@ -162,7 +157,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
 ):
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
     for session in (date(2024, 3, 7), LAST):
-        morning_after(session, monkeypatch)
+        monkeypatch.setattr(clock, "now", after(session))
         night(session)
     refreshed, taken_over = (json.loads(body)["message"] for body in posted)
     assert refreshed.startswith("All well.")

@@ -20,21 +20,13 @@ from forecasting.pipeline.night import make_night
 from forecasting.pipeline.pretrain import pretrain_own
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only, run_missed
-from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
-from forecasting.vocabulary import Clock
 from tests.builders import random_bars, set_small_night, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed_before, rows
+from tests.nights import ON_BOTH_DATABASES, after, copy_ledger, counts, killed_before, rows
 
 FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NAMES = [f"S{number}" for number in range(11)]
-
-
-def after(session: date, hours: float = 13.5) -> Clock:
-    """A clock on the morning after a session's close, or some hours after it."""
-    moment = closes_at(session) + timedelta(hours=hours)
-    return lambda: moment
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.prefect import RunTimes
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
-from forecasting.sessions import between, closes_at
+from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import reading, transaction
@@ -39,7 +39,7 @@ from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import KINDS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
-from tests.nights import newest_reports
+from tests.nights import after, newest_reports
 from tests.pipeline.test_export import fill, settings_of
 from tests.postgres import check_views, copied, fresh_postgres
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
@@ -261,14 +261,13 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     days = between(date(2024, 3, 6), LAST)
     bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
-    after = bars.copy()
-    after[["open", "high", "low", "close", "adj_close"]] /= 4.0
-    after["volume"] *= 4.0
-    after.loc[str(days[1]), "Stock Splits"] = 4.0
-    for day, known in zip(days, (bars, after, after), strict=True):
+    split = bars.copy()
+    split[["open", "high", "low", "close", "adj_close"]] /= 4.0
+    split["volume"] *= 4.0
+    split.loc[str(days[1]), "Stock Splits"] = 4.0
+    for day, known in zip(days, (bars, split, split), strict=True):
         write_yahoo_csv(known.loc[: str(day)], tmp_path / "TEST.csv")
-        moment = closes_at(day) + timedelta(hours=13)
-        run_missed(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
+        run_missed(read_settings(), as_of=day, mode="auto", now=after(day))
     settings = read_settings()
     (past,), (newest,) = newest_reports(settings, days[0]), newest_reports(settings)
     assert past.known.iloc[-1] == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]

@@ -1,5 +1,5 @@
 import shutil
-from datetime import date, timedelta
+from datetime import date
 from unittest import mock
 
 import pytest
@@ -11,11 +11,12 @@ from forecasting.pipeline import export, models
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
 from forecasting.predict import combine
-from forecasting.sessions import between, closes_at
+from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
+from tests.nights import after
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
@@ -41,8 +42,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """
 
     def at(session: date, hours: float) -> None:
-        moment = closes_at(session) + timedelta(hours=hours)
-        monkeypatch.setattr(clock, "now", lambda: moment)
+        monkeypatch.setattr(clock, "now", after(session, hours))
         yahoo.today = session
 
     for place, session in enumerate(SESSIONS):
@@ -82,8 +82,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert len(set(winners)) >= 2
     assert methods == {"scratch", "warm", "baseline"}
     assert {"extended", "unavailable"} <= markets
-    moment = closes_at(LAST) + timedelta(days=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
+    monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
     words = replay(read_settings(), now=clock.now)
     assert words.startswith(f"MSFT: {len(SESSIONS) + 1} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked

@@ -1,7 +1,6 @@
 """Forecasts near a jump, across a split, and beside the nights most like tonight."""
 
 import json
-from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from forecasting.settings import read_settings
 from forecasting.store.connect import reading
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import newest_reports
+from tests.nights import after, newest_reports
 
 
 @pytest.mark.parametrize(("since", "is_near"), [(-4, True), (-24, False)])
@@ -28,11 +27,10 @@ def test_a_night_near_a_jump_whose_hold_has_ended_says_so(tmp_path, sqlite_url, 
     bars.iloc[since:, :5] /= 2.0
     for night in (bars.index[since - 1].date(), LAST):
         write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
-        moment = closes_at(night) + timedelta(hours=13)
-        run_missed(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
+        run_missed(settings, as_of=night, mode="auto", now=after(night))
     (data,) = newest_reports(settings)
     assert [notice.title for notice in notices(data)].count("Break in the bars") == is_near
-    assert ("Break in the bars" in night_text(data, now=moment, width=None)) is is_near
+    assert ("Break in the bars" in night_text(data, now=closes_at(LAST), width=None)) is is_near
     assert {str(bars.index[since].date()) in reason for reason in data.rows["reason"]} == {is_near}
 
 
@@ -59,8 +57,7 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
             else:
                 bars.loc[str(LAST), prices] *= median / 2.0 / bars.loc[str(LAST), "close"]
         write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
-        moment = closes_at(night) + timedelta(hours=13)
-        run_missed(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
+        run_missed(settings, as_of=night, mode="auto", now=after(night))
     with reading(settings.url) as connection:
         asked = (
             f"SELECT calibration FROM forecasts WHERE role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
@@ -78,7 +75,7 @@ def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_
     for ago in range(4, -1, -1):
         night = shift(LAST, -ago)
         mode: Mode = "skip" if ago < 4 else "auto"
-        run_missed(read_settings(), as_of=night, mode=mode, now=lambda: closes_at(LAST) + timedelta(hours=13))
+        run_missed(read_settings(), as_of=night, mode=mode, now=after(LAST))
     (data,) = newest_reports(read_settings())
     with reading(read_settings().url) as connection:
         asked = "SELECT origin_session, part, factor FROM forecast_parts WHERE horizon = 1 AND part <> 'usual'"
