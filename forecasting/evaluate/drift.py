@@ -77,30 +77,15 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
     usual = np.asarray(gain.iloc[:-watched], dtype=np.float64)
+    centre, spread = float(usual.mean()), long_run_deviation(usual)
     # The centre is itself an estimate: its uncertainty widens the limit.
-    skill = _chart(
-        gain.iloc[-watched:],
-        centre=float(usual.mean()),
-        spread=long_run_deviation(usual),
-        centre_variance=1 / len(usual),
-        two_sided=False,
-    )
+    skill = _chart(gain.iloc[-watched:], centre, spread=spread, centre_variance=1 / len(usual))
     inside = whole["inside_80"]
     # The centre is the nominal coverage, not the usual one: intervals that were always too narrow raise an alarm too.
-    coverage = _chart(
-        inside.iloc[-watched:],
-        centre=_NOMINAL,
-        spread=max(long_run_deviation(np.asarray(inside.iloc[:-watched], dtype=np.float64)), _COVERAGE_SPREAD),
-        centre_variance=0.0,
-        two_sided=True,
-    )
-    outside = [chart.since for chart in (skill, coverage) if chart.since]
-    return DriftVerdict(
-        words=_words(skill, coverage, baseline=baseline, reference=len(whole) - watched, watched=watched),
-        since=min(outside, default=None),
-        skill=skill,
-        coverage=coverage,
-    )
+    spread = max(long_run_deviation(np.asarray(inside.iloc[:-watched], dtype=np.float64)), _COVERAGE_SPREAD)
+    coverage = _chart(inside.iloc[-watched:], _NOMINAL, spread=spread, two_sided=True)
+    words = _words(skill, coverage, baseline=baseline, reference=len(whole) - watched, watched=watched)
+    return DriftVerdict(words, min(filter(None, (skill.since, coverage.since)), default=None), skill, coverage)
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
@@ -128,7 +113,9 @@ def long_run_deviation(values: Floats) -> float:
     return math.sqrt(max(float(variance), 0.0))
 
 
-def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: float, two_sided: bool) -> ControlChart:
+def _chart(
+    series: pd.Series, centre: float, *, spread: float, centre_variance: float = 0.0, two_sided: bool = False
+) -> ControlChart:
     steps = np.arange(1, len(series) + 1)
     average = np.empty(len(series))
     level = centre
