@@ -24,14 +24,7 @@ Value = TypeVar("Value", np.bool_, np.int32)
 # Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to return.
 _PHASES = {
     "earnings-5..-3": (-5, -4, -3),
-    "earnings-2": (-2,),
-    "earnings-1": (-1,),
-    "earnings+0": (0,),
-    "earnings+1": (1,),
-    "earnings+2": (2,),
-    "earnings+3": (3,),
-    "earnings+4": (4,),
-    "earnings+5": (5,),
+    **{f"earnings{phase:+d}": (phase,) for phase in range(-2, 6)},
     "earnings+6..10": (6, 7, 8, 9, 10),
 }
 EVENT_NAMES = tuple(_PHASES)  # flags of a session's position relative to earnings
