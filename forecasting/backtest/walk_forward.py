@@ -307,13 +307,7 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
 
 
 def fit_blocks(
-    windows: Windows,
-    blocks: list[Block],
-    settings: Settings,
-    *,
-    workers: int,
-    folder: Path | None,
-    progress: Progress,
+    windows: Windows, blocks: list[Block], settings: Settings, *, workers: int, folder: Path | None, progress: Progress
 ) -> Raw:
     """Every block's raw forecasts, joined in order; `folder` is a cache, whose names change with bars and settings."""
     key = _key(windows, settings) if folder else ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,7 @@ def planned_nights(
 ) -> list[Night]:
     """The nights to do, each symbol's oldest first; of one that cannot begin, one with the error, as its row has it."""
     night = Night("", as_of or now().date(), settings, now, mode, trigger, settings.source)
-
-    def missed(own: Settings) -> list[Night]:
-        return missed_nights(own, as_of=as_of, mode=mode, now=now, trigger=trigger)
-
+    missed = partial(missed_nights, as_of=as_of, mode=mode, now=now, trigger=trigger)
     return _planned(night, missed, is_newest=as_of is None)
 
 

@@ -343,12 +343,7 @@ def load_windows(path: Path) -> Windows:
 
 
 def make_windows(
-    bars: pd.DataFrame,
-    events: pd.DataFrame,
-    *,
-    origin: date,
-    settings: Settings,
-    market: MarketSeries | None = None,
+    bars: pd.DataFrame, events: pd.DataFrame, *, origin: date, settings: Settings, market: MarketSeries | None = None
 ) -> Windows:
     """The newest `train_sessions` rows up to `origin`, fewer of a shorter history; the last is the origin's.
 
