@@ -277,7 +277,9 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
     newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
     is_needed = calendar is not None or newest <= pd.Timestamp(night)
     listed = listed_events(asking, calendar or dict) if is_needed else no_events()
-    filed = _timed(_of_other_quarters(filed, usable["announced"]), listed)
+    filed = _of_other_quarters(filed, usable["announced"])
+    stated = dict(zip(listed["announced"], listed["timing"], strict=True))  # of filings no timing is known
+    filed = filed.assign(timing=pd.Series([stated.get(day, "") for day in filed["announced"]], filed.index, dtype=str))
     checked = checked_events(asking)
     announced = [dates["announced"] for dates in (usable, filed, listed, checked, asking.stored)]
     reports = Reports(pd.DatetimeIndex(np.concatenate(announced)), volume)
@@ -311,13 +313,6 @@ def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame
     """The rows that are announced 45 days or more from each of the other days."""
     apart = np.abs(rows["announced"].to_numpy()[:, None] - announced.to_numpy()[None, :])
     return rows[(apart >= _SAME_QUARTER).all(axis=1)]
-
-
-def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the timing of another list where they have none and it has the same day."""
-    stated = dict(zip(other["announced"], other["timing"], strict=True))
-    timing = [own or stated.get(day, "") for day, own in zip(rows["announced"], rows["timing"], strict=True)]
-    return rows.assign(timing=pd.Series(timing, rows.index, dtype=str))
 
 
 def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
