@@ -16,7 +16,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
-from forecasting.errors import ForecastingError, HistoryError
+from forecasting.errors import HistoryError
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.revisions import NOTHING_STORED, on_one_basis, prices_alone
@@ -24,7 +24,7 @@ from forecasting.ingest.sources.plugins import fetched_from, newest_session, sou
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.ingest import asking_of
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.symbols import Outcomes, each_symbol, explained, only_symbol
+from forecasting.pipeline.symbols import Outcomes, each_symbol, only_symbol
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.report.page import environment
@@ -102,28 +102,22 @@ def _each_in_a_worker(
     # The series are fetched here, one after the other: a source is asked at the pace of one process.
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
     outcomes = Outcomes[dict[str, Any]](errors=loaded.errors)
-    tasks = (delayed(_result)(replay, now) for replay in loaded.values.values())
+    works = ((settings.for_symbol(symbol), partial(_result, replay)) for symbol, replay in loaded.values.items())
+    tasks = (delayed(each_symbol)(own, work, now=now) for own, work in works)
     with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        ended = Parallel(n_jobs=workers, return_as="generator")(tasks)
-        for done, (symbol, found) in enumerate(zip(loaded.values, ended, strict=True), start=1):
-            if isinstance(found, ForecastingError):
-                outcomes.errors[symbol] = found
-            else:
-                result, outcomes.values[symbol] = found
+        for done, ended in enumerate(Parallel(n_jobs=workers, return_as="generator")(tasks), start=1):
+            outcomes.errors.update(ended.errors)
+            for symbol, (result, document) in ended.values.items():
+                outcomes.values[symbol] = document
                 if store:
                     add_metrics(result, result.spec.settings, now=now)
             advance(done, len(loaded.values))
     return outcomes
 
 
-def _result(
-    replay: Callable[[], BacktestResult], now: Clock
-) -> tuple[BacktestResult, dict[str, Any]] | ForecastingError:
-    try:
-        result = replay()
-        return result, result.document()
-    except Exception as error:  # it is this symbol's alone
-        return explained(error, now=now)
+def _result(replay: Callable[[], BacktestResult], own: Settings) -> tuple[BacktestResult, dict[str, Any]]:
+    result = replay()
+    return result, result.document()
 
 
 def backtest_spec(
