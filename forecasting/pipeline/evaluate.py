@@ -77,7 +77,8 @@ def score_and_decide(night: Night) -> Night:
 def _newest_instant(connection: Connection, night: Night) -> datetime | None:
     """The instant of the night's input fetch; of the newest request for a night whose bar has not come."""
     try:
-        at: datetime | None = input_fetch(connection, night)["fetched_at"]
+        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
+        at: datetime | None = fetch["fetched_at"]
     except StoreError:
         at = read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
     return at

@@ -13,11 +13,11 @@ import pandas as pd
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
-from forecasting.pipeline.preprocess import first_session
+from forecasting.pipeline.preprocess import input_fetch
 from forecasting.pipeline.symbols import combined, each_symbol
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
-from forecasting.sessions import is_session, opens_at, shift
+from forecasting.sessions import is_session
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -144,12 +144,8 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
         if not is_session(as_of, own.exchange):
             raise UsageError(f"Expected bars as of a session of {own.exchange}, where {symbol} trades; found {as_of}.")
         of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
-        issued = read.row(connection, "forecasts", of_night, order=("issued_at DESC", "fetch_id"))
-        fetch = read.row(connection, "fetches", {"id": issued["fetch_id"]}) if issued else None
-        if fetch is None:
-            cutoff = opens_at(shift(as_of, 1, own.exchange), own.exchange)
-            fetch = read.fetch_as_of(connection, symbol, as_of, first=first_session(as_of, own), cutoff=cutoff)
-        known_at = fetch["fetched_at"]
+        issued = read.row(connection, "forecasts", of_night, order=("issued_at DESC", "fetch_id")) or {}
+        known_at = input_fetch(connection, own, as_of, stored=issued.get("fetch_id", ""))["fetched_at"]
     found = read.bars(connection, symbol, last=as_of, known_at=known_at).reset_index()
     return found.assign(symbol=symbol)
 

@@ -40,7 +40,7 @@ def write_windows(night: Night) -> Night:
     """The night with the file of its windows."""
     started_at = night.now()
     with connect.reading(night.settings.url) as connection:
-        fetch = input_fetch(connection, night)
+        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
         at = fetch["fetched_at"]  # no later version of a bar is used
         bars = read.bars(connection, night.symbol, last=night.session, known_at=at)
         events = read.events(connection, night.symbol, known_at=at)
@@ -74,19 +74,17 @@ def first_session(session: date, settings: Settings) -> date:
     return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
 
 
-def input_fetch(connection: Connection, night: Night) -> Row:
-    """The row in `fetches` whose bars the night uses; a StoreError where none has brought its session.
+def input_fetch(connection: Connection, own: Settings, session: date, *, stored: str = "") -> Row:
+    """The row in `fetches` whose bars a night of one symbol's settings uses; a StoreError if none has its session.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
     when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
-    and a night within a span reads the rows that it would read alone. A replay names the fetch that the night used.
+    and a night within a span reads the rows that it would read alone. A replay names the fetch that is `stored` of it.
     """
-    session, settings = night.session, night.settings
-    if night.stored_fetch and (named := read.row(connection, "fetches", {"id": night.stored_fetch})) is not None:
+    if stored and (named := read.row(connection, "fetches", {"id": stored})) is not None:
         return named
-    cutoff = opens_at(shift(session, 1, settings.exchange), settings.exchange)  # the last moment for a live forecast
-    first = first_session(session, settings)
-    return read.fetch_as_of(connection, night.symbol, session, first=first, cutoff=cutoff)
+    cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)  # the last moment for a live forecast
+    return read.fetch_as_of(connection, own.symbols[0], session, first=first_session(session, own), cutoff=cutoff)
 
 
 def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.DataFrame:
