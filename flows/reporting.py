@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,9 @@ from prefect import Flow, get_client, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.states import Completed, Failed, Running
 from prefect.utilities.urls import url_for
-from rich.console import Console
 
 from flows import clock
 from flows.server import tolerate_outage
@@ -78,9 +78,10 @@ def readable_errors() -> Iterator[None]:
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
     logging.setLogRecordFactory(clean_record)
-    # Rich itself raises SystemExit from the log call where a killed worker no longer reads: the thread that writes the
-    # line would end, and a night with its lock would wait for it for ever.
-    Console.on_broken_pipe = lambda console: setattr(console, "quiet", True)  # type: ignore[method-assign, assignment]
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler) is PrefectConsoleHandler]:
+        root.addHandler(LastingHandler(handler))
+        root.removeHandler(handler)
     library = logging.getLogger("forecasting")
     level = library.level
     # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
@@ -96,6 +97,25 @@ def readable_errors() -> Iterator[None]:
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)
+
+
+class LastingHandler(PrefectConsoleHandler):
+    """Prefect's handler, which goes on without its console where a killed worker no longer reads.
+
+    Rich raises SystemExit there, from the log call: the thread that writes the line would end, and a night with its
+    lock would wait for it for ever.
+    """
+
+    def __init__(self, handler: PrefectConsoleHandler) -> None:
+        """Take the place of a handler."""
+        super().__init__(handler.stream, level=handler.level)
+        self.console = handler.console
+        self.setFormatter(handler.formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record; from a broken pipe on nothing is printed."""
+        with suppress(SystemExit):
+            super().emit(record)
 
 
 def clean_record(name: str, *args: object, **named: object) -> logging.LogRecord:

@@ -101,13 +101,18 @@ def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_fil
     assert str(kept) in record.getMessage()
 
 
-def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night():
+def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night(tmp_path, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
-    with readable_errors(), os.fdopen(writer, "w", encoding="utf-8") as lines:
+    root = logging.getLogger()
+    with (tmp_path / "stdout").open("w") as out, os.fdopen(writer, "w", encoding="utf-8") as lines:
+        monkeypatch.setattr(sys, "stdout", out)  # which Rich closes
         handler = PrefectConsoleHandler(stream=lines)
-        for text in ("the worker was killed", "and the night goes on"):
-            handler.emit(logging.LogRecord("forecasting.night", logging.INFO, __file__, 1, text, (), None))
+        monkeypatch.setattr(root, "handlers", [handler])
+        with readable_errors():
+            for text in ("the worker was killed", "and the night goes on"):
+                logging.getLogger("forecasting.night").info(text)
+        assert root.handlers != [handler]
         assert handler.console.quiet
         with suppress(BrokenPipeError):  # what is still buffered
             lines.close()
