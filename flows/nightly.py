@@ -21,6 +21,7 @@ from flows.reporting import (
     publish_outcomes,
     readable_errors,
     send_failed,
+    skipped_as_busy,
     step_run_name,
     take_turn,
     wait,
@@ -101,9 +102,11 @@ def nightly(
             for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    with readable_errors():
+    with readable_errors(), ExitStack() as alone:
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
+        if patient and (skipped := skipped_as_busy(settings, alone)):
+            return skipped
         with ExitStack() as held, ledger(settings):
             take_turn(settings, held, patient=patient)
             trigger = "schedule" if patient else "run"

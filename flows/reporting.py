@@ -134,6 +134,16 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
+    """The state of an unattended run that an earlier hour's makes needless; else None, with its lock in `held`."""
+    try:
+        deployment = runtime.deployment.name or "nightly"
+        held.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.target))
+    except LockedError as refusal:
+        return Completed(name="Skipped", message=plain_text(refusal))
+    return None
+
+
 def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
     """Take the lock of the nights into `held`; while another run has it, an unattended one waits, as Queued."""
     until = clock.now() + TURN

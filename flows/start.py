@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 from flows import clock
 from flows.console import echo
 from flows.progress import show_step, watched_nights
-from forecasting.errors import UsageError
+from forecasting.errors import LockedError, UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks
@@ -118,7 +119,6 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
                 os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
                 os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
-            from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
             from prefect.schedules import Cron
             from prefect.server.schemas.schedules import CronSchedule
 
@@ -138,9 +138,8 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             f"{settings.cron}, FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
         )
         slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
-        delete_schedules(but=slugs.values())
-        # While a run a target waits for its bar, those of the next hour have nothing to do.
-        limit = ConcurrencyLimitConfig(limit=len(targets), collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+        clear_deployment(settings, slugs.values())
+        signal.signal(signal.SIGINT, stop)
         nightly.serve(
             "nightly",
             schedules=[
@@ -150,21 +149,40 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             parameters={"patient": True, "mode": mode, "switch_source": switch_source},
             tags=["forecasting"],
             pause_on_shutdown=False,
-            global_limit=limit,
             print_starting_message=False,
         )
 
 
-def delete_schedules(*, but: Collection[str]) -> None:
-    """Delete the schedules of other targets that an earlier `serve` left: Prefect replaces those of one name alone."""
+def stop(*_: object) -> None:
+    """End `serve` at Ctrl-C as at SIGTERM: at a KeyboardInterrupt Prefect would leave its runs as running."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave the server behind
+    sys.stderr.write("Stopped; run the same command to continue.\n")
+    signal.raise_signal(signal.SIGTERM)
+
+
+def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
+    """Clear what an earlier `serve` left: schedules of other targets, and runs whose process has ended, as Crashed.
+
+    Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost power.
+    """
     from prefect import get_client
+    from prefect.client.schemas import filters
     from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
 
     with suppress(ObjectNotFound), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("nightly/nightly")
         for schedule in deployment.schedules:
-            if schedule.slug not in but:
+            if schedule.slug not in slugs:
                 client.delete_deployment_schedule(deployment.id, schedule.id)
+        begun = filters.FlowRunFilterStateType(any_=["PENDING", "RUNNING", "CANCELLING"])
+        for run in client.read_flow_runs(
+            deployment_filter=filters.DeploymentFilter(id=filters.DeploymentFilterId(any_=[deployment.id])),
+            flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=begun)),
+        ):
+            target = run.parameters.get("target") or settings.target
+            with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", target):
+                client.set_flow_run_state(run.id, Crashed(message="Its process was killed."), force=True)
 
 
 def all_checks() -> list[dict[str, str]]:

@@ -62,14 +62,29 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 @contextmanager
 def serve_lock(folder: Path) -> Iterator[None]:
     """A block in which no other process serves nights from the data folder: both would register one deployment."""
-    with suppress(OSError):  # the error of the lock file says what is wrong
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     refusal = (
         f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start one for all: "
         "`forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
     )
-    with _locked_file(folder / "serve.lock", refusal):
+    with _locked_in(folder, "serve", refusal):
         yield
+
+
+@contextmanager
+def unattended_lock(folder: Path, deployment: str, target: str) -> Iterator[None]:
+    """A block of an unattended run, also while it waits; LockedError while one of an earlier hour is in its own.
+
+    Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for ever.
+    """
+    refusal = f"An earlier unattended run of {target} is at work ({{}}) and takes these nights."
+    with _locked_in(folder, f"{deployment}-{target}", refusal):
+        yield
+
+
+def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
+    with suppress(OSError):  # the error of the lock file says what is wrong
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _locked_file(folder / f"{name}.lock", refusal)
 
 
 def _locked_file(path: Path, refusal: str) -> TextIOWrapper:

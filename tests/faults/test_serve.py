@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from forecasting.store import migrate
+from forecasting.store.lock import night_lock
 from tests.flows import prefect_api, processes
 from tests.nights import nights_done
 
@@ -81,14 +84,14 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
 
 
 def check_deployment(served: Serving, targets: list[str]) -> None:
-    """A schedule and a run at a time for each target: one that waits for its bar keeps no other from its night."""
+    """A schedule for each target, and no limit, which a run that a power cut has ended would fill for ever."""
 
     def found() -> tuple[object, ...]:
         one = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
         scheduled = sorted(schedule["parameters"]["target"] for schedule in one["schedules"] if schedule["active"])
-        return scheduled, one["global_concurrency_limit"]["limit"], one["concurrency_options"]["collision_strategy"]
+        return scheduled, one["global_concurrency_limit"]
 
-    processes.until(lambda: found() == (targets, len(targets), "CANCEL_NEW"), "the schedules", log=served.log)
+    processes.until(lambda: found() == (targets, None), "the schedules", log=served.log)
 
 
 def check_a_due_night(served: Serving, folder: Path) -> None:
@@ -128,14 +131,44 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         assert second.server.is_running()
         before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
         missed = prefect_api.start_run(second.url, NIGHTLY, at=before, target="volume")
+        cut_off = run_without_process(second.url)
         with serving(tmp_path, environment, monkeypatch, "--target", "volume", "--target", "range") as third:
             assert third.server == second.server
             check_deployment(third, ["range", "volume"])
             again = prefect_api.end_of(third.url, missed, log=third.log)
             assert again["state_name"] == "Skipped"
             assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."
-            third.process.send_signal(signal.SIGTERM)
-            third.process.wait(timeout=60)
+            assert prefect_api.run(third.url, cut_off)["state_name"] == "Crashed"
+            interrupted = interrupt_in_a_terminal(third, tmp_path)
         psutil.wait_procs([second.server], timeout=10)
         assert not second.server.is_running()
         assert not (tmp_path / "data" / "prefect-server.json").exists()
+        with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as stored:
+            (state,) = stored.execute("SELECT state_type FROM flow_run WHERE id = ?", [interrupted]).fetchone()
+        assert state in ("CANCELLED", "CRASHED")
+
+
+def run_without_process(url: str) -> str:
+    """A run that is Running for its server alone, on a deployment with a limit, as an earlier release set it."""
+    limit = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+    processes.API.patch(f"{url}/deployments/{prefect_api.deployment_id(url, NIGHTLY)}", json=limit).raise_for_status()
+    run = prefect_api.start_run(url, NIGHTLY, at=f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}", target="volume")
+    for name in ("PENDING", "RUNNING"):
+        body = {"state": {"type": name}, "force": name == "RUNNING"}
+        processes.API.post(f"{url}/flow_runs/{run}/set_state", json=body).raise_for_status()
+    return run
+
+
+def interrupt_in_a_terminal(served: Serving, folder: Path) -> str:
+    """The id of a run that was waiting when Ctrl-C stopped `serve`, which its run's process receives as well."""
+    with night_lock(f"sqlite:///{folder / 'data' / 'forecasting.db'}", "night"):
+        waiting = prefect_api.start_run(served.url, NIGHTLY, target="volume")
+        processes.until(
+            lambda: prefect_api.run(served.url, waiting)["state_name"] == "Queued", "a run that waits", log=served.log
+        )
+        for process in [*served.process.children(), served.process]:
+            if os.getpgid(process.pid) == os.getpgid(served.process.pid):
+                process.send_signal(signal.SIGINT)
+        served.process.wait(timeout=60)
+    assert "Stopped; run the same command to continue.\n" in served.log.read_text()
+    return waiting
