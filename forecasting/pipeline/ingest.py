@@ -105,7 +105,8 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
     has_newest = request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
-    return has_newest or abs(market.now() - request["fetched_at"]) < _ASK_AGAIN
+    is_same = request["source"] == source_name(market.source)
+    return has_newest or (is_same and abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
 
 
 def fetch_and_store(

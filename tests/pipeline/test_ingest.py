@@ -117,13 +117,17 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
 
 
 @pytest.mark.parametrize("fault", ["429", "no_bars"])
-def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo, made, monkeypatch, fault):
+def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo, made, monkeypatch, tmp_path, fault):
     yahoo.market_fault = fault
     live(yahoo, monkeypatch, LAST)
     (run,) = rows("runs")
     assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
     assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
+    VIX.rename_axis("Date").to_csv(tmp_path / "VIX.csv")
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{tmp_path / 'VIX.csv'}")
+    live(yahoo, monkeypatch, LAST)  # of another source than the one that has failed just now
+    assert made[1].market.any()
 
 
 def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(yahoo, made, monkeypatch):
