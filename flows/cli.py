@@ -83,8 +83,10 @@ def before_command(
 @app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
 def init() -> None:
     """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
-    from forecasting.settings import write_config
+    from forecasting.ingest.sources.plugins import source_of
+    from forecasting.settings import read_settings, write_config
 
+    source_of((settings := read_settings()).source, cache_dir=settings.data_dir)  # a misspelt one is an error
     typer.echo(write_config())
 
 

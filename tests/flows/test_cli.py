@@ -84,6 +84,8 @@ def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, mo
 
 def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    code, _, err = run("init", "--source", "cvs:SBUX.csv")
+    assert (code, err[:42], [*tmp_path.iterdir()]) == (2, "Invalid source 'cvs:SBUX.csv': expected ya", [])
     code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")  # also the default is written
     text = (tmp_path / "forecasting.toml").read_text()
     assert [line for line in text.splitlines() if line[:1] not in ("", "#")] == [
