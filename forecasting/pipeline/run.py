@@ -24,6 +24,7 @@ from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, re
 from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
+from forecasting.pipeline.run_log import mark_cut_off
 from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained, joined
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
@@ -240,7 +241,11 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
     """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
     try:
         with lock.night_lock(settings.url, "night"), ledger(settings):
-            yield
+            try:
+                yield
+            except KeyboardInterrupt:
+                mark_cut_off(settings)
+                raise
     except Exception as error:
         failure, subject = explained(error, now=now), f"{joined(settings.symbols)} {settings.target}"
         messages.send(settings, f"night.failed, {subject}", f"{subject}: {failure}")

@@ -36,7 +36,7 @@ NOTES = (
 """What a night may note, in the order of column note; each is a sentence."""
 
 CUT_OFF = (
-    "The night was cut off before its end: its process was killed, or the machine stopped. What it had written is "
+    "The night was cut off before its end: its process was stopped or killed, or the machine. What it had written is "
     "complete; `forecasting run --as-of SESSION` completes the night."
 )
 

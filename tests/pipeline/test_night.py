@@ -18,6 +18,7 @@ from forecasting.errors import LockedError, UsageError
 from forecasting.pipeline import evaluate, models, train
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.predict import ISSUED_BEFORE
+from forecasting.pipeline.run_log import CUT_OFF
 from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
@@ -51,7 +52,7 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_killed(
+def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_stopped(
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
@@ -64,6 +65,7 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.pipeline.{place}", stop)
             night(LAST)
+        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF)  # Ctrl-C leaves no run as running
     night(LAST)
     run = runs()[-1]
     fitted = network_of(run)
