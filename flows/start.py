@@ -16,7 +16,7 @@ from flows.progress import show_step, watched_nights
 from forecasting.errors import LockedError, UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import checked, night_checks
+from forecasting.pipeline.health import checked, night_checks, nothing_new
 from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
@@ -65,6 +65,8 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
             planned, settings, now=clock.now, wait=clock.wait_until, switch_source=switch_source, shown=show_step
         )
     concluded(nights, settings)
+    if not nights:
+        sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:

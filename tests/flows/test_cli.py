@@ -71,6 +71,15 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
     assert run("db", "current")[0] == 0
 
 
+def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here, monkeypatch):
+    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
+    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+    _, first, _ = run("run", "--source", "sample", "--symbol", "^GSPC")
+    code, again, err = run("run", "--source", "sample", "--symbol", "^GSPC", "--mode", "scratch")
+    assert (code, again) == (0, first)
+    assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
+
+
 def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, monkeypatch):
     for words in (["run", "--target", "volume", "--target=range"], ["show", "--market", "none", "--market", "none"]):
         code, _, err = run(*words)
