@@ -230,7 +230,7 @@ def write_page(page: str, path: Path) -> Path:
     except OSError as error:
         raise ForecastingError(
             f"The page {str(path)[-300:]} cannot be written: {error.strerror}. Forecasts and scores are stored. Free "
-            "space on that disk or correct the path, then: forecasting report"
+            "space on that disk or name another path: forecasting report --out PATH"
         ) from error
     return path
 

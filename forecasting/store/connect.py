@@ -59,7 +59,9 @@ def transaction(url: str) -> Iterator[Connection]:
 def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     """A read-only connection to one state of the database; on Postgres a statement waits `within_s` for a lock."""
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    if is_sqlite(parse(url)):
+    parsed = parse(url)
+    before = _written_at(parsed)
+    if is_sqlite(parsed):
         options, within_s = {"forecasting_reading": True}, None
     with begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
         if within_s is not None:
@@ -67,12 +69,14 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
             for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
                 connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
         yield connection
+    if before is not None and before != _written_at(parsed):
+        raise StoreError(f"The database {place(url)} was written while it was read without locks. Run again.")
 
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
     """A block whose transactions share one connection, closed at its end; a block within another shares its own."""
-    if url in _kept:
+    if url in _kept or _written_at(parse(url)) is not None:  # without locks its pages would grow old
         yield
         return
     _kept[url] = engine(url, pooled=True)
@@ -170,6 +174,13 @@ def _libpq_options() -> frozenset[str]:
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
 
+def _written_at(parsed: sa.URL) -> int | None:
+    """When (ns) a SQLite file was last written, if nobody has it open and this user may create no file beside it."""
+    path = sqlite_path(parsed).resolve()
+    idle = is_sqlite(parsed) and path.exists() and not path.with_name(f"{path.name}-wal").exists()
+    return path.stat().st_mtime_ns if idle and not os.access(path.parent, os.W_OK) else None
+
+
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
     mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would create an empty file for a mistyped path
     uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}"
@@ -180,8 +191,9 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
                 os.close(os.open(sqlite_path(parsed), os.O_CREAT, 0o666))
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
         # Several threads may use a pooled connection, one after the other: a night's tasks.
+        opened_as = f"{uri}&immutable={int(_written_at(parsed) is not None)}"  # 1: without locks, which it cannot have
         connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            opened_as, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         # A migration rebuilds tables that foreign keys refer to.
         connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 import migrations
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.store import migrate, views
-from forecasting.store.connect import engine, reading, transaction
+from forecasting.store.connect import engine, kept_open, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
@@ -100,25 +100,36 @@ def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url
 def without_rights() -> Iterator[None]:
     """Run the block as a user without rights; root may write anywhere."""
     user = os.geteuid()
-    os.seteuid(user or 65534)
+    os.setresuid(user or 65534, user or 65534, user)
     try:
         yield
     finally:
-        os.seteuid(user)
+        os.setresuid(user, user, user)
 
 
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o444, 0o777), (0o444, 0o555)], ids=["file", "folder"])
-def test_a_sqlite_file_that_may_not_be_written_is_refused(sqlite_url, file_mode, folder_mode):
+def test_a_sqlite_file_that_may_not_be_written_is_read_but_by_a_writer_refused(sqlite_url, file_mode, folder_mode):
     with tempfile.TemporaryDirectory(prefix="forecasting-tests-") as folder:  # others may not enter tmp_path
-        path = Path(folder, "forecasting.db")
+        path, url = Path(folder, "forecasting.db"), f"sqlite:///{folder}/forecasting.db"
         shutil.copy(sqlite_url.removeprefix("sqlite:///"), path)
         path.chmod(file_mode)
         Path(folder).chmod(folder_mode)
         refused = f"^The database {path} cannot be (written|opened): "
-        for attempt in (check_ready, upgrade):
-            with without_rights(), pytest.raises(StoreError, match=refused):
-                attempt(f"sqlite:///{path}")
+        with without_rights():
+            for attempt in (check_ready, upgrade):
+                with pytest.raises(StoreError, match=refused):
+                    attempt(url)
+            with kept_open(url):
+                check_ready(url, writes=False)
         Path(folder).chmod(0o700)
+
+
+def test_what_was_written_while_it_was_read_without_locks_is_refused(sqlite_url, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with reading(sqlite_url) as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM runs")) == 0
+    with pytest.raises(StoreError, match="was written while it was read"), reading(sqlite_url):
+        os.utime(sqlite_url.removeprefix("sqlite:///"), (1, 1))
 
 
 def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refused(tmp_path):
