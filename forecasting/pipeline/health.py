@@ -14,7 +14,8 @@ from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
-from forecasting.pipeline.plan import check_market, newest_session
+from forecasting.pipeline.night import make_night
+from forecasting.pipeline.plan import check_market, early_end, newest_session
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
@@ -104,9 +105,12 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def source() -> str:
         source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
-        for symbol in settings.symbols:
-            plugins.newest_session(source, symbol)  # which reads a file
-        return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
+        each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        nights = [make_night(own.symbols[0], newest_session(own, now=now), own, now=now) for own in each]
+        early = early_end(nights, now=now)  # of a file, which is read
+        if early and source.name != "sample":  # which ends in 2018
+            raise ForecastingError(f"{early} Bring the source up to date.")
+        return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} (no request made)", early]))
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"

@@ -156,9 +156,13 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     newest = plugins.newest_session(source, choice.symbol)
     if newest is not None and now is not None:
         for own in map(settings.for_symbol, settings.symbols):
-            market = market_night(make_night(own.symbols[0], newest_session(own, now=now), own, now=now))
+            # Any other source may be a file that has ended too, and is checked by itself.
+            due = newest_session(own, now=now) if own.source == "sample" else last_completed(now(), own.exchange)
+            market = market_night(make_night(own.symbols[0], due, own, now=now))
             if market is not None and newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                raise BadDataError(missing_closes(market, newest))
+                raise BadDataError(
+                    f"{missing_closes(market, newest)} Bring {source.name} up to date, or set FORECASTING_MARKET=none."
+                )
     return f"{choice.symbol} of {source.name} (no request made)"
 
 

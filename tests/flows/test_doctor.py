@@ -74,6 +74,22 @@ def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(folder, m
     monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
     said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"  # that of London's Monday too
     assert (found()["market"][0], said in found()["market"][1]) == (state, state == "wrong")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    for source in (random_bars(3, last=date(2024, 2, 8)), random_bars(3)[["open"]]):  # ended too, or not of bars
+        source.to_csv(folder / "bars.csv", index_label="date")
+        monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{folder / 'bars.csv'}")
+        checks = found()
+        assert (checks["source"][0], "bars.csv" in checks["source"][1]) == ("wrong", True)
+        assert (checks["market"][0], "bars.csv" in checks["market"][1]) == (state, False)
+
+
+def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_it_is_the_sample(folder, monkeypatch):
+    random_bars(3, last=date(2024, 2, 15)).to_csv(folder / "bars.csv", index_label="date")
+    for source, symbol, state in ((f"csv:{folder / 'bars.csv'}", "SBUX", "wrong"), ("sample", "^GSPC", "ok")):
+        monkeypatch.setenv("FORECASTING_SOURCE", source)
+        monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+        ends = f"of {symbol}, before the newest completed one, 2024-02-16"
+        assert (found()["source"][0], ends in found()["source"][1]) == (state, True)
 
 
 def test_a_calendar_that_ends_soon_is_told(monkeypatch):
