@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import (
-    PRICES,
-    Finding,
-    doubts,
-    findings_of,
-    impossible_neighbours,
-    impossible_rows,
-    without,
-)
+from forecasting.ingest.bar_rules import PRICES, Finding, doubts, impossible_neighbours, impossible_rows, without
 from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.sessions import sessions_index
 
@@ -78,8 +70,8 @@ def check_bars(
     bars, findings = without(bars, rules)
     bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live and not of_index))
     flags = _left_out(fetched, known, exchange)
-    for rule in [] if of_index else doubts(bars, fetched.actions, known, changed_rows(bars, known)):
-        flags += findings_of(bars, rule, rule.broken)
+    if not of_index:
+        flags += doubts(bars, fetched.actions, known, changed_rows(bars, known))
     return bars, sorted([*findings, *more, *flags], key=attrgetter("session", "rule"))
 
 
