@@ -23,16 +23,7 @@ from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, PRICES, Finding, is_other_unit
 from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows, check_bars, no_bars
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.splits import (
-    ACCEPTED,
-    MOVED,
-    SAME_RATIO,
-    basis,
-    hold_jumps,
-    on_newest_basis,
-    rebase,
-    shown_splits,
-)
+from forecasting.ingest.splits import ACCEPTED, MOVED, SAME_RATIO, basis, hold_jumps, on_one_basis, rebase, shown_splits
 from forecasting.sessions import after
 
 Refusal = DataLateError | HistoryError | SourceError
@@ -116,7 +107,7 @@ class Revision:
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     """What the fetched bars change about the stored ones, with every finding, and whether the night can use them."""
-    fetched = on_one_basis(fetched, stored)
+    fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions)
     symbol, accept = fetched.symbol, request.accept
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
     common, share, ratio = (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
@@ -171,12 +162,6 @@ def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revi
 def prices_alone(fetched: Fetched) -> Fetched:
     """The fetch without volume, Adj Close, dividends and splits, which an index does not have."""
     return replace(fetched, bars=fetched.bars.assign(volume=np.nan, adj_close=np.nan), actions=make_actions([]))
-
-
-def on_one_basis(fetched: Fetched, stored: StoredBars) -> Fetched:
-    """The fetch with its bars on their newest share basis, whatever splits its source leaves out of its history."""
-    bars, actions = on_newest_basis(fetched.bars, fetched.actions, known=stored.bars, known_actions=stored.actions)
-    return replace(fetched, bars=bars, actions=actions)
 
 
 def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:

@@ -1,11 +1,14 @@
 """Splits: the share basis of the fetched bars, and split-like jumps that are held back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding, quiet_moves, volume_multiple
 from forecasting.ingest.bars import changed_rows
+from forecasting.ingest.sources import Fetched
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
@@ -38,10 +41,9 @@ BREAKS = (ACCEPTED, *_JUMPS)
 """The rules of flags on a session before which the stored bars may be on another share basis or in another unit."""
 
 
-def on_newest_basis(
-    bars: pd.DataFrame, actions: pd.DataFrame, *, known: pd.DataFrame, known_actions: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fetched bars and actions on one share basis, where the source leaves its history on the one before a split."""
+def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame) -> Fetched:
+    """The fetch on its newest share basis, where the source leaves its history on the one before a split."""
+    bars, actions = fetched.bars, fetched.actions
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
     splits = []
@@ -62,7 +64,7 @@ def on_newest_basis(
         leap = (apart == pd.Timedelta(0)) & (actions["value"] > _LEVEL * close[before].iloc[-1])  # of such an Adj Close
         same = np.where(actions["kind"] == "split", apart <= _WEEK, leap)
         actions = pd.concat([actions[~same], make_actions([(day, "split", value)])], ignore_index=True)
-    return bars, actions
+    return replace(fetched, bars=bars, actions=actions)
 
 
 def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Timestamp, float]]:

@@ -19,8 +19,9 @@ from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, Backtes
 from forecasting.errors import HistoryError
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored
-from forecasting.ingest.revisions import NOTHING_STORED, on_one_basis, prices_alone
+from forecasting.ingest.revisions import NOTHING_STORED, prices_alone
 from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
+from forecasting.ingest.splits import on_one_basis
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.ingest import asking_of
 from forecasting.pipeline.run_log import code_version
@@ -136,8 +137,9 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     symbol, exchange = settings.symbols[0], settings.exchange
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
-    fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
-    bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
+    fetched, nothing = fetched_from(source, symbol, OLDEST_DAY, newest), NOTHING_STORED
+    fetched = on_one_basis(fetched, known=nothing.bars, known_actions=nothing.actions)
+    bars, _ = check_bars(fetched, exchange=exchange, known=None)
     asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
     events = events_of_backtest(asking, volume=bars["volume"])
     return bars, events, fetched.title

@@ -10,8 +10,9 @@ import pandas as pd
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import canonical, check_bars
-from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain, on_one_basis
+from forecasting.ingest.revisions import Revision, StoredBars, adjustment, explain
 from forecasting.ingest.sources import Fetched
+from forecasting.ingest.splits import on_one_basis
 
 VALUES = ["open", "high", "low", "close", "volume"]
 NO_ACTIONS = make_actions([])
@@ -39,7 +40,7 @@ class MemoryStore:
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
         stored = StoredBars(self.bars(), self.actions, self.adjustment)
-        fetched = on_one_basis(fetched, stored)
+        fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions)
         bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
         revision = explain(stored, bars, actions=fetched.actions)
         added = revision.versions.assign(settled=False).astype(self.versions.dtypes)

@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.splits import on_newest_basis
+from forecasting.ingest.splits import on_one_basis
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
 from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, split_of, stored
 
@@ -51,9 +51,9 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
 
 def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
     bars = rebased(BARS, 2.0, before=EX)
-    taken, actions = on_newest_basis(BARS.iloc[:-1], NO_ACTIONS, known=bars, known_actions=split())
-    pd.testing.assert_frame_equal(taken[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False)
-    assert actions["value"].tolist() == [2.0]
+    taken = on_one_basis(fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split())
+    pd.testing.assert_frame_equal(taken.bars[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False)
+    assert taken.actions["value"].tolist() == [2.0]
 
 
 @pytest.mark.parametrize("rounded", ["ratio", "prices", "volumes"])
