@@ -59,11 +59,9 @@ logger = logging.getLogger("forecasting.ingest")
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
 
-_ASK_AGAIN = timedelta(minutes=30)
-"""Pause after a request that brought no newest bar: each of a hundred symbols would make it, and wait for it, again."""
-
 WAIT_S = 60.0  # For the witness, for all symbols of a batch together
-_WITNESS = "witness "  # Before its name among the refusals, where its failure is kept: it delays a round once
+_WITNESS, _MARKET = "witness ", "market "
+"""Before names among the refusals: a failed witness delays a round once; a market series is requested once a round."""
 
 
 def ingest(
@@ -76,7 +74,8 @@ def ingest(
     """
     refusals = {} if refusals is None else refusals
     spans = [(some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)]
-    fetch_market([night for night, _ in spans], min(night.session for night in nights), switch_source=switch_source)
+    oldest = min(night.session for night in nights)
+    fetch_market([night for night, _ in spans], oldest, refusals, switch_source=switch_source)
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}  # whose request brought the bars of all
@@ -88,15 +87,19 @@ def ingest(
     ]
 
 
-def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> None:
+def fetch_market(
+    nights: Sequence[Night], oldest: date, refusals: dict[str, SourceError], *, switch_source: bool
+) -> None:
     """Fetch the market series of each symbol's newest night, unless it is stored for all windows from `oldest` on."""
     series = {market.id: (market, night) for night in nights if (market := market_night(night)) is not None}
     for market, night in series.values():
         first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
         with connect.reading(night.settings.url) as connection:
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
-        if switch_source or not _is_enough(request, market, first):
+        name = f"{_MARKET}{market.source} {market.symbol}"
+        if name not in refusals and (switch_source or not _is_enough(request, market, first)):
             (done,) = fetch_and_store([(market, first - _MARGIN)], {}, switch_source=switch_source)
+            refusals[name] = UnavailableError("It was requested a moment ago.")
             if done.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, done.error)
 
@@ -104,9 +107,7 @@ def fetch_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) 
 def _is_enough(request: Row | None, market: Night, first: date) -> bool:
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
-    has_newest = request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
-    is_same = request["source"] == source_name(market.source)
-    return has_newest or (is_same and abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
+    return request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
 
 
 def fetch_and_store(

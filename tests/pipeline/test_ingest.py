@@ -18,7 +18,7 @@ from forecasting.ingest import earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
 from forecasting.pipeline import ingest as module
-from forecasting.pipeline import preprocess
+from forecasting.pipeline import preprocess, rounds
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.ingest import fetch_and_store, ingest
@@ -124,9 +124,9 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo,
     assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
     assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
-    VIX.rename_axis("Date").to_csv(tmp_path / "VIX.csv")
-    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{tmp_path / 'VIX.csv'}")
-    live(yahoo, monkeypatch, LAST)  # of another source than the one that has failed just now
+    yahoo.market_fault = None
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
+    live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
     assert made[1].market.any()
 
 
@@ -136,10 +136,11 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     monkeypatch.setattr(clock, "now", after(before))
     ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
     yahoo.market_fault = "500"
+    monkeypatch.setattr(rounds, "BATCH", 1)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
     requests = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
-    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]  # once for both symbols
+    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]  # once for both batches
     np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
     notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
     assert all("filled forward. unavailable: " in note for note in notes)

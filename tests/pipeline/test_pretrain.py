@@ -103,7 +103,7 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(ten, tmp_path, m
     write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
     settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
     night = make_night("S0", FIRST, settings, now=after(FIRST, 13))
-    fetch_market([night], FIRST, switch_source=False)
+    fetch_market([night], FIRST, {}, switch_source=False)
     dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
     known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
     with connect.transaction(ten.url) as connection:
