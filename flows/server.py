@@ -94,7 +94,8 @@ def check_server() -> str:
             reason = "that is no URL"
         raise ForecastingError(
             f"The Prefect server {shown} does not respond ({reason}). Check that it runs (`prefect server "
-            "start`, `systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
+            "start`, `systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right, or "
+            "unset it."
         )
     keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
     with suppress(httpx.HTTPError, ValueError), keyless, get_client(sync_client=True) as client:

@@ -52,7 +52,7 @@ def make_digest(
     if is_stale:
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         stale = (
-            f"Stale: the newest forecast is of {session}; there is none from the newest completed session, {missing}."
+            f"Stale: the newest forecast is for {session}; none was made at the newest completed session, {missing}."
             f"{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
         )
     reasons: dict[tuple[str, str], list[str]] = {}
