@@ -57,6 +57,8 @@ _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
+_JOINED = {"alerts": "; ", "notify": " "}  # what is between the values of a list in forecasting.toml
+
 EXAMPLES = (
     {"database_url": "postgresql:///forecast", "witness": "csv:second.csv", "events": "csv:dates.csv", "market": "^VIX"}
     | {"edgar_contact": "Jo Doe jo@example.com", "notify": "ntfys://ntfy.example.org/forecasts"}
@@ -196,6 +198,8 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, list) and info.field_name in _JOINED:
+            return _JOINED[info.field_name].join(map(str, value))
         if not isinstance(value, str):
             return value
         if re.search("[\ud800-\udfff]", value):
@@ -298,7 +302,8 @@ def _config_values() -> dict[str, Any]:
     """What the file of settings has; a relative data_dir is of its own folder, wherever a command is run."""
     config = config_file()
     try:
-        values = tomllib.loads(config.read_text("utf-8")) if config else {}
+        text = config.read_text("utf-8") if config else ""
+        values = {name.lower(): value for name, value in tomllib.loads(text).items()}  # as variables, in any case
     except (OSError, ValueError) as error:  # which quotes no content
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error

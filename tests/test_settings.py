@@ -101,7 +101,7 @@ def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
     (tmp_path / "forecasting.toml").write_text(
         'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\nlate_until = 07:15:00\n'
-        'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\n'
+        'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\nAlerts = ["median > 2 usual", "SBUX q90 > 2e7"]\n'
     )
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
@@ -115,6 +115,7 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
     found = read_settings()
     assert (found.symbols, found.target, found.late_until) == (("SBUX", "VOD.L"), "close", time(7, 15))
     assert (found.exchanges, found.cost_ratio, found.data_dir) == ({"VOD.L": "XAMS"}, 2.0, folder / "ledger")
+    assert found.alerts == "median > 2 usual; SBUX q90 > 2e7"
     (folder / "a" / "forecasting.toml").write_text('symbols = "MSFT"')
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
     monkeypatch.setenv("FORECASTING_DATA_DIR", "/nowhere/data")
@@ -134,7 +135,9 @@ def test_each_setting_is_listed_with_its_place(folder, monkeypatch):
     for name, text in (("SECRETS_DIR", str(folder)), ("SEED", "8"), ("TARGET", "")):
         monkeypatch.setenv(f"FORECASTING_{name}", text)
     config = str(folder / "forecasting.toml")
-    in_file = dict.fromkeys(("data_dir", "symbols", "target", "late_until", "exchanges", "cost_ratio"), config)
+    in_file = dict.fromkeys(
+        ["data_dir", "symbols", "target", "late_until", "exchanges", "cost_ratio", "alerts"], config
+    )
     assert setting_places() == {**in_file, "notify": str(folder / "forecasting_notify"), "seed": "environment"}
 
 
