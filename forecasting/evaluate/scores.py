@@ -104,14 +104,14 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
     """The rows with column `line`: a published one twice, as published, then by its model's name, which is in `model`.
 
-    All challengers have one line.
+    Challengers are left out.
     """
+    rows = rows[rows["role"] != CHALLENGER]
     is_published = (rows["role"] == CHAMPION).to_numpy()
     places = np.repeat(np.arange(len(rows)), 1 + is_published)
     each = rows.iloc[places].reset_index(drop=True)
     is_first = is_published[places] & (np.diff(places, prepend=-1) > 0)
-    line = each[model].astype(object).mask(each["role"] == CHALLENGER, CHALLENGER).mask(is_first, PUBLISHED_LINE)
-    return each.assign(line=line)
+    return each.assign(line=each[model].astype(object).mask(is_first, PUBLISHED_LINE))
 
 
 def optimal_level(ratio: float) -> float:

@@ -18,16 +18,7 @@ from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.ingest.bars import PRICE_TOLERANCE
 from forecasting.losses import EXACT
 from forecasting.report.units import as_day
-from forecasting.vocabulary import (
-    CHALLENGER,
-    HORIZONS,
-    KINDS,
-    LSTM,
-    PUBLISHED_LINE,
-    QUANTILE_COLUMNS,
-    QUANTILES,
-    Target,
-)
+from forecasting.vocabulary import HORIZONS, KINDS, LSTM, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
 WINDOWS = (20, 60)  # newest origins whose record is shown
@@ -109,7 +100,6 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does.
     """
     rows = by_line(scored, model="name")
-    rows = rows[rows["line"] != CHALLENGER]
     # Best first: the kind, then the newest forecast, the smallest id of those issued at one instant.
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
     rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True]).drop(columns="place")
