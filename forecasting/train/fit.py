@@ -9,42 +9,30 @@ rows, so no part of them could serve for early stopping.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
+from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
-from forecasting.train.loop import (
-    Hyperparameters,
-    Tensors,
-    forecast_rows,
-    generator,
-    load_members,
-    named_weights,
-    new_network,
-    starting_networks,
-    train,
-)
-from forecasting.train.model import Network
 from forecasting.train.prepare import prepare, prepare_like, span_of, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
 from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8  # the most epochs of a fit from random weights
-PRETRAINED = Hyperparameters(2, 2e-4)
+PRETRAINED = loop.Hyperparameters(2, 2e-4)
 """Of a fit from pretrained weights. For volume no epoch does as well (MAE 1.932 for 1.933), for range four (0.5823);
 8 epochs at 6e-4 lose half the gain of pretraining (2015-2019, MAE 2.125 for 2.119)."""
 
-WARM = Hyperparameters(1, 1e-4)
+WARM = loop.Hyperparameters(1, 1e-4)
 """Of a warm fit: at 5e-4 twenty nights in a row reduced the coverage of 80% intervals to 75% and raised pinball."""
 
 _RATE = 3e-3
@@ -107,63 +95,52 @@ def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeight
 def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:
     prepared = prepare(windows, method="scratch", settings=settings)
     tensors = prepared.tensors
-    rngs = [generator(settings.seed, member) for member in range(settings.members)]
+    rngs = [loop.generator(settings.seed, member) for member in range(settings.members)]
     if pretrained is not None:
-        networks = starting_networks(pretrained.weights, tensors, settings.members)
+        networks = loop.starting_networks(pretrained.weights, tensors, settings.members)
         # Out of sample for both: pretrained weights, unless trained on this symbol, and a linear model of earlier rows.
         fitting, rows = split_validation(tensors.rows)
-        quantiles = np.mean([forecast_rows(network, tensors, rows) for network in networks], axis=0)
+        quantiles = np.mean([loop.forecast_rows(network, tensors, rows) for network in networks], axis=0)
         before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
         scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
         limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, prepared.adjusted.to_adjusted(scaled, rows)))
         if _mean(_losses(tensors, rows, quantiles)) <= limit:
-            weights, epochs = _train_members(networks, rngs, tensors, PRETRAINED), PRETRAINED.epochs
+            weights, epochs = loop.train_members(networks, rngs, [tensors], PRETRAINED), PRETRAINED.epochs
             card = replace(prepared.card, epochs=epochs, chain_epochs=epochs, base=pretrained.card.base)
             return Checkpoint(card, weights)
     epochs, loss = _choose_epochs(tensors, settings.seed)
-    random = (new_network(tensors, rng) for rng in rngs)
-    weights = _train_members(random, rngs, tensors, Hyperparameters(epochs, _RATE))
+    random = (loop.new_network(tensors, rng) for rng in rngs)
+    weights = loop.train_members(random, rngs, [tensors], loop.Hyperparameters(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
     prepared, rows = prepare_like(parent, windows), training_rows(windows)
     tensors = replace(prepared.tensors, rows=rows)
-    networks, chain = load_members(parent.weights, tensors), parent.card.chain_epochs
+    networks, chain = loop.load_members(parent.weights, tensors), parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
-    rngs = [generator(settings.seed + chain, member) for member in range(len(networks))]
-    weights = _train_members(networks, rngs, tensors, WARM)
+    rngs = [loop.generator(settings.seed + chain, member) for member in range(len(networks))]
+    weights = loop.train_members(networks, rngs, [tensors], WARM)
     card = replace(prepared.card, method="warm", epochs=WARM.epochs, chain_epochs=chain + WARM.epochs)
     card = replace(card, settings_hash=settings.hash, seed=settings.seed, **span_of(windows, rows))
     return Checkpoint(card, weights)
 
 
-def _train_members(
-    networks: Iterable[Network], rngs: list[torch.Generator], tensors: Tensors, hyperparameters: Hyperparameters
-) -> dict[str, Tensor]:
-    """The weights of every member, trained one after the other: faster on a CPU than all in one batch."""
-    weights: dict[str, Tensor] = {}
-    for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(network, [tensors], hyperparameters, rng=rng)
-        weights |= named_weights(network, member)
-    return weights
-
-
-def _choose_epochs(tensors: Tensors, seed: int) -> tuple[int, float]:
+def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:
     """The number of epochs and its validation loss, for one network trained on the rows before the validation rows.
 
     The largest number whose loss is within one standard error of the difference from the least loss. The least itself
     is a noisy choice: following it, three or four epochs on most refits, cost 1% of error against all eight.
     """
     fitting, validation = split_validation(tensors.rows)
-    before, rng = replace(tensors, rows=fitting), generator(seed, 0)
-    network = new_network(before, rng)
+    before, rng = replace(tensors, rows=fitting), loop.generator(seed, 0)
+    network = loop.new_network(before, rng)
     losses: list[Floats] = []
 
     def validate() -> None:
-        losses.append(_losses(tensors, validation, forecast_rows(network, tensors, validation)))
+        losses.append(_losses(tensors, validation, loop.forecast_rows(network, tensors, validation)))
 
-    train(network, [before], Hyperparameters(EPOCHS, _RATE), rng=rng, after_epoch=validate)
+    loop.train(network, [before], loop.Hyperparameters(EPOCHS, _RATE), rng=rng, after_epoch=validate)
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
         raise FitError(
@@ -184,7 +161,7 @@ def split_validation(rows: Rows) -> tuple[Rows, Rows]:
     return rows[: -held_out - len(HORIZONS)], rows[-held_out:]
 
 
-def _losses(tensors: Tensors, rows: Rows, quantiles: Floats) -> Floats:
+def _losses(tensors: loop.Tensors, rows: Rows, quantiles: Floats) -> Floats:
     return row_losses(tensors.truth[rows].cpu().numpy(), quantiles)
 
 

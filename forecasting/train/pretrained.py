@@ -12,16 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint, load
 from forecasting.train.linear import one_blas_thread
-from forecasting.train.loop import Hyperparameters, generator, named_weights, new_network, starting_networks, train
+from forecasting.train.loop import Hyperparameters, generator, new_network, starting_networks, train_members
 from forecasting.train.prepare import prepare
 from forecasting.vocabulary import Progress, Target
 
@@ -121,7 +118,7 @@ def pretrain(
     settings: Settings,
     hyperparameters: Hyperparameters = HYPERPARAMETERS,
     start: Checkpoint | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
@@ -131,19 +128,14 @@ def pretrain(
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
     training = [symbol.tensors for symbol in prepared]
     has_events = any(windows.has_events for windows in panel)
-    weights: dict[str, Tensor] = {}
-    begun = starting_networks(start.weights, training[0], settings.members) if start else None
-    for member in range(settings.members):
-        rng = generator(settings.seed, member)
-        network = begun[member] if begun else new_network(training[0], rng)
-        train(network, training, hyperparameters, rng=rng)
-        if not has_events:  # the weights of events' columns are still random, noise to a symbol that has some
-            with torch.no_grad():
-                network.from_past.weight[:, -len(EVENT_NAMES) :] = 0.0
-                network.from_flags.weight[:, -len(EVENT_NAMES) :] = 0.0
-        weights |= named_weights(network, member)
-        if progress is not None:
-            progress(member + 1, settings.members)
+    rngs = [generator(settings.seed, member) for member in range(settings.members)]
+    random = (new_network(training[0], rng) for rng in rngs)
+    networks = starting_networks(start.weights, training[0], settings.members) if start else random
+    weights = train_members(networks, rngs, training, hyperparameters, progress)
+    for name, weight in weights.items():
+        # Without events the weights of their columns are still random, noise to a symbol that has some.
+        if not has_events and name.endswith(("from_past.weight", "from_flags.weight")):
+            weight[:, -len(EVENT_NAMES) :] = 0.0
     cards = [symbol.card for symbol in prepared]
     card = replace(
         cards[0],

@@ -10,7 +10,7 @@ import torch
 
 from flows import nightly
 from forecasting.sessions import between
-from forecasting.train import fit
+from forecasting.train import fit, loop
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 from tests.nights import ledger_in, rows
@@ -99,16 +99,19 @@ def fail(*args: object, **named: object) -> None:
 
 @pytest.mark.usefixtures("night_folder", "plain_flows")
 @pytest.mark.parametrize(
-    ("names", "fault", "words"),
-    [(["train"], damage_weights, "Expected finite weights"), (["prepare", "training_rows"], fail, "Singular matrix")],
+    ("module", "names", "fault", "words"),
+    [
+        (loop, ["train"], damage_weights, "Expected finite weights"),
+        (fit, ["prepare", "training_rows"], fail, "Singular matrix"),
+    ],
 )
 def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_to_be_published(
-    names, fault, words, monkeypatch
+    module, names, fault, words, monkeypatch
 ):
     for session, broken in zip(between(date(2024, 3, 6), LAST), (True, False, True), strict=True):
         with monkeypatch.context() as patch:
             for name in names if broken else []:
-                patch.setattr(fit, name, fault)
+                patch.setattr(module, name, fault)
             nightly.nightly(as_of=session)
     notes = [(row["status"], str(row["note"])) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
     assert [status for status, _ in notes] == ["done"] * 3

@@ -10,7 +10,6 @@ import pytest
 from forecasting.ingest.sources.files import Sample
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.train import fit as fit_module
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit, fit_scratch
@@ -145,7 +144,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
         flipped = replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))
         trained(network, [flipped], *arguments, **options)
 
-    monkeypatch.setattr(fit_module, "train", reversed_train)
+    monkeypatch.setattr(loop, "train", reversed_train)
     damaged = fit(index, mode="scratch", parent=None, settings=one)
     verdicts = [examine(fitted, index, settings=one, champion=None).refused for fitted in (sound, damaged)]
     assert (verdicts[0], "the linear model" in verdicts[1]) == ("", True)
