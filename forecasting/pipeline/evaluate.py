@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 
 import pandas as pd
 
@@ -19,7 +19,6 @@ from forecasting.pipeline.preprocess import input_fetch
 from forecasting.pipeline.publish import publish_page
 from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import short_id
 
@@ -51,7 +50,10 @@ def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
     symbol, target, session, at = night.symbol, night.target, night.session, night.now()
     with connect.reading(night.settings.url) as connection:
-        known_at = night.data_as_of or _newest_instant(connection, night)
+        try:
+            known_at = night.data_as_of or input_fetch(connection, night.settings, session)["fetched_at"]
+        except StoreError:  # its bar has not come
+            known_at = read.newest(connection, "fetches", "fetched_at", {"symbol": symbol})
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
         champion = read.champion(connection, symbol, target, session=session)
         challenger = None if night.data_as_of is None else read.row(connection, "models", night.columns)
@@ -72,16 +74,6 @@ def score_and_decide(night: Night) -> Night:
             write.add(connection, "promotions", decision)
             logger.info("champion of %s from now on: %s (%s)", symbol, decision["winner"], decision["reason"])
     return night
-
-
-def _newest_instant(connection: Connection, night: Night) -> datetime | None:
-    """The instant of the night's input fetch; of the newest request for a night whose bar has not come."""
-    try:
-        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
-        at: datetime | None = fetch["fetched_at"]
-    except StoreError:
-        at = read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
-    return at
 
 
 def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
