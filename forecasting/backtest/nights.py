@@ -14,15 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.errors import NUMERICAL_ERRORS
-from forecasting.evaluate.decisions import (
-    ChainFacts,
-    ModeChoice,
-    changed_inputs,
-    choose_mode,
-    deficit_of,
-    fallback_baseline,
-    newest_origins,
-)
+from forecasting.evaluate import decisions
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
@@ -50,7 +42,7 @@ class Nights:
     network: Floats  # (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion
     baselines: dict[str, Floats]  # (n, H, Q) of each baseline, refitted every night
     published: list[Published]  # who was published, `champion` or a baseline's name, with the reason
-    modes: list[ModeChoice]  # how each night's fit was made, and why
+    modes: list[decisions.ModeChoice]  # how each night's fit was made, and why
     verdicts: list[Verdict | None]  # what the gate found about it; None where the numbers allowed no fit
 
     def counts(self) -> dict[str, int]:
@@ -112,7 +104,7 @@ class _Walk:
             quantiles[night] = baseline_quantiles(name, windows)
             self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
         self.trees[night] = tree_medians(windows)
-        recent = newest_origins(losses, SCORED_ORIGINS)
+        recent = decisions.newest_origins(losses, SCORED_ORIGINS)
         facts, raw, issued = self._attempt(night, windows, recent, self.champion or successor)
         if self.champion is not None and successor is not None and unusable(facts):
             instead = self._attempt(night, windows, recent, successor)
@@ -133,18 +125,18 @@ class _Walk:
             self.champion = successor
             self.scratch_to = successor.trained_to if mode.method == "scratch" else self.scratch_to
 
-    def _mode(self, night: int, windows: Windows, losses: pd.DataFrame) -> ModeChoice:
-        facts: ChainFacts | None = None
+    def _mode(self, night: int, windows: Windows, losses: pd.DataFrame) -> decisions.ModeChoice:
+        facts: decisions.ChainFacts | None = None
         if self.champion is not None and self.scratch_to is not None:
-            facts = ChainFacts(
+            facts = decisions.ChainFacts(
                 sessions_since_scratch=self._sessions_since(self.scratch_to, night),
                 chain_epochs=self.champion.card.chain_epochs,
                 drift=drift_reason(losses, newest_scratch=self.scratch_to),
-                changed=changed_inputs(self.champion.card, windows),
+                changed=decisions.changed_inputs(self.champion.card, windows),
             )
-        return choose_mode("auto", facts, scratch_every=self.settings.scratch_every)
+        return decisions.choose_mode("auto", facts, scratch_every=self.settings.scratch_every)
 
-    def _successor(self, mode: ModeChoice, windows: Windows) -> tuple[Verdict | None, Checkpoint | None]:
+    def _successor(self, mode: decisions.ModeChoice, windows: Windows) -> tuple[Verdict | None, Checkpoint | None]:
         """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
         try:
             if mode.method == "scratch" or self.champion is None:
@@ -169,11 +161,11 @@ class _Walk:
                 past = past_at(night, self.rows, self.scaled, self.raw[0], self.raw[1], self.trees)
                 issued = issue(network, linear, self.trees[night], past, scale=scale, target=windows.target).quantiles
                 raw = np.stack([network, linear])
-        deficit = deficit_of(recent)
+        deficit = decisions.deficit_of(recent)
         usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
         facts = ChampionFacts(
             champion="of the replay" if model else None,
-            baseline=fallback_baseline(recent, deficit, usable),
+            baseline=decisions.fallback_baseline(recent, deficit, usable),
             age_sessions=self._sessions_since(model.trained_to, night) if model else None,
             max_age_sessions=self.settings.max_model_age,
             finite=bool(np.isfinite(issued).all()),
@@ -205,4 +197,4 @@ class _Walk:
                 "inside_80": np.repeat(self.inside_80[origins, horizons], len(names)),
             }
         )
-        return newest_origins(table[table["pinball"].notna()], DRIFT_ORIGINS)
+        return decisions.newest_origins(table[table["pinball"].notna()], DRIFT_ORIGINS)
