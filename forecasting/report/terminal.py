@@ -121,27 +121,10 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
         ],
     )
     week: list[str | Listing] = [days, f"In {data.unit.name}. {wording.usual_sentence(data)}"]
-    parts: list[str | Listing] = []
-    if len(data.record.published):
-        listings = (_window_listing(data), _record_listing(data))
-        against = " against: one to five sessions ahead, on the forecasts that both have." if listings[1][1] else ""
-        parts += [wording.record_sentence(data), *(listing for listing in listings if listing[1])]
-        parts.append(
-            f"record: one session ahead.{against} error: mean absolute error of the median in {data.unit.name}. skill: "
-            "1 - error / its error, + is better; pinball skill: the same of the loss over all seven quantiles."
-        )
-    if (ratio := data.cost_ratio) is not None:
-        parts += [wording.cost_sentence(ratio), _quantile_listing(data, ratio)]
-        if (costs := _cost_listing(data, ratio))[1]:
-            parts += [
-                costs,
-                f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing 1. saving: "
-                "against its own median. our cost: of the published quantile on the same nights. our saving: against "
-                "its cost; + is cheaper.",
-            ]
     head = "\n".join(paragraph(line, width=width) for line in lines)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
-    return "\n\n".join([head, printed(week, width=width), facts, *([printed(parts, width=width)] if parts else [])])
+    tables = printed([*_record_parts(data), *_cost_parts(data)], width=width)
+    return "\n\n".join(filter(None, [head, printed(week, width=width), facts, tables]))
 
 
 def _facts(data: ReportData, now: datetime) -> list[str]:
@@ -164,47 +147,57 @@ def _bar_age(data: ReportData, now: datetime) -> str:
     return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
 
 
-def _window_listing(data: ReportData) -> Listing:
-    """A row for the newest 20 and 60 origins: the published forecasts one session ahead against the best baseline."""
-    rows: list[list[object]] = []
+def _record_parts(data: ReportData) -> list[str | Listing]:
+    """A row for the newest 20 and 60 origins, one session ahead; then one a forecaster over all horizons."""
+    if data.record.published.empty:
+        return []
+    windows: list[list[object]] = []
     for row in newest_records(data.record):
         best: list[object] = [None] * 4
         if row["best_baseline"] is not None:
             skills = (percent(row[name], signed=True) for name in ("skill_mae", "skill_pinball"))
             best = [wording.forecaster_label(row["best_baseline"]), data.unit.number(row["their_mae"]), *skills]
         error, inside = data.unit.number(row["mae"]), percent(row["coverage_80"])
-        rows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
-    return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"], rows
+        windows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
+    heads = ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
+    parts: list[str | Listing] = [wording.record_sentence(data), *([(heads, windows)] if windows else [])]
+    comparisons, rows = data.record.comparisons, list[list[object]]()
+    for pooled in comparisons[comparisons["horizon"] == 0].to_dict("records"):
+        errors = (data.unit.number(pooled[name]) for name in ("mae", "their_mae"))
+        skills = (percent(pooled[name], signed=True, decimals=1) for name in ("skill_mae", "skill_pinball"))
+        rows.append([wording.forecaster_label(pooled["forecaster"]), pooled["n"], *errors, *skills])
+    if rows:
+        parts.append((["against", "n", "our error", "its error", "skill", "pinball skill"], rows))
+    against = " against: one to five sessions ahead, on the forecasts that both have." if rows else ""
+    parts.append(
+        f"record: one session ahead.{against} error: mean absolute error of the median in {data.unit.name}. skill: "
+        "1 - error / its error, + is better; pinball skill: the same of the loss over all seven quantiles."
+    )
+    return parts
 
 
-def _record_listing(data: ReportData) -> Listing:
-    """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
-    comparisons = data.record.comparisons
-    rows: list[list[object]] = []
-    for row in comparisons[comparisons["horizon"] == 0].to_dict("records"):
-        errors = (data.unit.number(row[name]) for name in ("mae", "their_mae"))
-        skills = (percent(row[name], signed=True, decimals=1) for name in ("skill_mae", "skill_pinball"))
-        rows.append([wording.forecaster_label(row["forecaster"]), row["n"], *errors, *skills])
-    return ["against", "n", "our error", "its error", "skill", "pinball skill"], rows
-
-
-def _quantile_listing(data: ReportData, ratio: float) -> Listing:
-    """A row a forecast: its quantile of least expected cost, beside the median."""
+def _cost_parts(data: ReportData) -> list[str | Listing]:
+    """With a cost ratio a row a forecast: its quantile; then one a forecaster: mean costs, and ours on its nights."""
+    if (ratio := data.cost_ratio) is None:
+        return []
     rows: list[list[object]] = [
         [f"{line.session:%a %Y-%m-%d}", data.unit.number(value), change(value, median, target=data.target)]
         for value, median, line in zip(cost_quantiles(data.rows, ratio), data.rows["q50"], data.lines, strict=True)
     ]
-    return ["session", wording.level_name(ratio), "vs median"], rows
-
-
-def _cost_listing(data: ReportData, ratio: float) -> Listing:
-    """A row a forecaster: mean cost one session ahead of its quantile and its median, and of ours on its nights."""
-    rows: list[list[object]] = []
+    quantiles: Listing = (["session", wording.level_name(ratio), "vs median"], rows)
+    costs: list[list[object]] = []
     for row in realised_costs(data.record, ratio):
         cost, median, ours = (data.unit.number(row[f"{of}cost"], finer=1) for of in ("", "median_", "published_"))
         saving, our_saving = (percent(row[f"{of}saving"], signed=True) for of in ("", "published_"))
-        rows.append([wording.forecaster_label(row["forecaster"]), row["n"], cost, median, saving, ours, our_saving])
-    return ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"], rows
+        costs.append([wording.forecaster_label(row["forecaster"]), row["n"], cost, median, saving, ours, our_saving])
+    heads = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
+    about = (
+        f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing 1. saving: against "
+        "its own median. our cost: of the published quantile on the same nights. our saving: against its cost; + is "
+        "cheaper."
+    )
+    realised: list[str | Listing] = [(heads, costs), about]
+    return [wording.cost_sentence(ratio), quantiles, *(realised if costs else [])]
 
 
 LEGEND = (
