@@ -6,18 +6,8 @@ import sqlalchemy as sa
 
 from flows import clock
 from forecasting.errors import BadDataError, UsageError
+from forecasting.pipeline import plan
 from forecasting.pipeline.backtest import walk_each
-from forecasting.pipeline.plan import (
-    check_nights,
-    check_session,
-    checked_span,
-    early_end,
-    missed_nights,
-    narrowed,
-    planned_nights,
-    run_name,
-    subject_of,
-)
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import newest_up_to, span
 from forecasting.settings import Settings
@@ -34,14 +24,14 @@ from tests.store.rows import run_row
 )
 def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day, before):
     with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
-        check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
+        plan.check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("option", ["events", "market"])
 def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url, option):
     settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
     with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at missing/VIX.csv"):
-        check_nights(settings, as_of=None, mode="auto", now=clock.now)
+        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +49,9 @@ def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url
     given = {"source": f"csv:{tmp_path / 'bars.csv'}", option: form.format(tmp_path / "VIX.csv")}
     settings = Settings(database_url=sqlite_url, **given)
     with pytest.raises(error, match=told):
-        check_nights(settings, as_of=None, mode="auto", now=clock.now)
+        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(error, match=told):
-        checked_span(settings, None, None, now=clock.now)
+        plan.checked_span(settings, None, None, now=clock.now)
 
 
 def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
@@ -69,10 +59,10 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
     path.write_text("announced,timing\n2024-01-30,amc\n")
     settings = Settings(database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}")
     with pytest.raises(UsageError, match="column symbol"):
-        check_nights(settings, as_of=None, mode="auto", now=clock.now)
+        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(UsageError, match="column symbol"):
         walk_each(settings, lambda own: pytest.fail("begun"), store=False, now=clock.now)
-    failed = planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+    failed = plan.planned_nights(settings, as_of=None, mode="auto", now=clock.now)
     ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
     for errors in ({one.symbol: one.error for one in failed}, ingested.errors):
         assert [*errors] == ["ADBE", "PEP"]
@@ -86,9 +76,9 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     with transaction(sqlite_url) as connection:
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
     own, now = Settings(database_url=sqlite_url), lambda: datetime(2024, 2, 22, 2, tzinfo=UTC)
-    missed = missed_nights(own, as_of=None, mode="auto", now=now)
+    missed = plan.missed_nights(own, as_of=None, mode="auto", now=now)
     assert [night.session.day for night in missed] == [20, 21]
-    assert checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
+    assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
@@ -96,10 +86,11 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
     bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
     write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
-    (night,) = missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+    (night,) = plan.missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
     assert night.session == bars.index[-1].date()
-    assert f"{night.session} of SBUX, before the newest completed one, 2024-05-31" in early_end([night], now=night.now)
-    assert not early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
+    words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
+    assert words in plan.early_end([night], now=night.now)
+    assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
     assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
 
 
@@ -129,13 +120,13 @@ def settings_in_force(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
-    settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    settings = plan.narrowed(symbols=["MSFT"], target=None, source="yahoo")
     assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
     with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
-        narrowed(target="volumes")
+        plan.narrowed(target="volumes")
     assert "volumes'" not in str(refused.value)
     with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
-        narrowed(source="house:http://10.0.0.1")
+        plan.narrowed(source="house:http://10.0.0.1")
 
 
 @pytest.mark.usefixtures("settings_in_force")
@@ -154,13 +145,13 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
     ],
 )
 def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(flow, given, name):
-    shown = run_name(flow, given, now=lambda: SATURDAY)
+    shown = plan.run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
 
 
 @pytest.mark.usefixtures("settings_in_force")
 def test_a_message_about_a_run_names_few_symbols_and_counts_many():
-    assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
-    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
-    assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
-    assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
+    assert plan.subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
+    assert plan.subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert plan.subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
+    assert [plan.subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

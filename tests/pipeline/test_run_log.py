@@ -9,18 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from forecasting.errors import HistoryError
+from forecasting.pipeline import run_log
 from forecasting.pipeline.folders import runs_folder, write_whole
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.run_log import (
-    CUT_OFF,
-    add_notes,
-    delete_leftovers,
-    mark,
-    mark_cut_off,
-    mark_stopped,
-    open_run,
-    prunable_weights,
-)
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
@@ -42,7 +33,7 @@ def night(database_url, tmp_path):
 
 def opened(night: Night, **notes: Any) -> None:
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=NOW, notes=notes)
+        run_log.open_run(connection, night, started_at=NOW, notes=notes)
 
 
 def noted(night: Night, change: Callable[[Connection, Night], object]) -> None:
@@ -54,10 +45,12 @@ STEPS: dict[str, Callable[[Night], object]] = {
     "opened": opened,
     "clock": lambda night: opened(night, clock="A clock."),
     "market": lambda night: opened(night, market="No VIX."),
-    "waits": lambda night: mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
-    "waited": lambda night: noted(night, lambda to, it: add_notes(to, it, {"waiting": "", "waited": "Waited."})),
-    "late": lambda night: mark(night, {"status": "late"}, {"no_bar": WHY}),
-    "stopped": lambda night: mark_stopped(night, HistoryError("too few")),
+    "waits": lambda night: run_log.mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
+    "waited": lambda night: noted(
+        night, lambda to, it: run_log.add_notes(to, it, {"waiting": "", "waited": "Waited."})
+    ),
+    "late": lambda night: run_log.mark(night, {"status": "late"}, {"no_bar": WHY}),
+    "stopped": lambda night: run_log.mark_stopped(night, HistoryError("too few")),
 }
 
 
@@ -90,7 +83,7 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night):
     opened(night)
     with connect.transaction(night.settings.url) as connection:
         write.update(connection, "runs", night.id, {"status": "done"})
-    mark_stopped(night, HistoryError("a worker was lost"))
+    run_log.mark_stopped(night, HistoryError("a worker was lost"))
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
 
@@ -107,9 +100,9 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
         for name, given in left.items():
             as_of = NIGHTS[-1] if name == "newest" else date(2021, 3, 1)
             write.add(connection, "runs", run_row(name, str(as_of), status="running", **given))
-    mark_cut_off(read_settings())
+    run_log.mark_cut_off(read_settings())
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
-    assert failed == dict.fromkeys(left, CUT_OFF)
+    assert failed == dict.fromkeys(left, run_log.CUT_OFF)
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):
@@ -132,7 +125,7 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
-    delete_leftovers(read_settings())
+    run_log.delete_leftovers(read_settings())
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()}
     assert files == set(kept)
 
@@ -152,7 +145,7 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
         write.add(connection, "forecasts", *[forecast_row(model, session) for model, session in said])
         night = make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
-        assert prunable_weights(connection, night) == spared
+        assert run_log.prunable_weights(connection, night) == spared
 
 
 def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):

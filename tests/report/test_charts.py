@@ -5,17 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from forecasting.report.charts import (
-    FAN_HEIGHT,
-    FAN_WIDTH,
-    coverage_strip,
-    fan_markdown,
-    fan_svg,
-    past_chart,
-    round_ticks,
-    skill_bars,
-    tick_label,
-)
+from forecasting.report import charts
 from forecasting.report.units import Unit
 from tests.report.nights import report_data, score, scored
 
@@ -24,9 +14,9 @@ SHARES = Unit(1e6, 2, "", "M shares")
 
 def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_need():
     for span, ticks in {(0.0, 28.6): (0, 5, 10, 15, 20, 25), (86.0, 99.0): (86, 88, 90, 92, 94, 96, 98)}.items():
-        assert round_ticks(*span) == pytest.approx(ticks)
+        assert charts.round_ticks(*span) == pytest.approx(ticks)
     ticks = (0.0, 0.5e6, 1e6)
-    assert [tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
+    assert [charts.tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
 
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -38,17 +28,17 @@ def count(drawn: str, css: str) -> int:
 
 def test_hits_and_misses_differ_in_shape():
     inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
-    drawn = past_chart(report_data(scored=scored(inside, between, outside)), "wide")
+    drawn = charts.past_chart(report_data(scored=scored(inside, between, outside)), "wide")
     assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
 
 
 def test_a_share_outside_its_band_has_another_shape():
-    assert count(coverage_strip(0.8, 0.7, 0.9, level=0.8), "dot") == 1
-    assert count(coverage_strip(0.6, 0.7, 0.9, level=0.8), "diamond") == 1
+    assert count(charts.coverage_strip(0.8, 0.7, 0.9, level=0.8), "dot") == 1
+    assert count(charts.coverage_strip(0.6, 0.7, 0.9, level=0.8), "diamond") == 1
 
 
 def test_a_loss_is_drawn_as_long_as_the_same_gain():
-    drawn = ElementTree.fromstring(skill_bars({1: 0.1, 2: -0.1}, limit=0.2))
+    drawn = ElementTree.fromstring(charts.skill_bars({1: 0.1, 2: -0.1}, limit=0.2))
     heights = {part.get("class"): part.get("height") for part in drawn.iter(f"{SVG}rect")}
     assert heights == {"gain": "12.0", "loss": "12.0"}
     assert [part.text for part in drawn.iter(f"{SVG}text")] == ["+10%", "\N{MINUS SIGN}10%"]
@@ -66,7 +56,7 @@ def paths(drawing: str, css: str) -> list[list[tuple[float, float]]]:
 
 
 def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() -> None:
-    drawing = fan_svg(report_data())
+    drawing = charts.fan_svg(report_data())
     ((*_, newest),) = paths(drawing, "known")
     ((start, *medians),) = paths(drawing, "median")
     assert start == newest
@@ -76,22 +66,22 @@ def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() 
     corners = [
         corner for css in ("outer", "inner", "known", "median") for part in paths(drawing, css) for corner in part
     ]
-    assert all(0 < x < FAN_WIDTH and 0 < y < FAN_HEIGHT for x, y in corners)
+    assert all(0 < x < charts.FAN_WIDTH and 0 < y < charts.FAN_HEIGHT for x, y in corners)
 
 
 def test_an_unknown_value_leaves_a_gap() -> None:
     data = report_data()
     history = data.history.copy()
     history.iloc[-10, history.columns.get_loc("value")] = np.nan
-    parts = paths(fan_svg(report_data(history=history)), "known")
+    parts = paths(charts.fan_svg(report_data(history=history)), "known")
     assert [len(part) for part in parts] == [30, 9]
 
 
 def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:
-    text = fan_markdown(report_data())
+    text = charts.fan_markdown(report_data())
     alternative, _, address = text.removeprefix("![").partition("](")
     assert "80% and 90% interval" in alternative
     kind, _, body = address.removesuffix(")").partition(",")
     assert kind == "data:image/svg+xml;base64"
-    assert base64.b64decode(body).decode() == fan_svg(report_data())
+    assert base64.b64decode(body).decode() == charts.fan_svg(report_data())
     assert len(text) < 12_000

@@ -12,16 +12,7 @@ import pytest
 from flows import clock
 from forecasting.pipeline import export
 from forecasting.pipeline.export import typed
-from forecasting.report.documents import (
-    HUBVERSE_COLUMNS,
-    TASK_IDS,
-    forecast_csv,
-    hubverse,
-    json_text,
-    night_document,
-    nixtla,
-    rounded,
-)
+from forecasting.report import documents
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
@@ -35,29 +26,29 @@ def test_every_key_of_the_document_of_a_night_is_documented():
     terminal = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(documented) == sorted(night_document(report_data(forecasts=forecasts(outside=""))))
+    assert sorted(documented) == sorted(documents.night_document(report_data(forecasts=forecasts(outside=""))))
 
 
 def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
     nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
     theirs = [score(ago=ago, median=12.0, name="ridge", role="baseline") for ago in range(1, 31)]
-    document = night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs)))
+    document = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs)))
     quantiles = {"q10": 14.0, "q50": 20.0, "q90": 30.0}
     assert document["last_result"] == quantiles | {"target_session": ORIGIN, "actual": 10.0, "inside_80": False}
-    short, long = rounded(document["record"])
+    short, long = documents.rounded(document["record"])
     figures = {"n": 20, "mae": 1.45, "coverage_80": 0.95, "their_mae": 2.0, "skill_mae": 0.275, "skill_pinball": 0.275}
     assert short == figures | {"best_baseline": "ridge"}
     assert (long["n"], long["mae"]) == (30, 1.3)
-    first = night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
+    first = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
     assert (first["last_result"], first["record"]) == (None, [])
-    assert json.loads(json_text(document))["last_result"]["target_session"] == "2024-03-08"
+    assert json.loads(documents.json_text(document))["last_result"]["target_session"] == "2024-03-08"
 
 
 def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:
     unchanged = {"n": 123456789, "yes": True, "none": None}
     document = {"a": [1 / 3, 12345678.9, math.nan, math.inf], "day": date(2024, 3, 8), "text": "80\N{NO-BREAK SPACE}M"}
     shown = {"a": [0.3333333, 12345680.0, None, None], "day": "2024-03-08", "text": "80 M"}
-    assert json.loads(json_text(document | unchanged)) == shown | unchanged
+    assert json.loads(documents.json_text(document | unchanged)) == shown | unchanged
 
 
 MODELS = ("LSTM", "published", "har", "ridge")
@@ -84,7 +75,7 @@ def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() 
         {"role": "baseline", "model": "har", "q50": 103.0},
         {"role": "challenger", "q50": 104.0},
     )
-    medians = hubverse(history).query("output_type_id == 0.5").set_index("model_id")["value"]
+    medians = documents.hubverse(history).query("output_type_id == 0.5").set_index("model_id")["value"]
     assert medians.to_dict() == {
         "forecasting-lstm": 101.0,
         "forecasting-ridge": 102.0,
@@ -100,18 +91,18 @@ def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:
         {"kind": "live", "q50": 102.0, "issued_at": "2024-03-01T23:00Z"},
         {"kind": "replay", "q50": 103.0, "issued_at": "2024-04-01T23:00Z"},
     )
-    assert set(nixtla(history)["LSTM"]) == {102.0}
+    assert set(documents.nixtla(history)["LSTM"]) == {102.0}
 
 
 def test_replays_are_left_out_once_there_is_a_live_forecast() -> None:
     replay = {"origin_session": "2024-02-29", "target_session": "2024-03-01", "kind": "replay"}
-    assert nixtla(history_rows(replay))["cutoff"].tolist() == [pd.Timestamp("2024-02-29")]
-    assert nixtla(history_rows(replay, {}))["cutoff"].tolist() == [pd.Timestamp("2024-03-01")]
+    assert documents.nixtla(history_rows(replay))["cutoff"].tolist() == [pd.Timestamp("2024-02-29")]
+    assert documents.nixtla(history_rows(replay, {}))["cutoff"].tolist() == [pd.Timestamp("2024-03-01")]
 
 
 def test_nixtla_by_hand() -> None:
     history = history_rows({}, {"role": "baseline", "model": "ridge", "q50": 95.0}, {"horizon": 2, "actual": None})
-    (row,) = nixtla(history).to_dict("records")
+    (row,) = documents.nixtla(history).to_dict("records")
     own = {"-lo-50": 90.0, "-hi-50": 110.0, "-lo-80": 80.0, "-hi-80": 120.0, "-lo-90": 70.0, "-hi-90": 130.0}
     medians = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
     keys = {"unique_id": SYMBOL, "ds": pd.Timestamp("2024-03-04"), "cutoff": pd.Timestamp("2024-03-01"), "y": 90.0}
@@ -126,7 +117,7 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) 
 
     with transaction(sqlite_url) as connection:
         write.add_scores(connection, mixed_scores(connection, seed=1, days=60))
-    found = nixtla(export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))).dropna()
+    found = documents.nixtla(export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))).dropna()
     assert len(found) > 60
     figures = evaluate(found.drop(columns="cutoff"), [mae, coverage, mqloss], level=[50, 80, 90]).set_index("metric")
     assert [name for name in figures if name != "unique_id"] == list(MODELS)
@@ -147,31 +138,31 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) 
 def test_the_document_of_a_night_has_its_costs_or_none() -> None:
     rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
     data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
-    found = rounded(night_document(data))["cost"]
+    found = documents.rounded(documents.night_document(data))["cost"]
     assert [found[name] for name in ("ratio", "optimal_level", "level")] == [3.0, 0.25, 0.25]
-    assert [row["quantile"] for row in found["forecasts"]] == rounded(data.rows["q25"].tolist())
+    assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(data.rows["q25"].tolist())
     published, ridge = found["realised"]
     assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)  # its median is exact
     assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
     assert "NaN" not in json.dumps(found["realised"])
-    assert night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
+    assert documents.night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
 
 
 def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
     data = report_data(cost_ratio=3.0, parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]})
-    found = pd.read_csv(io.StringIO(forecast_csv([data])))
+    found = pd.read_csv(io.StringIO(documents.forecast_csv([data])))
     assert found["why"].fillna("").tolist() == [*[""] * 4, "expiry x2.20, network x1.05, trees x1.04"]
     assert found["special_day"][4] == "triple witching"
     np.testing.assert_allclose(found["vs_usual"], data.rows["q50"] / data.usual - 1, atol=1e-6)
     assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
     assert set(found["cost_ratio"]) == {3.0}
-    assert "cost_ratio" not in forecast_csv([report_data()])
+    assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
 def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
     empty = history_rows({}).iloc[:0]
-    assert tuple(hubverse(empty).columns) == HUBVERSE_COLUMNS
-    assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
+    assert tuple(documents.hubverse(empty).columns) == documents.HUBVERSE_COLUMNS
+    assert list(documents.nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
 
 
 def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(sqlite_url, tmp_path, monkeypatch):
@@ -191,7 +182,7 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(s
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}-[A-Za-z0-9_]+-[A-Za-z0-9_]+\.csv", path.name)
         assert path.parent.name == path.stem[11:]
         assert set(rows["origin_date"]) == {path.name[:10]}
-        assert set(rows) == {*TASK_IDS, "output_type", "output_type_id", "value"}
+        assert set(rows) == {*documents.TASK_IDS, "output_type", "output_type_id", "value"}
         assert {name: rows[name].dtype.kind for name in ("horizon", "value")} == {"horizon": "i", "value": "f"}
         for name, value in {"target": TARGET, "location": SYMBOL, "output_type": "quantile"}.items():
             assert set(rows[name]) == {value}

@@ -4,18 +4,8 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from forecasting.report import wording
 from forecasting.report.night_view import Why
-from forecasting.report.wording import (
-    brief_why,
-    cost_sentence,
-    level_name,
-    named_parts,
-    notices,
-    published_sentence,
-    record_sentence,
-    sentence,
-    why_sentence,
-)
 from tests.report.nights import forecasts, plain, report_data, score, scored, values_of
 
 
@@ -35,7 +25,7 @@ def flat(target: str, last: float, usual: float) -> pd.DataFrame:
 )
 def test_the_sentence_names_session_median_interval_and_usual_level(target, quantiles, last, usual, text):
     rows = forecasts(target, **dict(zip(("q10", "q50", "q90"), quantiles, strict=True)))
-    found = plain(sentence(report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))))
+    found = plain(wording.sentence(report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))))
     assert text.format("on Monday 11 March 2024") in found
 
 
@@ -52,7 +42,7 @@ PARTS = (
 
 def why_of(target: str = "volume", **changed: object) -> str:
     data = report_data(target, **changed)
-    return plain(why_sentence(data.lines[0].why, data.unit))
+    return plain(wording.why_sentence(data.lines[0].why, data.unit))
 
 
 def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_close_s_are_of():
@@ -60,7 +50,7 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
         "Usual 7.03 M; Monday x0.96; a report nearby x1.90; a report is likely, none is announced x1.12; "
         "network x1.05; other x0.99."
     )
-    named = named_parts(report_data(parts={1: PARTS}).lines[0].why)
+    named = wording.named_parts(report_data(parts={1: PARTS}).lines[0].why)
     assert math.prod(factor for _, factor in named) == pytest.approx(math.prod(factor for _, factor in PARTS[1:]))
     events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)})
     reported = why_of(parts={1: PARTS}, events=events)
@@ -71,7 +61,7 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "Width of the 80% interval: usual 4.2%; a report nearby x2.20."
     of_close = Why("close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)])
-    assert brief_why(of_close, ["replay", "earnings"]) == "replay; width: earnings x2.20; trees x0.90"
+    assert wording.brief_why(of_close, ["replay", "earnings"]) == "replay; width: earnings x2.20; trees x0.90"
     assert why_of() == ""
 
 
@@ -79,7 +69,8 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
 def test_a_baseline_that_was_exact_has_no_skill_against_it(last: float):
     ours = score(ago=1, median=8e6, actual=7e6)
     theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
-    assert plain(record_sentence(report_data(scored=scored(ours, theirs)))).endswith("missed by 1.00 M on average.")
+    words = plain(wording.record_sentence(report_data(scored=scored(ours, theirs))))
+    assert words.endswith("missed by 1.00 M on average.")
 
 
 UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": None}
@@ -112,8 +103,8 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
     ],
 )
 def test_each_exception_has_its_notice(changed: dict, tone: str, title: str, fact: str):
-    assert notices(report_data()) == []
-    (notice,) = notices(report_data(**changed))
+    assert wording.notices(report_data()) == []
+    (notice,) = wording.notices(report_data(**changed))
     assert (notice.tone, notice.title) == (tone, title)
     assert fact in notice.text
 
@@ -121,7 +112,7 @@ def test_each_exception_has_its_notice(changed: dict, tone: str, title: str, fac
 def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
     document = {"as_published": {"nights": nights, "skill_vs_alone": -0.005}}
-    assert published_sentence(document) == (
+    assert wording.published_sentence(document) == (
         "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused"
         "; pinball loss 0.5% above that of the model alone, which is the table before."
     )
@@ -136,5 +127,5 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     ],
 )
 def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(ratio: float, name: str, sentence: str) -> None:
-    assert level_name(ratio) == name
-    assert sentence in cost_sentence(ratio)
+    assert wording.level_name(ratio) == name
+    assert sentence in wording.cost_sentence(ratio)
