@@ -160,9 +160,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
             due = newest_session(own, now=now) if own.source == "sample" else last_completed(now(), own.exchange)
             market = market_night(make_night(own.symbols[0], due, own, now=now))
             if market is not None and newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                raise BadDataError(
-                    f"{missing_closes(market, newest)} Bring {source.name} up to date, or set FORECASTING_MARKET=none."
-                )
+                raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date, or choose --market none.")
     return f"{choice.symbol} of {source.name} (no request made)"
 
 

@@ -1,4 +1,4 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages quote cells of these columns alone."""
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages quote these, their cells, and typos."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import distribution, version
 from pathlib import Path
@@ -22,7 +23,7 @@ from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.values import source_name
+from forecasting.values import SYMBOL, source_name
 
 Kind = Literal["csv", "parquet"]
 
@@ -124,9 +125,10 @@ class Files:
         if table.rows.empty:
             raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
+            near = get_close_matches(symbol, filter(SYMBOL.fullmatch, map(str, table.places or ())), n=3, cutoff=0.0)
             raise BadDataError(
-                f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. "
-                "Name one of them, as the file writes it."
+                f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. Name one of "
+                f"them, as the file writes it; the nearest in capitals: {', '.join(near) or 'none'}."
             )
         days, undated = read_days(rows["session"])
         found, numbers = [misfits(rows), undated], {}
@@ -256,11 +258,17 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
     """Our name of each column of a file, empty where it is not known; a BadDataError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
-    if missing := ", ".join(our for our in needed if our not in ours).replace("session", "date"):
+    if missing := [our.replace("session", "date") for our in needed if our not in ours]:
         known = [column for column, our in zip(plain, ours, strict=True) if our]
+        others = [column.lower() for column in plain if column not in known]  # quoted if misspelt: a file may be any
+        near = {our: f" ({other}?)" for our in missing for other in get_close_matches(our, others, n=1)}
+        found = f"lacks {', '.join(our + near.get(our, '') for our in missing)}; of its {len(plain)} columns "
+        found += f"{len(known)} are known: {', '.join(known) or 'none'}"
+        if not known and (sign := re.search("[;\t]", columns[0])):
+            found = f"seems to be separated by {sign[0]!r}"
         raise BadDataError(
-            f"{name} lacks {missing}; of its {len(plain)} columns {len(known)} are known: {', '.join(known) or 'none'}."
-            f" Expected {', '.join(needed).replace('session', 'date')}, in any order and case, separated by commas."
+            f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any order and case, "
+            "separated by commas."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
