@@ -60,7 +60,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
 def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, command, option):
     code, _, err = run(command, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
     assert (code, list(here.iterdir())) == (2, [])
-    assert err.startswith(f"Expected a file in {option} csv:PATH; found nothing at nofile.csv")
+    assert err.startswith(f"Expected a file in {option.replace('--source', 'source')} csv:PATH; found nothing at /")
 
 
 def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):

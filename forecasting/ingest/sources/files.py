@@ -77,7 +77,7 @@ class Files:
 
     def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
         """A source of the file at `path`; with `one_series` a market series alone, whose date and close suffice."""
-        self.option = f"--{'market' if one_series else 'source'} {kind}:PATH"
+        self.option = f"{'--market' if one_series else 'source'} {kind}:PATH"  # a witness is a source too
         self.one_series = one_series
         check_regular(path, self.option)
         self.kind = kind
@@ -205,7 +205,7 @@ def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tup
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadDataError(f"{path!s:.200} cannot be read: {_reason(error)}. Check its owner and mode.") from None
+        raise BadDataError(f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode.") from None
     if not content.strip():
         raise BadDataError(f"{name} is empty. Expected a header and a line for each day.")
     rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
@@ -343,18 +343,16 @@ def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
 
 def check_regular(path: Path, option: str) -> Path:
     """The absolute path of a regular file of at most MAX_BYTES; else a UsageError."""
+    path = path.absolute()  # so in errors too: a relative one is of the working folder
     try:
         state = path.stat()
     except (OSError, ValueError) as error:  # absent, too long, a circle of links, a NUL in it
-        raise UsageError(f"Expected a file in {option}; found nothing at {path!s:.200}: {_reason(error)}.") from None
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise UsageError(f"Expected a file in {option}; found nothing at {str(path)[-200:]}: {reason}.") from None
     is_regular = stat.S_ISREG(state.st_mode)
     if is_regular and state.st_size <= MAX_BYTES:
-        return path.absolute()
+        return path
     found = f"{state.st_size / 2**20:,.0f} MiB" if is_regular else "a folder, a device or a pipe"
     raise UsageError(
-        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {path!s:.200}."
+        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {str(path)[-200:]}."
     )
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
