@@ -268,6 +268,7 @@ _NO_MORE = (
     "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of the role or database), "
     "then run again: a night takes two, and one for each worker in another process.",
 )
+_UNREACHED = ("cannot be reached", "Check that the server runs, and its host, port, name, user and password.")
 _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
     "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
     "57014": (
@@ -295,6 +296,7 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
     "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
     "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
     "connection slots are reserved": _NO_MORE,
-    "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
+    "resolve host": _UNREACHED,
+    "connection": _UNREACHED,
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")

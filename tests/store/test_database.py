@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -55,11 +57,13 @@ def test_a_new_sqlite_file_and_what_lies_beside_it_have_the_permissions_of_the_u
     assert modes == {"": "664", "-shm": "664", "-wal": "664"}
 
 
-def test_of_several_hosts_each_is_named():
-    url = "postgresql://night:x@/ledger?host=127.0.0.1:1&host=127.0.0.1:2&target_session_attrs=read-write"
-    named = r"^The database ledger on 127\.0\.0\.1:1, 127\.0\.0\.1:2 cannot be reached"
-    with pytest.raises(StoreError, match=named), reading(url):
-        pass
+def test_of_several_hosts_each_is_named_and_one_without_an_address_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(-2, "Name or service not known")))
+    several = "127.0.0.1:1&host=127.0.0.1:2&target_session_attrs=read-write"
+    for host, named in ((several, r"127\.0\.0\.1:1, 127\.0\.0\.1:2"), ("db.example", "db.example")):
+        refused = pytest.raises(StoreError, match=f"^The database ledger on {named} cannot be reached")
+        with refused, reading(f"postgresql://night:x@/ledger?host={host}"):
+            pass
 
 
 NAMES = ("q?x", "job%2Fmain", "100%", "a b", "caf\u00e9", "#1", "a@b:c", "+", "%25", "?mode=ro", "\udcff")
