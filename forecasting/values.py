@@ -13,7 +13,7 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
 
-MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:PATH of a file with such a name"
+MARKET_FORMS = "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to 14 of A-Z 0-9 . - = ^"
 """What chooses a market series, in words."""
 
 NO_MARKET = "none"
@@ -70,7 +70,8 @@ def parse_date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"Invalid date {text[:40]!r}: expected the form 2024-03-08.") from None
+        problem = "no such day" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "expected the form 2024-03-08"
+        raise UsageError(f"Invalid date {text[:40]!r}: {problem}.") from None
     if not OLDEST_DAY <= day <= NEWEST_DAY:
         raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
     return day

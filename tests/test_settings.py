@@ -233,7 +233,7 @@ def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():
 def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
     for day in (date(2024, 3, 8), "2024-03-08", pd.Timestamp("2024-03-08")):
         assert check_day("as_of", day) == date(2024, 3, 8)
-    wrong = {"8 March": "the form", "2024-02-30": "the form", "1022-03-08": "a day from 1962"}
+    wrong = {"8 March": "the form", "2024-02-30": "no such day", "1022-03-08": "a day from 1962"}
     wrong |= dict.fromkeys((pd.Timestamp("2024-03-08 01:00"), 20240308, None), "")
     for day, words in wrong.items():
         with pytest.raises(UsageError, match=f"^Invalid .*{words}"):
