@@ -14,7 +14,7 @@ import pandas as pd
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
 from forecasting.pipeline.preprocess import input_fetch
-from forecasting.pipeline.symbols import combined, each_symbol
+from forecasting.pipeline.symbols import check_forecast, combined, each_symbol
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.sessions import is_session
@@ -196,13 +196,15 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     """The rows of one symbol; without any it fails, since a misspelt symbol would be an empty file."""
     symbol = own.symbols[0]
-    found = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
-    if form in ("hubverse", "nixtla"):
-        found = (hubverse if form == "hubverse" else nixtla)(found)
+    stored = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
+    found = {"hubverse": hubverse, "nixtla": nixtla}.get(form, pd.DataFrame)(stored)
     if found.empty:
-        what = {"bars": "bars", "nixtla": f"scored {own.target} forecasts"}.get(form, f"{own.target} forecasts")
-        raise StoreError(
-            f"Expected {what} of {symbol} in the database; found none. Correct the symbol, or run its nights "
-            f"with `forecasting run --symbol {symbol} --target {own.target}`."
-        )
+        what, rule = f"bars of {symbol} up to {as_of or 'today'}", ""
+        if form != "bars":
+            with connect.reading(own.url) as connection:
+                check_forecast(connection, symbol, own.target)
+            replays = len(stored.query("actual.notna() and kind == 'replay'"))
+            what = f"scored {own.target} forecasts of {symbol}"
+            rule = f" Its {replays} of replays, which the form history has, are left out once one is live."
+        raise StoreError(f"Expected {what}; found none. Correct the symbol or date, or run its next nights.{rule}")
     return found

