@@ -59,9 +59,8 @@ def transaction(url: str) -> Iterator[Connection]:
 def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     """A read-only connection to one state of the database; on Postgres a statement waits `within_s` for a lock."""
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    parsed = parse(url)
-    before = _written_at(parsed)
-    if is_sqlite(parsed):
+    before = _written_at(parse(url))
+    if is_sqlite(parse(url)):
         options, within_s = {"forecasting_reading": True}, None
     with begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
         if within_s is not None:
@@ -69,7 +68,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
             for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
                 connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
         yield connection
-    if before is not None and before != _written_at(parsed):
+    if before is not None and before != _written_at(parse(url)):
         raise StoreError(f"The database {place(url)} was written while it was read without locks. Run again.")
 
 
@@ -183,7 +182,6 @@ def _written_at(parsed: sa.URL) -> int | None:
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
     mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would create an empty file for a mistyped path
-    uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}"
 
     def opened() -> sqlite3.Connection:
         if migrating:  # SQLite itself would create it without the group's write access, whatever the umask
@@ -191,9 +189,9 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
                 os.close(os.open(sqlite_path(parsed), os.O_CREAT, 0o666))
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
         # Several threads may use a pooled connection, one after the other: a night's tasks.
-        opened_as = f"{uri}&immutable={int(_written_at(parsed) is not None)}"  # 1: without locks, which it cannot have
+        uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}&immutable={int(_written_at(parsed) is not None)}"
         connection = sqlite3.connect(
-            opened_as, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         # A migration rebuilds tables that foreign keys refer to.
         connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")

@@ -423,7 +423,7 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     for asked, day, words in (
         (misspelt, None, "--symbol SBUXX --target volume. The database holds forecasts of SBUX close, SBUX volume."),
         (misspelt, date(2024, 1, 3), "forecasting run --symbol SBUXX --target volume. The database holds"),
-        (settings, date(2024, 1, 3), "from 2024-03-08 to 2024-03-08. Make one: forecasting catch-up --from 2024-"),
+        (settings, date(2024, 1, 3), "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --"),
     ):
         outcomes, index = write_reports(asked, None, day, now=clock.now)
         assert (words in str(*outcomes.errors.values()), index) == (True, [])

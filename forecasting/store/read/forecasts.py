@@ -94,7 +94,8 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
         at, command = (f" at {origin}", f"catch-up --from {origin} --to {origin}") if oldest and origin else ("", "run")
         raise StoreError(
             f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
-            f"Make one: forecasting {command} --symbol {symbol} --target {target}"
+            "Make one, with the options --source and --market of earlier nights: "
+            f"forecasting {command} --symbol {symbol} --target {target}"
         )
     return found.drop_duplicates("horizon", ignore_index=True)
 
