@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from forecasting.errors import UsageError
+from forecasting.pipeline.export import check_known
 from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
@@ -45,6 +46,8 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     """The message about the newest night of each symbol."""
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
+    if not any(line.run for line in lines):  # as of a misspelt symbol
+        check_known(settings, None)
     return _digest(settings, lines, [line.run["id"] for line in lines if line.run], now())
 
 
