@@ -135,8 +135,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         before = read.champion_before(connection, symbol, settings.target)
         if before is None:
-            if not read.row(connection, "models", {"symbol": symbol, "target": settings.target}):
-                check_forecast(connection, symbol, settings.target)
+            check_forecast(connection, symbol, settings.target)
             raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
         return make_champion(connection, before, settings, trigger="rollback", now=now)
 
