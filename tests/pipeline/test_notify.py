@@ -112,7 +112,7 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
     assert found.stale.endswith(
-        "is of Mon 11 Mar 2024; there is none from the newest completed session, Mon 11 Mar 2024."
+        "is for Mon 11 Mar 2024; none was made at the newest completed session, Mon 11 Mar 2024."
     )
 
 
