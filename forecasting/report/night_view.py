@@ -71,8 +71,8 @@ class ReportData:
     scored: pd.DataFrame  # of about 250 origins, as read.scored; role champion: as published, whichever model made it
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
     # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not published) and
-    # `split_factor` (shares of this night per share when issued) of past nights and this one; None: of this alone.
-    issued: pd.DataFrame | None = None
+    # `split_factor` (shares of this night per share when issued) of past nights and this one, for its page.
+    issued: pd.DataFrame = field(default_factory=pd.DataFrame)
     first_prints: pd.Series[float] | None = None  # the values as first stored, by session, of the newest sessions
     champions: pd.DataFrame | None = None  # rows of view champions, up to this night
     lineage: Mapping[str, Any] | None = None  # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`

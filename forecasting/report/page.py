@@ -87,7 +87,7 @@ def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
 
 def forecasters(data: ReportData) -> dict[str, str]:
     """Name and label of every forecaster with a forecast of the nights in the page, the network first."""
-    names = sorted(set(_issued(data)["name"]), key=lambda name: (name != LSTM, name))
+    names = sorted(set(data.issued["name"]), key=lambda name: (name != LSTM, name))
     return {name: "the network" if name == LSTM else wording.forecaster_label(name) for name in names}
 
 
@@ -97,7 +97,7 @@ def embedded(data: ReportData) -> str:
     Sessions are listed once and referred to by their place; values and quantiles are in the page's unit. `basis` of a
     night is what a value of the page is multiplied by to be on its share basis, 1 where it is absent.
     """
-    rows, unit = _issued(data), data.unit
+    rows, unit = data.issued, data.unit
     values = {as_day(day): float(value) / unit.scale for day, value in data.history["value"].items()}
     settled = {as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
     named = [*rows["origin_session"].unique(), *rows["target_session"].unique()]
@@ -118,14 +118,6 @@ def embedded(data: ReportData) -> str:
         "nights": _nights(data, rows, place),
     }
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _issued(data: ReportData) -> pd.DataFrame:
-    """The forecasts of the nights that a reader can pick; this night's own where no others are given."""
-    if data.issued is not None:
-        return data.issued
-    parts = data.forecasts["horizon"].map(lambda horizon: data.parts.get(horizon, ()))
-    return data.forecasts.assign(name=data.model["name"], role=CHAMPION, split_factor=1.0, parts=parts)
 
 
 def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:

@@ -279,7 +279,6 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     assert ahead["q50"].iloc[0] == pytest.approx(4.0 * median)
     with reading(settings.url) as connection:
         page = publish.page_data(connection, past)
-    assert page.issued is not None
     assert set(page.issued["split_factor"]) == {1.0}
     assert page.first_prints is not None
     assert page.first_prints.iloc[-1] == past.known.iloc[-1]

@@ -117,7 +117,9 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
     }
     for name, value in changed.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
-    return ReportData(**fields)
+    own, name = fields["forecasts"], fields["model"]["name"]
+    parts = own["horizon"].map(lambda horizon: fields.get("parts", {}).get(horizon, ()))
+    return ReportData(**{"issued": own.assign(name=name, role="champion", split_factor=1.0, parts=parts), **fields})
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:
