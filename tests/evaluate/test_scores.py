@@ -10,17 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.evaluate import scores
-from forecasting.evaluate.scores import (
-    RATIOS,
-    DollarVolumes,
-    by_line,
-    cost,
-    dollar_volume_r2,
-    dollar_volumes,
-    nearest_level,
-    optimal_level,
-    quantile_at,
-)
 from forecasting.store import schema
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, QUANTILES
 from tests.builders import random_bars, scaled
@@ -119,7 +108,7 @@ def test_a_published_forecast_is_in_two_lines_a_challenger_in_none_and_any_other
     roles = ["champion", "champion", "baseline", "silenced", "challenger"]
     names = ["lstm", "ridge", "ridge", "lstm", "lstm"]
     rows = pd.DataFrame({"role": roles, "name": names, "place": range(5)}, index=range(7, 12))
-    found = by_line(rows, model="name")
+    found = scores.by_line(rows, model="name")
     lines = [(0, ""), (0, "lstm"), (1, ""), (1, "ridge"), (2, "ridge"), (3, "lstm")]
     assert [*zip(found["place"], found["line"], strict=True)] == lines
     assert found["line"].dtype == object
@@ -138,24 +127,24 @@ def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
     rng = np.random.default_rng(1)
     actual, forecast = rng.normal(size=(2, 50))
     expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
-    np.testing.assert_allclose(cost(actual, forecast, ratio=ratio), expected)
-    assert cost([7.0, 10.0, 10.0], [7.0, 12.0, 8.0], ratio=ratio).tolist() == [0.0, 2.0 * ratio, 2.0]
-    assert np.isnan(cost(np.nan, 8.0, ratio=ratio))
+    np.testing.assert_allclose(scores.cost(actual, forecast, ratio=ratio), expected)
+    assert scores.cost([7.0, 10.0, 10.0], [7.0, 12.0, 8.0], ratio=ratio).tolist() == [0.0, 2.0 * ratio, 2.0]
+    assert np.isnan(scores.cost(np.nan, 8.0, ratio=ratio))
 
 
 @pytest.mark.parametrize(("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75), (2, 1 / 3)])
 def test_the_level_is_that_of_the_newsvendor(ratio: float, level: float) -> None:
-    assert optimal_level(ratio) == nearest_level(ratio) == pytest.approx(level)
-    assert [optimal_level(ratio) for ratio in RATIOS] == [QUANTILES[place] for place in (MEDIAN, 2, 1, 0)]
-    assert [nearest_level(outside) for outside in (20.0, 1e6, 0.01)] == [0.05, 0.05, 0.95]
+    assert scores.optimal_level(ratio) == scores.nearest_level(ratio) == pytest.approx(level)
+    assert [scores.optimal_level(ratio) for ratio in scores.RATIOS] == [QUANTILES[place] for place in (MEDIAN, 2, 1, 0)]
+    assert [scores.nearest_level(outside) for outside in (20.0, 1e6, 0.01)] == [0.05, 0.05, 0.95]
 
 
 @given(quantiles=ISSUED, level=LEVELS)
 def test_a_quantile_between_two_levels_is_on_the_line_between_them(quantiles: list[float], level: float) -> None:
-    assert [float(quantile_at(quantiles, issued)) for issued in QUANTILES] == quantiles
+    assert [float(scores.quantile_at(quantiles, issued)) for issued in QUANTILES] == quantiles
     expected = float(np.interp(level, QUANTILES, quantiles))
     tolerance = 1e-9 * max(map(abs, quantiles))
-    assert float(quantile_at(quantiles, level)) == pytest.approx(expected, rel=1e-9, abs=tolerance)
+    assert float(scores.quantile_at(quantiles, level)) == pytest.approx(expected, rel=1e-9, abs=tolerance)
 
 
 BARS = random_bars(days=60, seed=3)
@@ -175,29 +164,29 @@ def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
     return 1 - ours / means
 
 
-def one(volumes: DollarVolumes, horizon: int) -> DollarVolumes:
-    return DollarVolumes(volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon])
+def one(volumes: scores.DollarVolumes, horizon: int) -> scores.DollarVolumes:
+    return scores.DollarVolumes(volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon])
 
 
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_r2_equals_a_loop_over_origins(horizon):
-    volumes = one(dollar_volumes(BARS, ORIGINS, TARGETS), horizon)
-    found = dollar_volume_r2(volumes, SHARES[:, horizon - 1 : horizon])
+    volumes = one(scores.dollar_volumes(BARS, ORIGINS, TARGETS), horizon)
+    found = scores.dollar_volume_r2(volumes, SHARES[:, horizon - 1 : horizon])
     assert found == pytest.approx(naive_r2(BARS, SHARES, horizon))
 
 
 def test_r2_is_one_for_exact_forecasts_zero_for_the_mean_and_negative_for_worse():
-    volumes = dollar_volumes(BARS, ORIGINS, TARGETS)
+    volumes = scores.dollar_volumes(BARS, ORIGINS, TARGETS)
     price = np.log(volumes.close)[:, None]
     mean = volumes.mean[:, None] - price + np.zeros(TARGETS.shape)
     worse = volumes.actual - price + 2.0 * (volumes.mean[:, None] - volumes.actual)
-    found = [dollar_volume_r2(volumes, np.exp(logs)) for logs in (volumes.actual - price, mean, worse)]
+    found = [scores.dollar_volume_r2(volumes, np.exp(logs)) for logs in (volumes.actual - price, mean, worse)]
     assert found == [pytest.approx(1.0), pytest.approx(0.0), pytest.approx(-3.0)]
 
 
 def test_what_an_origin_is_compared_with_does_not_change_when_later_bars_do():
     later = scaled(BARS, 3.0, slice(31, None))
-    before, after = (dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later))
+    before, after = (scores.dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later))
     np.testing.assert_allclose(before.mean, after.mean)
     np.testing.assert_array_equal(before.close, after.close)
     assert not np.allclose(before.actual[-1], after.actual[-1])
@@ -206,18 +195,18 @@ def test_what_an_origin_is_compared_with_does_not_change_when_later_bars_do():
 def test_unknown_volumes_are_no_actual_and_leave_the_mean_to_the_five_known_before():
     holed = BARS.astype(float)
     holed.iloc[[20, 22], holed.columns.get_loc("volume")] = [np.nan, 0.0]
-    volumes = dollar_volumes(holed, ORIGINS, TARGETS)
+    volumes = scores.dollar_volumes(holed, ORIGINS, TARGETS)
     logs = np.log((BARS["close"] * BARS["volume"]).iloc[[16, 17, 18, 19, 21]])  # of those up to session 22
     assert volumes.mean[12] == pytest.approx(logs.mean())
     assert volumes.close[12] == BARS["close"].iloc[21]
     assert np.isnan(volumes.actual[9:12]).tolist() == [[True, False], [False, True], [True, False]]
-    assert np.isfinite(dollar_volume_r2(volumes, SHARES))
+    assert np.isfinite(scores.dollar_volume_r2(volumes, SHARES))
 
 
 def test_each_horizon_has_the_same_weight_however_many_of_its_targets_are_known():
-    whole = dollar_volumes(BARS, ORIGINS, TARGETS)
+    whole = scores.dollar_volumes(BARS, ORIGINS, TARGETS)
     is_known = (np.arange(len(ORIGINS)) < 5)[:, None] | [True, False]
-    known = DollarVolumes(whole.close, whole.mean, np.where(is_known, whole.actual, np.nan))
+    known = scores.DollarVolumes(whole.close, whole.mean, np.where(is_known, whole.actual, np.nan))
     ours, means = np.log(SHARES) + np.log(known.close)[:, None] - known.actual, known.mean[:, None] - known.actual
     errors, usual = ((table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means))
-    assert dollar_volume_r2(known, SHARES) == pytest.approx(1 - errors / usual)
+    assert scores.dollar_volume_r2(known, SHARES) == pytest.approx(1 - errors / usual)

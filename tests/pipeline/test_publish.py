@@ -14,17 +14,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.pipeline import publish
-from forecasting.pipeline.publish import (
-    LINE_ORIGINS,
-    SHOWN_SESSIONS,
-    newest_nights,
-    outcome_page,
-    page_data,
-    report_data,
-    symbol_lines,
-    update_index,
-    write_reports,
-)
+from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.pipeline.run import run_missed
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.prefect import RunTimes
@@ -99,7 +89,7 @@ def lines(url):
 def data(url):
     """What the page of the symbol is made of."""
     with reading(url) as connection:
-        return report_data(connection, settings_of(url))
+        return publish.report_data(connection, settings_of(url))
 
 
 def losses_by_line(lines: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -249,7 +239,7 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
 def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, origins, monkeypatch):
     monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
     with reading(url) as connection:
-        brief = report_data(connection, settings_of(url), brief=True)
+        brief = publish.report_data(connection, settings_of(url), brief=True)
     now, held = datetime(2026, 1, 1, tzinfo=UTC), data.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([data], now=now)
     assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
@@ -311,7 +301,7 @@ def settings(sqlite_url, tmp_path):
 def index_lines(settings: Settings) -> list[SymbolLine]:
     """The rows of the index."""
     with reading(settings.url) as connection:
-        return symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
+        return publish.symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
 
 
 def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(settings):
@@ -338,7 +328,7 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
         write.add(connection, "forecasts", older, ridge)
         write.add(connection, "forecast_parts", *part_rows(older, usual=100.0, trees=1.1))
     with reading(settings.url) as connection:
-        issued = page_data(connection, report_data(connection, settings)).issued
+        issued = publish.page_data(connection, publish.report_data(connection, settings)).issued
     assert [*zip(issued["name"], issued["parts"], strict=True)] == [
         ("lstm", [("usual", 100.0), ("trees", 1.1)]),
         ("lstm", [("usual", 110.0), ("recent", 0.9)]),
@@ -347,13 +337,13 @@ def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
-    written, (index,) = write_reports(settings, None, now=clock.now)
+    written, (index,) = publish.write_reports(settings, None, now=clock.now)
     page = written.values["SBUX"]
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    written, _ = write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
+    written, _ = publish.write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
     close = written.values["SBUX"]
     assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
@@ -365,9 +355,9 @@ def test_a_past_night_has_a_page_of_its_own(settings):
         write.add(connection, "models", model_row("lstm:2"))
         write.add(connection, "promotions", promotion_row("lstm", "2024-03-06"))
         write.add(connection, "promotions", promotion_row("lstm:2", NEWEST))
-    newest, _ = write_reports(settings, None, now=clock.now)
+    newest, _ = publish.write_reports(settings, None, now=clock.now)
     before = newest.values["SBUX"].read_bytes()
-    past, _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
+    past, _ = publish.write_reports(settings, None, date(2024, 3, 7), now=clock.now)
     page = past.values["SBUX"]
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert 'id="night-of">Thursday 7 March 2024<' in page.read_text(encoding="utf-8")
@@ -399,8 +389,8 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
 def past_night(settings: Settings) -> ReportData:
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
-        night = report_data(connection, settings, origin=date.fromisoformat(NEWEST))
-        return page_data(connection, night)
+        night = publish.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
+        return publish.page_data(connection, night)
 
 
 def champions_in(page: Path) -> list[tuple[str, str]]:
@@ -424,17 +414,17 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
         (misspelt, date(2024, 1, 3), "forecasting run --symbol SBUXX --target volume. The database holds"),
         (settings, date(2024, 1, 3), "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --"),
     ):
-        outcomes, index = write_reports(asked, None, day, now=clock.now)
+        outcomes, index = publish.write_reports(asked, None, day, now=clock.now)
         assert (words in str(*outcomes.errors.values()), index) == (True, [])
     with transaction(settings.url) as connection:
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-07"))
-    earlier, _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
+    earlier, _ = publish.write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.errors["SBUX"])
 
 
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, tmp_path, caplog):
     (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
-    update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
+    publish.update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
     ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
@@ -444,7 +434,7 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
     failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
-    done, bad, new = newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
+    done, bad, new = publish.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
     assert (bad.symbol, bad.status, bad.reason, bad.forecast) == ("BAD", "failed", "no rows of BAD", {})
     assert (new.symbol, new.status, new.run) == ("NEW", "no night yet", None)
     assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
@@ -458,7 +448,7 @@ def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_u
         other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
         connection.execute(metadata.tables["runs"].insert().values(other))
     settings, now = settings_of(sqlite_url), datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
-    page = outcome_page(settings, newest_nights(settings), RunTimes(now, now, now))
+    page = publish.outcome_page(settings, publish.newest_nights(settings), RunTimes(now, now, now))
     assert page.key == "outcomes-volume"
     rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
     assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows

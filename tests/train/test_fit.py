@@ -17,16 +17,6 @@ from forecasting.train import loop
 from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
 from forecasting.train.linear import AdjustedWindows, adjust, fit_effect
-from forecasting.train.loop import (
-    Hyperparameters,
-    Tensors,
-    forecast_rows,
-    generator,
-    load_members,
-    named_weights,
-    new_network,
-    train,
-)
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
@@ -49,10 +39,10 @@ def test_the_network_can_overfit_ten_windows():
     rows, ten = np.arange(100, 150), np.arange(130, 140)
     truth = torch.full_like(tensors.truth, torch.nan)
     truth[ten] = tensors.truth[ten]
-    rng = generator(0, 0)
-    network = new_network(replace(tensors, rows=rows), rng)
-    train(network, [replace(tensors, truth=truth, rows=rows)], Hyperparameters(200, 1e-2), rng=rng)
-    errors = np.abs(forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
+    rng = loop.generator(0, 0)
+    network = loop.new_network(replace(tensors, rows=rows), rng)
+    loop.train(network, [replace(tensors, truth=truth, rows=rows)], loop.Hyperparameters(200, 1e-2), rng=rng)
+    errors = np.abs(loop.forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
 
@@ -64,10 +54,10 @@ def test_the_same_seed_gives_the_same_bits(scratch):
 def test_training_members_that_were_loaded_leaves_the_weights_they_were_loaded_from(scratch):
     kept = {name: weight.clone() for name, weight in scratch.weights.items()}
     tensors = replace(plain_tensors(), rows=np.arange(100, 260))
-    for member, network in enumerate(load_members(scratch.weights, tensors)):
-        train(network, [tensors], WARM, rng=generator(0, member))
+    for member, network in enumerate(loop.load_members(scratch.weights, tensors)):
+        loop.train(network, [tensors], WARM, rng=loop.generator(0, member))
         name = f"{member}.linear_past"
-        assert not torch.equal(named_weights(network, member)[name], kept[name])
+        assert not torch.equal(loop.named_weights(network, member)[name], kept[name])
     assert all(torch.equal(scratch.weights[name], weight) for name, weight in kept.items())
 
 
@@ -113,7 +103,9 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(sc
     np.testing.assert_array_equal(together[[19]], member_quantiles(scratch, alone, np.array([59]))[0])
 
 
-def trained_by_torch(network: Network, tensors: Tensors, given: Hyperparameters, rng: torch.Generator) -> None:
+def trained_by_torch(
+    network: Network, tensors: loop.Tensors, given: loop.Hyperparameters, rng: torch.Generator
+) -> None:
     dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=given.learning_rate, weight_decay=1e-3, foreach=True)
@@ -134,10 +126,10 @@ def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
     rows: int, given: tuple[int, float], directed: bool
 ) -> None:
     tensors = replace(plain_tensors(), rows=np.arange(rows), directed=directed)
-    ours, theirs = (new_network(tensors, generator(1, 0)) for _ in range(2))
-    train(ours, [tensors], Hyperparameters(*given), rng=generator(2, 0))
+    ours, theirs = (loop.new_network(tensors, loop.generator(1, 0)) for _ in range(2))
+    loop.train(ours, [tensors], loop.Hyperparameters(*given), rng=loop.generator(2, 0))
     with loop.one_thread():
-        trained_by_torch(theirs, tensors, Hyperparameters(*given), generator(2, 0))
+        trained_by_torch(theirs, tensors, loop.Hyperparameters(*given), loop.generator(2, 0))
     assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
     assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
 

@@ -13,16 +13,7 @@ from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP, Window
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear import (
-    Ridge,
-    adjust,
-    fit_effect,
-    fit_ridge,
-    linear_forecast,
-    linear_quantiles,
-    one_blas_thread,
-    squared_moves,
-)
+from forecasting.train.linear import fit_ridge
 from forecasting.train.loop import one_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import PRICES, no_events, random_bars
@@ -34,7 +25,7 @@ ROWS = 900
 def widths(windows: Windows) -> tuple[float, float]:
     """Log width of the 80% interval of the next close: mean over targets that react to earnings, and over all."""
     rows = np.arange(ROWS - 300, ROWS - 1)
-    width = np.log(np.divide(*linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
+    width = np.log(np.divide(*linear.linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
     reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
     return float(width[reacts].mean()), float(width.mean())
 
@@ -51,7 +42,7 @@ def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_
     flags = windows.future_flags.copy()
     flags[-1, :, -len(EVENT_NAMES) :] = 0.0
     flags[-1, 2, windows.flag_names.index("earnings+0")] = 1.0
-    report = linear_forecast(replace(windows, future_flags=flags)).effects["report"]
+    report = linear.linear_forecast(replace(windows, future_flags=flags)).effects["report"]
     assert report[2] > 0.3
     np.testing.assert_allclose(report[:2], report[0], atol=0.1)
 
@@ -62,8 +53,8 @@ def test_a_week_that_doubles_volume_is_a_part_of_its_own_and_not_the_weekday_s()
     steps, ahead = windows.steps.copy(), windows.future_flags.copy()
     steps[:, 0] += np.log(2.0) * windows.flags[:, week]
     ahead[-1, :, week] = 1.0
-    busier = linear_forecast(replace(windows, steps=steps, future_flags=ahead)).effects
-    ordinary = linear_forecast(windows).effects
+    busier = linear.linear_forecast(replace(windows, steps=steps, future_flags=ahead)).effects
+    ordinary = linear.linear_forecast(windows).effects
     assert (busier["expiry"] - ordinary["expiry"] > 0.2).all()
     np.testing.assert_allclose(busier["weekday"], ordinary["weekday"], atol=0.05)
 
@@ -74,17 +65,17 @@ def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
     steps = windows.steps.copy()
     steps[:, 0] += np.log(2.0) * windows.flags[:, friday]
     busier = replace(windows, steps=steps)
-    gained = fit_effect(busier).coefficients[friday] - fit_effect(windows).coefficients[friday]
+    gained = linear.fit_effect(busier).coefficients[friday] - linear.fit_effect(windows).coefficients[friday]
     assert gained == pytest.approx(np.log(2.0), rel=0.2)  # the penalty shrinks it
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     windows = some_windows(target)
-    effect = fit_effect(windows)
+    effect = linear.fit_effect(windows)
     steps, row = windows.steps.copy(), 200
     steps[windows.warm_up + row + 1 :] += 1.0
-    before, after = adjust(windows, effect), adjust(replace(windows, steps=steps), effect)
+    before, after = linear.adjust(windows, effect), linear.adjust(replace(windows, steps=steps), effect)
     for name in ("past", "future", "centre", "width"):
         np.testing.assert_array_equal(getattr(before, name)[: row + 1], getattr(after, name)[: row + 1], err_msg=name)
     sessions = windows.warm_up + row + 1
@@ -98,8 +89,8 @@ def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_befor
     at = int(np.searchsorted(windows.sessions, target - np.timedelta64(91, "D")))
     steps = windows.steps.copy()
     steps[at, 0] += 1.0
-    effect = fit_effect(windows)
-    before, after = adjust(windows, effect), adjust(replace(windows, steps=steps), effect)
+    effect = linear.fit_effect(windows)
+    before, after = linear.adjust(windows, effect), linear.adjust(replace(windows, steps=steps), effect)
     gained = after.future[row, horizon - 1, 1:6] - before.future[row, horizon - 1, 1:6]
     np.testing.assert_allclose(gained[0], 1.0, atol=0.3)
     assert gained[2] > 0.0
@@ -110,7 +101,7 @@ def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
     steps = np.zeros((2, len(STEP_NAMES)))
     steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
     steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
-    np.testing.assert_allclose(squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])
+    np.testing.assert_allclose(linear.squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])
 
 
 RNG = np.random.default_rng(0)
@@ -139,7 +130,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     """On a machine that would use two."""
     windows, threads_of_ridges = some_windows(), []
 
-    def recorded(*args: object, **keywords: object) -> Ridge:
+    def recorded(*args: object, **keywords: object) -> linear.Ridge:
         threads_of_ridges.append(blas_threads())
         return fit_ridge(*args, **keywords)
 
@@ -148,7 +139,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)
-        linear_quantiles(windows, np.arange(290, 300))
+        linear.linear_quantiles(windows, np.arange(290, 300))
         fit(windows, mode="scratch", parent=None, settings=SETTINGS)
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
@@ -156,7 +147,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, lambda: {torch.get_num_threads()})]
+    ("context", "numbers"), [(linear.one_blas_thread, blas_threads), (one_thread, lambda: {torch.get_num_threads()})]
 )
 def test_two_threads_of_a_process_take_turns(context, numbers):
     """Else the one that leaves first restores the number for the other: threadpoolctl heeds one thread at a time."""
@@ -227,7 +218,7 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
     design = (features - centre) / np.where(deviation > 0.0, deviation, 1.0)
     design = np.column_stack([design, np.ones(newest + 1)])
     penalty = np.diag([100.0] * features.shape[1] + [0.0])
-    moves = squared_moves(windows.steps)[windows.warm_up :]
+    moves = linear.squared_moves(windows.steps)[windows.warm_up :]
     log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in known])
 
     def forecast(row: int, fitted_on: np.ndarray) -> float:
@@ -265,6 +256,6 @@ def log_interval(windows: Windows) -> np.ndarray:
 def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending_quantiles(target):
     windows = some_windows(target)
     whole, cut = (windows.cut(0, end, known_to=280) for end in (300, 281))
-    quantiles = linear_quantiles(whole, np.array([280]))
-    np.testing.assert_array_equal(quantiles[0], linear_forecast(cut).quantiles)
+    quantiles = linear.linear_quantiles(whole, np.array([280]))
+    np.testing.assert_array_equal(quantiles[0], linear.linear_forecast(cut).quantiles)
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()
