@@ -205,6 +205,7 @@ def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
                 check_forecast(connection, symbol, own.target)
             replays = len(stored.query("actual.notna() and kind == 'replay'"))
             what = f"scored {own.target} forecasts of {symbol}"
-            rule = f" Its {replays} of replays, which the form history has, are left out once one is live."
+            if replays:
+                rule = f" Its {replays} of replays, which the form history has, are left out once one is live."
         raise StoreError(f"Expected {what}; found none. Correct the symbol or date, or run its next nights.{rule}")
     return found
