@@ -6,39 +6,22 @@ import pytest
 
 from forecasting import sessions
 from forecasting.errors import ForecastingError
-from forecasting.sessions import (
-    _BY_SUFFIX,
-    between,
-    calendar,
-    check_exchange,
-    early_closes,
-    ends_soon,
-    exchange_of,
-    holidays,
-    is_session,
-    last_completed,
-    may_report_earnings,
-    next_sessions,
-    opens_at,
-    parse_exchanges,
-    shift,
-    today,
-)
 
 
 def test_one_off_holidays_and_early_closes_are_known() -> None:
-    assert next_sessions(date(2025, 1, 8), 1) == [date(2025, 1, 10)]  # a day of mourning
-    assert not is_session(date(2025, 1, 9))
-    assert early_closes(date(2026, 11, 1), date(2026, 11, 30)) == {date(2026, 11, 27)}
+    assert sessions.next_sessions(date(2025, 1, 8), 1) == [date(2025, 1, 10)]  # a day of mourning
+    assert not sessions.is_session(date(2025, 1, 9))
+    assert sessions.early_closes(date(2026, 11, 1), date(2026, 11, 30)) == {date(2026, 11, 27)}
 
 
 def test_each_exchange_has_its_own_holidays_and_hours() -> None:
-    assert between(date(2024, 5, 3), date(2024, 5, 7), "XLON") == [date(2024, 5, 3), date(2024, 5, 7)]
-    assert between(date(2024, 5, 3), date(2024, 5, 7)) == [date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7)]
-    assert opens_at(date(2024, 5, 7), "XLON") == datetime(2024, 5, 7, 7, 0, tzinfo=UTC)
+    first, last = date(2024, 5, 3), date(2024, 5, 7)
+    assert sessions.between(first, last, "XLON") == [first, last]
+    assert sessions.between(first, last) == [first, date(2024, 5, 6), last]
+    assert sessions.opens_at(date(2024, 5, 7), "XLON") == datetime(2024, 5, 7, 7, 0, tzinfo=UTC)
     at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)  # London has closed, New York trades, in Tokyo it is tomorrow
-    assert [last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
-    assert [today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
+    assert [sessions.last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
+    assert [sessions.today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +37,7 @@ def test_each_exchange_has_its_own_holidays_and_hours() -> None:
     ],
 )
 def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first, last, expected):
-    assert holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
+    assert sessions.holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
 
 
 @pytest.mark.parametrize("sundays", [True, False])
@@ -73,47 +56,47 @@ def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch: pytest.
 
 
 def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last() -> None:
-    oldest, newest = (calendar(name).sessions[place].date() for name, place in (("XSAU", 0), ("XSHG", -1)))
-    assert shift(date(2021, 3, 1), -2500, "XSAU") == oldest
-    assert next_sessions(shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
+    oldest, newest = (sessions.calendar(name).sessions[place].date() for name, place in (("XSAU", 0), ("XSHG", -1)))
+    assert sessions.shift(date(2021, 3, 1), -2500, "XSAU") == oldest
+    assert sessions.next_sessions(sessions.shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
     found = f"XSHG after {newest} in exchange_calendars, found sessions up to {newest}.*--upgrade exchange-calendars"
     with pytest.raises(ForecastingError, match=found):
-        shift(newest, 1, "XSHG")
+        sessions.shift(newest, 1, "XSHG")
 
 
 def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
-    newest = calendar("XSHG").sessions[-1].date()
-    assert ends_soon(shift(newest, -31, "XSHG"), "XSHG") == ""
-    told = ends_soon(shift(newest, -30, "XSHG"), "XSHG")
+    newest = sessions.calendar("XSHG").sessions[-1].date()
+    assert sessions.ends_soon(sessions.shift(newest, -31, "XSHG"), "XSHG") == ""
+    told = sessions.ends_soon(sessions.shift(newest, -30, "XSHG"), "XSHG")
     assert told.startswith(f"The calendar of XSHG in exchange_calendars ends on {newest}, ")
     assert told.endswith("pip install --upgrade exchange-calendars")
-    assert ends_soon(newest) == ""
+    assert sessions.ends_soon(newest) == ""
 
 
 def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:
     pairs = "SBUX=XNYS BRK-B=XNYS ^GSPC=XNYS VOD.L=XLON SAP.DE=XETR 7203.T=XTKS 0700.HK=XHKG RY.TO=XTSE MC.PA=XPAR "
     pairs += "ASML.AS=XAMS VOLV-B.ST=XSTO BRK.B=XNYS L=XNYS ES=F=XNYS"  # a class of shares as others write it; Loews
     for symbol, _, exchange in (pair.rpartition("=") for pair in pairs.split()):
-        assert exchange_of(symbol, overrides={}, default="XNYS") == exchange
-    exchanges = parse_exchanges("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
+        assert sessions.exchange_of(symbol, overrides={}, default="XNYS") == exchange
+    exchanges = sessions.parse_exchanges("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
     assert exchanges == {"VOD.L": "XAMS", "ABC": "XTKS", "ES=F": "CMES"}
     for symbol, exchange in {"VOD.L": "XAMS", "ES=F": "CMES", "RY.TO": "XTSE", "ABCD": "XPAR"}.items():
-        assert exchange_of(symbol, overrides=exchanges, default="XPAR") == exchange
+        assert sessions.exchange_of(symbol, overrides=exchanges, default="XPAR") == exchange
 
 
 @pytest.mark.parametrize("text", ["VOD.L", "=XLON", "VOD.L=", "VOD.L=XLON,SBUX", "A=XLON,A=XPAR"])
 def test_an_entry_that_is_no_pair_or_a_second_exchange_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"Expected SYMBOL=EXCHANGE|Expected one exchange of A"):
-        parse_exchanges(text)
+        sessions.parse_exchanges(text)
 
 
 def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
-    assert {check_exchange(name) for name in _BY_SUFFIX.values()} >= {"XLON", "XTKS", "XETR", "XHKG"}
+    assert {sessions.check_exchange(name) for name in sessions._BY_SUFFIX.values()} >= {"XLON", "XTKS", "XETR", "XHKG"}
     with pytest.raises(ValueError, match="'XLONDON'"):
-        check_exchange("XLONDON")
+        sessions.check_exchange("XLONDON")
 
 
 def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:
     companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
     others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
-    assert [name for name in (*companies, *others) if may_report_earnings(name)] == list(companies)
+    assert [name for name in (*companies, *others) if sessions.may_report_earnings(name)] == list(companies)
