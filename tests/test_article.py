@@ -8,7 +8,7 @@ import pytest
 from forecasting.article import INPUTS, ROWS, TRAIN_ROWS, run_article
 from forecasting.errors import HistoryError
 from forecasting.pipeline.backtest import draw
-from tests.builders import random_bars
+from tests.builders import random_bars, scaled
 
 TITLE = "Made-up bars <for tests>"
 NAMES = ["As printed", "Scalers apart", "Next session", "Last value"]
@@ -60,16 +60,8 @@ def test_the_same_seeds_give_the_same_bits_without_the_generator_of_the_process(
         pd.testing.assert_series_equal(left.forecast, right.forecast)
 
 
-def altered(bars, rows, **factors):
-    """The bars with some rows' columns multiplied."""
-    other = bars.copy()
-    for name, factor in factors.items():
-        other.iloc[rows, other.columns.get_loc(name)] *= factor
-    return other
-
-
 def test_the_test_rows_influence_training_as_printed_and_not_with_scalers_apart(bars):
-    later = altered(bars, slice(-53, None), volume=3.0, **dict.fromkeys(INPUTS, 1.5))
+    later = scaled(scaled(bars, 3.0, slice(-53, None), "volume"), 1.5, slice(-53, None), list(INPUTS))
     before, after = by_name(run(bars)), by_name(run(later))
     trained = bars.index[-ROWS:-53]
     moved = {}
@@ -80,7 +72,7 @@ def test_the_test_rows_influence_training_as_printed_and_not_with_scalers_apart(
 
 
 def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars, result):
-    before, after = by_name(result), by_name(run(altered(bars, [-1], **dict.fromkeys(INPUTS, 2.0))))
+    before, after = by_name(result), by_name(run(scaled(bars, 2.0, [-1], list(INPUTS))))
     pd.testing.assert_series_equal(before["Next session"].forecast, after["Next session"].forecast)
     assert before["Scalers apart"].forecast.iloc[-1] != after["Scalers apart"].forecast.iloc[-1]
 

@@ -12,13 +12,12 @@ from forecasting.errors import BadDataError, DataLateError, UsageError
 from forecasting.pipeline.plan import narrowed
 from forecasting.pipeline.run import ingest_only
 from forecasting.settings import read_settings
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
 from tests.plain_flows import without_prefect
 
 BARS = random_bars(days=650, seed=3, last=LAST)
 BEFORE = BARS.index[-2].date()
-PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,19 +79,13 @@ def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environ
         narrowed(source=inside)
 
 
-def changed(column: str | list[str], factor: float, *, rows: slice = slice(None)) -> pd.DataFrame:
-    bars = BARS.copy()
-    bars.loc[bars.index[rows], column] *= factor
-    return bars
-
-
 @pytest.mark.parametrize(
     ("lie", "error", "text", "rule"),
     [
-        (changed("volume", 0.001, rows=slice(-1, None)), DataLateError, r"is kept out \(partial_bar, ", "partial_bar"),
-        (changed("volume", 10, rows=slice(-1, None)), DataLateError, r"\(volume_inflated, ", "volume_inflated"),
+        (scaled(BARS, 0.001, -1, "volume"), DataLateError, r"is kept out \(partial_bar, ", "partial_bar"),
+        (scaled(BARS, 10, -1, "volume"), DataLateError, r"\(volume_inflated, ", "volume_inflated"),
         (random_bars(days=650, seed=8, last=LAST), BadDataError, r"not the stored series of TEST\.", "other_series"),
-        (changed(PRICES, 0.926), DataLateError, r"median x0\.926.*--switch-source", "rebase_unexplained"),
+        (scaled(BARS, 0.926, columns=PRICES), DataLateError, r"median x0\.926.*--switch-source", "rebase_unexplained"),
     ],
 )
 def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepted(csv_file, lie, error, text, rule):

@@ -24,7 +24,7 @@ from forecasting.pipeline import publish
 from forecasting.predict import combine, fallback
 from forecasting.sessions import between, last_completed, next_sessions, shift
 from forecasting.store import connect
-from tests.builders import blank_page, random_bars
+from tests.builders import PRICES, blank_page, random_bars
 from tests.faults.boundaries import Boundaries, Killed, counted
 from tests.faults.invariants import Invariants
 from tests.faults.mishaps import MISHAPS, Mishap
@@ -35,8 +35,6 @@ NEW_YORK = ZoneInfo("America/New_York")
 FIRST = date(2022, 1, 4)
 """Worlds begin within the three years after it, so that their mornings fall on different holidays."""
 
-
-PRICES = ["open", "high", "low", "close", "adj_close"]
 HISTORY = 520
 """Sessions before the first morning: the shortest training window, and what its first row looks back on."""
 

@@ -29,7 +29,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
-from tests.builders import LAST, random_bars, set_small_night
+from tests.builders import LAST, random_bars, scaled, set_small_night
 from tests.nights import after, copy_ledger, counts, night, rows, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
@@ -199,12 +199,6 @@ class ManyHouse(House):
         return {symbol: super(ManyHouse, self).fetch(symbol, first, last) for symbol in symbols if symbol != "LACKS"}
 
 
-def with_volume(factor: float, place: int = -1) -> pd.DataFrame:
-    other = BARS.copy()
-    other.iloc[place, other.columns.get_loc("volume")] *= factor
-    return other
-
-
 def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
@@ -233,7 +227,7 @@ def findings() -> list[tuple[str, str, str, float]]:
 def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
     night_folder, real_pages, monkeypatch
 ):
-    house = installed(monkeypatch, House(lambda _: with_volume(2.0)))
+    house = installed(monkeypatch, House(lambda _: scaled(BARS, 2.0, -1, "volume")))
     night(LAST, "skip")
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
     (finding,), (fetch,), (run,) = rows("findings"), rows("fetches"), rows("runs")
@@ -297,7 +291,7 @@ def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monk
 
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(night_folder, monkeypatch):
     monkeypatch.setattr(module, "WAIT_S", 1.0)
-    release, doubled = threading.Event(), with_volume(2.0)
+    release, doubled = threading.Event(), scaled(BARS, 2.0, -1, "volume")
 
     def answer(symbol: str) -> pd.DataFrame:
         if symbol == "OTHER":
@@ -316,7 +310,7 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
 
 
 def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(night_folder, monkeypatch):
-    house = installed(monkeypatch, ManyHouse(lambda _: with_volume(0.5)))
+    house = installed(monkeypatch, ManyHouse(lambda _: scaled(BARS, 0.5, -1, "volume")))
     fetched("TEST", "LACKS")
     assert house.asked == [("TEST", "LACKS"), "TEST"]
     assert findings() == [("TEST", str(LAST), "witness_volume", 0.5)]

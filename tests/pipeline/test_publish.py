@@ -27,7 +27,7 @@ from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import KINDS
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import after, newest_reports
 from tests.pipeline.test_export import fill, settings_of
@@ -251,9 +251,7 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     days = between(date(2024, 3, 6), LAST)
     bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
-    split = bars.copy()
-    split[["open", "high", "low", "close", "adj_close"]] /= 4.0
-    split["volume"] *= 4.0
+    split = scaled(bars, [0.25] * 5 + [4.0], columns=[*PRICES, "volume"])
     split.loc[str(days[1]), "Stock Splits"] = 4.0
     for day, known in zip(days, (bars, split, split), strict=True):
         write_yahoo_csv(known.loc[: str(day)], tmp_path / "TEST.csv")

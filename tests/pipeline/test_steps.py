@@ -14,7 +14,7 @@ from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store.connect import reading
 from forecasting.vocabulary import Mode
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
 from tests.nights import after, newest_reports
 
 
@@ -43,19 +43,17 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     settings = read_settings()
     eve = shift(LAST, -1)
     bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
-    prices = ["open", "high", "low", "close", "adj_close"]
     for night in (eve, LAST):
         if night == LAST:
             with reading(settings.url) as connection:
                 asked = "SELECT q50 FROM forecasts WHERE role = 'champion' AND horizon = 1"
                 median = connection.scalar(sa.text(asked))
-            bars[prices] /= 2.0
-            bars["volume"] *= 2.0
+            bars = scaled(bars, [0.5] * 5 + [2.0], columns=[*PRICES, "volume"])
             bars.loc[str(LAST), "Stock Splits"] = 2.0
             if target == "volume":
                 bars.loc[str(LAST), "volume"] = round(2.0 * median)
             else:
-                bars.loc[str(LAST), prices] *= median / 2.0 / bars.loc[str(LAST), "close"]
+                bars.loc[str(LAST), PRICES] *= median / 2.0 / bars.loc[str(LAST), "close"]
         write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
         run_missed(settings, as_of=night, mode="auto", now=after(night))
     with reading(settings.url) as connection:
