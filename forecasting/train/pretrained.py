@@ -57,10 +57,6 @@ class OwnWeights:
     folder: Path  # where `checkpoint.save` wrote them
     sha256: str  # the hash that it returned
 
-    def is_of(self, kind: Kind) -> bool:
-        """Whether a fit of this kind may start from them."""
-        return self.name.rpartition("-")[0] == kind.name(self.trained_to)
-
 
 def kind_of(windows: Windows) -> Kind:
     """The kind of weights that a fit on `windows` starts from."""
@@ -76,7 +72,8 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     left out, with a warning; such a shipped file raises ArtifactError.
     """
     kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1].item()
-    usable = [weights for weights in own if weights.is_of(kind) and weights.trained_to < newest]
+    of_kind = [weights for weights in own if weights.name.rpartition("-")[0] == kind.name(weights.trained_to)]
+    usable = [weights for weights in of_kind if weights.trained_to < newest]
     shipped = shipped_for(kind, newest)
     for weights in sorted([*usable, *shipped], key=lambda weights: weights.trained_to, reverse=True):
         try:
