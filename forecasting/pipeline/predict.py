@@ -178,7 +178,11 @@ def _write(
     connection: Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
 ) -> None:
     """Write the baselines' model rows and every candidate's forecasts."""
-    issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
+    exchange, of_symbol = night.settings.exchange, {"symbol": night.symbol}
+    issued_at, fetched = night.now(), read.newest(connection, "fetches", "fetched_at", of_symbol)
+    if is_before(issued_at, fetched):  # after all fetches and forecasts of the symbol, and so seldom live
+        newest = read.newest(connection, "forecasts", "issued_at", of_symbol)
+        issued_at = ledger_instant(max(filter(None, (fetched, newest))), issued_at)
     about = _of_run(night) | {"kind": kind_of(issued_at, night.session, exchange), "last_value": last_value}
     about |= {"issued_at": issued_at, "data_as_of": night.data_as_of, "fetch_id": night.fetch_id}
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
@@ -197,13 +201,3 @@ def _write(
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.symbol, night.session, what)
-
-
-def _issue_instant(connection: Connection, night: Night) -> datetime:
-    """Now; by a clock that is before the symbol's newest fetch, after all fetches and forecasts of it: seldom live."""
-    of_symbol = {"symbol": night.symbol}
-    now, fetched = night.now(), read.newest(connection, "fetches", "fetched_at", of_symbol)
-    if not is_before(now, fetched):
-        return now
-    issued = read.newest(connection, "forecasts", "issued_at", of_symbol)
-    return ledger_instant(max(filter(None, (fetched, issued))), now)
