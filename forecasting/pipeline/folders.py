@@ -39,16 +39,6 @@ def child_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def check_inside(folder: Path, names: Sequence[str]) -> None:
-    """Raise an ArtifactError where one of the files `names` of `folder` is a symbolic link to a file outside it."""
-    for name in names:
-        if (folder / name).resolve().parent != folder.resolve():
-            raise ArtifactError(
-                f"Expected a file at {folder / name}, found a symbolic link to a place outside its folder. It was not "
-                "read; put the file itself there."
-            )
-
-
 def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
     """Whether `folder` is gone: its files that match a pattern are deleted, then the folder when it is empty."""
     try:

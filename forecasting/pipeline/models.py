@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
+from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, child_folder
 from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
@@ -51,7 +51,12 @@ def weights_folder(model: Row, settings: Settings) -> Path:
             "read; correct that row of table models."
         )
     folder = child_folder(settings.data_dir.absolute() / parent, path.name)
-    check_inside(folder, FILES)
+    for file in (folder / name for name in FILES):
+        if file.resolve().parent != folder.resolve():
+            raise ArtifactError(
+                f"Expected a file at {file}, found a symbolic link to a place outside its folder. It was not read; put "
+                "the file itself there."
+            )
     return folder
 
 
