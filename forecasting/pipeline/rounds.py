@@ -158,7 +158,13 @@ class Rounds:
 
     def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError, bars: date) -> list[Night]:
         """What is run with the bars up to the session `bars`: stored ones, or of a late source, which are requested."""
-        missing, older, is_late = symbol.missing or nights[-1], _up_to(nights, bars), isinstance(error, DataLateError)
+        missing, is_late = symbol.missing or nights[-1], isinstance(error, DataLateError)
+        older = [replace(night, error=None) for night in nights if night.session <= bars]
+        if not older:
+            with connect.reading(missing.settings.url) as connection:
+                finished = read.newest_finished(connection, missing.symbol, missing.target)
+            is_done = finished is not None and bars <= finished
+            older = [] if is_done else [replace(nights[-1], session=bars, error=None)]
         if is_late and older and bars < nights[-1].session:
             symbol.missing, symbol.nights, symbol.due = missing, older, self._now()
             return []
@@ -215,16 +221,6 @@ class Rounds:
         until = clock_time(max(map(self._deadline, waiting)), self._settings)
         hour = clock_time(due, self._settings).partition(" ")[0]
         return f"{' '.join(reasons[:REASONS])} Next request at {hour}, retrying until {until}."
-
-
-def _up_to(nights: Sequence[Night], bars: date) -> list[Night]:
-    """Those up to the session `bars`, oldest first; else the night of `bars`, unless it is done. Without errors."""
-    if kept := [replace(night, error=None) for night in nights if night.session <= bars]:
-        return kept
-    missing = nights[-1]
-    with connect.reading(missing.settings.url) as connection:
-        finished = read.newest_finished(connection, missing.symbol, missing.target)
-    return [] if finished and bars <= finished else [replace(missing, session=bars, error=None)]
 
 
 def clock_time(moment: datetime, settings: Settings) -> str:
