@@ -23,7 +23,6 @@ from forecasting.report.wording import without_bar
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
 from forecasting.vocabulary import Clock
@@ -101,7 +100,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     return make_digest(lines, due=due, findings=findings, alerts=alerts)
 
 
-def _notable(connection: Connection, run: Row) -> Iterator[tuple[str, str]]:
+def _notable(connection: connect.Connection, run: Row) -> Iterator[tuple[str, str]]:
     """What a person should see of a completed night beside its forecasts and its status: kind and words."""
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])

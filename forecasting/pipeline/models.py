@@ -13,7 +13,6 @@ from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, child_folder
 from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
 from forecasting.vocabulary import LSTM, Clock, short_id
@@ -145,7 +144,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
         return make_champion(connection, before, settings, trigger="rollback", now=now)
 
 
-def stored_model(connection: Connection, model_id: str) -> Row:
+def stored_model(connection: connect.Connection, model_id: str) -> Row:
     """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
     model = read.row(connection, "models", {"id": model_id})
     found = [model] if model else read.models_beginning(connection, model_id, limit=5)
@@ -156,7 +155,7 @@ def stored_model(connection: Connection, model_id: str) -> Row:
     return dict(found[0])
 
 
-def make_champion(connection: Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
+def make_champion(connection: connect.Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
     load_model(model, settings)
     decided_at, symbol, target = now(), model["symbol"], model["target"]

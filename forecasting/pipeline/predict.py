@@ -26,7 +26,6 @@ from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.windows import Windows, actual_of, load_windows
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
 from forecasting.train.linear import LinearForecast, linear_forecast
@@ -76,7 +75,7 @@ def write_forecasts(night: Night) -> Night:
     return night
 
 
-def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
+def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
     symbol, target, session, known_at = night.symbol, night.target, night.session, cast(datetime, night.data_as_of)
     champion = read.champion(connection, symbol, target, session=session)
@@ -101,7 +100,7 @@ def _of_run(night: Night) -> Row:
     return night.columns | {"origin_session": night.session}
 
 
-def _no_fit(connection: Connection, night: Night) -> str:
+def _no_fit(connection: connect.Connection, night: Night) -> str:
     refused = read.row(connection, "models", night.columns)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused['refused']}"
@@ -109,7 +108,7 @@ def _no_fit(connection: Connection, night: Night) -> str:
     return f"{reason[:1].lower()}{reason[1:]}"
 
 
-def _closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame) -> pd.DataFrame:
+def _closed_forecasts(connection: connect.Connection, night: Night, bars: pd.DataFrame) -> pd.DataFrame:
     """Past forecasts of the network with the actuals as known at the instant of `bars`."""
     symbol, target, session, known_at = night.symbol, night.target, night.session, night.data_as_of
     past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
@@ -175,7 +174,7 @@ def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple
 
 
 def _write(
-    connection: Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
+    connection: connect.Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
 ) -> None:
     """Write the baselines' model rows and every candidate's forecasts."""
     exchange, of_symbol = night.settings.exchange, {"symbol": night.symbol}

@@ -21,7 +21,6 @@ from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSerie
 from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Card
 
@@ -74,7 +73,7 @@ def first_session(session: date, settings: Settings) -> date:
     return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
 
 
-def input_fetch(connection: Connection, own: Settings, session: date, *, stored: str = "") -> Row:
+def input_fetch(connection: connect.Connection, own: Settings, session: date, *, stored: str = "") -> Row:
     """The row in `fetches` whose bars a night of one symbol's settings uses; a StoreError if none has its session.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
@@ -87,7 +86,7 @@ def input_fetch(connection: Connection, own: Settings, session: date, *, stored:
     return read.fetch_as_of(connection, own.symbols[0], session, first=first_session(session, own), cutoff=cutoff)
 
 
-def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.DataFrame:
+def past_losses(connection: connect.Connection, night: Night, *, origins: int) -> pd.DataFrame:
     """The losses of the newest `origins` scored origins that the night before this one could score.
 
     More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
@@ -112,7 +111,7 @@ def market_night(night: Night) -> Night | None:
 
 
 def market_snapshot(
-    connection: Connection, night: Night, *, data_as_of: datetime
+    connection: connect.Connection, night: Night, *, data_as_of: datetime
 ) -> tuple[MarketSeries | None, str, str]:
     """The market series at the night's fetch, made at `data_as_of`; its newest fetch, and a note on what is missing."""
     market = market_night(night)

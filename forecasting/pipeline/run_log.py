@@ -21,7 +21,6 @@ from forecasting.pipeline.folders import ARTIFACTS, delete_files, network_id, ru
 from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES
 from forecasting.values import source_name
@@ -64,7 +63,7 @@ def model_row(night: Night) -> Row:
 
 
 def open_run(
-    connection: Connection, night: Night, *, started_at: datetime, notes: dict[str, str] | None = None
+    connection: connect.Connection, night: Night, *, started_at: datetime, notes: dict[str, str] | None = None
 ) -> None:
     """Add the night's row unless it is there; one that is run again keeps its first start and what it noted before."""
     settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
@@ -77,7 +76,7 @@ def open_run(
     add_notes(connection, night, {"waiting": "", "until": "", **(notes or {})})
 
 
-def add_notes(connection: Connection, night: Night, notes: dict[str, str]) -> None:
+def add_notes(connection: connect.Connection, night: Night, notes: dict[str, str]) -> None:
     """Note, by kind, what the night's row should say; an empty text takes the note of that kind away."""
     stored = notes_of(_row(connection, night))
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
@@ -135,11 +134,11 @@ def _seconds(night: Night) -> dict[str, float]:
     return {f"seconds_{step}": seconds for step, seconds in night.seconds.items()}
 
 
-def _row(connection: Connection, night: Night) -> Row:
+def _row(connection: connect.Connection, night: Night) -> Row:
     return read.row(connection, "runs", {"id": night.id}) or {}
 
 
-def prunable_weights(connection: Connection, night: Night) -> list[str]:
+def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
     """The models without the newest `keep_artifacts` fits, those of the forecasts of as many origins, and champions."""
     symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
     champion = read.champion(connection, symbol, target)

@@ -18,7 +18,6 @@ from forecasting.pipeline.run_log import add_notes, model_row
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit, fit_scratch
@@ -72,7 +71,7 @@ def _with_challenger(night: Night, model: Row | None) -> Night:
     return night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
 
 
-def _facts(connection: Connection, night: Night, champion: Row) -> ChainFacts:
+def _facts(connection: connect.Connection, night: Night, champion: Row) -> ChainFacts:
     """What the ledger holds of the champion's chain of fits; its weights are looked at later."""
     newest = read.newest_scratch(connection, night.symbol, night.target, session=night.session)
     since = len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER

@@ -19,7 +19,6 @@ from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import index_csv, table_csv
 from forecasting.report.night_view import ReportData, SymbolLine, Why
-from forecasting.report.units import Unit, as_day
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 
 if TYPE_CHECKING:
@@ -98,10 +97,10 @@ def embedded(data: ReportData) -> str:
     night is what a value of the page is multiplied by to be on its share basis, 1 where it is absent.
     """
     rows, unit = data.issued, data.unit
-    values = {as_day(day): float(value) / unit.scale for day, value in data.history["value"].items()}
-    settled = {as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
+    values = {units.as_day(day): float(value) / unit.scale for day, value in data.history["value"].items()}
+    settled = {units.as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
     named = [*rows["origin_session"].unique(), *rows["target_session"].unique()]
-    sessions = sorted({*values, *map(as_day, named)})
+    sessions = sorted({*values, *map(units.as_day, named)})
     place = {session: position for position, session in enumerate(sessions)}
     shown = [values.get(session, math.nan) for session in sessions]
     document = {
@@ -132,7 +131,7 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
     columns |= {"issued": np.datetime_as_string(minutes).tolist(), "last": last.tolist()}
     columns["quantiles"] = np.stack(quantiles, axis=1).tolist()
     for name in ("origin_session", "target_session"):
-        columns[name] = rows[name].map({day: place[as_day(day)] for day in rows[name].unique()}).tolist()
+        columns[name] = rows[name].map({day: place[units.as_day(day)] for day in rows[name].unique()}).tolist()
     # Plain rows: a frame a night and forecaster took a second for 250 nights.
     each_row = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     nights: list[dict[str, Any]] = []
@@ -170,7 +169,7 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
     return nights
 
 
-def _why_document(whys: Sequence[Why], unit: Unit) -> dict[str, Any]:
+def _why_document(whys: Sequence[Why], unit: units.Unit) -> dict[str, Any]:
     """Why the medians of a night are what they are: what the sentence of the first is made of, and each in brief."""
     factors = [(name, round(factor, 2)) for name, factor in wording.named_parts(whys[0])]
     return {"usual": wording.usual_level(whys[0], unit), "factors": factors, "brief": [*map(wording.brief_why, whys)]}

@@ -17,7 +17,6 @@ from forecasting.predict import combine, fallback
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.train import gate
-from forecasting.train.gate import examine
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars, scaled
 from tests.nights import night, rows
@@ -89,7 +88,7 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
 
     def refuse_third(fitted, windows, **given):
         fits.append(fitted)
-        verdict = examine(fitted, windows, **given)
+        verdict = gate.examine(fitted, windows, **given)
         return replace(verdict, refused="on purpose") if len(fits) == 3 else verdict
 
     monkeypatch.setattr(nights, "examine", refuse_third)

@@ -15,7 +15,6 @@ from forecasting.pipeline import health
 from forecasting.sessions import shift
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, migrate, views, write
-from forecasting.store.migrate import upgrade
 from forecasting.store.schema import metadata
 from tests import cookbook
 from tests.builders import LAST
@@ -63,11 +62,11 @@ def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_a
     postgres_url, short_waits, monkeypatch
 ):
     with forgotten(postgres_url, "SELECT * FROM night_log") as pid:
-        upgrade(postgres_url)
+        migrate.upgrade(postgres_url)
         monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
-            upgrade(postgres_url)
-    upgrade(postgres_url)
+            migrate.upgrade(postgres_url)
+    migrate.upgrade(postgres_url)
 
 
 def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None:

@@ -23,7 +23,6 @@ from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.preprocess import first_session, market_night
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
@@ -152,7 +151,7 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
 def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
     settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
     night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
-    market = market_night(night)
+    market = preprocess.market_night(night)
     assert market is not None
     assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
 
@@ -376,7 +375,7 @@ def ingested(served: StandIn, session: date, *symbols: str, events: str | None =
     return [
         night.error
         for night in fetch_and_store(
-            [(night, first_session(session, night.settings)) for night in nights], {}, switch_source=False
+            [(night, preprocess.first_session(session, night.settings)) for night in nights], {}, switch_source=False
         )
     ]
 

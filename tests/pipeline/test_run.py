@@ -10,7 +10,6 @@ from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import run
-from forecasting.pipeline.run import check_dask, run_missed, wait_for_shard
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
 def run_until(as_of: date | None) -> list[str]:
-    return run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
+    return run.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -76,7 +75,7 @@ def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme, monkeyp
         free.bind(("127.0.0.1", 0))
         address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ForecastingError, match=f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"):
-        check_dask(address)
+        run.check_dask(address)
 
 
 def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_have_come(monkeypatch):
@@ -88,16 +87,16 @@ def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_h
         Client(cluster) as client,
     ):
         with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
-            check_dask(cluster.scheduler_address)
+            run.check_dask(cluster.scheduler_address)
         futures = [client.submit(abs, number) for number in (-1, -2)]
         with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
-            wait_for_shard(futures[0])
+            run.wait_for_shard(futures[0])
         for future in futures:
-            wait_for_shard(future)
+            run.wait_for_shard(future)
             assert future.cancelled()
         cluster.scale(1)
         monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
-        check_dask(cluster.scheduler_address)
+        run.check_dask(cluster.scheduler_address)
         later = client.submit(abs, -3)
-        wait_for_shard(later)
+        run.wait_for_shard(later)
         assert later.result() == 3

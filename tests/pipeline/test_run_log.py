@@ -15,7 +15,6 @@ from forecasting.pipeline.night import Night, make_night
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read, write
-from forecasting.store.connect import Connection, transaction
 from tests.builders import LAST
 from tests.nights import rows
 from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
@@ -36,7 +35,7 @@ def opened(night: Night, **notes: Any) -> None:
         run_log.open_run(connection, night, started_at=NOW, notes=notes)
 
 
-def noted(night: Night, change: Callable[[Connection, Night], object]) -> None:
+def noted(night: Night, change: Callable[[connect.Connection, Night], object]) -> None:
     with connect.transaction(night.settings.url) as connection:
         change(connection, night)
 
@@ -133,7 +132,7 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
 def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, origin, spared):
     settings = Settings().model_copy(update={"keep_artifacts": 2})
-    with transaction(database_url) as connection:
+    with connect.transaction(database_url) as connection:
         start(connection, origins=(origin, "2024-03-06", "2024-03-08"), models=())
         for place in range(5):
             fitted = at(f"2024-03-0{place + 1}T22:00")

@@ -9,13 +9,6 @@ import pytest
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.predict import candidates
-from forecasting.predict.candidates import (
-    Candidate,
-    assign_roles,
-    baseline_candidates,
-    forecast_rows,
-    inputs_out_of_range,
-)
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
@@ -32,8 +25,8 @@ CHAMPION_IS_PUBLISHED = Published("champion", "ok", "")
 RIDGE_IS_PUBLISHED = Published("ridge", "fallback", "there is no champion yet; ridge is published instead")
 
 
-def candidate(model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND) -> Candidate:
-    return Candidate(model_id, forecaster, role, quantiles)
+def candidate(model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND) -> candidates.Candidate:
+    return candidates.Candidate(model_id, forecaster, role, quantiles)
 
 
 def with_one(value: float) -> Floats:
@@ -49,7 +42,7 @@ RIDGE, HAR = candidate("b1", "ridge", "baseline"), candidate("b2", "har", "basel
 
 def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule() -> None:
     windows = some_windows("volume")
-    found = baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
+    found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
     ids = {"last_value": "a54f76e9b27b", "seasonal": "67d9e08c2cf5", "rolling_median": "61271ee839cc"}
     assert {one.forecaster: one.model_id for one in found} == ids | {"har": "e282ab09b522", "ridge": "316a13440b59"}
     for one in found:
@@ -63,10 +56,10 @@ def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_ni
         return with_one(np.inf if name != "har" or windows.target == "range" else 1.0)
 
     monkeypatch.setattr(candidates, "baseline_quantiles", broken)
-    found = baseline_candidates(some_windows("volume"), symbol="SBUX", settings_hash="0a1b")
+    found = candidates.baseline_candidates(some_windows("volume"), symbol="SBUX", settings_hash="0a1b")
     assert [one.forecaster for one in found] == ["har"]
     with pytest.raises(HistoryError, match="finite forecast of SBUX range from one of last_value"):
-        baseline_candidates(some_windows("range"), symbol="SBUX", settings_hash="0a1b")
+        candidates.baseline_candidates(some_windows("range"), symbol="SBUX", settings_hash="0a1b")
 
 
 BROKEN = candidate("m1", "lstm", "champion", with_one(np.nan))
@@ -85,15 +78,17 @@ BOTH = {"m1": "champion", "m2": "challenger"}
     ],
 )
 def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
-    made: list[Candidate], published: Published, expected: dict[str, Role]
+    made: list[candidates.Candidate], published: Published, expected: dict[str, Role]
 ) -> None:
-    assert {one.model_id: one.role for one in assign_roles(made, published)} == expected
+    assert {one.model_id: one.role for one in candidates.assign_roles(made, published)} == expected
 
 
 def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback() -> None:
-    made = assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
+    made = candidates.assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
     special = ["", "", "", "", "triple witching"]
-    rows = forecast_rows(made, RIDGE_IS_PUBLISHED, about={"kind": "live"}, sessions=SESSIONS, calendar=special)
+    rows = candidates.forecast_rows(
+        made, RIDGE_IS_PUBLISHED, about={"kind": "live"}, sessions=SESSIONS, calendar=special
+    )
     assert len(rows) == 4 * H
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
         ("b1", "champion", "fallback", "there is no champion yet; ridge is published instead"),
@@ -127,4 +122,4 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
     bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))
     windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
     trained_from = windows.origins[0].astype(object)
-    assert inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to) == found
+    assert candidates.inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to) == found

@@ -11,7 +11,6 @@ import pytest
 
 from flows import clock
 from forecasting.pipeline import export
-from forecasting.pipeline.export import typed
 from forecasting.report import documents
 from forecasting.settings import Settings
 from forecasting.store import write
@@ -65,7 +64,7 @@ def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
     frame = pd.DataFrame(filled)
     for name in ("issued_at", "data_as_of"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
-    return typed(frame, list(frame))
+    return export.typed(frame, list(frame))
 
 
 def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() -> None:

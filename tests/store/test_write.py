@@ -17,7 +17,6 @@ from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
-from forecasting.store.write import plain
 from tests.store.rows import (
     SYMBOL,
     TARGET,
@@ -197,7 +196,7 @@ def test_texts_and_numbers_are_read_back_exactly(connection):
 
 def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(connection):
     write.add(connection, "runs", run_row("r1", "2024-03-08", note="a\0b \ud800 c", error="\udfff\U0001f600"))
-    connection.execute(sa.update(schema.runs).values(plain({"mode_reason": "d\0"}, schema.runs)))
+    connection.execute(sa.update(schema.runs).values(write.plain({"mode_reason": "d\0"}, schema.runs)))
     columns = (schema.runs.c.note, schema.runs.c.error, schema.runs.c.mode_reason)
     found = tuple(connection.execute(sa.select(*columns)).one())
     assert found == ("a\ufffdb \ufffd c", "\ufffd\U0001f600", "d\ufffd")

@@ -8,7 +8,6 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import read, write
-from forecasting.store.read import unscored_forecasts
 from forecasting.values import parse_alerts
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.rows import (
@@ -124,7 +123,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     assert read.newest_finished(connection, SYMBOL, TARGET) is None
     assert read.forecasts(connection, SYMBOL, TARGET).empty
     assert read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=5).empty
-    assert unscored_forecasts(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
+    assert read.unscored_forecasts(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
     store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
     pd.testing.assert_series_equal(bars.dtypes, read.bars(connection, SYMBOL).dtypes)
 

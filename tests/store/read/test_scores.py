@@ -10,7 +10,6 @@ from forecasting.evaluate.decisions import LOSS_COLUMNS
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
-from forecasting.store.read import unscored_forecasts
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, store_bars, store_scored
 
@@ -116,7 +115,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
 
 
 def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
-    found = unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
+    found = read.unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
 
@@ -153,7 +152,7 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
     restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
     store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
-    found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
+    found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
     before = read.past_forecasts(
         connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=9, known_at=at("2024-03-07T21:00")
@@ -185,7 +184,7 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     store_bars(connection, {"2024-03-07": 7.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
-    found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
+    found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     past = read.past_forecasts(
         connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
     )
