@@ -92,11 +92,6 @@ def data(url):
         return publish.report_data(connection, settings_of(url))
 
 
-def losses_by_line(lines: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A row an origin, a column a line; NaN where a line has no score."""
-    return lines.assign(loss=lines[name].abs()).pivot(index="origin_session", columns="line", values="loss")
-
-
 def skill(both: pd.DataFrame, line: str) -> float:
     return 1 - both[""].mean() / both[line].mean()
 
@@ -110,9 +105,11 @@ def naive_live_skill(lines: pd.DataFrame) -> Figures:
             continue
         for window in WINDOWS:
             held = published.sort_index().iloc[-window:]
+            # A row an origin, a column a line; NaN where a line has no score.
+            by_line = some.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
+            by_line = by_line.reindex(held.index)
             errors, pinballs = (
-                losses_by_line(some, name).reindex(held.index).reindex(columns=["", "lstm", *BASELINES])
-                for name in ("error", "pinball")
+                by_line[name].reindex(columns=["", "lstm", *BASELINES]) for name in ("error", "pinball")
             )
             ranked = [name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(held)]
             by_skill = {name: skill(errors.dropna(subset=name), name) for name in ranked}
@@ -196,11 +193,6 @@ def skills(lines):
     return found
 
 
-def fallbacks(lines: pd.DataFrame) -> int:
-    rows = counting(lines)
-    return int(rows[(rows["line"] == "") & (rows["model"] != "lstm")]["origin_session"].nunique())
-
-
 @pytest.fixture
 def shown(url, tmp_path, monkeypatch):
     """The output of `forecasting show` with further options."""
@@ -230,7 +222,7 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
     assert document["track_record"] | {"skills": rows} == {
         "origins": rows_counted["origin_session"].nunique(),
         "kinds": rows_counted.groupby("kind")["origin_session"].nunique().to_dict(),
-        "fallbacks": fallbacks(lines),
+        "fallbacks": rows_counted.query("model != 'lstm'")["origin_session"].nunique(),
         "skills": rows,
     }
 
