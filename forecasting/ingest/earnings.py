@@ -343,9 +343,8 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
     known = pd.concat([dates["session"] for dates in (lists.listed, lists.usable, lists.filed)])
     past = pd.concat([known, valid_events(asking.stored)["session"]])
     newest = past[past <= night].max()
-    if (known > night).any() or not newest >= night - _YEAR:  # NaT: none
-        return []
-    if len(lists.listed) and newest >= night - _LISTED_AFTER:
+    is_recent = len(lists.listed) > 0 and newest >= night - _LISTED_AFTER
+    if is_recent or (known > night).any() or not newest >= night - _YEAR:  # NaT: none
         return []
     found = f"lists {len(lists.listed)}, none of them coming" if len(lists.listed) else "lists none"
     detail = f"The newest known earnings date is of this session; the source {found}."
