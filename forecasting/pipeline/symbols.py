@@ -26,7 +26,7 @@ from forecasting.vocabulary import Clock, Target
 Value = TypeVar("Value")
 
 QUOTED_SYMBOLS = 5  # Failures that one paragraph quotes; of further ones it has the number
-QUOTED = 240  # Characters of each; the whole text is in the column error of table runs
+QUOTED = 400  # Characters of each, mostly all; the whole text is in the column error of table runs
 NAMED = 3  # Most symbols that a name or a message lists
 HELD_NAMED = 6  # Symbols and targets of the ledger that a message names
 FOLDER = "errors"  # Folder of the tracebacks, below the data folder
@@ -124,7 +124,7 @@ def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingE
         words = plain_text(error, limit=QUOTED)
         # One cause, as a network that is down, reads once: whatever symbol it names.
         cause = re.sub(rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])", "each", words)
-        causes.setdefault(cause, []).append((symbol, words))
+        causes.setdefault(cause.replace("--symbol each", "--symbol SYMBOL"), []).append((symbol, words))
     quoted = [
         f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: {some[0][1] if len(some) == 1 else cause}"
         for cause, some in list(causes.items())[:QUOTED_SYMBOLS]
