@@ -26,7 +26,7 @@ from forecasting.vocabulary import Clock, Target
 Value = TypeVar("Value")
 
 QUOTED_SYMBOLS = 5  # Failures that one paragraph quotes; of further ones it has the number
-QUOTED = 400  # Characters of each, mostly all; the whole text is in the column error of table runs
+QUOTED = 1200  # Characters of them together; the whole text is in the column error of table runs
 NAMED = 3  # Most symbols that a name or a message lists
 HELD_NAMED = 6  # Symbols and targets of the ledger that a message names
 FOLDER = "errors"  # Folder of the tracebacks, below the data folder
@@ -121,12 +121,14 @@ def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingE
         return next(iter(failed.values()))
     causes: dict[str, list[tuple[str, str]]] = {}
     for symbol, error in failed.items():
-        words = plain_text(error, limit=QUOTED)
-        # One cause, as a network that is down, reads once: whatever symbol it names.
-        cause = re.sub(rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])", "each", words)
-        causes.setdefault(cause.replace("--symbol each", "--symbol SYMBOL"), []).append((symbol, words))
+        words, own = plain_text(error), rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
+        # One cause, as a network that is down, reads once: whatever symbol it names first, and in a command.
+        cause = re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", words), count=1)
+        causes.setdefault(cause, []).append((symbol, words))
+    limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
     quoted = [
-        f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: {some[0][1] if len(some) == 1 else cause}"
+        f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: "
+        f"{plain_text(some[0][1] if len(some) == 1 else cause, limit=limit)}"
         for cause, some in list(causes.items())[:QUOTED_SYMBOLS]
     ]
     more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""

@@ -45,7 +45,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
     each = {f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000) for place in range(300)}
     message = str(combined(each, of=500))
-    assert (len(message) < 2600, message.endswith(" And 295 other failures.")) == (True, True)
+    assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
     down = {name: DataLateError(f"Yahoo gave nothing for {name}: run --symbol {name}.") for name in ("S", "^FTSE")}
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     quoted = "S, ^FTSE: Yahoo gave nothing for each: run --symbol SYMBOL. BRK-B: BRK-B, of BRK, is new."
