@@ -199,13 +199,10 @@ def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     stored = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
     found = {"hubverse": hubverse, "nixtla": nixtla}.get(form, pd.DataFrame)(stored)
     if found.empty:
-        what, rule = f"bars of {symbol} up to {as_of or 'today'}", ""
+        what = f"bars of {symbol} up to {as_of or 'today'}"
         if form != "bars":
             with connect.reading(own.url) as connection:
                 check_forecast(connection, symbol, own.target)
-            replays = len(stored.query("actual.notna() and kind == 'replay'"))
             what = f"scored {own.target} forecasts of {symbol}"
-            if replays:
-                rule = f" Its {replays} of replays, which the form history has, are left out once one is live."
-        raise StoreError(f"Expected {what}; found none. Correct the symbol or date, or run its next nights.{rule}")
+        raise StoreError(f"Expected {what}; found none. Correct the symbol or date, or run its next nights.")
     return found

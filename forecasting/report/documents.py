@@ -3,7 +3,7 @@
 The last two hold a line of forecasts for each forecaster, the network as `lstm` and the baselines under their names, on
 every night, published or not; and line `published`, what was published each night, whichever model made it. Challengers
 are left out. Of each origin one kind counts, live before late before replay; replays are left out where the symbol and
-target have a live forecast, as in view live_skill.
+target have a scored live one, as in view live_skill.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ def _lines(history: pd.DataFrame) -> pd.DataFrame:
     rows = history[history["role"] != CHALLENGER]
     place = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}).astype("int64")
     best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
-    has_live = place.groupby([rows["symbol"], rows["target"]]).transform("min") == 0
+    is_live = (rows["kind"] == KINDS[0]) & rows["actual"].notna()
+    has_live = is_live.groupby([rows["symbol"], rows["target"]]).transform("any")
     rows = by_line(rows[(place == best) & ~(has_live & (rows["kind"] == KINDS[-1]))], model="model")
     rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
     newest = rows.sort_values("issued_at", kind="stable")

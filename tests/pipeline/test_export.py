@@ -95,16 +95,6 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     assert not (tmp_path / "none.csv").exists()
 
 
-def test_scored_replays_that_a_live_forecast_leaves_out_are_counted(sqlite_url, tmp_path):
-    replays = [forecast_row("lstm", ORIGINS[0], horizon, kind="replay") for horizon in (1, 2)]
-    with transaction(sqlite_url) as connection:
-        start(connection, origins=ORIGINS)
-        write.add(connection, "forecasts", *replays, forecast_row("lstm", ORIGINS[1]))
-        write.add_scores(connection, [score_row(row) for row in replays])
-    with pytest.raises(StoreError, match=r"found none.* 2 of replays, which the form history has"):
-        export(settings_of(sqlite_url), "nixtla", tmp_path / "x.csv", now=clock.now)
-
-
 FRAMES = {"bars": bars, "why": newest_why} | {name: partial(frame, name) for name in VIEWS}
 ORIGINS = ("2024-03-07", "2024-03-08")
 

@@ -93,9 +93,10 @@ def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:
     assert set(documents.nixtla(history)["LSTM"]) == {102.0}
 
 
-def test_replays_are_left_out_once_there_is_a_live_forecast() -> None:
+def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
     replay = {"origin_session": "2024-02-29", "target_session": "2024-03-01", "kind": "replay"}
-    assert documents.nixtla(history_rows(replay))["cutoff"].tolist() == [pd.Timestamp("2024-02-29")]
+    assert documents.nixtla(history_rows(replay, {"actual": None}))["cutoff"].tolist() == [pd.Timestamp("2024-02-29")]
+    assert documents.hubverse(history_rows(replay, {"actual": None}))["origin_date"].nunique() == 2
     assert documents.nixtla(history_rows(replay, {}))["cutoff"].tolist() == [pd.Timestamp("2024-03-01")]
 
 
