@@ -15,6 +15,7 @@ from forecasting.pipeline.export import check_known
 from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
+from forecasting.pipeline.run_log import notes_of
 from forecasting.pipeline.symbols import NAMED
 from forecasting.plain_text import named, plain_text
 from forecasting.report.digest import Digest, digest_in, make_digest
@@ -114,6 +115,8 @@ def _notable(connection: connect.Connection, run: Row) -> Iterator[tuple[str, st
         found = read.findings(connection, fetch["id"])
         if new := without_bar(found[found["since"] >= began]):
             yield "data.missing", f"{new}."
+    if market := notes_of(run).get("market"):
+        yield "market", market
     if run["mode_reason"].startswith("drift: "):
         yield "drift", run["mode_reason"]
     if fit is not None and fit["refused"]:

@@ -22,6 +22,7 @@ from forecasting.pipeline import preprocess, rounds
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.ingest import fetch_and_store, ingest
+from forecasting.pipeline.messages import newest_digest
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
@@ -123,6 +124,9 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo,
     assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
     assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
+    assert (
+        f"market, SBUX volume, session {LAST}: {run['note']}" in newest_digest(read_settings(), now=clock.now).problems
+    )
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again

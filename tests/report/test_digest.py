@@ -37,8 +37,10 @@ report x1.90; Monday x0.96.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
 Results of Fri 8 Mar:
-- ADBE volume: 4.0 M, forecast 10.0 M, −60%: miss
-- SBUX volume: 11.0 M, forecast 10.0 M, +10%: hit"""
+- ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
+- SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
+
+Usual is the median of the last 20 sessions; for close, the last close."""
 
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
