@@ -125,10 +125,10 @@ class Files:
         if table.rows.empty:
             raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
-            near = get_close_matches(symbol, filter(SYMBOL.fullmatch, map(str, table.places or ())), n=3, cutoff=0.0)
+            near = ", ".join(get_close_matches(symbol, filter(SYMBOL.fullmatch, map(str, table.places or ()))))
             raise BadDataError(
                 f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. Name one of "
-                f"them, as the file writes it; the nearest in capitals: {', '.join(near) or 'none'}."
+                f"them, as the file writes it{f'; the nearest: {near}' if near else ''}."
             )
         days, undated = read_days(rows["session"])
         found, numbers = [misfits(rows), undated], {}
