@@ -347,7 +347,8 @@ def write_config() -> str:
         with path.open("x", encoding="utf-8") as file:
             file.write("\n".join([*lines, ""]))
     except OSError as error:
-        raise UsageError(f"Expected to write a new file {path}; found: {error.strerror}.") from None
+        do = "Edit the one there or move it away; or go to another folder."
+        raise UsageError(f"Expected to write a new file {path}; found: {error.strerror}. {do}") from None
     if before is None:
         return f"{path}"
     return f"{path}, which is read here before {before}" if config_file() == path else f"{path}, after {before}"

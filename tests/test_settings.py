@@ -178,7 +178,7 @@ def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_
             patch.setenv(f"FORECASTING_{name}", text)
         settings, path = read_settings(), tmp_path / "forecasting.toml"
         assert write_config() == str(path)
-        with pytest.raises(UsageError, match=r"forecasting\.toml; found: File exists"):
+        with pytest.raises(UsageError, match=r"forecasting\.toml; found: File exists\. Edit"):
             write_config()
     assert "hunter2" not in path.read_text()
     assert read_settings() == settings.model_copy(update={"database_url": None})
