@@ -30,9 +30,10 @@ def upgrade(url: str, revision: str = "head") -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who can read a ledger's lock can hold it
         except OSError as error:
+            reason = "a file has that name" if isinstance(error, FileExistsError) else error.strerror
             raise StoreError(
-                f"The folder {folder} for the database cannot be created: {error.strerror}. "
-                "Create it, or name another with FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL."
+                f"The folder {folder} for the database cannot be created: {reason}. Name another with "
+                "FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a user who can."
             ) from error
     _migrate(url, revision, "upgrade")
 

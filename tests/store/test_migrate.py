@@ -134,8 +134,9 @@ def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refu
     path = tmp_path / "notes.db"
     path.write_text("not a database, but long enough to be read as a header of one; " * 20)
     assert "is not a SQLite file" in refusal(f"sqlite:///{path}")
-    with pytest.raises(StoreError, match=r"folder .* for the database cannot be created: Not a directory"):
-        upgrade(f"sqlite:///{path / 'deeper' / 'forecasting.db'}")
+    for folder, reason in ((path / "deeper", "Not a directory"), (path, "a file has that name. Name another")):
+        with pytest.raises(StoreError, match=f"folder .* for the database cannot be created: {reason}"):
+            upgrade(f"sqlite:///{folder / 'forecasting.db'}")
 
 
 def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
