@@ -19,7 +19,7 @@ from forecasting.errors import ForecastingError, StoreError
 from forecasting.pipeline.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
-from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, explained, only_symbol
+from forecasting.pipeline.symbols import ADVICE, Outcomes, check_forecast, each_symbol, explained, only_symbol
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
@@ -228,9 +228,10 @@ def write_page(page: str, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     except OSError as error:
+        do = ADVICE.get(error.errno or 0, "Correct that, then run again.")
         raise ForecastingError(
-            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. Forecasts and scores are stored. Free "
-            "space on that disk or name another path: forecasting report --out PATH"
+            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. {do} Or name another path: "
+            "forecasting report --out PATH. Forecasts and scores are stored."
         ) from error
     return path
 

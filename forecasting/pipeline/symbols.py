@@ -33,7 +33,7 @@ FOLDER = "errors"  # Folder of the tracebacks, below the data folder
 MAX_CHARACTERS = 1_000_000  # Of a traceback file; a recursion's is longer
 KEPT = 200  # Newest traceback files that stay: an error that comes back every night fills no disk
 
-_ADVICE = {
+ADVICE = {
     errno.ENOSPC: "Free space on that disk, then run again: what is stored is complete, and no row is written twice.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right to write there."),
     errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during the run.",
@@ -45,9 +45,9 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     """The error in one paragraph: itself when it is ours, else what it is and the file of its traceback."""
     if isinstance(error, ForecastingError):
         return error
-    if isinstance(error, OSError) and error.errno in _ADVICE:
+    if isinstance(error, OSError) and error.errno in ADVICE:
         what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
-        return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
+        return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {ADVICE[error.errno]}")
     if isinstance(error, ValidationError) and error.title.endswith("Settings"):  # Prefect's: ours are UsageErrors
         problem = error.errors()[0]
         ends, found = f"_{problem['loc'][0]}".upper(), str(problem["input"])[:40]

@@ -1,11 +1,13 @@
 """What people read: the track record against a naive recomputation from table scores, pages, and their index."""
 
+import errno
 import json
 import re
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from flows import clock
 from flows.cli import app
+from forecasting.errors import ForecastingError
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.pipeline.run import run_missed
@@ -337,6 +340,12 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     close = written.values["SBUX"]
     assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
+
+
+def test_a_page_that_this_user_may_not_write_is_an_error_about_rights(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(ForecastingError, match=r"denied\. Give this user the right .* --out PATH"):
+        publish.write_page("", tmp_path / "page.html")
 
 
 def test_a_past_night_has_a_page_of_its_own(settings):
