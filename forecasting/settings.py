@@ -57,6 +57,8 @@ _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
+_PATHS = ("data_dir", "source", "witness", "events", "market")  # settings that may have a path, of ~ too
+
 _JOINED = {"alerts": "; ", "notify": " "}  # what is between the values of a list in forecasting.toml
 
 EXAMPLES = (
@@ -204,6 +206,8 @@ class Settings(BaseSettings):
             return value
         if re.search("[\ud800-\udfff]", value):
             raise ValueError("Expected text in UTF-8, found other bytes")
+        if info.field_name in _PATHS:
+            return re.sub("^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value)
         if info.field_name == "exchanges":
             return parse_exchanges(value)
         return listed(value) if info.field_name in ("symbols", "files") else value
@@ -308,7 +312,7 @@ def _config_values() -> dict[str, Any]:
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error
         raise UsageError(f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.') from None
-    if config and "data_dir" in values:
+    if config and not str(values.get("data_dir", "~/")).startswith("~/"):
         values["data_dir"] = config.parent / str(values["data_dir"])
     return values
 

@@ -120,6 +120,11 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
     monkeypatch.setenv("FORECASTING_DATA_DIR", "/nowhere/data")
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("/nowhere/data"))
+    monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "home.toml"))
+    (folder / "a" / "home.toml").write_text('data_dir = "~/data"\nsource = "csv:~/SBUX.csv"')
+    monkeypatch.delenv("FORECASTING_DATA_DIR")
+    assert (read_settings().data_dir, read_settings().source) == (Path.home() / "data", f"csv:{Path.home()}/SBUX.csv")
+    monkeypatch.delenv("FORECASTING_CONFIG")
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder / "elsewhere"))
     assert read_settings().symbols == ("SBUX", "VOD.L")
     (folder / "forecasting.toml").write_text("late_until = 9")  # of which pydantic would make nine seconds

@@ -143,6 +143,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 def check_inputs(settings: Settings) -> None:
     """Raise where the ledger, the witness or a file cannot be used: forecasts without it would hide a mistake."""
     migrate.check_ready(settings.url)
+    plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     witness_of(settings)
     check_events(settings.events, settings.symbols)
     check_market(settings)

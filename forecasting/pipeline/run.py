@@ -16,7 +16,7 @@ from typing import Any
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting.errors import ForecastingError, NoBarError, UsageError
+from forecasting.errors import ForecastingError, LockedError, NoBarError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import messages, plan
 from forecasting.pipeline.ingest import fetch_and_store, ingest
@@ -246,6 +246,8 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
             except KeyboardInterrupt:
                 mark_cut_off(settings)
                 raise
+    except LockedError:  # told to the person who has started it
+        raise
     except Exception as error:
         failure, subject = explained(error, now=now), f"{joined(settings.symbols)} {settings.target}"
         messages.send(settings, f"night.failed, {subject}", f"{subject}: {failure}")

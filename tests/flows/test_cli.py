@@ -58,7 +58,8 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
 @pytest.mark.parametrize("command", ["run", "catch-up", "serve"])
 @pytest.mark.parametrize("option", ["--source", "--market", "--events"])
 def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, command, option):
-    code, _, err = run(command, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
+    day = ["--as-of", "2018-12-28"] if command == "run" else []
+    code, _, err = run(command, *day, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
     assert (code, list(here.iterdir())) == (2, [])
     assert err.startswith(f"Expected a file in {option.replace('--source', 'source')} csv:PATH; found nothing at /")
 
