@@ -158,11 +158,11 @@ class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
     Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of, or no night
-    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are meant, without `target`
-    (volume, close or range) FORECASTING_TARGET, without `source` FORECASTING_SOURCE, and without `now`, a clock, the
-    machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are naive midnights
-    (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the
-    target's unit float64 with NaN where unknown; columns and types are the same without a row.
+    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are meant, which raise only where
+    all would; without `target` (volume, close or range) FORECASTING_TARGET, without `source` FORECASTING_SOURCE, and
+    without `now`, a clock, the machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are
+    naive midnights (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other
+    numbers in the target's unit float64 with NaN where unknown; columns and types are the same without a row.
 
     Attributes:
         settings: Those of the environment, with the database and the data folder of `connect`.
@@ -279,12 +279,12 @@ class Ledger:
         return Backtest(forecast_frame(result), figure_frame(result))
 
     def _asked(self, *symbols: str | Iterable[str], target: Target | None = None) -> Settings:
-        """The settings of one call that reads; a symbol that it names is one of the ledger."""
+        """The settings of one call that reads; each symbol that it names, or else one at least, is of the ledger."""
         several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
-        if each:
-            export.check_known(settings, target)
+        own = "" if each else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
+        export.check_known(settings, target, advice=own)
         return settings
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, source: str | None = None) -> Settings:

@@ -91,12 +91,19 @@ def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, wor
     assert capfd.readouterr().err == ""
 
 
-def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(stored: fc.Ledger) -> None:
-    assert len(stored.latest("SBUX")) == 0  # the ledger is empty
+def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(
+    stored: fc.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(stored.latest("SBUX")) == len(stored.latest()) == 0  # the ledger is empty
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
     assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
         stored.history(["TEST", "SBUX"])
+    for call in (stored.latest, stored.history, stored.bars):
+        with pytest.raises(UsageError, match=r"ledger \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"):
+            call()
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,TEST")
+    assert len(fc.connect().latest()) == 5
     with pytest.raises(UsageError, match=r"with nights of close \(none\), found TEST"):
         stored.latest("TEST", target="close")
     with pytest.raises(UsageError, match=r"origin of volume forecasts of TEST, found 2024-03-07"):

@@ -90,16 +90,20 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
     return _typed_whole(frames, BARS_COLUMNS, order="symbol session")
 
 
-def check_known(settings: Settings, target: str | None) -> None:
-    """Raise a UsageError for a symbol that the ledger has nothing of, or no night of `target`, where it has others."""
+def check_known(settings: Settings, target: str | None, *, advice: str = "") -> None:
+    """Raise a UsageError for a symbol that the ledger has nothing of, or no night of `target`, where it has others.
+
+    Where symbols may be those of the settings, and so there is `advice`, only if that is true of all.
+    """
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         fetched = read.values(connection, "fetches", "symbol", {})
         known = read.values(connection, "runs", "symbol", {"target": target}) if target else fetched
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
-    if fetched and unknown:
+    if fetched and unknown and (not advice or len(unknown) == len(settings.symbols)):
         whose = f"the ledger with nights of {target}" if target else "the ledger"
-        raise UsageError(f"Expected symbols of {whose} ({named(known, 10) or 'none'}), found {named(unknown, 10)}.")
+        there, found = named(known, 10) or "none", named(unknown, 10)
+        raise UsageError(f"Expected symbols of {whose} ({there}), found {found}.{advice}")
 
 
 QUESTIONS = {

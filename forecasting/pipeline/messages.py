@@ -47,7 +47,7 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     migrate.check_ready(settings.url, writes=False)
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
-        check_known(settings, None)
+        check_known(settings, None, advice=" Name them by --symbol.")
     return _digest(settings, lines, [line.run["id"] for line in lines if line.run], now())
 
 
