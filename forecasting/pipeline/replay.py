@@ -7,6 +7,7 @@ later finds the champions that it found. So every forecast must be the same bit 
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -52,19 +53,25 @@ def finished_nights(
 ) -> tuple[list[Row], list[Row]]:
     """The finished nights of a span under the settings in force, in the order made, and the promotions by hand."""
     with connect.reading(settings.url) as connection:
-        runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
+        runs = read.finished_runs(connection, symbol, settings.target)
         by_hand = read.table_rows(
             connection,
             "promotions",
             {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]},
             order=("session", "decided_at"),
         )
-    nights = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
+    stored = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
+    nights = [row for row in stored if row["settings_hash"] == settings.for_symbol(symbol).hash]
     if not nights:
-        span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
+        span, others = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}", ""
+        if stored:
+            now, then = settings.for_symbol(symbol).forecast_fields(), json.loads(stored[-1]["settings"])
+            differ = sorted({name for name, _ in now.items() ^ then.items()} - {"events"})  # which no hash has
+            each = (f"{name} {then.get(name, 'default')} (in force: {now.get(name, 'default')})" for name in differ)
+            others = f" Under others: {quantity(len(stored), 'night')}, the newest with {', '.join(each)}."
         raise UsageError(
             f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
-            "nothing to replay. `forecasting settings` lists them."
+            f"nothing to replay. `forecasting settings` lists them.{others}"
         )
     return nights, by_hand
 

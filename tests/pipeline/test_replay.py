@@ -142,6 +142,12 @@ def _scores(url: str) -> list[tuple[object, ...]]:
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
 
 
-def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
+def test_without_a_finished_night_there_is_nothing_to_replay(yahoo, monkeypatch):
     with pytest.raises(UsageError, match="nothing to replay"):
         replay(read_settings(), now=clock.now)
+    monkeypatch.setattr(clock, "now", after(LAST, 13.5))
+    nightly.nightly(mode="skip")
+    changed = read_settings().model_copy(update={"market": "none", "scratch_every": 21, "seed": 3})
+    named = r"1 night, the newest with market default .*: none\), scratch_every 5 .*default\), seed 0 .*: 3\)\.$"
+    with pytest.raises(UsageError, match=named):
+        replay(changed, now=clock.now)

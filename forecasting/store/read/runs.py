@@ -60,8 +60,8 @@ def running(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.RUNNING).order_by(schema.runs.c.as_of)))
 
 
-def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
-    """The finished nights under some settings in the order made, rows of table runs with fetch_id of the forecasts."""
+def finished_runs(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """The finished nights in the order made, rows of table runs with fetch_id of the forecasts."""
     table, made = schema.runs, schema.forecasts
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
@@ -69,7 +69,7 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     done = (
         sa.select(table, issued.c.fetch_id)
         .join(issued, issued.c.run_id == table.c.id)
-        .where(*of_series(table, symbol, target), table.c.settings_hash == settings_hash, table.c.status == "done")
+        .where(*of_series(table, symbol, target), table.c.status == "done")
     )
     # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
     return rows(connection, done.order_by(issued.c.issued_at, table.c.as_of, table.c.started_at))
