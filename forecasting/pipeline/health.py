@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.earnings import check_events
@@ -121,10 +120,12 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return settings.alerts
 
     def disk() -> str:
-        for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
-            if not os.access(found := _existing(folder), os.W_OK | os.X_OK):
+        data_dir = settings.data_dir.absolute()
+        for folder in (*(data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS)), data_dir):
+            found = next(path for path in (folder, *folder.parents) if path.exists())
+            if not os.access(found, os.W_OK | os.X_OK):
                 raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")
-        free = shutil.disk_usage(_existing(settings.data_dir)).free
+        free = shutil.disk_usage(found).free
         if free < LEAST_FREE:
             least = f"{LEAST_FREE / 2**30:.0f} GiB"
             raise StoreError(f"Expected {least} or more free at {settings.data_dir}; found {free / 2**30:.1f} GiB.")
@@ -152,11 +153,6 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
         except ForecastingError as error:
             rows.append({"check": name, "state": "wrong", "found": str(error)})
     return rows
-
-
-def _existing(folder: Path) -> Path:
-    absolute = folder.absolute()
-    return next(path for path in (absolute, *absolute.parents) if path.exists())
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
