@@ -109,7 +109,8 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         early = early_end(nights, now=now)  # of a file, which is read
         if early and source.name != "sample":  # which ends in 2018
             raise ForecastingError(f"{early} Bring the source up to date.")
-        return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} (no request made)", early]))
+        state = "no request made" if plugins.is_live(source) else f"read up to {min(night.session for night in nights)}"
+        return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early]))
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"

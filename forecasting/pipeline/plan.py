@@ -155,14 +155,17 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
         return NO_MARKET
     source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
     newest = plugins.newest_session(source, choice.symbol)
+    state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
         for own in map(settings.for_symbol, settings.symbols):
             # Any other source may be a file that has ended too, and is checked by itself.
             due = newest_session(own, now=now) if own.source == "sample" else last_completed(now(), own.exchange)
             market = market_night(make_night(own.symbols[0], due, own, now=now))
-            if market is not None and newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date, or choose --market none.")
-    return f"{choice.symbol} of {source.name} (no request made)"
+            if market is not None and newest < market.session:
+                if newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
+                    raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date or choose --market none.")
+                state = f"up to {newest}, filled forward"
+    return f"{choice.symbol} of {source.name} {state}"
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:

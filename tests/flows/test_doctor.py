@@ -35,6 +35,7 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder):
     checks = found()
     assert list(checks) == ["database", "sessions", "source", "market", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
+    assert checks["source"][1].endswith("(no request made)")
     assert "`forecasting run` creates it" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
     assert checks["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
@@ -72,6 +73,7 @@ def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_
 def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(folder, monkeypatch, last, state):
     (folder / "VIX.csv").write_text(f"date,close\n{last},15\n")
     monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
+    assert found()["market"][1].endswith(f"up to {last}, filled forward") == (state == "ok")
     said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"  # that of London's Monday too
     assert (found()["market"][0], said in found()["market"][1]) == (state, state == "wrong")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
@@ -90,6 +92,7 @@ def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_
         monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
         ends = f"of {symbol}, before the newest completed one, 2024-02-16"
         assert (found()["source"][0], ends in found()["source"][1]) == (state, True)
+        assert ("read up to 2018-12-31" in found()["source"][1]) == (state == "ok")
 
 
 def test_a_calendar_that_ends_soon_is_told(monkeypatch):
