@@ -77,8 +77,8 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
-    found = f"the newest is of {newest}" if newest else "there is none at all"
-    do = "See whether the schedule runs, then `forecasting run`."
+    found = f"the newest is of {newest}" if newest else "none of its forecasts is live"
+    do = "See whether the schedule runs and `forecasting doctor` calls the source ok, then `forecasting run`."
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
         do = "Schedule the night before that, in FORECASTING_CRON."

@@ -98,6 +98,7 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     settings = read_settings().model_copy(update={"database_url": SecretStr(sqlite_url)})
     with pytest.raises(NoLiveForecastError) as failed:
         health.check_fresh(settings, now=clock.now, sends=True)
+    assert "none of its forecasts is live. See whether" in str(failed.value)
     assert sent(posted) == ("forecast.missing, SBUX volume", f"SBUX volume: {failed.value}".replace("`", "'"))
 
 
