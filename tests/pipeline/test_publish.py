@@ -1,6 +1,5 @@
 """What people read: the track record against a naive recomputation from table scores, pages, and their index."""
 
-import errno
 import json
 import re
 import shutil
@@ -343,7 +342,7 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
 
 
 def test_a_page_that_this_user_may_not_write_is_an_error_about_rights(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "mkdir", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr(Path, "mkdir", Mock(side_effect=PermissionError(13, "Permission denied")))
     with pytest.raises(ForecastingError, match=r"denied\. Give this user the right .* --out PATH"):
         publish.write_page("", tmp_path / "page.html")
 
