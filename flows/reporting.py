@@ -232,7 +232,7 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
 def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
     """Send the digest of the run about its nights, once; a warning where that fails."""
     run = flow_run()
-    if run is not None and run.id in _digested:
+    if not nights or (run is not None and run.id in _digested):
         return
     try:
         messages.send_digest(settings, nights, link=run_link())

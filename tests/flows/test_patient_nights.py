@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -193,7 +194,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     assert counts == [0, 0, 0, 1, 1]
     (message,) = map(json.loads, sent)
     assert message["title"] == "forecasting: 1 forecast of Mon 11 Mar, 1 thing to know"
-    first, second, *_, forecast = message["message"].partition("\nhttp")[0].splitlines()
+    first, second, *_, forecast, _, _ = message["message"].partition("\nhttp")[0].splitlines()
     assert first == "1 thing to know."
     assert second.startswith("- SBUX volume: late. ")
     assert second.endswith(" Retrying until 09:00 America/New_York.")
@@ -235,3 +236,14 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monk
     assert state.name == "WithoutBar"
     assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in sent] == [False, True]
     assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
+
+
+def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder, monkeypatch, sent):
+    set_clock(datetime(2024, 3, 9, 10, 30, tzinfo=UTC), monkeypatch)
+    nightly(patient=True)
+    Path(read_settings().source.partition(":")[2]).unlink()
+    assert nightly(patient=True, return_state=True).is_failed()
+    assert [json.loads(body)["title"].partition(",")[0] for body in sent] == [
+        "forecasting: 1 forecast of Mon 11 Mar",
+        "forecasting: night.failed",
+    ]
