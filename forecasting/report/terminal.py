@@ -62,8 +62,9 @@ def text_table(
         for name, column in zip(columns, by_column, strict=True)
     ]
     texts = [size if right else word for size, word, right in zip(widths, longest_words, to_right, strict=True)]
-    # Texts between words, then the names above numbers too, then within words, as of a path.
-    floors_in_turn = [texts, longest_words, [min(size, NARROWEST) for size in widths]]
+    narrow = [min(size, NARROWEST) for size in widths]
+    # Texts between words, then the names above numbers too, then within words, as of a path; the first column last.
+    floors_in_turn = [texts, longest_words, [longest_words[0], *narrow[1:]], narrow]
     if in_lines:  # before these the names, then the last column
         whole = [max(map(len, [*name.split(), *column])) for name, column in zip(columns, by_column, strict=True)][:-1]
         floors_in_turn[:0] = [[*whole, widths[-1]], [*whole, max(map(len, columns[-1].split()))]]

@@ -205,6 +205,7 @@ def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
 
 
 def test_no_line_is_wider_than_the_terminal_even_without_a_space() -> None:
+    assert "A" * 20 + "  /xxx" in text_table(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
     shown = text_table(["path", "n"], [["/" + "x" * 200, 1]], width=40)
     assert max(map(len, shown.splitlines())) == 40
     assert shown.replace("\n", "").replace(" ", "").count("x") == 200
