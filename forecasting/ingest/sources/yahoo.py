@@ -153,6 +153,7 @@ class Yahoo:
 
         _keep_caches_in(self.cache_dir)
         yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
+        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # a failure is raised, and told once, in our words
         YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
         # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
