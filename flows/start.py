@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 from flows import clock
 from flows.console import echo
 from flows.progress import show_step, watched_nights
-from forecasting.errors import LockedError, UsageError
-from forecasting.pipeline import plan
+from forecasting.errors import ForecastingError, LockedError, UsageError
+from forecasting.pipeline import messages, plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, nothing_new
 from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
+from forecasting.pipeline.symbols import joined
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
@@ -31,7 +32,13 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
     """A block of checks: the settings in force, and those to check, since a missing database is only created after."""
     settings = read_settings()
     if not migrate.is_missing(settings.url):
-        yield settings, settings
+        try:
+            yield settings, settings
+        except ForecastingError as error:
+            if not sys.stderr.isatty():  # as of cron, where nobody reads it
+                subject = f"{joined(settings.symbols)} {settings.target}"
+                messages.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
+            raise
         return
     with TemporaryDirectory(prefix="forecasting-") as folder:  # an empty ledger in its place
         own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})

@@ -379,6 +379,8 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    if name == "timezone" and not own:
+        expected = "expected a time zone such as America/New_York"
     return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 

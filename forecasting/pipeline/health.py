@@ -14,7 +14,7 @@ from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.plan import check_market, early_end, newest_session
+from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
@@ -103,7 +103,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return ". ".join([f"newest completed: {each}", *ends])
 
     def source() -> str:
-        source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
+        source = check_source(settings)
         each = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [make_night(own.symbols[0], newest_session(own, now=now), own, now=now) for own in each]
         early = early_end(nights, now=now)  # of a file, which is read

@@ -16,14 +16,15 @@ from pydantic import ValidationError
 
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.earnings import check_events
-from forecasting.ingest.sources import plugins
+from forecasting.ingest.sources import Source, plugins
+from forecasting.ingest.sources.files import Files
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.preprocess import market_night, missing_closes
 from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.pipeline.symbols import each_symbol, joined
-from forecasting.plain_text import plain_text
+from forecasting.plain_text import named, plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, shift
 from forecasting.settings import Settings, read_settings
@@ -143,10 +144,22 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 def check_inputs(settings: Settings) -> None:
     """Raise where the ledger, the witness or a file cannot be used: forecasts without it would hide a mistake."""
     migrate.check_ready(settings.url)
-    plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
+    check_source(settings)
     witness_of(settings)
     check_events(settings.events, settings.symbols)
     check_market(settings)
+
+
+def check_source(settings: Settings) -> Source:
+    """The source of the bars; a UsageError where several symbols would get the same bars of a file."""
+    source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
+    with suppress(BadDataError):  # of a file that cannot be read each night leaves a row
+        if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
+            raise UsageError(
+                f"Expected a column symbol in {source.name}, the source of {named(settings.symbols, 3)}; found none. "
+                "Name one symbol, or add the column."
+            )
+    return source
 
 
 def check_market(settings: Settings, *, now: Clock | None = None) -> str:
@@ -214,7 +227,7 @@ def early_end(nights: Sequence[Night], *, now: Clock) -> str:
     for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
         if night.session < (completed := last_completed(now(), night.settings.exchange)):
             ends = f"The source {source_name(night.source)} ends with the session {night.session} of {night.symbol}"
-            return f"{ends}, before the newest completed one, {completed}: the night is of that session, and not live."
+            return f"{ends}, before the newest completed one, {completed}: its night is of that session, and not live."
     return ""
 
 

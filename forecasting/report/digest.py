@@ -51,15 +51,16 @@ def make_digest(
     session, stale = short_day(newest, with_year=is_stale) if stored else "", ""
     if is_stale:
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
+        made = short_day(max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True)
         stale = (
-            f"Stale: the newest forecast is for {session}; none was made at the newest completed session, {missing}."
+            f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
             f"{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
         )
     reasons: dict[tuple[str, str], list[str]] = {}
     for line in lines:
         problem = line.problem
         if line.forecast and line.symbol not in listed:
-            what, reason = problem or ("behind", "")
+            what, reason = problem or ("behind", "Its source may have ended.")
             its_newest = short_day(line.session, with_year=True)
             problem = what, f"{reason} No forecast of {session}; the newest is of {its_newest}.".strip()
         if problem is not None:

@@ -139,8 +139,8 @@ def alike(data: ReportData) -> str:
 
 
 def without_bar(findings: pd.DataFrame) -> str:
-    """The newest session of each rule that a bar is missing or rejected by; empty without any."""
-    found = findings.query("severity == 'reject' or rule == 'missing_session'")
+    """The newest session of each rule that a bar or its volume is missing or rejected by; empty without any."""
+    found = findings.query("severity == 'reject' or rule in ('missing_session', 'volume_unknown')")
     return "; ".join(
         f"{str(rule).replace('_', ' ')} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
         for rule, days in found.groupby("rule")["session"]

@@ -15,8 +15,9 @@ from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.symbols import Outcomes
 from forecasting.settings import read_settings
 from forecasting.store import migrate
-from tests.builders import LAST
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import processes
+from tests.flows.sinks import http_sink
 from tests.nights import rows
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
@@ -70,6 +71,23 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
             migrate.check_ready(own.url)
         assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" == capsys.readouterr().err) is created
     assert run("db", "current")[0] == 0
+
+
+def test_what_refuses_a_run_that_nobody_watches_is_sent(here, monkeypatch):
+    migrate.upgrade(read_settings().url)
+    with http_sink() as (url, posted):
+        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
+        assert run("run", "--source", "csv:nofile.csv")[0] == 2
+    (sent,) = map(json.loads, posted)
+    assert sent["title"].startswith("forecasting: night.failed, SBUX volume")
+    assert "found nothing at " in sent["message"]
+
+
+def test_a_file_without_symbols_is_refused_for_several(here):
+    write_yahoo_csv(random_bars(days=30, seed=3), here / "bars.csv")
+    code, _, err = run("run", "--source", f"csv:{here / 'bars.csv'}", "--symbol", "SBUX,AAPL")
+    assert (code, (here / "data").exists()) == (2, False)
+    assert err.startswith("Expected a column symbol in csv:bars.csv, the source of SBUX, AAPL; found none.")
 
 
 def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here, monkeypatch):

@@ -111,9 +111,7 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     assert len(posted) == 1  # nothing was to do
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
-    assert found.stale.endswith(
-        "is for Mon 11 Mar 2024; none was made at the newest completed session, Mon 11 Mar 2024."
-    )
+    assert found.stale.endswith("from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024.")
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

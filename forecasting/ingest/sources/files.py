@@ -107,12 +107,16 @@ class Files:
             title=f"{symbol}, daily, from the file {self.path.name}",
             live=not (bars.index > pd.Timestamp(last)).any(),  # a bar that newer ones follow is finished
             unreadable=unreadable,
-            names_symbol=self._table().places is not None,
+            names_symbol=self.names_symbols(),
         )
 
     def newest(self, symbol: str) -> date:
         """The newest session that the file has a row of, readable or not."""
         return self._rows(symbol)[1]
+
+    def names_symbols(self) -> bool:
+        """Whether the file has a column of symbols."""
+        return self._table().places is not None
 
     def _table(self) -> Table:
         table = read_file(self.path, self.kind, self.option, needed=_SERIES if self.one_series else _BARS)
