@@ -152,8 +152,8 @@ def digest(
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing
 
-        show_rows(alert_counts(settings()), alert_listing)
-        return unknown_alerts(settings()) or None
+        show_rows(counts := alert_counts(settings()), alert_listing)
+        return unknown_alerts(settings()) or (None if counts else "No forecast of these symbols is stored to count.")
     typer.echo(digest_in(form, newest_digest(settings(), now=clock.now)))
     return None
 

@@ -182,7 +182,7 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
         run = read.unfinished_run(connection, symbol, target, after=date.min)
         if run is None or not (reason := run["error"] or run["note"]):
             lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
-            held = f". The database holds forecasts of {named(lines, HELD_NAMED)}." if lines else ""
+            held = f". The database holds forecasts of {named(lines, HELD_NAMED)}: choose by --symbol." if lines else ""
             raise StoreError(f"{error}{held}") from None
         raise StoreError(
             f"{symbol} has no {target} forecast; its night of {run['as_of']} has status {run['status']}: {reason}"

@@ -212,6 +212,8 @@ def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tup
         raise BadDataError(f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode.") from None
     if not content.strip():
         raise BadDataError(f"{name} is empty. Expected a header and a line for each day.")
+    if (kind == "parquet") is not content.startswith(b"PAR1"):
+        raise BadDataError(f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is.")
     rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
     if "symbol" in rows:
         rows["symbol"] = _texts(rows["symbol"])
