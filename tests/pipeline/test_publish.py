@@ -408,7 +408,7 @@ def origins_in(page: Path) -> list[str]:
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     for asked, day, words in (
-        (misspelt, None, "--symbol SBUXX --target volume. The database holds forecasts of SBUX close, SBUX volume: choose"),
+        (misspelt, None, "target volume. The database holds forecasts of SBUX close, SBUX volume: choose"),
         (misspelt, date(2024, 1, 3), "forecasting run --symbol SBUXX --target volume. The database holds"),
         (settings, date(2024, 1, 3), "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --"),
     ):
