@@ -120,12 +120,16 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         check_password(first, environment, tmp_path)
         check_deployment(first, ["volume"])
         check_a_due_night(first, tmp_path)
+        limit = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}  # as before 0.3
+        named = prefect_api.deployment_id(first.url, NIGHTLY)
+        processes.API.patch(f"{first.url}/deployments/{named}", json=limit).raise_for_status()
         first.server.kill()
         assert first.process.wait(timeout=5) == 1
         said = first.log.read_text()  # and a warning of Prefect's own
         assert said.count("The Prefect server of `serve` has ended (exit code -9)") == 1
         assert "does not expect" not in said
     with serving(tmp_path, environment, monkeypatch) as second:
+        check_deployment(second, ["volume"])
         second.process.kill()
         second.process.wait()
         assert second.server.is_running()
@@ -149,9 +153,7 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
 
 
 def run_without_process(url: str) -> str:
-    """A run that is Running for its server alone, on a deployment with a limit, as an earlier release set it."""
-    limit = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
-    processes.API.patch(f"{url}/deployments/{prefect_api.deployment_id(url, NIGHTLY)}", json=limit).raise_for_status()
+    """A run that is Running for its server alone."""
     run = prefect_api.start_run(url, NIGHTLY, at=f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}", target="volume")
     for name in ("PENDING", "RUNNING"):
         body = {"state": {"type": name}, "force": name == "RUNNING"}
