@@ -83,8 +83,19 @@ class TrackRecord:
     @cached_property
     def network_skills(self) -> pd.DataFrame:
         """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
-        pairs = _pairs_of(self.published, self.network)
-        return _tested(pairs, _mean_losses(pairs))
+        return _tested(_pairs_of(self.published, self.network), self.network_losses)
+
+    @cached_property
+    def network_losses(self) -> pd.DataFrame:
+        """The rows of `network_skills` without p_value."""
+        return _mean_losses(_pairs_of(self.published, self.network))
+
+    @property
+    def untested(self) -> pd.DataFrame:
+        """The rows of `comparisons` without p_value."""
+        if not self.fallbacks or self.network_losses.empty:
+            return self.losses
+        return pd.concat([self.losses, self.network_losses])
 
     @property
     def comparisons(self) -> pd.DataFrame:
