@@ -51,7 +51,8 @@ def score_and_decide(night: Night) -> Night:
     symbol, target, session, at = night.symbol, night.target, night.session, night.now()
     with connect.reading(night.settings.url) as connection:
         try:
-            known_at = night.data_as_of or input_fetch(connection, night.settings, session)["fetched_at"]
+            stored = night.stored_fetch
+            known_at = night.data_as_of or input_fetch(connection, night.settings, session, stored=stored)["fetched_at"]
         except StoreError:  # its bar has not come
             known_at = read.newest(connection, "fetches", "fetched_at", {"symbol": symbol})
         unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
