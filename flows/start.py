@@ -18,7 +18,6 @@ from forecasting.pipeline import messages, plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, nothing_new
 from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
-from forecasting.pipeline.symbols import joined
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
@@ -36,8 +35,7 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
             yield settings, settings
         except ForecastingError as error:
             if not sys.stderr.isatty():  # as of cron, where nobody reads it
-                subject = f"{joined(settings.symbols)} {settings.target}"
-                messages.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
+                messages.send_failed(settings, error)
             raise
         return
     with TemporaryDirectory(prefix="forecasting-") as folder:  # an empty ledger in its place

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.pipeline.export import check_known
 from forecasting.pipeline.folders import INDEX, page_address
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.run_log import notes_of
-from forecasting.pipeline.symbols import NAMED
+from forecasting.pipeline.symbols import NAMED, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
@@ -125,6 +125,13 @@ def _notable(connection: connect.Connection, run: Row) -> Iterator[tuple[str, st
     if before and fit is not None and fit["method"] == "scratch":
         reason = f"a fit from scratch ({run['mode_reason']})"
         yield "promotion", f"{fit['id']}, {reason}, is published in place of {before} from now on"
+
+
+def send_failed(settings: Settings, error: ForecastingError) -> None:
+    """Send what stopped a run; not that another one has the lock, which is told to the person who has started it."""
+    if not isinstance(error, LockedError):
+        subject = f"{joined(settings.symbols)} {settings.target}"
+        send(settings, f"night.failed, {subject}", f"{subject}: {error}")
 
 
 def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting.errors import ForecastingError, LockedError, NoBarError, UsageError
+from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import messages, plan
 from forecasting.pipeline.ingest import fetch_and_store, ingest
@@ -25,7 +25,7 @@ from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.run_log import mark_cut_off
-from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained, joined
+from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.store.frames import Row, python_strings
@@ -246,11 +246,9 @@ def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
             except KeyboardInterrupt:
                 mark_cut_off(settings)
                 raise
-    except LockedError:  # told to the person who has started it
-        raise
     except Exception as error:
-        failure, subject = explained(error, now=now), f"{joined(settings.symbols)} {settings.target}"
-        messages.send(settings, f"night.failed, {subject}", f"{subject}: {failure}")
+        failure = explained(error, now=now)
+        messages.send_failed(settings, failure)
         raise failure from None
 
 
