@@ -312,8 +312,8 @@ def _config_values() -> dict[str, Any]:
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error
         raise UsageError(f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.') from None
-    if config and not str(values.get("data_dir", "~/")).startswith("~/"):
-        values["data_dir"] = config.parent / str(values["data_dir"])
+    if config and "data_dir" in values:
+        values["data_dir"] = config.parent / Path(str(values["data_dir"])).expanduser()
     return values
 
 
@@ -379,7 +379,7 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
-    if name == "timezone" and not own:
+    if problem["type"] == "zoneinfo_str":
         expected = "expected a time zone such as America/New_York"
     return f"{place}: {re.sub('^Input should be', 'expected', expected)}{found}"
 

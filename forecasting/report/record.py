@@ -83,12 +83,16 @@ class TrackRecord:
     @cached_property
     def network_skills(self) -> pd.DataFrame:
         """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
-        return _tested(_pairs_of(self.published, self.network), self.network_losses)
+        return _tested(self._network_pairs, self.network_losses)
 
     @cached_property
     def network_losses(self) -> pd.DataFrame:
         """The rows of `network_skills` without p_value."""
-        return _mean_losses(_pairs_of(self.published, self.network))
+        return _mean_losses(self._network_pairs)
+
+    @cached_property
+    def _network_pairs(self) -> pd.DataFrame:
+        return _pairs_of(self.published, self.network)
 
     @property
     def untested(self) -> pd.DataFrame:
