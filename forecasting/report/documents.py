@@ -99,7 +99,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
             "origins": record.origins,
             "kinds": record.kinds,
             "fallbacks": record.fallbacks,
-            "skills": [row for skills in (record.skills, record.network_skills) for row in skills.to_dict("records")],
+            "skills": record.skills.to_dict("records"),
         },
         "cost": cost,
     }

@@ -57,8 +57,9 @@ def render_index(lines: Sequence[SymbolLine]) -> str:
 
 def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    track, per_horizon = data.record, data.record.comparisons.query("horizon > 0")
+    track, comparisons = data.record, data.record.comparisons(data.record.skills)
     against, skill = record.skill_over_time(track)
+    per_horizon = comparisons[comparisons["horizon"] > 0]
     limit = max(0.05, float(per_horizon["skill_pinball"].abs().max())) if len(per_horizon) else 0.05
     # One session ahead, as the sentence at the top of the page: the same nights, so the same best baseline.
     ahead = per_horizon[per_horizon["horizon"] == 1]
@@ -70,7 +71,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
     shown = {"data": data, "unit": data.unit, "links": links, "nights": embedded(data), "costs": _cost_rows(data)}
     shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(data)}
     shown |= {"skill": skill, "skill_against": wording.forecaster_label(against)}
-    shown |= {"skills": network_last.to_dict("records"), "bars": bars}
+    shown |= {"comparisons": comparisons, "skills": network_last.to_dict("records"), "bars": bars}
     return environment().get_template("page.html").render(shown)
 
 

@@ -42,8 +42,12 @@ class TrackRecord:
     """One score per origin and horizon, oldest first: of what was published, and of each forecaster's own."""
 
     published: pd.DataFrame
-    baselines: pd.DataFrame
-    network: pd.DataFrame
+    others: pd.DataFrame  # of each baseline, and the network's own
+
+    @property
+    def baselines(self) -> pd.DataFrame:
+        """The scores of the baselines alone."""
+        return self.others[self.others["name"] != LSTM]
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -68,45 +72,29 @@ class TrackRecord:
     @cached_property
     def losses(self) -> pd.DataFrame:
         """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
-        return _mean_losses(_pairs_of(self.published, self.baselines))
+        return _mean_losses(self._pairs)
 
     @cached_property
     def skills(self) -> pd.DataFrame:
-        """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
+        """Losses of the published forecasts and of each other on the same sessions, best baseline first, network last.
 
-        A row a baseline and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours / theirs: positive when
-        ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN below ten origins for each session of the horizon, where its size is off.
+        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours / theirs: positive
+        when ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss,
+        two-sided; NaN below ten origins for each session of the horizon, where its size is off.
         """
-        return _tested(_pairs_of(self.published, self.baselines), self.losses)
+        return _tested(self._pairs, self.losses)
 
     @cached_property
-    def network_skills(self) -> pd.DataFrame:
-        """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
-        return _tested(self._network_pairs, self.network_losses)
+    def _pairs(self) -> pd.DataFrame:
+        """Losses of both on the same origin and horizon: each as horizon 0, then as its own."""
+        ours, theirs = self.published[[*_PAIR, "error", "pinball"]], self.others[[*_PAIR, "name", "error", "pinball"]]
+        pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
+        pooled = pd.concat([pairs.assign(horizon=0), pairs])
+        return pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
 
-    @cached_property
-    def network_losses(self) -> pd.DataFrame:
-        """The rows of `network_skills` without p_value."""
-        return _mean_losses(self._network_pairs)
-
-    @cached_property
-    def _network_pairs(self) -> pd.DataFrame:
-        return _pairs_of(self.published, self.network)
-
-    @property
-    def untested(self) -> pd.DataFrame:
-        """The rows of `comparisons` without p_value."""
-        if not self.fallbacks or self.network_losses.empty:
-            return self.losses
-        return pd.concat([self.losses, self.network_losses])
-
-    @property
-    def comparisons(self) -> pd.DataFrame:
-        """The rows of `skills`, then of `network_skills` where a baseline was published in the network's place."""
-        if not self.fallbacks or self.network_skills.empty:  # pandas 2 warns of an empty frame among others
-            return self.skills
-        return pd.concat([self.skills, self.network_skills])
+    def comparisons(self, skills: pd.DataFrame) -> pd.DataFrame:
+        """Those of `skills` or `losses` that are shown: with the network's where a baseline was published for it."""
+        return skills if self.fallbacks else skills[skills["forecaster"] != LSTM]
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
@@ -124,15 +112,14 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     is_published = rows["line"] == PUBLISHED_LINE
     if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
-    published, network = (rows[rows["line"] == line].reset_index(drop=True) for line in (PUBLISHED_LINE, LSTM))
-    baselines = rows[~rows["line"].isin([PUBLISHED_LINE, LSTM])].reset_index(drop=True)
-    return TrackRecord(published, baselines, network)
+    is_published = rows["line"] == PUBLISHED_LINE
+    return TrackRecord(*(rows[chosen].reset_index(drop=True) for chosen in (is_published, ~is_published)))
 
 
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     """The record of the newest `origins` whose forecast one session ahead has a score."""
     kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
-    frames = (record.published, record.baselines, record.network)
+    frames = (record.published, record.others)
     return TrackRecord(*(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames))
 
 
@@ -141,8 +128,8 @@ def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any
 
     Skill against it is lowest, of those with a score on at least 9 in 10 of the nights; one without a loss is best.
     """
-    losses = record.losses
-    usable = losses[(losses["horizon"] == 1) & (10 * losses["n"] >= 9 * len(record.ahead(1)))]
+    ahead = record.losses.query("horizon == 1 and forecaster != @LSTM")
+    usable = ahead[10 * ahead["n"] >= 9 * len(record.ahead(1))]
     best_first = usable.sort_values([f"skill_{loss}", "forecaster"], na_position="first")
     return next(iter(best_first.to_dict("records")), None)
 
@@ -164,14 +151,6 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
     return [row for n, row in rows.items() if n]
 
 
-def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Losses of published forecasts and others of the same origin and horizon: each as horizon 0, then as its own."""
-    ours, theirs = published[[*_PAIR, "error", "pinball"]], others[[*_PAIR, "name", "error", "pinball"]]
-    pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
-    pooled = pd.concat([pairs.assign(horizon=0), pairs])
-    return pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
-
-
 def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
     means = {"absolute": "mae", "pinball": "pinball", "absolute_theirs": "their_mae", "pinball_theirs": "their_pinball"}
     groups = pairs.groupby(["name", "horizon"])
@@ -180,7 +159,8 @@ def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
     losses = losses.reset_index(names=["forecaster", "horizon"])
     for loss in ("mae", "pinball"):
         losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-    pooled = losses[losses["horizon"] == 0].sort_values(["their_pinball", "forecaster"])
+    pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
+    pooled = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
     return losses.set_index("forecaster").loc[pooled["forecaster"]].reset_index()
 
 

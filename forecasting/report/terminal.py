@@ -162,8 +162,8 @@ def _record_parts(data: ReportData) -> list[str | Listing]:
         windows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
     heads = ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
     parts: list[str | Listing] = [wording.record_sentence(data), *([(heads, windows)] if windows else [])]
-    untested, rows = data.record.untested, list[list[object]]()
-    for pooled in untested[untested["horizon"] == 0].to_dict("records"):
+    losses, rows = data.record.comparisons(data.record.losses), list[list[object]]()
+    for pooled in losses[losses["horizon"] == 0].to_dict("records"):
         errors = (data.unit.number(pooled[name]) for name in ("mae", "their_mae"))
         skills = (percent(pooled[name], signed=True, decimals=1) for name in ("skill_mae", "skill_pinball"))
         rows.append([wording.forecaster_label(pooled["forecaster"]), pooled["n"], *errors, *skills])
