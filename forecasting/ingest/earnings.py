@@ -210,7 +210,7 @@ class Asking:
     symbol: str
     exchange: str
     source: Source
-    file: str | None  # --events csv:PATH, whose dates take the place of all lists
+    file: str | None  # --events csv:PATH, in place of the bundled and the source's dates
     session: date  # the newest one that is requested
     stored: pd.DataFrame  # event rows of the symbol, STORED, ascending by first_seen_at and session
     edgar: Edgar | None = None  # the SEC's lists, if they are to be asked
@@ -271,9 +271,9 @@ def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, 
 
 def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Series, seen_at: datetime) -> Lists:
     """The earnings dates of a file or bundled, of filings, and of the source; without a calendar, if the others end."""
-    exchange, night, has_file = asking.exchange, asking.session, asking.file is not None
+    exchange, night = asking.exchange, asking.session
     usable = read_events_csv(_path(asking.file), asking.symbol) if asking.file else bundled_events(asking.symbol)
-    filed = filed_events(asking.symbol, exchange=exchange)[: 0 if has_file else None]
+    filed = filed_events(asking.symbol, exchange=exchange)
     newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
     is_needed = calendar is not None or newest <= pd.Timestamp(night)
     listed = listed_events(asking, calendar or dict) if is_needed else no_events()
@@ -346,8 +346,7 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
     is_recent = len(lists.listed) > 0 and newest >= night - _LISTED_AFTER
     if is_recent or (known > night).any() or not newest >= night - _YEAR:  # NaT: none
         return []
-    found = f"lists {len(lists.listed)}, none of them coming" if len(lists.listed) else "lists none"
-    detail = f"The newest known earnings date is of this session; the source {found}."
+    detail = "The newest known earnings date is of this session; no list has a coming one."
     return [Finding(newest.date(), STALE_EARNINGS, "flag", None, detail)]
 
 
