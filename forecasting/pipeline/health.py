@@ -49,16 +49,20 @@ def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
 
 def _fresh(settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
-    fresh: dict[date, list[str]] = {}
+    fresh, unknown = dict[date, list[str]](), list[str]()
     failed: dict[str, ForecastingError] = {}
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             try:
-                fresh.setdefault(_live_session(connection, settings.for_symbol(symbol), now()), []).append(symbol)
+                due = _live_session(connection, settings.for_symbol(symbol), now())
+                fresh.setdefault(due, []).append(symbol)
+                if read.newest_flag(connection, symbol, ["volume_unknown"], first=due, last=due, known_at=now()):
+                    unknown.append(symbol)
             except (UsageError, NoLiveForecastError) as error:  # its exchange may have no calendar
                 failed[symbol] = error
     each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
     sentence = f"Fresh: {each}." if fresh else ""
+    sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
     if failed:
         whole = combined(failed, of=len(settings.symbols))
         raise SymbolsFailedError(f"{whole} {sentence}", whole.exit_code) if fresh else whole

@@ -116,7 +116,10 @@ def market_snapshot(
     """The market series at the night's fetch, made at `data_as_of`; its newest fetch, and a note on what is missing."""
     market = market_night(night)
     if market is None:
-        return None, "", ""
+        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
+        note = f"Market series: none, though the published model has {fitted_with}: is FORECASTING_MARKET set?"
+        return None, "", note if fitted_with else ""
     fetch = read.newest_fetch(connection, market.symbol, known_at=data_as_of)
     bars = read.bars(connection, market.symbol, last=market.session, known_at=data_as_of)
     request = read.newest_fetch(connection, market.symbol, known_at=data_as_of, with_bars=False)

@@ -1,7 +1,7 @@
 """Nights of symbols that trade on different exchanges, through the real yfinance code."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from unittest.mock import Mock
 
 import exchange_calendars as xc
@@ -19,7 +19,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
 from tests.nights import newest_reports
-from tests.yahoo_stand_in import StandIn, asked_here
+from tests.yahoo_stand_in import StandIn, asked_here, null_volume
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -83,10 +83,12 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
 
 def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
+    two_exchanges.edits = [null_volume(date(2024, 2, 16))]
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
-    with pytest.raises(SymbolsFailedError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
-        check_fresh(read_settings(), now=clock.now)
+    late, unknown = r"2024-02-19, .* after XLON had opened again at 08:00 UTC", "volume, which is unknown: SBUX"
+    with pytest.raises(SymbolsFailedError, match=rf"VOD\.L .* {late}.* {unknown}"):
+        check_fresh(read_settings(), now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
 
 
 def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):

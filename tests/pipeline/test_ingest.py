@@ -174,6 +174,9 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
     networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
     assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
+    monkeypatch.setenv("FORECASTING_MARKET", "none")  # or a shell without the service's settings
+    night(LAST, "skip")
+    assert [row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])]
 
 
 BARS = random_bars(days=650, seed=3, last=LAST)
