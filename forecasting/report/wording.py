@@ -22,6 +22,8 @@ _VERBS: dict[Target, str] = {
 }
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
+USUAL = "Usual is the median of the last 20 sessions; for close, the last close."
+PARTS = "Usual times the factors is the median; network, trees and other are what the models add, not causes."
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 
@@ -159,10 +161,11 @@ def against_usual(line: SymbolLine) -> str:
     return "as usual" if line.change == change(1.0, 1.0, target=line.target) else f"{line.change} against usual"
 
 
-def result_words(line: SymbolLine) -> tuple[str, str]:
-    """What came, and what was forecast, in the newest result of a line of the digest, and by how much it was off."""
+def result_words(line: SymbolLine) -> tuple[str, str, str]:
+    """Of the newest result of a line of the digest: what came, and what was forecast; how far off; in or outside."""
     actual, median = (line.result[name] for name in ("actual", "q50")) if line.result else (math.nan, math.nan)
-    return f"{line.unit.brief(actual)}, forecast {line.unit.brief(median)}", change(actual, median, target=line.target)
+    words = f"{line.unit.brief(actual)}, forecast {line.unit.brief(median)}"
+    return words, change(actual, median, target=line.target), "inside" if line.hit == "hit" else "outside"
 
 
 def record_sentence(data: ReportData) -> str:
