@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -118,6 +119,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     The same numbers as `forecasting run` gives of the first night of these bars: a network warm from the pretrained
     weights, or a baseline where it has too few sessions or fails the gate. Four to five seconds a series (2026-11-28).
+    What that command notes of the night, as a market series that is too old to be used, is a UserWarning here.
 
     Args:
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
@@ -138,6 +140,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
     from forecasting.report.charts import fan_svg
+    from forecasting.report.wording import doubts
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -145,8 +148,11 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
         migrate.upgrade(own.url)
         run_missed(own, as_of=None, mode="auto", now=_clock(now))
-        drawings = {symbol: fan_svg(report) for symbol, report in each_report(own, now=_clock(now)).values.items()}
+        reports = each_report(own, now=_clock(now)).values
+        drawings = {symbol: fan_svg(report) for symbol, report in reports.items()}
         found, why = export.frame("latest", own), export.newest_why(own)
+    for doubt in [doubt for report in reports.values() for doubt in doubts(report)]:
+        warnings.warn(doubt, UserWarning, stacklevel=2)
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
     quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))

@@ -75,10 +75,9 @@ assert "torch" not in sys.modules
 
 
 def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) -> None:
-    with pytest.raises(StoreError):
-        fc.connect(f"sqlite:///{folder / 'missing.db'}")
-    with pytest.raises(StoreError):
-        fc.connect(data_dir=folder / "elsewhere")
+    for missing in ({"url": f"sqlite:///{folder / 'missing.db'}"}, {"data_dir": folder / "elsewhere"}):
+        with pytest.raises(StoreError):
+            fc.connect(**missing)
     for empty in ({"url": ""}, {"data_dir": " "}):  # of a variable that is not set: not the default ledger
         with pytest.raises(UsageError, match="found an empty one"):
             fc.connect(**empty)

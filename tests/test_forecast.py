@@ -54,6 +54,16 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
 
 
+def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_the_forecast_is_called() -> None:
+    frame = BARS.assign(volume=BARS["volume"].shift(-1))
+    with pytest.warns(UserWarning) as told:
+        fc.forecast(frame, symbol="TEST", market=BARS["close"].iloc[:-20])
+    market, volume = sorted(map(str, [warning.message for warning in told]), reverse=True)
+    assert "the newest is of 2024-02-08, too old to be used" in market
+    assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
+    assert {warning.filename for warning in told} == {__file__}
+
+
 def test_several_series_in_long_form_come_back_in_long_form() -> None:
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
     frame = pd.concat([bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
@@ -121,10 +131,5 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
-    for name, column in {
-        "ds": "target_session",
-        "cutoff": "origin_session",
-        "y": "actual",
-        "LSTM-lo-80": "q10",
-    }.items():
-        assert long[name].tolist() == ours[column].tolist()
+    columns = ["target_session", "origin_session", "actual", "q10"]
+    assert long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist() == ours[columns].to_numpy().tolist()

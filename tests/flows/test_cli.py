@@ -115,12 +115,8 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     code, _, err = run("init", "--source", "cvs:SBUX.csv")
     assert (code, err[:42], [*tmp_path.iterdir()]) == (2, "Invalid source 'cvs:SBUX.csv': expected ya", [])
     code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")  # also the default is written
-    text = (tmp_path / "forecasting.toml").read_text()
-    assert [line for line in text.splitlines() if line[:1] not in ("", "#")] == [
-        'data_dir = "forecasting-data"',
-        'symbols = ["SBUX"]',
-        'target = "range"',
-    ]
+    lines = [line for line in (tmp_path / "forecasting.toml").read_text().splitlines() if line[:1] not in ("", "#")]
+    assert lines == ['data_dir = "forecasting-data"', 'symbols = ["SBUX"]', 'target = "range"']
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
     _, out, _ = run("settings", "--json")
     found = json.loads(out)
@@ -163,9 +159,7 @@ def test_a_backtest_writes_the_documented_keys(here, monkeypatch):
     about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set", "earnings_dates"}
     assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys
-    assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == {
-        str(h): keys for h in range(1, 6)
-    }
+    assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == dict.fromkeys("12345", keys)
     assert (document["origins"], document["refits"]) == (34, 2)
     assert "horizon" in shown
 
@@ -237,11 +231,8 @@ def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(named, tmp_pa
 
 
 def test_a_schedule_that_prefect_refuses_is_refused_by_serve(monkeypatch, sqlite_url, tmp_path):
-    values = {"CRON": "x 5 * * *", "DATA_DIR": str(tmp_path), "DATABASE_URL": sqlite_url}
-    for name, value in {
-        **{f"FORECASTING_{name}": value for name, value in values.items()},
-        "PREFECT_HOME": "x",
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PREFECT_HOME", "x")
+    for name, value in {"CRON": "x 5 * * *", "DATA_DIR": str(tmp_path), "DATABASE_URL": sqlite_url}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
     with pytest.raises(UsageError, match=r"Invalid FORECASTING_CRON 'x 5 \* \* \*': expected five fields"):
         start.start_serving()

@@ -120,8 +120,5 @@ def test_a_configured_server_is_checked(monkeypatch):
 )
 def test_a_night_without_work_says_why_and_names_the_holiday(now, newest, closed):
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    sentences = [
-        f"Nothing new since the session {newest} of XNYS.",
-        *([f"XNYS was closed on {closed}."] * bool(closed)),
-    ]
-    assert nothing_new(Settings(symbols=("SBUX",)), as_of=newest, now=lambda: moment) == " ".join(sentences)
+    said = f"Nothing new since the session {newest} of XNYS.{f' XNYS was closed on {closed}.' if closed else ''}"
+    assert nothing_new(Settings(symbols=("SBUX",)), as_of=newest, now=lambda: moment) == said
