@@ -358,14 +358,22 @@ def _frame_settings(
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
         folder = Path(name)
         bars.to_parquet(folder / "bars.parquet")
-        if market is not None and not isinstance(market, str):
+        if isinstance(market, pd.DataFrame | pd.Series):
             closes = market.to_frame("close") if isinstance(market, pd.Series) else market
             _with_days(closes).to_parquet(folder / "MARKET.parquet")
             market = f"parquet:{folder / 'MARKET.parquet'}"
+        elif not isinstance(market, str | None):
+            raise UsageError(f"Expected as market a frame (date, close), a series or a symbol, found {market!r:.60}.")
         if events is not None and not isinstance(events, str):
-            each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
-            days = pd.to_datetime(each["announced"]).dt.strftime("%Y-%m-%d")
-            each.assign(announced=days).rename(columns=str.lower).to_csv(folder / "events.csv", index=False)
+            is_frame = isinstance(events, pd.DataFrame)
+            try:
+                each = pd.DataFrame(events if is_frame else {"announced": [*events], "timing": ""})
+                each = each.rename(columns=str.lower)
+                each["announced"] = pd.to_datetime(each["announced"]).dt.strftime("%Y-%m-%d")
+            except (KeyError, TypeError, ValueError) as error:
+                found = f"the columns {[*events]!r:.60}" if is_frame else f"{events!r:.60}"
+                raise UsageError(f"Expected as events days or a frame (announced, timing), found {found}.") from error
+            each.to_csv(folder / "events.csv", index=False)
             events = f"csv:{folder / 'events.csv'}"
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
         own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}

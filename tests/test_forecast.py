@@ -91,6 +91,9 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
+        ({"events": pd.DataFrame({"date": ["2024-01-30"]})}, UsageError, r"announced, timing\), found .*date"),
+        ({"events": ["soon"]}, UsageError, r"Expected as events days .* found \['soon'\]"),
+        ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"frame": BARS.tail(50)}, HistoryError, "50"),
     ],
 )
