@@ -303,5 +303,5 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
     """The page of a run on these nights."""
     with connect.reading(settings.url) as connection:
-        durations = read.durations(connection, settings.symbols, settings.target)
+        durations = read.view(connection, "night_durations", None, settings.target)
     return outcome_artifact(nights, durations, times)

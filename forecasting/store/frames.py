@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, date
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,18 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
     return _frame(connection.execute(statement), kinds)
 
 
-def view_frame(connection: sa.Connection, view: str, condition: str, **values: object) -> pd.DataFrame:
-    """The rows of a view under a condition in SQL with its values, typed as by `frame`."""
-    return _frame(view_result(connection, view, condition, **values), _OF_VIEWS)
+def view(
+    connection: sa.Connection, name: str, symbol: str | None, target: str | None = None, *, origin: date | None = None
+) -> pd.DataFrame:
+    """The rows of a view or table for a symbol, target and origin, of any where None; typed as by `frame`."""
+    asked = {"symbol": symbol, "target": target, "origin_session": origin}
+    equal = {column: value for column, value in asked.items() if value is not None}
+    condition = " AND ".join(f"{column} = :{column}" for column in equal)
+    return _frame(view_result(connection, name, condition, **equal), _OF_VIEWS)
 
 
 def view_result(connection: sa.Connection, view: str, condition: str, **values: object) -> sa.CursorResult[Any]:
-    """As `view_frame`, as SQLAlchemy's rows; a value has the type of the column of its name."""
+    """The rows of a view under a condition in SQL; each of its values has the type of the column of its name."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
     typed = (sa.bindparam(name, value, _OF_VIEWS.get(name)) for name, value in values.items())
     return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_frame, view_result
+from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
@@ -216,12 +216,3 @@ def answer(connection: sa.Connection, question: str, equal: Mapping[str, object]
     wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
     found = view_result(connection, name, f"{wanted} ORDER BY {order} LIMIT :limit", **equal, limit=limit)
     return [dict(row) for row in found.mappings()]
-
-
-def view(
-    connection: sa.Connection, name: str, symbol: str, target: str | None = None, *, origin: date | None = None
-) -> pd.DataFrame:
-    """The rows of a view or table for a symbol, and for a target and an origin unless None."""
-    asked = {"symbol": symbol, "target": target, "origin_session": origin}
-    equal = {column: value for column, value in asked.items() if value is not None}
-    return view_frame(connection, name, " AND ".join(f"{column} = :{column}" for column in equal), **equal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any, get_args
 
@@ -11,18 +11,7 @@ import sqlalchemy as sa
 
 from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.store import schema
-from forecasting.store.frames import (
-    Row,
-    first_row,
-    frame,
-    kind_rank,
-    newest,
-    of_series,
-    row,
-    rows,
-    same_forecast,
-    view_frame,
-)
+from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, row, rows, same_forecast
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
@@ -73,12 +62,6 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str) -> list[R
     )
     # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
     return rows(connection, done.order_by(issued.c.issued_at, table.c.as_of, table.c.started_at))
-
-
-def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
-    """The rows of view night_durations for a target and any of the symbols, a row a symbol and step."""
-    found = view_frame(connection, "night_durations", "target = :target", target=target)
-    return found[found["symbol"].isin(symbols)]
 
 
 def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
