@@ -191,12 +191,7 @@ def article_experiment(
 
 
 def our_medians(
-    bars: pd.DataFrame,
-    events: pd.DataFrame,
-    settings: Settings,
-    *,
-    market: MarketSeries | None = None,
-    bar: Bar = no_bar,
+    bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, *, market: MarketSeries | None = None, bar: Bar
 ) -> pd.Series[float]:
     """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar."""
     sessions = unseen_sessions(bars)

@@ -109,12 +109,7 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
 
 
 def other_training(
-    fitted: Checkpoint,
-    windows: Windows,
-    settings: Settings,
-    *,
-    champion: Checkpoint | None,
-    own: Sequence[OwnWeights] = (),
+    fitted: Checkpoint, windows: Windows, settings: Settings, *, champion: Checkpoint | None, own: Sequence[OwnWeights]
 ) -> str:
     """Why a fit was not trained on these rows from its start, in words; empty where it may have been."""
     parent = champion if fitted.card.method == "warm" else None

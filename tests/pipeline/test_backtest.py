@@ -14,7 +14,7 @@ from flows import clock
 from forecasting.article import unseen_sessions
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
-from forecasting.pipeline.backtest import backtest_spec, our_medians, walk_each
+from forecasting.pipeline.backtest import backtest_spec, no_bar, our_medians, walk_each
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import MEDIAN, Progress
 from tests.builders import no_events, random_bars, set_small_night
@@ -64,7 +64,7 @@ def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_b
     bars = random_bars(days=560, seed=11)
     holed = bars.drop(bars.index[-7])
     holed.loc[bars.index[-3], "volume"] = np.nan
-    found = our_medians(holed, no_events(), SMALL.model_copy(update={"target": "close"}))
+    found = our_medians(holed, no_events(), SMALL.model_copy(update={"target": "close"}), bar=no_bar)
     assert list(found.index) == list(unseen_sessions(holed)) == [*bars.index[-55:-7], *bars.index[[-6, -5, -4, -2, -1]]]
     spec = BacktestSpec("TEST", bars.index[-56].date(), bars.index[-2].date(), refit_every=21, settings=SMALL)
     result = backtest(holed, no_events(), spec=spec)
@@ -72,4 +72,4 @@ def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_b
     for session, origin, horizon in ((-8, -9, 1), (-6, -8, 2), (-2, -3, 1)):
         assert found[bars.index[session]] == of[bars.index[origin].date()][horizon - 1]
     with pytest.raises(HistoryError, match="5 or more sessions without a bar come before a test session"):
-        our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL)
+        our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL, bar=no_bar)
