@@ -64,16 +64,6 @@ def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon
     assert p_value_of_enough(ours, theirs, horizon=horizon) is None
 
 
-def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
-    losses = random_losses(good=1.0, level=1.0, bad=1.5)
-    found = confidence_set(losses, block=5)
-    assert set(found.included) == {"good", "level"}
-    assert found.p_values["bad"] < 0.05
-    assert list(found.p_values) == ["good", "level", "bad"]
-    assert found.n == 200
-    assert found.included[0] == losses.mean().idxmin()
-
-
 def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_bootstrap():
     losses = random_losses(a=1.0, b=1.01, c=1.02, d=1.015) ** 2
     for block in (5, 9):
@@ -87,7 +77,7 @@ def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_boo
 def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
     losses = random_losses(a=1.0, b=1.5)
     found = confidence_set(losses.assign(copy=losses["a"]), block=5)
-    assert set(found.included) == {"a", "copy"}
+    assert (set(found.included), found.n) == ({"a", "copy"}, 200)  # without b, which is clearly worse
     assert found.p_values["a"] == found.p_values["copy"]
     alone = confidence_set(losses[["a"]], block=5)
     assert (alone.included, alone.p_values) == (("a",), {"a": 1.0})

@@ -27,17 +27,9 @@ def at(text: str) -> datetime:
 
 def bar_rows(volumes: dict[str, float], *, version: int = 1) -> pd.DataFrame:
     """Versions of the sessions named, every price 10, 12, 9 and 11."""
-    return pd.DataFrame(
-        {
-            "session": pd.to_datetime(list(volumes)).astype("datetime64[ns]"),
-            "version": version,
-            "open": 10.0,
-            "high": 12.0,
-            "low": 9.0,
-            "close": 11.0,
-            "volume": list(volumes.values()),
-        }
-    )
+    key = {"session": pd.to_datetime(list(volumes)).astype("datetime64[ns]"), "version": version}
+    prices = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
+    return pd.DataFrame(key | prices | {"volume": list(volumes.values())})
 
 
 def revision(
@@ -77,56 +69,27 @@ def store_bars(
 
 
 def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
-    return {
-        "id": id,
-        "as_of": date.fromisoformat(as_of),
-        "symbol": SYMBOL,
-        "target": TARGET,
-        "source": "csv:SBUX.csv",
-        "trigger": "run",
-        "status": "done",
-        "started_at": at(f"{as_of}T22:00"),
-        "code_version": "0.1.0",
-        "settings_hash": "abc",
-        "settings": "{}",
-    } | changed
+    row = {"id": id, "as_of": date.fromisoformat(as_of), "symbol": SYMBOL, "target": TARGET, "source": "csv:SBUX.csv"}
+    row |= {"trigger": "run", "status": "done", "started_at": at(f"{as_of}T22:00")}
+    return row | {"code_version": "0.1.0", "settings_hash": "abc", "settings": "{}"} | changed
 
 
 def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
-    return {
-        "id": id,
-        "name": name,
-        "version": "1",
-        "method": "scratch" if name == "lstm" else "baseline",
-        "symbol": SYMBOL,
-        "target": TARGET,
-        "scope": "symbol",
-        "seed": 0,
-        "settings_hash": "abc",
-        "code_version": "0.1.0",
-        "created_at": at("2024-03-01T22:00"),
-    } | changed
+    method = "scratch" if name == "lstm" else "baseline"
+    row = {"id": id, "name": name, "version": "1", "method": method, "symbol": SYMBOL, "target": TARGET}
+    row |= {"scope": "symbol", "seed": 0, "settings_hash": "abc", "code_version": "0.1.0"}
+    return row | {"created_at": at("2024-03-01T22:00")} | changed
 
 
 def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -> dict[str, Any]:
     """A forecast whose quantiles are 70, 80, ... 130, issued at ten in the evening of its origin by run `origin`."""
-    return {
-        "model_id": model_id,
-        "symbol": SYMBOL,
-        "target": TARGET,
-        "origin_session": date.fromisoformat(origin),
-        "horizon": horizon,
-        "kind": "live",
-        "target_session": next_sessions(date.fromisoformat(origin), horizon)[-1],
-        **{name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)},
-        "role": "champion",
-        "status": "ok",
-        "last_value": 95.0,
-        "issued_at": at(f"{origin}T22:00"),
-        "data_as_of": at(f"{origin}T21:00"),
-        "fetch_id": "2024-01-02T21:00",
-        "run_id": origin,
-    } | changed
+    session = date.fromisoformat(origin)
+    row = {"model_id": model_id, "symbol": SYMBOL, "target": TARGET, "origin_session": session, "horizon": horizon}
+    row |= {"kind": "live", "target_session": next_sessions(session, horizon)[-1]}
+    row |= {name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
+    row |= {"role": "champion", "status": "ok", "last_value": 95.0, "issued_at": at(f"{origin}T22:00")}
+    row |= {"data_as_of": at(f"{origin}T21:00"), "fetch_id": "2024-01-02T21:00", "run_id": origin}
+    return row | changed
 
 
 def promotion_row(winner: str | None, session: str, **changed: Any) -> dict[str, Any]:
@@ -152,19 +115,10 @@ def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]
 def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any) -> dict[str, Any]:
     """The forecast's score against an actual of 90: ten too high."""
     key = ("model_id", "symbol", "target", "origin_session", "horizon", "kind", "target_session", "role", "issued_at")
-    return {
-        **{name: forecast[name] for name in key},
-        "model": forecast["model_id"].partition(":")[0],
-        "stage": stage,
-        "bar_version": 1,
-        "actual": 90.0,
-        "error": 10.0,
-        "pinball": 4.0,
-        "interval_score": 20.0,
-        "inside_80": True,
-        "inside_90": True,
-        "scored_at": at("2024-04-01T22:00"),
-    } | changed
+    row = {name: forecast[name] for name in key}
+    row |= {"model": forecast["model_id"].partition(":")[0], "stage": stage, "bar_version": 1, "actual": 90.0}
+    row |= {"error": 10.0, "pinball": 4.0, "interval_score": 20.0, "inside_80": True, "inside_90": True}
+    return row | {"scored_at": at("2024-04-01T22:00")} | changed
 
 
 def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)) -> None:
