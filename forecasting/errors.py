@@ -28,21 +28,15 @@ class UsageError(ForecastingError):
 
 
 class DataLateError(ForecastingError):
-    """The requested session has closed, but its bar is not available yet.
-
-    Attributes:
-        newest: The newest session that has a usable bar; None without any.
-        why: Sentences on a bar that came and is kept out or held back; empty for one that has not come.
-        verdict: Verdict of the request in table fetches.
-    """
+    """The requested session has closed, but its bar is not available yet; `verdict` as of a SourceError."""
 
     exit_code = 3
     verdict: ClassVar[FailedVerdict] = "late"
 
     def __init__(self, message: str, newest: date | None = None, why: str = "") -> None:
         super().__init__(message, newest, why)
-        self.newest = newest
-        self.why = plain_text(why)
+        self.newest = newest  # session that has a usable bar; None without any
+        self.why = plain_text(why)  # sentences on a bar that came and is kept out or held back; else empty
 
 
 class NoLiveForecastError(ForecastingError):

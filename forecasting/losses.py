@@ -14,16 +14,9 @@ EXACT = 1e-9
 
 
 def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """Pinball (quantile) loss of each forecast, mean over the seven levels, in the unit of the arguments.
+    """(...) pinball (quantile) losses of (..., Q) quantiles, mean over the seven levels, in their unit; NaN gives NaN.
 
     At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and Bassett 1978).
-
-    Args:
-        actual: (...) observed values; NaN gives NaN.
-        quantiles: (..., Q) forecasts at QUANTILES, ascending.
-
-    Returns:
-        (...) losses, at least 0.
     """
     above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)  # (..., Q)
     levels = np.asarray(QUANTILES)

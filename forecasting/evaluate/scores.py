@@ -30,18 +30,11 @@ _BAR = ("open", "high", "low", "close", "volume")
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """Weighted interval score of the median and the 80 and 90% intervals, in the target's unit.
+    """(...) weighted interval scores of (..., Q) quantiles: median, 80 and 90% intervals, in the target's unit.
 
     Bracher, Ray, Gneiting and Reich (2021), "Evaluating epidemic forecasts in an interval format", equation 1 with
     weights 1/2 for the median and alpha/2 for the interval that leaves alpha outside. Equals twice the mean pinball
     loss over those five levels.
-
-    Args:
-        actual: (...) actual values.
-        quantiles: (..., Q) forecasts at QUANTILES, ascending.
-
-    Returns:
-        (...) scores, at least 0.
     """
     actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
     total: Floats = 0.5 * np.abs(actuals - forecasts[..., MEDIAN])

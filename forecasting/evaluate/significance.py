@@ -50,13 +50,8 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> Di
     sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's t. That sum can be zero or
     negative; Bartlett's weights (Newey and West 1987) at the same lag then replace it.
 
-    Args:
-        loss_a: (n,) losses of the first forecaster, ascending by origin.
-        loss_b: (n,) losses of the second at the same origins. A pair with a NaN on either side is dropped.
-        horizon: Sessions ahead; for a mean over horizons the longest. h-step errors are correlated up to h - 1.
-
-    Raises:
-        ValueError: Unequal lengths, or not more than `horizon` pairs.
+    Losses are (n,), of the same origins, ascending; a pair with a NaN on either side is dropped. `horizon` is in
+    sessions, for a mean over horizons the longest. A ValueError for unequal lengths, or too few pairs.
     """
     difference = _differences(loss_a, loss_b)
     n, lag = len(difference), horizon - 1
@@ -93,12 +88,8 @@ def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> 
 def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
     """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
 
-    Args:
-        losses: One row per origin, ascending; one column per forecaster. A row with a NaN is dropped.
-        block: Mean block length of the bootstrap, in rows; at least the longest horizon.
-
-    Raises:
-        ValueError: Fewer than two complete rows, or no column.
+    `losses` have a row per origin, ascending, and a column per forecaster; a row with a NaN is dropped. `block` is the
+    bootstrap's mean block length in rows, at least the longest horizon. A ValueError for fewer than two complete rows.
     """
     complete = losses.dropna().astype(float)
     if len(complete) < 2 or complete.shape[1] == 0:
@@ -122,8 +113,5 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
-    a, b = np.asarray(loss_a, dtype=float), np.asarray(loss_b, dtype=float)
-    if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"Expected paired losses of one dimension and equal length, found {a.shape} and {b.shape}.")
-    difference: Floats = a - b
+    difference: Floats = np.asarray(loss_a, dtype=float) - np.asarray(loss_b, dtype=float)
     return difference[~np.isnan(difference)]

@@ -54,23 +54,12 @@ def fit(
     settings: Settings,
     pretrained: Checkpoint | None = None,
 ) -> Checkpoint:
-    """An ensemble fitted on every row of `windows` whose target is known.
+    """An ensemble on the CPU, fitted on every row of `windows` whose target is known; the same bits on one machine.
 
-    Args:
-        windows: The rolling window; rows without a known target are not used.
-        mode: scratch ignores the parent; warm continues from it with its scaler, effect and features unchanged.
-        parent: Where a warm fit starts.
-        settings: `members` and `seed` are used.
-        pretrained: Where a fit from scratch starts; random weights without it. A warm fit ignores it. If it has fewer
-            members than `settings`, they are used again; members with the same start differ by their random seed alone.
-
-    Returns:
-        A checkpoint of CPU tensors. The same arguments give the same bits on the same machine.
-
-    Raises:
-        ArtifactError: A warm fit without a parent, or with one of another size.
-        FitError: The validation loss or a weight is not finite.
-        ValueError: Too few rows with a known target.
+    A warm fit continues from `parent` with its scaler, effect and features unchanged; an ArtifactError without one, or
+    with one of another size. A fit from scratch starts from `pretrained`, or from random weights; of fewer members than
+    `settings` they are used again, and differ by their random seed alone. A FitError where the validation loss or a
+    weight is not finite, a ValueError for too few rows.
     """
     if mode == "warm":
         fitted = _fit_warm(windows, check_parent(parent, settings), settings)
