@@ -62,17 +62,12 @@ def test_interval_score_equals_a_naive_computation_and_twice_the_pinball_of_its_
     assert found == pytest.approx(2 * sum(losses) / 5, rel=1e-9, abs=1e-6)
 
 
-def test_a_nan_actual_scores_nan_and_is_inside_no_interval():
-    assert np.isnan(scores.pinball(np.nan, QS))
-    assert np.isnan(scores.interval_score(np.nan, QS))
-    assert not scores.inside(np.nan, QS, 90)
-
-
-def test_interval_ends_count_as_inside():
-    actual = np.array([1.0, 2.0, 6.0, 7.0, 7.1])
-    quantiles = np.broadcast_to(QS, (5, 7))
-    assert scores.inside(actual, quantiles, 80).tolist() == [False, True, True, False, False]
-    assert scores.inside(actual, quantiles, 90).tolist() == [True, True, True, True, False]
+def test_interval_ends_count_as_inside_and_a_nan_actual_scores_nan_and_is_inside_none():
+    actual = np.array([1.0, 2.0, 6.0, 7.0, 7.1, np.nan])
+    quantiles = np.broadcast_to(QS, (6, 7))
+    assert scores.inside(actual, quantiles, 80).tolist() == [False, True, True, False, False, False]
+    assert scores.inside(actual, quantiles, 90).tolist() == [True, True, True, True, False, False]
+    assert np.isnan(scores.interval_score(actual, quantiles)).tolist() == [False] * 5 + [True]
 
 
 def test_skill_is_positive_when_the_loss_is_lower_than_the_baselines():

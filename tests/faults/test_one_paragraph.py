@@ -82,8 +82,6 @@ def test_a_setting_of_prefect_that_it_refuses_is_named(data, monkeypatch):
         (["run", "--source", "ftp:x"], 2, "yahoo, csv:PATH"),
         (["run", "--target", "price"], 2, "Invalid --target 'price': expected volume, close or range."),
         (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
-        (["run", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
-        (["serve", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
         (["run", "--market", "VIX.csv"], 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals"),
         (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),

@@ -144,21 +144,13 @@ def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> d
     source = {"FORECASTING_SOURCE": "sample"}
     if symbol_file is not None:
         source = {"FORECASTING_SOURCE": f"csv:{symbol_file}", "FORECASTING_SYMBOLS": "TEST"}
-    return kept | {
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "FORECASTING_DATA_DIR": str(folder / "data"),
-        "FORECASTING_MEMBERS": "1",
-        "FORECASTING_TRAIN_SESSIONS": "320",
-        "OMP_NUM_THREADS": "1",
-        # Polled every second instead of every ten or fifteen: the tests wait for nothing else.
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        **source,
-    }
+    small = {"FORECASTING_DATA_DIR": str(folder / "data"), "FORECASTING_MEMBERS": "1"}
+    small |= {"FORECASTING_TRAIN_SESSIONS": "320", "OMP_NUM_THREADS": "1"}
+    prefect = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": url}
+    prefect |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    # Polled every second instead of every ten or fifteen: the tests wait for nothing else.
+    prefect |= {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    return kept | {"HOME": str(folder)} | small | prefect | source
 
 
 @contextmanager

@@ -380,7 +380,7 @@ def past(session: str, **changed: str) -> tuple[object, ...]:
 
 
 SEEN_8, PAST_31 = ("yahoo", MAY_8, "seen"), ("yahoo", "2024-01-31", AHEAD)
-UNTIMED_30 = event("2024-01-30", announced="2024-01-30", timing="")
+ON_30 = {"announced": "2024-01-30", "timing": ""}
 UNTIMED = {"announced": MAY_1, "timing": ""}
 
 
@@ -398,7 +398,7 @@ UNTIMED = {"announced": MAY_1, "timing": ""}
         ([], [], [past("2024-01-31")], [PAST_31]),
         # Of a past quarter in both, the file's date counts.
         ([], [past("2023-11-02")], [past("2023-11-01"), past("2024-01-31")], [(FILE, "2023-11-02", AHEAD), PAST_31]),
-        ([UNTIMED_30], [], [past("2024-01-31")], [PAST_31]),  # the hour of a past announcement may be corrected
+        ([event("2024-01-30", **ON_30)], [], [past("2024-01-31")], [PAST_31]),  # a past hour may be corrected
         ([event(MAY_1, **UNTIMED)], [], [now("2024-05-02", **UNTIMED)], []),  # stays where it was placed
         ([], [past(MAY_1)], [now(MAY_1)], [(FILE, MAY_1, AHEAD)]),
         ([event(MAY_1)], [], [], []),
@@ -411,7 +411,7 @@ def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(stored, us
     assert {day for source, _, day, rule in found if source == "yahoo" and rule != AHEAD} <= {str(TONIGHT)}
 
 
-JANUARY_30 = event("2024-01-30", "2023-12-28", AHEAD, announced="2024-01-30", timing="")
+JANUARY_30 = event("2024-01-30", "2023-12-28", AHEAD, **ON_30)
 APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timing="")
 
 
@@ -442,12 +442,7 @@ CORRECTED = [ADDED, ("edgar", "2024-01-30", "withdrawn")]
         ([], [], [], [ADDED]),
         ([EDGARS], [], [event("2024-01-30")], []),
         ([event("2024-01-30")], [], [event("2024-01-30")], CORRECTED),  # a day early
-        (
-            [event("2024-01-30", announced="2024-01-30", timing="", source=FILINGS)],
-            [],
-            [],
-            CORRECTED,
-        ),  # its hour learned
+        ([event("2024-01-30", **ON_30, source=FILINGS)], [], [], CORRECTED),  # its hour learned
         ([event("2024-01-31")], [], [], []),
         ([], [event("2024-01-30")], [], [(FILE, "2024-01-30", "seen")]),
         ([event("2023-11-02")], [], [], [ADDED]),

@@ -27,13 +27,6 @@ def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_
         plan.check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("option", ["events", "market"])
-def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url, option):
-    settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
-    with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at /.*/missing/VIX"):
-        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
-
-
 @pytest.mark.parametrize(
     ("option", "form", "error", "told"),
     [

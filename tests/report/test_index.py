@@ -19,20 +19,9 @@ def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
     parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
     line = index_line(events=["earnings"], calendar="triple witching", skill=0.12, parts=parts)
     (row,) = cells(render_index([line]))
-    assert row == [
-        "SBUX Starbucks Corporation",
-        "volume",
-        "Mon 11 Mar",
-        "12.0 M",
-        "8.0\N{EN DASH}16.0 M",
-        "+20%",
-        "",
-        "earnings; triple witching x2.00; recent x1.10",
-        "hit Fri 8 Mar: 10% above",
-        "+12%",
-        "2024-03-08",
-        "ok",
-    ]
+    forecast = ["volume", "Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
+    why, result = "earnings; triple witching x2.00; recent x1.10", "hit Fri 8 Mar: 10% above"
+    assert row == ["SBUX Starbucks Corporation", *forecast, why, result, "+12%", "2024-03-08", "ok"]
 
 
 @pytest.mark.parametrize(

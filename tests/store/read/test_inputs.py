@@ -51,14 +51,9 @@ def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nig
             seen = first + timedelta(days=night)
             changed = {day: volume for day, volume in received.items() if current.get(day, (0, -1))[1] != volume}
             current |= {day: (current.get(day, (0, -1))[0] + 1, volume) for day, volume in changed.items()}
-            versions = pd.DataFrame(
-                {
-                    "session": pd.to_datetime(sorted(changed)),
-                    "version": [current[day][0] for day in sorted(changed)],
-                    **dict.fromkeys(("open", "high", "low", "close"), 1.0),
-                    "volume": [current[day][1] for day in sorted(changed)],
-                }
-            )
+            brought = {day: current[day] for day in sorted(changed)}
+            versions = bar_rows({day: float(volume) for day, (_, volume) in brought.items()})
+            versions["version"] = [version for version, _ in brought.values()]
             response = fetched(versions.assign(volume=1.0)) if len(versions) else None
             if response is not None:
                 change = revision(versions)
