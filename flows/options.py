@@ -86,11 +86,10 @@ TAKES = {
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
     "serve": (*_SYMBOLS_OF, *_INPUTS, *_LEDGER),
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
-    "replay": (*_SERIES, "events", "market", *_LEDGER),
     "pretrain": (*_SERIES, "market", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
     **dict.fromkeys(("run", "catch_up", "backtest"), (*_SERIES, *_INPUTS, *_LEDGER)),
-    **dict.fromkeys(("digest", "report", "check", "export", "models_list"), (*_SERIES, *_LEDGER)),
+    **dict.fromkeys(("digest", "report", "check", "export", "replay", "models_list"), (*_SERIES, *_LEDGER)),
     **dict.fromkeys(("mcp", "worker", "doctor", "models_show", "models_promote"), _LEDGER),
     **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
 }

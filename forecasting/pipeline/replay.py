@@ -1,8 +1,9 @@
 """Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
-steps on the fetch that its forecasts name, in the order in which the nights were made: a past session that was run
-later finds the champions that it found. So every forecast must be the same bit for bit: same machine, same code.
+steps under its own settings, on the fetch that its forecasts name, in the order in which the nights were made: a past
+session that was run later finds the champions that it found. So every forecast must be the same bit for bit: same
+machine, same code.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
         if first is not None:
             copy_state(symbol, settings, scratch, before=first)
         for row in nights:
-            rerun_night(row, scratch, [hand for hand in by_hand if hand["session"] == row["as_of"]], now=now)
+            after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
+            rerun_night(row, settings_of(row, scratch), after, now=now)
         sentences.append(compare(symbol, settings, scratch, nights))
     return "\n".join(sentences)
 
@@ -51,7 +53,7 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
 def finished_nights(
     symbol: str, settings: Settings, *, first: date | None, last: date | None
 ) -> tuple[list[Row], list[Row]]:
-    """The finished nights of a span under the settings in force, in the order made, and the promotions by hand."""
+    """The finished nights of a span, in the order made, and the promotions by hand."""
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target)
         by_hand = read.table_rows(
@@ -60,20 +62,22 @@ def finished_nights(
             {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]},
             order=("session", "decided_at"),
         )
-    stored = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
-    nights = [row for row in stored if row["settings_hash"] == settings.for_symbol(symbol).hash]
+    span = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
+    nights = [row for row in span if settings_of(row, settings).hash == row["settings_hash"]]
     if not nights:
-        span, others = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}", ""
-        if stored:
-            now, then = settings.for_symbol(symbol).forecast_fields(), json.loads(stored[-1]["settings"])
-            differ = sorted({name for name, _ in now.items() ^ then.items()} - {"events"})  # which no hash has
-            each = (f"{name} {then.get(name, 'default')} (in force: {now.get(name, 'default')})" for name in differ)
-            others = f" Under others: {quantity(len(stored), 'night')}, the newest with {', '.join(each)}."
+        reached = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
+        others = f" {quantity(len(span), 'night')} had settings that this release has not." if span else ""
         raise UsageError(
-            f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
-            f"nothing to replay. `forecasting settings` lists them.{others}"
+            f"No finished night of {symbol} {settings.target} is stored{reached}; there is nothing to replay.{others}"
         )
     return nights, by_hand
+
+
+def settings_of(row: Row, settings: Settings) -> Settings:
+    """The settings with those of a night in their place, as its row has them."""
+    fields = {name: value for name, value in json.loads(row["settings"]).items() if name != "events"}
+    own = settings.model_copy(update={"market": None, "source": row["source"]} | fields)
+    return own.for_symbol(row["symbol"])
 
 
 def scratch_ledger(settings: Settings) -> Settings:
@@ -140,8 +144,8 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
     raise ForecastingError(
         f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
         f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
-        f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine and "
-        f"settings? {code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+        f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine? "
+        f"{code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 
 
