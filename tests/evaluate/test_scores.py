@@ -13,19 +13,13 @@ from forecasting.evaluate import scores
 from forecasting.store import schema
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, QUANTILES
 from tests.builders import random_bars, scaled
+from tests.test_losses import naive_pinball
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
 SCORED_AT = datetime(2024, 3, 9, 6, tzinfo=UTC)
 
 finite = st.floats(-1e6, 1e6)
 forecast = st.lists(finite, min_size=7, max_size=7).map(sorted)
-
-
-def naive_pinball(actual, quantiles):
-    losses = []
-    for level, value in zip(QUANTILES, quantiles, strict=True):
-        losses.append(level * (actual - value) if actual >= value else (1 - level) * (value - actual))
-    return sum(losses) / len(losses)
 
 
 def naive_interval_score(actual, quantiles):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import pandas as pd
 
@@ -72,6 +74,11 @@ def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live:
     first, last = bars.index[0].date(), bars.index[-1].date()
     actions = NO_ACTIONS if actions is None else actions
     return replace(Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed)
+
+
+def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:
+    """Session, rule and severity of each."""
+    return [(finding.session, finding.rule, finding.severity) for finding in findings]
 
 
 def directly(stand_in) -> Fetched:

@@ -10,15 +10,11 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import is_inflated, is_partial, quiet_moves
 from forecasting.ingest.bars import check_bars, payload_hash
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
-from tests.ingest.memory_store import fetched_of
+from tests.ingest.memory_store import fetched_of, found
 
 
 def check(bars, actions=None, known=None, **changed):
     return check_bars(fetched_of(bars, actions, **changed), exchange="XNYS", known=known)
-
-
-def found(findings):
-    return [(finding.session, finding.rule, finding.severity) for finding in findings]
 
 
 def broken_bars(row=50, **values):

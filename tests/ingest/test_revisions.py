@@ -6,7 +6,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import StoredBars, explain
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
-from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, stored
+from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, found, stored
 
 BARS = random_bars(30, seed=1)
 DAYS = [day.date() for day in BARS.index]
@@ -17,10 +17,6 @@ def edited(*changes, bars=BARS):
     for place, column, factor in changes:
         bars = scaled(bars, factor, place, column)
     return bars
-
-
-def found(findings):
-    return [(finding.session, finding.rule, finding.severity) for finding in findings]
 
 
 def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
