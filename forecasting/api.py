@@ -22,7 +22,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.values import check_choice, check_day, check_symbol, check_text
-from forecasting.vocabulary import BASELINE, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
 _DAYS = {"session", "date", "ds"}
@@ -241,13 +241,17 @@ class Ledger:
         Raises:
             ForecastingError: A check failed, the bar is late, or the night failed.
         """
+        from forecasting.pipeline.predict import ISSUED_BEFORE
         from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
 
         settings = self._settings([symbol], target=target, source=source)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
         found = export.frame("history", settings)
-        return found[found["run_id"].isin(done)].reset_index(drop=True)
+        found = found[found["run_id"].isin(done)].reset_index(drop=True)
+        if CHAMPION not in set(found["role"]):
+            warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
+        return found
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,

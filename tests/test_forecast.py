@@ -32,7 +32,7 @@ def stored(tmp_path: Path) -> fc.Ledger:
     return fc.connect()
 
 
-def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored: fc.Ledger, tmp_path: Path) -> None:
+def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     found = fc.forecast(BARS, symbol="TEST", h=3)
     assert sorted(tmp_path.rglob("*")) == before
@@ -52,6 +52,9 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
         found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
+    monkeypatch.setenv("FORECASTING_SEED", "1")
+    with pytest.warns(UserWarning, match="issued before, by a run under other settings"):
+        assert "champion" not in set(fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="skip")["role"])
 
 
 def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_the_forecast_is_called() -> None:
