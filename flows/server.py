@@ -77,14 +77,14 @@ def check_server() -> str:
             failure: BaseException | None = client.api_healthcheck()
             if failure is None:
                 client.api_version()  # which needs the password
-    except httpx.HTTPStatusError as refusal:
-        raise UsageError(
-            f"The Prefect server {shown} expects a password; "
-            f"{'another one' if PREFECT_API_AUTH_STRING.value() else 'none'} was found in PREFECT_API_AUTH_STRING. Set "
-            "it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
-            f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
-        ) from refusal
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # a response that is no version is a ValueError
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
+            raise UsageError(
+                f"The Prefect server {shown} expects a password; "
+                f"{'another one' if PREFECT_API_AUTH_STRING.value() else 'none'} was found in PREFECT_API_AUTH_STRING. "
+                "Set it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
+                f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
+            ) from error
         failure = error
     if failure is not None:
         reason = str(failure) or type(failure).__name__  # without the URL, which may have a password
@@ -92,10 +92,11 @@ def check_server() -> str:
             reason = f"{failure.response.status_code} {failure.response.reason_phrase}"
         elif isinstance(failure, httpx.InvalidURL):
             reason = "that is no URL"
+        is_other = isinstance(failure, httpx.HTTPStatusError | ValueError)
+        does = "responds, but not as Prefect's API does" if is_other else "does not respond"
         raise ForecastingError(
-            f"The Prefect server {shown} does not respond ({reason}). Check that it runs (`prefect server "
-            "start`, `systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right, or "
-            "unset it."
+            f"The Prefect server {shown} {does} ({reason}). Check that it runs (`prefect server start`, `systemctl "
+            "status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right, or unset it."
         )
     keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
     with suppress(httpx.HTTPError, ValueError), keyless, get_client(sync_client=True) as client:

@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from unittest import mock
 
 import httpx
 import prefect
@@ -69,6 +68,10 @@ def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does
             assert used == url.removesuffix("/api")
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=f"{url} does not respond"):
         server.check_server()
+    for other, words in (((404, b""), r"API does \(404 Not Found\)"), ((200, b"<p>"), "responds, but")):
+        web = http_source(lambda *_, other=other: other)
+        with web as url, temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=words):
+            server.check_server()
 
 
 def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog):
@@ -102,15 +105,12 @@ def own_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder):
+def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder, monkeypatch):
+    monkeypatch.setattr(server, "is_healthy", lambda _: pytest.fail("it was asked"))
     with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
         port = httpx.URL(url).port
-        with (
-            temporary_settings({PREFECT_SERVER_API_PORT: port}),
-            mock.patch.object(server, "is_healthy", lambda _: pytest.fail("it was asked")),
-            pytest.raises(ForecastingError, match=f"Expected port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT"),
-            server.ensure_server(),
-        ):
+        taken = pytest.raises(ForecastingError, match=f"port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT")
+        with temporary_settings({PREFECT_SERVER_API_PORT: port}), taken, server.ensure_server():
             pass
 
 
@@ -228,5 +228,4 @@ def test_a_script_that_starts_a_worker_in_the_background_can_end_it(monkeypatch,
         server.start_worker("nights")
     finally:
         signal.signal(signal.SIGINT, before)
-    words = ["-m", "prefect", "worker", "start", "--pool", "nights"]
-    assert became == [(words, signal.SIG_DFL)]
+    assert became == [(["-m", "prefect", "worker", "start", "--pool", "nights"], signal.SIG_DFL)]
