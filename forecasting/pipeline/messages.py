@@ -172,13 +172,16 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
 
     for name in ("apprise", "urllib3.connectionpool"):  # whose lines have whole URLs, or the path of a webhook
         logging.getLogger(name).disabled = True
-    services, addresses = Apprise(), settings.notify.get_secret_value() if settings.notify else ""
-    usable = services.add(addresses)
-    refused = (
-        "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or slack://A/B/C; found "
-        f"{'one that it cannot use' if addresses else 'none'}. Its documentation lists those of each service."
-    )
-    return list(services), "" if usable else refused
+    services, text = Apprise(), settings.notify.get_secret_value() if settings.notify else ""
+    addresses = re.split(r"(?i)[\s,]+(?=[a-z0-9]+://)", text.strip())  # as apprise does, so that each has its place
+    refused = [
+        f"number {place} {(re.match('(?i)[a-z0-9]+://', address) or ['without a scheme'])[0]}"
+        for place, address in enumerate(addresses, 1)
+        if not services.add(address)
+    ]
+    found = f"{len(addresses)}, of which it cannot use {', '.join(refused)}" if text else "none"
+    expected = "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or slack://A/B/C; found"
+    return list(services), f"{expected} {found}. Its documentation lists those of each service." if refused else ""
 
 
 def _plain(text: str) -> str:
