@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
@@ -120,8 +121,9 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
     def alerts() -> str:
-        if unknown := messages.unknown_alerts(settings):
-            raise UsageError(unknown)
+        with suppress(StoreError):  # that of the first check
+            if unknown := messages.unknown_alerts(settings):
+                raise UsageError(unknown)
         return settings.alerts
 
     def disk() -> str:

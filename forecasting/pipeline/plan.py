@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.ingest.sources.files import Files
+from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night, check_closed, make_night
@@ -172,7 +172,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     if newest is not None and now is not None:
         for own in map(settings.for_symbol, settings.symbols):
             # Any other source may be a file that has ended too, and is checked by itself.
-            due = newest_session(own, now=now) if own.source == "sample" else last_completed(now(), own.exchange)
+            due = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
             market = market_night(make_night(own.symbols[0], due, own, now=now))
             if market is not None and newest < market.session:
                 if newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):

@@ -31,9 +31,10 @@ def found() -> dict[str, tuple[str, str]]:
         return {row["check"]: (row["state"], row["found"]) for row in doctor()}
 
 
-def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder):
+def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "MSFT median > 1.5 usual")
     checks = found()
-    assert list(checks) == ["database", "sessions", "source", "market", "disk", "prefect"]
+    assert list(checks) == ["database", "sessions", "source", "market", "alerts", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
     assert checks["source"][1].endswith("(no request made)")
     assert "`forecasting run` creates it" in checks["database"][1]
@@ -93,6 +94,10 @@ def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_
         ends = f"of {symbol}, before the newest completed one, 2024-02-16"
         assert (found()["source"][0], ends in found()["source"][1]) == (state, True)
         assert ("read up to 2018-12-31" in found()["source"][1]) == (state == "ok")
+    (folder / "VIX.csv").write_text("date,close\n2018-12-31,15\n")
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")  # which the sample has not
+    assert [found()[name][0] for name in ("source", "market")] == ["wrong", "ok"]
 
 
 def test_a_calendar_that_ends_soon_is_told(monkeypatch):
