@@ -248,7 +248,7 @@ def replay(first: options.FirstReplayed = None, last: options.Last = None) -> st
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
 def export(
-    form: Annotated[str, typer.Argument(metavar="FORM", help="latest, history, bars, hubverse or nixtla.")],
+    form: Annotated[str, typer.Argument(metavar="latest|history|bars|hubverse|nixtla", help="What is written.")],
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,
 ) -> str:
@@ -333,11 +333,12 @@ def doctor(as_json: AsJson = False) -> None:
 def show_settings(as_json: AsJson = False) -> None:
     """Print the settings, the variable that changes each, and where its value is from. Secrets stay hidden."""
     from flows import console
+    from forecasting.ingest.sources.plugins import source_of
     from forecasting.report.terminal import settings_document, settings_listing
     from forecasting.settings import setting_places
 
-    in_force = settings_document(settings())
-    console.show_rows(in_force, partial(settings_listing, places=setting_places()), as_json=as_json)
+    source_of((in_force := settings()).source, cache_dir=in_force.data_dir)  # as of `init`
+    console.show_rows(settings_document(in_force), partial(settings_listing, places=setting_places()), as_json=as_json)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")

@@ -42,6 +42,8 @@ def run(*words: str) -> tuple[int, str, str]:
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
+    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
     return tmp_path
 
 
@@ -90,9 +92,7 @@ def test_a_file_without_symbols_is_refused_for_several(here):
     assert err.startswith("Expected a column symbol in csv:bars.csv, the source of SBUX, AAPL; found none.")
 
 
-def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here, monkeypatch):
-    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
-    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     _, first, _ = run("run", "--source", "sample", "--symbol", "^GSPC")
     code, again, err = run("run", "--source", "sample", "--symbol", "^GSPC", "--mode", "scratch")
     assert (code, again) == (0, first)
@@ -112,22 +112,21 @@ def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, mo
 
 def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, _, err = run("init", "--source", "cvs:SBUX.csv")
-    assert (code, err[:42], [*tmp_path.iterdir()]) == (2, "Invalid source 'cvs:SBUX.csv': expected ya", [])
+    monkeypatch.setenv("FORECASTING_SOURCE", "cvs:SBUX.csv")
+    for command in ("init", "settings"):
+        code, _, err = run(command)
+        assert (code, err[:42], [*tmp_path.iterdir()]) == (2, "Invalid source 'cvs:SBUX.csv': expected ya", [])
+    monkeypatch.delenv("FORECASTING_SOURCE")
     code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")  # also the default is written
     lines = [line for line in (tmp_path / "forecasting.toml").read_text().splitlines() if line[:1] not in ("", "#")]
     assert lines == ['data_dir = "forecasting-data"', 'symbols = ["SBUX"]', 'target = "range"']
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
-    _, out, _ = run("settings", "--json")
-    found = json.loads(out)
+    found = json.loads(run("settings", "--json")[1])
     assert (found["symbols"], found["target"], found["data_dir"]) == (["SBUX"], "range", f"{tmp_path}/forecasting-data")
 
 
 def test_ctrl_c_says_how_to_continue(monkeypatch):
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "settings", interrupted)
+    monkeypatch.setattr(cli, "settings", mock.Mock(side_effect=KeyboardInterrupt))
     code, _, err = run("show")
     assert (code, err) == (130, "Stopped; run the same command to continue.\n")
 
@@ -143,11 +142,10 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
         assert (code, "Usage" in out) == (0, True)
         # --as-of of the others has a session
         assert ("as they are now" in " ".join(out.split())) == (command == "export")
+    assert "latest|history|bars|hubverse|nixtla" in run("export")[2]
 
 
-def test_a_backtest_writes_the_documented_keys(here, monkeypatch):
-    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
-    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+def test_a_backtest_writes_the_documented_keys(here):
     out = here / "result.json"
     words = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--target", "volume", "--from", "2018-11-01"]
     words += ["--to", "2018-12-20", "--refit-every", "21", "--out", str(out), "--workers", "1"]
