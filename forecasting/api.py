@@ -6,7 +6,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -140,7 +140,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
     from forecasting.report.charts import fan_svg
-    from forecasting.report.wording import doubts
+    from forecasting.report.wording import notices, without_bar
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -151,8 +151,12 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         reports = each_report(own, now=_clock(now)).values
         drawings = {symbol: fan_svg(report) for symbol, report in reports.items()}
         found, why = export.frame("latest", own), export.newest_why(own)
-    for doubt in [doubt for report in reports.values() for doubt in doubts(report)]:
-        warnings.warn(doubt, UserWarning, stacklevel=2)
+    for name, report in reports.items():
+        texts = [notice.text for notice in notices(report) if notice.title not in ("Issued late", "Replay")]
+        if missing := without_bar(report.findings):
+            texts.append(f"Findings: {missing}; newest known {target} of {report.known.index[-1]}.")
+        for text in texts:
+            warnings.warn(f"{name}: {text}", UserWarning, stacklevel=2)
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
     quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))
@@ -247,8 +251,7 @@ class Ledger:
         settings = self._settings([symbol], target=target, source=source)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
-        found = export.frame("history", settings)
-        found = found[found["run_id"].isin(done)].reset_index(drop=True)
+        found = export.frame("history", settings).loc[lambda rows: rows["run_id"].isin(done)].reset_index(drop=True)
         if CHAMPION not in set(found["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
         return found
@@ -277,13 +280,10 @@ class Ledger:
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
-        given: AbstractContextManager[Settings]
-        if isinstance(source, pd.DataFrame):
-            own = self._settings([symbol], target=target)
-            given = _frame_settings(source, own, symbol, market=own.market, events=own.events)
-        else:
-            given = nullcontext(self._settings([symbol], target=target, source=source))
-        with given as settings:
+        frame = source if isinstance(source, pd.DataFrame) else None
+        own = self._settings([symbol], target=target, source=None if isinstance(source, pd.DataFrame) else source)
+        inputs = {"market": own.market, "events": own.events}
+        with nullcontext(own) if frame is None else _frame_settings(frame, own, symbol, **inputs) as settings:
             spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
             result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
@@ -369,15 +369,8 @@ def _frame_settings(
         elif not isinstance(market, str | None):
             raise UsageError(f"Expected as market a frame (date, close), a series or a symbol, found {market!r:.60}.")
         if events is not None and not isinstance(events, str):
-            is_frame = isinstance(events, pd.DataFrame)
-            try:
-                each = pd.DataFrame(events if is_frame else {"announced": [*events], "timing": ""})
-                each = each.rename(columns=str.lower)
-                each["announced"] = pd.to_datetime(each["announced"]).dt.strftime("%Y-%m-%d")
-            except (KeyError, TypeError, ValueError) as error:
-                found = f"the columns {[*events]!r:.60}" if is_frame else f"{events!r:.60}"
-                raise UsageError(f"Expected as events days or a frame (announced, timing), found {found}.") from error
-            each.to_csv(folder / "events.csv", index=False)
+            each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
+            each.rename(columns=str.lower).to_csv(folder / "events.csv", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.csv'}"
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
         own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}

@@ -244,14 +244,6 @@ def notices(data: ReportData) -> list[Notice]:
     return notes
 
 
-def doubts(data: ReportData) -> list[str]:
-    """What is to be known of a forecast without a ledger: notices but on its kind, and bars or values without one."""
-    texts = [notice.text for notice in notices(data) if notice.title not in ("Issued late", "Replay")]
-    if missing := without_bar(data.findings):
-        texts.append(f"Findings: {missing}; newest known {data.target} of {data.known.index[-1]}.")
-    return [f"{data.symbol}: {text}" for text in texts]
-
-
 def _input(value: object) -> str:
     """An input in words: a setting that the night did not have was left at its default."""
     if value is None:
