@@ -84,6 +84,11 @@ def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(symbols))
 
 
+def _unless_none(addresses: SecretStr | None) -> SecretStr | None:
+    """The addresses; None for the word none, which silences one run."""
+    return None if addresses and addresses.get_secret_value() == "none" else addresses
+
+
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 
@@ -160,8 +165,8 @@ class Settings(BaseSettings):
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
     )
-    notify: SecretStr | None = Field(
-        None, description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent."
+    notify: Annotated[SecretStr | None, AfterValidator(_unless_none)] = Field(
+        None, description="Addresses of messages about nights, as URLs of apprise; not set, or none: none is sent."
     )
     alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.pipeline.export import check_known
-from forecasting.pipeline.folders import INDEX, page_address
+from forecasting.pipeline.folders import INDEX, page_address, runs_folder
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.run_log import notes_of
@@ -26,7 +26,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
-from forecasting.vocabulary import Clock
+from forecasting.vocabulary import Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -52,14 +52,23 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
 
 
 def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") -> None:
-    """Send the one message of a run about its nights, ended or not; none where nothing was to do."""
+    """Send the one message of a run about its nights, ended or not; none where nothing was to do or nothing is new.
+
+    A symbol that fails for good is tried by every run of a morning: their messages would be the same.
+    """
     if settings.notify is None or not nights:
         return
     lines = newest_nights(settings, nights)
     digest = _digest(settings, lines, [night.id for night in nights], nights[0].now())
+    text, sent = digest_in("text", digest), runs_folder(settings) / f"digest-{settings.target}"
+    of_text = short_id("digest", max(night.session for night in nights).isoformat(), text)
+    if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
+        return
     link = link or page_address(settings, INDEX)
     page = digest_in("html", digest, link=link)
-    send(settings, digest.title, digest_in("text", digest), link=link, page=page)
+    send(settings, digest.title, text, link=link, page=page, kind="warning" if digest.problems else "info")
+    sent.parent.mkdir(parents=True, exist_ok=True)
+    sent.write_text(of_text, encoding="utf-8")
 
 
 def alert_counts(settings: Settings) -> list[Row]:
@@ -134,14 +143,15 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
         send(settings, f"night.failed, {subject}", f"{subject}: {error}")
 
 
-def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "") -> None:
+def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> None:
     """Send one message to every address, to mail programs as the HTML `page` if there is one; warn of those not sent.
 
-    Title and text may quote others, whose texts the page has escaped; a text too long for a service is cut.
+    Title and text may quote others, whose texts the page has escaped; a text too long for a service is cut. `kind`, one
+    of apprise's, is the message's colour in chats.
     """
     if settings.notify is None:
         return
-    from apprise import Apprise, NotifyFormat
+    from apprise import Apprise, NotifyFormat, NotifyType
     from apprise.plugins.email import NotifyEmail
 
     services, refused = _services(settings)
@@ -154,7 +164,7 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
         body = page if as_page else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
         one.add(service)
         form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
-        if not one.notify(body, title=_plain(title), body_format=form):
+        if not one.notify(body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)):
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, service.service_name)
 
 

@@ -190,11 +190,10 @@ def checked_span(settings: Settings, first: date | None, last: date | None, *, n
     each = list(map(settings.for_symbol, newest.values))
     last = last or min(newest.values.values())
     first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
-    for day in (first, last):
-        own = next((own for own in each if is_session(day, own.exchange)), each[0])
-        check_session(day, own.exchange, now=now)
-    if first > last:
-        raise UsageError(f"Expected a span that begins before it ends; found {first} to {last}.")
+    if not any(between(first, last, own.exchange) for own in each):
+        raise UsageError(f"Expected a span with a session in it; found {first} to {last}.")
+    newest_exchange = max((own.exchange for own in each), key=partial(last_completed, now()))
+    check_closed(last, newest_exchange, now=now)
     return first, last
 
 

@@ -14,7 +14,8 @@ from flows import cli, clock, options
 from flows.start import start_night
 from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
-from forecasting.pipeline.messages import check_addresses, newest_digest, send, unknown_alerts
+from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, unknown_alerts
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import Settings, read_settings
 from forecasting.train import gate
@@ -108,8 +109,10 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     title, text = sent(posted)
     assert title == "1 forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
-    night(LAST)
-    assert len(posted) == 1  # nothing was to do
+    night(LAST)  # nothing is to do
+    send_digest(read_settings(), [make_night("TEST", LAST, read_settings(), now=clock.now)])  # nothing is new
+    assert [json.loads(body)["type"] for body in posted] == ["info"]
+    assert Settings(notify=SecretStr("none")).notify is None
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
     assert found.stale.endswith("from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024.")

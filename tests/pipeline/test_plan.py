@@ -72,6 +72,10 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     missed = plan.missed_nights(own, as_of=None, mode="auto", now=now)
     assert [night.session.day for night in missed] == [20, 21]
     assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
+    saturday, sunday = date(2024, 2, 10), date(2024, 2, 18)
+    assert plan.checked_span(own, saturday, sunday, now=now) == (saturday, sunday)
+    with pytest.raises(UsageError, match="with a session in it"):
+        plan.checked_span(own, date(2024, 2, 17), sunday, now=now)
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])

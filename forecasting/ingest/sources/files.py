@@ -23,6 +23,7 @@ from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
+from forecasting.plain_text import named
 from forecasting.values import SYMBOL, source_name
 
 Kind = Literal["csv", "parquet"]
@@ -129,10 +130,11 @@ class Files:
         if table.rows.empty:
             raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
-            near = ", ".join(get_close_matches(symbol, filter(SYMBOL.fullmatch, map(str, table.places or ()))))
+            has = [name for name in map(str, table.places or ()) if SYMBOL.fullmatch(name)]
+            near = named(get_close_matches(symbol, has) or has, 5)
             raise BadDataError(
                 f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. Name one of "
-                f"them, as the file writes it{f'; the nearest: {near}' if near else ''}."
+                f"them, as the file writes it{f': {near}' if near else ''}."
             )
         days, undated = read_days(rows["session"])
         found, numbers = [misfits(rows), undated], {}

@@ -113,7 +113,7 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     assert_bars(fetch(path, "PEP"), other)
     assert [Files("csv", path).newest(symbol) for symbol in ("SBUX", "PEP")] == [DAYS[-1], DAYS[-4]]
     assert fetch(path).names_symbol
-    with pytest.raises(BadDataError, match=r"no rows of PEPP; symbols that it has: 2\..* the nearest: PEP\.$"):
+    with pytest.raises(BadDataError, match=r"no rows of PEPP; symbols that it has: 2\..* writes it: PEP\.$"):
         fetch(path, "PEPP")
     assert not fetch(write(tmp_path, BARS)).names_symbol
 
