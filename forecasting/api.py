@@ -226,13 +226,15 @@ class Ledger:
         day = None if as_of is None else check_day("as_of", as_of)
         return export.bars(self._asked(*symbols), as_of=day)
 
-    def run_night(
+    def run_night(  # noqa: PLR0913 - as the command's options
         self,
         symbol: str,
         *,
         now: Clock | None = None,
         target: Target | None = None,
         source: str | None = None,
+        market: str | None = None,
+        events: str | None = None,
         as_of: date | str | None = None,
         mode: Mode = "auto",
     ) -> pd.DataFrame:
@@ -240,7 +242,8 @@ class Ledger:
 
         The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for. `as_of`
         is the newest session whose bar may be used; without it the newest completed one, and all that are missing since
-        the last finished night. `mode` is auto, scratch, warm or skip.
+        the last finished night. `source`, `market` and `events` are those of the command, `mode` auto, scratch, warm
+        or skip.
 
         Raises:
             ForecastingError: A check failed, the bar is late, or the night failed.
@@ -248,7 +251,7 @@ class Ledger:
         from forecasting.pipeline.predict import ISSUED_BEFORE
         from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
 
-        settings = self._settings([symbol], target=target, source=source)
+        settings = self._settings([symbol], target=target, source=source, market=market, events=events)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
         found = export.frame("history", settings).loc[lambda rows: rows["run_id"].isin(done)].reset_index(drop=True)
@@ -297,14 +300,14 @@ class Ledger:
         export.check_known(settings, target, advice=own)
         return settings
 
-    def _settings(self, symbols: Sequence[Any], *, target: object = None, source: str | None = None) -> Settings:
+    def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: str | None) -> Settings:
         """The settings of one call."""
         asked = {
             "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
             "target": None if target is None else check_choice("target", target, Target),
-            "source": None if source is None else check_text("source", source),
         }
-        return _narrowed(self.settings, asked)
+        texts = {name: check_text(name, text) for name, text in inputs.items() if text is not None}
+        return _narrowed(self.settings, asked | texts)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:

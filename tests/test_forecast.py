@@ -110,7 +110,11 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     stored: fc.Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(stored.latest("SBUX")) == len(stored.latest()) == 0  # the ledger is empty
+    with pytest.raises(UsageError, match=r"dates\.csv"):
+        stored.run_night("TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv")
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
+    with pytest.raises(UsageError, match="no column role"):
+        fc.nixtla(stored.latest("TEST"))
     assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
         stored.history(["TEST", "SBUX"])

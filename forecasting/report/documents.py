@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.errors import UsageError
 from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
 from forecasting.plain_text import ordinary_spaces
 from forecasting.report.night_view import ReportData, SymbolLine
@@ -189,6 +190,8 @@ def _labels(name: str) -> dict[str, str]:
 
 def _lines(history: pd.DataFrame) -> pd.DataFrame:
     """The rows of the kind that counts on each night, with column `line`: one a line, origin and horizon."""
+    if "role" not in history:
+        raise UsageError("Expected a history with every role, as `ledger.history()` returns; found no column role.")
     rows = history[history["role"] != CHALLENGER]
     place = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}).astype("int64")
     best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
