@@ -74,7 +74,7 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
         gone = f"{url.replace('http', 'json')}/secret?-token=secret"
         send(settings_of("nowhere-secret", gone, url.replace("http", "json")), "drift", "AAA")
     assert len(posted) == 1
-    assert "JSON" in caplog.text
+    assert "not sent by JSON, 1 of 2" in caplog.text
     assert "secret" not in caplog.text
 
 
