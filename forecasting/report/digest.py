@@ -27,6 +27,7 @@ class Digest:
     session: str  # the newest that is forecast, like Mon 11 Mar, with its year where all are stale; empty without one
     results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first
     results_of: str  # that day; empty without any
+    hits: str  # of them, like `25 of 30 hit`
     problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
     alerts: Sequence[str]  # a sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
     stale: str  # that no forecast is of its newest completed session, in words; empty where one is
@@ -79,11 +80,11 @@ def make_digest(
     ]
     about = [quantity(len(held), "alert")] if held else []
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
-    hits = sum(line.hit == "hit" for line in results)
-    about += [f"{hits} of {len(results)} hit on {results_of}"] if results else []
+    hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
+    about += [f"{hits} on {results_of}"] if results else []
     state = [*["stale"] * is_stale, *([f"{quantity(len(problems), 'thing')} to know"] if problems else [])]
     about += state or ["all well"]
-    return Digest(", ".join(about), forecasts, session, results, results_of, problems, held, stale)
+    return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale)
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:

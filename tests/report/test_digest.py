@@ -36,7 +36,7 @@ report x1.90; Monday x0.96.
 - MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
-Results of Fri 8 Mar:
+Results of Fri 8 Mar, 1 of 2 hit:
 - ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
@@ -112,10 +112,11 @@ def test_all_well_is_a_message_too() -> None:
     assert make_digest([]).title == "no forecast, 1 thing to know"
 
 
-def test_many_forecasts_are_cut_after_the_most_unusual() -> None:
+def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
     digest = make_digest([index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)])
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
-    assert "and 3 more" in digest_in("text", digest)
+    for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
+        assert (text.count("and 3 more"), text.count("Results of Fri 8 Mar, 15 of 15 hit")) == (2, 1)
 
 
 def test_texts_of_others_stay_text() -> None:
