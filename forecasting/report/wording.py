@@ -23,7 +23,10 @@ _VERBS: dict[Target, str] = {
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 USUAL = "Usual is the median of the last 20 sessions; for close, the last close."
-PARTS = "Usual times the factors is the median; network, trees and other are what the models add, not causes."
+PARTS = (
+    "Usual times the factors is the median; for close, usual and factors are of the interval's width. Network, trees "
+    "and other are what the models add, not causes."
+)
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 

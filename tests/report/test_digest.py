@@ -41,7 +41,8 @@ Results of Fri 8 Mar, 1 of 2 hit:
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
 Usual is the median of the last 20 sessions; for close, the last close.
-Usual times the factors is the median; network, trees and other are what the models add, not causes."""
+Usual times the factors is the median; for close, usual and factors are of the interval's width. Network, trees and \
+other are what the models add, not causes."""
 
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
@@ -91,6 +92,7 @@ def test_markdown_and_html_have_the_same_rows() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "against", "usual"}
     markdown, page = digest_in("markdown", digest), re.sub(r"<[^>]+>", " ", digest_in("html", digest))
+    assert "\n- **ADBE volume**: 4.0" in markdown  # as its forecast
     for text in (markdown, page):
         shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
         assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}
@@ -110,6 +112,7 @@ def test_all_well_is_a_message_too() -> None:
     assert "<ul" not in digest_in("html", digest)
     assert "(80% interval 8.0–16.0 M), as usual." in digest_in("text", make_digest([index_line("SBUX", q50=10.04e6)]))
     assert make_digest([]).title == "no forecast, 1 thing to know"
+    assert digest_in("text", make_digest([])) == "1 thing to know.\n- No forecast is stored."
 
 
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
