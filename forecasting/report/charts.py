@@ -118,7 +118,7 @@ BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "ban
 SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
-_LABEL_WIDTH = 58.0
+_LABEL_WIDTH, _NEAREST = 58.0, 42.0  # of a week's label, and from label to label where sessions are few
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
@@ -197,13 +197,14 @@ def _diamond(x: float, y: float, r: float) -> str:
 
 
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
-    """Dates at even steps: under the first session of every k-th week; under every session when there are few."""
-    every = math.ceil(_LABEL_WIDTH / (5 * step))
+    """Dates at even steps: under the first session of every k-th week; when there are few, under every k-th session."""
+    every, few = math.ceil(_LABEL_WIDTH / (5 * step)), math.ceil(_NEAREST / step)
     labels, weeks = [], [(session.toordinal() - 1) // 7 for session in sessions]
     for position, session in enumerate(sessions):
         x, week = plot.left + (position + 0.5) * step, weeks[position]
         is_week_start = position > 0 and week != weeks[position - 1] and week % every == 0
-        if (is_week_start or len(sessions) < 12) and x + 26 < plot.left + max(len(sessions), 20) * step:
+        is_labelled = position % few == 0 if len(sessions) < 12 else is_week_start
+        if is_labelled and x + 26 < plot.left + max(len(sessions), 20) * step:
             labels.append(text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
             labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
     return labels

@@ -7,7 +7,7 @@ import pytest
 
 from forecasting.report import charts
 from forecasting.report.units import Unit
-from tests.report.nights import report_data, score, scored
+from tests.report.nights import long_record, report_data, score, scored
 
 SHARES = Unit(1e6, 2, "", "M shares")
 
@@ -30,6 +30,13 @@ def test_hits_and_misses_differ_in_shape():
     inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
     drawn = charts.past_chart(report_data(scored=scored(inside, between, outside)), "wide")
     assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
+
+
+def test_dates_on_a_phone_do_not_overlap_whether_nights_are_few_or_many():
+    for origins in (1, 3, 8, 11, 12, 23):
+        drawn = charts.past_chart(report_data(scored=long_record(origins=origins)), "narrow")
+        places = [*map(float, re.findall(r'axis middle" x="([\d.]+)', drawn))]
+        assert np.diff(places).min(initial=99.0) > 40.0
 
 
 def test_a_share_outside_its_band_has_another_shape():
