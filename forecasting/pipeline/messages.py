@@ -64,7 +64,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     of_text = short_id("digest", max(night.session for night in nights).isoformat(), text)
     if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
         return
-    link = link or page_address(settings, INDEX)
+    link = page_address(settings, INDEX) or link
     page = digest_in("html", digest, link=link)
     send(settings, digest.title, text, link=link, page=page, kind="warning" if digest.problems else "info")
     sent.parent.mkdir(parents=True, exist_ok=True)

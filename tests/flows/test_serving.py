@@ -63,6 +63,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
     with ExitStack() as stack:
         (ours, posted), (of_prefect, posted_by_prefect) = (stack.enter_context(http_sink()) for _ in range(2))
         environment["FORECASTING_NOTIFY"] = ours.replace("http", "json")
+        environment["FORECASTING_PAGES_URL"] = "https://host/reports"
         stack.enter_context(processes.running(["flows.cli", "worker"], log=log, environment=environment))
         check_cancellation(deployed, ledger, late_session, log)
         create_automation(of_prefect, tmp_path, environment)
@@ -86,7 +87,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
         assert select("DISTINCT origin_session", "latest_forecasts") == [(str(late_session),)]
     (digest,) = map(json.loads, posted)
     assert digest["title"].endswith(", all well")
-    assert digest["message"].endswith(f"/v2/runs/flow-run/{next_hour}")
+    assert digest["message"].endswith("\nhttps://host/reports/index.html")  # not the page of its run
     assert len(posted_by_prefect) == 1
 
 
