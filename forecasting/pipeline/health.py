@@ -163,11 +163,11 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """The reason that nights had nothing to do, holidays named: none ten days after the session, as of a file."""
+    """The reason that nights had nothing to do; without `as_of` the holidays since too, up to ten days."""
     each = [settings.for_symbol(symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
     sentences = [f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."]
-    for day, exchange in newest:
+    for day, exchange in newest if as_of is None else ():
         # Today's from the hour on at which its session would have closed.
         past = (now() - closes_at(day, exchange)).days
         closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange) if 0 < past < 10 else ()
