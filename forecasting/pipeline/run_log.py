@@ -36,7 +36,7 @@ NOTES = (
 
 CUT_OFF = (
     "The night was cut off before its end: its process was stopped or killed, or the machine. What it had written is "
-    "complete; `forecasting run --as-of SESSION` completes the night."
+    "complete; `forecasting run --as-of {as_of}` completes the night."
 )
 
 # `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and then moves it.
@@ -176,8 +176,9 @@ def mark_cut_off(settings: Settings) -> None:
     if running:
         logger.warning("%d nights were cut off before their end", len(running))
         with connect.transaction(settings.url) as connection:
-            for run_id in running:
-                write.update(connection, "runs", run_id, {"status": "failed", "error": CUT_OFF})
+            for run_id, as_of in running.items():
+                error = CUT_OFF.format(as_of=as_of)
+                write.update(connection, "runs", run_id, {"status": "failed", "error": error})
 
 
 def delete_leftovers(settings: Settings) -> None:

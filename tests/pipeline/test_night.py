@@ -65,7 +65,7 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.pipeline.{place}", stop)
             night(LAST)
-        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF)  # Ctrl-C leaves no run as running
+        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF.format(as_of=LAST))  # not running
     night(LAST)
     run = runs()[-1]
     fitted = network_of(run)

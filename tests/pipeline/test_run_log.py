@@ -92,16 +92,16 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
     left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
+    sessions = {name: NIGHTS[-1] if name == "newest" else date(2021, 3, 1) for name in left}
     with connect.transaction(database_url) as connection:
         for place, night in enumerate(NIGHTS):
             write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
         write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
         for name, given in left.items():
-            as_of = NIGHTS[-1] if name == "newest" else date(2021, 3, 1)
-            write.add(connection, "runs", run_row(name, str(as_of), status="running", **given))
+            write.add(connection, "runs", run_row(name, str(sessions[name]), status="running", **given))
     run_log.mark_cut_off(read_settings())
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
-    assert failed == dict.fromkeys(left, run_log.CUT_OFF)
+    assert failed == {name: run_log.CUT_OFF.format(as_of=as_of) for name, as_of in sessions.items()}
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):

@@ -44,9 +44,10 @@ def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after
     return found if found and found["as_of"] > after and found["status"] in ("late", "failed") else None
 
 
-def running(connection: sa.Connection) -> list[str]:
-    """The ids of runs with status running, of any symbol and target, oldest session first."""
-    return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.RUNNING).order_by(schema.runs.c.as_of)))
+def running(connection: sa.Connection) -> dict[str, date]:
+    """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
+    query = sa.select(schema.runs.c.id, schema.runs.c.as_of).where(schema.RUNNING).order_by(schema.runs.c.as_of)
+    return {run.id: run.as_of for run in connection.execute(query)}
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
