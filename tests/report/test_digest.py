@@ -80,9 +80,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
     assert digest.title == "1 forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, stale, 1 thing to know"
     for form in ("text", "markdown", "html"):
-        (line,) = re.findall(r"Stale: .*? 2026", digest_in(form, digest))
-        assert "Fri 8 Mar 2024" in line
-        assert line.endswith("Fri 27 Nov 2026")
+        assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest))
     alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts={"SBUX": ["median > 1"]})
     assert alone.title.endswith(", stale")
     assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
