@@ -284,10 +284,10 @@ class Windows:
 
     @property
     def has_events(self) -> bool:
-        """Whether any session with a known value that training may use has an event flag."""
+        """Whether any session with a known value that training may use is an event, or up to ten after one."""
         learnable = slice(self.learnable_sessions)
         known = np.isfinite(self.values[learnable])
-        return bool(self.flags[learnable, -len(EVENT_NAMES) :][known].any())
+        return bool(self.flags[learnable, RUN_UP - len(EVENT_NAMES) :][known].any())
 
     @property
     def has_market(self) -> bool:

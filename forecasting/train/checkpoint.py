@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Card:
     @property
     def has_events(self) -> bool:
         """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
-        return any(self.effect[-len(EVENT_NAMES) :])
+        return any(self.effect[RUN_UP - len(EVENT_NAMES) :])
 
     @property
     def has_market(self) -> bool:

@@ -90,7 +90,7 @@ def test_a_setting_of_prefect_that_it_refuses_is_named(data, monkeypatch):
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
-        (["catch-up", "--from", "2024-03-09", "--to", "2024-03-11", "--source", "sample"], 2, "2024-03-09"),
+        (["catch-up", "--from", "2024-03-09", "--to", "2024-03-10", "--source", "sample"], 2, "2024-03-09"),
         (["run", "--symbol", ""], 2, "after --symbol"),
         (["db", "upgrade", ""], 2, "Expected a value, found"),
         (["article", "--out", "/"], 2, "it is a folder"),

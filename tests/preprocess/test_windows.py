@@ -94,6 +94,8 @@ def test_a_range_has_no_flags_of_target_sessions_before_earnings(target: Target,
     first = windows.flag_names.index(EVENT_NAMES[0])
     assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
     assert windows.flags.any(axis=0)[first:].all()
+    coming = windows_of(events=earnings(next_sessions(ORIGIN, 2)[-1], BARS.index[-90]), target=target)
+    assert (windows.has_events, coming.flags[:, first:].any(), coming.has_events) == (True, True, False)
 
 
 def test_the_last_row_is_the_origin_and_has_no_known_target():
