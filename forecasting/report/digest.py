@@ -25,7 +25,7 @@ class Digest:
     title: str  # the one line that a phone shows
     forecasts: Sequence[SymbolLine]  # lines with a forecast, the most unusual first
     session: str  # the newest that is forecast, like Mon 11 Mar, with its year where all are stale; empty without one
-    results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first
+    results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first, the largest error first
     results_of: str  # that day; empty without any
     hits: str  # of them, like `25 of 30 hit`
     problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
@@ -70,7 +70,7 @@ def make_digest(
     problems += [*([] if stored else ["No forecast is stored."]), *findings]
     days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
-    results = sorted(scored, key=lambda line: line.hit, reverse=True)
+    results = sorted(scored, key=lambda line: (line.hit == "hit", -line.off))
     results_of = short_day(max(days), with_year=is_stale) if days else ""
     held = [
         f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "

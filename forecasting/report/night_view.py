@@ -14,7 +14,7 @@ import pandas as pd
 
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
-from forecasting.report.units import Unit, as_day, change, unit_for
+from forecasting.report.units import Unit, as_day, percent, unit_for
 from forecasting.sessions import after
 from forecasting.vocabulary import Target
 
@@ -32,6 +32,17 @@ class Why:
     session: date
     special_days: Sequence[str]
     parts: Sequence[tuple[str, float]]  # in order, the usual level first; empty where they are unknown
+
+    @property
+    def product(self) -> float:
+        """Of the factors beside the usual level: of a close the width of its interval in usual ones; NaN if unknown."""
+        return math.prod(factor for _, factor in self.parts[1:]) if self.parts else math.nan
+
+    def against_usual(self, share: float) -> str:
+        """The change against usual in words: of the median a `share`, of a close that of its interval's width."""
+        if self.target != "close" or not self.parts:
+            return percent(share if self.target != "close" else math.nan, signed=True)
+        return f"width {percent(self.product - 1.0, signed=True)}"
 
 
 @dataclass(frozen=True)
@@ -127,12 +138,14 @@ class ReportData:
                 self.unit.span(row["q25"], row["q75"]),
                 self.unit.span(row["q10"], row["q90"]),
                 self.unit.span(row["q05"], row["q95"]),
-                change(row["q50"], self.usual, target=self.target),
+                why.against_usual(row["q50"] / self.usual - 1.0 if self.usual else math.nan),
                 str(row["status"]),
-                days := self.special_days(row["target_session"]),
-                Why(self.target, row["target_session"], days, self.parts.get(row["horizon"], ())),
+                list(why.special_days),
+                why,
             )
             for row in self.rows.to_dict("records")
+            for days in [self.special_days(row["target_session"])]
+            for why in [Why(self.target, row["target_session"], days, self.parts.get(row["horizon"], ()))]
         ]
 
     @cached_property
@@ -230,8 +243,8 @@ class SymbolLine:
 
     @property
     def change(self) -> str:
-        """The median's change against the usual value; a dash where that is 0 or unknown."""
-        return change(self.forecast["q50"], self.usual, target=self.target)
+        """The change against usual, of a close that of its interval's width; a dash where that is unknown."""
+        return self.why.against_usual(self.vs_usual)
 
     @property
     def vs_usual(self) -> float:
@@ -239,9 +252,14 @@ class SymbolLine:
         return self.forecast["q50"] / self.usual - 1.0 if self.usual else math.nan
 
     @property
+    def factor(self) -> float:
+        """The median in usual values, of a close its interval's width in usual widths; NaN where it is unknown."""
+        return self.why.product if self.target == "close" else 1.0 + self.vs_usual
+
+    @property
     def unusualness(self) -> float:
-        """How far that is from 0, twice as much being as far as half; 0 where it is unknown."""
-        return abs(math.log1p(self.vs_usual)) if self.vs_usual > -1.0 else 0.0
+        """How far that is from 1, twice as much being as far as half; 0 where it is unknown."""
+        return abs(math.log(self.factor)) if self.factor > 0.0 else 0.0
 
     @property
     def special_days(self) -> list[str]:
@@ -257,6 +275,11 @@ class SymbolLine:
     def hit(self) -> str:
         """`hit` where the newest result came inside the 80% interval, else `miss`."""
         return "hit" if self.result and self.result["inside_80"] else "miss"
+
+    @property
+    def off(self) -> float:
+        """By what share of its median the newest result was off; 0 where that is unknown."""
+        return abs(self.result["actual"] / self.result["q50"] - 1.0) if self.result and self.result["q50"] else 0.0
 
     @property
     def status(self) -> str:

@@ -173,4 +173,6 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
 def _why_document(whys: Sequence[Why], unit: units.Unit) -> dict[str, Any]:
     """Why the medians of a night are what they are: what the sentence of the first is made of, and each in brief."""
     factors = [(name, round(factor, 2)) for name, factor in wording.named_parts(whys[0])]
-    return {"usual": wording.usual_level(whys[0], unit), "factors": factors, "brief": [*map(wording.brief_why, whys)]}
+    against = {"against": [why.against_usual(math.nan) for why in whys]} if whys[0].target == "close" else {}
+    brief = [*map(wording.brief_why, whys)]
+    return {"usual": wording.usual_level(whys[0], unit), "factors": factors, "brief": brief, **against}

@@ -202,10 +202,10 @@ def _cost_parts(data: ReportData) -> list[str | Listing]:
 
 
 LEGEND = (
-    "vs usual: change against the median of the last 20 sessions; for close, against the last close. last: whether the "
-    "newest scored forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80% "
-    "interval. skill: error against the best baseline's, last 20 sessions, + is better; a dash below ten. data: age of "
-    "the newest bar. why: the two largest factors of the median; for close, of the width of its interval."
+    "vs usual: change against the median of the last 20 sessions; for close, of the interval's width. last: whether "
+    "the newest scored forecast one session ahead (once there are 20 live ones, the newest of these) came inside its "
+    "80% interval. skill: error against the best baseline's, last 20 sessions, + is better; a dash below ten. data: "
+    "age of the newest bar. why: the two largest factors of the median; for close, of the width of its interval."
 )
 """What the columns of `line_listing` mean."""
 

@@ -22,10 +22,10 @@ _VERBS: dict[Target, str] = {
 }
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
-USUAL = "Usual is the median of the last 20 sessions; for close, the last close."
+USUAL = "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval."
 PARTS = (
-    "Usual times the factors is the median; for close, usual and factors are of the interval's width. Network, trees "
-    "and other are what the models add, not causes."
+    "Usual times the factors is the median, for close the width. Network, trees, combination and other are what models "
+    "add, not causes."
 )
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
@@ -120,7 +120,8 @@ def usual_level(why: Why, unit: Unit) -> str:
     """What the factors begin with, where it is known."""
     level = why.parts[0][1]
     if why.target == "close":
-        return f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
+        width, usual = (percent(math.expm1(size), decimals=1) for size in (level * why.product, level))
+        return f"80% interval {width} wide: usual {usual}"
     return f"Usual {unit.brief(level)}"
 
 
@@ -161,7 +162,7 @@ def forecast_words(line: SymbolLine) -> str:
 
 def against_usual(line: SymbolLine) -> str:
     """Like `+12% against usual`, or `as usual`."""
-    return "as usual" if line.change == change(1.0, 1.0, target=line.target) else f"{line.change} against usual"
+    return "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
 
 
 def result_words(line: SymbolLine) -> tuple[str, str, str]:

@@ -350,7 +350,7 @@ forecast_parts = sa.Table(
     *_key(*FORECAST_KEY),
     _column("part", String(20), _PART, key=True),
     _column("place", Integer, "Order of the parts: 1 for the first."),
-    _column("factor", Double, "What the value is multiplied by; of `usual` the level itself, in the target's unit."),
+    _column("factor", Double, "What the value is multiplied by; of `usual` the level, of a close the log of a width."),
     sa.ForeignKeyConstraint(
         FORECAST_KEY, [f"forecasts.{name}" for name in FORECAST_KEY], name="fk_forecast_parts_forecasts"
     ),

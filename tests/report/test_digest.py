@@ -40,9 +40,9 @@ Results of Fri 8 Mar, 1 of 2 hit:
 - ADBE volume: 4.0 M, forecast 10.0 M, −60%: outside the 80% interval
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
-Usual is the median of the last 20 sessions; for close, the last close.
-Usual times the factors is the median; for close, usual and factors are of the interval's width. Network, trees and \
-other are what the models add, not causes."""
+Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval.
+Usual times the factors is the median, for close the width. Network, trees, combination and other are what models add, \
+not causes."""
 
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:

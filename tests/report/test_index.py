@@ -49,10 +49,14 @@ def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
 
 
-def test_a_close_is_compared_with_the_last_one_and_the_most_unusual_comes_first() -> None:
-    changed = {"q10": 90.0, "q50": 92.0, "q90": 94.0, "values": [80.0] * 24 + [100.0]}
+def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first() -> None:
+    changed = {
+        "q50": 92.0,
+        "values": [80.0] * 24 + [100.0],
+        "parts": [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)],
+    }
     page = render_index([index_line("SBUX", target, **changed) for target in ("close", "volume")])
-    assert [(row[1], row[5]) for row in cells(page)] == [("volume", "+15%"), ("close", "\N{MINUS SIGN}8.0%")]
+    assert [(row[1], row[5]) for row in cells(page)] == [("close", "width \N{MINUS SIGN}20%"), ("volume", "+15%")]
     halved = render_index([index_line("UP", q50=15e6), index_line("DOWN", q50=5e6)])
     assert [row[0].split()[0] for row in cells(halved)] == ["DOWN", "UP"]
 

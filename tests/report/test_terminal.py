@@ -100,7 +100,7 @@ symbol  session    median          80%     vs  last  skill  data  note, why
                               interval  usual
 ------  ---------  ------  -----------  -----  ----  -----  ----  --------------
 SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit    −49%  15 h  recent x1.14…
-MSFT    Mon 03-11  $52.60  51.81–53.91  +1.0%  hit    −60%  15 h
+MSFT    Mon 03-11  $52.60  51.81–53.91      –  hit    −60%  15 h
 IBM     Mon 03-11  7.16 M   5.01–10.74    +2%            –  15 h  night failed …"""
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {

@@ -59,7 +59,7 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
     assert why_of(parts={1: small}) == "Usual 7.03 M; a quarter before x1.02."
     assert why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
-    assert width == "Width of the 80% interval: usual 4.2%; a report nearby x2.20."
+    assert width == "80% interval 9.5% wide: usual 4.2%; a report nearby x2.20."
     of_close = Why("close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)])
     assert wording.brief_why(of_close, ["replay", "earnings"]) == "replay; width: earnings x2.20; trees x0.90"
     assert why_of() == ""

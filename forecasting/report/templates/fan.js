@@ -52,8 +52,8 @@
       const at = night.targets[place];
       const actual = data.values[at] === null || data.values[at] === undefined ? null : data.values[at] * basis;
       // The parts are those of what was published.
-      const why = night.why && (!model || model === night.published) ? night.why.brief[place] : "";
-      return { at, session: data.sessions[at], quantiles, actual, why };
+      const own = night.why && (!model || model === night.published) ? night.why : { brief: [] };
+      return { at, session: data.sessions[at], quantiles, actual, why: own.brief[place] || "", against: own.against?.[place] };
     });
     return { past, rows, usual, last: lastOf(night, basis) };
   };
@@ -135,7 +135,7 @@
       const x = centres[place], q = row.quantiles, left = x - step / 2 + 1, wide = step - 2;
       const steps = data.from_zero ? BANDS.map(([css, low, high]) => box(left, plot.y(q[low]), plot.y(q[high]), wide, css)).join("") + line(left, plot.y(q[3]), left + wide, plot.y(q[3]), "median") : "";
       const label = number(q[3]);
-      const value = step > 6.2 * label.length && row.actual === null ? words(x, plot.y(q[3]) - 5, label, "value middle") : "";
+      const value = step > 7.5 * label.length && row.actual === null ? words(x, plot.y(q[3]) - 5, label, "value middle") : "";
       const below = step > 36 ? [day(row.session, { weekday: "short" }), dayMonth(row.session)] : [day(row.session, { weekday: "short" }).slice(0, 2), day(row.session, { day: "numeric" })];
       const name = words(x, plot.floor + 16, below[0], "axis strong middle") + words(x, plot.floor + 30, below[1], "axis strong middle");
       const tip = [longDay(row.session), `median ${withUnit(number(q[3]))}`, ...BANDS.map(([css, low, high]) => `${css.slice(4)}% ${withUnit(span(q[low], q[high]))}`).reverse()];
@@ -159,11 +159,10 @@
   };
 
   const fill = (view) => {
-    const digits = data.from_zero ? 0 : 1;
     byId("forecasts").classList.toggle("with-actual", view.rows.some(({ actual }) => actual !== null));
-    byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual, why }) => {
+    byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual, why, against }) => {
       const tags = notes(at).map((note) => ` <span class="tag">${esc(note)}</span>`).join("");
-      const cells = [["Median", "median", number(q[3])], ["Against usual", "", view.usual ? share(q[3] / view.usual - 1, digits) : DASH], ["50%", "", span(q[2], q[4])], ["80%", "", span(q[1], q[5])], ["90%", "", span(q[0], q[6])]];
+      const cells = [["Median", "median", number(q[3])], ["Against usual", "", against || (view.usual && data.from_zero ? share(q[3] / view.usual - 1, 0) : DASH)], ["50%", "", span(q[2], q[4])], ["80%", "", span(q[1], q[5])], ["90%", "", span(q[0], q[6])]];
       cells.push(["Actual", "actual", actual === null ? "" : `${number(actual)}, ${where({ actual, quantiles: q })}`]);
       return `<tr><th scope="row"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}<td class="across" data-label="Why">${esc(why)}</td></tr>`;
     }).join("");
