@@ -145,6 +145,7 @@ def digest(
     preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
+    from forecasting.pipeline.folders import INDEX, page_address
     from forecasting.pipeline.messages import alert_counts, newest_digest, unknown_alerts
     from forecasting.report.digest import digest_in
 
@@ -154,7 +155,7 @@ def digest(
 
         show_rows(counts := alert_counts(settings()), alert_listing)
         return unknown_alerts(settings()) or (None if counts else "No forecast of these symbols is stored to count.")
-    typer.echo(digest_in(form, newest_digest(settings(), now=clock.now)))
+    typer.echo(digest_in(form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)))
     return None
 
 

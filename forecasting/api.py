@@ -268,11 +268,14 @@ class Ledger:
         now: Clock | None = None,
         target: Target | None = None,
         source: str | pd.DataFrame | None = None,
+        market: str | None = None,
+        events: str | None = None,
         refit_every: int = 21,
     ) -> Backtest:
         """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
 
-        `source` may be a frame of bars, as `forecast` takes; `refit_every` is the number of sessions between fits.
+        `source` may be a frame of bars, as `forecast` takes; `market` and `events` are those of the command, and
+        `refit_every` is the number of sessions between fits.
 
         Raises:
             ForecastingError: The bars cannot be had, or the span is too short or too early.
@@ -284,7 +287,8 @@ class Ledger:
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
         frame = source if isinstance(source, pd.DataFrame) else None
-        own = self._settings([symbol], target=target, source=None if isinstance(source, pd.DataFrame) else source)
+        text = None if isinstance(source, pd.DataFrame) else source
+        own = self._settings([symbol], target=target, source=text, market=market, events=events)
         inputs = {"market": own.market, "events": own.events}
         with nullcontext(own) if frame is None else _frame_settings(frame, own, symbol, **inputs) as settings:
             spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
@@ -369,8 +373,11 @@ def _frame_settings(
             closes = market.to_frame("close") if isinstance(market, pd.Series) else market
             _with_days(closes).to_parquet(folder / "MARKET.parquet")
             market = f"parquet:{folder / 'MARKET.parquet'}"
-        elif not isinstance(market, str | None):
-            raise UsageError(f"Expected as market a frame (date, close), a series or a symbol, found {market!r:.60}.")
+        elif market not in (None, "none", *bars["symbol"]) and not str(market).startswith(("csv:", "parquet:")):
+            raise UsageError(
+                "Expected as market a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the "
+                f"bars; found {market!r:.60}."
+            )
         if events is not None and not isinstance(events, str):
             each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
             each.rename(columns=str.lower).to_csv(folder / "events.csv", index=False, date_format="%Y-%m-%d")

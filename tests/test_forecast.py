@@ -96,6 +96,7 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"events": BARS.tail()}, BadDataError, r"lacks announced, timing; .* Expected announced, timing"),
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
+        ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
         ({"frame": BARS.tail(50)}, HistoryError, "50"),
     ],
 )
@@ -133,7 +134,7 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
 def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:
     frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
     of_frame, of_file = (
-        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, refit_every=30)
+        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market="none", refit_every=30)
         for source in (frame, "parquet:bars.parquet")
     )
     pd.testing.assert_frame_equal(of_frame.forecasts, of_file.forecasts)

@@ -13,7 +13,7 @@ from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
-from forecasting.pipeline.ingest import witness_of
+from forecasting.pipeline.ingest import check_same_source, witness_of
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
 from forecasting.pipeline.symbols import combined, joined
@@ -109,6 +109,9 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def source() -> str:
         source = check_source(settings)
+        with suppress(StoreError), connect.reading(settings.url) as connection:  # of which the row database tells
+            for symbol in settings.symbols:
+                check_same_source(read.newest_fetch(connection, symbol), source.name)
         each = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [make_night(own.symbols[0], newest_session(own, now=now), own, now=now) for own in each]
         early = early_end(nights, now=now)  # of a file, which is read

@@ -66,7 +66,14 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
         return
     link = page_address(settings, INDEX) or link
     page = digest_in("html", digest, link=link)
-    send(settings, digest.title, text, link=link, page=page, kind="warning" if digest.problems else "info")
+    send(
+        settings,
+        digest.title,
+        text,
+        link=link,
+        page=page,
+        kind="warning" if digest.problems or digest.stale else "info",
+    )
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text, encoding="utf-8")
 

@@ -113,8 +113,9 @@ def _revision(connection: Connection) -> str | None:
 def _check_there(url: str) -> None:
     if is_missing(url):
         raise StoreError(
-            f"There is no database at {place(url)}. `forecasting run` creates it, with a first forecast; if "
-            "it should exist already, check FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
+            f"There is no database at {place(url)}. `forecasting run` creates it, with a first forecast, "
+            "`forecasting db upgrade` an empty one; if it should exist already, check FORECASTING_DATA_DIR and "
+            "FORECASTING_DATABASE_URL."
         )
 
 
