@@ -174,7 +174,7 @@ class Settings(BaseSettings):
     pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(
         "",
         description="Address of the folder reports on a web server, https://HOST/reports: digests, Prefect's pages and "
-        "`show` then link to the pages there. If not set, they name the files.",
+        "`show` then link to the pages there. If not set, the last two name the files.",
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 

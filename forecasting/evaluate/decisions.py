@@ -67,7 +67,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
     if champion.damage:
-        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.damage}")
+        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.damage.partition('. ')[0]}")
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
     if champion.changed or champion.drift:

@@ -13,10 +13,13 @@ from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
-from forecasting.pipeline.ingest import check_same_source, witness_of
+from forecasting.pipeline.ingest import check_bars, witness_of
+from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
 from forecasting.pipeline.symbols import combined, joined
+from forecasting.plain_text import named
+from forecasting.report.units import quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -109,16 +112,29 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def source() -> str:
         source = check_source(settings)
-        with suppress(StoreError), connect.reading(settings.url) as connection:  # of which the row database tells
-            for symbol in settings.symbols:
-                check_same_source(read.newest_fetch(connection, symbol), source.name)
         each = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [make_night(own.symbols[0], newest_session(own, now=now), own, now=now) for own in each]
+        with suppress(StoreError):  # of which the row database tells
+            for night in nights:
+                check_bars(night)
         early = early_end(nights, now=now)  # of a file, which is read
         if early and source.name != "sample":  # which ends in 2018
             raise ForecastingError(f"{early} Bring the source up to date.")
         state = "no request made" if plugins.is_live(source) else f"read up to {min(night.session for night in nights)}"
         return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early]))
+
+    def models() -> str:
+        migrate.check_ready(settings.url, writes=False)
+        with connect.reading(settings.url) as connection:
+            found = {symbol: read.champion(connection, symbol, settings.target) for symbol in settings.symbols}
+        states = {symbol: weights_state(model, settings) for symbol, model in found.items() if model is not None}
+        if lost := {symbol: state for symbol, state in states.items() if state != "kept"}:
+            each = named([f"{symbol}: {state}" for symbol, state in lost.items()], 3)
+            raise StoreError(
+                f"The weights of published models are not as they were written ({each}). Restore them from a backup; "
+                "without it the next night fits from scratch."
+            )
+        return f"weights of {quantity(len(states), 'published model')} as they were written"
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
@@ -146,6 +162,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "sessions": sessions,
         "source": source,
         "market": lambda: check_market(settings, now=now),
+        **({} if migrate.is_missing(settings.url) else {"models": models}),
         **({"events": lambda: check_events(settings.events, settings.symbols)} if settings.events else {}),
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),

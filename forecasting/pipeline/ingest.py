@@ -169,7 +169,13 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         source = plugins.source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
-        switched_from = check_same_source(newest, source.name, accept=accept)
+        switched_from = str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
+        if switched_from and not accept:
+            raise UsageError(
+                f"The stored bars of {symbol} came from {switched_from}; these would come from {source.name}. Volumes "
+                "differ by vendor, so sources are not mixed by accident: use the same --source, another database, or "
+                "--switch-source to allow it; the switch is kept with the fetch."
+            )
         if newest is not None and newest["last_asked"] == night.session:
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
             first = min(first, newest["first_asked"])
@@ -181,17 +187,15 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     return _Asked(night, asking, first, switched_from, accept, bars, newest_instant)
 
 
-def check_same_source(newest: Row | None, source: str, *, accept: bool = False) -> str:
-    """The source of a symbol's newest fetch if it is not `source`, else empty; a UsageError unless that is accepted."""
-    if newest is None or newest["source"] == source:
-        return ""
-    if not accept:
-        raise UsageError(
-            f"{newest['symbol']}'s stored bars came from {newest['source']}; these would come from {source}. Volumes "
-            "differ by vendor, so sources are not mixed by accident: use the same --source, another database, or "
-            "--switch-source to allow it; the switch is kept with the fetch."
-        )
-    return str(newest["source"])
+def check_bars(night: Night) -> None:
+    """Raise what would stop a run with a file's bars; nothing is stored, and nothing requested of a live source."""
+    asked = _asked(night, first_session(night.session, night.settings), accept=False)
+    if plugins.is_live(asked.asking.source):
+        return
+    fetched = plugins.fetched_from(asked.asking.source, night.symbol, asked.first, night.session)
+    request = Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
+    if (error := assess(fetched, request, asked.bars).error) is not None:
+        raise error
 
 
 def asking_of(

@@ -286,8 +286,8 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
         of_symbols = [row for row in published if row["symbol"] in settings.symbols]
         lines = {line.symbol: line for line in symbol_lines(connection, of_symbols)}
         for symbol in settings.symbols:
-            series, order = {"symbol": symbol, "target": settings.target}, ("as_of DESC", "started_at DESC")
-            run, line = read.row(connection, "runs", series, order=order), lines.get(symbol)
+            series = {"symbol": symbol, "target": settings.target}
+            run, line = read.row(connection, "runs", series, order=read.NEWEST_RUN), lines.get(symbol)
             if symbol in failed and (run is None or run["status"] == "done"):
                 error = str(failed[symbol].error)
                 run = {"as_of": failed[symbol].session, "status": "failed", "error": error, "note": ""}

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
-from forecasting.pipeline.models import copy_weights, weights_state
+from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
@@ -45,7 +47,8 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
             copy_state(symbol, settings, scratch, before=first)
         for row in nights:
             after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
-            rerun_night(row, settings_of(row, scratch), after, now=now)
+            with weights_as_then(row, settings, scratch):
+                rerun_night(row, settings_of(row, scratch), after, now=now)
         sentences.append(compare(symbol, settings, scratch, nights))
     return "\n".join(sentences)
 
@@ -108,6 +111,22 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
             f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
             f"{champion['id']}, whose weights are {state}. Choose a later --from, or none."
         )
+
+
+@contextmanager
+def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator[None]:
+    """Within the block the champion of a night has no weights where it made no forecast: they were damaged or lost."""
+    series = {"symbol": row["symbol"], "target": row["target"]}
+    with connect.reading(scratch.url) as connection:
+        champion = read.champion(connection, row["symbol"], row["target"], session=row["as_of"])
+    with connect.reading(settings.url) as connection:
+        forecast = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
+    if champion is None or champion["id"] in forecast or not (kept := weights_folder(champion, scratch)).exists():
+        yield
+        return
+    away = kept.rename(scratch.data_dir / champion["id"])
+    yield
+    away.rename(kept)
 
 
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:

@@ -82,7 +82,9 @@ def make_digest(
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
     hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
     about += [f"{hits} on {results_of}"] if results else []
-    state = [*["stale"] * is_stale, *([f"{quantity(len(problems), 'thing')} to know"] if problems else [])]
+    failed = sum(line.status == "failed" for line in lines)
+    state = ["stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
+    state += [f"{quantity(len(problems), 'thing')} to know"] if problems else []
     about += state or ["all well"]
     return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale)
 

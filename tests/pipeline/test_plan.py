@@ -8,9 +8,10 @@ from flows import clock
 from forecasting.errors import BadDataError, UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.backtest import walk_each
+from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.run import ingest_only
 from forecasting.sessions import newest_up_to, span
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
 from tests.builders import random_bars, write_yahoo_csv
@@ -101,9 +102,11 @@ def test_a_refused_command_leaves_no_trace(night_folder, plain_flows, csv_of_bar
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars.with_name('OTHER.csv')}")
     if column is not None:
         monkeypatch.setenv("FORECASTING_SYMBOLS", column)
-    with pytest.raises(error):
+    with pytest.raises(error) as refused:
         night(date(2024, 3, 8))
     assert {name: rows(name) for name in schema.metadata.tables} == before
+    found = {row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))}
+    assert found["source"] == str(refused.value)
 
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)

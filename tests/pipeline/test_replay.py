@@ -38,8 +38,8 @@ def yahoo(tmp_path, sqlite_url, monkeypatch):
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights with all that may happen between them: restated bars, an earnings date, a champion named by hand.
 
-    Bars are fetched once more before the open, a past session is run later, and once the market series fails. One night
-    is run again under other settings, which those after it keep.
+    Bars are fetched once more before the open, a past session is run later, once the market series fails and once all
+    weights are damaged. One night is run again under other settings, which those after it keep.
     """
 
     def at(session: date, hours: float) -> None:
@@ -53,6 +53,9 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         yahoo.market_fault = "500" if place == 3 else None
         if place == 1:
             yahoo.edits = [scaled(0.9, session, column="volume")]
+        if place == 5:
+            for weights in (read_settings().data_dir / "artifacts").rglob("*.safetensors"):
+                weights.write_bytes(b"damaged")
         if place != 4:  # the machine was off
             nightly.nightly()
         if place == 1:

@@ -16,6 +16,9 @@ from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
 
+NEWEST_RUN = ("as_of DESC", "status", "started_at DESC")
+"""Order in which a symbol's newest run is the first; of a session a done one stands before those that failed."""
+
 
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
@@ -40,7 +43,7 @@ def done_before(connection: sa.Connection, night: Row) -> Row | None:
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    found = row(connection, "runs", {"symbol": symbol, "target": target}, order=("as_of DESC", "started_at DESC"))
+    found = row(connection, "runs", {"symbol": symbol, "target": target}, order=NEWEST_RUN)
     return found if found and found["as_of"] > after and found["status"] in ("late", "failed") else None
 
 
@@ -201,7 +204,7 @@ def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: d
     table = schema.runs
     columns = (table.c[name] for name in ("symbol", "target", "as_of", "status", "note", "error"))
     wanted = sa.select(*columns).where(table.c.as_of >= first, table.c.symbol.in_(symbols))
-    return _first_of_each(connection, wanted.order_by(table.c.as_of.desc(), table.c.started_at.desc()))
+    return _first_of_each(connection, wanted.order_by(table.c.as_of.desc(), table.c.status, table.c.started_at.desc()))
 
 
 def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:
