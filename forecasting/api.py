@@ -36,12 +36,7 @@ __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", 
 
 @dataclass(frozen=True)
 class Backtest:
-    """The result of a backtest.
-
-    Attributes:
-        forecasts: Columns as `backtest.walk_forward.forecast_frame`.
-        figures: Columns as `backtest.walk_forward.figure_frame`.
-    """
+    """A backtest: `forecasts` and `figures`, in the columns of `forecast_frame` and `figure_frame` of walk_forward."""
 
     forecasts: pd.DataFrame
     figures: pd.DataFrame
@@ -72,12 +67,10 @@ class Drawing:
 class Forecast:
     """Forecasts of a frame of bars; a notebook shows them with their drawing.
 
-    Attributes:
-        quantiles: (S * h rows) symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's
-            unit, usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the baseline in
-            its place) and reason (of a baseline, else empty).
-        why: Parts of each median, as `Ledger.why`.
-        drawings: The newest sessions and the forecasts, by symbol.
+    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's unit,
+    usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the baseline in its place) and
+    reason (of a baseline, else empty). `why` has the parts of each median, as `Ledger.why`; `drawings`, by symbol, the
+    newest sessions and the forecasts.
     """
 
     quantiles: pd.DataFrame
@@ -173,9 +166,7 @@ class Ledger:
     without `now`, a clock, the machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are
     naive midnights (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other
     numbers in the target's unit float64 with NaN where unknown; columns and types are the same without a row.
-
-    Attributes:
-        settings: Those of the environment, with the database and the data folder of `connect`.
+    `settings` are those of the environment, with the database and the data folder of `connect`.
     """
 
     settings: Settings
@@ -187,9 +178,8 @@ class Ledger:
     def latest(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """The newest published forecasts, a row a symbol and horizon: the columns of view latest_forecasts.
 
-        Raises:
-            UsageError: A symbol or the target is not valid, or the ledger has nothing of the symbol.
-            StoreError: The database cannot be read.
+        Raises a UsageError for a symbol or target that is not valid, or of which the ledger has nothing, and a
+        StoreError where the database cannot be read.
         """
         return export.frame("latest", self._asked(*symbols, target=target))
 
@@ -243,10 +233,7 @@ class Ledger:
         The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for. `as_of`
         is the newest session whose bar may be used; without it the newest completed one, and all that are missing since
         the last finished night. `source`, `market` and `events` are those of the command, `mode` auto, scratch, warm
-        or skip.
-
-        Raises:
-            ForecastingError: A check failed, the bar is late, or the night failed.
+        or skip. Raises a ForecastingError where a check or the night failed, or the bar is late.
         """
         from forecasting.pipeline.predict import ISSUED_BEFORE
         from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
@@ -275,10 +262,8 @@ class Ledger:
         """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
 
         `source` may be a frame of bars, as `forecast` takes; `market` and `events` are those of the command, and
-        `refit_every` is the number of sessions between fits.
-
-        Raises:
-            ForecastingError: The bars cannot be had, or the span is too short or too early.
+        `refit_every` is the number of sessions between fits. Raises a ForecastingError where the bars cannot be had, or
+        the span is too short or too early.
         """
         from forecasting.backtest.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
@@ -286,8 +271,7 @@ class Ledger:
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
-        frame = source if isinstance(source, pd.DataFrame) else None
-        text = None if isinstance(source, pd.DataFrame) else source
+        frame, text = (source, None) if isinstance(source, pd.DataFrame) else (None, source)
         own = self._settings([symbol], target=target, source=text, market=market, events=events)
         inputs = {"market": own.market, "events": own.events}
         with nullcontext(own) if frame is None else _frame_settings(frame, own, symbol, **inputs) as settings:
@@ -317,13 +301,10 @@ class Ledger:
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:
     """The ledger at `url`, under the FORECASTING_ variables of the environment.
 
-    Args:
-        url: A SQLAlchemy URL; without it FORECASTING_DATABASE_URL, else the SQLite file of `data_dir`.
-        data_dir: Folder of weights and reports, where nights read and write; without it FORECASTING_DATA_DIR.
-
-    Raises:
-        StoreError: There is no such database, or it is not migrated: `forecasting db upgrade` does it.
-        UsageError: A variable or the URL is not valid.
+    `url` is a SQLAlchemy URL; without it FORECASTING_DATABASE_URL, else the SQLite file of `data_dir`, the folder of
+    weights and reports, where nights read and write; without it FORECASTING_DATA_DIR. Raises a StoreError where there
+    is no such database, or it is not migrated (`forecasting db upgrade` does it), and a UsageError for a variable or
+    URL that is not valid.
     """
     if data_dir is not None and not isinstance(data_dir, Path):
         data_dir = Path(check_text("data_dir", data_dir))

@@ -101,20 +101,14 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
 
 
 def issued(
-    connection: sa.Connection,
-    symbol: str,
-    target: str,
-    *,
-    origins: int,
-    last: date | None = None,
-    basis_at: datetime | None = None,
+    connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int, basis_at: datetime | None = None
 ) -> pd.DataFrame:
-    """The forecasts of the newest `origins` origins, without challengers and those before another history accepted.
+    """The forecasts of the newest `origins` origins up to `last`, but those before another history and challengers.
 
     Of one forecaster the live one, then the last issued; with split_factor, shares at `basis_at` per share when issued.
     """
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
-    wanted = (*of_series(table, symbol, target), table.c.origin_session <= (last or date.max))
+    wanted = (*of_series(table, symbol, target), table.c.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
     names = (*schema.FORECAST_KEY[2:], "target_session", *QUANTILE_COLUMNS, "role", "status", "reason")
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))

@@ -17,13 +17,7 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, 
 
 
 def scored(
-    connection: sa.Connection,
-    symbol: str,
-    target: str,
-    *,
-    origins: int,
-    last: date | None = None,
-    known_at: datetime | None = None,
+    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None, known_at: datetime | None
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 

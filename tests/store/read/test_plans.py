@@ -28,7 +28,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "parts": lambda connection: read.parts(connection, [SYMBOL], [TARGET], first=DAY, last=DAY),
     "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
     "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
-    "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120),
+    "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120, last=None, known_at=None),
     "newest_live_origin": lambda connection: read.newest(connection, "forecasts", "origin_session", LIVE),
 }
 

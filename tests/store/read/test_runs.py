@@ -97,8 +97,8 @@ def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live
     rows += [forecast_row("lstm:2", "2024-03-08", role="challenger")]
     rows += [forecast_row("ridge", "2024-03-08", role="baseline")]
     store_scored(connection, *((row, []) for row in rows))
-    found = read.issued(connection, SYMBOL, TARGET, origins=2)
-    until = read.issued(connection, SYMBOL, TARGET, origins=2, last=date(2024, 3, 7))
+    found = read.issued(connection, SYMBOL, TARGET, last=date.max, origins=2)
+    until = read.issued(connection, SYMBOL, TARGET, last=date(2024, 3, 7), origins=2)
     assert sorted(zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)) == [
         (7, "lstm", "live"),
         (8, "lstm", "live"),

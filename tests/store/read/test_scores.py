@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -50,7 +51,8 @@ def test_losses_scores_and_past_forecasts_equal_naive_loops_over_all_rows(connec
         losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
         assert (losses, len(found), tuple(found)) == (expected, len(expected), LOSS_COLUMNS)
         assert found.equals(found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True))
-    every, newest = (read.scored(connection, SYMBOL, TARGET, origins=origins) for origins in (1000, 5))
+    asked = partial(read.scored, connection, SYMBOL, TARGET, last=None, known_at=None)
+    every, newest = asked(origins=1000), asked(origins=5)
     stored = connection.execute(sa.select(schema.scores)).mappings().all()
     key = ("origin_session", "horizon", "model_id", "kind")
     in_order = sorted(stored, key=lambda row: (row["stage"] == "settled", row["bar_version"]))
@@ -88,7 +90,7 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     asked = {"last": date(2024, 3, 28), "origins": 10}
     losses = [read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
     scored = [read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
-    newest = read.scored(connection, SYMBOL, TARGET, origins=10, known_at=instants[0])
+    newest = read.scored(connection, SYMBOL, TARGET, last=None, origins=10, known_at=instants[0])
     assert [frame["pinball"].tolist() for frame in losses] == [[], [3.0], [2.0], [1.0]]
     assert [frame["pinball"].tolist() for frame in scored] == [[], [3.0], [2.0], [1.0]]
     assert newest["pinball"].tolist() == [1.0]
@@ -104,8 +106,8 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
     write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
     losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
-    before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
-    found = read.scored(connection, SYMBOL, target, origins=10)
+    asked = partial(read.scored, connection, SYMBOL, target, last=None, origins=10)
+    before, found = asked(known_at=at("2024-03-07T20:59")), asked(known_at=None)
     assert losses["pinball"].tolist() == [3.0 * times, 3.0]
     assert (before["pinball"].tolist(), found["pinball"].tolist()) == ([3.0, 3.0 / times], [3.0 * times, 3.0])
     for name in ("q05", "q50", "q95", "actual", "error", "pinball"):
@@ -193,8 +195,8 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
         frame["origin_session"].dt.day.tolist()
         for instant in (at("2024-03-08T20:00"), at("2024-03-11T21:00"))
         for frame in (  # the nights of a page, and those that it averages
-            read.issued(connection, SYMBOL, TARGET, origins=9, basis_at=instant),
-            read.scored(connection, SYMBOL, TARGET, origins=9, known_at=instant),
+            read.issued(connection, SYMBOL, TARGET, last=date.max, origins=9, basis_at=instant),
+            read.scored(connection, SYMBOL, TARGET, last=None, origins=9, known_at=instant),
         )
     ]
     losses = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 11), origins=9)
