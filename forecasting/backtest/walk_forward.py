@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -39,9 +39,6 @@ from forecasting.train.pretrained import shipped_weights
 from forecasting.train.trees import shipped_trees, tree_medians
 from forecasting.values import source_name
 from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress, Target
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 H = len(HORIZONS)
 NETWORK, LINEAR, TREES = "network", "linear", "trees"
@@ -142,8 +139,6 @@ def figures(
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
     """The 90% model confidence set of the issued forecasts (`ours`) and the baselines, of origins known throughout."""
-    import pandas as pd
-
     forecasts = {"ours": issued, **baselines}
     losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in forecasts.items()}
     return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
@@ -233,8 +228,8 @@ def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
 
 
 def backtest(
-    bars: "pd.DataFrame",
-    events: "pd.DataFrame",
+    bars: pd.DataFrame,
+    events: pd.DataFrame,
     *,
     spec: BacktestSpec,
     market: MarketSeries | None = None,
@@ -274,7 +269,7 @@ def backtest(
 
 
 def all_windows(
-    bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings, market: MarketSeries | None = None
+    bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, market: MarketSeries | None = None
 ) -> Windows:
     """Windows over all of a symbol's bars, whatever number the settings train on."""
     whole = settings.model_copy(update={"train_sessions": len(bars)})
@@ -367,14 +362,12 @@ def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> Float
     return issued
 
 
-def forecast_frame(result: BacktestResult) -> "pd.DataFrame":
+def forecast_frame(result: BacktestResult) -> pd.DataFrame:
     """A row a forecaster, origin and horizon, ascending by origin and horizon, the model (`lstm`) before the baselines.
 
     Columns symbol, target, model (text), origin_session, target_session (naive midnights), horizon (int64), q05 to q95,
     actual (NaN where unknown), error (q50 - actual) and pinball (float64, in the target's unit).
     """
-    import pandas as pd
-
     settings, n = result.spec.settings, len(result.origins)
     origins = [day.item() for day in result.origins.astype("datetime64[D]")]
     targets = [next_sessions(origin, H, settings.exchange) for origin in origins]
@@ -393,10 +386,8 @@ def forecast_frame(result: BacktestResult) -> "pd.DataFrame":
     return frame.sort_values(["origin_session", "horizon"], kind="stable", ignore_index=True)
 
 
-def figure_frame(result: BacktestResult) -> "pd.DataFrame":
+def figure_frame(result: BacktestResult) -> pd.DataFrame:
     """A row a figure: the columns of table metrics but for the ids; those without a test have p_value NaN."""
-    import pandas as pd
-
     texts = dict.fromkeys(("symbol", "target", "scope", "metric", "baseline"), "string")
     types = {"window_from": "datetime64[ns]", "window_to": "datetime64[ns]", **texts, "p_value": "float64"}
     return pd.DataFrame(result.metric_rows()).astype(types)

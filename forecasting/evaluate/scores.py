@@ -9,17 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.windows import values_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
@@ -66,8 +64,6 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`, `model` (the model's
     name), `stage`, `bar_version` and the bar's open, high, low, close and volume (NaN unknown).
     """
-    import pandas as pd
-
     if due.empty:
         return []
     actual = values_of(target, due[list(_BAR)].astype(float))  # NULL volumes arrive as None
@@ -156,8 +152,6 @@ def dollar_volumes(
     bars: pd.DataFrame, origins: NDArray[np.datetime64], target_sessions: NDArray[np.datetime64]
 ) -> DollarVolumes:
     """The dollar volumes at n origins (n,) and of their target sessions (n, H), by bars up to each; 0 is unknown."""
-    import pandas as pd
-
     known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)]
     closes, volumes = (known[name].to_numpy(dtype=np.float64) for name in ("close", "volume"))
     series = pd.DataFrame({"close": closes, "log": np.log(closes * volumes)}, index=known.index)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from forecasting.losses import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SIZE = 0.10  # probability that a confidence set misses the true best
 _REPS, _SEED = 1000, 0  # of the bootstrap

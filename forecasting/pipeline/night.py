@@ -8,19 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.symbols import explained
+from forecasting.report.night_view import ReportData
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode, Target, short_id
-
-if TYPE_CHECKING:
-    from forecasting.report.night_view import ReportData
 
 WINDOWS = "windows.npz"  # In a night's folder
 

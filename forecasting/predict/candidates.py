@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
-from forecasting.predict.combine import Issued, issue, network_quantiles
-from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
+from forecasting.predict.combine import Issued, Past, issue, network_quantiles
+from forecasting.predict.fallback import Published
+from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, Windows, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.linear import LinearForecast
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
@@ -28,13 +31,6 @@ from forecasting.vocabulary import (
     Target,
     short_id,
 )
-
-if TYPE_CHECKING:
-    from forecasting.predict.combine import Past
-    from forecasting.predict.fallback import Published
-    from forecasting.preprocess.windows import Windows
-    from forecasting.train.checkpoint import Checkpoint
-    from forecasting.train.linear import LinearForecast
 
 _LESS_LEVEL = {"volume": "log_volume", "range": "log_range"}
 

@@ -8,20 +8,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.windows import Scale, Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
+from forecasting.train.checkpoint import Checkpoint
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from forecasting.train.checkpoint import Checkpoint
 
 H, Q = len(HORIZONS), len(QUANTILES)
 MIN_FORECASTS = 60  # minimum number of past forecasts to learn the weight from; with fewer the usual one is used
@@ -53,7 +49,7 @@ class Past:
     trees: Floats  # (n, H) the medians of the boosted trees; NaN without
 
 
-def read_past(past: "pd.DataFrame") -> Past:
+def read_past(past: pd.DataFrame) -> Past:
     """Past forecasts of the store as arrays; rows without raw quantiles are left out.
 
     Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON issued with them.
@@ -153,7 +149,7 @@ class Issued:
     by_trees: Floats  # (H,) what the trees have multiplied the median by
 
 
-def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
+def network_quantiles(checkpoint: Checkpoint, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
     """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     from forecasting.train.prepare import member_quantiles
 

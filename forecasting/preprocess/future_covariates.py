@@ -7,17 +7,15 @@ the flags of one target session may therefore differ from row to row.
 import re
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
 from forecasting.sessions import calendar, early_closes, holidays, is_session, sessions_index, shift
 from forecasting.vocabulary import HORIZONS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Value = TypeVar("Value", np.bool_, np.int32)
 
@@ -130,7 +128,7 @@ def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def event_flags(events: "pd.DataFrame", first: date, sessions: int, exchange: str) -> tuple[Floats, Floats]:
+def event_flags(events: pd.DataFrame, first: date, sessions: int, exchange: str) -> tuple[Floats, Floats]:
     """Flags (D, E) of each session from `first` on, (D, H, E) of the H after each, by the events known at its close.
 
     `events` have columns session (the one that reacts; left out on another day than a session), kind, known_from and,

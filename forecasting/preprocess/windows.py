@@ -17,9 +17,9 @@ import math
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.errors import HistoryError, NoBarError
@@ -28,9 +28,6 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP, calend
 from forecasting.sessions import calendar, next_sessions, sessions_index
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, Target
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 H = len(HORIZONS)
 MIN_ROWS = 250  # minimum number of rows to fit: a year, so that every month and weekday occurs

@@ -8,14 +8,18 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.earnings import KEY, VALUES, unseen
+from forecasting.ingest.revisions import Revision, adjustment
+from forecasting.ingest.sources import Fetched
 from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series, rows
 from forecasting.store.read.inputs import PRICES
@@ -23,11 +27,6 @@ from forecasting.store.schema import UtcDateTime, in_utc
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, finding_id
-
-if TYPE_CHECKING:
-    from forecasting.ingest.bar_rules import Finding
-    from forecasting.ingest.revisions import Revision
-    from forecasting.ingest.sources import Fetched
 
 _OF_FETCHED = ("source", "symbol", "title", "currency", "first_asked", "last_asked", "library_version")
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
@@ -86,9 +85,6 @@ def add_fetch(
     run_id: str | None,
 ) -> bool:
     """Whether the fetch was added with what it changes; a second write under the same id changes nothing."""
-    from forecasting.ingest.bars import payload_hash
-    from forecasting.ingest.revisions import adjustment
-
     adjusted = adjustment(fetched.bars)
     sessions = fetched.bars.index
     row = {
