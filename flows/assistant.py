@@ -1,7 +1,5 @@
 """The ledger for an assistant: a server of the Model Context Protocol over standard input and output, read only."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any
 

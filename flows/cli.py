@@ -1,7 +1,5 @@
 """The command line: options in, one library or flow call, text, JSON or a file out. Exit codes are those of errors."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

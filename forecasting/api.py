@@ -1,7 +1,5 @@
 """The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`. No scheduler, no Prefect."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 import warnings

@@ -6,8 +6,6 @@ Statistical Quality Control"). Scores of neighbouring sessions share shocks, so 
 long-run variance (Newey and West 1987); the plain variance would raise false alarms.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import date

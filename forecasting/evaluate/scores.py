@@ -4,8 +4,6 @@ A NaN actual gives a NaN score, so a caller drops forecasts without an actual be
 except in `skill`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import datetime

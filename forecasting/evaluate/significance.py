@@ -1,7 +1,5 @@
 """Significance of differences in loss: a paired test for two forecasters, a confidence set for several."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Score every forecast whose session has closed and decide who is champion from now on, from the store alone."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Sequence

@@ -1,13 +1,11 @@
 """What the ledger holds, as data frames with the same columns and types on both databases; and as files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -23,9 +21,6 @@ from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.values import check_symbol
 from forecasting.vocabulary import Clock
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 """What is exported: a frame, or the history in another program's form."""

@@ -1,7 +1,5 @@
 """The folders and files below the data folder: their names, files written whole, and the deletion of known files."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

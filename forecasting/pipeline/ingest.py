@@ -4,8 +4,6 @@ Afterwards the newest volumes and closes are compared with those of a second sou
 no forecast, and fails no night: what differs is a finding, and where nothing could be compared the run has a note.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Which nights are to do, under which settings: those in force, and what a form or a schedule names over them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Write each night's forecasts: champion, challenger and every baseline, into one table through one path."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

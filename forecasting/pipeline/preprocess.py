@@ -4,8 +4,6 @@ The market series (the VIX) is stored before the symbol's own fetch, whose insta
 whose series is late goes on with its last close, at most five sessions old, or without any; its run has a note.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ later start from them as from shipped ones, of which they are a continuation. Th
 version, which is made once.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

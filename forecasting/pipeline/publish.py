@@ -1,7 +1,5 @@
 """The report: its data from the store, its pages and their index on disk; and what came of each symbol of a run."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ An unattended run pauses for as long as the failures of a round ask for: 30 minu
 rate limit, 20 for a late bar, 1 to 15 without a response. At the hour it goes on with the bars that there are.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence

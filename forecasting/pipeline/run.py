@@ -1,7 +1,5 @@
 """The nights of a run without a scheduler: the same five steps as in `flows/nightly.py`, in the same order."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """A night's own row in `runs`, from its first write to its end; and the rows and files that killed nights leave."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

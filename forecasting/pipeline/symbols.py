@@ -1,7 +1,5 @@
 """The symbols of a command, the same work for each, and their errors in words: no failure stops or hides another."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

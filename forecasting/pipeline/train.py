@@ -1,7 +1,5 @@
 """Fit each night's challenger: choose how, fit, keep the weights as a file and the lineage as a row."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """All forecasts of one origin, their roles, and the rows to write. No store and no clock."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date

@@ -1,7 +1,5 @@
 """Choose the published forecast: the champion's, or the best baseline's with the reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal

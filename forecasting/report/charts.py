@@ -1,7 +1,5 @@
 """The drawings: geometry of an axis, charts of the record, and the fan for a Markdown artifact."""
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Iterable, Sequence

@@ -6,8 +6,6 @@ are left out. Of each origin one kind counts, live before late before replay; re
 target have a scored live one, as in view live_skill.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A card in the list of a run's artifacts shows thirty characters of a description
 row on a desk and thirty-five on a phone: what matters most comes first, and long texts are Markdown.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence

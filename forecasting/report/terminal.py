@@ -1,7 +1,5 @@
 """What the commands print: a night in full, a line for each of many symbols, and the tables of the other commands."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

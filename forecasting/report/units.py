@@ -1,7 +1,5 @@
 """Numbers and days as text: 12.3 M shares, $91.06, 1.93%. One unit per page, so that columns can be compared."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """Upgrade and downgrade of the schema with its views, and the check that a database is ready for this code."""
 
-from __future__ import annotations
-
 import importlib.resources
 import re
 from contextlib import ExitStack

@@ -2,8 +2,6 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime

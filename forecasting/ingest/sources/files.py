@@ -1,7 +1,5 @@
 """Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages quote these, their cells, and typos."""
 
-from __future__ import annotations
-
 import io
 import re
 import stat

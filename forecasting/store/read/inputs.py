@@ -1,7 +1,5 @@
 """Fetched data: fetches, bars, corporate actions, events and findings, as known now or at any instant."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
 

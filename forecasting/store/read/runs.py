@@ -1,7 +1,5 @@
 """Runs, one a night, the models that they fitted, and the newest night of every symbol and target."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """Scores: of scored forecasts, the losses that decide, and the forecasts that are still to be scored."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
