@@ -88,9 +88,9 @@ TAKES = {
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "pretrain": (*_SERIES, "market", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
-    **dict.fromkeys(("run", "catch_up", "backtest"), (*_SERIES, *_INPUTS, *_LEDGER)),
+    **dict.fromkeys(("run", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)),
     **dict.fromkeys(("digest", "report", "check", "export", "replay", "models_list"), (*_SERIES, *_LEDGER)),
-    **dict.fromkeys(("mcp", "worker", "doctor", "models_show", "models_promote"), _LEDGER),
+    **dict.fromkeys(("mcp", "worker", "models_show", "models_promote"), _LEDGER),
     **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
 }
 """The options of `of_settings` of each command, by the name of its function."""

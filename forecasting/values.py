@@ -135,10 +135,12 @@ class ForecastAlert:
     number: float  # what the value is compared with, in the target's own unit, or times the usual value
     of_usual: bool  # whether it is times the usual value
     text: str  # as the user wrote it
+    target: str = ""  # of what; empty for each
 
 
 _ALERT = re.compile(
-    rf"(?:({SYMBOL.pattern})\s+)?(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
+    rf"(?:({SYMBOL.pattern})\s+)?(?:({'|'.join(get_args(Target))})\s+)?"
+    rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
     r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
     re.ASCII,
 )
@@ -150,11 +152,11 @@ def parse_alerts(text: str) -> list[ForecastAlert]:
     for part in filter(None, map(str.strip, text.split(";"))):
         if (found := _ALERT.fullmatch(part)) is None:
             raise ValueError(
-                "Expected conditions with ; between, each [SYMBOL] VALUE > or < NUMBER [usual] where VALUE is median, "
-                f"width or q05 to q95, as `median > 1.5 usual; SBUX q90 > 20e6`, found {part[:40]!r}"
+                "Expected conditions with ; between, each [SYMBOL] [TARGET] VALUE > or < NUMBER [usual] where VALUE is "
+                f"median, width or q05 to q95, as `median > 1.5 usual; SBUX q90 > 20e6`, found {part[:40]!r}"
             )
-        symbol, value, sign, number, usual = found.groups()
-        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None, part))
+        symbol, target, value, sign, number, usual = found.groups()
+        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None, part, target or ""))
     return alerts
 
 

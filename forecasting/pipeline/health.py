@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from itertools import product
+from typing import get_args
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.earnings import check_events
@@ -25,7 +27,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection, place
 from forecasting.time_limit import TimeLimitError, within
-from forecasting.vocabulary import CHAMPION, HORIZONS, Clock
+from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
 LEAST_FREE = 2**30  # Bytes free on the disk of the data folder below which `doctor` calls it wrong
@@ -126,10 +128,10 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def models() -> str:
         migrate.check_ready(settings.url, writes=False)
         with connect.reading(settings.url) as connection:
-            found = {symbol: read.champion(connection, symbol, settings.target) for symbol in settings.symbols}
-        states = {symbol: weights_state(model, settings) for symbol, model in found.items() if model is not None}
-        if lost := {symbol: state for symbol, state in states.items() if state != "kept"}:
-            each = named([f"{symbol}: {state}" for symbol, state in lost.items()], 3)
+            every = [read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))]
+        states = {f"{row['symbol']} {row['target']}": weights_state(row, settings) for row in every if row is not None}
+        if lost := [f"{of}: {state}" for of, state in states.items() if state != "kept"]:
+            each = named(lost, 3)
             raise StoreError(
                 f"The weights of published models are not as they were written ({each}). Restore them from a backup; "
                 "without it the next night fits from scratch."

@@ -162,6 +162,9 @@ def report_data(
     )
 
 
+LEAST_ALIKE = 10  # Scored nights among which three are like tonight's: of fewer the nearest is a far one
+
+
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     """That of a forecast, as read.parts has it."""
     return tuple(as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY)
@@ -179,7 +182,7 @@ def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame)
     factors = {(pd.Timestamp(origin), *own): dict(some[1:]) for (_, _, origin, _, *own), some in parts.items()}
     logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
     closed = closed[closed.index.isin(logs.index)]
-    if tonight not in logs.index or closed.empty:
+    if tonight not in logs.index or len(closed) < LEAST_ALIKE:
         return []
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]

@@ -9,11 +9,13 @@ machine, same code.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
@@ -22,6 +24,7 @@ from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_log import close, code_version, delete_files_of
+from forecasting.pipeline.symbols import each_symbol
 from forecasting.pipeline.train import fit_challenger
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
@@ -39,9 +42,11 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
     Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
     """
     migrate.check_ready(settings.url, writes=False)
-    sentences: list[str] = []
-    for symbol in settings.symbols:
-        nights, by_hand = finished_nights(symbol, settings, first=first, last=last)
+    found = each_symbol(settings, partial(finished_nights, first=first, last=last), now=now)
+    if not found.values:
+        found.raise_failed()
+    sentences = [f"{symbol}: {error}" for symbol, error in found.errors.items()]
+    for symbol, (nights, by_hand) in found.values.items():
         scratch = scratch_ledger(settings)
         if first is not None:
             copy_state(symbol, settings, scratch, before=first)
@@ -53,10 +58,9 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
     return "\n".join(sentences)
 
 
-def finished_nights(
-    symbol: str, settings: Settings, *, first: date | None, last: date | None
-) -> tuple[list[Row], list[Row]]:
-    """The finished nights of a span, in the order made, and the promotions by hand."""
+def finished_nights(settings: Settings, *, first: date | None, last: date | None) -> tuple[list[Row], list[Row]]:
+    """The finished nights of a symbol in a span, in the order made, and the promotions by hand."""
+    symbol = settings.symbols[0]
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target)
         by_hand = read.table_rows(
@@ -79,7 +83,8 @@ def finished_nights(
 def settings_of(row: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
     fields = {name: value for name, value in json.loads(row["settings"]).items() if name != "events"}
-    own = settings.model_copy(update={"market": None, "source": row["source"]} | fields)
+    exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
+    own = settings.model_copy(update={"market": None, "source": row["source"], "exchanges": exchanges} | fields)
     return own.for_symbol(row["symbol"])
 
 
@@ -125,8 +130,12 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
         yield
         return
     away = kept.rename(scratch.data_dir / champion["id"])
-    yield
-    away.rename(kept)
+    logging.disable(logging.WARNING)  # that they are missing is meant
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        away.rename(kept)
 
 
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:

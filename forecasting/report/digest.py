@@ -84,7 +84,8 @@ def make_digest(
     about += [f"{hits} on {results_of}"] if results else []
     failed = sum(line.status == "failed" for line in lines)
     state = ["stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
-    state += [f"{quantity(len(problems), 'thing')} to know"] if problems else []
+    others = len(problems) - sum(what == "failed" for what, _ in reasons)
+    state += [f"{quantity(others, 'thing')} to know"] if others else []
     about += state or ["all well"]
     return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale)
 

@@ -310,10 +310,11 @@ class SymbolLine:
     def problem(self) -> tuple[str, str] | None:
         """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
         if self.status != "done":
-            unsaid = "It left no message." if self.run else "`forecasting run` makes it, or says why not."
+            unsaid = "It has not ended yet." if self.run else "`forecasting run` makes it, or says why not."
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:
-            return self.unusual[-1], str(self.forecast["reason"] or "Issued after its session had opened.")
+            reason = str(self.forecast["reason"] or "Issued after its session had opened.")
+            return self.unusual[-1], f"{reason[:1].upper()}{reason[1:]}"
         return None
 
     @property

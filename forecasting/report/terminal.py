@@ -119,7 +119,7 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
             for row in data.lines
         ],
     )
-    week: list[str | Listing] = [days, f"In {data.unit.name}. {wording.usual_sentence(data)}"]
+    week: list[str | Listing] = [days, f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED}"]
     head = "\n".join(paragraph(line, width=width) for line in lines)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
     tables = printed([*_record_parts(data), *_cost_parts(data)], width=width)

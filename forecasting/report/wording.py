@@ -21,10 +21,8 @@ _VERBS: dict[Target, str] = {
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 USUAL = "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval."
-PARTS = (
-    "Usual times the factors is the median, for close the width. Network, trees, combination and other are what models "
-    "add, not causes."
-)
+ADDED = "Network, trees, combination and other are what models add, not causes."
+PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 
@@ -93,7 +91,8 @@ def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
         names["quarter"] = ("a quarter after its last report", "quarter")
     elif quarter >= 1.05:
         names["quarter"] = ("a report is likely, none is announced", "report likely")
-    names |= {_PART_OF_DAY[day]: (day, day) for day in why.special_days if day in _PART_OF_DAY}
+    for day in reversed(", ".join(why.special_days).split(", ")):  # the first counts: a half day after a holiday
+        names |= {_PART_OF_DAY[day]: (day, day)} if day in _PART_OF_DAY else {}
     named, other = [], 1.0
     for part, factor in why.parts[1:]:
         if _is_small(factor):
@@ -125,8 +124,8 @@ def usual_level(why: Why, unit: Unit) -> str:
 
 def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
     """Like `triple witching x2.21; trees x1.05`: notes that no factor names, then the two largest factors."""
-    named = sorted(named_parts(why, briefly=True), key=lambda one: -abs(math.log(one[1])))[:2]
-    factors = [f"{name} x{factor:.2f}" for name, factor in named]
+    named = [one for one in named_parts(why, briefly=True) if one[0] != "other"]
+    factors = [f"{name} x{by:.2f}" for name, by in sorted(named, key=lambda one: -abs(math.log(one[1])))[:2]]
     others = [note for note in notes if not any(note in factor for factor in factors)]
     if why.target == "close" and factors:
         factors[0] = f"width: {factors[0]}"

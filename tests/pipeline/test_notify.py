@@ -145,7 +145,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     found = {row["check"]: row["found"] for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
-    assert "(TEST: damaged)" in found["models"]
+    assert "(TEST volume: damaged)" in found["models"]
     start_night(as_of=LAST, mode="skip", switch_source=False)
     title, text = sent(posted)
     assert title.endswith(", stale, 3 things to know")
@@ -182,5 +182,5 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
     title, text = sent(posted)
-    assert title == "no forecast, 1 failed, 2 things to know"
+    assert title == "no forecast, 1 failed, 1 thing to know"
     assert f"- TEST volume: failed. {failed.value}" in text

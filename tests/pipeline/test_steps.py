@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from forecasting.pipeline import publish
 from forecasting.pipeline.run import run_missed
 from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
@@ -69,6 +70,7 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
 @pytest.mark.slow
 def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(tmp_path, sqlite_url, monkeypatch):
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+    monkeypatch.setattr(publish, "LEAST_ALIKE", 4)
     write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     for ago in range(4, -1, -1):
         night = shift(LAST, -ago)

@@ -47,7 +47,7 @@ not causes."""
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    assert digest.title == "3 forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 1 failed, 3 things to know"
+    assert digest.title == "3 forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 1 failed, 2 things to know"
     assert digest_in("text", digest) == TEXT
 
 

@@ -69,7 +69,8 @@ Thu 2024-03-14    7.37    5.16–11.05       +5%
 Fri 2024-03-15    7.44    5.21–11.16       +6%  triple witching x2.21
 
 In M shares. Usual is 7.03 M shares, the median of the last 20 sessions up to
-2024-03-08.
+2024-03-08. Network, trees, combination and other are what models add, not
+causes.
 
 Published:   lstm 3f9c2ab1a77d0e11, warm, trained up to 2024-03-06
 Data:        bars up to 2024-03-08, 15 h old, fetched 2024-03-09 10:31 UTC

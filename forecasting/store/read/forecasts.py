@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -165,26 +166,24 @@ def alerts_held(
     wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
     ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
     usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
-    usual = ranked.c.last_value if target == "close" else part.c.factor
+    names = ("symbol", "origin_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
-        sa.select(
-            ranked.c.symbol,
-            ranked.c.origin_session,
-            *(ranked.c[name] for name in QUANTILE_COLUMNS),
-            usual.label("usual"),
-        )
+        sa.select(*(ranked.c[name] for name in names), part.c.factor.label("usual"))
         .outerjoin(part, usual_part)
         .where(ranked.c.place == 1, ranked.c.night <= nights)
         .order_by(ranked.c.symbol, ranked.c.night)
     )
-    found = frame(connection, statement).assign(
-        median=lambda shown: shown["q50"], width=lambda shown: shown["q90"] - shown["q10"], number=1.0
-    )
+    found = frame(connection, statement)
+    width, usual = found["q90"] - found["q10"], found["usual"]
+    found = found.assign(median=found["q50"], width=width, number=1.0, usual_width=usual)
+    if target == "close":  # whose part is the log of a width
+        found = found.assign(usual=found["last_value"], usual_width=width * usual / np.log(found["q90"] / found["q10"]))
     counts = []
     for alert in alerts:
         for symbol, shown in found.groupby("symbol"):
-            if alert.symbol in ("", symbol):
-                bound = alert.number * shown["usual" if alert.of_usual else "number"]
+            if alert.symbol in ("", symbol) and alert.target in ("", target):
+                of_usual = "usual_width" if alert.value == "width" else "usual"
+                bound = alert.number * shown[of_usual if alert.of_usual else "number"]
                 holds = shown[alert.value] > bound if alert.sign == ">" else shown[alert.value] < bound
                 held_on, known = [*shown["origin_session"][holds].dt.date], int(bound.notna().sum())
                 row = {"symbol": symbol, "alert": alert.text, "held": len(held_on), "nights": known}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date
 
 import numpy as np
@@ -50,11 +51,14 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
     hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
     rows = [old, newest, hidden, forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
     text = "median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0"
-    store_scored(connection, *((row, []) for row in rows))
+    shut = forecast_row("lstm", LAST, target="close")
+    store_scored(connection, *((row, []) for row in [*rows, shut]))
     write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
+    write.add(connection, "forecast_parts", *part_rows(shut, usual=2.0 * math.log(shut["q90"] / shut["q10"])))
     found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text), nights=250)
     (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
-    close = read.alerts_held(connection, [SYMBOL], "close", parse_alerts(text), nights=250)
+    of_close = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual; volume q90 > 0")
+    close = [row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)]
     days = [[str(day) for day in row["held_on"]] for row in found]
     assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
         ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
@@ -63,7 +67,7 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
         ("SBUX q90 > 100", 2, 2, True),
     ]
     assert days == [[LAST], [LAST, FIRST], [FIRST], [LAST, FIRST]]
-    assert (one["held"], one["nights"], close) == (1, 1, [])
+    assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])  # of a close's width by the width's own usual
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
