@@ -35,6 +35,7 @@ from forecasting.store import connect, migrate, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress, short_id
 
+SpecOf = Callable[[Settings], BacktestSpec]  # What is replayed of a symbol, by its settings
 Bar = Callable[[str], AbstractContextManager[Progress]]
 """Shows the progress of the work that a text names."""
 
@@ -68,13 +69,7 @@ def _loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
 
 
 def walk_each(
-    settings: Settings,
-    spec_of: Callable[[Settings], BacktestSpec],
-    *,
-    store: bool,
-    now: Clock,
-    bar: Bar = no_bar,
-    out: Path | None = None,
+    settings: Settings, spec_of: SpecOf, *, store: bool, now: Clock, bar: Bar = no_bar, out: Path | None = None
 ) -> Outcomes[dict[str, Any]]:
     """What came of `walk_forward` for each symbol; their documents are written to `out` as JSON.
 
@@ -96,7 +91,7 @@ def walk_each(
 
 
 def _each_in_a_worker(
-    settings: Settings, spec_of: Callable[[Settings], BacktestSpec], *, workers: int, store: bool, now: Clock, bar: Bar
+    settings: Settings, spec_of: SpecOf, *, workers: int, store: bool, now: Clock, bar: Bar
 ) -> Outcomes[dict[str, Any]]:
     if store:
         migrate.check_ready(settings.url)

@@ -306,46 +306,35 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night, error = asked.night, answer.revision.error
+    night, error, at = asked.night, answer.revision.error, answer.fetched_at
+    # Empty of a fetch for itself or of a market series, which are of no night.
+    run_id = "" if night.trigger in ("ingest", "market") else night.id
     is_file = not plugins.is_live(asked.asking.source)
     if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
-    fetch_id = _fetch_id(asked, answer)
-    if _run_id(night) and (error is None or is_file):  # a live source is asked again before its error counts
+    fetch_id = _fetch_id(asked, answer, run_id)
+    if run_id and (error is None or is_file):  # a live source is asked again before its error counts
         notes = {kind: note for kind, note in answer.notes.items() if note}
-        open_run(connection, night, started_at=answer.fetched_at, notes=notes)
+        open_run(connection, night, started_at=at, notes=notes)
         if error is not None:
             # As error, which a later success clears; a note would stay on its page.
             write.update(connection, "runs", night.id, {"status": stopped_status(error), "error": str(error)})
-    write.add_fetch(
-        connection,
-        answer.fetched,
-        answer.revision,
-        fetch_id=fetch_id,
-        fetched_at=answer.fetched_at,
-        run_id=_run_id(night) or None,
-    )
+    write.add_fetch(connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=at, run_id=run_id)
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
     if answer.events is None:
         return fetch_id
     for source, events in answer.events.groupby("source", sort=False):
-        added = write.add_events(connection, night.symbol, events, source=str(source), first_seen_at=answer.fetched_at)
-        if added:
+        if added := write.add_events(connection, night.symbol, events, source=str(source), first_seen_at=at):
             logger.info("%d earnings dates of %s from %s", added, night.symbol, source_name(str(source)))
     return fetch_id
 
 
-def _run_id(night: Night) -> str:
-    """The id of the night that a fetch is for; empty of one for itself or of a market series."""
-    return "" if night.trigger in ("ingest", "market") else night.id
-
-
-def _fetch_id(asked: _Asked, answer: _Answer) -> str:
+def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:
     """The same for the same response to the same night; each request that stored nothing has its own."""
     fetched, night = answer.fetched, asked.night
     parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
     if answer.revision.error is not None:
-        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), _run_id(night))
+        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), run_id)
     of = [*(["ingest"] if night.trigger == "ingest" else []), *(["accepted"] if asked.accept else [])]
     return short_id(*parts, payload_hash(fetched), night.id, *of)
 

@@ -164,7 +164,7 @@ def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple
                 check_same_market(checkpoint.card, stored.fitted_with, night)
             linear = linear_forecast(windows) if linear is None else linear
             past = read_past(stored.past) if past is None else past
-            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, past, linear=linear)
+            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, past, linear)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage = str(error) if role == CHAMPION else damage
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)

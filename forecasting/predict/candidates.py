@@ -71,13 +71,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
 
 def network_candidate(
-    model: Mapping[str, Any],
-    role: Role,
-    checkpoint: Checkpoint,
-    windows: Windows,
-    past: Past,
-    *,
-    linear: LinearForecast,
+    model: Mapping[str, Any], role: Role, checkpoint: Checkpoint, windows: Windows, past: Past, linear: LinearForecast
 ) -> Candidate:
     """A network's forecast of the newest row, combined and calibrated; `model` is its row in table models."""
     network = network_quantiles(checkpoint, windows)

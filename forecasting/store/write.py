@@ -74,13 +74,7 @@ _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
 
 
 def add_fetch(
-    connection: sa.Connection,
-    fetched: Fetched,
-    revision: Revision,
-    *,
-    fetch_id: str,
-    fetched_at: datetime,
-    run_id: str | None,
+    connection: sa.Connection, fetched: Fetched, revision: Revision, *, fetch_id: str, fetched_at: datetime, run_id: str
 ) -> bool:
     """Whether the fetch was added with what it changes; a second write under the same id changes nothing."""
     adjusted = adjustment(fetched.bars)
@@ -88,7 +82,7 @@ def add_fetch(
     row = {
         **{name: getattr(fetched, name) for name in _OF_FETCHED},
         "id": fetch_id,
-        "run_id": run_id,
+        "run_id": run_id or None,
         "first_received": sessions[0] if len(sessions) else None,
         "last_received": sessions[-1] if len(sessions) else None,
         "fetched_at": fetched_at,

@@ -65,7 +65,7 @@ def store_bars(
     """Write a fetch named after the instant `seen`, with these versions."""
     versions = bar_rows(volumes, version=version)
     change = revision(versions, settled=settled, actions=actions, findings=findings)
-    assert write.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=None)
+    assert write.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id="")
 
 
 def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(connect
         brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
         change = revision(versions, settled=settled)
         id = f"{symbol} {seen}"
-        assert write.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id=None)
+        assert write.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id="")
 
     three = {"2024-03-06": 1.0, "2024-03-07": 1.0, "2024-03-08": 1.0}
     for symbol in (SYMBOL, "MSFT"):
@@ -224,7 +224,7 @@ def night(
     """A fetch at noon of the day `seen`, asked for the span of `sessions`, that found these."""
     response = replace(fetched(bar_rows({day.isoformat(): 1.0 for day in sessions})), symbol=symbol)
     change, id = revision(bar_rows({}), findings=findings), seen if symbol == SYMBOL else symbol
-    return write.add_fetch(connection, response, change, fetch_id=id, fetched_at=at(f"{seen}T12:00"), run_id=None)
+    return write.add_fetch(connection, response, change, fetch_id=id, fetched_at=at(f"{seen}T12:00"), run_id="")
 
 
 def rejected(value: float | None = None, day: date = BAD) -> Finding:

@@ -57,7 +57,7 @@ def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nig
             response = fetched(versions.assign(volume=1.0)) if len(versions) else None
             if response is not None:
                 change = revision(versions)
-                write.add_fetch(connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id=None)
+                write.add_fetch(connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id="")
             if seen <= moment:
                 expected = {day: float(volume) for day, (_, volume) in current.items()}
         found = volumes(read.bars(connection, SYMBOL, known_at=moment))
