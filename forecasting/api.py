@@ -26,6 +26,8 @@ _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "s
 _DAYS = {"session", "date", "ds"}
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
+_SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
+_FIGURES = ["mae", "skill_vs_naive", "skill_vs_best", "pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting.night").addHandler(logging.NullHandler())  # what stops a night is raised, not printed
 
@@ -43,6 +45,17 @@ class Backtest:
     def long(self) -> pd.DataFrame:
         """In Nixtla's long form: unique_id, ds, cutoff, y, and of each forecaster its median and intervals."""
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
+
+    def __repr__(self) -> str:
+        """The main figures, a line a horizon; horizon 0 is the mean over all."""
+        return self._table().to_string(**_TABLE)
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html(**_TABLE)
+
+    def _table(self) -> pd.DataFrame:
+        rows = self.figures.pivot(index=["symbol", "target", "scope", "horizon"], columns="metric", values="value")
+        return rows.filter(_FIGURES).reset_index().rename_axis(columns=None)
 
 
 @dataclass(frozen=True)
@@ -89,11 +102,10 @@ class Forecast:
 
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
-        shown = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
-        return self.quantiles.to_string(columns=shown, **_TABLE)
+        return self.quantiles.to_string(columns=_SHOWN, **_TABLE)
 
     def _repr_html_(self) -> str:
-        return f"{''.join(self.drawings.values())}{self.quantiles.to_html(**_TABLE)}"
+        return f"{''.join(self.drawings.values())}{self.quantiles.to_html(columns=_SHOWN, **_TABLE)}"
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name

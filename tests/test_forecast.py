@@ -77,7 +77,7 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
     assert found.plot("AAPL")._repr_svg_().startswith("<svg")
     shown = found._repr_html_()
-    assert [name in shown for name in ("AAPL, ", "VOD.L, ", "<table", "e+0")] == [True, True, True, False]
+    assert [name in shown for name in ("AAPL, ", "VOD.L, ", "<table", "e+0", "q05")] == [True, True, True, False, False]
     for symbol in ("SBUX", None):
         with pytest.raises(UsageError, match=rf"AAPL, VOD\.L, found {symbol!r}"):
             found.plot(symbol)
@@ -141,5 +141,7 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
+    mae = of_frame.figures.query("horizon == 5 and metric == 'mae'")["value"].item()
+    assert all(f"{mae:,.0f}" in shown and "mae_har" not in shown for shown in (repr(of_frame), of_frame._repr_html_()))
     columns = ["target_session", "origin_session", "actual", "q10"]
     assert long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist() == ours[columns].to_numpy().tolist()
