@@ -1,6 +1,7 @@
 """The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`. No scheduler, no Prefect."""
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
 from forecasting.pipeline import export
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
@@ -138,7 +139,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     Raises:
         UsageError: A column is missing, or a value is not valid.
-        ForecastingError: A series is too short, its newest bar is refused, or its night failed.
+        ForecastingError: A series is too short, its newest bar is refused, or its night failed. Where others of the
+            frame succeed, this is a UserWarning.
     """
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
@@ -150,7 +152,12 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
     with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
         migrate.upgrade(own.url)
-        run_missed(own, as_of=None, mode="auto", now=_clock(now))
+        try:
+            run_missed(own, as_of=None, mode="auto", now=_clock(now))
+        except SymbolsFailedError as error:
+            if not each_report(own, now=_clock(now)).values:
+                raise
+            warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
         drawings = {symbol: fan_svg(report) for symbol, report in reports.items()}
         found, why = export.frame("latest", own), export.newest_why(own)
@@ -359,11 +366,11 @@ def _frame_settings(
     bars = _bars_of(frame, symbol=symbol, target=settings.target)
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
         folder = Path(name)
-        bars.to_parquet(folder / "bars.parquet")
+        bars.to_parquet(folder / "bars.frame")
         if isinstance(market, pd.DataFrame | pd.Series):
             closes = market.to_frame("close") if isinstance(market, pd.Series) else market
-            _with_days(closes).to_parquet(folder / "MARKET.parquet")
-            market = f"parquet:{folder / 'MARKET.parquet'}"
+            _with_days(closes).to_parquet(folder / "market.frame")
+            market = f"parquet:{folder / 'market.frame'}"
         elif market not in (None, "none", *bars["symbol"]) and not str(market).startswith(("csv:", "parquet:")):
             raise UsageError(
                 "Expected as market a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the "
@@ -371,11 +378,22 @@ def _frame_settings(
             )
         if events is not None and not isinstance(events, str):
             each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
-            each.rename(columns=str.lower).to_csv(folder / "events.csv", index=False, date_format="%Y-%m-%d")
-            events = f"csv:{folder / 'events.csv'}"
+            each.rename(columns=str.lower).to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
+            events = f"csv:{folder / 'events.frame'}"
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
-        own |= {"source": f"parquet:{folder / 'bars.parquet'}", "market": market or "none", "events": events}
-        yield settings.model_copy(update=own | {"symbols": tuple(bars["symbol"].unique())})
+        own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": market or "none", "events": events}
+        try:
+            yield settings.model_copy(update=own | {"symbols": tuple(bars["symbol"].unique())})
+        except ForecastingError as error:
+            error.args = (_of_frames(error), *error.args[1:])
+            raise
+
+
+def _of_frames(error: ForecastingError) -> str:
+    """The message, of a frame in place of its file, and without advice that applies to commands and files."""
+    text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
+    advice = r" Run again later, or give --as-of a session that has its bar\.| Correct the file\.|, separated by commas"
+    return re.sub(advice, "", text)
 
 
 def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 """`fc.forecast`: forecasts of a frame of bars, without a ledger."""
 
 import logging
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import forecasting as fc
-from forecasting.errors import BadDataError, HistoryError, UsageError
+from forecasting.errors import BadDataError, DataLateError, HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
 from forecasting.vocabulary import QUANTILE_COLUMNS
@@ -66,12 +67,14 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
     assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
 
 
-def test_several_series_in_long_form_come_back_in_long_form() -> None:
+def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short() -> None:
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
-    frame = pd.concat([bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
+    short = bars[0].tail(50).assign(unique_id="MSFT")
+    frame = pd.concat([short, bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
     frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
-    found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"], events=events)
+    with pytest.warns(UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"):
+        found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"], events=events)
     assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
     assert (found.long["ds"] > found.long["cutoff"]).all()
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
@@ -93,7 +96,14 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
-        ({"events": BARS.tail()}, BadDataError, r"lacks announced, timing; .* Expected announced, timing"),
+        ({"frame": BARS.assign(open=-1.0)}, DataLateError, r"yet; the frame of bars has no usable bar .*kept out"),
+        (
+            {"frame": BARS.assign(volume="many")},
+            BadDataError,
+            r"^the frame of bars row 1: expected a number for volume",
+        ),
+        ({"market": BARS[["open", "high"]]}, BadDataError, r"^the frame of market lacks close; .*order and case\.$"),
+        ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced, timing; .* Expected announced"),
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
@@ -102,8 +112,9 @@ def test_several_series_in_long_form_come_back_in_long_form() -> None:
 )
 def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, words, monkeypatch, capfd):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook: Python itself prints warnings
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words) as raised:
         fc.forecast(**{"frame": BARS} | given)
+    assert not re.search(r"/|\.frame|--|the file", str(raised.value))
     assert capfd.readouterr().err == ""
 
 
