@@ -127,13 +127,15 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     Args:
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
-            close, volume, and symbol of several series; or Nixtla's long form: unique_id, ds and these, `y` in place of
-            volume (target volume) or close. Volume NaN where unknown; prices above 0.
+            close, volume, and symbol of several series; or as `download` of yfinance returns them; or Nixtla's long
+            form: unique_id, ds and these, `y` in place of volume (target volume) or close. Volume NaN where unknown;
+            prices above 0.
         h: Sessions ahead, 1 to 5.
         symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the exchange, and so
             the sessions; of a US stock the package knows the earnings dates. Without it `SERIES`, on New York's days.
         target: volume, close or range.
-        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`.
+        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`, which is
+            then not forecast itself.
         events: Earnings dates: a frame (announced, timing `bmo` or `amc`), or days.
         now: The clock; without it the machine's.
 
@@ -380,10 +382,11 @@ def _frame_settings(
             each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
             each.rename(columns=str.lower).to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
+        names = [symbol] if symbol else [name for name in bars["symbol"].unique() if name != market] or [market]
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
         own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": market or "none", "events": events}
         try:
-            yield settings.model_copy(update=own | {"symbols": tuple(bars["symbol"].unique())})
+            yield settings.model_copy(update=own | {"symbols": tuple(map(check_symbol, names))})
         except ForecastingError as error:
             error.args = (_of_frames(error), *error.args[1:])
             raise
@@ -397,7 +400,7 @@ def _of_frames(error: ForecastingError) -> str:
 
 
 def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars in this project's names, from those of Yahoo or Nixtla; of `symbol` alone where it is given."""
+    """The bars in this project's names, from those of Yahoo or Nixtla."""
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
     rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
@@ -410,16 +413,15 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
         )
     if "symbol" not in rows:
         rows = rows.assign(symbol=symbol or "SERIES")
-    elif symbol is not None:
-        rows = rows[rows["symbol"] == symbol]
-    if rows.empty:
+    if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
-    for name in rows["symbol"].unique():
-        check_symbol(name)
     return rows.drop(columns="y", errors="ignore").reset_index(drop=True)
 
 
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its index as columns, unless that only counts rows or a column has the days."""
+    if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
+        level = int("Close" in frame.columns.get_level_values(0))
+        frame = pd.DataFrame(frame.stack(level, future_stack=True)).dropna(how="all").rename_axis(["date", "symbol"])
     is_counted = isinstance(frame.index, pd.RangeIndex) or _DAYS & {str(name).lower() for name in frame.columns}
     return frame if is_counted else frame.reset_index(names=[str(name or "date") for name in frame.index.names])

@@ -15,6 +15,10 @@ from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 
 BARS = random_bars(days=650, seed=3, last=LAST)
+INDEX = random_bars(days=700, seed=9, last=LAST).assign(volume=float("nan"))
+DOWNLOADED = pd.concat({"TEST": BARS, "^VIX": INDEX}, axis=1, sort=True).rename(
+    columns=str.title, level=1
+)  # by yfinance
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,13 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
     assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
 
 
+def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone() -> None:
+    of_frame = fc.forecast(DOWNLOADED.swaplevel(axis=1), market="^VIX")
+    expected = fc.forecast(BARS, symbol="TEST", market=INDEX["close"])
+    pd.testing.assert_frame_equal(of_frame.quantiles, expected.quantiles)
+    pd.testing.assert_frame_equal(fc.forecast(DOWNLOADED, symbol="TEST", market="^VIX").quantiles, expected.quantiles)
+
+
 def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short() -> None:
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
     short = bars[0].tail(50).assign(unique_id="MSFT")
@@ -108,6 +119,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
         ({"frame": BARS.tail(50)}, HistoryError, "50"),
+        ({"frame": DOWNLOADED.tail(50), "symbol": "TEST"}, HistoryError, "of TEST at 2024-03-08; found 50"),
     ],
 )
 def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, words, monkeypatch, capfd):
