@@ -370,7 +370,9 @@ def _frame_settings(
         folder = Path(name)
         bars.to_parquet(folder / "bars.frame")
         if isinstance(market, pd.DataFrame | pd.Series):
-            closes = market.to_frame("close") if isinstance(market, pd.Series) else market
+            closes = pd.DataFrame(market)
+            if closes.shape[1] == 1:  # of a series, or yfinance's `["Close"]`, whose column is the ticker
+                closes = closes.set_axis(["close"], axis="columns")
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
         elif market not in (None, "none", *bars["symbol"]) and not str(market).startswith(("csv:", "parquet:")):

@@ -85,7 +85,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
     with pytest.warns(UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"):
-        found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"], events=events)
+        found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"].to_frame("^VIX"), events=events)
     assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
     assert (found.long["ds"] > found.long["cutoff"]).all()
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
