@@ -1,7 +1,5 @@
 """A store in memory that applies a Revision as the real one: append versions, settle, keep actions."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

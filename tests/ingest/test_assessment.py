@@ -1,7 +1,5 @@
 """What a fetch means for its night: usable, late, too short, held or of another series; and of an index."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 

@@ -1,7 +1,5 @@
 """What a witness states otherwise: single sessions, shared ratios, and what is not reported twice."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """One prepared ledger of each database for all tests of the store; what a test writes is rolled back."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

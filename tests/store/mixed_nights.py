@@ -1,7 +1,5 @@
 """Seeded scores of nights of every sort: published baselines, reissued forecasts, gaps, all kinds, stages and roles."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

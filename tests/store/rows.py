@@ -1,7 +1,5 @@
 """Rows of the ledger for tests: whole, valid, and the same whenever they are built."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any

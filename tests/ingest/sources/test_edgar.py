@@ -1,7 +1,5 @@
 """EDGAR's lists of filings against a server on loopback that answers in their shapes."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator, Mapping

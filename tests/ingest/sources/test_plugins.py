@@ -1,7 +1,5 @@
 """What an option names, and the source of docs/sources.md as documented: installed, called, run through an ingest."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
