@@ -270,7 +270,8 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
         near = {our: f" ({other}?)" for our in missing for other in get_close_matches(our, others, n=1)}
         found = f"lacks {', '.join(our + near.get(our, '') for our in missing)}; of its {len(plain)} columns "
         found += f"{len(known)} are known: {', '.join(known) or 'none'}"
-        if not known and (sign := re.search("[;\t]", columns[0])):
+        is_text = columns[0].replace("\t", " ").isprintable()
+        if not known and is_text and (sign := re.search("[;\t]", columns[0])):
             found = f"seems to be separated by {sign[0]!r}"
         raise BadDataError(
             f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any order and case, "
