@@ -171,8 +171,8 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         if switched_from and not accept:
             raise UsageError(
                 f"The stored bars of {symbol} came from {switched_from}; these would come from {source.name}. Volumes "
-                "differ by vendor, so sources are not mixed by accident: use the same --source, another database, or "
-                "--switch-source to allow it; the switch is kept with the fetch."
+                "differ by vendor, so sources are not mixed by accident: use that source (FORECASTING_SOURCE), another "
+                "database, or --switch-source to allow it; the switch is kept with the fetch."
             )
         if newest is not None and newest["last_asked"] == night.session:
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.

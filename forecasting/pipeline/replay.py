@@ -17,14 +17,14 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_log import close, code_version, delete_files_of
-from forecasting.pipeline.symbols import each_symbol
+from forecasting.pipeline.symbols import combined, each_symbol
 from forecasting.pipeline.train import fit_challenger
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
@@ -39,23 +39,31 @@ _COMPARED = ["role", "status", *QUANTILE_COLUMNS]
 def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
     """One sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit.
 
-    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
+    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied. A symbol
+    without nights is named; one that differs hides no other, and makes an error of all sentences.
     """
     migrate.check_ready(settings.url, writes=False)
     found = each_symbol(settings, partial(finished_nights, first=first, last=last), now=now)
     if not found.values:
         found.raise_failed()
-    sentences = [f"{symbol}: {error}" for symbol, error in found.errors.items()]
-    for symbol, (nights, by_hand) in found.values.items():
-        scratch = scratch_ledger(settings)
+    scratch = scratch_ledger(settings)
+
+    def compared(own: Settings) -> str:
+        symbol, (nights, by_hand) = own.symbols[0], found.values[own.symbols[0]]
         if first is not None:
-            copy_state(symbol, settings, scratch, before=first)
+            copy_state(symbol, own, scratch, before=first)
         for row in nights:
             after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
-            with weights_as_then(row, settings, scratch):
+            with weights_as_then(row, own, scratch):
                 rerun_night(row, settings_of(row, scratch), after, now=now)
-        sentences.append(compare(symbol, settings, scratch, nights))
-    return "\n".join(sentences)
+        return compare(symbol, own, scratch, nights)
+
+    each = each_symbol(settings.model_copy(update={"symbols": tuple(found.values)}), compared, now=now)
+    words = [*each.values.values(), *(f"{symbol}: {error}" for symbol, error in found.errors.items())]
+    if each.errors:
+        whole = combined(each.errors, of=len(settings.symbols))
+        raise SymbolsFailedError("\n".join([str(whole), *words]), whole.exit_code) if words else whole
+    return "\n".join(words)
 
 
 def finished_nights(settings: Settings, *, first: date | None, last: date | None) -> tuple[list[Row], list[Row]]:
@@ -169,10 +177,12 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
+    issued, came = (dict(zip(_COMPARED, one.get(wrong[0], ()), strict=False)) for one in (stored, replayed))
+    column = next(name for name in _COMPARED if issued.get(name) != came.get(name))
     raise ForecastingError(
         f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
         f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
-        f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine? "
+        f"model {model}: {column} {issued.get(column)} was issued, {came.get(column)} came out. Same machine? "
         f"{code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 

@@ -138,7 +138,8 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
         found = _revision(connection)
         if found is None:
             raise StoreError(
-                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first."
+                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first, "
+                "or name another if it is another program's."
             )
         _check_known(url, found)
         if found != head():
