@@ -23,8 +23,10 @@ from typing import Any
 import httpx
 import psutil
 from prefect import get_client
+from prefect.client.schemas.objects import DeploymentStatus
 from prefect.context import SyncClientContext
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import ObjectNotFound
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -254,6 +256,14 @@ def _end_with(server: psutil.Process, ending: threading.Event) -> None:
         with suppress(psutil.Error):
             process.kill()
     os._exit(1)
+
+
+def is_idle() -> bool:
+    """Whether nights are deployed to the server and no process has asked for their runs for a minute."""
+    with suppress(ObjectNotFound), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("nightly/nightly")
+        return deployment.status == DeploymentStatus.NOT_READY and not deployment.paused
+    return False
 
 
 def has_server() -> bool:

@@ -201,6 +201,11 @@ def all_checks() -> list[dict[str, str]]:
         if not server.has_server():
             return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
         with server.reached_server() as url:
+            if server.is_idle():
+                raise ForecastingError(
+                    f"The server {url} responds, and no process takes the runs of its deployment nightly/nightly. "
+                    "Start `forecasting serve`, or the worker of its work pool."
+                )
             return f"server {url} responds"
 
     return checked({**night_checks(read_settings(), now=clock.now), "prefect": prefect})

@@ -22,6 +22,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 2, 20, 6, 30, tzinfo=UTC))
     monkeypatch.setattr(server, "check_server", lambda: "http://127.0.0.1:4200/api")
+    monkeypatch.setattr(server, "is_idle", lambda: False)
     return tmp_path
 
 

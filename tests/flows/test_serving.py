@@ -11,6 +11,7 @@ import pytest
 from prefect.blocks.notifications import SlackWebhook
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import server
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import lock, migrate
@@ -38,8 +39,12 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
     before = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)]
     caught_up = prefect_api.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
     environment = processes.environment_of(tmp_path, deployed)
+    with temporary_settings({PREFECT_API_URL: deployed}):
+        assert server.is_idle()  # as doctor says
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
         processes.until(lambda: nights_done(ledger) >= 1, "the first of two nights", log=log)
+        with temporary_settings({PREFECT_API_URL: deployed}):
+            assert not server.is_idle()
         processes.kill_server(deployed)
         served.start()
         assert prefect_api.end_of(deployed, caught_up, log=log)["state_name"] == "Completed"
