@@ -248,13 +248,14 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(io.BytesIO(content))
+    from pyarrow import parquet
+
+    try:  # without the types of the pandas that wrote it, which may be Arrow's own; a named index is a column
+        table = parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises a dozen kinds for damaged bytes, and their texts may quote them
         raise BadDataError(
             f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
         ) from None
-    table = table.reset_index(drop=isinstance(table.index, pd.RangeIndex))  # counted anew: a tail keeps its numbers
     ours = _our_names(list(map(str, table.columns)), name, needed)
     rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
     return rows.set_axis(rows.index + 1, axis=0).rename_axis("row").assign(misfits=False)

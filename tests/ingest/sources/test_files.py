@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 
 from forecasting.errors import BadDataError, UsageError
@@ -63,7 +64,8 @@ def test_column_names_and_orders_give_the_same_bars_from_csv_and_parquet(tmp_pat
     assert_bars(fetched)
     stated = (fetched.source, fetched.title, fetched.live, fetched.library_version)
     assert stated == ("csv:SBUX.csv", "SBUX, daily, from the file SBUX.csv", True, f"pandas {pd.__version__}")
-    for rows in (frame, frame.reset_index()):
+    days = frame.set_axis(pd.Index(frame.index.date, dtype=pd.ArrowDtype(pyarrow.date32()), name=frame.index.name))
+    for rows in (frame, frame.reset_index(), days.reset_index()):  # days of Arrow's own type
         rows.to_parquet(tmp_path / "bars.parquet")
         assert_bars(fetch(tmp_path / "bars.parquet", kind="parquet"))
 
