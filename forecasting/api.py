@@ -136,7 +136,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         target: volume, close or range.
         market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`, which is
             then not forecast itself.
-        events: Earnings dates: a frame (announced, timing `bmo` or `amc`), or days.
+        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), or days.
         now: The clock; without it the machine's.
 
     Raises:
@@ -381,8 +381,10 @@ def _frame_settings(
                 f"bars; found {market!r:.60}."
             )
         if events is not None and not isinstance(events, str):
-            each = events if isinstance(events, pd.DataFrame) else pd.DataFrame({"announced": [*events], "timing": ""})
-            each.rename(columns=str.lower).to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
+            days = [events] if isinstance(events, date) else events
+            each = days if isinstance(days, pd.DataFrame) else pd.DataFrame({"announced": [*days]})
+            each = pd.DataFrame({"timing": ""}, each.index).assign(**each.rename(columns=str.lower))
+            each.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
         names = [symbol] if symbol else [name for name in bars["symbol"].unique() if name != market] or [market]
         own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}

@@ -114,7 +114,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
             r"^the frame of bars row 1: expected a number for volume",
         ),
         ({"market": BARS[["open", "high"]]}, BadDataError, r"^the frame of market lacks close; .*order and case\.$"),
-        ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced, timing; .* Expected announced"),
+        ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced; .* Expected announced"),
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
