@@ -238,11 +238,16 @@ def backtest(
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
-def replay(first: options.FirstReplayed = None, last: options.Last = None) -> str:
+def replay(first: options.FirstReplayed = None, last: options.Last = None) -> None:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
+    from flows import console
     from forecasting.pipeline.replay import replay as rerun
 
-    return rerun(settings(), now=clock.now, first=parse(first), last=parse(last))
+    def show(sentences: list[str]) -> None:
+        for sentence in sentences:
+            console.echo(sentence)
+
+    console.show_outcomes(rerun(settings(), now=clock.now, first=parse(first), last=parse(last)), show)
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")

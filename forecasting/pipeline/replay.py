@@ -15,16 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from functools import partial
 
-from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_log import close, code_version, delete_files_of
-from forecasting.pipeline.symbols import combined, each_symbol
+from forecasting.pipeline.symbols import Outcomes, each_symbol
 from forecasting.pipeline.train import fit_challenger
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
@@ -36,34 +35,25 @@ _COMPARED = ["role", "status", *QUANTILE_COLUMNS]
 """What must be equal; kind and times cannot be, for all of it is made afterwards."""
 
 
-def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
-    """One sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit.
+def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> Outcomes[str]:
+    """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
 
-    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied. A symbol
-    without nights is named; one that differs hides no other, and makes an error of all sentences.
+    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
     """
     migrate.check_ready(settings.url, writes=False)
-    found = each_symbol(settings, partial(finished_nights, first=first, last=last), now=now)
-    if not found.values:
-        found.raise_failed()
     scratch = scratch_ledger(settings)
 
     def compared(own: Settings) -> str:
-        symbol, (nights, by_hand) = own.symbols[0], found.values[own.symbols[0]]
+        nights, by_hand = finished_nights(own, first=first, last=last)
         if first is not None:
-            copy_state(symbol, own, scratch, before=first)
+            copy_state(own.symbols[0], own, scratch, before=first)
         for row in nights:
             after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
             with weights_as_then(row, own, scratch):
                 rerun_night(row, settings_of(row, scratch), after, now=now)
-        return compare(symbol, own, scratch, nights)
+        return compare(own.symbols[0], own, scratch, nights)
 
-    each = each_symbol(settings.model_copy(update={"symbols": tuple(found.values)}), compared, now=now)
-    words = [*each.values.values(), *(f"{symbol}: {error}" for symbol, error in found.errors.items())]
-    if each.errors:
-        whole = combined(each.errors, of=len(settings.symbols))
-        raise SymbolsFailedError("\n".join([str(whole), *words]), whole.exit_code) if words else whole
-    return "\n".join(words)
+    return each_symbol(settings, compared, now=now)
 
 
 def finished_nights(settings: Settings, *, first: date | None, last: date | None) -> tuple[list[Row], list[Row]]:
@@ -83,7 +73,7 @@ def finished_nights(settings: Settings, *, first: date | None, last: date | None
         reached = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
         others = f" {quantity(len(span), 'night')} had settings that this release has not." if span else ""
         raise UsageError(
-            f"No finished night of {symbol} {settings.target} is stored{reached}; there is nothing to replay.{others}"
+            f"{symbol} has no finished {settings.target} night{reached}; there is nothing to replay.{others}"
         )
     return nights, by_hand
 

@@ -59,7 +59,7 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
     assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
     monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
-    assert replay(read_settings(), now=clock.now).startswith("TEST: 2 nights")
+    assert replay(read_settings(), now=clock.now).values["TEST"].startswith("TEST: 2 nights")
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):

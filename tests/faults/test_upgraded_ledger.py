@@ -60,4 +60,4 @@ def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(tmp_path, plai
     assert night["status"] == "done"
     published = [row for row in after["forecasts"] if row["run_id"] == night["id"] and row["role"] == "champion"]
     assert {row["status"] for row in published} == {"ok"}
-    assert f": 1 night, {NEXT} to {NEXT}: all " in replay(read_settings(), now=clock.now, first=NEXT)
+    assert f": 1 night, {NEXT} to {NEXT}: all " in replay(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]

@@ -74,6 +74,13 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
             models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
 
 
+def replayed(first: date | None = None) -> str:
+    """The one symbol's sentence, or its error."""
+    found = replay(read_settings(), now=clock.now, first=first)
+    found.raise_failed()
+    return found.values["MSFT"]
+
+
 @pytest.mark.slow
 def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch, tmp_path):
     live(yahoo, monkeypatch)
@@ -90,7 +97,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert methods == {"scratch", "warm", "baseline"}
     assert {"extended", "unavailable"} <= markets
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
-    words = replay(read_settings(), now=clock.now)
+    words = replayed()
     assert words.startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
@@ -101,7 +108,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
     with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1"):
-        replay(read_settings(), now=clock.now, first=LAST)
+        replayed(LAST)
 
 
 def _check_bars_before_the_open(session: date) -> None:
@@ -124,9 +131,9 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     with pytest.raises(
         ForecastingError, match=rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
     ):
-        replay(settings, now=clock.now, first=SESSIONS[9])
+        replayed(SESSIONS[9])
     count = len(SESSIONS) - 10
-    words = replay(settings, now=clock.now, first=first)
+    words = replayed(first)
     assert words.startswith(f"MSFT: {count} nights, {first} to {LAST}: all {issued - copied} forecasts the same")
     scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
     with connect.reading(settings.url) as connection:
@@ -137,7 +144,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     assert ours == theirs
     shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
     with pytest.raises(UsageError, match=f"from {first} on begins with the champion of that day, model {winner}"):
-        replay(settings, now=clock.now, first=first)
+        replayed(first)
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
@@ -150,4 +157,4 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
     with pytest.raises(UsageError, match="nothing to replay"):
-        replay(read_settings(), now=clock.now)
+        replayed()
