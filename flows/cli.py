@@ -8,7 +8,7 @@ from datetime import date
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from click import HelpFormatter
@@ -18,7 +18,7 @@ from flows.options import AsJson, OneSymbol, parse, settings
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
-from forecasting.vocabulary import Mode
+from forecasting.vocabulary import Mode, Target
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
@@ -151,7 +151,7 @@ def digest(
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing
 
-        show_rows(counts := alert_counts(settings()), alert_listing)
+        show_rows(counts := alert_counts(settings(), targets=get_args(Target)), alert_listing)
         return unknown_alerts(settings()) or (None if counts else "No forecast of these symbols is stored to count.")
     typer.echo(digest_in(form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)))
     return None

@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
+from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
+from forecasting.report.night_view import ReportData
+from forecasting.report.units import percent
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
@@ -27,6 +31,7 @@ _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "s
 _DAYS = {"session", "date", "ds"}
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
+_TABLE["formatters"] = {"vs_usual": lambda share: percent(share, signed=True)}
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _FIGURES = ["mae", "skill_vs_naive", "skill_vs_best", "pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
@@ -136,7 +141,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         target: volume, close or range.
         market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`, which is
             then not forecast itself.
-        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), or days.
+        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or yfinance's earnings_dates.
         now: The clock; without it the machine's.
 
     Raises:
@@ -147,7 +152,6 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
     from forecasting.report.charts import fan_svg
-    from forecasting.report.wording import notices, without_bar
 
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -161,14 +165,13 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
                 raise
             warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
-        drawings = {symbol: fan_svg(report) for symbol, report in reports.items()}
         found, why = export.frame("latest", own), export.newest_why(own)
-    for name, report in reports.items():
-        texts = [notice.text for notice in notices(report) if notice.title not in ("Issued late", "Replay")]
-        if missing := without_bar(report.findings):
-            texts.append(f"Findings: {missing}; newest known {target} of {report.known.index[-1]}.")
-        for text in texts:
-            warnings.warn(f"{name}: {text}", UserWarning, stacklevel=2)
+    newest = max((report.origin for report in reports.values()), default=date.min)
+    _warn_of(reports, newest=newest)
+    shown = {
+        name: replace(one, forecasts=one.forecasts[one.forecasts["horizon"] <= h]) for name, one in reports.items()
+    }
+    drawings = {name: fan_svg(report) for name, report in shown.items()}
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
     quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))
@@ -233,7 +236,7 @@ class Ledger:
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return export.bars(self._asked(*symbols), as_of=day)
+        return export.bars(self._asked(*symbols, bars=True), as_of=day)
 
     def run_night(  # noqa: PLR0913 - as the command's options
         self,
@@ -255,6 +258,7 @@ class Ledger:
         or skip. Raises a ForecastingError where a check or the night failed, or the bar is late.
         """
         from forecasting.pipeline.predict import ISSUED_BEFORE
+        from forecasting.pipeline.publish import each_report
         from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
 
         settings = self._settings([symbol], target=target, source=source, market=market, events=events)
@@ -263,6 +267,8 @@ class Ledger:
         found = export.frame("history", settings).loc[lambda rows: rows["run_id"].isin(done)].reset_index(drop=True)
         if CHAMPION not in set(found["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
+        due = day or last_completed(_clock(now)(), settings.exchange_of(symbol))
+        _warn_of(each_report(settings, day, now=_clock(now)).values, newest=due)
         return found
 
     def backtest(  # noqa: PLR0913 - as the command's options
@@ -298,13 +304,13 @@ class Ledger:
             result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
 
-    def _asked(self, *symbols: str | Iterable[str], target: Target | None = None) -> Settings:
+    def _asked(self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False) -> Settings:
         """The settings of one call that reads; each symbol that it names, or else one at least, is of the ledger."""
         several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
         own = "" if each else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
-        export.check_known(settings, target, advice=own)
+        export.check_known(settings, None if bars else settings.target, advice=own)
         return settings
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: str | None) -> Settings:
@@ -350,6 +356,25 @@ def _clock(now: Clock | None) -> Clock:
     return now
 
 
+def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
+    """Warn, where `forecast` or `run_night` was called, of what a run would note, and of bars that end before others'.
+
+    Of a past session that a forecast is late or a replay is no news.
+    """
+    from forecasting.report.wording import notices, without_bar
+
+    for name, report in reports.items():
+        texts = [notice.text for notice in notices(report) if notice.title not in ("Issued late", "Replay")]
+        if report.origin < newest:
+            texts.append(
+                f"Its bars end with the session {report.origin}, before {newest}: its forecasts are from there."
+            )
+        if missing := without_bar(report.findings):
+            texts.append(f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}.")
+        for text in texts:
+            warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)
+
+
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
     """The settings with what is asked for; None leaves a setting as it is."""
     return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
@@ -365,7 +390,7 @@ def _frame_settings(
     events: pd.DataFrame | Sequence[Any] | str | None,
 ) -> Iterator[Settings]:
     """The settings with a frame's series as symbols and source, in a data folder that is deleted afterwards."""
-    bars = _bars_of(frame, symbol=symbol, target=settings.target)
+    bars = _bars_of(frame, symbol=None if symbol is None else check_symbol(symbol), target=settings.target)
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
         folder = Path(name)
         bars.to_parquet(folder / "bars.frame")
@@ -381,9 +406,7 @@ def _frame_settings(
                 f"bars; found {market!r:.60}."
             )
         if events is not None and not isinstance(events, str):
-            days = [events] if isinstance(events, date) else events
-            each = days if isinstance(days, pd.DataFrame) else pd.DataFrame({"announced": [*days]})
-            each = pd.DataFrame({"timing": ""}, each.index).assign(**each.rename(columns=str.lower))
+            each = _events_of(events, settings.exchange_of(symbol or "SERIES"))
             each.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
         names = [symbol] if symbol else [name for name in bars["symbol"].unique() if name != market] or [market]
@@ -394,6 +417,19 @@ def _frame_settings(
         except ForecastingError as error:
             error.args = (_of_frames(error), *error.args[1:])
             raise
+
+
+def _events_of(events: object, exchange: str) -> pd.DataFrame:
+    """Earnings dates in a file's columns: of a frame of ours, of days, or of instants as yfinance's earnings_dates."""
+    if isinstance(events, pd.DataFrame):
+        named = events.rename(columns=lambda column: str(column).lower())
+        if events.index.name != "Earnings Date":
+            return named.assign(timing="") if "announced" in named and "timing" not in named else named
+        events = events.index
+    if isinstance(events, pd.DatetimeIndex) and events.tz is not None:
+        return page_dates(events, exchange=exchange)
+    days = [events] if isinstance(events, date) or not isinstance(events, Iterable) else [*events]
+    return pd.DataFrame({"announced": days, "timing": ""})
 
 
 def _of_frames(error: ForecastingError) -> str:
@@ -415,6 +451,8 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
             f"missing among {', '.join(map(str, frame.columns))[:200]}."
         )
+    if rows["session"].dtype == object:  # days of several types, of which parquet takes one
+        rows = rows.assign(session=rows["session"].map(str))
     if "symbol" not in rows:
         rows = rows.assign(symbol=symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):

@@ -34,6 +34,7 @@ def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:SBUX. :UserWarning")  # what the runs note
 def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path) -> None:
     assert len(BLOCKS) >= 6
     fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=EVE, mode="scratch", now=clock.now)

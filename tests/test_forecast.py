@@ -37,6 +37,7 @@ def stored(tmp_path: Path) -> fc.Ledger:
     return fc.connect()
 
 
+@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
 def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     found = fc.forecast(BARS, symbol="TEST", h=3)
@@ -52,7 +53,12 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     pd.testing.assert_frame_equal(found.why.drop(columns="model_id"), of_night.drop(columns="model_id"))
     assert "<svg" not in f"{found!r}{found.plot()!r}"
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
-    assert "TEST, Mon 11 Mar: " in found.plot().svg
+    shown = [day in found.plot().svg for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
+    assert shown == [True, True, False]
+        True,
+        True,
+        False,
+    ]
     with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
         found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")
@@ -66,16 +72,21 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
     frame = BARS.assign(volume=BARS["volume"].shift(-1))
     with pytest.warns(UserWarning) as told:
         fc.forecast(frame, symbol="TEST", market=BARS["close"].iloc[:-20])
-    market, volume = [str(warning.message) for warning in told if warning.filename == __file__]
+        fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), BARS[:-2].assign(symbol="KO")]))
+    market, volume, early = [str(warning.message) for warning in told if warning.filename == __file__]
+    assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
     assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
 
 
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone() -> None:
-    of_frame = fc.forecast(DOWNLOADED.swaplevel(axis=1), market="^VIX")
-    expected = fc.forecast(BARS, symbol="TEST", market=INDEX["close"])
+    listed = pd.DataFrame({"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York"))
+    of_frame = fc.forecast(DOWNLOADED.swaplevel(axis=1), market="^VIX", events=listed.rename_axis("Earnings Date"))
+    events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"]})
+    expected = fc.forecast(BARS, symbol="TEST", market=INDEX["close"], events=events)
     pd.testing.assert_frame_equal(of_frame.quantiles, expected.quantiles)
-    pd.testing.assert_frame_equal(fc.forecast(DOWNLOADED, symbol="TEST", market="^VIX").quantiles, expected.quantiles)
+    again = fc.forecast(DOWNLOADED, symbol="TEST", market="^VIX", events=listed.index)
+    pd.testing.assert_frame_equal(again.quantiles, expected.quantiles)
 
 
 def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short() -> None:
@@ -114,7 +125,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
             r"^the frame of bars row 1: expected a number for volume",
         ),
         ({"market": BARS[["open", "high"]]}, BadDataError, r"^the frame of market lacks close; .*order and case\.$"),
-        ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced; .* Expected announced"),
+        ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced, timing; .* Expected announced"),
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
@@ -130,6 +141,7 @@ def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, wor
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
 def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(
     stored: fc.Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,10 +152,10 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     with pytest.raises(UsageError, match="no column role"):
         fc.nixtla(stored.latest("TEST"))
     assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
-    with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
+    with pytest.raises(UsageError, match=r"Expected symbols of the ledger with nights of volume \(TEST\), found SBUX"):
         stored.history(["TEST", "SBUX"])
     for call in (stored.latest, stored.history, stored.bars):
-        with pytest.raises(UsageError, match=r"ledger \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"):
+        with pytest.raises(UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"):
             call()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,TEST")
     assert len(fc.connect().latest()) == 5

@@ -78,14 +78,21 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     sent.write_text(of_text, encoding="utf-8")
 
 
-def alert_counts(settings: Settings) -> list[Row]:
-    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any."""
+def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row]:
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any.
+
+    An alert that names no target is of the settings'; of those that do, those of `targets` are counted too.
+    """
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
     migrate.check_ready(settings.url, writes=False)
     alerts = parse_alerts(settings.alerts)
+    counts = []
     with connect.reading(settings.url) as connection:
-        return read.alerts_held(connection, settings.symbols, settings.target, alerts, nights=NIGHTS)
+        for target in dict.fromkeys([settings.target, *targets]):
+            own = [alert for alert in alerts if (alert.target or settings.target) == target]
+            counts += read.alerts_held(connection, settings.symbols, target, own, nights=NIGHTS)
+    return counts
 
 
 def unknown_alerts(settings: Settings) -> str:
@@ -104,9 +111,12 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     for row in alert_counts(settings) if settings.alerts else []:
         alerts.setdefault(row["symbol"], []).extend([row["alert"]] * row["newest"])
     found: dict[str, list[str]] = {}
+    told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:
         for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
             for kind, words in _notable(connection, run):
+                if kind == "fit.refused" and words.partition(": ")[2] in told:
+                    continue
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
     findings = [*filter(None, [unknown_alerts(settings)])]

@@ -314,7 +314,7 @@ class SymbolLine:
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:
             reason = str(self.forecast["reason"] or "Issued after its session had opened.")
-            return self.unusual[-1], f"{reason[:1].upper()}{reason[1:]}"
+            return self.unusual[-1], f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
         return None
 
     @property

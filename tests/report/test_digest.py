@@ -26,7 +26,7 @@ def morning() -> list[SymbolLine]:
 
 TEXT = """\
 3 things to know.
-- MSFT volume: fallback. 6% behind ridge over 250 origins
+- MSFT volume: fallback. 6% behind ridge over 250 origins.
 - BAD volume: failed. no rows of BAD
 - SBUX: 2 new findings.
 

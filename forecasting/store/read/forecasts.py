@@ -181,7 +181,7 @@ def alerts_held(
     counts = []
     for alert in alerts:
         for symbol, shown in found.groupby("symbol"):
-            if alert.symbol in ("", symbol) and alert.target in ("", target):
+            if alert.symbol in ("", symbol):
                 of_usual = "usual_width" if alert.value == "width" else "usual"
                 bound = alert.number * shown[of_usual if alert.of_usual else "number"]
                 holds = shown[alert.value] > bound if alert.sign == ">" else shown[alert.value] < bound
