@@ -199,6 +199,11 @@ def all_checks() -> list[dict[str, str]]:
         from flows import server
 
         if not server.has_server():
+            if (used := server.own_file(server.AUTH)).exists():
+                raise ForecastingError(
+                    "`forecasting serve` ran on this data folder and runs no longer: no night will start. Start it, or "
+                    f"delete {used} if another scheduler starts them."
+                )
             return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
         with server.reached_server() as url:
             if server.is_idle():

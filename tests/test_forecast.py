@@ -55,10 +55,6 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     shown = [day in found.plot().svg for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
     assert shown == [True, True, False]
-        True,
-        True,
-        False,
-    ]
     with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
         found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")

@@ -19,7 +19,7 @@ from forecasting.pipeline.ingest import check_bars, witness_of
 from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
-from forecasting.pipeline.symbols import combined, joined
+from forecasting.pipeline.symbols import combined, each_symbol, joined
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
@@ -71,7 +71,8 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
     if failed:
         whole = combined(failed, of=len(settings.symbols))
-        raise SymbolsFailedError(f"{whole} {sentence}", whole.exit_code) if fresh else whole
+        text = str(whole).replace(" symbols failed.", " symbols lack a live forecast.", 1)
+        raise SymbolsFailedError(f"{text} {sentence}".strip(), whole.exit_code) if len(settings.symbols) > 1 else whole
     return sentence
 
 
@@ -87,7 +88,9 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
-    found = f"the newest is of {newest}" if newest else "none of its forecasts is live"
+    some = read.row(connection, "forecasts", series)
+    found = "none of its forecasts is live" if some else f"there is no {target} forecast of {symbol} at all"
+    found = f"the newest is of {newest}" if newest else found
     do = "See whether the schedule runs and `forecasting doctor` calls the source ok, then `forecasting run`."
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
@@ -114,22 +117,28 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def source() -> str:
         source = check_source(settings)
-        each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-        nights = [make_night(own.symbols[0], newest_session(own, now=now), own, now=now) for own in each]
-        with suppress(StoreError):  # of which the row database tells
-            for night in nights:
+
+        def newest(own: Settings) -> tuple[date, str]:
+            night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
+            with suppress(StoreError):  # of which the row database tells
                 check_bars(night)
-        early = early_end(nights, now=now)  # of a file, which is read
-        if early and source.name != "sample":  # which ends in 2018
-            raise ForecastingError(f"{early} Bring the source up to date.")
-        state = "no request made" if plugins.is_live(source) else f"read up to {min(night.session for night in nights)}"
+            early = early_end([night], now=now)  # of a file, which is read
+            if early and source.name != "sample":  # which ends in 2018
+                raise ForecastingError(f"{early} Bring the source up to date.")
+            return night.session, early
+
+        found = each_symbol(settings, newest, now=now)
+        found.raise_failed()
+        oldest, early = min(found.values.values())
+        state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"
         return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early]))
 
     def models() -> str:
         migrate.check_ready(settings.url, writes=False)
         with connect.reading(settings.url) as connection:
             every = [read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))]
-        states = {f"{row['symbol']} {row['target']}": weights_state(row, settings) for row in every if row is not None}
+        champions = {f"{row['symbol']} {row['target']} {row['id']}": row for row in every if row is not None}
+        states = {name: weights_state(row, settings) for name, row in champions.items()}
         if lost := [f"{of}: {state}" for of, state in states.items() if state != "kept"]:
             each = named(lost, 3)
             raise StoreError(

@@ -192,8 +192,11 @@ def check_bars(night: Night) -> None:
         return
     fetched = plugins.fetched_from(asked.asking.source, night.symbol, asked.first, night.session)
     request = Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
-    if (error := assess(fetched, request, asked.bars).error) is not None:
-        raise error
+    revision = assess(fetched, request, asked.bars)
+    if revision.error is not None:
+        raise revision.error
+    if revision.verdict == "held":  # of a night that is done: the next one is stopped
+        raise BadDataError(f"Bars of {night.symbol} would be held back, not stored: {revision.detail}")
 
 
 def asking_of(

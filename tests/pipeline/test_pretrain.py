@@ -182,7 +182,7 @@ def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_or
     own = made(ten)[1]["base"]
     bases = bases_by_day()
     assert bases == {str(FIRST): "volume-2022-12-30", str(SECOND): "volume-2022-12-30", str(THIRD): own}
-    assert "3 nights" in replay(alone, now=after(THIRD, 40))
+    assert "3 nights" in str(replay(alone, now=after(THIRD, 40)).values)
     elsewhere = f"sqlite:///{ten.data_dir.absolute() / 'replay' / 'forecasting.db'}"
     monkeypatch.setenv("FORECASTING_DATABASE_URL", elsewhere)
     assert bases_by_day() == bases
