@@ -64,7 +64,7 @@ import forecasting as fc
 assert not {"pandas", "numpy", "sqlalchemy", "torch", "prefect", "pydantic"} & set(sys.modules)
 assert "connect" in dir(fc)
 ledger = fc.connect()
-assert len(ledger.latest("SBUX")) == len(ledger.history("SBUX")) == len(ledger.skill("SBUX")) == 0
+assert len(ledger.latest()) == len(ledger.history()) == len(ledger.skill()) == 0
 assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
 import forecasting.pipeline.run
 from flows import clock

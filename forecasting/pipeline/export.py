@@ -95,7 +95,7 @@ def check_known(settings: Settings, target: str | None, *, advice: str = "") -> 
         fetched = read.values(connection, "fetches", "symbol", {})
         known = read.values(connection, "runs", "symbol", {"target": target}) if target else fetched
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
-    if fetched and unknown and (not advice or len(unknown) == len(settings.symbols)):
+    if unknown and (not advice or (fetched and len(unknown) == len(settings.symbols))):
         whose = f"the ledger with nights of {target}" if target else "the ledger"
         there, found = named(known, 10) or "none", named(unknown, 10)
         raise UsageError(f"Expected symbols of {whose} ({there}), found {found}.{advice}")
