@@ -68,8 +68,10 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
     frame = BARS.assign(volume=BARS["volume"].shift(-1))
     with pytest.warns(UserWarning) as told:
         fc.forecast(frame, symbol="TEST", market=BARS["close"].iloc[:-20])
+        fc.forecast(BARS, market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), BARS[:-2].assign(symbol="KO")]))
-    market, volume, early = [str(warning.message) for warning in told if warning.filename == __file__]
+    market, volume, short, early = [str(warning.message) for warning in told if warning.filename == __file__]
+    assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
     assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."

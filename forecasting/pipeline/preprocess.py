@@ -43,6 +43,8 @@ def write_windows(night: Night) -> Night:
         events = read.events(connection, night.symbol, known_at=at)
         market, market_fetch, note = market_snapshot(connection, night, data_as_of=at)
     windows = make_windows(bars, events, origin=night.session, settings=night.settings, market=market)
+    if market is not None and not note and not windows.has_market:
+        note = f"Market series: too few of its {len(market.closes)} closes are of the bars' sessions; it was not used."
     night.folder.mkdir(parents=True, exist_ok=True)
     windows.save(night.windows)
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])

@@ -118,13 +118,15 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
 
 @contextmanager
 def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator[None]:
-    """Within the block the champion of a night has no weights where it made no forecast: they were damaged or lost."""
-    series = {"symbol": row["symbol"], "target": row["target"]}
+    """Within the block the champion of a night has no weights where the night could not read them."""
+    symbol, target = row["symbol"], row["target"]
     with connect.reading(scratch.url) as connection:
-        champion = read.champion(connection, row["symbol"], row["target"], session=row["as_of"])
+        champion = read.champion(connection, symbol, target, session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        forecast = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
-    if champion is None or champion["id"] in forecast or not (kept := weights_folder(champion, scratch)).exists():
+        of_run = {"symbol": symbol, "target": target, "run_id": row["id"]}
+        reasons = [row["mode_reason"], *read.values(connection, "forecasts", "reason", of_run)]
+    is_lost = any("no warm fit can go on" in reason or "cannot be used" in reason for reason in reasons)
+    if champion is None or not is_lost or not (kept := weights_folder(champion, scratch)).exists():
         yield
         return
     away = kept.rename(scratch.data_dir / champion["id"])
