@@ -81,7 +81,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
 def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row]:
     """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any.
 
-    An alert that names no target is of the settings'; of those that do, those of `targets` are counted too.
+    Of the settings' target, or of each of `targets`: an alert that names none is of every target.
     """
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
@@ -89,9 +89,10 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
     alerts = parse_alerts(settings.alerts)
     counts = []
     with connect.reading(settings.url) as connection:
-        for target in dict.fromkeys([settings.target, *targets]):
-            own = [alert for alert in alerts if (alert.target or settings.target) == target]
-            counts += read.alerts_held(connection, settings.symbols, target, own, nights=NIGHTS)
+        for target in targets or [settings.target]:
+            own = [alert for alert in alerts if alert.target in ("", target)]
+            held = read.alerts_held(connection, settings.symbols, target, own, nights=NIGHTS)
+            counts += [row | {"target": target} for row in held]
     return counts
 
 

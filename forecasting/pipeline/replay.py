@@ -46,7 +46,7 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
     def compared(own: Settings) -> str:
         nights, by_hand = finished_nights(own, first=first, last=last)
         if first is not None:
-            copy_state(own.symbols[0], own, scratch, before=first)
+            copy_state(nights[0], own, scratch, before=first)
         for row in nights:
             after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
             with weights_as_then(row, own, scratch):
@@ -100,19 +100,24 @@ def scratch_ledger(settings: Settings) -> Settings:
     return scratch
 
 
-def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: date) -> None:
-    """Copy what the nights of a symbol before a session left; a UsageError where its champion has no weights left."""
+def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: date) -> None:
+    """Copy what nights before a session left for a later one; a UsageError where weights that it used are gone."""
+    symbol = night["symbol"]
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)
         for row in read.table_rows(target, "models", {"symbol": symbol, "target": settings.target}):
             if row["artifact_path"] is not None:
                 copy_weights(row, settings, data_dir=scratch.data_dir)
-    # Weights of an older format are as unusable to the night as they were then.
-    if champion is not None and (state := weights_state(champion, scratch)) in ("pruned", "missing"):
+    if champion is None or (state := weights_state(champion, scratch)) == "kept":
+        return
+    with connect.reading(settings.url) as connection:
+        forecast = {"symbol": symbol, "target": settings.target, "run_id": night["id"], "model_id": champion["id"]}
+        was_used = read.row(connection, "forecasts", forecast) is not None
+    if was_used or state != "damaged":  # of an older format they were as unusable to the night
         raise UsageError(
             f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
-            f"{champion['id']}, whose weights are {state}. Choose a later --from, or none."
+            f"{champion['id']}, whose weights are {state}. Restore them, or choose a later --from, or none."
         )
 
 

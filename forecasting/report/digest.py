@@ -31,6 +31,7 @@ class Digest:
     problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
     alerts: Sequence[str]  # a sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
     stale: str  # that no forecast is of its newest completed session, in words; empty where one is
+    verdict: str  # the first line: that, how many things are to know, or that all is well
 
 
 def make_digest(
@@ -83,22 +84,20 @@ def make_digest(
     hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
     about += [f"{hits} on {results_of}"] if results else []
     failed = sum(line.status == "failed" for line in lines)
-    state = ["stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
     others = len(problems) - sum(what == "failed" for what, _ in reasons)
-    state += [f"{quantity(others, 'thing')} to know"] if others else []
-    about += state or ["all well"]
-    return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale)
+    known = [f"{failed} failed"] * (failed > 0) + ([f"{quantity(others, 'thing')} to know"] if others else [])
+    about += (["stale"] * is_stale + known) or ["all well"]
+    verdict = " ".join(filter(None, [stale, f"{', '.join(known)}." if known else ""])) or "All well."
+    return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale, verdict)
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
     """The message as text, as markdown for a chat or an artifact, or as html for a mail, with a `link` at its end."""
     if form not in _TEMPLATES:
         raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
-    alerts, problems = (
-        [*some[:SHOWN], *([f"and {len(some) - SHOWN} more"] if len(some) > SHOWN else [])]
-        for some in (digest.alerts, digest.problems)
-    )
-    known = f"{quantity(len(digest.problems), 'thing')} to know." if digest.problems else ""
-    verdict = " ".join(filter(None, [digest.stale, known])) or "All well."
-    words = {"alerts": alerts, "problems": problems, "verdict": verdict, "link": link, "shown": SHOWN}
+    more = len(digest.problems) - SHOWN
+    problems = [*digest.problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    others = [text.partition(": ")[0] for text in digest.alerts[SHOWN:]]  # each is named: somebody has asked for it
+    alerts = [*digest.alerts[:SHOWN], *([f"and of {', '.join(others)}"] if others else [])]
+    words = {"alerts": alerts, "problems": problems, "verdict": digest.verdict, "link": link, "shown": SHOWN}
     return environment().get_template(_TEMPLATES[form]).render(digest=digest, **words).strip()

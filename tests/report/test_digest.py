@@ -25,7 +25,7 @@ def morning() -> list[SymbolLine]:
 
 
 TEXT = """\
-3 things to know.
+1 failed, 2 things to know.
 - MSFT volume: fallback. 6% behind ridge over 250 origins.
 - BAD volume: failed. no rows of BAD
 - SBUX: 2 new findings.
@@ -55,7 +55,7 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     digest = make_digest(morning(), alerts={"ADBE": ["median > 1.5 usual", "ADBE q90 > 20e6"], "GONE": ["median > 1"]})
     held = "ADBE volume: median > 1.5 usual; ADBE q90 > 20e6. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
     assert digest.title.startswith("1 alert, 3 forecasts of Mon 11 Mar, ")
-    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n2 things to know.")
+    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 1 thing to know.")
     assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
     page = digest_in("html", digest)
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
