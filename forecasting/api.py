@@ -357,10 +357,7 @@ def _clock(now: Clock | None) -> Clock:
 
 
 def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
-    """Warn, where `forecast` or `run_night` was called, of what a run would note, and of bars that end before others'.
-
-    Of a past session that a forecast is late or a replay is no news.
-    """
+    """Warn, where `forecast` or `run_night` was called, of what a run would note, and of bars that end early."""
     from forecasting.report.wording import notices, without_bar
 
     for name, report in reports.items():

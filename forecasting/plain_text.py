@@ -45,6 +45,12 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
     return f"{separator.join(names[:limit])}{more}"
 
 
+def of_each(text: str, symbol: str) -> str:
+    """The text of one symbol as that of several: one cause, as a network that is down, reads once for all of them."""
+    own = rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
+    return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text), count=1)
+
+
 def ordinary_spaces(text: str) -> str:
     """The text with spaces in place of no-break spaces: where people search it, as in a terminal."""
     return text.replace("\N{NO-BREAK SPACE}", " ")

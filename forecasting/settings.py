@@ -84,11 +84,6 @@ def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(symbols))
 
 
-def _unless_none(addresses: SecretStr | None) -> SecretStr | None:
-    """The addresses; None for the word none, which silences one run."""
-    return None if addresses and addresses.get_secret_value() == "none" else addresses
-
-
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
 
@@ -165,7 +160,9 @@ class Settings(BaseSettings):
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
     )
-    notify: Annotated[SecretStr | None, AfterValidator(_unless_none)] = Field(
+    notify: Annotated[
+        SecretStr | None, AfterValidator(lambda urls: None if urls and urls.get_secret_value() == "none" else urls)
+    ] = Field(
         None, description="Addresses of messages about nights, as URLs of apprise; not set, or none: none is sent."
     )
     alerts: Annotated[str, AfterValidator(check_alerts)] = Field(

@@ -89,9 +89,9 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
     some = read.row(connection, "forecasts", series)
-    found = "none of its forecasts is live" if some else f"there is no {target} forecast of {symbol} at all"
+    found = "none of its forecasts is live" if some else "there is none at all"
     found = f"the newest is of {newest}" if newest else found
-    do = "See whether the schedule runs and `forecasting doctor` calls the source ok, then `forecasting run`."
+    do = f"See whether the schedule runs and `forecasting doctor` is ok, then `forecasting run --target {target}`."
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
         do = "Schedule the night before that, in FORECASTING_CRON."

@@ -124,16 +124,17 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
 @contextmanager
 def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator[None]:
     """Within the block the champion of a night has no weights where the night could not read them."""
-    symbol, target = row["symbol"], row["target"]
+    series = {"symbol": row["symbol"], "target": row["target"]}
     with connect.reading(scratch.url) as connection:
-        champion = read.champion(connection, symbol, target, session=row["as_of"])
+        champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        of_run = {"symbol": symbol, "target": target, "run_id": row["id"]}
-        reasons = [row["mode_reason"], *read.values(connection, "forecasts", "reason", of_run)]
+        reasons = [row["mode_reason"], *read.values(connection, "forecasts", "reason", series | {"run_id": row["id"]})]
+        used = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
     is_lost = any("no warm fit can go on" in reason or "cannot be used" in reason for reason in reasons)
-    if champion is None or not is_lost or not (kept := weights_folder(champion, scratch)).exists():
+    if champion is None or champion["id"] in used or not (is_lost and weights_folder(champion, scratch).exists()):
         yield
         return
+    kept = weights_folder(champion, scratch)
     away = kept.rename(scratch.data_dir / champion["id"])
     logging.disable(logging.WARNING)  # that they are missing is meant
     try:

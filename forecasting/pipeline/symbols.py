@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
-from forecasting.plain_text import named, plain_text
+from forecasting.plain_text import named, of_each, plain_text
 from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.connect import Connection
@@ -119,10 +118,8 @@ def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingE
         return next(iter(failed.values()))
     causes: dict[str, list[tuple[str, str]]] = {}
     for symbol, error in failed.items():
-        words, own = plain_text(error), rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
-        # One cause, as a network that is down, reads once: whatever symbol it names first, and in a command.
-        cause = re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", words), count=1)
-        causes.setdefault(cause, []).append((symbol, words))
+        words = plain_text(error)
+        causes.setdefault(of_each(words, symbol), []).append((symbol, words))
     limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
     quoted = [
         f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: "

@@ -8,7 +8,7 @@ from datetime import date
 from types import MappingProxyType
 
 from forecasting.errors import UsageError
-from forecasting.plain_text import named
+from forecasting.plain_text import named, of_each
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, quantity, short_day
@@ -58,7 +58,7 @@ def make_digest(
             f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
             f"{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
         )
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for line in lines:
         problem = line.problem
         if line.forecast and line.symbol not in listed:
@@ -66,9 +66,13 @@ def make_digest(
             its_newest = short_day(line.session, with_year=True)
             problem = what, f"{reason} No forecast of {session}; the newest is of {its_newest}.".strip()
         if problem is not None:
-            reasons.setdefault(problem, []).append(f"{line.symbol} {line.target}")
-    problems = [f"{named(subjects, 3)}: {what}. {reason}" for (what, reason), subjects in reasons.items()]
-    problems += [*([] if stored else ["No forecast is stored."]), *findings]
+            cause = problem[0], of_each(problem[1], line.symbol)
+            reasons.setdefault(cause, []).append((f"{line.symbol} {line.target}", problem[1]))
+    problems = [
+        f"{named([name for name, _ in some], 3)}: {what}. {some[0][1] if len(some) == 1 else cause}"
+        for (what, cause), some in reasons.items()
+    ]
+    problems += [*([] if stored or reasons else ["No forecast is stored."]), *findings]
     days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
     results = sorted(scored, key=lambda line: (line.hit == "hit", -line.off))

@@ -67,6 +67,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
             nightly.nightly(as_of=EARLY)
         if place == 9:
             monkeypatch.setenv("FORECASTING_MARKET", "none")
+            monkeypatch.setenv("FORECASTING_MEMBERS", "2")  # from which no warm fit can go on
             nightly.nightly(as_of=session)
         if place == 7:
             networks, _ = models.list_models(read_settings(), now=clock.now)
