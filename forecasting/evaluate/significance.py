@@ -108,5 +108,8 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
-    difference: Floats = np.asarray(loss_a, dtype=float) - np.asarray(loss_b, dtype=float)
+    a, b = np.asarray(loss_a, dtype=float), np.asarray(loss_b, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"Expected paired losses of one dimension and equal length, found {a.shape} and {b.shape}.")
+    difference: Floats = a - b
     return difference[~np.isnan(difference)]

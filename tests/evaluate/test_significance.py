@@ -64,6 +64,22 @@ def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon
     assert p_value_of_enough(ours, theirs, horizon=horizon) is None
 
 
+def test_losses_that_are_no_pairs_are_refused():
+    for theirs in ([0.1], np.full((3, 2), 0.1)):
+        with pytest.raises(ValueError, match="Expected paired losses of one dimension and equal length"):
+            diebold_mariano([1.0, 2.0, 3.0], theirs, horizon=1)
+
+
+def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
+    losses = random_losses(good=1.0, level=1.0, bad=1.5)
+    found = confidence_set(losses, block=5)
+    assert set(found.included) == {"good", "level"}
+    assert found.p_values["bad"] < 0.05
+    assert list(found.p_values) == ["good", "level", "bad"]
+    assert found.n == 200
+    assert found.included[0] == losses.mean().idxmin()
+
+
 def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_bootstrap():
     losses = random_losses(a=1.0, b=1.01, c=1.02, d=1.015) ** 2
     for block in (5, 9):

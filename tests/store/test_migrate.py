@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import migrations
-from forecasting.errors import LockedError, StoreError
+from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.store import migrate, views
 from forecasting.store.connect import engine, kept_open, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
@@ -167,6 +167,13 @@ def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, stale,
     upgrade(postgres_url)
     with reading(postgres_url) as connection:
         assert [column["name"] for column in sa.inspect(connection).get_columns("night_durations")] == columns
+
+
+def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
+    for change in (upgrade, downgrade):
+        with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0009, .*; found 'nonsense'"):
+            change(database_url, "nonsense")
+    check_ready(database_url)
 
 
 UPGRADES_WHEN_READY = """
