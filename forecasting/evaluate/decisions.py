@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
+NO_WARM_FIT = "no warm fit can go on from the champion"  # begins the reason of a night that could not read its weights
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80% intervals fell to 68%."""
 
@@ -67,7 +68,7 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
     if champion.damage:
-        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.damage.partition('. ')[0]}")
+        return ModeChoice("scratch", f"{NO_WARM_FIT}: {champion.damage.partition('. ')[0]}")
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
     if champion.changed or champion.drift:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import date
 
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.evaluate.decisions import NO_WARM_FIT
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
@@ -25,6 +26,7 @@ from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_log import close, code_version, delete_files_of
 from forecasting.pipeline.symbols import Outcomes, each_symbol
 from forecasting.pipeline.train import fit_challenger
+from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -130,11 +132,11 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
     with connect.reading(settings.url) as connection:
         reasons = [row["mode_reason"], *read.values(connection, "forecasts", "reason", series | {"run_id": row["id"]})]
         used = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
-    is_lost = any("no warm fit can go on" in reason or "cannot be used" in reason for reason in reasons)
-    if champion is None or champion["id"] in used or not (is_lost and weights_folder(champion, scratch).exists()):
+    is_lost = any(NO_WARM_FIT in reason or UNUSABLE in reason for reason in reasons)
+    kept = weights_folder(champion, scratch) if champion and is_lost and champion["id"] not in used else None
+    if champion is None or kept is None or not kept.exists():
         yield
         return
-    kept = weights_folder(champion, scratch)
     away = kept.rename(scratch.data_dir / champion["id"])
     logging.disable(logging.WARNING)  # that they are missing is meant
     try:
