@@ -341,7 +341,8 @@ def show_settings(as_json: AsJson = False) -> None:
     from forecasting.report.terminal import settings_document, settings_listing
     from forecasting.settings import setting_places
 
-    source_of((in_force := settings()).source, cache_dir=in_force.data_dir)  # as of `init`
+    in_force = settings()
+    source_of(in_force.source, cache_dir=in_force.yahoo_cache)  # refuses one of no kind
     console.show_rows(settings_document(in_force), partial(settings_listing, places=setting_places()), as_json=as_json)
 
 

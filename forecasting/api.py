@@ -161,7 +161,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         try:
             run_missed(own, as_of=None, mode="auto", now=_clock(now))
         except SymbolsFailedError as error:
-            if not each_report(own, now=_clock(now)).values:
+            if export.frame("latest", own).empty:
                 raise
             warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values

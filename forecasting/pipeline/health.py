@@ -88,9 +88,9 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
-    some = read.row(connection, "forecasts", series)
-    found = "none of its forecasts is live" if some else "there is none at all"
-    found = f"the newest is of {newest}" if newest else found
+    found = f"the newest is of {newest}" if newest else "none of its forecasts is live"
+    if read.row(connection, "forecasts", series) is None:
+        found = "there is none at all"
     do = f"See whether the schedule runs and `forecasting doctor` is ok, then `forecasting run --target {target}`."
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
@@ -137,15 +137,14 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         migrate.check_ready(settings.url, writes=False)
         with connect.reading(settings.url) as connection:
             every = [read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))]
-        champions = {f"{row['symbol']} {row['target']} {row['id']}": row for row in every if row is not None}
-        states = {name: weights_state(row, settings) for name, row in champions.items()}
-        if lost := [f"{of}: {state}" for of, state in states.items() if state != "kept"]:
-            each = named(lost, 3)
+        rows = [(row, weights_state(row, settings)) for row in every if row is not None]
+        if lost := [(row, state) for row, state in rows if state != "kept"]:
+            each = named([f"{row['symbol']} {row['target']} {row['id']}: {state}" for row, state in lost], 3)
             raise StoreError(
                 f"The weights of published models are not as they were written ({each}). Restore them from a backup; "
                 "without it the next night fits from scratch."
             )
-        return f"weights of {quantity(len(states), 'published model')} as they were written"
+        return f"weights of {quantity(len(rows), 'published model')} as they were written"
 
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"

@@ -66,14 +66,8 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
         return
     link = page_address(settings, INDEX) or link
     page = digest_in("html", digest, link=link)
-    send(
-        settings,
-        digest.title,
-        text,
-        link=link,
-        page=page,
-        kind="warning" if digest.problems or digest.stale else "info",
-    )
+    kind = "warning" if digest.problems or digest.stale else "info"
+    send(settings, digest.title, text, link=link, page=page, kind=kind)
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text, encoding="utf-8")
 
@@ -115,9 +109,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:
         for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
-            for kind, words in _notable(connection, run):
-                if kind == "fit.refused" and words.partition(": ")[2] in told:
-                    continue
+            for kind, words in _notable(connection, run, told):
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
     findings = [*filter(None, [unknown_alerts(settings)])]
@@ -128,8 +120,8 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
     return make_digest(lines, due=due, findings=findings, alerts=alerts)
 
 
-def _notable(connection: connect.Connection, run: Row) -> Iterator[tuple[str, str]]:
-    """What a person should see of a completed night beside its forecasts and its status: kind and words."""
+def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:
+    """What a person should see of a completed night beside its forecasts, status and what is `told`: kind and words."""
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
@@ -146,7 +138,7 @@ def _notable(connection: connect.Connection, run: Row) -> Iterator[tuple[str, st
         yield "market", market
     if run["mode_reason"].startswith("drift: "):
         yield "drift", run["mode_reason"]
-    if fit is not None and fit["refused"]:
+    if fit is not None and fit["refused"] and fit["refused"] not in told:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
     before = decision["champion"] if decision and decision["winner"] != decision["champion"] else None
     if before and fit is not None and fit["method"] == "scratch":

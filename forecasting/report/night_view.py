@@ -40,9 +40,9 @@ class Why:
 
     def against_usual(self, share: float) -> str:
         """The change against usual in words: of the median a `share`, of a close that of its interval's width."""
-        if self.target != "close" or not self.parts:
-            return percent(share if self.target != "close" else math.nan, signed=True)
-        return f"width {percent(self.product - 1.0, signed=True)}"
+        if self.target != "close":
+            return percent(share, signed=True)
+        return f"width {percent(self.product - 1.0, signed=True)}" if self.parts else percent(math.nan)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class ReportData:
                 self.unit.span(row["q05"], row["q95"]),
                 why.against_usual(row["q50"] / self.usual - 1.0 if self.usual else math.nan),
                 str(row["status"]),
-                list(why.special_days),
+                days,
                 why,
             )
             for row in self.rows.to_dict("records")
@@ -264,7 +264,7 @@ class SymbolLine:
     @property
     def special_days(self) -> list[str]:
         """What is special about the session."""
-        return [*self.events, *filter(None, [str(self.forecast["calendar"] or "")])]
+        return [*self.events, *filter(None, str(self.forecast["calendar"] or "").split(", "))]
 
     @property
     def why(self) -> Why:

@@ -91,8 +91,8 @@ def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
         names["quarter"] = ("a quarter after its last report", "quarter")
     elif quarter >= 1.05:
         names["quarter"] = ("a report is likely, none is announced", "report likely")
-    for day in reversed(", ".join(why.special_days).split(", ")):  # the first counts: a half day after a holiday
-        names |= {_PART_OF_DAY[day]: (day, day)} if day in _PART_OF_DAY else {}
+    days = [day for day in why.special_days if day in _PART_OF_DAY]
+    names |= {_PART_OF_DAY[day]: (day, day) for day in reversed(days)}  # of a half day after a holiday the first counts
     named, other = [], 1.0
     for part, factor in why.parts[1:]:
         if _is_small(factor):
