@@ -84,9 +84,7 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
     counts = []
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
-            own = [alert for alert in alerts if alert.target in ("", target)]
-            held = read.alerts_held(connection, settings.symbols, target, own, nights=NIGHTS)
-            counts += [row | {"target": target} for row in held]
+            counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS)
     return counts
 
 
@@ -102,9 +100,6 @@ def unknown_alerts(settings: Settings) -> str:
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
     """The message about these lines, and what is notable of those of the runs that are done."""
-    alerts: dict[str, list[str]] = {}
-    for row in alert_counts(settings) if settings.alerts else []:
-        alerts.setdefault(row["symbol"], []).extend([row["alert"]] * row["newest"])
     found: dict[str, list[str]] = {}
     told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:
@@ -117,7 +112,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
         more = len(sentences) - NAMED
         findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
     due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
-    return make_digest(lines, due=due, findings=findings, alerts=alerts)
+    return make_digest(lines, due=due, findings=findings, alerts=alert_counts(settings) if settings.alerts else [])
 
 
 def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:

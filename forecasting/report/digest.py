@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+from typing import Any
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import named, of_each
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, quantity, short_day
-from forecasting.report.wording import against_usual
+from forecasting.report.wording import against_usual, alert_value
 
 SHOWN = 12  # forecasts, results and problems that a message shows, of each so many; the index has all of them
 _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
@@ -39,9 +40,9 @@ def make_digest(
     *,
     due: Mapping[str, date] = MappingProxyType({}),
     findings: Sequence[str] = (),
-    alerts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
-    """The message about the newest nights, with `findings`, a sentence each, and the `alerts` that hold of each symbol.
+    """The message about the newest nights, with `findings`, a sentence each, and `alerts`, rows of `read.alerts_held`.
 
     `due` has each symbol's newest completed session: a forecast from an older one is no forecast of tomorrow.
     """
@@ -77,12 +78,12 @@ def make_digest(
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
     results = sorted(scored, key=lambda line: (line.hit == "hit", -line.off))
     results_of = short_day(max(days), with_year=is_stale) if days else ""
-    held = [
-        f"{line.symbol} {line.target}: {'; '.join(alerts[line.symbol])}. {line.median} (80% interval {line.interval}), "
-        f"{against_usual(line)}."
-        for line in current
-        if alerts.get(line.symbol)
-    ]
+    held = []
+    for line in current:
+        own = [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]
+        which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in own)
+        forecast = f"{line.median} (80% interval {line.interval}), {against_usual(line)}."
+        held += [f"{line.symbol} {line.target}: {which}. {forecast}"] if own else []
     about = [quantity(len(held), "alert")] if held else []
     about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
     hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"

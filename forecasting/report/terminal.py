@@ -295,9 +295,9 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
     for row in counts:
         share = row["held"] / row["nights"] if row["nights"] else math.nan
         newest, held_on = "holds" if row["newest"] else "", named(list(map(str, row["held_on"])), 3)
-        of = f"{row['symbol']} {row['target']}"
-        rows.append([row["alert"], of, row["held"], row["nights"], percent(share), newest, held_on])
-    return ["alert", "of", "held", "nights", "share", "newest night", "held on"], rows
+        of, value = f"{row['symbol']} {row['target']}", wording.alert_value(row)
+        rows.append([row["alert"], of, row["held"], row["nights"], percent(share), value, newest, held_on])
+    return ["alert", "of", "held", "nights", "share", "newest value", "newest night", "held on"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:

@@ -8,6 +8,7 @@ from typing import Any
 
 from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, index_line
 
 MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
@@ -51,9 +52,19 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     assert digest_in("text", digest) == TEXT
 
 
+def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -> dict[str, Any]:
+    of = {"symbol": symbol, "target": "volume", "alert": alert}
+    return {**of, "value": value, "of_usual": of_usual, "newest": True}
+
+
 def test_alerts_that_hold_stand_first_in_every_form() -> None:
-    digest = make_digest(morning(), alerts={"ADBE": ["median > 1.5 usual", "ADBE q90 > 20e6"], "GONE": ["median > 1"]})
-    held = "ADBE volume: median > 1.5 usual; ADBE q90 > 20e6. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
+    ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
+    rows = [ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), held_row("GONE", "median > 1", 2.0)]
+    digest = make_digest(morning(), alerts=[*rows, held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False}])
+    which = "median > 1.5 usual (is 1.824); ADBE q90 > 20e6 (is 28.0 M)"
+    held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
+    of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
+    assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
     assert digest.title.startswith("1 alert, 3 forecasts of Mon 11 Mar, ")
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 1 thing to know.")
     assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
@@ -81,7 +92,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     assert digest.title == "1 forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, stale, 1 thing to know"
     for form in ("text", "markdown", "html"):
         assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest))
-    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts={"SBUX": ["median > 1"]})
+    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts=[held_row("SBUX", "median > 1", 2.0)])
     assert alone.title.endswith(", stale")
     assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
 

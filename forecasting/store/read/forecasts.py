@@ -158,7 +158,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def alerts_held(
     connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
 ) -> list[Row]:
-    """How often each alert held over the `nights` newest published ones of each symbol, and on which, newest first."""
+    """How often each alert held over the newest `nights` published of each symbol, on which, and the newest value."""
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
@@ -181,12 +181,13 @@ def alerts_held(
     counts = []
     for alert in alerts:
         for symbol, shown in found.groupby("symbol"):
-            if alert.symbol in ("", symbol):
+            if alert.symbol in ("", symbol) and alert.target in ("", target):
                 of_usual = "usual_width" if alert.value == "width" else "usual"
-                bound = alert.number * shown[of_usual if alert.of_usual else "number"]
-                holds = shown[alert.value] > bound if alert.sign == ">" else shown[alert.value] < bound
-                held_on, known = [*shown["origin_session"][holds].dt.date], int(bound.notna().sum())
-                row = {"symbol": symbol, "alert": alert.text, "held": len(held_on), "nights": known}
+                value = shown[alert.value] / shown[of_usual if alert.of_usual else "number"]
+                holds = value > alert.number if alert.sign == ">" else value < alert.number
+                held_on, known = [*shown["origin_session"][holds].dt.date], int(value.notna().sum())
+                row = {"symbol": symbol, "target": target, "alert": alert.text, "of_usual": alert.of_usual}
+                row |= {"held": len(held_on), "nights": known, "value": float(value.iloc[0])}
                 counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
     return counts
 

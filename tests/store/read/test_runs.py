@@ -57,6 +57,7 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
     (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
     of_close = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual")
     close = [row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)]
+    values = [(row["value"], row["of_usual"]) for row in found]
     days = [[str(day) for day in row["held_on"]] for row in found]
     assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
         ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
@@ -64,6 +65,7 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
         ("median < 150", 1, 2, False),
         ("SBUX q90 > 100", 2, 2, True),
     ]
+    assert values == [(newest["q50"] / 100.0, True), (40.0, False), (newest["q50"], False), (newest["q90"], False)]
     assert days == [[LAST], [LAST, FIRST], [FIRST], [LAST, FIRST]]
     assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])  # of a close's width by the width's own usual
 
