@@ -147,6 +147,8 @@ def digest(
     from forecasting.pipeline.messages import alert_counts, newest_digest, unknown_alerts
     from forecasting.report.digest import digest_in
 
+    if preview and form != "text":
+        raise UsageError("Expected --preview or --format, found both: --preview prints a table.")
     if preview:
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -290,13 +291,16 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row an alert and symbol: on how many of the newest nights it held, and the newest of them."""
+    """A row an alert and symbol: on how many of the newest nights it held, and the newest; of many without one, one."""
     rows: list[list[object]] = []
+    never = Counter(row["alert"] for row in counts if not row["held"])
     for row in counts:
-        share = row["held"] / row["nights"] if row["nights"] else math.nan
-        newest, held_on = "holds" if row["newest"] else "", named(list(map(str, row["held_on"])), 3)
-        of, value = f"{row['symbol']} {row['target']}", wording.alert_value(row)
-        rows.append([row["alert"], of, row["held"], row["nights"], percent(share), value, newest, held_on])
+        if row["held"] or never[row["alert"]] <= 3:
+            share = row["held"] / row["nights"] if row["nights"] else math.nan
+            newest, held_on = "holds" if row["newest"] else "", named(list(map(str, row["held_on"])), 3)
+            of, value = f"{row['symbol']} {row['target']}", wording.alert_value(row)
+            rows.append([row["alert"], of, row["held"], row["nights"], percent(share), value, newest, held_on])
+    rows += [[alert, f"{count} not listed", 0, *[""] * 5] for alert, count in never.items() if count > 3]
     return ["alert", "of", "held", "nights", "share", "newest value", "newest night", "held on"], rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.terminal import alert_listing
 from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, index_line
 
@@ -129,6 +130,14 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
     for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
         assert (text.count("and 3 more"), text.count("Results of Fri 8 Mar, 15 of 15 hit")) == (2, 1)
+
+
+def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
+    counts = [held_row(f"S{place}", "q50 < 1", 2.0) | {"held": 0, "nights": 5, "held_on": []} for place in range(4)]
+    once = held_row("KO", "q50 < 1", 2.0) | {"held": 1, "nights": 5, "held_on": [ORIGIN]}
+    rows = alert_listing([*counts, once])[1]
+    assert [row[1:3] for row in rows] == [["KO volume", 1], ["4 not listed", 0]]
+    assert len(alert_listing(counts[:3])[1]) == 3
 
 
 def test_texts_of_others_stay_text() -> None:
