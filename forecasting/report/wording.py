@@ -168,11 +168,11 @@ def alert_value(row: Mapping[str, Any]) -> str:
     return (Unit(1.0, 3, "", "") if row["of_usual"] else unit).brief(row["value"])
 
 
-def result_words(line: SymbolLine) -> tuple[str, str, str]:
-    """Of the newest result of a line of the digest: what came, and what was forecast; how far off; in or outside."""
+def result_words(line: SymbolLine) -> tuple[str, str, str, str]:
+    """Of the newest result of a line of the digest: what came; what was forecast; how far off; inside or outside."""
     actual, median = (line.result[name] for name in ("actual", "q50")) if line.result else (math.nan, math.nan)
-    words = f"{line.unit.brief(actual)}, forecast {line.unit.brief(median)}"
-    return words, change(actual, median, target=line.target), "inside" if line.hit == "hit" else "outside"
+    off, side = change(actual, median, target=line.target), "inside" if line.hit == "hit" else "outside"
+    return line.unit.brief(actual), line.unit.brief(median), off, side
 
 
 def record_sentence(data: ReportData) -> str:
