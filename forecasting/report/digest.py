@@ -101,7 +101,7 @@ def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
     if form not in _TEMPLATES:
         raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
     more = len(digest.problems) - SHOWN
-    problems = [*digest.problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    problems = [*digest.problems[:SHOWN], *([f"and {more} more, in view night_log"] if more > 0 else [])]
     others = [text.partition(": ")[0] for text in digest.alerts[SHOWN:]]  # each is named: somebody has asked for it
     alerts = [*digest.alerts[:SHOWN], *([f"and of {', '.join(others)}"] if others else [])]
     words = {"alerts": alerts, "problems": problems, "verdict": digest.verdict, "link": link, "shown": SHOWN}

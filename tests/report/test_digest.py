@@ -116,6 +116,9 @@ def test_rows_link_to_pages_that_a_web_server_has() -> None:
 
 def test_all_well_is_a_message_too() -> None:
     digest = make_digest([index_line("SBUX")])
+    first = make_digest([index_line("SBUX", result=None)])
+    for form in ("text", "markdown", "html"):
+        assert "No result yet: the first comes with the bar of Mon 11 Mar." in digest_in(form, first)
     assert digest.title.endswith(", all well")
     assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
     assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
@@ -129,7 +132,8 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
     digest = make_digest([index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)])
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
     for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
-        assert (text.count("and 3 more"), text.count("Results of Fri 8 Mar, 15 of 15 hit")) == (2, 1)
+        assert text.count("Results of Fri 8 Mar, 15 of 15 hit") == 1
+        assert text.count("and 3 more, all in reports/index.html") == 2
 
 
 def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
