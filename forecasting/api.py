@@ -432,7 +432,7 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 def _of_frames(error: ForecastingError) -> str:
     """The message, of a frame in place of its file, and without advice that applies to commands and files."""
     text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
-    advice = r" Run again later, or give --as-of a session that has its bar\.| Correct the file\.|, separated by commas"
+    advice = r" Run again later, or as of a session that has its bar\.| Correct the file\.|, separated by commas"
     return re.sub(advice, "", text)
 
 

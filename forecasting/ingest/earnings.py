@@ -76,7 +76,7 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
 
 
 def _table(path: Path) -> Table:
-    return read_file(path, "csv", "--events csv:PATH", needed=("announced", "timing"))
+    return read_file(path, "csv", "events csv:PATH", needed=("announced", "timing"))
 
 
 def no_events() -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _path(option: str) -> Path:
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(
-            "Expected --events csv:PATH, a file with the columns announced and timing; found another form."
+            f"Expected events as csv:PATH, a file with the columns announced and timing; found {option!r:.60}."
         )
     return Path(path)
 

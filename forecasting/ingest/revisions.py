@@ -58,9 +58,10 @@ FEWEST = 63
 """Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then there is a note."""
 
 _RETURNS = "The hold ends when the source returns to the stored"
-_UNIT_RETURNS = f"{_RETURNS} unit; --switch-source accepts the new one, once."
-_HISTORY_RETURNS = f"{_RETURNS} history; --switch-source accepts its new history, once."
-_OTHERS_RETURN = f"{_RETURNS} history. Forecast another company in another data folder; --switch-source joins the two."
+_SWITCH = "`forecasting run` with --switch-source"
+_UNIT_RETURNS = f"{_RETURNS} unit; {_SWITCH} accepts the new one, once."
+_HISTORY_RETURNS = f"{_RETURNS} history; {_SWITCH} accepts its new history, once."
+_OTHERS_RETURN = f"{_RETURNS} history. Forecast another company in another data folder; {_SWITCH} joins the two."
 _BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
 
 
@@ -118,7 +119,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
         )
         other = BadDataError(
             f"{fetched.source} has no symbol column, and its rows are not the stored series of {symbol}. {detail} "
-            "Correct --symbol or the file; --switch-source accepts the new series."
+            f"Correct the symbol or the file; {_SWITCH} accepts the new series."
         )
         newest = stored.bars.index.intersection(bars.index)[-1].date()
         return nothing_changed(other, [Finding(newest, "other_series", "reject", share, detail)])
@@ -219,7 +220,7 @@ def _unusable(
         what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
         return DataLateError(
             f"{symbol} has no usable bar for the session {request.session} yet; {request.source} {what}. "
-            f"{why}Run again later, or give --as-of a session that has its bar.",
+            f"{why}Run again later, or as of a session that has its bar.",
             newest,
             why.rstrip(),
         )

@@ -172,7 +172,7 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
             raise UsageError(
                 f"The stored bars of {symbol} came from {switched_from}; these would come from {source.name}. Volumes "
                 "differ by vendor, so sources are not mixed by accident: use that source (FORECASTING_SOURCE), another "
-                "database, or --switch-source to allow it; the switch is kept with the fetch."
+                "database, or once `forecasting run` with --switch-source; the switch is kept with the fetch."
             )
         if newest is not None and newest["last_asked"] == night.session:
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.

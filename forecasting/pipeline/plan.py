@@ -174,7 +174,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
             market = market_night(make_night(own.symbols[0], due, own, now=now))
             if market is not None and newest < market.session:
                 if newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                    raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date or choose --market none.")
+                    raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date or choose market none.")
                 state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
 

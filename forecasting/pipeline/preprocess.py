@@ -152,5 +152,5 @@ def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
         raise ArtifactError(
             f"Expected a model fitted with the market series {market.symbol}; found one fitted with {fitted_with}. "
-            "Fit from scratch (--mode scratch), or set FORECASTING_MARKET back."
+            "Fit from scratch (mode scratch), or set FORECASTING_MARKET back."
         )

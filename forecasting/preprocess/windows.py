@@ -393,7 +393,7 @@ def _on_sessions(bars: pd.DataFrame, origin: date, target: Target, exchange: str
     if known.empty and len(bars):
         raise HistoryError(
             f"Expected a {target} in the bars up to the origin {origin}; none of {len(bars)} has one. A currency or "
-            "an index may have no volume: forecast its range or close (--target)."
+            "an index may have no volume: choose target range or close."
         )
     if bars.empty or bars.index[-1] != pd.Timestamp(origin):
         found = f"none has a {target}" if bars.empty else f"the newest is {bars.index[-1].date()}"

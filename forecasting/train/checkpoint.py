@@ -115,7 +115,7 @@ def load(path: Path, sha256: str) -> Checkpoint:
     if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
             f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]} in "
-            f"{path}: it was written by other code. Fit from scratch (--mode scratch), or run the code that wrote it."
+            f"{path}: it was written by other code. Fit from scratch (mode scratch), or run the code that wrote it."
         )
     return Checkpoint(Card(**{name: _tuples(value) for name, value in card.items()}), from_bytes(weights))
 
@@ -132,7 +132,7 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
 
 def read_unaltered(path: Path, sha256: str) -> bytes:
     """The content of a model's file; an ArtifactError where it cannot be read or has another hash."""
-    restore = "Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
+    restore = "Restore it from a backup, roll back to another model, or fit from scratch (mode scratch)."
     try:
         content = path.read_bytes()
     except OSError as error:

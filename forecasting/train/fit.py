@@ -162,10 +162,10 @@ def _mean(losses: Floats) -> float:
 def check_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint:
     """The parent; ArtifactError where a warm fit under `settings` cannot continue from it."""
     if parent is None:
-        raise ArtifactError("Expected a parent for a warm fit; found none. Fit from scratch (--mode scratch) first.")
+        raise ArtifactError("Expected a parent for a warm fit; found none. Fit from scratch (mode scratch) first.")
     if parent.card.members != settings.members:
         raise ArtifactError(
             f"Expected a parent of {settings.members} networks for a warm fit; found {parent.card.members}. "
-            "Fit from scratch (--mode scratch), or set FORECASTING_MEMBERS back."
+            "Fit from scratch (mode scratch), or set FORECASTING_MEMBERS back."
         )
     return parent

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, com
     day = ["--as-of", "2018-12-28"] if command == "run" else []
     code, _, err = run(command, *day, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
     assert (code, list(here.iterdir())) == (2, [])
-    assert err.startswith(f"Expected a file in {option.replace('--source', 'source')} csv:PATH; found nothing at /")
+    assert err.startswith(f"Expected a file in {option[2:]} csv:PATH; found nothing at /")
 
 
 def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):

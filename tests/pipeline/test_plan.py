@@ -31,7 +31,7 @@ def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_
 @pytest.mark.parametrize(
     ("option", "form", "error", "told"),
     [
-        ("events", "{}", UsageError, "Expected --events csv:PATH"),
+        ("events", "{}", UsageError, "Expected events as csv:PATH"),
         ("events", "csv:{}", BadDataError, "lacks announced"),
         ("market", "csv:{}", BadDataError, "lacks date, close"),
         ("market", "^VIX", BadDataError, r"bars.csv has no rows of \^VIX"),
@@ -104,6 +104,7 @@ def test_a_refused_command_leaves_no_trace(night_folder, plain_flows, csv_of_bar
         monkeypatch.setenv("FORECASTING_SYMBOLS", column)
     with pytest.raises(error) as refused:
         night(date(2024, 3, 8))
+    assert column or "or once `forecasting run` with --switch-source" in str(refused.value)  # right for Python too
     assert {name: rows(name) for name in schema.metadata.tables} == before
     found = {row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))}
     assert found["source"] == str(refused.value)

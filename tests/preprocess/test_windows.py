@@ -159,7 +159,7 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
             rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from 2022-12",
         ),
         (BARS, date(2024, 3, 11), f"the newest is {BARS.index[-1].date()}.*may not have traded"),
-        (BARS.assign(volume=np.nan), ORIGIN, r"none of \d+ has one\. .* range or close \(--target\)"),
+        (BARS.assign(volume=np.nan), ORIGIN, r"none of \d+ has one\. .* choose target range or close"),
     ],
 )
 def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars: pd.DataFrame, origin: date, fact: str) -> None:

@@ -76,7 +76,7 @@ class Files:
 
     def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
         """A source of the file at `path`; with `one_series` a market series alone, whose date and close suffice."""
-        self.option = f"{'--market' if one_series else 'source'} {kind}:PATH"  # a witness is a source too
+        self.option = f"{'market' if one_series else 'source'} {kind}:PATH"  # a witness is a source too
         self.one_series = one_series
         check_regular(path, self.option)
         self.kind = kind
@@ -91,7 +91,7 @@ class Files:
         if not span.any():
             raise BadDataError(
                 f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
-                f"none lies between {first} and {last}. Choose --as-of inside that span, or another file."
+                f"none lies between {first} and {last}. Choose a session inside that span, or another file."
             )
         actions = _actions(rows.loc[bars.index], bars)
         actions = actions[actions["session"].between(bars.index[span][0], pd.Timestamp(last))].reset_index(drop=True)
@@ -192,7 +192,7 @@ class Sample:
         if bars.empty:
             raise BadDataError(
                 f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between {first} and {last}. "
-                "Choose --as-of inside that span."
+                "Choose a session inside that span."
             )
         return Fetched(self.name, symbol, first, last, bars, make_actions([]), f"arch {version('arch')}", SAMPLE_TITLE)
 

@@ -57,7 +57,7 @@ def installed_source(name: str, argument: str) -> Source | None:
     offer = next(iter(entry_points(group=GROUP, name=name)), None)
     if offer is None:
         return None
-    offered = f"--source {name} is offered by {_package(offer)} as {offer.value}"
+    offered = f"Source {name} is offered by {_package(offer)} as {offer.value}"
     try:
         source_class = offer.load()
     except Exception as error:  # an import of other people's code can raise anything

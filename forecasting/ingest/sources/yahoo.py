@@ -113,7 +113,7 @@ class Yahoo:
         if bars["close"].isna().all():
             raise BadDataError(
                 f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the symbol. "
-                "Check that it was traded in that span, and --as-of."
+                "Check that it was traded in that span, and the session."
             )
         return Fetched(
             source=self.name,

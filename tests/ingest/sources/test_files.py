@@ -283,7 +283,7 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
         fetch(path)
     with pytest.raises(BadDataError, match="lacks close"):
         Files("csv", write(tmp_path, BARS[["open"]].rename_axis("Date")), one_series=True).newest("^VIX")
-    with pytest.raises(UsageError, match="--market csv:PATH"):
+    with pytest.raises(UsageError, match="in market csv:PATH"):
         Files("csv", tmp_path / "absent.csv", one_series=True)
 
 
