@@ -112,6 +112,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"h": 6}, UsageError, "1 to 5"),
         ({"target": "volumes"}, UsageError, "volume, close or range"),
         ({"symbol": "sbux"}, UsageError, "sbux"),
+        ({"symbol": ["A", "B"]}, UsageError, r"\['A', 'B'\]: expected one"),
         ({"frame": BARS.reset_index(drop=True)}, UsageError, "date missing among"),
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
@@ -147,6 +148,8 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
         stored.latest("SBUX")
     with pytest.raises(UsageError, match=r"dates\.csv"):
+    with pytest.raises(UsageError, match=r"\['TEST', 'SBUX'\]: expected one text"):
+        stored.run_night(["TEST", "SBUX"])
         stored.run_night("TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv")
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
     with pytest.raises(UsageError, match="no column role"):
