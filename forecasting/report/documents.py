@@ -158,13 +158,15 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
     median under its name and its intervals as NAME-lo-LEVEL and NAME-hi-LEVEL, levels 50, 80 and 90; NaN where it has
     no forecast. The network is LSTM. Sessions without a score are left out, since an evaluation needs y.
     """
-    lines = _lines(history)
-    lines = lines[lines["actual"].notna()].replace({"line": {LSTM: NIXTLA_LSTM}})
+    lines = _lines(history).replace({"line": {LSTM: NIXTLA_LSTM}})
+    scored = lines[lines["actual"].notna()]
     keys = ["symbol", "target_session", "origin_session"]
-    wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
-    names = sorted(lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))
-    columns = {label: wide[column, name] for name in names for label, column in _labels(name).items()}
-    y = lines.groupby(keys)["actual"].first()
+    wide = scored.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
+    names = {*(lines if scored.empty else scored)["line"]}
+    ordered = sorted(names, key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))
+    none = pd.Series(dtype="float64")
+    columns = {label: wide.get((column, name), none) for name in ordered for label, column in _labels(name).items()}
+    y = scored.groupby(keys)["actual"].first()
     found = pd.DataFrame({"y": y, **columns}, index=wide.index).sort_index().reset_index()
     return found.rename(columns={"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"})
 

@@ -159,10 +159,12 @@ def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
     assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
-def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
-    empty = history_rows({}).iloc[:0]
+def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns() -> None:
+    empty, one = history_rows({}).iloc[:0], {"role": "baseline", "model": "ridge"}
     assert tuple(documents.hubverse(empty).columns) == documents.HUBVERSE_COLUMNS
     assert list(documents.nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
+    unscored, scored = (documents.nixtla(history_rows({"actual": y}, one | {"actual": y})) for y in (None, 90.0))
+    pd.testing.assert_frame_equal(unscored, scored.iloc[:0], check_index_type=False)
 
 
 def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(sqlite_url, tmp_path, monkeypatch):
