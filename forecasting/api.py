@@ -33,6 +33,8 @@ _TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with 
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _TABLE["formatters"] = {"vs_usual": lambda share: percent(share, signed=True)}
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
+_NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
+_NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["mae", "skill_vs_naive", "skill_vs_best", "pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting.night").addHandler(logging.NullHandler())  # what stops a night is raised, not printed
@@ -84,10 +86,10 @@ class Drawing:
 class Forecast:
     """Forecasts of a frame of bars; a notebook shows them with their drawing.
 
-    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's unit,
-    usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the baseline in its place) and
-    reason (of a baseline, else empty). `why` has the parts of each median, as `Ledger.why`; `drawings`, by symbol, the
-    newest sessions and the forecasts.
+    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's unit (a
+    range of 0.015 is 1.5%), usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the
+    baseline in its place) and reason (of a baseline, else empty). `why` has the parts of each median, as `Ledger.why`:
+    of a close those of its 80% interval's width, while vs_usual is of the price. `drawings`, by symbol, are fans.
     """
 
     quantiles: pd.DataFrame
@@ -108,10 +110,15 @@ class Forecast:
 
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
-        return self.quantiles.to_string(columns=_SHOWN, **_TABLE)
+        return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
 
     def _repr_html_(self) -> str:
-        return f"{''.join(self.drawings.values())}{self.quantiles.to_html(columns=_SHOWN, **_TABLE)}"
+        each = self.quantiles.groupby("symbol")
+        shown = (self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE) for name, rows in each)
+        return f"{''.join(shown)}<p>{self._note()}</p>"
+
+    def _note(self) -> str:
+        return _NOTES.get(str(self.quantiles["target"].iat[0]), "")
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
