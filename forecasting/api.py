@@ -134,8 +134,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
 
     The same numbers as `forecasting run` gives of the first night of these bars: a network warm from the pretrained
-    weights, or a baseline where it has too few sessions or fails the gate. Four to five seconds a series (2026-11-28).
-    What that command notes of the night, as a market series that is too old to be used, is a UserWarning here.
+    weights, or a baseline where that fails the gate. Four to five seconds a series (2026-11-28), with log lines of
+    level INFO. What that command notes of the night, as a market series too old to be used, is a UserWarning here.
 
     Args:
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
@@ -153,8 +153,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 
     Raises:
         UsageError: A column is missing, or a value is not valid.
-        ForecastingError: A series is too short, its newest bar is refused, or its night failed. Where others of the
-            frame succeed, this is a UserWarning.
+        ForecastingError: A series has fewer than 436 sessions, its newest bar is refused, or its night failed. Where
+            others of the frame succeed, this is a UserWarning.
     """
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed

@@ -133,7 +133,8 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
-        ({"frame": BARS.tail(50)}, HistoryError, "50"),
+        ({"frame": BARS.tail(435)}, HistoryError, "at least 436 sessions .*; found 435"),
+        ({"frame": BARS.assign(volume=float("nan"))}, HistoryError, "choose target range or close"),
         ({"frame": DOWNLOADED.tail(50), "symbol": "TEST"}, HistoryError, "of TEST at 2024-03-08; found 50"),
     ],
 )
