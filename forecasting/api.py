@@ -24,7 +24,7 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
-from forecasting.values import check_choice, check_day, check_symbol, check_text
+from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
 from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
@@ -163,7 +163,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     if not isinstance(h, int) or h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
-    with _frame_settings(frame, settings, symbol, market=market, events=events) as own:
+    with _frame_settings(settings, symbol, source=frame, market=market, events=events) as own:
         migrate.upgrade(own.url)
         try:
             run_missed(own, as_of=None, mode="auto", now=_clock(now))
@@ -173,12 +173,10 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
             warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
         found, why = export.frame("latest", own), export.newest_why(own)
-    newest = max((report.origin for report in reports.values()), default=date.min)
-    _warn_of(reports, newest=newest)
-    shown = {
-        name: replace(one, forecasts=one.forecasts[one.forecasts["horizon"] <= h]) for name, one in reports.items()
+    _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
+    drawings = {
+        name: fan_svg(replace(one, forecasts=one.forecasts.query(f"horizon <= {h}"))) for name, one in reports.items()
     }
-    drawings = {name: fan_svg(report) for name, report in shown.items()}
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
     quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))
@@ -286,16 +284,16 @@ class Ledger:
         *,
         now: Clock | None = None,
         target: Target | None = None,
-        source: str | pd.DataFrame | None = None,
-        market: str | None = None,
-        events: str | None = None,
+        source: pd.DataFrame | str | None = None,
+        market: pd.DataFrame | pd.Series | str | None = None,
+        events: pd.DataFrame | Sequence[Any] | str | None = None,
         refit_every: int = 21,
     ) -> Backtest:
         """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
 
-        `source` may be a frame of bars, as `forecast` takes; `market` and `events` are those of the command, and
+        `source`, `market` and `events` are those of the command, or frames in the forms that `forecast` takes;
         `refit_every` is the number of sessions between fits. Raises a ForecastingError where the bars cannot be had, or
-        the span is too short or too early.
+        the span is too short or too early: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.backtest.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
@@ -303,10 +301,11 @@ class Ledger:
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
-        frame, text = (source, None) if isinstance(source, pd.DataFrame) else (None, source)
-        own = self._settings([symbol], target=target, source=text, market=market, events=events)
-        inputs = {"market": own.market, "events": own.events}
-        with nullcontext(own) if frame is None else _frame_settings(frame, own, symbol, **inputs) as settings:
+        inputs = {"source": source, "market": market, "events": events}
+        frames = {name: value for name, value in inputs.items() if not isinstance(value, str | None)}
+        own = self._settings([symbol], target=target, **inputs | dict.fromkeys(frames))
+        given = {"market": own.market, "events": own.events} | frames
+        with _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings:
             spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
             result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
@@ -320,7 +319,7 @@ class Ledger:
         export.check_known(settings, None if bars else settings.target, advice=own)
         return settings
 
-    def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: str | None) -> Settings:
+    def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: object) -> Settings:
         """The settings of one call."""
         asked = {
             "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
@@ -357,9 +356,7 @@ def _clock(now: Clock | None) -> Clock:
         return clock.now
     at = now() if callable(now) else None
     if not isinstance(at, datetime) or at.tzinfo is None:
-        raise UsageError(
-            f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
-        )
+        raise UsageError(f"Invalid now {now!r:.60}: expected a function of an aware datetime, such as flows.clock.now.")
     return now
 
 
@@ -370,9 +367,7 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
     for name, report in reports.items():
         texts = [notice.text for notice in notices(report) if notice.title not in ("Issued late", "Replay")]
         if report.origin < newest:
-            texts.append(
-                f"Its bars end with the session {report.origin}, before {newest}: its forecasts are from there."
-            )
+            texts.append(f"Its bars end with the session {report.origin}, before {newest}: its forecasts begin there.")
         if missing := without_bar(report.findings):
             texts.append(f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}.")
         for text in texts:
@@ -386,38 +381,36 @@ def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
 
 @contextmanager
 def _frame_settings(
-    frame: pd.DataFrame,
-    settings: Settings,
-    symbol: str | None,
-    *,
-    market: pd.DataFrame | pd.Series | str | None,
-    events: pd.DataFrame | Sequence[Any] | str | None,
+    settings: Settings, symbol: str | None, *, source: object = None, market: object, events: object
 ) -> Iterator[Settings]:
-    """The settings with a frame's series as symbols and source, in a data folder that is deleted afterwards."""
-    bars = _bars_of(frame, symbol=None if symbol is None else check_symbol(symbol), target=settings.target)
+    """The settings with frames as files of a folder that is deleted; of bars, with their series as symbols."""
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
-        folder = Path(name)
-        bars.to_parquet(folder / "bars.frame")
+        folder, each, own = Path(name), [str(settings.market)], dict[str, object]()
+        if source is not None:
+            bars = _bars_of(source, symbol=None if symbol is None else check_symbol(symbol), target=settings.target)
+            each = [*bars["symbol"].unique()]
+            bars.to_parquet(folder / "bars.frame")
+            own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
+            own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": NO_MARKET, "events": None}
         if isinstance(market, pd.DataFrame | pd.Series):
             closes = pd.DataFrame(market)
             if closes.shape[1] == 1:  # of a series, or yfinance's `["Close"]`, whose column is the ticker
                 closes = closes.set_axis(["close"], axis="columns")
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
-        elif market not in (None, "none", *bars["symbol"]) and not str(market).startswith(("csv:", "parquet:")):
+        elif market not in (None, NO_MARKET, *each) and not str(market).startswith(("csv:", "parquet:")):
             raise UsageError(
                 "Expected as market a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the "
                 f"bars; found {market!r:.60}."
             )
         if events is not None and not isinstance(events, str):
-            each = _events_of(events, settings.exchange_of(symbol or "SERIES"))
-            each.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
+            dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
+            dates.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
-        names = [symbol] if symbol else [name for name in bars["symbol"].unique() if name != market] or [market]
-        own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
-        own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": market or "none", "events": events}
+        names = [symbol] if symbol else [name for name in each if name != market] or each
+        given = {"market": market, "events": events, "symbols": tuple(map(check_symbol, names))}
         try:
-            yield settings.model_copy(update=own | {"symbols": tuple(map(check_symbol, names))})
+            yield _narrowed(settings.model_copy(update=own), given)
         except ForecastingError as error:
             error.args = (_of_frames(error), *error.args[1:])
             raise
@@ -425,11 +418,10 @@ def _frame_settings(
 
 def _events_of(events: object, exchange: str) -> pd.DataFrame:
     """Earnings dates in a file's columns: of a frame of ours, of days, or of instants as yfinance's earnings_dates."""
-    if isinstance(events, pd.DataFrame):
+    if isinstance(events, pd.DataFrame) and events.index.name != "Earnings Date":
         named = events.rename(columns=lambda column: str(column).lower())
-        if events.index.name != "Earnings Date":
-            return named.assign(timing="") if "announced" in named and "timing" not in named else named
-        events = events.index
+        return named.assign(timing="") if "announced" in named and "timing" not in named else named
+    events = events.index if isinstance(events, pd.DataFrame) else events
     if isinstance(events, pd.DatetimeIndex) and events.tz is not None:
         return page_dates(events, exchange=exchange)
     days = [events] if isinstance(events, date) or not isinstance(events, Iterable) else [*events]
@@ -443,7 +435,7 @@ def _of_frames(error: ForecastingError) -> str:
     return re.sub(advice, "", text)
 
 
-def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.DataFrame:
+def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
     """The bars in this project's names, from those of Yahoo or Nixtla."""
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
@@ -457,8 +449,7 @@ def _bars_of(frame: pd.DataFrame, *, symbol: str | None, target: str) -> pd.Data
         )
     if rows["session"].dtype == object:  # days of several types, of which parquet takes one
         rows = rows.assign(session=rows["session"].map(str))
-    if "symbol" not in rows:
-        rows = rows.assign(symbol=symbol or "SERIES")
+    rows = rows if "symbol" in rows else rows.assign(symbol=symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
     return rows.drop(columns="y", errors="ignore").reset_index(drop=True)

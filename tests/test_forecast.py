@@ -153,9 +153,9 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(stored.latest()) == 0  # the ledger is empty
     with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
         stored.latest("SBUX")
-    with pytest.raises(UsageError, match=r"dates\.csv"):
     with pytest.raises(UsageError, match=r"\['TEST', 'SBUX'\]: expected one text"):
         stored.run_night(["TEST", "SBUX"])
+    with pytest.raises(UsageError, match=r"dates\.csv"):
         stored.run_night("TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv")
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
     with pytest.raises(UsageError, match="no column role"):
@@ -177,11 +177,21 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
 
 def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:
     frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
-    of_frame, of_file = (
-        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market="none", refit_every=30)
-        for source in (frame, "parquet:bars.parquet")
+    dates = pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]})
+    INDEX[["close"]].rename_axis("date").reset_index().to_parquet("vix.parquet")
+    dates.to_csv("dates.csv", index=False)
+    of_frame, *others = (
+        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market=market, events=events, refit_every=30)
+        for source, market, events in (
+            (frame, INDEX["close"], ["2024-01-30"]),
+            ("parquet:bars.parquet", INDEX["close"], dates),
+            ("parquet:bars.parquet", "parquet:vix.parquet", "csv:dates.csv"),
+        )
     )
-    pd.testing.assert_frame_equal(of_frame.forecasts, of_file.forecasts)
+    for other in others:
+        pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
+    with pytest.raises(UsageError, match=r"Expected as market a frame .* found \[13\.1\]"):
+        stored.backtest("TEST", "2024-02-01", "2024-02-20", source="parquet:bars.parquet", market=[13.1])
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
