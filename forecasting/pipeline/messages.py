@@ -38,8 +38,6 @@ logger = logging.getLogger("forecasting.notify")
 _SIGNS = str.maketrans("[]`@", "()'\uff20")
 
 NIGHTS = 250  # Newest nights of a symbol over which an alert is counted: a year
-NOTABLE_VERDICTS = ("split", "revised", "held")
-"""Verdicts about stored bars that a person should see; dividends and new bars are routine."""
 
 
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
@@ -65,9 +63,8 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
         return
     link = page_address(settings, INDEX) or link
-    page = digest_in("html", digest, link=link)
     kind = "warning" if digest.problems or digest.stale else "info"
-    send(settings, digest.title, text, link=link, page=page, kind=kind)
+    send(settings, digest.title, text, link=link, page=digest_in("html", digest, link=link), kind=kind)
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text, encoding="utf-8")
 
@@ -122,7 +119,7 @@ def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tu
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
     fit = read.row(connection, "models", {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]})
     if fetch is not None:
-        if fetch["verdict"] in NOTABLE_VERDICTS:
+        if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
             yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
         # New since the first of the night's requests.
         began = pd.Timestamp(read.values(connection, "fetches", "fetched_at", of_run)[0])

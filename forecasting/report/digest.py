@@ -55,10 +55,8 @@ def make_digest(
     if is_stale:
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         made = short_day(max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True)
-        stale = (
-            f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
-            f"{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
-        )
+        stale = f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
+        stale += " Alerts are not judged: the forecasts are stale." if alerts else ""
     reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for line in lines:
         problem = line.problem
