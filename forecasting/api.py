@@ -321,12 +321,10 @@ class Ledger:
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: object) -> Settings:
         """The settings of one call."""
-        asked = {
-            "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
-            "target": None if target is None else check_choice("target", target, Target),
-        }
-        texts = {name: check_text(name, text) for name, text in inputs.items() if text is not None}
-        return _narrowed(self.settings, asked | texts)
+        asked: dict[str, object] = {name: check_text(name, text) for name, text in inputs.items() if text is not None}
+        asked["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols))) or None
+        asked["target"] = None if target is None else check_choice("target", target, Target)
+        return _narrowed(self.settings, asked)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:

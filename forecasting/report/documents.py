@@ -159,15 +159,12 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
     no forecast. The network is LSTM. Sessions without a score are left out, since an evaluation needs y.
     """
     lines = _lines(history).replace({"line": {LSTM: NIXTLA_LSTM}})
-    scored = lines[lines["actual"].notna()]
     keys = ["symbol", "target_session", "origin_session"]
-    wide = scored.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
-    names = {*(lines if scored.empty else scored)["line"]}
-    ordered = sorted(names, key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))
-    none = pd.Series(dtype="float64")
-    columns = {label: wide.get((column, name), none) for name in ordered for label, column in _labels(name).items()}
-    y = scored.groupby(keys)["actual"].first()
-    found = pd.DataFrame({"y": y, **columns}, index=wide.index).sort_index().reset_index()
+    wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
+    names = sorted(lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))
+    columns = {label: wide[column, name] for name in names for label, column in _labels(name).items()}
+    y = lines.groupby(keys)["actual"].first()
+    found = pd.DataFrame({"y": y, **columns}, index=wide.index).dropna(subset="y").sort_index().reset_index()
     return found.rename(columns={"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"})
 
 

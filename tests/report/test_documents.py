@@ -101,7 +101,8 @@ def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
 
 
 def test_nixtla_by_hand() -> None:
-    history = history_rows({}, {"role": "baseline", "model": "ridge", "q50": 95.0}, {"horizon": 2, "actual": None})
+    later = {"horizon": 2, "target_session": "2024-03-05", "actual": None}
+    history = history_rows({}, {"role": "baseline", "model": "ridge", "q50": 95.0}, later)
     (row,) = documents.nixtla(history).to_dict("records")
     own = {"-lo-50": 90.0, "-hi-50": 110.0, "-lo-80": 80.0, "-hi-80": 120.0, "-lo-90": 70.0, "-hi-90": 130.0}
     medians = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
