@@ -177,21 +177,17 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
 
 def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:
     frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
-    dates = pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]})
-    INDEX[["close"]].rename_axis("date").reset_index().to_parquet("vix.parquet")
-    dates.to_csv("dates.csv", index=False)
+    INDEX[["close"]].rename_axis("date").to_csv("vix.csv")
+    pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]}).to_csv("dates.csv", index=False)
+    bars, vix, days, files = "parquet:bars.parquet", INDEX["close"], ["2024-01-30"], ("csv:vix.csv", "csv:dates.csv")
     of_frame, *others = (
         stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market=market, events=events, refit_every=30)
-        for source, market, events in (
-            (frame, INDEX["close"], ["2024-01-30"]),
-            ("parquet:bars.parquet", INDEX["close"], dates),
-            ("parquet:bars.parquet", "parquet:vix.parquet", "csv:dates.csv"),
-        )
+        for source, market, events in ((frame, vix, days), (bars, vix, days), (bars, *files))
     )
     for other in others:
         pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
     with pytest.raises(UsageError, match=r"Expected as market a frame .* found \[13\.1\]"):
-        stored.backtest("TEST", "2024-02-01", "2024-02-20", source="parquet:bars.parquet", market=[13.1])
+        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=bars, market=[13.1])
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
