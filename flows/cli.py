@@ -174,7 +174,7 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
 def check(
     notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
 ) -> str:
-    """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
+    """Exit 4 unless each symbol has a live forecast. It must be of the newest session; without a database, exit 1."""
     from forecasting.pipeline.health import check_fresh
 
     return check_fresh(settings(), now=clock.now, sends=notify)

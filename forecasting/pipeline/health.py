@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from itertools import product
 from typing import get_args
 
-from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
+from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
@@ -30,7 +30,7 @@ from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
-LEAST_FREE = 2**30  # Bytes free on the disk of the data folder below which `doctor` calls it wrong
+LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` calls it wrong
 STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
 
 
@@ -48,8 +48,7 @@ def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
     except ForecastingError as missing:
         error = missing
     if sends:
-        subject = f"{joined(settings.symbols)} {settings.target}"
-        messages.send(settings, f"forecast.missing, {subject}", f"{subject}: {error}")
+        messages.send(settings, f"forecast.missing, {joined(settings.symbols)} {settings.target}", str(error))
     raise error
 
 
@@ -70,16 +69,15 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     sentence = f"Fresh: {each}." if fresh else ""
     sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
     if failed:
-        whole = combined(failed, of=len(settings.symbols))
-        text = str(whole).replace(" symbols failed.", " symbols lack a live forecast.", 1)
-        raise SymbolsFailedError(f"{text} {sentence}".strip(), whole.exit_code) if len(settings.symbols) > 1 else whole
+        raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=sentence)
     return sentence
 
 
 def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     """The newest completed session, which has a live forecast; a NoLiveForecastError says why it has none."""
     symbol, target, exchange = own.symbols[0], own.target, own.exchange
-    series, due = {"symbol": symbol, "target": target}, last_completed(at, exchange)
+    one, series = f"--symbol {symbol} --target {target}", {"symbol": symbol, "target": target}
+    due = last_completed(at, exchange)
     newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
     if newest is not None and newest >= due:
         return due
@@ -91,14 +89,16 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     found = f"the newest is of {newest}" if newest else "none of its forecasts is live"
     if read.row(connection, "forecasts", series) is None:
         found = "there is none at all"
-    do = f"See whether the schedule runs and `forecasting doctor` is ok, then `forecasting run --target {target}`."
+    see = "See whether the schedule runs, for this symbol and target, and `forecasting doctor` is ok"
+    do = f"{see}, then `forecasting run {one}` before {exchange} opens at {opened:%Y-%m-%d %H:%M} UTC."
+    if at >= opened:
+        do = f"{see}. Only the next night's can be live now: {exchange} opened at {opened:%H:%M} UTC."
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
         do = "Schedule the night before that, in FORECASTING_CRON."
     elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
-        do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show` has the reason."
-    closed = closes_at(due, exchange)
-    raise NoLiveForecastError(f"{missing}, which closed {closed:%Y-%m-%d %H:%M} UTC; {found}. {do}")
+        do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show {one}` has the reason."
+    raise NoLiveForecastError(f"{missing}, which closed {closes_at(due, exchange):%Y-%m-%d %H:%M} UTC; {found}. {do}")
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
@@ -161,11 +161,10 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
             found = next(path for path in (folder, *folder.parents) if path.exists())
             if not os.access(found, os.W_OK | os.X_OK):
                 raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")
-        free = shutil.disk_usage(found).free
+        free = shutil.disk_usage(found).free / 2**30
         if free < LEAST_FREE:
-            least = f"{LEAST_FREE / 2**30:.0f} GiB"
-            raise StoreError(f"Expected {least} or more free at {settings.data_dir}; found {free / 2**30:.1f} GiB.")
-        return f"{free / 2**30:.1f} GiB free"
+            raise StoreError(f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} GiB.")
+        return f"{free:.1f} GiB free"
 
     return {
         "database": database,

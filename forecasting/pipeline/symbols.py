@@ -112,25 +112,27 @@ def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: C
     return outcomes
 
 
-def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
+def combined(
+    failed: Mapping[str, ForecastingError], *, of: int, what: str = "failed", rest: str = ""
+) -> ForecastingError:
     """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
     if of == 1:
         return next(iter(failed.values()))
     causes: dict[str, list[tuple[str, str]]] = {}
     for symbol, error in failed.items():
-        words = plain_text(error)
-        causes.setdefault(of_each(words, symbol), []).append((symbol, words))
+        words, cause = plain_text(error), of_each(plain_text(error), symbol)
+        own = words if cause.startswith("each") else f"{symbol}: {words}"  # which begins with the symbol already
+        causes.setdefault(cause, []).append((symbol, own))
     limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
-    quoted = [
-        f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: "
-        f"{plain_text(some[0][1] if len(some) == 1 else cause, limit=limit)}"
+    texts = [
+        some[0][1] if len(some) == 1 else f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: {cause}"
         for cause, some in list(causes.items())[:QUOTED_SYMBOLS]
     ]
+    quoted = " ".join(plain_text(text, limit=limit) for text in texts)
     more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""
     codes = {error.exit_code for error in failed.values()}
-    return SymbolsFailedError(
-        f"{len(failed)} of {of} symbols failed. {' '.join(quoted)}{more}", codes.pop() if len(codes) == 1 else 1
-    )
+    text = f"{len(failed)} of {of} symbols {what}. {quoted}{more} {rest}".strip()
+    return SymbolsFailedError(text, codes.pop() if len(codes) == 1 else 1)
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:

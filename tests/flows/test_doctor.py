@@ -53,7 +53,7 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
         (folder / "data").mkdir()
         (folder / "data" / name).touch()  # in place of a folder: root may write to any
     else:
-        monkeypatch.setattr(health, "LEAST_FREE", 2**70)
+        monkeypatch.setattr(health, "LEAST_FREE", 2**40)
     state, said = found()["disk"]
     assert state == "wrong"
     assert str(folder / "data" / name) in said

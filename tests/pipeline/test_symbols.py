@@ -28,7 +28,7 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
     found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=now)
     assert list(found.values.values()) == ["aaa", "ccc"]
     assert {name: type(error) for name, error in found.errors.items()} == {"BAD": UsageError, "BUG": UnexpectedError}
-    with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD: BAD is not traded. BUG: An error"):
+    with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD is not traded. BUG: An error"):
         found.raise_failed()
 
 
@@ -48,7 +48,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
     down = {name: DataLateError(f"Yahoo gave nothing for {name}: run --symbol {name}.") for name in ("S", "^FTSE")}
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
-    quoted = "S, ^FTSE: Yahoo gave nothing for each: run --symbol SYMBOL. BRK-B: BRK-B, of BRK, is new."
+    quoted = "S, ^FTSE: Yahoo gave nothing for each: run --symbol SYMBOL. BRK-B, of BRK, is new."
     assert words == f"3 of 9 symbols failed. {quoted}"
 
 
