@@ -63,20 +63,18 @@ def finished_nights(settings: Settings, *, first: date | None, last: date | None
     symbol = settings.symbols[0]
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target)
-        by_hand = read.table_rows(
-            connection,
-            "promotions",
-            {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]},
-            order=("session", "decided_at"),
-        )
+        of_hand = {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]}
+        by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
     span = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
     nights = [row for row in span if settings_of(row, settings).hash == row["settings_hash"]]
     if not nights:
         reached = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
-        others = f" {quantity(len(span), 'night')} had settings that this release has not." if span else ""
-        raise UsageError(
-            f"{symbol} has no finished {settings.target} night{reached}; there is nothing to replay.{others}"
-        )
+        days, do = [row["as_of"] for row in runs], "Check --symbol, --target and the database."
+        if days:
+            do = f"Its nights are from {min(days)} to {max(days)}: choose --from and --to among them."
+        if span:
+            do = f"This release does not have the settings of {quantity(len(span), 'night')}: replay with theirs."
+        raise UsageError(f"{symbol} has no finished {settings.target} night{reached}; there is nothing to replay. {do}")
     return nights, by_hand
 
 
@@ -119,7 +117,7 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
     if was_used or state != "damaged":  # of an older format they were as unusable to the night
         raise UsageError(
             f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
-            f"{champion['id']}, whose weights are {state}. Restore them, or choose a later --from, or none."
+            f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or leave --from out."
         )
 
 
@@ -163,12 +161,12 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
     """How many forecasts of how many nights are the same; a ForecastingError that names the first that differs."""
     nights = sorted(nights, key=lambda row: row["as_of"])
     stored, replayed = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
-    wrong = sorted(key for key in stored.keys() | replayed.keys() if stored.get(key) != replayed.get(key))
+    wrong = sorted(key for key in stored | replayed if stored.get(key) != replayed.get(key))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if not wrong:
         return f"{symbol}: {count}, {first} to {last}: all {len(stored)} forecasts the same to the bit."
     origin, horizon, model = wrong[0]
-    code = f"The code is the same, {code_version()}."
+    code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
     if others := [row for row in nights if row["code_version"] != code_version()]:
         newest = others[-1]
         later = next((row["as_of"] for row in nights if row["as_of"] > newest["as_of"]), None)
@@ -177,13 +175,15 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
-    issued, came = (dict(zip(_COMPARED, one.get(wrong[0], ()), strict=False)) for one in (stored, replayed))
-    column = next(name for name in _COMPARED if issued.get(name) != came.get(name))
+    issued, again = (one.get(wrong[0]) for one in (stored, replayed))
+    found = "issued, but the replay made no such forecast" if issued else "not issued, but made by the replay"
+    if issued and again:
+        column, was, came = next(one for one in zip(_COMPARED, issued, again, strict=True) if one[1] != one[2])
+        found = f"{column} was issued as {was} and replayed as {came}"
     raise ForecastingError(
-        f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
-        f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
-        f"model {model}: {column} {issued.get(column)} was issued, {came.get(column)} came out. Same machine? "
-        f"{code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+        f"{symbol} {settings.target}: {len(wrong)} of {len(stored | replayed)} forecasts of {count} differ in the "
+        f"replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. {code} "
+        f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 
 

@@ -108,7 +108,12 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1"):
+    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1.* q95 was issued as"):
+        replayed(LAST)
+    with connect.transaction(read_settings().url) as connection:
+        other = f"(SELECT min(run_id) FROM forecasts WHERE origin_session < '{LAST}')"
+        connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
+    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, .*: not issued, but made by the"):
         replayed(LAST)
 
 
@@ -157,5 +162,5 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
-    with pytest.raises(UsageError, match="nothing to replay"):
+    with pytest.raises(UsageError, match=r"nothing to replay\. Check --symbol"):
         replayed()
