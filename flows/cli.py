@@ -134,7 +134,10 @@ def show_newest(
         nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
         if is_brief and len(nights.values) == 1:  # of the others there is none, so it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
-        console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
+        console.show_nights(list(nights.values.values()), as_json=as_json, as_csv=as_csv)
+    if error is not None:
+        raise error
+    nights.raise_failed()
 
 
 @app.command(epilog="Example: forecasting digest --format html > digest.html")
@@ -213,7 +216,8 @@ def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as
     from forecasting.report.terminal import fetch_listing
 
     fetched = ingest_only(settings(), as_of=parse(as_of), switch_source=switch_source, now=clock.now)
-    console.show_outcomes(fetched, partial(console.show_rows, listing=fetch_listing, as_json=as_json))
+    console.show_rows(list(fetched.values.values()), fetch_listing, as_json=as_json)
+    fetched.raise_failed()
 
 
 @app.command(epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29")
@@ -236,20 +240,21 @@ def backtest(
     span = partial(backtest_spec, first=parse_date(first), last=parse_date(last), refit_every=refit_every)
     spec_of = partial(span, workers=workers, as_published=as_published)
     found = walk_each(settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out)
-    console.show_outcomes(found, partial(console.show_backtests, as_json=as_json, out=out))
+    console.show_backtests(list(found.values.values()), as_json=as_json, out=out)
+    found.raise_failed()
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
 def replay(first: options.FirstReplayed = None, last: options.Last = None) -> None:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     from flows import console
+    from flows.progress import progress_bar
     from forecasting.pipeline.replay import replay as rerun
 
-    def show(sentences: list[str]) -> None:
-        for sentence in sentences:
-            console.echo(sentence)
-
-    console.show_outcomes(rerun(settings(), now=clock.now, first=parse(first), last=parse(last)), show)
+    found = rerun(settings(), now=clock.now, first=parse(first), last=parse(last), bar=progress_bar)
+    for sentence in found.values.values():
+        console.echo(sentence)
+    found.raise_failed()
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")

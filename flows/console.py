@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 import typer
 
 from flows import clock
-from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import INDEX, page_address, report_path
-from forecasting.pipeline.symbols import Outcomes
 from forecasting.report import terminal
 from forecasting.report.documents import forecast_csv, json_text, night_document
 from forecasting.report.night_view import ReportData
@@ -20,7 +18,6 @@ from forecasting.settings import read_settings
 from forecasting.store.connect import place
 
 Rows = TypeVar("Rows")
-Value = TypeVar("Value")
 
 
 def width() -> int | None:
@@ -31,16 +28,6 @@ def width() -> int | None:
 def echo(text: object) -> None:
     """Print one paragraph, cleaned and capped: parts of it may come from a source, a file or the database."""
     typer.echo(paragraph(text, width=width()))
-
-
-def show_outcomes(
-    outcomes: Outcomes[Value], show: Callable[[list[Value]], None], *, error: ForecastingError | None = None
-) -> None:
-    """Show what came of the symbols that did not fail, then raise what stopped the others: `error` if given."""
-    show(list(outcomes.values.values()))
-    if error is not None:
-        raise error
-    outcomes.raise_failed()
 
 
 def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False) -> None:

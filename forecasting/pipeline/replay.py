@@ -18,6 +18,7 @@ from datetime import date
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.evaluate.decisions import NO_WARM_FIT
+from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
@@ -37,7 +38,9 @@ _COMPARED = ["role", "status", *QUANTILE_COLUMNS]
 """What must be equal; kind and times cannot be, for all of it is made afterwards."""
 
 
-def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> Outcomes[str]:
+def replay(
+    settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None, bar: Bar = no_bar
+) -> Outcomes[str]:
     """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
 
     Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
@@ -49,10 +52,12 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
         nights, by_hand = finished_nights(own, first=first, last=last)
         if first is not None:
             copy_state(nights[0], own, scratch, before=first)
-        for row in nights:
-            after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
-            with weights_as_then(row, own, scratch):
-                rerun_night(row, settings_of(row, scratch), after, now=now)
+        with bar(f"{own.symbols[0]} {own.target}") as advance:
+            for done, row in enumerate(nights):
+                advance(done, len(nights))
+                after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
+                with weights_as_then(row, own, scratch):
+                    rerun_night(row, settings_of(row, scratch), after, now=now)
         return compare(own.symbols[0], own, scratch, nights)
 
     return each_symbol(settings, compared, now=now)
