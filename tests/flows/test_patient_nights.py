@@ -194,7 +194,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     assert counts == [0, 0, 0, 1, 1]
     (message,) = map(json.loads, sent)
     assert message["title"] == "forecasting: 1 forecast of Mon 11 Mar, 1 thing to know"
-    first, second, *_, forecast, _, _, _ = message["message"].partition("\nhttp")[0].splitlines()
+    first, second, _, _, forecast, _, _, _, _, _ = message["message"].partition("\nhttp")[0].splitlines()
     assert first == "1 thing to know."
     assert second.startswith("- SBUX volume: late. ")
     assert second.endswith(" Retrying until 09:00 America/New_York.")
