@@ -214,8 +214,7 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     if flow_run.id in _digested:
         return
     words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
-    symbol, target = subject_of(flow_run.parameters)
-    subject = f"{symbol} {target}"
+    subject = " ".join(subject_of(flow_run.parameters))
     text = f"{subject}: {flow_run.name} failed. {words}"
     messages.send(read_settings(), f"night.failed, {subject}", text, link=run_link())
 

@@ -161,12 +161,10 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
         logger.warning(refused)
     title = f"forecasting: {title}"
     for place, service in enumerate(services, 1):
-        one = Apprise()
         as_page = bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
         body = page if as_page else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
-        one.add(service)
         form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
-        if not one.notify(body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)):
+        if not Apprise([service]).notify(body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)):
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)
 
