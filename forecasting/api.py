@@ -31,13 +31,13 @@ _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "s
 _DAYS = {"session", "date", "ds"}
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
-_TABLE["formatters"] = {"vs_usual": lambda share: percent(share, signed=True)}
+_TABLE["formatters"] = {"vs_usual": lambda share: percent(share, signed=True, decimals=1)}
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
 _NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["mae", "skill_vs_naive", "skill_vs_best", "pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
-logging.getLogger("forecasting.night").addHandler(logging.NullHandler())  # what stops a night is raised, not printed
+logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
 
