@@ -86,7 +86,7 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
-    found = f"the newest is of {newest}" if newest else "none of its forecasts is live"
+    found = f"the newest live one is of {newest}" if newest else "none of its forecasts is live"
     if read.row(connection, "forecasts", series) is None:
         found = "there is none at all"
     see = "See whether the schedule runs, for this symbol and target, and `forecasting doctor` is ok"

@@ -98,8 +98,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert methods == {"scratch", "warm", "baseline"}
     assert {"extended", "unavailable"} <= markets
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
-    words = replayed()
-    assert words.startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
+    assert replayed().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
     assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
@@ -134,13 +133,11 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
         copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
-    with pytest.raises(
-        ForecastingError, match=rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
-    ):
+    by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
+    with pytest.raises(ForecastingError, match=by_others):
         replayed(SESSIONS[9])
-    count = len(SESSIONS) - 10
-    words = replayed(first)
-    assert words.startswith(f"MSFT: {count} nights, {first} to {LAST}: all {issued - copied} forecasts the same")
+    same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts the same"
+    assert replayed(first).startswith(same)
     scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
     with connect.reading(settings.url) as connection:
         networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
