@@ -54,14 +54,13 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
 
 
 def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -> dict[str, Any]:
-    of = {"symbol": symbol, "target": "volume", "alert": alert}
-    return {**of, "value": value, "of_usual": of_usual, "newest": True}
+    return {"symbol": symbol, "target": "volume", "alert": alert, "value": value, "of_usual": of_usual, "newest": True}
 
 
 def test_alerts_that_hold_stand_first_in_every_form() -> None:
     ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
-    rows = [ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), held_row("GONE", "median > 1", 2.0)]
-    digest = make_digest(morning(), alerts=[*rows, held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False}])
+    others = held_row("GONE", "median > 1", 2.0), held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False}
+    digest = make_digest(morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others])
     which = "median > 1.5 usual (is 1.824); ADBE q90 > 20e6 (is 28.0 M)"
     held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual."
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
@@ -139,8 +138,7 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
 def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
     counts = [held_row(f"S{place}", "q50 < 1", 2.0) | {"held": 0, "nights": 5, "held_on": []} for place in range(4)]
     once = held_row("KO", "q50 < 1", 2.0) | {"held": 1, "nights": 5, "held_on": [ORIGIN]}
-    rows = alert_listing([*counts, once])[1]
-    assert [row[1:3] for row in rows] == [["KO volume", 1], ["4 not listed", 0]]
+    assert [row[1:3] for row in alert_listing([*counts, once])[1]] == [["KO volume", 1], ["4 not listed", 0]]
     assert len(alert_listing(counts[:3])[1]) == 3
 
 
