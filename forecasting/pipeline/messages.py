@@ -63,7 +63,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
         return
     link = page_address(settings, INDEX) or link
-    kind = "warning" if digest.problems or digest.stale else "info"
+    kind = "warning" if digest.problems or digest.stale or digest.alerts else "info"
     send(settings, digest.title, text, link=link, page=digest_in("html", digest, link=link), kind=kind)
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text, encoding="utf-8")

@@ -310,7 +310,7 @@ class SymbolLine:
     def problem(self) -> tuple[str, str] | None:
         """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
         if self.status != "done":
-            run = f"`forecasting run --target {self.target}` makes it, or says why not."
+            run = f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says why not."
             unsaid = "It has not ended yet." if self.run else run
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:

@@ -112,8 +112,10 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     assert title == "1 forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
     night(LAST)  # nothing is to do
-    send_digest(read_settings(), [make_night("TEST", LAST, read_settings(), now=clock.now)])  # nothing is new
-    assert [json.loads(body)["type"] for body in posted] == ["info"]
+    for alerts in ("", "median > 1"):  # of the first nothing is new
+        settings = read_settings().model_copy(update={"alerts": alerts})
+        send_digest(settings, [make_night("TEST", LAST, settings, now=clock.now)])
+    assert [json.loads(body)["type"] for body in posted] == ["info", "warning"]
     assert Settings(notify=SecretStr("none")).notify is None
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)

@@ -434,10 +434,8 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = publish.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
     assert (bad.symbol, bad.status, bad.reason, bad.forecast) == ("BAD", "failed", "no rows of BAD", {})
-    assert (new.symbol, new.problem) == (
-        "NEW",
-        ("no night yet", "`forecasting run --target volume` makes it, or says why not."),
-    )
+    run = "`forecasting run --symbol NEW --target volume` makes it, or says why not."
+    assert (new.symbol, new.problem) == ("NEW", ("no night yet", run))
     assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
     assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
 
