@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
+from forecasting.plain_text import named
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
 from forecasting.report.units import percent
@@ -29,13 +31,15 @@ from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMN
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
 _DAYS = {"session", "date", "ds"}
-_TABLE: dict[str, Any] = {"index": False, "max_rows": 20}  # of forecasts, with numbers without an exponent
+_SHARES = dict.fromkeys(("coverage_80", "coverage_90"), partial(percent, decimals=1))
+_SHARES |= dict.fromkeys(("vs_usual", "skill_vs_naive", "skill_vs_best"), partial(percent, signed=True, decimals=1))
+_TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}  # numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
-_TABLE["formatters"] = {"vs_usual": lambda share: percent(share, signed=True, decimals=1)}
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
 _NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
-_FIGURES = ["mae", "skill_vs_naive", "skill_vs_best", "pinball", "coverage_80", "coverage_90"]
+_FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
+_FIGURES += ["coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
@@ -55,15 +59,21 @@ class Backtest:
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
 
     def __repr__(self) -> str:
-        """The main figures, a line a horizon; horizon 0 is the mean over all."""
-        return self._table().to_string(**_TABLE)
+        """Symbol, target and origins, then the main figures, a line a horizon."""
+        return f"{self._title()}\n{self._table().to_string(**_TABLE)}"
 
     def _repr_html_(self) -> str:
-        return self._table().to_html(**_TABLE)
+        return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
+
+    def _title(self) -> str:
+        one = self.figures.iloc[0]
+        span = f"origins {one['window_from']:%Y-%m-%d} to {one['window_to']:%Y-%m-%d}"
+        return f"{one['symbol']} {one['target']}, {span}; horizon 0 is the mean over all."
 
     def _table(self) -> pd.DataFrame:
-        rows = self.figures.pivot(index=["symbol", "target", "scope", "horizon"], columns="metric", values="value")
-        return rows.filter(_FIGURES).reset_index().rename_axis(columns=None)
+        values = self.figures.pivot(index="horizon", columns="metric", values="value")
+        best = self.figures[self.figures["metric"] == "skill_vs_best"].set_index("horizon")
+        return values.join(best[["n", "baseline", "p_value"]]).filter(_FIGURES).reset_index()
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     from forecasting.pipeline.run import run_missed
     from forecasting.report.charts import fan_svg
 
-    if not isinstance(h, int) or h not in HORIZONS:
+    if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
     with _frame_settings(settings, symbol, source=frame, market=market, events=events) as own:
@@ -403,6 +413,8 @@ def _frame_settings(
             )
         if events is not None and not isinstance(events, str):
             dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
+            if "symbol" in dates and not set(dates["symbol"]) & {symbol, *each}:
+                raise UsageError(f"Expected earnings dates of {symbol or named(each, 3)}, found none among the events.")
             dates.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
         names = [symbol] if symbol else [name for name in each if name != market] or each
@@ -427,19 +439,23 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 
 
 def _of_frames(error: ForecastingError) -> str:
-    """The message, of a frame in place of its file, and without advice that applies to commands and files."""
+    """The message, of a frame in place of its file, with advice on frames in place of that on commands."""
     text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
-    advice = r" Run again later, or as of a session that has its bar\.| Correct the file\.|, separated by commas"
-    return re.sub(advice, "", text)
+    text = text.replace("Run again later, or as of a session that has its bar.", "Correct its row, or remove it.")
+    return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
 
 def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
     """The bars in this project's names, from those of Yahoo or Nixtla."""
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
-    rows = _with_days(frame).rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
-    if target in ("volume", "close") and target not in rows:
+    named_as = _with_days(frame)
+    rows = named_as.rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
+    if target in ("volume", "close"):
         rows = rows.rename(columns={"y": target})
+    if rows.columns.has_duplicates:
+        twice = named_as.columns[rows.columns == rows.columns[rows.columns.duplicated()][0]]
+        raise UsageError(f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others.")
     if missing := ["date" if name == "session" else name for name in _NEEDED if name not in rows]:
         raise UsageError(
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
@@ -447,7 +463,7 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
         )
     if rows["session"].dtype == object:  # days of several types, of which parquet takes one
         rows = rows.assign(session=rows["session"].map(str))
-    rows = rows if "symbol" in rows else rows.assign(symbol=symbol or "SERIES")
+    rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
     return rows.drop(columns="y", errors="ignore").reset_index(drop=True)

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,7 +42,7 @@ def stored(tmp_path: Path) -> fc.Ledger:
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
 def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
-    found = fc.forecast(BARS, symbol="TEST", h=3)
+    found = fc.forecast(BARS, symbol="TEST", h=np.int64(3))
     assert sorted(tmp_path.rglob("*")) == before
     assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
     stored.run_night("TEST", source="parquet:bars.parquet")
@@ -122,7 +123,13 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
-        ({"frame": BARS.assign(open=-1.0)}, DataLateError, r"yet; the frame of bars has no usable bar .*kept out"),
+        ({"frame": BARS.assign(Ticker="A", symbol="A")}, UsageError, "of Ticker and symbol"),
+        ({"frame": BARS.assign(y=1.0)}, UsageError, "of volume and y"),
+        (
+            {"frame": BARS.assign(open=-1.0)},
+            DataLateError,
+            r"yet; the frame of bars has no usable bar .*kept out.*its row, or",
+        ),
         (
             {"frame": BARS.assign(volume="many")},
             BadDataError,
@@ -130,6 +137,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ),
         ({"market": BARS[["open", "high"]]}, BadDataError, r"^the frame of market lacks close; .*order and case\.$"),
         ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced, timing; .* Expected announced"),
+        ({"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})}, UsageError, "dates of SERIES, found none"),
         ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
@@ -188,10 +196,12 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
     with pytest.raises(UsageError, match=r"Expected as market a frame .* found \[13\.1\]"):
         stored.backtest("TEST", "2024-02-01", "2024-02-20", source=bars, market=[13.1])
+    views = repr(of_frame), of_frame._repr_html_()
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
     mae = of_frame.figures.query("horizon == 5 and metric == 'mae'")["value"].item()
-    assert all(f"{mae:,.0f}" in shown and "mae_har" not in shown for shown in (repr(of_frame), of_frame._repr_html_()))
+    words = {f"{mae:,.0f}": True, "TEST volume, origins 2024-02-01 to 2024-02-20; ": True, "mae_har": False}
+    assert all((text in shown) == there for text, there in words.items() for shown in views)
     columns = ["target_session", "origin_session", "actual", "q10"]
     assert long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist() == ours[columns].to_numpy().tolist()
