@@ -43,8 +43,6 @@ _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
     """(D, C) calendar flags of each session from `first` to `last`, with the expiries of the US, and the C names."""
-    import pandas as pd
-
     margin = pd.Timedelta(days=_MARGIN_DAYS)
     wide_first, wide_last = (pd.Timestamp(first) - margin).date(), (pd.Timestamp(last) + margin).date()
     sessions, closed = (span(wide_first, wide_last, exchange) for span in (sessions_index, holidays))

@@ -86,8 +86,6 @@ class Scale:
 
 def actual_of(target: Target, bars: pd.DataFrame) -> pd.Series[float]:
     """Actual values, one per bar: shares, the bar's currency, or log(high / low); NaN where the bar has none."""
-    import pandas as pd
-
     return pd.Series(values_of(target, bars), index=bars.index, name=target)
 
 
@@ -384,8 +382,6 @@ def make_windows(
 
 def _on_sessions(bars: pd.DataFrame, origin: date, target: Target, exchange: str, *, newest: int) -> pd.DataFrame:
     """One row per session: the `newest` sessions up to `origin`, from the first whose target is known."""
-    import pandas as pd
-
     bars = bars.loc[: pd.Timestamp(origin)]
     if len(bars):  # counted in sessions: some may lack a bar, and a bar may be of none once the exchange was changed
         bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest:][0] :]
