@@ -57,14 +57,13 @@ logger = logging.getLogger("forecasting.ingest")
 _MARGIN = timedelta(days=60)
 """More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
 
+Refusals = dict[str, SourceError]  # By source, or by a name of those below
 WAIT_S = 60.0  # For the witness, for all symbols of a batch together
 _WITNESS, _MARKET = "witness ", "market "
 """Before names among the refusals: a failed witness delays a round once; a market series is requested once a round."""
 
 
-def ingest(
-    nights: Sequence[Night], *, switch_source: bool = False, refusals: dict[str, SourceError] | None = None
-) -> list[Night]:
+def ingest(nights: Sequence[Night], *, switch_source: bool = False, refusals: Refusals | None = None) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
 
     One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars of another source
@@ -85,9 +84,7 @@ def ingest(
     ]
 
 
-def fetch_market(
-    nights: Sequence[Night], oldest: date, refusals: dict[str, SourceError], *, switch_source: bool
-) -> None:
+def fetch_market(nights: Sequence[Night], oldest: date, refusals: Refusals, *, switch_source: bool) -> None:
     """Fetch the market series of each symbol's newest night, unless it is stored for all windows from `oldest` on."""
     series = {market.id: (market, night) for night in nights if (market := market_night(night)) is not None}
     for market, night in series.values():
@@ -108,9 +105,7 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
     return request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
 
 
-def fetch_and_store(
-    spans: Sequence[tuple[Night, date]], refusals: dict[str, SourceError], *, switch_source: bool
-) -> list[Night]:
+def fetch_and_store(spans: Sequence[tuple[Night, date]], refusals: Refusals, *, switch_source: bool) -> list[Night]:
     """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text.
@@ -207,7 +202,7 @@ def asking_of(
     return earnings.Asking(symbol, settings.exchange, source, file=file, session=session, stored=stored, edgar=edgar)
 
 
-def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) -> dict[str, _Asked]:
+def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _Asked]:
     """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
     together: dict[tuple[str, date, date], list[str]] = {}
     for symbol, request in asked.items():
@@ -352,7 +347,7 @@ def witness_of(settings: Settings) -> Source | None:
         raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
 
 
-def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> None:
+def compare_with_witness(nights: Sequence[Night], refusals: Refusals) -> None:
     """Compare the stored bars of nights, each with its fetch, with the witness's, and write what differs."""
     if not nights or nights[0].settings.witness is None:
         return
@@ -368,7 +363,7 @@ def compare_with_witness(nights: Sequence[Night], refusals: dict[str, SourceErro
                 open_run(connection, night, started_at=night.now(), notes={"second_source": note})
 
 
-def _of_witness(nights: Sequence[Night], refusals: dict[str, SourceError]) -> dict[str, Fetched | Exception]:
+def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetched | Exception]:
     """By symbol, the bars of the witness, within WAIT_S for all, or the error in their place."""
     settings, symbols = nights[0].settings, [night.symbol for night in nights]
     name = f"{_WITNESS}{settings.witness}"

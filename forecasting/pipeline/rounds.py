@@ -10,14 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from forecasting.errors import (
-    DataLateError,
-    ForecastingError,
-    NoBarError,
-    RateLimitedError,
-    SourceError,
-    UnavailableError,
-)
+from forecasting.errors import DataLateError, ForecastingError, NoBarError, RateLimitedError, UnavailableError
+from forecasting.pipeline.ingest import Refusals
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.plan import not_done
 from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped
@@ -73,7 +67,7 @@ class Rounds:
             for some in by_symbol([night for night in nights if night.error is None])
         }
         self._round, self._pause = 0, timedelta(0)
-        self.refusals: dict[str, SourceError] = {}
+        self.refusals = Refusals()
 
     def __iter__(self) -> Iterator[list[Night]]:
         """The nights of BATCH symbols at a time, whose bars are to be requested now; waits between rounds."""
