@@ -72,7 +72,17 @@ class TrackRecord:
     @cached_property
     def losses(self) -> pd.DataFrame:
         """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
-        return _mean_losses(self._pairs)
+        means = {"absolute": "mae", "pinball": "pinball"}
+        means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
+        groups = self._pairs.groupby(["name", "horizon"])
+        losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
+        losses.insert(0, "n", groups.size())
+        losses = losses.reset_index(names=["forecaster", "horizon"])
+        for loss in ("mae", "pinball"):
+            losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
+        pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
+        pooled = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
+        return losses.set_index("forecaster").loc[pooled["forecaster"]].reset_index()
 
     @cached_property
     def skills(self) -> pd.DataFrame:
@@ -82,7 +92,13 @@ class TrackRecord:
         when ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss,
         two-sided; NaN below ten origins for each session of the horizon, where its size is off.
         """
-        return _tested(self._pairs, self.losses)
+        losses, by_origin = self.losses, self._pairs.groupby(["name", "horizon", "origin_session"])
+        means = by_origin[["pinball", "pinball_theirs"]].mean()  # over the horizons, where all are pooled
+        p_values = [
+            p_value_of_enough(*means.loc[forecaster, horizon].to_numpy().T, horizon=horizon or max(HORIZONS))
+            for forecaster, horizon in zip(losses["forecaster"], losses["horizon"], strict=True)
+        ]
+        return losses.assign(p_value=np.array(p_values, dtype=float))
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
@@ -151,32 +167,9 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
     return [row for n, row in rows.items() if n]
 
 
-def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
-    means = {"absolute": "mae", "pinball": "pinball", "absolute_theirs": "their_mae", "pinball_theirs": "their_pinball"}
-    groups = pairs.groupby(["name", "horizon"])
-    losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
-    losses.insert(0, "n", groups.size())
-    losses = losses.reset_index(names=["forecaster", "horizon"])
-    for loss in ("mae", "pinball"):
-        losses[f"skill_{loss}"] = _skill_of(losses[loss], losses[f"their_{loss}"])
-    pooled = losses[losses["horizon"] == 0].assign(is_network=losses["forecaster"] == LSTM)
-    pooled = pooled.sort_values(["is_network", "their_pinball", "forecaster"])
-    return losses.set_index("forecaster").loc[pooled["forecaster"]].reset_index()
-
-
 def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:
     """As `scores.skill`, of many."""
     return 1.0 - ours / theirs.where(theirs > EXACT * ours)
-
-
-def _tested(pairs: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
-    """The mean losses of the pairs with column p_value: of origins' means, where all horizons are pooled."""
-    means = pairs.groupby(["name", "horizon", "origin_session"])[["pinball", "pinball_theirs"]].mean()
-    p_values = [
-        p_value_of_enough(*means.loc[forecaster, horizon].to_numpy().T, horizon=horizon or max(HORIZONS))
-        for forecaster, horizon in zip(losses["forecaster"], losses["horizon"], strict=True)
-    ]
-    return losses.assign(p_value=np.array(p_values, dtype=float))
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
