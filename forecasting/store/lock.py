@@ -103,8 +103,7 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
             file.write(session_name().removeprefix("forecasting, "))
             file.flush()
         except BlockingIOError:
-            holder = file.read().strip() or "process unknown"
-            raise LockedError(refusal.replace("{}", holder)) from None
+            raise LockedError(refusal.replace("{}", file.read().strip() or "process unknown")) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "

@@ -210,9 +210,8 @@ def meanings(connection: Connection) -> dict[tuple[str, str], str]:
     texts = {(table.name, column.name): str(column.comment) for table in tables for column in table.columns}
     texts |= {(table.name, ""): str(table.comment) for table in tables}
     of_views = ((name, column["name"]) for name in VIEWS for column in made.get_columns(name))
-    return (
-        texts | {(name, ""): view.row for name, view in VIEWS.items()} | {place: text_of(*place) for place in of_views}
-    )
+    texts |= {(name, ""): view.row for name, view in VIEWS.items()}
+    return texts | {place: text_of(*place) for place in of_views}
 
 
 _STORED_DIGEST = sa.text(

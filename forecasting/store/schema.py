@@ -85,6 +85,7 @@ _TARGET = "What is forecast: `volume`, `close` or `range`, which is log(high / l
 _FORECAST = "Session that is forecast: the origin plus the horizon, in sessions of the exchange."
 _ROLE = "`champion` (published), `challenger`, `baseline`, `silenced` (its own where a baseline is published)."
 FORECAST_KEY = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+_FORECAST_COLUMNS = [f"forecasts.{name}" for name in FORECAST_KEY]
 _KEY: dict[str, tuple[type[TypeEngine[Any]] | TypeEngine[Any], str]] = {
     "symbol": (String(15), _SYMBOL),
     "target": (String(10), _TARGET),
@@ -351,9 +352,7 @@ forecast_parts = sa.Table(
     _column("part", String(20), _PART, key=True),
     _column("place", Integer, "Order of the parts: 1 for the first."),
     _column("factor", Double, "What the value is multiplied by; of `usual` the level, of a close the log of a width."),
-    sa.ForeignKeyConstraint(
-        FORECAST_KEY, [f"forecasts.{name}" for name in FORECAST_KEY], name="fk_forecast_parts_forecasts"
-    ),
+    sa.ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50, of close log(q90 / q10). Insert-only.",
 )
@@ -394,7 +393,7 @@ scores = sa.Table(
     _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
     _column("model", String(30), "Name of the model: `lstm` or a baseline's name.", default=_EMPTY),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL.", null=True),
-    sa.ForeignKeyConstraint(FORECAST_KEY, [f"forecasts.{name}" for name in FORECAST_KEY], name="fk_scores_forecasts"),
+    sa.ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
 )

@@ -199,9 +199,7 @@ FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
 VIEWS["champions"] = View(
     """
 WITH decided AS (
-    SELECT p.*, LAG(p.winner) OVER (
-        PARTITION BY p.symbol, p.target ORDER BY p.session, p.decided_at, p.id
-    ) AS before
+    SELECT p.*, LAG(p.winner) OVER (PARTITION BY p.symbol, p.target ORDER BY p.session, p.decided_at, p.id) AS before
     FROM promotions p
 ),
 changed AS (
@@ -236,9 +234,7 @@ FROM changed c JOIN models m ON m.id = c.winner
 VIEWS["special_days"] = View(
     f"""
 WITH newest AS (
-    SELECT e.*, row_number() OVER (
-        PARTITION BY e.symbol, e.session, e.kind ORDER BY e.first_seen_at DESC
-    ) AS place
+    SELECT e.*, row_number() OVER (PARTITION BY e.symbol, e.session, e.kind ORDER BY e.first_seen_at DESC) AS place
     FROM events e
 ),
 valid AS (
