@@ -136,8 +136,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     fetched = on_one_basis(fetched, known=nothing.bars, known_actions=nothing.actions)
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
     asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
-    events = events_of_backtest(asking, volume=bars["volume"])
-    return bars, events, fetched.title
+    return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:

@@ -145,8 +145,7 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
         of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
         issued = read.row(connection, "forecasts", of_night, order=("issued_at DESC", "fetch_id")) or {}
         known_at = input_fetch(connection, own, as_of, stored=issued.get("fetch_id", ""))["fetched_at"]
-    found = read.bars(connection, symbol, last=as_of, known_at=known_at).reset_index()
-    return found.assign(symbol=symbol)
+    return read.bars(connection, symbol, last=as_of, known_at=known_at).reset_index().assign(symbol=symbol)
 
 
 def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:

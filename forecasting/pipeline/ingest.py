@@ -242,8 +242,7 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
         if not plugins.is_live(source):  # no request has left this machine
             raise
         nothing = nothing_fetched(source.name, night.symbol, asked.first, last)
-        instant = ledger_instant(asked.newest_instant, night.now())
-        answer = _Answer(nothing, nothing_changed(error), instant)
+        answer = _Answer(nothing, nothing_changed(error), ledger_instant(asked.newest_instant, night.now()))
     else:
         answer = _assessed(asked, fetched, calendar)
     with connect.transaction(night.settings.url) as connection:

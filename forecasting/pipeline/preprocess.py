@@ -93,8 +93,7 @@ def past_losses(connection: connect.Connection, night: Night, *, origins: int) -
     too. A night that saw these would not decide as one that ran on time. Columns as `read.losses`.
     """
     symbol, target = night.symbol, night.target
-    before = read.issued_before(connection, symbol, target, session=night.session)
-    last, known_at = before or (date.min, None)
+    last, known_at = read.issued_before(connection, symbol, target, session=night.session) or (date.min, None)
     return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)
 
 

@@ -86,8 +86,7 @@ def _symbol(own: Settings, *, now: Clock) -> _Symbol:
     fetches = {symbol: str(fetch["id"])}
     if windows.has_market and own.market_choice is not None:
         fetches[own.market_choice.symbol] = market_fetch
-    undated = made_with(events[:0]) if windows.has_events else windows
-    return _Symbol(fetches, windows, undated)
+    return _Symbol(fetches, windows, made_with(events[:0]) if windows.has_events else windows)
 
 
 def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:

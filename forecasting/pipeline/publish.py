@@ -186,8 +186,7 @@ def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame)
         return []
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
-    days = (as_day(day) for day in nearest["target_session"])
-    return [*zip(days, nearest["q50"], nearest["actual"], strict=True)]
+    return [*zip(map(as_day, nearest["target_session"]), nearest["q50"], nearest["actual"], strict=True)]
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -210,8 +209,7 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
     days = {"first": as_day(newest[0]), "last": as_day(newest[-1])}
     first = read.first_prints(connection, symbol, **days, basis_at=known_at)
     issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at)
-    oldest = as_day(issued["origin_session"].min())
-    parts = read.parts(connection, [symbol], [target], first=oldest, last=origin)
+    parts = read.parts(connection, [symbol], [target], first=as_day(issued["origin_session"].min()), last=origin)
     own = (issued["origin_session"].dt.date, *(issued[name] for name in ("horizon", "model_id", "kind")))
     of_each = [parts.get((symbol, target, *key), []) for key in zip(*own, strict=True)]
     return replace(

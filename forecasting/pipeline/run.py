@@ -159,8 +159,7 @@ class Workers:
             try:
                 if self._runner is not None:
                     wait_for_shard(future.wrapped_future)
-                ended = future.result()
-                yield [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+                yield [replace(night, **values) for night, values in zip(shard, future.result(), strict=True)]
             except Exception as error:  # a night's own is among its values
                 logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
                 yield run_shard(shard)

@@ -175,16 +175,13 @@ def mark_cut_off(settings: Settings) -> None:
         logger.warning("%d nights were cut off before their end", len(running))
         with connect.transaction(settings.url) as connection:
             for run_id, as_of in running.items():
-                error = CUT_OFF.format(as_of=as_of)
-                write.update(connection, "runs", run_id, {"status": "failed", "error": error})
+                write.update(connection, "runs", run_id, {"status": "failed", "error": CUT_OFF.format(as_of=as_of)})
 
 
 def delete_leftovers(settings: Settings) -> None:
     """Delete what nights left when they were killed: windows, weights half written, and weights without a row."""
     folder = settings.data_dir.absolute() / ARTIFACTS
-    left: list[tuple[Path, Sequence[str]]] = [
-        (path, FILES) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)
-    ]
+    left = [(path, [*FILES]) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)]
     left += [(path, [WINDOWS]) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)]
     with connect.reading(settings.url) as connection:
         not_done = read.values(connection, "runs", "id", {"status": ["running", "late", "failed"]})
@@ -193,6 +190,6 @@ def delete_leftovers(settings: Settings) -> None:
         if fits:
             present = fits.intersection(path.name for path in folder.glob("*"))
             without_row = present.difference(read.values(connection, "models", "id", {"id": sorted(present)}))
-            left += [(folder / model_id, FILES) for model_id in sorted(without_row)]
+            left += [(folder / model_id, [*FILES]) for model_id in sorted(without_row)]
     for path, patterns in left:
         delete_files(path, patterns)
