@@ -269,5 +269,4 @@ def add_tags(tags: Sequence[str]) -> None:
     if (run := flow_run()) is None:
         return
     with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
-        present = client.read_flow_run(run.id).tags
-        client.update_flow_run(run.id, tags=list(dict.fromkeys([*tags, *present])))
+        client.update_flow_run(run.id, tags=list(dict.fromkeys([*tags, *client.read_flow_run(run.id).tags])))

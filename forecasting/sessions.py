@@ -131,8 +131,7 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
 def ends_soon(session: date, exchange: str = "XNYS") -> str:
     """In words, that the exchange's calendar has at most SOON sessions after `session`; empty where it has more."""
     days = calendar(exchange).sessions
-    left = len(days) - int(days.searchsorted(_stamp(session), side="right"))
-    if left > SOON:
+    if len(days) - int(days.searchsorted(_stamp(session), side="right")) > SOON:
         return ""
     return (
         f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, and a night needs the sessions "

@@ -181,9 +181,7 @@ class _Walk:
     def _losses(self, night: int) -> pd.DataFrame:
         """The losses that the night before scored, as `store.read.losses` returns them."""
         first = max(0, night - DRIFT_ORIGINS - H)
-        origins, horizons = (
-            at.ravel() for at in np.broadcast_arrays(np.arange(first, night)[:, None], np.arange(H)[None])
-        )
+        origins, horizons = np.repeat(np.arange(first, night), H), np.tile(np.arange(H), night - first)
         scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]
         origins, horizons = origins[scored], horizons[scored]
         windows, names = self.windows, sorted(self.pinball)

@@ -139,8 +139,7 @@ def figures(
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
     """The 90% model confidence set of the issued forecasts (`ours`) and the baselines, of origins known throughout."""
-    forecasts = {"ours": issued, **baselines}
-    losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in forecasts.items()}
+    losses = {name: loss(actual, made).mean(axis=1) for name, made in {"ours": issued, **baselines}.items()}
     return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
 
 

@@ -141,5 +141,4 @@ def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Seq
 def _table(losses: pd.DataFrame) -> pd.DataFrame:
     # pivot, not pivot_table: a duplicate must raise, not be averaged.
     known = losses.dropna(subset=["pinball"])
-    table = known.pivot(index=["origin_session", "horizon"], columns="forecaster", values="pinball")
-    return table.sort_index()
+    return known.pivot(index=["origin_session", "horizon"], columns="forecaster", values="pinball").sort_index()

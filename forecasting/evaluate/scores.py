@@ -56,7 +56,7 @@ def skill(score: float, baseline_score: float) -> float:
     return 1.0 - score / baseline_score if baseline_score > EXACT * score else math.nan
 
 
-def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[str, Any]]:
+def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[Any, Any]]:
     """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value; plain Python values.
 
     `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`, `model` (the model's
@@ -82,10 +82,8 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
         inside_80=inside(actual, quantiles, 80),
         inside_90=inside(actual, quantiles, 90),
     )
-    # to_dict converts NumPy scalars to Python values, which database drivers accept.
-    return [
-        {**{str(name): value for name, value in row.items()}, "scored_at": scored_at} for row in rows.to_dict("records")
-    ]
+    # to_dict converts NumPy scalars to Python values, which database drivers accept; an instant it would not keep.
+    return [{**row, "scored_at": scored_at} for row in rows.to_dict("records")]
 
 
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:

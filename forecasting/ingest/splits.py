@@ -179,9 +179,7 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
     rule = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
     findings = [
-        Finding(
-            bars.index[i].date(), str(rule[i]), "reject" if held[i] else "flag", float(ratio[i]), _JUMPS[str(rule[i])]
-        )
+        Finding(bars.index[i].date(), str(rule[i]), "reject" if held[i] else "flag", float(ratio[i]), _JUMPS[rule[i]])
         for i in np.flatnonzero(doubtful).tolist()
     ]
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

@@ -67,8 +67,7 @@ def grid(plot: Axes, unit: Unit) -> str:
     parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
     for tick in plot.ticks:
         y = plot.y(tick)
-        css = "floor" if tick == 0 else "grid"
-        parts.append(line(plot.left, y, plot.right, y, css=css))
+        parts.append(line(plot.left, y, plot.right, y, css="floor" if tick == 0 else "grid"))
         parts.append(text(plot.left - 6, y + 4, tick_label(tick, unit, plot.ticks), css="axis end"))
     return "".join(parts)
 

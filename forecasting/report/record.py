@@ -241,8 +241,7 @@ def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) 
     """The sessions whose value has changed since its first print, newest first: session, first, now, change (share)."""
     both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
     rtol, atol = _SAME[target]
-    same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
-    changed = both[~same].sort_index(ascending=False)
+    changed = both[~np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)].sort_index(ascending=False)
     return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
 
 

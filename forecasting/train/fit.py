@@ -77,8 +77,7 @@ def fit(
 
 def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint:
     """A fit from scratch, begun from the newest weights of `pretrained_for`, which `base` of its card names."""
-    start = pretrained_for(windows, own)
-    return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=start)
+    return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=pretrained_for(windows, own))
 
 
 def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:

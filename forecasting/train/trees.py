@@ -109,8 +109,7 @@ def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32
         (near * sizes[:, None]).sum(axis=-1, keepdims=True),
     ]
     by_row = np.column_stack([by_session, sizes[:, :4], since])
-    inputs = np.concatenate([np.repeat(by_row[:, None], H, axis=1), *by_target], axis=-1)
-    return inputs.astype(np.float32)
+    return np.concatenate([np.repeat(by_row[:, None], H, axis=1), *by_target], axis=-1).astype(np.float32)
 
 
 def _reactions(windows: Windows, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -73,16 +73,15 @@ class Edgar:
         _asked_at[-1] = _monotonic()
         request = Request(url, headers={"User-Agent": f"forecasting {self.contact}"})  # noqa: S310 - https or a test's
 
-        def read() -> bytes:
+        def read() -> Any:  # noqa: ANN401 - JSON of any shape
             try:
                 with urlopen(request, timeout=WAIT_S) as opened:  # noqa: S310 - as above
-                    content: bytes = opened.read()
+                    return json.load(opened)
             except HTTPError as error:
                 error.close()  # it holds the connection
                 raise
-            return content
 
-        return json.loads(within(WAIT_S, read, name="edgar"))
+        return within(WAIT_S, read, name="edgar")
 
 
 _failed_at: dict[Edgar, float] = {}  # in this process
