@@ -201,7 +201,7 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _split(cls, value: object, info: ValidationInfo) -> object:
+    def _read_text(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, list) and info.field_name in _JOINED:
             return _JOINED[info.field_name].join(map(str, value))
         if not isinstance(value, str):
@@ -209,26 +209,16 @@ class Settings(BaseSettings):
         if re.search("[\ud800-\udfff]", value):
             raise ValueError("Expected text in UTF-8, found other bytes")
         if info.field_name in _PATHS:
-            return re.sub("^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value)
+            value = re.sub("^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value)
+        if info.field_name == "market" and not chooses_market(value):
+            raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
+        if info.field_name == "witness" and value == info.data.get("source"):
+            raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
         if info.field_name == "exchanges":
             return parse_exchanges(value)
         return listed(value) if info.field_name in ("symbols", "files") else value
 
     _check_late_until = field_validator("late_until", mode="before")(check_hour)
-
-    @field_validator("market")
-    @classmethod
-    def _check_market(cls, value: str | None) -> str | None:
-        if value is not None and not chooses_market(value):
-            raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
-        return value
-
-    @field_validator("witness")
-    @classmethod
-    def _check_witness(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and value == info.data.get("source"):
-            raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
-        return value
 
     def exchange_of(self, symbol: str) -> str:
         """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""
