@@ -180,7 +180,7 @@ def check(
     """Exit 4 unless each symbol has a live forecast. It must be of the newest session; without a database, exit 1."""
     from forecasting.pipeline.health import check_fresh
 
-    return check_fresh(settings(), now=clock.now, sends=notify)
+    return check_fresh(now=clock.now, sends=notify)
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")

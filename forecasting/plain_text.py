@@ -48,7 +48,7 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
 def of_each(text: str, symbol: str) -> str:
     """The text of one symbol as that of several: one cause, as a network that is down, reads once for all of them."""
     own = rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
-    return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text), count=1)
+    return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text))
 
 
 def ordinary_spaces(text: str) -> str:

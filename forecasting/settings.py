@@ -8,6 +8,7 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -282,6 +283,18 @@ def read_settings() -> Settings:
         raise UsageError(f"Invalid setting. {problems}. Once it is valid, `forecasting settings` lists all.") from None
     except (OSError, ValueError) as error:  # which quotes no secret
         raise UsageError(f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}.") from None
+
+
+def settings_to_send() -> Settings:
+    """The defaults and FORECASTING_NOTIFY, from each place that can be read: another setting may be invalid."""
+    given, folder = dict[str, Any](), os.environ.get("FORECASTING_SECRETS_DIR", "")
+    secrets = SecretsSettingsSource(Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None)
+    for place in (EnvSettingsSource(Settings), secrets, _config_values):
+        with suppress(UsageError, OSError, ValueError):
+            given = place() | given
+    urls = given.get("notify", "none")
+    text = " ".join(map(str, urls)) if isinstance(urls, list) else str(urls)
+    return Settings.model_construct(notify=None if text == "none" else SecretStr(text))
 
 
 def setting_places() -> dict[str, str]:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from itertools import product
 from typing import get_args
 
-from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, UsageError
+from forecasting.errors import FailedVerdict, ForecastingError, NoLiveForecastError, StoreError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import plugins
 from forecasting.pipeline import messages
@@ -19,11 +19,11 @@ from forecasting.pipeline.ingest import check_bars, witness_of
 from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
-from forecasting.pipeline.symbols import combined, each_symbol, joined
+from forecasting.pipeline.symbols import combined, each_symbol, explained, joined
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection, place
 from forecasting.time_limit import TimeLimitError, within
@@ -34,28 +34,33 @@ LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` c
 STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
 
 
-def check_fresh(settings: Settings, *, now: Clock, sends: bool = False) -> str:
+def check_fresh(*, now: Clock, sends: bool = False) -> str:
     """A sentence that names symbols and sessions; an error, maybe sent first, where one lacks its live forecast."""
-    if sends:
-        messages.check_addresses(settings)
+    settings, title = settings_to_send(), "check.failed"
     try:
-        return within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
+        settings = read_settings()
+        sentence, failed = within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
+        if failed:
+            title = f"forecast.missing, {joined([*failed])} {settings.target}"
+            raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=sentence)
+        if sends:
+            messages.check_addresses(settings)
+        return sentence
     except TimeLimitError:
         error: ForecastingError = StoreError(
             f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
             "that its disk responds, and that no other process locks it."
         )
-    except ForecastingError as missing:
-        error = missing
+    except Exception as failure:
+        error = explained(failure, now=now, settings=settings)
     if sends:
-        messages.send(settings, f"forecast.missing, {joined(settings.symbols)} {settings.target}", str(error))
+        messages.send(settings, title, str(error))
     raise error
 
 
-def _fresh(settings: Settings, *, now: Clock) -> str:
+def _fresh(settings: Settings, *, now: Clock) -> tuple[str, dict[str, ForecastingError]]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
-    fresh, unknown = dict[date, list[str]](), list[str]()
-    failed: dict[str, ForecastingError] = {}
+    fresh, unknown, failed = dict[date, list[str]](), list[str](), dict[str, ForecastingError]()
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             try:
@@ -68,15 +73,13 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
     sentence = f"Fresh: {each}." if fresh else ""
     sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
-    if failed:
-        raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=sentence)
-    return sentence
+    return sentence, failed
 
 
 def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     """The newest completed session, which has a live forecast; a NoLiveForecastError says why it has none."""
     symbol, target, exchange = own.symbols[0], own.target, own.exchange
-    one, series = f"--symbol {symbol} --target {target}", {"symbol": symbol, "target": target}
+    series = {"symbol": symbol, "target": target}
     due = last_completed(at, exchange)
     newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
     if newest is not None and newest >= due:
@@ -86,19 +89,22 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
-    found = f"the newest live one is of {newest}" if newest else "none of its forecasts is live"
-    if read.row(connection, "forecasts", series) is None:
-        found = "there is none at all"
-    see = "See whether the schedule runs, for this symbol and target, and `forecasting doctor` is ok"
-    do = f"{see}, then `forecasting run {one}` before {exchange} opens at {opened:%Y-%m-%d %H:%M} UTC."
-    if at >= opened:
-        do = f"{see}. Only the next night's can be live now: {exchange} opened at {opened:%H:%M} UTC."
+    closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
-        found = f"it was made after {exchange} had opened again at {opened:%H:%M} UTC"
-        do = "Schedule the night before that, in FORECASTING_CRON."
+        why = f", but one made after {exchange} had opened again at {opened:%H:%M} UTC. Set FORECASTING_CRON earlier."
     elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
-        do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show {one}` has the reason."
-    raise NoLiveForecastError(f"{missing}, which closed {closes_at(due, exchange):%Y-%m-%d %H:%M} UTC; {found}. {do}")
+        why = f". Its night of {stopped['as_of']} has status {stopped['status']}: {stopped['error'] or stopped['note']}"
+    elif asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
+        why = f". Its newest request, on {asked['fetched_at']:%Y-%m-%d}, was {asked['verdict']}: {asked['detail']}"
+    else:
+        none = "none of its forecasts is live" if read.row(connection, "forecasts", series) else "there is none at all"
+        found = f"the newest live one is of {newest}" if newest else none
+        late = f". Only the next night's can be live now: {exchange} opened at {opened:%H:%M} UTC."
+        run = f"`forecasting run --symbol {symbol} --target {target}` before {exchange} opens"
+        do = late if at >= opened else f", then {run} at {opened:%Y-%m-%d %H:%M} UTC."
+        see = f"See whether the schedule runs, for this symbol and target, and `forecasting doctor` is ok{do}"
+        why = f", which closed {closed:%Y-%m-%d %H:%M} UTC; {found}. {see}"
+    raise NoLiveForecastError(missing + why)
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
@@ -109,8 +115,8 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return f"at revision {migrate.current(settings.url)}"
 
     def sessions() -> str:
-        exchanges = dict.fromkeys(map(settings.exchange_of, settings.symbols))
-        newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
+        exchanges = map(settings.exchange_of, settings.symbols)
+        newest = {exchange: last_completed(now(), exchange) for exchange in dict.fromkeys(exchanges)}
         ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
         each = ", ".join(f"{session} of {exchange}" for exchange, session in newest.items())
         return ". ".join([f"newest completed: {each}", *ends])
@@ -156,8 +162,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return settings.alerts
 
     def disk() -> str:
-        data_dir = settings.data_dir.absolute()
-        for folder in (*(data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS)), data_dir):
+        for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, PRETRAINED, REPORTS, "")):
             found = next(path for path in (folder, *folder.parents) if path.exists())
             if not os.access(found, os.W_OK | os.X_OK):
                 raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")

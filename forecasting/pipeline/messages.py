@@ -56,8 +56,7 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") 
     """
     if settings.notify is None or not nights:
         return
-    lines = newest_nights(settings, nights)
-    digest = _digest(settings, lines, [night.id for night in nights], nights[0].now())
+    digest = _digest(settings, newest_nights(settings, nights), [night.id for night in nights], nights[0].now())
     text, sent = digest_in("text", digest), runs_folder(settings) / f"digest-{settings.target}"
     of_text = short_id("digest", max(night.session for night in nights).isoformat(), text)
     if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
@@ -77,8 +76,7 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
     migrate.check_ready(settings.url, writes=False)
-    alerts = parse_alerts(settings.alerts)
-    counts = []
+    alerts, counts = parse_alerts(settings.alerts), list[Row]()
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
             counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS)
@@ -157,7 +155,7 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
     from apprise.plugins.email import NotifyEmail
 
     services, refused = _services(settings)
-    if refused:
+    if refused not in text:  # of a check, it may be the message itself
         logger.warning(refused)
     title = f"forecasting: {title}"
     for place, service in enumerate(services, 1):

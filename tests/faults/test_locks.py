@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError
 from forecasting.pipeline import health
 from forecasting.sessions import shift
-from forecasting.settings import read_settings
 from forecasting.store import connect, lock, migrate, views, write
 from forecasting.store.schema import metadata
 from tests import cookbook
@@ -87,7 +86,7 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(postgres_url, s
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 200)
     with forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid:
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
-            health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+            health.check_fresh(now=lambda: at("2024-03-09T12:00"))
         with connect.reading(postgres_url) as connection:
             held = "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = 'forecasts'::regclass AND granted"
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
@@ -98,7 +97,7 @@ def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url: str, m
     monkeypatch.setattr(health, "CHECK_S", 0.2)
     monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
     with pytest.raises(StoreError, match=r"did not respond within 0\.2 s"):
-        health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+        health.check_fresh(now=lambda: at("2024-03-09T12:00"))
 
 
 def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
@@ -122,14 +121,8 @@ def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, 
         for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):
             code, out, err = run(*words, "--database-url", reader)
             found[words[-1]] = (code, out if code == 0 else err)
-    assert {name: code for name, (code, _) in found.items()} == {
-        "check": 4,
-        "show": 1,
-        "report": 1,  # the ledger has no forecast
-        "list": 0,
-        "one": 0,
-        "run": 1,
-    }
+    exits = {"check": 4, "show": 1, "report": 1, "list": 0, "one": 0, "run": 1}  # the ledger has no forecast
+    assert {name: code for name, (code, _) in found.items()} == exits
     assert "found none" in found["show"][1]
     assert "cannot be written by this user" in found["run"][1]
 

@@ -68,10 +68,7 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
         ("VOD.L", "2024-02-19", "2024-02-20", "1", "live"),
         ("VOD.L", "2024-02-19", "2024-02-21", "2", "live"),
     }
-    assert (
-        check_fresh(read_settings(), now=clock.now)
-        == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
-    )
+    assert check_fresh(now=clock.now) == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
     assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
     assert [shown.unit.name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
@@ -88,7 +85,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
     late, unknown = r"2024-02-19, .* after XLON had opened again at 08:00 UTC", "volume, which is unknown: SBUX"
     with pytest.raises(SymbolsFailedError, match=rf"VOD\.L .* {late}.* {unknown}"):
-        check_fresh(read_settings(), now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
+        check_fresh(now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
 
 
 def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):
@@ -98,7 +95,7 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_e
     for _ in range(2):  # the next morning finds this one's rows
         assert re.search(told, nightly.fn(patient=True).message)
         with pytest.raises(SymbolsFailedError, match=rf"{told}.* Fresh: SBUX"):
-            check_fresh(read_settings(), now=clock.now)
+            check_fresh(now=clock.now)
     failed = {("SBUX", "2024-02-16", "done"), ("VOD.L", str(MONDAY), "failed")}
     assert select("symbol, as_of, status", "runs") == failed
     with pytest.raises(SymbolsFailedError, match=told.replace(str(MONDAY), "2024-02-15")):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from datetime import date
 
@@ -12,16 +13,18 @@ from typer.testing import CliRunner
 
 from flows import cli, clock, options
 from flows.start import start_night
-from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
+from forecasting.errors import ForecastingError, HistoryError, NoLiveForecastError, SymbolsFailedError, UsageError
 from forecasting.pipeline import health
 from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, unknown_alerts
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, read, write
 from forecasting.train import gate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.nights import after, night, rows
+from tests.store.rows import run_row
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
@@ -97,12 +100,45 @@ def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_witho
 
 def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
     monkeypatch.setattr(health, "CHECK_S", 600.0)
-    settings = read_settings().model_copy(update={"database_url": SecretStr(sqlite_url)})
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     advice = r"there is none at all\. See whether .* run --symbol SBUX --target volume` before XNYS opens at 2024-03-11"
     for hours, words in ((65, "can be live now: XNYS opened at 13:30 UTC"), (13, advice)):  # the first on Monday
         with pytest.raises(NoLiveForecastError, match=words) as failed:
-            health.check_fresh(settings, now=after(LAST, hours), sends=words == advice)
+            health.check_fresh(now=after(LAST, hours), sends=words == advice)
     assert sent(posted) == ("forecast.missing, SBUX volume", str(failed.value).replace("`", "'"))
+
+
+def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(tmp_path, posted, monkeypatch):
+    broken, addresses, address = tmp_path / "broken.toml", tmp_path / "addresses.toml", os.environ["FORECASTING_NOTIFY"]
+    broken.write_text("symbols")
+    addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
+    invalid = [("SYMBOLS", "sbux"), ("CRON", "bad"), ("SECRETS_DIR", "/nowhere"), ("DATA_DIR", f"{tmp_path}/lost")]
+    for name, value in [*invalid, ("CONFIG", f"{broken}"), ("CONFIG", f"{addresses}")]:
+        with monkeypatch.context() as one, pytest.raises(ForecastingError) as failed:
+            one.setenv(f"FORECASTING_{name}", value)
+            one.setenv("FORECASTING_NOTIFY", "" if value == str(addresses) else address)
+            health.check_fresh(now=after(LAST), sends=True)
+        assert sent(posted) == ("check.failed", str(failed.value).replace("`", "'"))
+        posted.clear()
+
+
+def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(night_folder, posted, monkeypatch):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    night(LAST)
+    monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://bar {os.environ['FORECASTING_NOTIFY']}")
+    with pytest.raises(UsageError, match="number 1 foo://"):
+        health.check_fresh(now=clock.now, sends=True)
+    assert sent(posted[1:])[0] == "check.failed"
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN")
+    down = {"id": "n", "run_id": None, "symbol": "DOWN", "verdict": "unavailable", "detail": "No response."}
+    with connect.transaction(read_settings().url) as connection:
+        write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
+        write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
+    with pytest.raises(SymbolsFailedError) as failed:
+        health.check_fresh(now=clock.now, sends=True)
+    assert sent(posted[2:]) == ("forecast.missing, LATE+DOWN volume", words := str(failed.value))
+    assert f"LATE has no live volume forecast from the session {LAST}. Its night of {LAST} has status late: No" in words
+    assert "Its newest request, on 2024-03-09, was unavailable: No response. Fresh: TEST from" in words
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
