@@ -93,8 +93,7 @@ def test_incomplete_sessions_are_left_out_too_few_are_refused_and_a_close_stands
 
 def test_the_figure_has_every_row_and_one_red_line_between_training_and_test_sessions(bars, result):
     svg = draw(result)
-    root = ET.fromstring(svg)
-    assert TITLE in "".join(root.itertext())
+    assert TITLE in "".join(ET.fromstring(svg).itertext())
     lines = [line.split() for line in re.findall(r'points="([^"]+)"', svg)]
     assert [len(line) for line in lines] == [ROWS, ROWS, 53, 53]
     xs = [float(point.split(",")[0]) for point in lines[0]]

@@ -93,8 +93,7 @@ def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str)
     guide = (cookbook.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     settings = Settings(database_url=SecretStr(ledger), source="sample")
     found = digest_in("text", newest_digest(settings, now=lambda: at("2019-01-02T10:30"))).partition("\n\nUsual is")[0]
-    expected = guide.partition("```text\n")[2].partition("\n```")[0]
-    assert matches(found, expected, TOLERANCE), found
+    assert matches(found, guide.partition("```text\n")[2].partition("\n```")[0], TOLERANCE), found
 
 
 def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger: str) -> None:

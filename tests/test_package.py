@@ -42,8 +42,7 @@ def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_a
 
 
 def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest() -> None:
-    installed = re.findall(r"pip install ([^&\n]*)", DOCKERFILE)
-    *locked, ours = [shlex.split(command) for command in installed]
+    *locked, ours = [shlex.split(command) for command in re.findall(r"pip install ([^&\n]*)", DOCKERFILE)]
     assert [command[-1] for command in locked] == ["deploy/locks/runtime.lock", "deploy/locks/torch-cpu.lock"]
     assert all({"--no-deps", "--require-hashes"} <= set(command) for command in locked)
     assert ours == ["--no-deps", "--no-build-isolation", "--editable", "."]

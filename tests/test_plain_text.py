@@ -46,6 +46,5 @@ def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown() -> None:
 
 @pytest.mark.parametrize("kind", [ForecastingError, UsageError, DataLateError, RateLimitedError])
 def test_every_error_of_ours_is_clean_and_survives_another_process(kind: type[ForecastingError]) -> None:
-    error = pickle.loads(pickle.dumps(kind(HOSTILE)))
-    assert str(error) == plain_text(HOSTILE)
+    assert str(pickle.loads(pickle.dumps(kind(HOSTILE)))) == plain_text(HOSTILE)
     assert len(str(kind("x" * 5_000_000))) == LIMIT

@@ -51,8 +51,7 @@ def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch: pytest.
         special_weekmasks=[(None, pd.Timestamp("2026-01-04"), "1111001")],
     )
     monkeypatch.setattr(sessions, "calendar", lambda exchange: made)
-    found = sessions._holidays.__wrapped__("XTAE")
-    assert found.strftime("%Y-%m-%d").tolist() == ["2025-12-10", "2026-01-09"]
+    assert sessions._holidays.__wrapped__("XTAE").strftime("%Y-%m-%d").tolist() == ["2025-12-10", "2026-01-09"]
 
 
 def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last() -> None:

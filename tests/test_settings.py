@@ -226,8 +226,7 @@ def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_
     ],
 )
 def test_the_setting_or_its_default_chooses_symbol_source_and_exchange_of_the_market_series(source, market, chosen):
-    settings = Settings(source=source, market=market, exchange="XTKS", exchanges="^N225=XTKS")
-    assert settings.market_choice == chosen
+    assert Settings(source=source, market=market, exchange="XTKS", exchanges="^N225=XTKS").market_choice == chosen
 
 
 def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():

@@ -302,8 +302,7 @@ def _rows(bars: pd.DataFrame, actions: pd.DataFrame, zone: str) -> pd.DataFrame:
 
 
 def _seconds(days: Any, *, hour: float, zone: str = ZONE) -> np.ndarray:
-    local = (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(zone)
-    return local.as_unit("s").asi8
+    return (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(zone).as_unit("s").asi8
 
 
 def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict[str, Any]:

@@ -103,8 +103,7 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
 
 def test_without_a_champion_the_default_baseline_is_published(monkeypatch):
     monkeypatch.setattr(gate, "other_training", lambda *facts, **more: "on purpose")
-    at = len(windows_over(BARS)) - 12 + np.arange(2)
-    replayed = replay_nights(windows_over(BARS), at, SETTINGS)
+    replayed = replay_nights(windows_over(BARS), len(windows_over(BARS)) - 12 + np.arange(2), SETTINGS)
     assert [one.forecaster for one in replayed.published] == ["ridge", "ridge"]
     np.testing.assert_array_equal(replayed.issued, replayed.baselines["ridge"])
     assert np.isnan(replayed.network).all()

@@ -199,8 +199,7 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
 
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():
-    wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
-    baselines = {"wide": wide, "narrow": forecasts(0.6)}
+    baselines = {"wide": ACTUAL[..., None] + 0.5 + 9.0 * AROUND, "narrow": forecasts(0.6)}
     assert figures("close", ACTUAL, forecasts(0.0), baselines).best_baseline == "narrow"
     assert figures("volume", ACTUAL, forecasts(0.0), baselines).best_baseline == "wide"
 

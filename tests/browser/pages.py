@@ -26,8 +26,7 @@ def axe_violations(page: Any) -> list[str]:
     """Every violation that axe-core finds on the page: WCAG 2.2 A and AA, and its best practices."""
     import axe_playwright_python
 
-    script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
-    page.evaluate(script.read_text(encoding="utf-8"))
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate(AXE, {"runOnly": rules, "resultTypes": ["violations"]})
     return [f"{one['id']}: {html[:90]}" for one in found for html in one["nodes"]]

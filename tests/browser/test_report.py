@@ -45,11 +45,8 @@ def test_the_script_writes_the_numbers_that_the_page_has_without_it(opened, brow
 
 
 @pytest.mark.parametrize(("target", "with_record"), [("volume", True), ("close", False), ("range", True)])
-def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_scroll(
-    opened, target: str, with_record: bool
-):
-    data = report_data(target) if with_record else report_data(target, scored=scored())
-    page = opened(data, PHONE)
+def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_scroll(opened, target, with_record):
+    page = opened(report_data(target) if with_record else report_data(target, scored=scored()), PHONE)
     page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#fan-chart > svg").get_attribute("viewBox") == "0 0 360 300"
@@ -159,8 +156,7 @@ def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
     shown = page.locator("#as-issued").inner_text()
     assert page.locator("#fan-chart .slot").count() == 25
     assert "Ridge: median" in shown
-    again = open_page(page.url)
-    assert again.locator("#as-issued").inner_text() == shown
+    assert open_page(page.url).locator("#as-issued").inner_text() == shown
     other = open_page(page.url.split("#")[0] + "#night=1999-01-01&model=x")
     assert other.locator("#coming").inner_text() == "The next 5 sessions"
     assert other.locator("#no-night").inner_text() == "No night of 1999-01-01 on this page; the newest is shown."
@@ -169,8 +165,7 @@ def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
 
 
 def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
-    before = nights().assign(split_factor=2.0)
-    page = opened(report_data(issued=before))
+    page = opened(report_data(issued=nights().assign(split_factor=2.0)))
     page.get_by_role("button", name="Older night").click()
     actual = report_data().history["value"].iloc[-1] / 2
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)

@@ -95,8 +95,7 @@ def test_all_rows_of_the_newest_origins_are_kept_in_their_order() -> None:
 def losses(means: dict[str, float], origins: int, seed: int = 0) -> pd.DataFrame:
     """Losses of each forecaster around its mean at every origin and horizon, by a seed."""
     rng = np.random.default_rng(seed)
-    sessions = pd.bdate_range("2023-01-02", periods=origins)
-    each = product(sessions, HORIZONS, means.items())
+    each = product(pd.bdate_range("2023-01-02", periods=origins), HORIZONS, means.items())
     rows = [(session, horizon, name, mean + rng.normal(0, 0.02)) for session, horizon, (name, mean) in each]
     return pd.DataFrame(rows, columns=["origin_session", "horizon", "forecaster", "pinball"])
 

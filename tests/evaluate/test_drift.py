@@ -59,8 +59,7 @@ def test_a_market_ten_times_more_volatile_is_no_alarm():
 def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed():
     enough = MIN_REFERENCE + MIN_WATCHED
     few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
-    words = "Too few scored sessions for a drift verdict: 79, 80 needed."
-    assert few == DriftVerdict(words, None, None, None)
+    assert few == DriftVerdict("Too few scored sessions for a drift verdict: 79, 80 needed.", None, None, None)
     verdict = watch(scored_days(enough), baseline="ridge")
     assert verdict.words.endswith(f"over {MIN_WATCHED} sessions after {MIN_REFERENCE} reference sessions.")
 

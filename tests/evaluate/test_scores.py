@@ -30,8 +30,7 @@ def naive_interval_score(actual, quantiles):
         return score
 
     q05, q10, _, q50, _, q90, q95 = quantiles
-    total = 0.5 * abs(actual - q50) + 0.1 * one(q10, q90, 0.2) + 0.05 * one(q05, q95, 0.1)
-    return total / 2.5
+    return (0.5 * abs(actual - q50) + 0.1 * one(q10, q90, 0.2) + 0.05 * one(q05, q95, 0.1)) / 2.5
 
 
 KEY = {"model_id": "m1", "symbol": "SBUX", "target": "volume", "horizon": 1, "kind": "live", "role": "champion"}
@@ -111,8 +110,7 @@ def naive_cost(actual: float, forecast: float, ratio: float) -> float:
 
 @pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0, 40.0])
 def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
-    rng = np.random.default_rng(1)
-    actual, forecast = rng.normal(size=(2, 50))
+    actual, forecast = np.random.default_rng(1).normal(size=(2, 50))
     expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
     np.testing.assert_allclose(scores.cost(actual, forecast, ratio=ratio), expected)
     assert scores.cost([7.0, 10.0, 10.0], [7.0, 12.0, 8.0], ratio=ratio).tolist() == [0.0, 2.0 * ratio, 2.0]

@@ -226,8 +226,7 @@ def check_forecasts(new: Rows, now: Rows) -> None:
         quantiles = [row[name] for name in QUANTILE_COLUMNS]
         assert quantiles == sorted(quantiles), row
         assert all(map(math.isfinite, quantiles)), row
-        is_live = row["issued_at"] < opens_at(shift(row["origin_session"], 1))
-        assert (row["kind"] == "live") == is_live, row
+        assert (row["kind"] == "live") == (row["issued_at"] < opens_at(shift(row["origin_session"], 1))), row
         assert row["status"] == "ok" or row["reason"], row
         if row["role"] == "champion":  # its parts multiply to its median; of a close to the width of the 80% interval
             size = math.log(row["q90"] / row["q10"]) if row["target"] == "close" else row["q50"]

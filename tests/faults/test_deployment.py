@@ -64,8 +64,7 @@ def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name: str
 
 
 def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_requires_one() -> None:
-    services = COMPOSE["services"]
-    worker, prefect = (services[name]["environment"] for name in ("worker", "prefect"))
+    worker, prefect = (COMPOSE["services"][name]["environment"] for name in ("worker", "prefect"))
     units = {unit.name: unit.read_text() for unit in UNITS}
     examples = {path.name: path.read_text() for path in DEPLOY.glob("systemd/*.env.example")}
     ours, servers = examples["forecasting.env.example"], examples["prefect-server.env.example"]
@@ -150,8 +149,7 @@ def test_systemd_accepts_the_units(tmp_path):
         (tmp_path / name).chmod(0o755)
     for unit in UNITS:
         # The programs are where an installation has them; here stand-ins take their place.
-        text = unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
-        (tmp_path / unit.name).write_text(text)
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/"))
     units = sorted(tmp_path.glob("*.service"))
     found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
     assert len(units) == 4
@@ -190,8 +188,7 @@ def assignments(text: str) -> dict[str, str]:
 @pytest.fixture
 def roles(postgres_url):
     """URLs of a reader and a writer."""
-    owner = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
-    with owner.begin() as connection:
+    with sa.create_engine(postgres_url, poolclass=sa.pool.NullPool).begin() as connection:
         connection.exec_driver_sql("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as it is before PostgreSQL 15
     with a_role(postgres_url, "reader") as reader, a_role(postgres_url, "writer") as writer:
         yield {"reader": reader, "writer": writer}

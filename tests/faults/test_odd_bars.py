@@ -32,8 +32,7 @@ def fraction_of_a_cent(bars: pd.DataFrame) -> None:
 
 def standstill(bars: pd.DataFrame) -> None:
     """30 sessions without any movement."""
-    at = bars.index[-30:]
-    bars.loc[at, PRICES] = bars["close"].iloc[-31]
+    bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
 
 
 def equal_closes(bars: pd.DataFrame) -> None:

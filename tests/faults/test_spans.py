@@ -88,8 +88,7 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: 
     assert scored == {(str(SPAN[at]), horizon) for at, most in ((1, 4), (2, 3)) for horizon in range(1, most + 1)}
     before = timeless("scores")
     night(AFTER)
-    again = [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)]
-    assert again == before
+    assert [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)] == before
 
 
 @pytest.mark.slow

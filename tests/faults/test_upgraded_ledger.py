@@ -30,8 +30,7 @@ KEPT = ("fetches", "runs", "models", "promotions", "forecasts", "scores")
 
 def stored(url: str) -> dict[str, list[dict[str, object]]]:
     """All rows of all tables, but of Alembic's, under the columns that this database has."""
-    names = sa.inspect(engine(url)).get_table_names()
-    return {name: rows(name) for name in names if name != "alembic_version"}
+    return {name: rows(name) for name in sa.inspect(engine(url)).get_table_names() if name != "alembic_version"}
 
 
 def lost(before: list[dict[str, object]], after: list[dict[str, object]]) -> list[dict[str, object]]:

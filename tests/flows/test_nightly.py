@@ -71,8 +71,7 @@ def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figure
 
 
 def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
-    message = start_catch_up(first=date(2024, 3, 5), last=LAST, refit_every=2)
-    assert "4 nights" in message
+    assert "4 nights" in start_catch_up(first=date(2024, 3, 5), last=LAST, refit_every=2)
     assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {
         str(day) for day in between(date(2024, 3, 5), LAST)
     }

@@ -101,8 +101,7 @@ def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> 
     waiting = prefect_api.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
     processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
     prefect_api.cancel(url, waiting)
-    end = prefect_api.end_of(url, waiting, log=log)
-    assert end["state_type"] == "CANCELLED"
+    assert prefect_api.end_of(url, waiting, log=log)["state_type"] == "CANCELLED"
     processes.until(lambda: is_free(ledger), "the night's lock", log=log)
     assert select("as_of, status", "runs") == [(str(late_session), "late")]
 

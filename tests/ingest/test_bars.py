@@ -57,8 +57,7 @@ def test_a_row_of_a_day_without_trading_is_rejected():
     bars = random_bars(300, seed=3, last=date(2025, 2, 28))
     saturday = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 4)])
     mourning = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 9)])
-    both = pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session")
-    clean, findings = check(both)
+    clean, findings = check(pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session"))
     assert found(findings) == [(date(2025, 1, day), "off_calendar", "reject") for day in (4, 9)]
     pd.testing.assert_frame_equal(clean, bars, check_freq=False)
 
@@ -223,8 +222,7 @@ def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(fact
     usual = BARS["volume"].iloc[-64:].median()
     bars = BARS.assign(volume=[*BARS["volume"].iloc[:-2], factor * usual, factor * usual])
     assert (of(bars.iloc[:-1]), of(bars)) == (True, False)
-    thousandfold = bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual])
-    assert of(thousandfold)
+    assert of(bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual]))
 
 
 @pytest.mark.parametrize(("factor", "of"), [(0.2, too_low), (8.0, is_inflated)])

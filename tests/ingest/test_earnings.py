@@ -99,8 +99,7 @@ def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the
     coming = pd.DatetimeIndex(["2024-04-16"])
     found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
     expected = sessions_index(bars.index[0].date(), date(2024, 5, 31), "XNYS")
-    at = expected.get_indexer(days.append(coming)) + offset
-    assert found["session"].tolist() == expected[at].tolist()
+    assert found["session"].tolist() == expected[expected.get_indexer(days.append(coming)) + offset].tolist()
     stated = reacting(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
     assert rows(stated, "session") == [("2024-04-16",)]
     unknown = reacting(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))

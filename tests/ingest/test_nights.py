@@ -55,8 +55,7 @@ def check_nights(stand_in, fetch, *, nights, seed):
     bars = stand_in.series["SBUX"][0]
     days = bars.index[-nights:]
     paid, ex = days[10:nights:63], days[nights // 2]
-    actions = make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)])
-    stand_in.add("SBUX", bars, actions)
+    stand_in.add("SBUX", bars, make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)]))
     late = rng.choice(np.arange(len(bars) - nights - 60, len(bars) - nights), size=40, replace=False)
     final_on = rng.integers(1, nights, size=40)  # the night on which the final volume appears
     shares = rng.choice([0.98, 0.9985, 1.004], size=40)

@@ -267,8 +267,7 @@ def test_prices_rounded_to_cents_do_not_look_like_dividends():
     bars["close"] /= 10.0
     paid = dividends(bars, 103, value=0.1)
     bars["adj_close"] = (adjusted_close(bars, paid) * 0.93).round(2)
-    found = implied_dividends(bars)
-    assert found["session"].tolist() == paid["session"].tolist()
+    assert implied_dividends(bars)["session"].tolist() == paid["session"].tolist()
 
 
 def test_one_wrong_close_is_no_dividend():

@@ -54,14 +54,12 @@ def test_what_one_of_the_two_does_not_know_is_not_compared():
     other = times("volume", {-1: 9.0}).iloc[:-1]  # late by a session
     assert found(other) == []
     for unknown in (np.nan, 0.0, -5.0, np.inf, 1e300, 1e-300):
-        last = BARS.iloc[-1:].assign(close=unknown, volume=unknown)
-        assert found(pd.concat([BARS.iloc[:-1], last])) == []
+        assert found(pd.concat([BARS.iloc[:-1], BARS.iloc[-1:].assign(close=unknown, volume=unknown)])) == []
     assert found(BARS.iloc[:0]) == []
 
 
 def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
-    rng = np.random.default_rng(3)
-    (one,) = found(BARS.assign(volume=BARS["volume"] * rng.uniform(0.018, 0.035, 40)))
+    (one,) = found(BARS.assign(volume=BARS["volume"] * np.random.default_rng(3).uniform(0.018, 0.035, 40)))
     assert (one.session, one.rule) == (DAYS[-1], "witness_volume_factor")
     assert 0.02 < (one.value or 0.0) < 0.033
     assert f"on 20 of 20 sessions since {DAYS[-20]}" in one.detail
@@ -106,5 +104,4 @@ def test_another_ratio_than_the_stored_one_is_reported_on_a_later_session():
     stored_ones = [Finding(DAYS[-2], "witness_close_factor", "flag", 3.0, "")]
     half = times("close", dict.fromkeys(range(-20, 0), 0.5))
     assert facts(found(half, stored_ones)) == [(DAYS[-1], "witness_close_factor", 0.5)]
-    like = times("close", dict.fromkeys(range(-20, 0), 2.5))
-    assert found(like, stored_ones) == []
+    assert found(times("close", dict.fromkeys(range(-20, 0), 2.5)), stored_ones) == []

@@ -161,8 +161,7 @@ def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(sy
 
 
 def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(vix_file, monkeypatch):
-    before = between(LAST - timedelta(days=9), LAST)[-2]
-    night(before)
+    night(between(LAST - timedelta(days=9), LAST)[-2])
     (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
     monkeypatch.setenv("FORECASTING_MARKET", f"csv:{vix_file.with_name('VVIX.csv')}")
     with pytest.raises(ArtifactError, match=r"market series \^VVIX; found one fitted with \^VIX"):
@@ -486,8 +485,7 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
     stocks.requests.clear()
 
     def events(symbol: str) -> pd.DataFrame:
-        settings = read_settings().for_symbol(symbol)
-        return load_series(settings, last=None, now=after(LAST))[1]
+        return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
 
     past = [
         listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)

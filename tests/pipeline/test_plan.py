@@ -70,8 +70,7 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     with transaction(sqlite_url) as connection:
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
     own, now = Settings(database_url=sqlite_url), lambda: datetime(2024, 2, 22, 2, tzinfo=UTC)
-    missed = plan.missed_nights(own, as_of=None, mode="auto", now=now)
-    assert [night.session.day for night in missed] == [20, 21]
+    assert [night.session.day for night in plan.missed_nights(own, as_of=None, mode="auto", now=now)] == [20, 21]
     assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
     saturday, sunday = date(2024, 2, 10), date(2024, 2, 18)
     assert plan.checked_span(own, saturday, sunday, now=now) == (saturday, sunday)

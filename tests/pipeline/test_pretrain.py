@@ -45,8 +45,7 @@ def many(tmp_path_factory):
 
 def set_ten(monkeypatch: pytest.MonkeyPatch, many: Path, folder: Path, url: str) -> Settings:
     """Settings of small nights of S0 to S9."""
-    symbols = "S0,S1,S2,S3,S4,S5,S6,S7,S8,S9"
-    set_small_night(monkeypatch, folder, url, SOURCE=f"parquet:{many}", SYMBOLS=symbols)
+    set_small_night(monkeypatch, folder, url, SOURCE=f"parquet:{many}", SYMBOLS="S0,S1,S2,S3,S4,S5,S6,S7,S8,S9")
     return read_settings()
 
 
@@ -102,8 +101,7 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(ten, tmp_path, m
     """With a market series; four symbols have earnings dates, which are too few for a kind of their own."""
     write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
     settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
-    night = make_night("S0", FIRST, settings, now=after(FIRST, 13))
-    fetch_market([night], FIRST, {}, switch_source=False)
+    fetch_market([make_night("S0", FIRST, settings, now=after(FIRST, 13))], FIRST, {}, switch_source=False)
     dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
     known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
     with connect.transaction(ten.url) as connection:

@@ -142,8 +142,7 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
     expected = naive_live_skill(lines)
     assert len(found) == len(expected) > 0
     for row in found.to_dict("records"):
-        figures = expected[row["kind"], row["horizon"], row["window_sessions"]]
-        for name, value in figures.items():
+        for name, value in expected[row["kind"], row["horizon"], row["window_sessions"]].items():
             if pd.isna(value):
                 assert pd.isna(row[name]), name
             else:
@@ -165,13 +164,11 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
 
 def counting(lines: pd.DataFrame) -> pd.DataFrame:
     """The scores of the newest origins that the page counts: live before late before replay, or live alone."""
-    newest = sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:]
-    rows = lines[lines["origin_session"].isin(newest)]
+    rows = lines[lines["origin_session"].isin(sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:])]
     live = rows[rows["kind"] == "live"]
     if live[live["line"] == ""]["origin_session"].nunique() >= ENOUGH_LIVE:
         return live
-    place = rows["kind"].map({"live": 0, "late": 1, "replay": 2})
-    rows = rows.assign(place=place).sort_values("place")
+    rows = rows.assign(place=rows["kind"].map({"live": 0, "late": 1, "replay": 2})).sort_values("place")
     return rows.groupby(["line", "horizon", "origin_session"], as_index=False).head(1)
 
 
@@ -257,8 +254,7 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     assert past.is_provisional
     ahead = newest.scored[(newest.scored["role"] == "champion") & (newest.scored["horizon"] == 1)]
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
-    median = past.forecasts.sort_values("horizon")["q50"].iloc[0]
-    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * median)
+    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0])
     with reading(settings.url) as connection:
         page = publish.page_data(connection, past)
     assert set(page.issued["split_factor"]) == {1.0}
@@ -336,8 +332,7 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
     written, _ = publish.write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
-    close = written.values["SBUX"]
-    assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
+    assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 
 

@@ -141,8 +141,7 @@ def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_fa
 
 
 def test_one_symbols_wait_does_not_hold_up_another(settings):
-    run = Run(settings, "AAA", "BBB").responses(LATE, None)
-    assert [night.symbol for night in run.ran] == ["BBB", "AAA"]
+    assert [night.symbol for night in Run(settings, "AAA", "BBB").responses(LATE, None).ran] == ["BBB", "AAA"]
     (row,) = rows("runs")
     assert str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
 

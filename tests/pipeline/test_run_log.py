@@ -125,8 +125,7 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
     run_log.delete_leftovers(read_settings())
-    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()}
-    assert files == set(kept)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()} == set(kept)
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])

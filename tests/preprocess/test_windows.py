@@ -201,8 +201,7 @@ def test_a_range_is_the_log_of_high_over_low_with_a_floor_and_a_volume_of_zero_i
 def test_bars_of_days_without_a_session_are_left_out() -> None:
     """As bars of another exchange, once FORECASTING_EXCHANGES was corrected."""
     bars = BARS.loc[: str(ORIGIN)].iloc[-450:]
-    saturdays = bars.loc[bars.index.day_of_week == 4].shift(freq="D")
-    both = pd.concat([bars, saturdays]).sort_index()
+    both = pd.concat([bars, bars.loc[bars.index.day_of_week == 4].shift(freq="D")]).sort_index()
     assert len(bars) < WARM_UP + 300 + 1 < len(both)
     assert_same(windows_of(both), windows_of(bars))
 

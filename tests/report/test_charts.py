@@ -68,8 +68,7 @@ def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() 
 def test_an_unknown_value_leaves_a_gap() -> None:
     history = report_data().history.copy()
     history.iloc[-10, history.columns.get_loc("value")] = np.nan
-    parts = paths(charts.fan_svg(report_data(history=history)), "known")
-    assert [len(part) for part in parts] == [30, 9]
+    assert [len(part) for part in paths(charts.fan_svg(report_data(history=history)), "known")] == [30, 9]
 
 
 def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:

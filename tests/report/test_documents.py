@@ -107,8 +107,7 @@ def test_nixtla_by_hand() -> None:
     own = {"-lo-50": 90.0, "-hi-50": 110.0, "-lo-80": 80.0, "-hi-80": 120.0, "-lo-90": 70.0, "-hi-90": 130.0}
     medians = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
     keys = {"unique_id": SYMBOL, "ds": pd.Timestamp("2024-03-04"), "cutoff": pd.Timestamp("2024-03-01"), "y": 90.0}
-    intervals = {f"{model}{name}": value for model in medians for name, value in own.items()}
-    assert row == keys | medians | intervals
+    assert row == keys | medians | {f"{model}{name}": value for model in medians for name, value in own.items()}
 
 
 def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) -> None:

@@ -64,8 +64,7 @@ def test_the_first_night_shows_when_the_first_score_comes():
 def test_a_worse_record_is_shown_as_a_better_one_is():
     text = text_of(render_page(report_data(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
-    only_ours = long_record(origins=6).query("role == 'champion'")
-    young = text_of(render_page(report_data(scored=only_ours)))
+    young = text_of(render_page(report_data(scored=long_record(origins=6).query("role == 'champion'"))))
     assert "No baseline has been scored on the same sessions yet." in young
     assert "n &lt; 20" in young
     assert re.search(r"ridge [\d.]+ 40 \N{MINUS SIGN}\d+", text)
@@ -146,8 +145,7 @@ def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
     data = report_data(
         parts={1: [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]}, forecasts=forecasts(outside="")
     )
-    page = render_page(data)
-    assert "a report nearby x1.90; network x0.90." in page
+    assert "a report nearby x1.90; network x0.90." in render_page(data)
     assert "a report nearby x1.90" in night_text(data, now=ISSUED, width=None)
     assert "a report nearby x1.90" in night_artifact(data, Path("x.html")).body
     assert night_document(data)["forecasts"][0]["parts"] == {"usual": 7.03e6, "report": 1.9, "network": 0.9}

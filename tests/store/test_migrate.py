@@ -269,9 +269,7 @@ def test_docs_tables_md_is_current(script: dict[str, Any]) -> None:
         assert len({line.count("|") for line in section.splitlines() if line.startswith("| `")} | {0}) <= 3
 
 
-def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(
-    script: dict[str, Any], sqlite_url: str
-) -> None:
+def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(script, sqlite_url):
     for table in metadata.sorted_tables:
         assert all(str(one.comment).endswith((".", "...")) for one in (table, *table.columns)), table.name
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:

@@ -165,8 +165,7 @@ def test_night_log_shows_what_retraining_gained_and_cost(connection):
     write.add(connection, "promotions", promotion_row("lstm", "2024-03-07", **decided))
     names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
     warm = (pd.Timestamp("2024-03-07"), "warm", 8.0, "too few origins")
-    second = pd.Timestamp("2024-03-08")
-    quiet = (second, "skip", 0.0, None, None, None, "late")
+    quiet = (pd.Timestamp("2024-03-08"), "skip", 0.0, None, None, None, "late")
     assert view_rows(connection, "night_log", *names) == [(*warm, None, 6.0, ""), quiet]
     write.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
     assert view_rows(connection, "night_log", *names) == [(*warm, 0.25, 6.0, ""), quiet]

@@ -139,8 +139,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
 
     def reversed_train(network, panel, *arguments, **options):
         (rows,) = panel
-        flipped = replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))
-        trained(network, [flipped], *arguments, **options)
+        trained(network, [replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))], *arguments, **options)
 
     monkeypatch.setattr(loop, "train", reversed_train)
     damaged = fit(index, mode="scratch", parent=None, settings=one)

@@ -109,8 +109,7 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
             inside, shipped = (pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0))
             assert (inside and inside.card.base) == before
             assert (shipped.card.base, shipped.trained_to) == (entry["folder"], newest)
-            quantiles = member_quantiles(shipped, windows, np.arange(250, 300))[0]
-            assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
+            assert np.abs(member_quantiles(shipped, windows, np.arange(250, 300))[0][..., MEDIAN]).mean() < 2.0
             before = shipped.card.base
 
 
