@@ -163,9 +163,8 @@ def parse_alerts(text: str) -> list[ForecastAlert]:
 
 
 def check_alerts(text: str) -> str:
-    """`text` itself; raises as `parse_alerts`."""
-    parse_alerts(text)
-    return text
+    """`text` itself, empty where it has no condition; raises as `parse_alerts`."""
+    return text if parse_alerts(text) else ""
 
 
 def check_hour(value: object) -> object:

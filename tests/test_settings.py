@@ -65,6 +65,7 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
     [
         ("cost_ratio", "3", 3.0),
         ("alerts", "median > 1.5 usual", "median > 1.5 usual"),
+        ("alerts", " ; ", ""),
         ("witness", "house:x", "house:x"),
         ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
         ("late_until", "07:15", time(7, 15)),

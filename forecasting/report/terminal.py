@@ -291,17 +291,20 @@ def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row an alert and symbol: on how many of the newest nights it held, and the newest; of many without one, one."""
+    """A row an alert and symbol: on how many of the newest nights it held, and its values; of many without one, one."""
     rows: list[list[object]] = []
     never = Counter(row["alert"] for row in counts if not row["held"])
     for row in counts:
         if row["held"] or never[row["alert"]] <= 3:
-            share = row["held"] / row["nights"] if row["nights"] else math.nan
+            of, share = f"{row['symbol']} {row['target']}", row["held"] / row["nights"] if row["nights"] else math.nan
             newest, held_on = "holds" if row["newest"] else "", named(list(map(str, row["held_on"])), 3)
-            of, value = f"{row['symbol']} {row['target']}", wording.alert_value(row)
-            rows.append([row["alert"], of, row["held"], row["nights"], percent(share), value, newest, held_on])
-    rows += [[alert, f"{count} not listed", 0, *[""] * 5] for alert, count in never.items() if count > 3]
-    return ["alert", "of", "held", "nights", "share", "newest value", "newest night", "held on"], rows
+            values = [wording.alert_value(row, name) for name in ("extreme", "value")]
+            rows.append([row["alert"], of, row["held"], row["nights"], percent(share), *values, newest, held_on])
+    for alert in (alert for alert, count in never.items() if count > 3):
+        some = (row for row in counts if row["alert"] == alert and not row["held"])
+        best = min(some, key=lambda row: (not row["nights"], abs(row["extreme"] - row["number"])))
+        rows.append([alert, f"{never[alert]} not listed", 0, "", "", wording.alert_value(best, "extreme"), "", "", ""])
+    return ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night", "held on"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:

@@ -162,10 +162,10 @@ def against_usual(line: SymbolLine) -> str:
     return "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
 
 
-def alert_value(row: Mapping[str, Any]) -> str:
-    """The newest value that an alert compares: in usual values, or in the target's unit."""
-    unit = unit_for(row["target"], usual=row["value"], symbol=row["symbol"], currency="")
-    return (Unit(1.0, 3, "", "") if row["of_usual"] else unit).brief(row["value"])
+def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
+    """The newest value that an alert compares, or its `extreme`: in usual values, or in the target's unit."""
+    unit = unit_for(row["target"], usual=row[name], symbol=row["symbol"], currency="")
+    return (Unit(1.0, 3, "", "") if row["of_usual"] else unit).brief(row[name])
 
 
 def result_words(line: SymbolLine) -> tuple[str, str, str, str]:

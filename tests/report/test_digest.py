@@ -136,9 +136,12 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
 
 
 def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
-    counts = [held_row(f"S{place}", "q50 < 1", 2.0) | {"held": 0, "nights": 5, "held_on": []} for place in range(4)]
-    once = held_row("KO", "q50 < 1", 2.0) | {"held": 1, "nights": 5, "held_on": [ORIGIN]}
-    assert [row[1:3] for row in alert_listing([*counts, once])[1]] == [["KO volume", 1], ["4 not listed", 0]]
+    none = {"held": 0, "held_on": [], "number": 1.0}
+    extremes = enumerate((float("nan"), 3.0, 2.0, 4.0))  # the first of no known night
+    counts = [held_row(f"S{n}", "q50 < 1", 5.0) | none | {"nights": n, "extreme": value} for n, value in extremes]
+    once = held_row("KO", "q50 < 1", 2.0) | none | {"held": 1, "nights": 5, "extreme": 0.5}
+    found = [(*row[1:3], row[5]) for row in alert_listing([*counts, once])[1]]
+    assert found == [("KO volume", 1, "0.50"), ("4 not listed", 0, "2.00")]  # the nearest to the number
     assert len(alert_listing(counts[:3])[1]) == 3
 
 

@@ -158,7 +158,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def alerts_held(
     connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
 ) -> list[Row]:
-    """How often each alert held over the newest `nights` published of each symbol, on which, and the newest value."""
+    """How often and when each alert held over the newest `nights` published of each symbol; newest, extreme value."""
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
@@ -188,6 +188,7 @@ def alerts_held(
                 held_on, known = [*shown["origin_session"][holds].dt.date], int(value.notna().sum())
                 row = {"symbol": symbol, "target": target, "alert": alert.text, "of_usual": alert.of_usual}
                 row |= {"held": len(held_on), "nights": known, "value": float(value.iloc[0])}
+                row |= {"extreme": float(value.max() if alert.sign == ">" else value.min()), "number": alert.number}
                 counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
     return counts
 
