@@ -40,6 +40,7 @@ BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
 INDEX_SESSIONS, INDEX_DAYS = 30, 60  # Sessions of a chart in the index, and days that hold them on any exchange
 RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
+REPORT_NEAR = timedelta(4)  # Between a forecast's session and a report's that is named beside it: two sessions, mostly
 
 
 def publish_page(night: Night) -> Night:
@@ -237,7 +238,7 @@ def write_page(page: str, path: Path) -> Path:
 
 def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
     """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds."""
-    events = read.events_on(connection, {night["target_session"] for night in nights})
+    events = read.events_near(connection, {night["target_session"] for night in nights}, REPORT_NEAR)
     skills = read.newest_skills(connection)
     lines: list[SymbolLine] = []
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
@@ -251,13 +252,16 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
         parts = read.parts(connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1])
         for night in some:
             key, page = (night["symbol"], night["target"]), page_name(night["symbol"], night["target"])
+            known = [event for event in events.get(night["symbol"], []) if as_day(event["known_from"]) <= origin]
+            near = [event for event in known if abs(as_day(event["session"]) - night["target_session"]) <= REPORT_NEAR]
             line = SymbolLine(
                 symbol=night["symbol"],
                 target=night["target"],
                 run=runs.get(key),
                 forecast=night,
                 values=_values(by_symbol.get(night["symbol"]), night),
-                events=events.get((night["symbol"], night["target_session"]), []),
+                events=[event["kind"] for event in near if as_day(event["session"]) == night["target_session"]],
+                reports=[as_day(event["announced"]) for event in near],
                 result=results.get(key),
                 skill=skills.get(key),
                 parts=parts.get(_key(night), ()),

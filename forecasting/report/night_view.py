@@ -14,7 +14,7 @@ import pandas as pd
 
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
-from forecasting.report.units import Unit, as_day, percent, unit_for
+from forecasting.report.units import Unit, as_day, percent, short_day, unit_for
 from forecasting.sessions import after
 from forecasting.vocabulary import Target
 
@@ -204,6 +204,7 @@ class SymbolLine:
     forecast: Mapping[str, Any] = field(default_factory=dict)
     values: Sequence[float] = ()  # known values up to the origin, oldest first, in the target's own unit; NaN: unknown
     events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
+    reports: Sequence[date] = ()  # days of the reports that the session, or one up to four days from it, reacts to
     result: Mapping[str, Any] | None = None  # the newest score one session ahead, and `q50`
     skill: float | None = None  # in error against the best baseline, last 20 sessions, 0.1 for a tenth less
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
@@ -264,7 +265,8 @@ class SymbolLine:
     @property
     def special_days(self) -> list[str]:
         """What is special about the session."""
-        return [*self.events, *filter(None, str(self.forecast["calendar"] or "").split(", "))]
+        reports = [f"a report on {short_day(day)}" for day in self.reports if not self.events]
+        return [*self.events, *reports, *filter(None, str(self.forecast["calendar"] or "").split(", "))]
 
     @property
     def why(self) -> Why:
@@ -321,6 +323,5 @@ class SymbolLine:
     @property
     def is_behind(self) -> bool:
         """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
-        if self.run is None or self.status not in ("late", "failed"):
-            return False
-        return as_day(self.run["as_of"]) > as_day(self.forecast["origin_session"])
+        run, origin = self.run, as_day(self.forecast["origin_session"])
+        return run is not None and self.status in ("late", "failed") and as_day(run["as_of"]) > origin

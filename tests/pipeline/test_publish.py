@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.errors import ForecastingError
+from forecasting.ingest.earnings import reacting
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.pipeline.run import run_missed
@@ -38,6 +39,7 @@ from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import (
     SYMBOL,
     TARGET,
+    at,
     forecast_row,
     gather_statistics,
     model_row,
@@ -296,15 +298,18 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     close, volume = before = index_lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
-    assert (len(close.values), len(volume.values)) == (30, 30)
+    assert (len(close.values), len(volume.values), close.page, volume.page) == (30, 30, "", "")
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
-    assert (close.page, volume.page) == ("", "")
+    announced = pd.DataFrame({"announced": pd.to_datetime(["2024-03-07", "2024-03-12"]), "timing": ["amc", "bmo"]})
     days = between(date(2024, 1, 2), date(2024, 3, 11))
     with transaction(settings.url) as connection:  # a split, stored by the fetch of a night that failed later
         after = {day.isoformat(): 4.0 * (500.0 + place) for place, day in enumerate(days)}
         store_bars(connection, after, seen="2024-03-12T10:30", version=2)
         write.add(connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet"))
+        reports = reacting(announced.assign(scheduled=[True, False]))  # the second is not known in advance
+        write.add_events(connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00"))
     close, volume = index_lines(settings)
+    assert (close.special_days, volume.special_days) == (["earnings"], ["a report on Thu 7 Mar"])
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
     assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 

@@ -134,12 +134,8 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) 
     fields = {
         "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
         "values": [10e6] * 25,
-        "events": [],
         "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True},
-        "skill": None,
-        "parts": (),
-        "opens": None,
         "page": f"{symbol}-{target}.html",
     }
-    own = {name: changed.pop(name) for name in list(changed) if name in fields}
+    own = {name: changed.pop(name) for name in list(changed) if name in SymbolLine.__match_args__}
     return SymbolLine(symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own))

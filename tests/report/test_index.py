@@ -50,11 +50,8 @@ def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
 
 
 def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first() -> None:
-    changed = {
-        "q50": 92.0,
-        "values": [80.0] * 24 + [100.0],
-        "parts": [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)],
-    }
+    parts = [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)]
+    changed = {"q50": 92.0, "values": [80.0] * 24 + [100.0], "parts": parts}
     page = render_index([index_line("SBUX", target, **changed) for target in ("close", "volume")])
     assert [(row[1], row[5]) for row in cells(page)] == [("close", "width \N{MINUS SIGN}20%"), ("volume", "+15%")]
     halved = render_index([index_line("UP", q50=15e6), index_line("DOWN", q50=5e6)])

@@ -1,7 +1,8 @@
 """Fetched data: fetches, bars, corporate actions, events and findings, as known now or at any instant."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,19 +102,15 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
     return _valid(event_rows(connection, symbol, known_at=known_at))
 
 
-def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
-    """The kinds of the valid events on some sessions, by symbol and session."""
+def events_near(connection: sa.Connection, sessions: Collection[date], within: timedelta) -> dict[str, list[Any]]:
+    """By symbol, the valid events of those that have one `within` some days of a session: columns STORED."""
     table = schema.events
-    named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions)))
+    near = [table.c.session.between(session - within, session + within) for session in sessions]
+    named = sa.select(table.c.symbol).where(sa.or_(sa.false(), *near))
     statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(named))
     seen = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
-    kinds: dict[tuple[str, date], list[str]] = {}
-    for symbol, of_symbol in seen.groupby("symbol"):
-        valid = _valid(of_symbol)
-        for event in valid[valid["withdrawn_from"].isna()].to_dict("records"):
-            if (session := event["session"].date()) in sessions:
-                kinds.setdefault((str(symbol), session), []).append(str(event["kind"]))
-    return kinds
+    valid = {str(symbol): validity_intervals(of_symbol) for symbol, of_symbol in seen.groupby("symbol")}
+    return {symbol: rows[rows["withdrawn_from"].isna()].to_dict("records") for symbol, rows in valid.items()}
 
 
 def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
