@@ -13,7 +13,7 @@ from forecasting.plain_text import named, of_each
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
 from forecasting.report.units import as_day, quantity, short_day
-from forecasting.report.wording import against_usual, alert_value
+from forecasting.report.wording import alert_value, forecast_words
 
 SHOWN = 12  # forecasts, results and problems that a message shows, of each so many; the index has all of them
 _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
@@ -61,9 +61,8 @@ def make_digest(
     for line in lines:
         problem = line.problem
         if line.forecast and line.symbol not in listed:
-            what, reason = problem or ("behind", "Its source may have ended.")
-            its_newest = short_day(line.session, with_year=True)
-            problem = what, f"{reason} No forecast of {session}; the newest is of {its_newest}.".strip()
+            none = f"No forecast of {session}; the newest is of {short_day(line.session, with_year=True)}."
+            problem = (problem[0], f"{problem[1]} {none}") if problem else ("behind", f"{none} {line.remedy}")
         if problem is not None:
             cause = problem[0], of_each(problem[1], line.symbol)
             reasons.setdefault(cause, []).append((f"{line.symbol} {line.target}", problem[1]))
@@ -76,21 +75,23 @@ def make_digest(
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
     results = sorted(scored, key=lambda line: (line.hit == "hit", -line.off))
     results_of = short_day(max(days), with_year=is_stale) if days else ""
-    held = []
+    held, names = [], []
     for line in current:
-        own = [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]
-        which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in own)
-        forecast = f"{line.median} (80% interval {line.interval}), {against_usual(line)}."
-        held += [f"{line.symbol} {line.target}: {which}. {forecast}"] if own else []
-    about = [quantity(len(held), "alert")] if held else []
-    about += [f"{quantity(len(forecasts), 'forecast')} of {session}" if forecasts else "no forecast"]
+        if own := [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]:
+            which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in own)
+            held.append(f"{line.symbol} {line.target}: {which}. {forecast_words(line, briefly=True)}")
+            names.append(f"{line.symbol} {line.change}")
+    about = [f"Alert{'s' * (len(held) > 1)} {named(names, 1)}"] if held else []
+    what = f"{lines[0].target} forecast" if lines else "forecast"
+    about += [f"{quantity(len(forecasts), what)} of {session}" if forecasts else f"no {what}"]
     hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
     about += [f"{hits} on {results_of}"] if results else []
     failed = sum(line.status == "failed" for line in lines)
     others = len(problems) - sum(what == "failed" for what, _ in reasons)
     known = [f"{failed} failed"] * (failed > 0) + ([f"{quantity(others, 'thing')} to know"] if others else [])
-    about += (["stale"] * is_stale + known) or ["all well"]
-    verdict = " ".join(filter(None, [stale, f"{', '.join(known)}." if known else ""])) or "All well."
+    about += (["stale"] * is_stale + known) or ["all well"] * (not held)
+    well = f"{quantity(len(held), 'alert')}; the nights are well." if held else "All well."
+    verdict = " ".join(filter(None, [stale, f"{', '.join(known)}." if known else ""])) or well
     return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale, verdict)
 
 

@@ -309,11 +309,15 @@ class SymbolLine:
         return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.forecast["kind"])]
 
     @property
+    def remedy(self) -> str:
+        """The command that makes its newest night."""
+        return f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says why not."
+
+    @property
     def problem(self) -> tuple[str, str] | None:
         """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
         if self.status != "done":
-            run = f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says why not."
-            unsaid = "It has not ended yet." if self.run else run
+            unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:
             reason = str(self.forecast["reason"] or "Issued after its session had opened.")

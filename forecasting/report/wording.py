@@ -150,16 +150,14 @@ def without_bar(findings: pd.DataFrame) -> str:
     )
 
 
-def forecast_words(line: SymbolLine) -> str:
-    """The forecast of a line of the digest, with why."""
-    notes = f"; {', '.join(line.special_days)}" if line.special_days else ""
-    text = f"{line.median} (80% interval {line.interval}), {against_usual(line)}{notes}."
-    return f"{text} {why_sentence(line.why, line.unit)}".rstrip()
-
-
-def against_usual(line: SymbolLine) -> str:
-    """Like `+12% against usual`, or `as usual`."""
-    return "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
+def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
+    """The forecast of a line of the digest, with why; `briefly`, as in an alert, with the two largest factors."""
+    against = "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
+    text = f"{line.median} (80% interval {line.interval}), {against}"
+    if briefly:
+        return f"{'; '.join(filter(None, [text, brief_why(line.why, line.special_days)]))}."
+    days = f"; {', '.join(line.special_days)}" if line.special_days else ""
+    return f"{text}{days}. {why_sentence(line.why, line.unit)}".rstrip()
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:

@@ -126,9 +126,7 @@ def test_a_late_night_waits_in_a_visible_state_without_an_error_and_ends_with_it
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
     nightly(patient=True)
     assert [(at, state, status) for at, state, _, status in waits] == [
-        ("05:50", "Late", "late"),
-        ("06:10", "Late", "late"),
-        ("06:30", "Late", "late"),
+        (at, "Late", "late") for at in ("05:50", "06:10", "06:30")
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
     assert not [one for one in caplog.records if one.levelno > logging.WARNING and one.name.startswith("prefect")]
@@ -193,7 +191,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     assert [at for at, *_ in waits] == ["05:50", "06:10", "06:30", "06:50", "07:10"]
     assert counts == [0, 0, 0, 1, 1]
     (message,) = map(json.loads, sent)
-    assert message["title"] == "forecasting: 1 forecast of Mon 11 Mar, 1 thing to know"
+    assert message["title"] == "forecasting: 1 volume forecast of Mon 11 Mar, 1 thing to know"
     first, second, _, _, forecast, _, _, _, _, _ = message["message"].partition("\nhttp")[0].splitlines()
     assert first == "1 thing to know."
     assert second.startswith("- SBUX volume: late. ")
@@ -243,7 +241,5 @@ def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder
     nightly(patient=True)
     Path(read_settings().source.partition(":")[2]).unlink()
     assert nightly(patient=True, return_state=True).is_failed()
-    assert [json.loads(body)["title"].partition(",")[0] for body in sent] == [
-        "forecasting: 1 forecast of Mon 11 Mar",
-        "forecasting: night.failed",
-    ]
+    titles = [json.loads(body)["title"].partition(",")[0] for body in sent]
+    assert titles == ["forecasting: 1 volume forecast of Mon 11 Mar", "forecasting: night.failed"]

@@ -145,7 +145,7 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
     title, text = sent(posted)
-    assert title == "1 forecast of Mon 11 Mar, all well"
+    assert title == "1 volume forecast of Mon 11 Mar, all well"
     assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
     night(LAST)  # nothing is to do
     for alerts in ("", "median > 1"):  # of the first nothing is new
@@ -224,5 +224,5 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
     title, text = sent(posted)
-    assert title == "no forecast, 1 failed"
+    assert title == "no volume forecast, 1 failed"
     assert f"- TEST volume: failed. {failed.value}" in text
