@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import ForecastingError, SymbolsFailedError, UsageError
+from forecasting.errors import DataLateError, ForecastingError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
 from forecasting.plain_text import named
@@ -31,19 +31,21 @@ from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMN
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
 _DAYS = {"session", "date", "ds"}
+_SKILLS = ("vs_usual", "skill_vs_naive", "skill_vs_best", "pinball_vs_best")
 _SHARES = dict.fromkeys(("coverage_80", "coverage_90"), partial(percent, decimals=1))
-_SHARES |= dict.fromkeys(("vs_usual", "skill_vs_naive", "skill_vs_best"), partial(percent, signed=True, decimals=1))
+_SHARES |= dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1))
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}  # numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
 _NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
-_FIGURES += ["coverage_80", "coverage_90"]
+_FIGURES += ["pinball_vs_best", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
+__all__ += ["DataLateError", "ForecastingError", "StoreError", "UsageError"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Backtest:
     def _title(self) -> str:
         one = self.figures.iloc[0]
         span = f"origins {one['window_from']:%Y-%m-%d} to {one['window_to']:%Y-%m-%d}"
-        return f"{one['symbol']} {one['target']}, {span}; horizon 0 is the mean over all."
+        loss = "pinball loss" if one["target"] == "close" else "absolute error"
+        return f"{one['symbol']} {one['target']}, {span}; horizon 0: mean over all; skill and p_value: of {loss}."
 
     def _table(self) -> pd.DataFrame:
         values = self.figures.pivot(index="horizon", columns="metric", values="value")
@@ -402,7 +405,9 @@ def _frame_settings(
             own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": NO_MARKET, "events": None}
         if isinstance(market, pd.DataFrame | pd.Series):
             closes = pd.DataFrame(market)
-            if closes.shape[1] == 1:  # of a series, or yfinance's `["Close"]`, whose column is the ticker
+            if (
+                closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS
+            ):  # of a series, or of a ticker's name
                 closes = closes.set_axis(["close"], axis="columns")
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
@@ -441,7 +446,7 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 def _of_frames(error: ForecastingError) -> str:
     """The message, of a frame in place of its file, with advice on frames in place of that on commands."""
     text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
-    text = text.replace("Run again later, or as of a session that has its bar.", "Correct its row, or remove it.")
+    text = text.replace("Run again later, or as of a session that has its bar.", "Correct or remove its newest rows.")
     return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
 

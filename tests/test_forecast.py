@@ -128,7 +128,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         (
             {"frame": BARS.assign(open=-1.0)},
             DataLateError,
-            r"yet; the frame of bars has no usable bar .*kept out.*its row, or",
+            r"yet; the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
         (
             {"frame": BARS.assign(volume="many")},

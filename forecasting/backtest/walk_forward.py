@@ -85,6 +85,9 @@ class Figures:
     skill_vs_best: float  # the same against the best baseline, in the ranking loss
     dm_p_value: float | None  # two-sided, of equal loss with the best baseline; None for too few origins
     pinball: float  # mean over the seven levels
+    best_in_pinball: str  # the baseline of least pinball loss, the skill against it in that loss, and the test's p
+    pinball_vs_best: float
+    pinball_p_value: float | None
     coverage_80: float  # share of actuals inside the central intervals
     coverage_90: float
     r2_dollar_volume: float | None  # of log dollar volume over its mean of five sessions; None but for volume
@@ -111,11 +114,17 @@ def figures(
     at = slice(None) if horizon is None else slice(horizon - 1, horizon)
     actual, issued = actual[:, at], issued[:, at]
     baselines = {name: quantiles[:, at] for name, quantiles in baselines.items()}
-    loss = ranking_loss(target)
-    losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+
+    def against_best(loss: Loss) -> tuple[str, float, float | None]:
+        losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+        best, ours = min(losses, key=lambda name: mean(losses[name])), loss(actual, issued)
+        p = p_value_of_enough(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
+        return best, skill(mean(ours), mean(losses[best])), p
+
+    best_baseline, skill_vs_best, dm_p_value = against_best(ranking_loss(target))
+    best_in_pinball, pinball_vs_best, pinball_p_value = against_best(pinball)
     errors = {name: mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
-    best = min(losses, key=lambda name: mean(losses[name]))
-    ours, mae, naive = loss(actual, issued), mean(absolute_error(actual, issued)), next(iter(errors.values()))
+    mae, naive = mean(absolute_error(actual, issued)), next(iter(errors.values()))
     r2: dict[str, float] = {}
     if dollars is not None:
         dollars = replace(dollars, actual=dollars.actual[:, at])
@@ -125,11 +134,14 @@ def figures(
         mae=mae,
         mae_naive=naive,
         baselines=errors,
-        best_baseline=best,
+        best_baseline=best_baseline,
         skill_vs_naive=skill(mae, naive),
-        skill_vs_best=skill(mean(ours), mean(losses[best])),
-        dm_p_value=p_value_of_enough(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1]),
+        skill_vs_best=skill_vs_best,
+        dm_p_value=dm_p_value,
         pinball=mean(pinball(actual, issued)),
+        best_in_pinball=best_in_pinball,
+        pinball_vs_best=pinball_vs_best,
+        pinball_p_value=pinball_p_value,
         coverage_80=mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
         coverage_90=mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
         r2_dollar_volume=r2.pop("", None),
@@ -218,8 +230,9 @@ class BacktestResult:
 
 def _metrics(part: Figures) -> list[tuple[str, float, str, float | None]]:
     """Name and value of each figure, the baseline that it is against or of, and its p-value."""
-    values = {name: value for name, value in asdict(part).items() if isinstance(value, float) and name != "dm_p_value"}
+    values = {name: value for name, value in asdict(part).items() if isinstance(value, float) and "p_value" not in name}
     tests = {"skill_vs_best": (part.best_baseline, part.dm_p_value)}
+    tests["pinball_vs_best"] = part.best_in_pinball, part.pinball_p_value
     rows = [(metric, value, *tests.get(metric, ("", None))) for metric, value in values.items()]
     for prefix, of_baselines in (("mae", part.baselines), ("r2", part.r2_baselines)):
         rows += [(f"{prefix}_{name}", value, name, None) for name, value in of_baselines.items()]

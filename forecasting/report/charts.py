@@ -260,12 +260,13 @@ FAN_WIDTH, FAN_HEIGHT = 520.0, 272.0  # on a phone it is shown at seven tenths o
 FAN_SESSIONS = 40
 _FAN_LEFT, _FAN_LEGEND = 10.0, 22.0  # margins of the fan beside its labels, and below them
 _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
-# An image has no style of the page's: it carries its own, with a background that suits the dark theme too.
+# An image has no style of the page's: it carries its own, which in a notebook changes no other, with a background.
 _STYLE = """<style>
-text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
-.end { text-anchor: end } .middle { text-anchor: middle } .strong { fill: #0b5ea8; font-weight: 600 }
-.paper { fill: #ffffff } .grid, .floor { stroke: #dfe3e8 } .outer { fill: #cde2f5 } .inner { fill: #96c3eb }
-.known { fill: none; stroke: #465467; stroke-width: 1.6 } .median { fill: none; stroke: #0b5ea8; stroke-width: 2.4 }
+.fan text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
+.fan .end { text-anchor: end } .fan .middle { text-anchor: middle } .fan .strong { fill: #0b5ea8; font-weight: 600 }
+.fan .paper { fill: #ffffff } .fan .grid, .fan .floor { stroke: #dfe3e8 }
+.fan .outer { fill: #cde2f5 } .fan .inner { fill: #96c3eb } .fan .median { stroke: #0b5ea8; stroke-width: 2.4 }
+.fan .known { stroke: #465467; stroke-width: 1.6 } .fan .known, .fan .median { fill: none }
 </style>"""
 
 

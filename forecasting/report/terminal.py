@@ -268,6 +268,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
             *(unit.number(figures["baselines"][name]) for name in names),
             percent(figures["skill_vs_best"], signed=True, decimals=1),
             p_value(figures["dm_p_value"]),
+            percent(figures["pinball_vs_best"], signed=True, decimals=1),
             percent(figures["coverage_80"], decimals=1),
             percent(figures["coverage_90"], decimals=1),
         ]
@@ -275,7 +276,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     ]
     best = f"against {wording.forecaster_label(overall['best_baseline'])}"
     labels = [wording.forecaster_label(name) for name in names]
-    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "in 80%", "in 90%"], rows
+    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "pinball skill", "in 80%", "in 90%"], rows
 
 
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:

@@ -117,8 +117,8 @@ _CALIBRATION = (
 )
 _CALENDAR = "Of the target session: `half day`, `triple witching`, `options expiry`, `after a holiday`; or empty."
 _METRIC = (
-    "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; "
-    "of volume also `r2_dollar_volume` and `r2_BASELINE`."
+    "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, skills `pinball_vs_best`, `skill_vs_naive`, `skill_vs_best`, "
+    "`coverage_80`, `coverage_90`; of volume also `r2_dollar_volume` and `r2_BASELINE`."
 )
 _FIGURE = "Losses in the target's unit, skills as 1 - loss / baseline's loss, coverages 0 to 1, R² as in live_r2."
 _PART = (

@@ -8,7 +8,7 @@ import pytest
 from forecasting.backtest.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, best_set, figures
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
-from forecasting.losses import absolute_error
+from forecasting.losses import absolute_error, pinball
 from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.windows import MarketSeries, actual_of, make_windows
 from forecasting.settings import Settings
@@ -141,6 +141,7 @@ def test_metric_rows_hold_the_figures_of_the_document():
     assert rows[(0, "mae")]["value"] == result.figures().mae
     alone = ("mae", "mae_naive", "skill_vs_naive", "pinball", "coverage_80", "coverage_90", "r2_dollar_volume")
     expected = dict.fromkeys(alone, "") | {"skill_vs_best": figures.best_baseline}
+    expected["pinball_vs_best"] = figures.best_in_pinball
     expected |= {f"{prefix}_{name}": name for prefix in ("mae", "r2") for name in baseline_names("volume")}
     assert {metric: row["baseline"] for (horizon, metric), row in rows.items() if horizon == 2} == expected
 
@@ -189,13 +190,15 @@ def forecasts(error: float) -> np.ndarray:
 
 
 def test_skill_is_positive_when_the_issued_forecasts_are_better():
-    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(-2.0)}
+    wide = ACTUAL[..., None] - 2.0 + 9.0 * AROUND  # of less absolute error and more pinball loss than har
+    baselines = {"last_value": forecasts(4.0), "ridge": wide, "har": forecasts(-2.5)}
     noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
     ours = figures("volume", ACTUAL, forecasts(1.0) + noise, baselines)
-    assert ours.best_baseline == "ridge"
+    assert (ours.best_baseline, ours.best_in_pinball) == ("ridge", "har")
     assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
     assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
-    assert ours.dm_p_value < 0.001
+    assert ours.pinball_vs_best == pytest.approx(1.0 - ours.pinball / pinball(ACTUAL, baselines["har"]).mean())
+    assert max(ours.dm_p_value, ours.pinball_p_value) < 0.001
 
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():

@@ -153,7 +153,8 @@ def test_a_backtest_writes_the_documented_keys(here):
     assert code == 0
     document = json.loads(out.read_text(encoding="utf-8"))
     keys = {"mae", "mae_naive", "baselines", "best_baseline", "skill_vs_naive", "skill_vs_best", "dm_p_value"}
-    keys |= {"pinball", "coverage_80", "coverage_90", "r2_dollar_volume", "r2_baselines"}
+    keys |= {"pinball", "best_in_pinball", "pinball_vs_best", "pinball_p_value", "coverage_80", "coverage_90"}
+    keys |= {"r2_dollar_volume", "r2_baselines"}
     about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set", "earnings_dates"}
     assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys
