@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from operator import itemgetter
 
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ArtifactError, ForecastingError, StoreError, UsageError
 from forecasting.evaluate.decisions import NO_WARM_FIT
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.evaluate import score_and_decide
@@ -24,18 +25,20 @@ from forecasting.pipeline.models import copy_weights, weights_folder, weights_st
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.run_log import close, code_version, delete_files_of
-from forecasting.pipeline.symbols import Outcomes, each_symbol
+from forecasting.pipeline.run_log import close, code_version, delete_files_of, notes_of
+from forecasting.pipeline.symbols import NAMED, Outcomes, each_symbol
 from forecasting.pipeline.train import fit_challenger
+from forecasting.plain_text import named, plain_text
 from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
+from forecasting.store.schema import FORECAST_KEY
+from forecasting.vocabulary import Clock, Mode
 
-_COMPARED = ["role", "status", *QUANTILE_COLUMNS]
-"""What must be equal; kind and times cannot be, for all of it is made afterwards."""
+Left = dict[tuple[bool, str], list[date]]
+"""Nights that are not replayed, by whether something stored is thereby left out, and why."""
 
 
 def replay(
@@ -43,50 +46,89 @@ def replay(
 ) -> Outcomes[str]:
     """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
 
-    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied.
+    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied. To leave
+    out something that is stored of the span is an error.
     """
     migrate.check_ready(settings.url, writes=False)
     scratch = scratch_ledger(settings)
 
     def compared(own: Settings) -> str:
-        nights, by_hand = finished_nights(own, first=first, last=last)
+        nights, left, by_hand = nights_of_span(own, first or date.min, last or date.max)
         if first is not None:
             copy_state(nights[0], own, scratch, before=first)
         with bar(f"{own.symbols[0]} {own.target}") as advance:
             for done, row in enumerate(nights):
                 advance(done, len(nights))
                 after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
-                with weights_as_then(row, own, scratch):
-                    rerun_night(row, settings_of(row, scratch), after, now=now)
-        return compare(own.symbols[0], own, scratch, nights)
+                try:
+                    with weights_as_then(row, own, scratch):
+                        rerun_night(row, settings_of(row, scratch), after, now=now)
+                except ForecastingError as error:
+                    night = f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be run again"
+                    raise ForecastingError(f"{night}; its rows or its fetch may have been changed: {error}") from None
+        return compare(own, scratch, nights, left)
 
     return each_symbol(settings, compared, now=now)
 
 
-def finished_nights(settings: Settings, *, first: date | None, last: date | None) -> tuple[list[Row], list[Row]]:
-    """The finished nights of a symbol in a span, in the order made, and the promotions by hand."""
-    symbol = settings.symbols[0]
+def nights_of_span(settings: Settings, first: date, last: date) -> tuple[list[Row], Left, list[Row]]:
+    """The finished nights of a symbol in a span, in the order made, the others, and the promotions by hand."""
+    symbol, target = settings.symbols[0], settings.target
     with connect.reading(settings.url) as connection:
-        runs = read.finished_runs(connection, symbol, settings.target)
-        of_hand = {"symbol": symbol, "target": settings.target, "trigger": ["promote", "rollback"]}
+        runs = {row["id"]: row for row in read.table_rows(connection, "runs", {"symbol": symbol, "target": target})}
+        issued = {(row["run_id"], row["origin_session"]): row for row in read.issued_by_run(connection, symbol, target)}
+        of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
         by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
-    span = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
-    nights = [row for row in span if settings_of(row, settings).hash == row["settings_hash"]]
-    if not nights:
-        reached = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
-        days, do = [row["as_of"] for row in runs], "Check --symbol, --target and the database."
-        if days:
-            do = f"Its nights are from {min(days)} to {max(days)}: choose --from and --to among them."
-        if span:
-            do = f"This release does not have the settings of {quantity(len(span), 'night')}: replay with theirs."
-        raise UsageError(f"{symbol} has no finished {settings.target} night{reached}; there is nothing to replay. {do}")
-    return nights, by_hand
+    nights, left = [], Left()
+    made = {(row["id"], row["as_of"]) for row in runs.values()} | issued.keys()
+    for run_id, session in sorted((key for key in made if first <= key[1] <= last), key=itemgetter(1)):
+        row = runs.get(run_id, {}) | issued.get((run_id, session), {})
+        if why := why_not_replayed(row, settings):
+            left.setdefault(why, []).append(session)
+        else:
+            nights.append(row)
+    if nights:
+        # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
+        return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
+    if any(is_stored for is_stored, _ in left):
+        raise ForecastingError(f"{symbol} {target}: {_named(left)}")
+    days = [session for _, session in issued]
+    do = f"Choose --from and --to from {min(days)} to {max(days)}." if days else "Check --symbol and --target."
+    raise UsageError(f"{symbol} has no finished {target} night in that span; there is nothing to replay. {do}")
+
+
+def why_not_replayed(row: Row, settings: Settings) -> tuple[bool, str] | None:
+    """Whether something stored is left out with a run and its forecasts, as one row, and why; None for a night."""
+    if "fetch_id" not in row:
+        is_lost = row["status"] == "done" and "issued_before" not in notes_of(row)
+        return is_lost, f"status {row['status']}, without forecasts"
+    if row.get("as_of") != row["origin_session"]:
+        return True, "no such night in table runs"
+    if row["status"] != "done":
+        return True, f"status {row['status']}, with forecasts"
+    if (own := settings_of(row, settings)).hash == row["settings_hash"]:
+        return None
+    stored = json.loads(row["settings"])
+    is_known = own.forecast_fields() | {"events": stored.get("events")} == stored
+    return True, "settings and settings_hash in table runs disagree" if is_known else "settings unknown to this release"
+
+
+def _named(left: Left) -> str:
+    nights = quantity(sum(map(len, left.values())), "night")
+    why = "; ".join(f"{named([*map(str, days)], NAMED)}: {reason}" for (_, reason), days in left.items())
+    return f"Not replayed: {nights} ({why}). " if left else ""
 
 
 def settings_of(row: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
-    fields = {name: value for name, value in json.loads(row["settings"]).items() if name != "events"}
-    exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
+    try:
+        fields = {name: value for name, value in json.loads(row["settings"]).items() if name != "events"}
+        exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
+    except (ValueError, AttributeError, KeyError):
+        raise StoreError(
+            f"Expected a JSON object with `exchange` in column settings of table runs for the night of {row['as_of']} "
+            f"of {row['symbol']} {row['target']}; found {row['settings'][:60]!r}. Restore the row {row['id']}."
+        ) from None
     own = settings.model_copy(update={"market": None, "source": row["source"], "exchanges": exchanges} | fields)
     return own.for_symbol(row["symbol"])
 
@@ -106,7 +148,7 @@ def scratch_ledger(settings: Settings) -> Settings:
 
 
 def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: date) -> None:
-    """Copy what nights before a session left for a later one; a UsageError where weights that it used are gone."""
+    """Copy what nights before a session left for a later one; an ArtifactError where weights that it used are gone."""
     symbol = night["symbol"]
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_nights(source, target, symbol, settings.target, before=before)
@@ -120,7 +162,7 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
         forecast = {"symbol": symbol, "target": settings.target, "run_id": night["id"], "model_id": champion["id"]}
         was_used = read.row(connection, "forecasts", forecast) is not None
     if was_used or state != "damaged":  # of an older format they were as unusable to the night
-        raise UsageError(
+        raise ArtifactError(
             f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
             f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or leave --from out."
         )
@@ -162,14 +204,19 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
             write.add(connection, "promotions", hand | {"decided_at": now()})
 
 
-def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:
-    """How many forecasts of how many nights are the same; a ForecastingError that names the first that differs."""
-    nights = sorted(nights, key=lambda row: row["as_of"])
-    stored, replayed = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
+def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left) -> str:
+    """How many forecasts of how many nights are the same, and what is left; a ForecastingError names what is not."""
+    nights = sorted(nights, key=itemgetter("as_of"))
+    (stored, again), (replayed, _) = (_forecasts(one, nights) for one in (settings, scratch))
     wrong = sorted(key for key in stored | replayed if stored.get(key) != replayed.get(key))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if not wrong:
-        return f"{symbol}: {count}, {first} to {last}: all {len(stored)} forecasts the same to the bit."
+        same = f"all {len(stored)} forecasts the same to the bit, by {code_version()}."
+        more = f" Not compared: {again} of a later run." if again else ""
+        sentence = f"{settings.symbols[0]}: {_named(left)}{count}, {first} to {last}: {same}{more}"
+        if any(is_stored for is_stored, _ in left):
+            raise ForecastingError(sentence)
+        return sentence
     origin, horizon, model = wrong[0]
     code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
     if others := [row for row in nights if row["code_version"] != code_version()]:
@@ -180,21 +227,29 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
-    issued, again = (one.get(wrong[0]) for one in (stored, replayed))
-    found = "issued, but the replay made no such forecast" if issued else "not issued, but made by the replay"
-    if issued and again:
-        column, was, came = next(one for one in zip(_COMPARED, issued, again, strict=True) if one[1] != one[2])
-        found = f"{column} was issued as {was} and replayed as {came}"
+    was, came = (one.get(wrong[0]) for one in (stored, replayed))
+    found = "issued, but the replay made no such forecast" if was else "not issued, but made by the replay"
+    if was and came:
+        column = next(name for name in was if was[name] != came[name])
+        texts = (plain_text(repr(one[column]), limit=80) for one in (was, came))
+        found = f"{column} was issued as {' and replayed as '.join(texts)}"
     raise ForecastingError(
-        f"{symbol} {settings.target}: {len(wrong)} of {len(stored | replayed)} forecasts of {count} differ in the "
-        f"replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. {code} "
-        f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+        f"{settings.symbols[0]} {settings.target}: {_named(left)}{len(wrong)} of {len(stored | replayed)} forecasts of "
+        f"{count} differ in the replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. "
+        f"{code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 
 
-def _issued(symbol: str, settings: Settings, run_ids: set[str]) -> dict[tuple[str, int, str], tuple[object, ...]]:
+def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, int, str], Row], int]:
+    """What is compared of each origin, horizon and model of nights: the first issued; and how many came after it."""
+    series = {name: nights[0][name] for name in ("symbol", "target")}
     with connect.reading(settings.url) as connection:
-        rows = read.forecasts(connection, symbol, settings.target)
-    rows = rows[rows["run_id"].isin(run_ids)]
-    keys = zip(rows["origin_session"].dt.strftime("%Y-%m-%d"), rows["horizon"], rows["model_id"], strict=True)
-    return dict(zip(keys, rows[_COMPARED].itertuples(index=False, name=None), strict=True))
+        rows = read.table_rows(connection, "forecasts", series, order=("issued_at DESC",))
+        parts = read.parts(connection, [series["symbol"]], [series["target"]], first=date.min, last=date.max)
+    ids, found = {row["id"] for row in nights}, {}
+    not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
+    rows = [row for row in rows if row["run_id"] in ids]
+    for row in rows:
+        row["forecast_parts"] = parts.get(tuple(row[name] for name in FORECAST_KEY))
+        found[row["origin_session"], row["horizon"], row["model_id"]] = row | not_compared
+    return found, len(rows) - len(found)

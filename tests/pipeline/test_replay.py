@@ -1,12 +1,16 @@
+import re
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import date
+from pathlib import Path
 from unittest import mock
 
 import pytest
 import sqlalchemy as sa
 
 from flows import clock, nightly
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.pipeline import export, models
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
@@ -16,7 +20,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
-from tests.nights import after
+from tests.nights import after, select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
@@ -146,7 +150,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     ours, theirs = ([row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch))
     assert ours == theirs
     shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
-    with pytest.raises(UsageError, match=f"from {first} on begins with the champion of that day, model {winner}"):
+    with pytest.raises(ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"):
         replayed(first)
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
@@ -158,6 +162,41 @@ def _scores(url: str) -> list[tuple[object, ...]]:
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
 
 
-def test_without_a_finished_night_there_is_nothing_to_replay(yahoo):
+_OF_LAST = f"WHERE origin_session = '{LAST}'"
+_WITHOUT = f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
+_SAME = rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts the same to the bit, by 0\."
+_ALTERED = {
+    "UPDATE runs SET settings = replace(settings, '300', '301')": rf"{LAST}: .* disagree\)\. {_SAME}",
+    """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: settings unknown to this",
+    "UPDATE runs SET settings = '{}'": f"settings of table runs for the night of {LAST} of MSFT volume; found '{{}}'",
+    "UPDATE runs SET status = 'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
+    "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
+    f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
+    f"{_WITHOUT} status = 'late'": rf"^MSFT: Not replayed: 1 night \({LAST}: status late, with.* {_SAME}",
+    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
+    f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was issued as 1.0 and",
+    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as '1'",
+    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was issued as",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "1 of 65 .* forecast_parts was issued as",
+    f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
+}
+
+
+def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match=r"nothing to replay\. Check --symbol"):
         replayed()
+    for yahoo.today in SESSIONS[-2:]:
+        monkeypatch.setattr(clock, "now", after(yahoo.today, 13.5))
+        nightly.nightly()
+    ledger, kept = Path(read_settings().url.removeprefix("sqlite:///")), tmp_path / "kept.db"
+    shutil.copy(ledger, kept)
+    fetch = select("id", "fetches WHERE symbol = 'MSFT' ORDER BY fetched_at")[0][0]
+    for statements, told in _ALTERED.items():
+        with closing(sqlite3.connect(ledger)) as connection:
+            of_night = f" WHERE as_of = '{LAST}'" if "UPDATE runs" in statements else ""
+            connection.executescript(statements.replace("FIRST", fetch) + of_night)
+        found = replay(read_settings(), now=clock.now)
+        text = found.values.get("MSFT") or str(found.errors["MSFT"])
+        assert re.search(told, text), (statements, text)
+        assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
+        shutil.copy(kept, ledger)

@@ -51,19 +51,13 @@ def running(connection: sa.Connection) -> dict[str, date]:
     return {run.id: run.as_of for run in connection.execute(query)}
 
 
-def finished_runs(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
-    """The finished nights in the order made, rows of table runs with fetch_id of the forecasts."""
-    table, made = schema.runs, schema.forecasts
+def issued_by_run(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """The run_id and origin_session of all forecasts, each pair once, with the first issued_at and a fetch_id."""
+    made = schema.forecasts
+    night = (made.c.run_id, made.c.origin_session)
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
-    of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
-    issued = of_symbol.group_by(made.c.run_id).subquery()
-    done = (
-        sa.select(table, issued.c.fetch_id)
-        .join(issued, issued.c.run_id == table.c.id)
-        .where(*of_series(table, symbol, target), table.c.status == "done")
-    )
-    # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
-    return rows(connection, done.order_by(issued.c.issued_at, table.c.as_of, table.c.started_at))
+    of_symbol = sa.select(*night, *columns).where(*of_series(made, symbol, target))
+    return rows(connection, of_symbol.group_by(*night).order_by(made.c.origin_session))
 
 
 def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
