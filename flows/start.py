@@ -19,7 +19,7 @@ from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, nothing_new
 from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
 from forecasting.report.units import age, quantity
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
 from forecasting.values import SCHEDULE
@@ -29,7 +29,12 @@ from forecasting.vocabulary import Mode
 @contextmanager
 def before_start() -> Iterator[tuple[Settings, Settings]]:
     """A block of checks: the settings in force, and those to check, since a missing database is only created after."""
-    settings = read_settings()
+    try:
+        settings = read_settings()
+    except UsageError as error:
+        if not sys.stderr.isatty():
+            messages.send(settings_to_send(), "night.failed", str(error))
+        raise
     if not migrate.is_missing(settings.url):
         try:
             yield settings, settings

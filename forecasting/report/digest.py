@@ -56,6 +56,7 @@ def make_digest(
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         made = short_day(max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True)
         stale = f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
+        stale += " See `forecasting doctor`."
         stale += " Alerts are not judged: the forecasts are stale." if alerts else ""
     reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for line in lines:
@@ -78,18 +79,20 @@ def make_digest(
     held, names = [], []
     for line in current:
         if own := [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]:
-            which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in own)
-            held.append(f"{line.symbol} {line.target}: {which}. {forecast_words(line, briefly=True)}")
-            names.append(f"{line.symbol} {line.change}")
+            which = [f"{row['alert']} (is {alert_value(row)})" for row in own]
+            held.append(f"{line.symbol} {line.target}: {'; '.join(which)}. {forecast_words(line, briefly=True)}")
+            names.append(which[0] if line.symbol in which[0].split() else f"{line.symbol} {which[0]}")
     about = [f"Alert{'s' * (len(held) > 1)} {named(names, 1)}"] if held else []
+    failed = sum(line.status == "failed" for line in lines)
+    about += ["Stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
     what = f"{lines[0].target} forecast" if lines else "forecast"
     about += [f"{quantity(len(forecasts), what)} of {session}" if forecasts else f"no {what}"]
     hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
     about += [f"{hits} on {results_of}"] if results else []
-    failed = sum(line.status == "failed" for line in lines)
     others = len(problems) - sum(what == "failed" for what, _ in reasons)
-    known = [f"{failed} failed"] * (failed > 0) + ([f"{quantity(others, 'thing')} to know"] if others else [])
-    about += (["stale"] * is_stale + known) or ["all well"] * (not held)
+    things = [f"{quantity(others, 'thing')} to know"] if others else []
+    known = [f"{failed} failed"] * (failed > 0) + things
+    about += things or ["all well"] * (not held and not stale and not known)
     well = f"{quantity(len(held), 'alert')}; the nights are well." if held else "All well."
     verdict = " ".join(filter(None, [stale, f"{', '.join(known)}." if known else ""])) or well
     return Digest(", ".join(about), forecasts, session, results, results_of, hits, problems, held, stale, verdict)

@@ -125,7 +125,7 @@ def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_fol
         with pytest.raises(UsageError):
             nightly(as_of=date(2024, 3, 9))
     (message,) = map(json.loads, posted)
-    assert message["title"] == "forecasting: no forecast, 1 failed"
+    assert message["title"] == "forecasting: 1 failed, no volume forecast"
     assert "- TEST volume: failed. " in message["message"]
     assert "found 2024-03-09, a Saturday" in message["message"]
     assert "/v2/runs/flow-run/" in message["message"].splitlines()[-1]

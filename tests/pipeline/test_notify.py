@@ -155,7 +155,9 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     assert Settings(notify=SecretStr("none")).notify is None
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
-    assert found.stale.endswith("from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024.")
+    assert found.stale.endswith(
+        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See `forecasting doctor`."
+    )
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -190,7 +192,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_
     assert re.search(r"\(TEST volume \w{12}: damaged\)", found["models"])
     start_night(as_of=LAST, mode="skip", switch_source=False)
     title, text = sent(posted)
-    assert title.endswith(", stale, 3 things to know")
+    assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
     assert f"- data.missing, TEST volume, session {LAST}: volume impossible 2024-03-04." in text
     assert "- TEST volume: fallback. " in text
     assert "cannot be used" in text
@@ -224,5 +226,14 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
     with pytest.raises(HistoryError) as failed:
         run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
     title, text = sent(posted)
-    assert title == "no volume forecast, 1 failed"
+    assert title == "1 failed, no volume forecast"
     assert f"- TEST volume: failed. {failed.value}" in text
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
+    with pytest.raises(UsageError, match="found 'median > 20M'"):
+        start_night(as_of=None, mode="auto", switch_source=False)
+    title, text = sent(posted)
+    assert (title, "found 'median > 20M'" in text) == ("night.failed", True)

@@ -49,7 +49,7 @@ not causes."""
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    assert digest.title == "3 volume forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 1 failed, 2 things to know"
+    assert digest.title == "1 failed, 3 volume forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 2 things to know"
     assert digest_in("text", digest) == TEXT
 
 
@@ -65,7 +65,9 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96."
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
     assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
-    assert digest.title.startswith("Alert ADBE +82%, 3 volume forecasts of Mon 11 Mar, ")
+    assert digest.title.startswith(
+        "Alert ADBE median > 1.5 usual (is 1.824), 1 failed, 3 volume forecasts of Mon 11 Mar, "
+    )
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 1 thing to know.")
     assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
     page = digest_in("html", digest)
@@ -73,7 +75,10 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
     well = make_digest([index_line("SBUX", reports=[date(2024, 3, 7)]), close], alerts=alerts)
-    assert well.title == "Alerts KO width −30% and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
+    assert (
+        well.title
+        == "Alerts KO median > 1 (is 2.00) and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
+    )
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
         assert re.search(r"\+20% against usual; a report on Thu 7 Mar\.", text)
@@ -97,11 +102,11 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
-    assert digest.title == "1 volume forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, stale, 1 thing to know"
+    assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, 1 thing to know"
     for form in ("text", "markdown", "html"):
         assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest))
     alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts=[held_row("SBUX", "median > 1", 2.0)])
-    assert alone.title.endswith(", stale")
+    assert alone.title.startswith("Stale, ")
     assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
 
 
