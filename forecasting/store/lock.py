@@ -59,26 +59,22 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def serve_lock(folder: Path) -> Iterator[None]:
-    """A block in which no other process serves nights from the data folder: both would register one deployment."""
+def serve_lock(folder: Path) -> TextIOWrapper:
+    """The lock file, open while this process alone serves nights of the data folder: two would share a deployment."""
     refusal = (
         f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start one for all: "
         "`forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
     )
-    with _locked_in(folder, "serve", refusal):
-        yield
+    return _locked_in(folder, "serve", refusal)
 
 
-@contextmanager
-def unattended_lock(folder: Path, deployment: str, target: str) -> Iterator[None]:
-    """A block of an unattended run, also while it waits; LockedError while one of an earlier hour is in its own.
+def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper:
+    """The lock file, open during an unattended run, also while it waits; LockedError while an earlier one is at work.
 
     Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for ever.
     """
     refusal = f"An earlier unattended run of {target} is at work ({{}}) and takes these nights."
-    with _locked_in(folder, f"{deployment}-{target}", refusal):
-        yield
+    return _locked_in(folder, f"{deployment}-{target}", refusal)
 
 
 def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
