@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from forecasting.settings import Settings
 
 
-_URL_WARNING = (
-    "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "
-    "into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that FORECASTING_SECRETS_DIR "
-    "names, and change the password.\n"
-)
-
-
 def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
     """The value of an option that overrides its variable, for this process and the flows it starts."""
     name = str(option.name)
@@ -40,7 +33,11 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         from forecasting.values import check_option
 
         if name == "database_url" and without_password(value) != value:
-            sys.stderr.write(_URL_WARNING)
+            sys.stderr.write(
+                "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the "
+                "URL into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that "
+                "FORECASTING_SECRETS_DIR names, and change the password.\n"
+            )
         for text in value if isinstance(value, list) else [value]:
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
     return value
