@@ -53,19 +53,16 @@ def text_table(
     columns in a narrow terminal, and takes a tenth of a second to import.
     """
     cells = [[plain(value) for value in row] for row in rows]
-    by_column = [[row[place] for row in cells] for place in range(len(columns))]
-    to_right = [any(column) and all(_NUMBER.fullmatch(cell) for cell in column) for column in by_column]
-    widths = [max(map(len, [name, *column])) for name, column in zip(columns, by_column, strict=True)]
-    longest_words = [
-        max(len(word) for text in [name, *column] for word in text.split() or [""])
-        for name, column in zip(columns, by_column, strict=True)
-    ]
+    by_column = list(zip(columns, *cells, strict=True))  # the name first
+    to_right = [any(below) and all(map(_NUMBER.fullmatch, below)) for _, *below in by_column]
+    widths = [max(map(len, column)) for column in by_column]
+    longest_words = [max(len(word) for text in column for word in text.split() or [""]) for column in by_column]
     texts = [size if right else word for size, word, right in zip(widths, longest_words, to_right, strict=True)]
     narrow = [min(size, NARROWEST) for size in widths]
     # Texts between words, then the names above numbers too, then within words, as of a path; the first column last.
     floors_in_turn = [texts, longest_words, [longest_words[0], *narrow[1:]], narrow]
     if in_lines:  # before these the names, then the last column
-        whole = [max(map(len, [*name.split(), *column])) for name, column in zip(columns, by_column, strict=True)][:-1]
+        whole = [max(map(len, [*name.split(), *below])) for name, *below in by_column[:-1]]
         floors_in_turn[:0] = [[*whole, widths[-1]], [*whole, max(map(len, columns[-1].split()))]]
     for floors in floors_in_turn:
         while width is not None and sum(widths) + len(GUTTER) * (len(widths) - 1) > width:
@@ -95,7 +92,7 @@ def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) 
             text.rjust(size) if right else text.ljust(size)
             for text, size, right in zip(line, widths, to_right, strict=True)
         )
-        for line in zip_longest(*broken, fillvalue="") or [[""] * len(row)]
+        for line in zip_longest(*broken, fillvalue="")
     ]
 
 
