@@ -242,13 +242,13 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
 
 def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, int, str], Row], int]:
     """What is compared of each origin, horizon and model of nights: the first issued; and how many came after it."""
-    series = {name: nights[0][name] for name in ("symbol", "target")}
+    symbol, target, ids = nights[0]["symbol"], nights[0]["target"], [row["id"] for row in nights]
+    of_nights = {"symbol": symbol, "target": target, "run_id": ids}
     with connect.reading(settings.url) as connection:
-        rows = read.table_rows(connection, "forecasts", series, order=("issued_at DESC",))
-        parts = read.parts(connection, [series["symbol"]], [series["target"]], first=date.min, last=date.max)
-    ids, found = {row["id"] for row in nights}, {}
+        rows = read.table_rows(connection, "forecasts", of_nights, order=("issued_at DESC",))
+        parts = read.parts(connection, [symbol], [target], first=date.min, last=date.max)
+    found = {}
     not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
-    rows = [row for row in rows if row["run_id"] in ids]
     for row in rows:
         row["forecast_parts"] = parts.get(tuple(row[name] for name in FORECAST_KEY))
         found[row["origin_session"], row["horizon"], row["model_id"]] = row | not_compared
