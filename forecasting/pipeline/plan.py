@@ -50,11 +50,8 @@ def planned_span(settings: Settings, first: date, last: date, *, refit_every: in
     modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
 
     def spanned(own: Settings) -> list[Night]:
-        sessions = zip(between(first, last, own.exchange), cycle(modes))
-        return [
-            make_night(own.symbols[0], session, own, now=now, mode=mode, trigger="catch-up")
-            for session, mode in sessions
-        ]
+        made = partial(make_night, own.symbols[0], settings=own, now=now, trigger="catch-up")
+        return [made(session, mode=mode) for session, mode in zip(between(first, last, own.exchange), cycle(modes))]
 
     return _planned(night, spanned, is_newest=False)
 
