@@ -405,9 +405,8 @@ def _frame_settings(
             own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": NO_MARKET, "events": None}
         if isinstance(market, pd.DataFrame | pd.Series):
             closes = pd.DataFrame(market)
-            if (
-                closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS
-            ):  # of a series, or of a ticker's name
+            # The one column is named after a series or a ticker.
+            if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
                 closes = closes.set_axis(["close"], axis="columns")
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
