@@ -465,8 +465,8 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
             f"missing among {', '.join(map(str, frame.columns))[:200]}."
         )
-    if rows["session"].dtype == object:  # days of several types, of which parquet takes one
-        rows = rows.assign(session=rows["session"].map(str))
+    for name in rows.columns[rows.dtypes == object]:  # values of several types, of which parquet takes one
+        rows[name] = rows[name].map(str).where(rows[name].notna())
     rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
@@ -478,5 +478,10 @@ def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
         level = int("Close" in frame.columns.get_level_values(0))
         frame = pd.DataFrame(frame.stack(level, future_stack=True)).dropna(how="all").rename_axis(["date", "symbol"])
-    is_counted = isinstance(frame.index, pd.RangeIndex) or _DAYS & {str(name).lower() for name in frame.columns}
-    return frame if is_counted else frame.reset_index(names=[str(name or "date") for name in frame.index.names])
+    names = {str(name).lower() for name in frame.index.names}
+    has_days = _DAYS & {str(name).lower() for name in frame.columns} and not names & {"unique_id", "symbol", "ticker"}
+    return (
+        frame
+        if has_days or isinstance(frame.index, pd.RangeIndex)
+        else frame.reset_index(names=[str(name or "date") for name in frame.index.names])
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -89,12 +90,13 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     try:
         check_exchange(exchange)
         first, last = pd.Timestamp(OLDEST_DAY), pd.Timestamp(NEWEST_DAY)  # xc's own are 20 years before today, 1 after
-        try:
-            return xc.get_calendar(exchange, start=first, end=last)
-        except ValueError:  # it covers less; only the calendar itself says how much, and making it takes half a second
-            kind = type(xc.get_calendar(exchange))
-            start, end = max(first, kind.bound_min() or first), min(last, kind.bound_max() or last)
-            return xc.get_calendar(exchange, start=start, end=end)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # under pandas 3.1, for it to mend
+            try:
+                return xc.get_calendar(exchange, start=first, end=last)
+            except ValueError:  # it covers less; only the calendar itself says how much: making it takes half a second
+                kind = type(xc.get_calendar(exchange))
+                start, end = max(first, kind.bound_min() or first), min(last, kind.bound_max() or last)
+                return xc.get_calendar(exchange, start=start, end=end)
     # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
         problem = "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"

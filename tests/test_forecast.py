@@ -95,7 +95,8 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
     short = bars[0].tail(50).assign(unique_id="MSFT")
     frame = pd.concat([short, bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
-    frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
+    frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).astype({"y": object})
+    frame = frame.set_index("unique_id")
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
     with pytest.warns(UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"):
         found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"].to_frame("^VIX"), events=events)

@@ -262,6 +262,7 @@ _FAN_LEFT, _FAN_LEGEND = 10.0, 22.0  # margins of the fan beside its labels, and
 _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
 # An image has no style of the page's: it carries its own, which in a notebook changes no other, with a background.
 _STYLE = """<style>
+.fan { max-width: 620px }
 .fan text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
 .fan .end { text-anchor: end } .fan .middle { text-anchor: middle } .fan .strong { fill: #0b5ea8; font-weight: 600 }
 .fan .paper { fill: #ffffff } .fan .grid, .fan .floor { stroke: #dfe3e8 }
