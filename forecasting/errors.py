@@ -40,7 +40,7 @@ class DataLateError(ForecastingError):
 
 
 class NoLiveForecastError(ForecastingError):
-    """The newest completed session has no live forecast."""
+    """The newest completed session has no live forecast; the arguments after the message are what to do."""
 
     exit_code = 4
 

@@ -21,7 +21,7 @@ from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
 from forecasting.pipeline.symbols import combined, each_symbol, explained, joined
 from forecasting.plain_text import named
-from forecasting.report.units import quantity
+from forecasting.report.units import instant, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import connect, migrate, read
@@ -42,7 +42,8 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
         sentence, failed = within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
         if failed:
             title = f"forecast.missing, {joined([*failed])} {settings.target}"
-            raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=sentence)
+            rest = [*dict.fromkeys(advice for error in failed.values() for advice in error.args[1:]), sentence]
+            raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=" ".join(rest))
         if sends:
             messages.check_addresses(settings)
         return sentence
@@ -54,7 +55,7 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     except Exception as failure:
         error = explained(failure, now=now, settings=settings)
     if sends:
-        messages.send(settings, title, str(error))
+        messages.send(settings_to_send(), title, str(error))
     raise error
 
 
@@ -70,14 +71,14 @@ def _fresh(settings: Settings, *, now: Clock) -> tuple[str, dict[str, Forecastin
                     unknown.append(symbol)
             except (UsageError, NoLiveForecastError) as error:  # its exchange may have no calendar
                 failed[symbol] = error
-    each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
-    sentence = f"Fresh: {each}." if fresh else ""
+    each = [f"{', '.join(symbols)} {settings.target} from the session {due}" for due, symbols in fresh.items()]
+    sentence = f"Fresh: {'; '.join(each)}." if fresh else ""
     sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
     return sentence, failed
 
 
 def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
-    """The newest completed session, which has a live forecast; a NoLiveForecastError says why it has none."""
+    """The newest completed session, which has a live forecast; a NoLiveForecastError of why not and what to do."""
     symbol, target, exchange = own.symbols[0], own.target, own.exchange
     series = {"symbol": symbol, "target": target}
     due = last_completed(at, exchange)
@@ -90,8 +91,13 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     except ForecastingError as ended:  # no night can forecast them
         raise NoLiveForecastError(f"{missing}. {ended}") from None
     closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
+    opening, advice = f"at {instant(opened)}", list[str]()
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
-        why = f", but one made after {exchange} had opened again at {opened:%H:%M} UTC. Set FORECASTING_CRON earlier."
+        why = f", but one made after {exchange} had opened again, {opening}."
+        advice = ["A late forecast stays late; the next night continues. If nights are often late, start them earlier."]
+    elif begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
+        why = f". Its night of {due} began at {instant(begun['started_at'])} and has not ended: "
+        why += f"it runs, or was cut off; `forecasting run --symbol {symbol} --target {target}` continues it."
     elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
         why = f". Its night of {stopped['as_of']} has status {stopped['status']}: {stopped['error'] or stopped['note']}"
     elif asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
@@ -99,12 +105,11 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
     else:
         none = "none of its forecasts is live" if read.row(connection, "forecasts", series) else "there is none at all"
         found = f"the newest live one is of {newest}" if newest else none
-        late = f". Only the next night's can be live now: {exchange} opened at {opened:%H:%M} UTC."
-        run = f"`forecasting run --symbol {symbol} --target {target}` before {exchange} opens"
-        do = late if at >= opened else f", then {run} at {opened:%Y-%m-%d %H:%M} UTC."
-        see = f"See whether the schedule runs, for this symbol and target, and `forecasting doctor` is ok{do}"
-        why = f", which closed {closed:%Y-%m-%d %H:%M} UTC; {found}. {see}"
-    raise NoLiveForecastError(missing + why)
+        next_open = f"opens {opening}" if at < opened else f"opened {opening}: only the next night's can be live"
+        why = f", which closed {instant(closed)}; {found}. {exchange} {next_open}."
+        run = f"`forecasting run --target {target}` before the exchange opens"
+        advice = [f"See whether the schedule runs and `forecasting doctor` is ok, then {run}."]
+    raise NoLiveForecastError(missing + why, *advice)
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
@@ -115,8 +120,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return f"at revision {migrate.current(settings.url)}"
 
     def sessions() -> str:
-        exchanges = map(settings.exchange_of, settings.symbols)
-        newest = {exchange: last_completed(now(), exchange) for exchange in dict.fromkeys(exchanges)}
+        newest = {name: last_completed(now(), name) for name in map(settings.exchange_of, settings.symbols)}
         ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
         each = ", ".join(f"{session} of {exchange}" for exchange, session in newest.items())
         return ". ".join([f"newest completed: {each}", *ends])
@@ -143,12 +147,11 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         migrate.check_ready(settings.url, writes=False)
         with connect.reading(settings.url) as connection:
             every = [read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))]
-        rows = [(row, weights_state(row, settings)) for row in every if row is not None]
-        if lost := [(row, state) for row, state in rows if state != "kept"]:
-            each = named([f"{row['symbol']} {row['target']} {row['id']}: {state}" for row, state in lost], 3)
+        rows = [row | {"state": weights_state(row, settings)} for row in every if row is not None]
+        if lost := ["{symbol} {target} {id}: {state}".format_map(row) for row in rows if row["state"] != "kept"]:
             raise StoreError(
-                f"The weights of published models are not as they were written ({each}). Restore them from a backup; "
-                "without it the next night fits from scratch."
+                f"The weights of published models are not as they were written ({named(lost, 3)}). Restore them from a "
+                "backup; without it the next night fits from scratch."
             )
         return f"weights of {quantity(len(rows), 'published model')} as they were written"
 

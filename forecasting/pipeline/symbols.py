@@ -117,21 +117,19 @@ def combined(
 ) -> ForecastingError:
     """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
     if of == 1:
-        return next(iter(failed.values()))
-    causes: dict[str, list[tuple[str, str]]] = {}
+        (error,) = failed.values()
+        return type(error)(f"{error} {rest}".strip()) if rest else error
+    causes, quoted = dict[str, list[str]](), list[str]()
     for symbol, error in failed.items():
-        words, cause = plain_text(error), of_each(plain_text(error), symbol)
-        own = words if cause.startswith("each") else f"{symbol}: {words}"  # which begins with the symbol already
-        causes.setdefault(cause, []).append((symbol, own))
+        causes.setdefault(of_each(plain_text(error), symbol), []).append(symbol)
     limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
-    texts = [
-        some[0][1] if len(some) == 1 else f"{named([symbol for symbol, _ in some], QUOTED_SYMBOLS)}: {cause}"
-        for cause, some in list(causes.items())[:QUOTED_SYMBOLS]
-    ]
-    quoted = " ".join(plain_text(text, limit=limit) for text in texts)
+    for cause, symbols in list(causes.items())[:QUOTED_SYMBOLS]:
+        words = plain_text(failed[symbols[0]]) if len(symbols) == 1 else cause
+        is_named = len(symbols) == 1 and cause.startswith("each")  # The words begin with the symbol already
+        quoted.append(plain_text(words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit))
     more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""
     codes = {error.exit_code for error in failed.values()}
-    text = f"{len(failed)} of {of} symbols {what}. {quoted}{more} {rest}".strip()
+    text = f"{len(failed)} of {of} symbols {what}. {' '.join(quoted)}{more} {rest}".strip()
     return SymbolsFailedError(text, codes.pop() if len(codes) == 1 else 1)
 
 

@@ -68,7 +68,8 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
         ("VOD.L", "2024-02-19", "2024-02-20", "1", "live"),
         ("VOD.L", "2024-02-19", "2024-02-21", "2", "live"),
     }
-    assert check_fresh(now=clock.now) == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
+    fresh = ("SBUX close from the session 2024-02-16", "VOD.L close from the session 2024-02-19")
+    assert check_fresh(now=clock.now) == f"Fresh: {'; '.join(fresh)}."
     assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
     assert [shown.unit.name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
@@ -78,14 +79,15 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert skipped.message == f"{newest} XNYS was closed on Monday 2024-02-19."
 
 
-def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch):
+def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch, caplog):
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     two_exchanges.edits = [null_volume(date(2024, 2, 16))]
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
-    late, unknown = r"2024-02-19, .* after XLON had opened again at 08:00 UTC", "volume, which is unknown: SBUX"
-    with pytest.raises(SymbolsFailedError, match=rf"VOD\.L .* {late}.* {unknown}"):
-        check_fresh(now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
+    late, unknown = "after XLON had opened again, at 2024-02-20 08:00 UTC", "volume, which is unknown: SBUX"
+    with pytest.raises(SymbolsFailedError, match=rf"VOD\.L .* 2024-02-19, .* {late}.* night .* {unknown}"):
+        check_fresh(now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1), sends=True)
+    assert "found none, so nothing is sent" in caplog.text
 
 
 def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):

@@ -101,10 +101,9 @@ def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_witho
 def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    advice = r"there is none at all\. See whether .* run --symbol SBUX --target volume` before XNYS opens at 2024-03-11"
-    for hours, words in ((65, "can be live now: XNYS opened at 13:30 UTC"), (13, advice)):  # the first on Monday
-        with pytest.raises(NoLiveForecastError, match=words) as failed:
-            health.check_fresh(now=after(LAST, hours), sends=words == advice)
+    for hours, words in ((65, "XNYS opened"), (13, r"there is none at all\. XNYS opens")):  # the first on Monday
+        with pytest.raises(NoLiveForecastError, match=rf"{words} at 2024-03-11 13:30 .* See .* --target vol") as failed:
+            health.check_fresh(now=after(LAST, hours), sends=hours == 13)
     assert sent(posted) == ("forecast.missing, SBUX volume", str(failed.value).replace("`", "'"))
 
 
@@ -129,16 +128,19 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     with pytest.raises(UsageError, match="number 1 foo://"):
         health.check_fresh(now=clock.now, sends=True)
     assert sent(posted[1:])[0] == "check.failed"
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN,CUT,NEW")
     down = {"id": "n", "run_id": None, "symbol": "DOWN", "verdict": "unavailable", "detail": "No response."}
     with connect.transaction(read_settings().url) as connection:
         write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
+        write.add(connection, "runs", run_row("c", f"{LAST}", symbol="CUT", status="running"))
         write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
     with pytest.raises(SymbolsFailedError) as failed:
         health.check_fresh(now=clock.now, sends=True)
-    assert sent(posted[2:]) == ("forecast.missing, LATE+DOWN volume", words := str(failed.value))
+    assert sent(posted[2:]) == ("forecast.missing, LATE+3-others volume", words := f"{failed.value}".replace("`", "'"))
     assert f"LATE has no live volume forecast from the session {LAST}. Its night of {LAST} has status late: No" in words
-    assert "Its newest request, on 2024-03-09, was unavailable: No response. Fresh: TEST from" in words
+    assert "Its newest request, on 2024-03-09, was unavailable: No response. CUT has" in words
+    cut = rf"\. Its night of {LAST} began at {LAST} 22:00 UTC [^.]*--symbol CUT --target volume' continues it\."
+    assert re.search(rf"CUT [^.]*{cut} NEW [^.]*\. XNYS [^.]*:30 UTC\. See [^.]*\. Fresh: TEST volume from", words)
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
