@@ -465,7 +465,7 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
             f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
             f"missing among {', '.join(map(str, frame.columns))[:200]}."
         )
-    for name in rows.columns[rows.dtypes == object]:  # values of several types, of which parquet takes one
+    for name in filter(lambda name: rows[name].dtype.kind == "O", rows):  # of several types; parquet takes one
         rows[name] = rows[name].map(str).where(rows[name].notna())
     rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):

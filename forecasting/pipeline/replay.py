@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from operator import itemgetter
+from typing import Any
+
+import pandas as pd
 
 from forecasting.errors import ArtifactError, ForecastingError, StoreError, UsageError
 from forecasting.evaluate.decisions import NO_WARM_FIT
@@ -31,8 +34,9 @@ from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named, plain_text
 from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
+from forecasting.sessions import between, last_completed
 from forecasting.settings import Settings
-from forecasting.store import connect, migrate, read, write
+from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY
 from forecasting.vocabulary import Clock, Mode
@@ -50,10 +54,10 @@ def replay(
     out something that is stored of the span is an error.
     """
     migrate.check_ready(settings.url, writes=False)
-    scratch = scratch_ledger(settings)
 
     def compared(own: Settings) -> str:
-        nights, left, by_hand = nights_of_span(own, first or date.min, last or date.max)
+        newest = min(last, last_completed(now(), own.exchange)) if last else None
+        nights, left, by_hand = nights_of_span(own, first, newest)
         if first is not None:
             copy_state(nights[0], own, scratch, before=first)
         with bar(f"{own.symbols[0]} {own.target}") as advance:
@@ -68,10 +72,12 @@ def replay(
                     raise ForecastingError(f"{night}; its rows or its fetch may have been changed: {error}") from None
         return compare(own, scratch, nights, left)
 
-    return each_symbol(settings, compared, now=now)
+    with lock.replay_lock(settings.data_dir):
+        scratch = scratch_ledger(settings)
+        return each_symbol(settings, compared, now=now)
 
 
-def nights_of_span(settings: Settings, first: date, last: date) -> tuple[list[Row], Left, list[Row]]:
+def nights_of_span(settings: Settings, first: date | None, last: date | None) -> tuple[list[Row], Left, list[Row]]:
     """The finished nights of a symbol in a span, in the order made, the others, and the promotions by hand."""
     symbol, target = settings.symbols[0], settings.target
     with connect.reading(settings.url) as connection:
@@ -81,6 +87,10 @@ def nights_of_span(settings: Settings, first: date, last: date) -> tuple[list[Ro
         by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
     nights, left = [], Left()
     made = {(row["id"], row["as_of"]) for row in runs.values()} | issued.keys()
+    if days := sorted(session for _, session in made):
+        first, last = first or days[0], last or days[-1]
+        if none := sorted({*between(first, last, settings.exchange)} - {*days}):
+            left[False, "none stored"] = none
     for run_id, session in sorted((key for key in made if first <= key[1] <= last), key=itemgetter(1)):
         row = runs.get(run_id, {}) | issued.get((run_id, session), {})
         if why := why_not_replayed(row, settings):
@@ -92,8 +102,7 @@ def nights_of_span(settings: Settings, first: date, last: date) -> tuple[list[Ro
         return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
     if any(is_stored for is_stored, _ in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
-    days = [session for _, session in issued]
-    do = f"Choose --from and --to from {min(days)} to {max(days)}." if days else "Check --symbol and --target."
+    do = f"Choose --from and --to from {days[0]} to {days[-1]}." if days else "Check --symbol and --target."
     raise UsageError(f"{symbol} has no finished {target} night in that span; there is nothing to replay. {do}")
 
 
@@ -207,12 +216,12 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
 def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left) -> str:
     """How many forecasts of how many nights are the same, and what is left; a ForecastingError names what is not."""
     nights = sorted(nights, key=itemgetter("as_of"))
-    (stored, again), (replayed, _) = (_forecasts(one, nights) for one in (settings, scratch))
+    (stored, newer), (replayed, _) = (_forecasts(one, nights) for one in (settings, scratch))
     wrong = sorted(key for key in stored | replayed if stored.get(key) != replayed.get(key))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if not wrong:
         same = f"all {len(stored)} forecasts the same to the bit, by {code_version()}."
-        more = f" Not compared: {again} of a later run." if again else ""
+        more = f" Not compared: {newer} of a later run." if newer else ""
         sentence = f"{settings.symbols[0]}: {_named(left)}{count}, {first} to {last}: {same}{more}"
         if any(is_stored for is_stored, _ in left):
             raise ForecastingError(sentence)
@@ -227,16 +236,23 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
-    was, came = (one.get(wrong[0]) for one in (stored, replayed))
-    found = "issued, but the replay made no such forecast" if was else "not issued, but made by the replay"
-    if was and came:
-        column = next(name for name in was if was[name] != came[name])
-        texts = (plain_text(repr(one[column]), limit=80) for one in (was, came))
-        found = f"{column} was issued as {' and replayed as '.join(texts)}"
+    differences = list[tuple[Any, ...]]()
+    for key in wrong:
+        was, came = (one.get(key, {}) for one in (stored, replayed))
+        names = [name for name in was | came if was.get(name) != came.get(name)] if was and came else ["role"]
+        differences += [(*key, name, was.get(name), came.get(name)) for name in names]
+    path = scratch.data_dir / f"differences-{settings.symbols[0]}-{settings.target}.csv"
+    columns = ["origin_session", "horizon", "model_id", "column", "issued", "replayed"]
+    pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
+    *_, column, issued, again = differences[0]
+    found = "issued, but the replay made no such forecast" if issued else "not issued, but made by the replay"
+    if wrong[0] in stored and wrong[0] in replayed:
+        found = f"{column} was issued as {plain_text(repr(issued), limit=80)} and replayed as "
+        found += plain_text(repr(again), limit=80)
     raise ForecastingError(
         f"{settings.symbols[0]} {settings.target}: {_named(left)}{len(wrong)} of {len(stored | replayed)} forecasts of "
         f"{count} differ in the replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. "
-        f"{code} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+        f"{code} All differences are in {path}, beside the replayed ledger."
     )
 
 
@@ -250,6 +266,6 @@ def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, 
     found = {}
     not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
     for row in rows:
-        row["forecast_parts"] = parts.get(tuple(row[name] for name in FORECAST_KEY))
+        row |= {f"part {name}": factor for name, factor in parts.get(tuple(row[name] for name in FORECAST_KEY), ())}
         found[row["origin_session"], row["horizon"], row["model_id"]] = row | not_compared
     return found, len(rows) - len(found)

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from unittest import mock
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -172,12 +173,13 @@ _ALTERED = {
     "UPDATE runs SET status = 'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
     "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
     f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
+    f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not replayed: 1 night \({LAST}: none stored\)\. {_SAME}",
     f"{_WITHOUT} status = 'late'": rf"^MSFT: Not replayed: 1 night \({LAST}: status late, with.* {_SAME}",
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
     f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was issued as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as '1'",
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was issued as",
-    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "1 of 65 .* forecast_parts was issued as",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "1 of 65 .* not issued|part ",
     f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
 }
 
@@ -195,8 +197,11 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
         with closing(sqlite3.connect(ledger)) as connection:
             of_night = f" WHERE as_of = '{LAST}'" if "UPDATE runs" in statements else ""
             connection.executescript(statements.replace("FIRST", fetch) + of_night)
-        found = replay(read_settings(), now=clock.now)
+        found = replay(read_settings(), now=clock.now, last=LAST)
         text = found.values.get("MSFT") or str(found.errors["MSFT"])
         assert re.search(told, text), (statements, text)
+        for path in re.findall(r"differences are in (\S+\.csv)", text):
+            each = pd.read_csv(path).drop_duplicates(["origin_session", "horizon", "model_id"])
+            assert f" {len(each)} of " in text
         assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
         shutil.copy(kept, ledger)
