@@ -286,13 +286,13 @@ def read_settings() -> Settings:
 
 
 def settings_to_send() -> Settings:
-    """The defaults and FORECASTING_NOTIFY, else "", from each place that can be read: others may be invalid."""
+    """The defaults and FORECASTING_NOTIFY, from each place that can be read: another setting may be invalid."""
     given, folder = dict[str, Any](), os.environ.get("FORECASTING_SECRETS_DIR", "")
     secrets = SecretsSettingsSource(Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None)
     for place in (EnvSettingsSource(Settings), secrets, _config_values):
         with suppress(UsageError, OSError, ValueError):
             given = place() | given
-    urls = given.get("notify", "")
+    urls = given.get("notify", "none")
     text = " ".join(map(str, urls)) if isinstance(urls, list) else str(urls)
     return Settings.model_construct(notify=None if text == "none" else SecretStr(text))
 

@@ -55,7 +55,9 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     except Exception as failure:
         error = explained(failure, now=now, settings=settings)
     if sends:
-        messages.send(settings_to_send(), title, str(error))
+        messages.send(settings, title, str(error))
+        if settings.notify is None:
+            messages.logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
     raise error
 
 

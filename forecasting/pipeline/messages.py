@@ -188,7 +188,7 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
         for place, address in enumerate(addresses, 1)
         if not services.add(address)
     ]
-    found = f"{len(addresses)}, of which it cannot use {', '.join(refused)}" if text else "none, so nothing is sent"
+    found = f"{len(addresses)}, of which it cannot use {', '.join(refused)}" if text else "none"
     expected = "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or slack://A/B/C; found"
     return list(services), f"{expected} {found}. Its documentation lists those of each service." if refused else ""
 
