@@ -87,13 +87,8 @@ def _cut(text: str, size: int) -> str:
 def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> list[str]:
     """The lines of one row, whose longest cell decides how many there are."""
     broken = [textwrap.wrap(cell, size, break_on_hyphens=False) for cell, size in zip(row, widths, strict=True)]
-    return [
-        GUTTER.join(
-            text.rjust(size) if right else text.ljust(size)
-            for text, size, right in zip(line, widths, to_right, strict=True)
-        )
-        for line in zip_longest(*broken, fillvalue="")
-    ]
+    line = GUTTER.join(f"{{:{'>' if right else '<'}{size}}}" for size, right in zip(widths, to_right, strict=True))
+    return [line.format(*texts) for texts in zip_longest(*broken, fillvalue="")]
 
 
 def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:
