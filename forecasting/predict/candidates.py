@@ -112,9 +112,8 @@ def _ratio(size: Floats, base: Floats) -> Floats:
 def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Issued) -> dict[str, Floats]:
     """The parts of a network's forecast, from the usual level on; their product is `sizes` of what is issued."""
     usual = usual_sizes(windows)
-    of_linear, of_network, of_issued = (
-        sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued.quantiles)
-    )
+    each = (linear.quantiles, network, issued.quantiles)
+    of_linear, of_network, of_issued = (sizes(quantiles, windows.target) for quantiles in each)
     effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
     return {
         "usual": usual,

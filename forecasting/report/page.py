@@ -145,10 +145,8 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
         ours, factor = forecasts[published["name"]], published["split_factor"]
         basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
         origin, days = sessions[published["origin_session"]], [sessions[row["target_session"]] for row in ours]
-        whys = [
-            Why(data.target, day, data.special_days(day, known=origin), row["parts"])
-            for day, row in zip(days, ours, strict=True)
-        ]
+        dated = zip(days, ours, strict=True)
+        whys = [Why(data.target, day, data.special_days(day, known=origin), row["parts"]) for day, row in dated]
         nights.append(
             {
                 "origin": published["origin_session"],

@@ -217,10 +217,8 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
         if low == 0.0 or high == 1.0:
             place = f"below {high:.0%}" if low == 0.0 else f"above {low:.0%}"
         band = binomial_band(len(ahead), high - low)
-        rows.append(
-            {"place": place, "n": len(ahead), "expected": high - low}
-            | {"share": float(np.mean(gaps == gap)), "low": band[0], "high": band[1]}
-        )
+        row = {"place": place, "n": len(ahead), "expected": high - low, "share": float(np.mean(gaps == gap))}
+        rows.append(row | {"low": band[0], "high": band[1]})
     return pd.DataFrame(rows)
 
 
