@@ -133,9 +133,8 @@ def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
     """The findings that were open once a fetch was written, those that it added, and `since` when each was shown."""
     table, fetched, first = schema.findings, schema.fetches.alias("fetch"), schema.fetches.alias("first")
     columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
-    was_open = (first.c.fetched_at <= fetched.c.fetched_at) & (
-        table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
-    )
+    not_cleared = table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
+    was_open = (first.c.fetched_at <= fetched.c.fetched_at) & not_cleared
     statement = (
         sa.select(*columns, first.c.fetched_at.label("since"))
         .join(first, first.c.id == table.c.fetch_id)

@@ -57,11 +57,8 @@ def losses(
     table = schema.scores
     wanted = _wanted(connection, symbol, target, origins=origins, last=last, known_at=known_at)
     forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
-    best_first = (
-        kind_rank(table.c.kind),
-        *(table.c[name].desc() for name in ("stage", "bar_version", "issued_at")),
-        table.c.model_id,
-    )
+    newest_first = (table.c[name].desc() for name in ("stage", "bar_version", "issued_at"))
+    best_first = (kind_rank(table.c.kind), *newest_first, table.c.model_id)
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
     needed = (table.c[name] for name in sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"}))
@@ -171,12 +168,9 @@ def _actuals(symbol: str, target: Target, first: date, last: date, known_at: dat
     columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *prices)
     usable = [bar.c.symbol == symbol, bar.c.session.between(first, last)]
     usable += [bar.c[name].is_not(None) for name in needed]
-    before = sa.exists().where(
-        earlier.c.symbol == bar.c.symbol,
-        earlier.c.session == bar.c.session,
-        earlier.c.version < bar.c.version,
-        *(earlier.c[name].is_not(None) for name in needed),
-    )
+    same, filled = earlier.c.symbol == bar.c.symbol, (earlier.c[name].is_not(None) for name in needed)
+    older = (earlier.c.session == bar.c.session, earlier.c.version < bar.c.version)
+    before = sa.exists().where(same, *older, *filled)
     current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
     confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
     if known_at is not None:
