@@ -105,9 +105,8 @@ def step_features(bars: pd.DataFrame) -> Floats:
     `bars` have a row per session of the exchange, ascending. What is unknown, or of a bar that is missing, is filled
     forward from the session before; a volume unknown since the start counts as 1.
     """
-    volume, log_range, log_close = (
-        np.log(fill_forward(values_of(name, bars))) for name in ("volume", "range", "close")
-    )
+    series: list[Floats] = [values_of(name, bars) for name in ("volume", "range", "close")]
+    volume, log_range, log_close = (np.log(fill_forward(values)) for values in series)
     moved = np.diff(log_close, prepend=np.nan)
     opened = np.log(bars["open"].to_numpy(dtype=np.float64))
     gap = opened - np.append(np.nan, log_close[:-1])
@@ -227,13 +226,8 @@ def market_features(market: Floats, steps: Floats) -> Floats:
     known = np.where(market == UNKNOWN, np.nan, market)
     level = trailing_mean(known, LEVEL_SESSIONS)
     usual_range = trailing_mean(steps[:, STEP_NAMES.index("log_range")], LEVEL_SESSIONS)
-    columns = (
-        known - level,
-        level - trailing_mean(known, max(MEANS)),
-        np.diff(known, prepend=np.nan),
-        known - _DAILY - usual_range,
-    )
-    return np.column_stack(columns)
+    change, gap = np.diff(known, prepend=np.nan), known - _DAILY - usual_range
+    return np.column_stack([known - level, level - trailing_mean(known, max(MEANS)), change, gap])
 
 
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
