@@ -139,9 +139,8 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> 
 
     Weights of another symbol that start from the same ones are within reach, but were trained on other rows.
     """
-    before, after = (
-        _losses(one, windows) for one in (replace(fitted, weights=starting_weights(fitted, start)), fitted)
-    )
+    begun = replace(fitted, weights=starting_weights(fitted, start))
+    before, after = (_losses(one, windows) for one in (begun, fitted))
     gained = before - after
     if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
         return ""

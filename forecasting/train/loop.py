@@ -263,7 +263,6 @@ def _shuffled_batches(panel: Sequence[Tensors], batch_size: int, rng: torch.Gene
     order = torch.randperm(sum(counts), generator=rng).numpy()
     ends, owners = np.concatenate(ends_by_symbol)[order], np.repeat(np.arange(len(panel)), counts)[order]
     for part in np.array_split(np.arange(len(order)), -(-len(order) // batch_size)):
-        batches = [
-            panel[owner].batch(ends[part][owners[part] == owner], _LOSS_ROWS) for owner in np.unique(owners[part])
-        ]
+        own = owners[part]
+        batches = [panel[owner].batch(ends[part][own == owner], _LOSS_ROWS) for owner in np.unique(own)]
         yield tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))
