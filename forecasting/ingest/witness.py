@@ -65,11 +65,8 @@ def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.
     group = far[alike] if alike.sum() >= max(_FEWEST, _MOST * len(far)) else far[:0]
     is_other_series = not len(group) and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
     group = far if is_other_series else group
-    found = [
-        Finding(sessions[i].date(), rule, "flag", float(np.exp(ratio[i])), f"{witness} has this multiple of the bar's.")
-        for i in far.tolist()
-        if i not in group
-    ]
+    alone, detail = (i for i in far.tolist() if i not in group), f"{witness} has this multiple of the bar's."
+    found = [Finding(sessions[i].date(), rule, "flag", float(np.exp(ratio[i])), detail) for i in alone]
     if len(group):
         multiples = np.exp(ratio[group])
         span = " to ".join(dict.fromkeys(f"{multiple:.4g}" for multiple in (multiples.min(), multiples.max())))

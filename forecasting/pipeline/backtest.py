@@ -214,10 +214,8 @@ def draw(result: ArticleResult) -> str:
         y = 340.0 - 290.0 * values.reindex(volume.index).clip(lower=0.0).to_numpy(dtype=float) / top
         points = " ".join(f"{x[at]:.1f},{y[at]:.1f}" for at in np.flatnonzero(np.isfinite(y)))
         drawn.append((name, colour, points))
-    days = [
-        (x[at], anchor, f"{volume.index[at]:%Y-%m-%d}")
-        for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (-1, "end"))
-    ]
+    anchors = {0: "start", TRAIN_ROWS: "middle", -1: "end"}
+    days = [(x[at], anchor, f"{volume.index[at]:%Y-%m-%d}") for at, anchor in anchors.items()]
     split = (x[TRAIN_ROWS - 1] + x[TRAIN_ROWS]) / 2.0
     template = environment().get_template("article.svg")
     return template.render(title=result.title, lines=drawn, split=split, days=days, top=top)

@@ -76,11 +76,9 @@ def ingest(nights: Sequence[Night], *, switch_source: bool = False, refusals: Re
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}  # whose request brought the bars of all
+    pairs = ((night, newest[night.symbol]) for night in nights)
     return [
-        newest[night.symbol]
-        if night.id == newest[night.symbol].id
-        else replace(night, fetch_id=newest[night.symbol].fetch_id, error=newest[night.symbol].error)
-        for night in nights
+        own if night.id == own.id else replace(night, fetch_id=own.fetch_id, error=own.error) for night, own in pairs
     ]
 
 

@@ -62,10 +62,8 @@ class Rounds:
         self._settings, self._patient, self._now, self._wait = settings, due is not None, now, wait
         self._began = now()
         self._due = min(due or self._began, self._began)  # it may have begun hours later, after another one had waited
-        self._symbols = {
-            some[0].symbol: _Symbol(some, self._began)
-            for some in by_symbol([night for night in nights if night.error is None])
-        }
+        begun = by_symbol([night for night in nights if night.error is None])
+        self._symbols = {some[0].symbol: _Symbol(some, self._began) for some in begun}
         self._round, self._pause = 0, timedelta(0)
         self.refusals = Refusals()
 

@@ -155,11 +155,8 @@ class Files:
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
         dated = dated[reasons.index].drop_duplicates()
         unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
-        return (
-            frame[~(is_broken | repeated | again)],
-            days.max().date(),
-            tuple(UnreadableRow(*row) for row in unreadable),
-        )
+        readable = frame[~(is_broken | repeated | again)]
+        return readable, days.max().date(), tuple(UnreadableRow(*row) for row in unreadable)
 
 
 SAMPLE = "^GSPC"
