@@ -57,11 +57,8 @@ START_S = 120.0  # seconds until a server must respond: the first start creates 
 
 _outages: list[str] = []  # since the last response; retries after the first would take minutes for each night
 
-_ONCE = {
-    PREFECT_CLIENT_MAX_RETRIES: 0,
-    PREFECT_API_REQUEST_TIMEOUT: 15.0,
-    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
-}
+_ONCE = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: 15.0}
+_ONCE |= {PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
 _IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
 
 

@@ -187,9 +187,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         reports = each_report(own, now=_clock(now)).values
         found, why = export.frame("latest", own), export.newest_why(own)
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
-    drawings = {
-        name: fan_svg(replace(one, forecasts=one.forecasts.query(f"horizon <= {h}"))) for name, one in reports.items()
-    }
+    cut = {name: replace(one, forecasts=one.forecasts.query(f"horizon <= {h}")) for name, one in reports.items()}
+    drawings = {name: fan_svg(one) for name, one in cut.items()}
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
     quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))

@@ -177,9 +177,8 @@ def check_hour(value: object) -> object:
 def check_cron(text: str) -> str:
     """`text` itself, a schedule with numbers in their ranges or a name as @daily; the rest is checked by Prefect."""
     each = [re.findall(r"(?<![/\d])\d+", field) for field in text.split()]  # but for the step after a slash
-    too_large = any(
-        int(number) > most for some, most in zip(each, (59, 23, 31, 12, 7), strict=False) for number in some
-    )
+    limited = zip(each, (59, 23, 31, 12, 7), strict=False)
+    too_large = any(int(number) > most for some, most in limited for number in some)
     if not re.fullmatch(r"@\w+|\S+(\s+\S+){4}", text) or too_large:
         raise ValueError(f"Expected {SCHEDULE}, found {text[:40]!r}")
     return text

@@ -123,7 +123,7 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     try:
         connection.execute(sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"))
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
+        if getattr(error.orig, "sqlstate", None) != "55P03":  # not available
             raise
         raise LockedError(_refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))) from None
 
@@ -132,7 +132,6 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
 _OF_HOLDER = sa.text(
     "SELECT set_config('application_name', :name, true), set_config('idle_in_transaction_session_timeout', '0', true)"
 )
-_NOT_AVAILABLE = "55P03"
 
 
 def _refusal(name: str) -> str:
