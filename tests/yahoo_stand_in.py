@@ -84,7 +84,7 @@ class StandIn:
         self.requests: list[str] = []
         self._faults: list[str] = []
         self._always: str | None = None
-        self._released = threading.Event()
+        self.released = threading.Event()  # set once it shuts down
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -99,7 +99,7 @@ class StandIn:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._released.set()
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -145,10 +145,6 @@ class StandIn:
         """The fault of the chart request now being answered."""
         return self._faults.pop(0) if self._faults else self._always
 
-    def wait_released(self) -> None:
-        """Return when the stand-in shuts down."""
-        self._released.wait()
-
     def told(self, symbol: str = "SBUX") -> tuple[pd.DataFrame, pd.DataFrame]:
         """All rows and actions as of `today`, edits applied."""
         bars, actions = as_known_on(*self.series[symbol], self.today)
@@ -162,21 +158,13 @@ class StandIn:
         rows, actions = self.told(symbol)
         rows = rows[(rows["timestamp"] >= first) & (rows["timestamp"] < last)]
         zone, currency = self.listed.get(symbol, (ZONE, "USD"))
-        meta = {
-            "instrumentType": "EQUITY",
-            "exchangeTimezoneName": zone,
-            "currency": currency,
-            "validRanges": ["1d", "max"],
-        }
+        meta = {"instrumentType": "EQUITY", "exchangeTimezoneName": zone, "currency": currency}
         if fault == "no_timezone":
             del meta["exchangeTimezoneName"]
-        if fault == "no_result":
-            return {"chart": {"result": [], "error": None}}
+        result = _result(rows, meta, adjclose=fault != "no_adjclose") | {"events": _events(actions, first, last, zone)}
         if fault == "no_bars":
-            return {"chart": {"result": [{"meta": meta, "indicators": {"quote": [{}]}}], "error": None}}
-        result = _result(rows, meta, adjclose=fault != "no_adjclose")
-        result["events"] = _events(actions, first, last, zone)
-        return {"chart": {"result": [result], "error": None}}
+            result = {"meta": meta, "indicators": {"quote": [{}]}}
+        return {"chart": {"result": [] if fault == "no_result" else [result], "error": None}}
 
 
 class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
@@ -253,7 +241,7 @@ def scaled(factor: float, *days: date, column: str | list[str] = PRICES) -> Edit
 
     def edit(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.copy()
-        rows.loc[rows["session"].isin(_stamps(days)), column] *= factor
+        rows.loc[rows["session"].isin(pd.DatetimeIndex(days)), column] *= factor
         return rows
 
     return edit
@@ -266,7 +254,7 @@ null_volume = partial(scaled, np.nan, column="volume")
 
 def missing_row(*days: date) -> Edit:
     """The days are not there at all."""
-    return lambda rows: rows[~rows["session"].isin(_stamps(days))]
+    return lambda rows: rows[~rows["session"].isin(pd.DatetimeIndex(days))]
 
 
 def late_split(day: date, ratio: float) -> Edit:
@@ -292,10 +280,6 @@ def live_bar(day: date, *, share: float = 0.2) -> Edit:
     return edit
 
 
-def _stamps(days: tuple[date, ...]) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex([pd.Timestamp(day) for day in days])
-
-
 def _rows(bars: pd.DataFrame, actions: pd.DataFrame, zone: str) -> pd.DataFrame:
     rows = bars.assign(adj_close=adjusted_close(bars, actions)).rename_axis("session").reset_index()
     return rows.assign(timestamp=_seconds(rows["session"], hour=9.5, zone=zone))
@@ -312,19 +296,17 @@ def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict
     }
     adjusted = columns.pop("adj_close")
     columns["volume"] = [None if value is None else int(value) for value in columns["volume"]]
-    indicators: dict[str, Any] = {"quote": [columns]}
-    if adjclose:
-        indicators["adjclose"] = [{"adjclose": adjusted}]
+    indicators = {"quote": [columns]} | ({"adjclose": [{"adjclose": adjusted}]} if adjclose else {})
+    meta = meta | {"validRanges": ["1d", "max"]}
     return {"meta": meta, "timestamp": rows["timestamp"].tolist(), "indicators": indicators}
 
 
 def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str, Any]:
     events: dict[str, Any] = {"dividends": {}, "splits": {}}
-    for when, kind, value in zip(
-        _seconds(actions["session"], hour=9.5, zone=zone).tolist(), actions["kind"], actions["value"], strict=True
-    ):
-        if not first <= when < last:
-            continue
+    at = _seconds(actions["session"], hour=9.5, zone=zone)
+    shown = (first <= at) & (at < last)
+    named = actions[shown]
+    for when, kind, value in zip(at[shown].tolist(), named["kind"], named["value"], strict=True):
         if kind == "dividend":
             events["dividends"][str(when)] = {"date": when, "amount": value}
         else:
@@ -369,10 +351,8 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             elif symbol not in stand_in.series:
                 self._send(404, _error("chart", WORDS["404"]))
             else:
-                query = parse_qs(urlsplit(self.path).query)
-                first, last = (
-                    int(query.get(name, [other])[0]) for name, other in (("period1", "0"), ("period2", "9" * 10))
-                )
+                asked = {"period1": ["0"], "period2": ["9" * 10]} | parse_qs(urlsplit(self.path).query)
+                first, last = (int(asked[name][0]) for name in ("period1", "period2"))
                 self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
 
         def _calendar(self, asked: dict[str, Any]) -> None:
@@ -394,7 +374,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 self._send(*BROKEN[fault])
                 return
             if fault == "silent":
-                stand_in.wait_released()
+                stand_in.released.wait()
             self.close_connection = True  # dropped
 
         def _send(self, status: int, body: bytes, kind: str = JSON, length: int | None = None) -> None:
