@@ -30,7 +30,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, scaled, set_small_night
-from tests.nights import after, copy_ledger, counts, night, rows, timeless
+from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -124,9 +124,8 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo,
     assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
     assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
-    assert (
-        f"market, SBUX volume, session {LAST}: {run['note']}" in newest_digest(read_settings(), now=clock.now).problems
-    )
+    problems = newest_digest(read_settings(), now=clock.now).problems
+    assert f"market, SBUX volume, session {LAST}: {run['note']}" in problems
     yahoo.market_fault = None
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
     live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
@@ -223,10 +222,7 @@ def notes() -> dict[str, str]:
 
 
 def findings() -> list[tuple[str, str, str, float]]:
-    return [
-        (str(row["symbol"]), str(row["session"]), str(row["rule"]), round(float(str(row["value"])), 4))
-        for row in rows("findings")
-    ]
+    return select("symbol, session, rule, round(value, 4)", "findings")
 
 
 def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
@@ -378,31 +374,19 @@ def ingested(served: StandIn, session: date, *symbols: str, events: str | None =
     served.requests.clear()
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
     nights = [make_night(symbol, session, settings, now=after(session), trigger="ingest") for symbol in symbols]
-    return [
-        night.error
-        for night in fetch_and_store(
-            [(night, preprocess.first_session(session, night.settings)) for night in nights], {}, switch_source=False
-        )
-    ]
+    spans = [(night, preprocess.first_session(session, night.settings)) for night in nights]
+    return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
     """The stored coming dates: session, known_from, known_rule, timing."""
-    found = [row for row in rows("events") if row["symbol"] == symbol and str(row["session"]) > after]
-    in_order = sorted(found, key=lambda row: (str(row["first_seen_at"]), str(row["session"])))
-    return [
-        (str(row["session"])[:10], str(row["known_from"])[:10], str(row["known_rule"]), str(row["timing"]))
-        for row in in_order
-    ]
+    coming = f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
+    return select("session, known_from, known_rule, timing", coming)
 
 
 def stale_findings() -> list[tuple[str, str, str, bool]]:
     """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
-    return [
-        (str(row["symbol"]), str(row["session"])[:10], str(row["severity"]), row["cleared_at"] is None)
-        for row in rows("findings")
-        if row["rule"] == "earnings_stale"
-    ]
+    return select("symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'")
 
 
 def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
