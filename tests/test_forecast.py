@@ -18,9 +18,8 @@ from tests.builders import LAST, random_bars
 
 BARS = random_bars(days=650, seed=3, last=LAST)
 INDEX = random_bars(days=700, seed=9, last=LAST).assign(volume=float("nan"))
-DOWNLOADED = pd.concat({"TEST": BARS, "^VIX": INDEX}, axis=1, sort=True).rename(
-    columns=str.title, level=1
-)  # by yfinance
+BY_TICKER = pd.concat({"TEST": BARS, "^VIX": INDEX}, axis=1, sort=True)
+DOWNLOADED = BY_TICKER.rename(columns=str.title, level=1)  # by yfinance
 
 
 @pytest.fixture(autouse=True)

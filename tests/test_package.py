@@ -109,12 +109,8 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
     entrypoints = sorted({str(unpacked / one["entrypoint"]) for one in deployments})
     assert len(entrypoints) == 3
     in_image = {name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()}
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(unpacked),
-        "PYTHONSAFEPATH": "1",
-    }
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    environment |= {"PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", COMMANDS, " ".join(entrypoints), *says]
     done = subprocess.run(command, cwd=empty, env=environment | in_image, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -25,13 +25,8 @@ from tests.postgres import a_role
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-SECRETS = (
-    "POSTGRES_PASSWORD",
-    "PREFECT_DB_PASSWORD",
-    "FORECASTING_DB_PASSWORD",
-    "FORECASTING_NIGHTS_PASSWORD",
-    "PREFECT_UI_PASSWORD",
-)
+SECRETS = ["POSTGRES_PASSWORD", "PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD"]
+SECRETS += ["FORECASTING_NIGHTS_PASSWORD", "PREFECT_UI_PASSWORD"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

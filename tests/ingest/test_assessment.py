@@ -97,11 +97,8 @@ def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
     for held, first, newest, jump in ((1, LAST, BEFORE_LAST, "2"), (2, BEFORE_LAST, date(2024, 3, 6), "1.9")):
         found = assess(fetched_of(scaled(BARS, 2.0, slice(-held, None), PRICES)), request(), stored(BARS.iloc[:-held]))
-        facts = (
-            "bar of 2024-03-08 is held back",
-            f"{held} held",
-            f"The bar of {first} is kept out (split_like_jump, {jump}",
-        )
+        jumped = f"The bar of {first} is kept out (split_like_jump, {jump}"
+        facts = ("bar of 2024-03-08 is held back", f"{held} held", jumped)
         assert_late(found, *facts, "the hold ends by itself", newest=newest)
         assert rejected(found) == [(first, "split_like_jump")]
 

@@ -56,12 +56,8 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
-    stops = {
-        "predict.write.add": killed_before("forecasts"),
-        "evaluate.write.add": killed_before("promotions"),
-        "evaluate.close": killed,
-    }
-    for place, stop in stops.items():
+    stops = {"predict.write.add": killed_before("forecasts"), "evaluate.write.add": killed_before("promotions")}
+    for place, stop in (stops | {"evaluate.close": killed}).items():
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.pipeline.{place}", stop)
             night(LAST)
@@ -192,9 +188,8 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
     night(date(2024, 3, 7))
-    first, second = sorted(
-        (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
-    )
+    networks = (row for row in rows("models") if row["name"] == "lstm")
+    first, second = sorted(networks, key=lambda row: str(row["trained_to"]))
     models.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}

@@ -108,11 +108,8 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     migrate.upgrade(read_settings().url)
     own = runs_folder(read_settings()).relative_to(tmp_path)
-    left = [
-        "artifacts/.0123456789ab-x1y2/weights.safetensors",
-        "artifacts/.0123456789ab-x1y2.old/model.json",
-        f"{own}/0123456789ab/windows.npz",
-    ]
+    weights = "artifacts/.0123456789ab-x1y2"
+    left = [f"{weights}/weights.safetensors", f"{weights}.old/model.json", f"{own}/0123456789ab/windows.npz"]
     kept = [
         "artifacts/0123456789ab/weights.safetensors",
         "artifacts/.git/config",

@@ -75,10 +75,8 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
     well = make_digest([index_line("SBUX", reports=[date(2024, 3, 7)]), close], alerts=alerts)
-    assert (
-        well.title
-        == "Alerts KO median > 1 (is 2.00) and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
-    )
+    title = "Alerts KO median > 1 (is 2.00) and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
+    assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
         assert re.search(r"\+20% against usual; a report on Thu 7 Mar\.", text)

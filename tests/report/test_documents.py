@@ -75,12 +75,8 @@ def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() 
         {"role": "challenger", "q50": 104.0},
     )
     medians = documents.hubverse(history).query("output_type_id == 0.5").set_index("model_id")["value"]
-    assert medians.to_dict() == {
-        "forecasting-lstm": 101.0,
-        "forecasting-ridge": 102.0,
-        "forecasting-published": 102.0,
-        "forecasting-har": 103.0,
-    }
+    expected = {"lstm": 101.0, "ridge": 102.0, "published": 102.0, "har": 103.0}
+    assert medians.to_dict() == {f"forecasting-{name}": median for name, median in expected.items()}
 
 
 def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:

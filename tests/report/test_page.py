@@ -95,12 +95,9 @@ def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | No
 def test_a_night_has_the_why_that_was_known_on_it() -> None:
     parts = [[("usual", 5e6), ("report", 1.9)], [("usual", 5e6), ("trees", 0.8)], [], [], []]
     events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": [date(2024, 3, 11)]})
-    before, after = (
-        json.loads(embedded(report_data(issued=issued(parts=parts), events=events.assign(known_from=known))))["nights"][
-            0
-        ]["why"]
-        for known in (date(2024, 3, 8), date(2024, 3, 11))
-    )
+    known = (date(2024, 3, 8), date(2024, 3, 11))
+    nights = [report_data(issued=issued(parts=parts), events=events.assign(known_from=day)) for day in known]
+    before, after = (json.loads(embedded(night))["nights"][0]["why"] for night in nights)
     assert before["usual"].replace("\N{NO-BREAK SPACE}", " ") == "Usual 5.00 M"
     assert before["factors"] == [["the session after its report", 1.9]]
     assert before["brief"] == ["earnings x1.90", "trees x0.80", "", "", ""]
@@ -142,9 +139,8 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
 
 
 def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
-    data = report_data(
-        parts={1: [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]}, forecasts=forecasts(outside="")
-    )
+    parts = [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]
+    data = report_data(parts={1: parts}, forecasts=forecasts(outside=""))
     assert "a report nearby x1.90; network x0.90." in render_page(data)
     assert "a report nearby x1.90" in night_text(data, now=ISSUED, width=None)
     assert "a report nearby x1.90" in night_artifact(data, Path("x.html")).body

@@ -104,9 +104,8 @@ def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> 
     rows = found.set_index("day")
     assert rows.index.tolist() == ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "earnings", "half day"]
     assert rows.loc[:"Friday", "n"].sum() == 40
-    assert rows.loc["earnings", ["n", "mae", "bias"]].tolist() == pytest.approx(
-        [1, abs(ahead["error"].iloc[0]), ahead["error"].iloc[0]]
-    )
+    error = ahead["error"].iloc[0]
+    assert rows.loc["earnings", ["n", "mae", "bias"]].tolist() == pytest.approx([1, abs(error), error])
     mondays = ahead[[session.weekday() == 0 for session in ahead["target_session"]]]
     assert rows.loc["Monday", "inside_80"] == pytest.approx(mondays["inside_80"].mean())
 

@@ -104,10 +104,8 @@ SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit    −49%  15 h  recent x1.
 MSFT    Mon 03-11  $52.60  51.81–53.91      –  hit    −60%  15 h
 IBM     Mon 03-11  7.16 M   5.01–10.74    +2%            –  15 h  night failed …"""
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
-WEEK = {
-    3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)],
-    5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)],
-}
+WEEK = {3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
+WEEK |= {5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)]}
 
 
 def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_sentence() -> None:

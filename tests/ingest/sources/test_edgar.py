@@ -94,10 +94,8 @@ def test_results_have_the_day_and_hour_of_their_acceptance_in_new_york(recent, e
     with serving(SBUX=listed(recent)) as (server, edgar):
         assert dates(edgar) == expected
         assert dates(edgar, first=date(2024, 5, 1)) == [day for day in expected if day[0] >= "2024-05"]
-    assert [path for path, _ in server.requests] == [
-        "/files/company_tickers.json",
-        *["/submissions/CIK0000829224.json"] * 2,
-    ]
+    paths = [path for path, _ in server.requests]
+    assert paths == ["/files/company_tickers.json", *["/submissions/CIK0000829224.json"] * 2]
     assert {agent for _, agent in server.requests} == {"forecasting Jo Doe jo@example.com"}
 
 

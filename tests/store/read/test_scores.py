@@ -28,12 +28,8 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
         if forecast["role"] == "challenger":
             continue
         line = (row["origin_session"], row["horizon"], "champion" if name == "lstm" else name)
-        rank = (
-            -("live", "late", "replay").index(row["kind"]),
-            row["stage"] == "settled",
-            row["bar_version"],
-            forecast["issued_at"],
-        )
+        kind = ("live", "late", "replay").index(row["kind"])
+        rank = (-kind, row["stage"] == "settled", row["bar_version"], forecast["issued_at"])
         if row["origin_session"] in newest and (line not in best or rank > best[line][0]):
             best[line] = (rank, row["pinball"])
     return {line: loss for line, (_, loss) in best.items()}
@@ -153,10 +149,8 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
     store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
     found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
-    past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
-    before = read.past_forecasts(
-        connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=9, known_at=at("2024-03-07T21:00")
-    )
+    asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, limit=9)
+    past, before = asked(origin=date(2024, 3, 11)), asked(origin=date(2024, 3, 8), known_at=at("2024-03-07T21:00"))
     actuals = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
     assert actuals == [
         ("2024-03-07", "first_print", 100.0, 11.0),
@@ -185,9 +179,8 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
     found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
-    past = read.past_forecasts(
-        connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
-    )
+    asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, limit=9)
+    past = asked(origin=date(2024, 3, 11), known_at=at("2024-03-11T21:00"))
     write.add_scores(connection, [score_row(row) for row in rows])
     averaged = [
         frame["origin_session"].dt.day.tolist()
