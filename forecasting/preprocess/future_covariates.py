@@ -20,11 +20,8 @@ from forecasting.vocabulary import HORIZONS
 Value = TypeVar("Value", np.bool_, np.int32)
 
 # Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to return.
-_PHASES = {
-    "earnings-5..-3": (-5, -4, -3),
-    **{f"earnings{phase:+d}": (phase,) for phase in range(-2, 6)},
-    "earnings+6..10": (6, 7, 8, 9, 10),
-}
+_PHASES = {"earnings-5..-3": (-5, -4, -3), **{f"earnings{phase:+d}": (phase,) for phase in range(-2, 6)}}
+_PHASES |= {"earnings+6..10": (6, 7, 8, 9, 10)}
 EVENT_NAMES = tuple(_PHASES)  # flags of a session's position relative to earnings
 RUN_UP = 3  # the first of them are of sessions before earnings
 

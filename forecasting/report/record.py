@@ -94,10 +94,8 @@ class TrackRecord:
         """
         losses, by_origin = self.losses, self._pairs.groupby(["name", "horizon", "origin_session"])
         means = by_origin[["pinball", "pinball_theirs"]].mean()  # over the horizons, where all are pooled
-        p_values = [
-            p_value_of_enough(*means.loc[forecaster, horizon].to_numpy().T, horizon=horizon or max(HORIZONS))
-            for forecaster, horizon in zip(losses["forecaster"], losses["horizon"], strict=True)
-        ]
+        keys = losses[["forecaster", "horizon"]].itertuples(index=False, name=None)
+        p_values = [p_value_of_enough(*means.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS)) for key in keys]
         return losses.assign(p_value=np.array(p_values, dtype=float))
 
     @cached_property
