@@ -117,7 +117,6 @@ def has_server(settings: Settings) -> bool:
 
 
 def _profiles() -> str:
-    """The file of Prefect's profiles, which may name a server."""
     home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
 

@@ -332,7 +332,6 @@ class Ledger:
         return settings
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: object) -> Settings:
-        """The settings of one call."""
         asked: dict[str, object] = {name: check_text(name, text) for name, text in inputs.items() if text is not None}
         asked["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols))) or None
         asked["target"] = None if target is None else check_choice("target", target, Target)

@@ -390,7 +390,6 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that a misspelt one is nearly; empty without one."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), "")
 
 

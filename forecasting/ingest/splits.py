@@ -67,6 +67,7 @@ def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.Dat
     return replace(fetched, bars=bars, actions=actions)
 
 
+@np.errstate(invalid="ignore", divide="ignore")  # impossible prices are another rule's findings
 def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Timestamp, float]]:
     """Session and ratio k of each split before which the bars are on the old share basis.
 
@@ -78,8 +79,7 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
     """
     close, log_2 = bars["close"].to_numpy(), np.log(2.0)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].prod()
-    with np.errstate(invalid="ignore", divide="ignore"):  # impossible prices are another rule's findings
-        steps = np.flatnonzero(np.abs(np.diff(np.log(close))) > _SMALL_SPLIT) + 1
+    steps = np.flatnonzero(np.abs(np.diff(np.log(close))) > _SMALL_SPLIT) + 1
     found: list[tuple[pd.Timestamp, float]] = []
     for row in steps[(steps >= _LASTING) & (steps <= len(close) - _LASTING)].tolist():
         day, around = bars.index[row], close[row - _LASTING : row + _LASTING] / close[row - 1]

@@ -63,7 +63,6 @@ def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestRe
 
 
 def _loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
-    """The backtest with its series, which another process can run."""
     bars, events, _ = load_series(spec.settings, last=None, now=now)
     return partial(backtest, bars, events, spec=spec, market=market_series(spec.settings, now=now))
 

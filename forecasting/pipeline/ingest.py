@@ -393,7 +393,6 @@ def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetche
 
 
 def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
-    """Write the findings on a night's symbol; an error where nothing can be compared."""
     if isinstance(response, Exception):
         raise response
     check_shape(response)

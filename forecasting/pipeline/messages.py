@@ -84,17 +84,17 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
 
 
 def unknown_alerts(settings: Settings) -> str:
-    """A sentence about the symbols of FORECASTING_ALERTS that neither settings nor ledger have; empty without any."""
-    symbols = {alert.symbol for alert in parse_alerts(settings.alerts)} - {"", *settings.symbols}
-    if symbols:
+    """A sentence about what FORECASTING_ALERTS are of that neither settings nor ledger have; empty without any."""
+    found = {name for alert in parse_alerts(settings.alerts) for name in (alert.symbol, alert.target)}
+    if found := found - {"", settings.target, *settings.symbols}:
         with connect.reading(settings.url) as connection:
-            symbols -= set(read.values(connection, "runs", "symbol", {"symbol": [*symbols]}))
-    expected = "Expected in FORECASTING_ALERTS symbols of FORECASTING_SYMBOLS or of the ledger; found"
-    return f"{expected} {named(sorted(symbols), NAMED)}, whose alerts never hold. Correct them." if symbols else ""
+            for column in ("symbol", "target"):
+                found -= set(read.values(connection, "runs", column, {column: [*found]}))
+    expected = "Expected in FORECASTING_ALERTS symbols and targets of the settings or of the ledger; found"
+    return f"{expected} {named(sorted(found), NAMED)}, whose alerts never hold. Correct them." if found else ""
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
-    """The message about these lines, and what is notable of those of the runs that are done."""
     found: dict[str, list[str]] = {}
     told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:

@@ -174,7 +174,6 @@ def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple
 def _write(
     connection: connect.Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
 ) -> None:
-    """Write the baselines' model rows and every candidate's forecasts."""
     exchange, of_symbol = night.settings.exchange, {"symbol": night.symbol}
     issued_at, fetched = night.now(), read.newest(connection, "fetches", "fetched_at", of_symbol)
     if is_before(issued_at, fetched):  # after all fetches and forecasts of the symbol, and so seldom live

@@ -143,6 +143,5 @@ def _fit_and_save(
 
 
 def _of(kind: Kind) -> str:
-    """A kind in words."""
     dates = "with earnings dates" if kind.earnings else "without earnings dates"
     return f"{kind.target}, {dates}, {'with' if kind.market else 'without'} a market series"

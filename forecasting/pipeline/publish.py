@@ -167,7 +167,6 @@ LEAST_ALIKE = 10  # Scored nights among which three are like tonight's: of fewer
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """That of a forecast, as read.parts has it."""
     return tuple(as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY)
 
 

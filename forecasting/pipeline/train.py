@@ -70,7 +70,6 @@ def _with_challenger(night: Night, model: Row | None) -> Night:
 
 
 def _facts(connection: connect.Connection, night: Night, champion: Row) -> ChainFacts:
-    """What the ledger holds of the champion's chain of fits; its weights are looked at later."""
     newest = read.newest_scratch(connection, night.symbol, night.target, session=night.session)
     since = len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER
     drift = ""

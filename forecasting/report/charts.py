@@ -308,7 +308,7 @@ def fan_svg(data: ReportData) -> str:
         path(edges["q50"], css="median"),
         line(origin, TOP, origin, plot.floor, css="grid"),
         text(x[0], below, short_day(data.history.index[-FAN_SESSIONS:][0]), css=""),
-        text(origin - 6, below, short_day(data.origin), css="end"),
+        text(origin - 6, below, short_day(data.origin) if len(ahead) > 2 else "", css="end"),  # else both overlap
         text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
         text(x[-1], 14, f"{data.symbol}, {tomorrow}: {unit.text(ahead['q50'].iloc[0])}", css="end strong"),
         "</g>",

@@ -56,7 +56,7 @@ def make_digest(
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         made = short_day(max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True)
         stale = f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
-        stale += " See `forecasting doctor`."
+        stale += " See forecasting doctor."
         stale += " Alerts are not judged: the forecasts are stale." if alerts else ""
     reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for line in lines:

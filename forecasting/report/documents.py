@@ -176,7 +176,6 @@ def nixtla_forecast(quantiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labels(name: str) -> dict[str, str]:
-    """The columns of one forecaster: their names in Nixtla's frame and in ours."""
     labels = {name: QUANTILE_COLUMNS[MEDIAN]}
     for place in range(MEDIAN - 1, -1, -1):
         level = round(100 * (1 - 2 * QUANTILES[place]))

@@ -121,7 +121,6 @@ def embedded(data: ReportData) -> str:
 
 
 def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
-    """The nights, oldest first: what was published, by its forecaster's name, and every forecaster's quantiles."""
     unit, sessions = data.unit, list(place)
     rows = rows.sort_values(["origin_session", "horizon"], kind="stable")
     scaled = rows[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale

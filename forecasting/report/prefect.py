@@ -119,7 +119,6 @@ def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, time
 
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
-    """A line for each reason why a person may have to act; `Nothing.` without one."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for night in nights:
         if night.status != "done":
@@ -168,7 +167,6 @@ def _span(gap: timedelta) -> str:
 
 
 def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
-    """How long the steps of the newest night took, all symbols together, against their usual time."""
     runs = [night.run for night in nights if night.run is not None and night.status == "done"]
     if not runs or durations.empty:
         return ""

@@ -166,7 +166,6 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
 
 
 def _skill_of(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:
-    """As `scores.skill`, of many."""
     return 1.0 - ours / theirs.where(theirs > EXACT * ours)
 
 

@@ -85,7 +85,6 @@ def _cut(text: str, size: int) -> str:
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> list[str]:
-    """The lines of one row, whose longest cell decides how many there are."""
     broken = [textwrap.wrap(cell, size, break_on_hyphens=False) for cell, size in zip(row, widths, strict=True)]
     line = GUTTER.join(f"{{:{'>' if right else '<'}{size}}}" for size, right in zip(widths, to_right, strict=True))
     return [line.format(*texts) for texts in zip_longest(*broken, fillvalue="")]
@@ -219,7 +218,6 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
 
 
 def _flags(data: ReportData) -> list[str]:
-    """What is unusual: an unfinished newest night, a forecast that is no live one of the network, inputs, bars."""
     row = data.rows.iloc[0]
     unfinished = [] if data.unfinished is None else [f"night {data.unfinished['status']} {data.unfinished['as_of']}"]
     return [
@@ -297,7 +295,7 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
         some = (row for row in counts if row["alert"] == alert and not row["held"])
         best = min(some, key=lambda row: (not row["nights"], abs(row["extreme"] - row["number"])))
         rows.append([alert, f"{never[alert]} not listed", 0, "", "", wording.alert_value(best, "extreme"), "", "", ""])
-    return ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night", "held on"], rows
+    return ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night", "held of"], rows
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:

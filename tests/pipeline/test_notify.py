@@ -158,19 +158,19 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
     assert found.stale.endswith(
-        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See `forecasting doctor`."
+        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See forecasting doctor."
     )
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_an_alert_on_an_unknown_symbol_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median > 1e0")
-    words = "found APPL, whose alerts never hold"
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median > 1e0; range width > 1")
+    words = "found APPL, range, whose alerts never hold"
     (problem,) = newest_digest(read_settings(), now=clock.now).problems
     assert words in problem
     preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
     assert (preview.exit_code, words in preview.output, "TEST median < 1" in preview.output) == (0, True, True)
-    assert re.search(r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-07\n", preview.output)
+    assert re.search(r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-08\n", preview.output)
     refused = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
     assert (type(refused), "--preview or --format" in str(refused)) == (UsageError, True)
     found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}

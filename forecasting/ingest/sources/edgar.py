@@ -89,7 +89,6 @@ _failed_at: dict[Edgar, float] = {}  # in this process
 
 @lru_cache(maxsize=1)  # ten thousand companies; asked once a process
 def _companies(edgar: Edgar) -> Mapping[str, int]:
-    """By symbol, the company's number."""
     listed = edgar.response(f"{edgar.files}/company_tickers.json")
     return {str(one["ticker"]): int(one["cik_str"]) for one in listed.values()}
 

@@ -95,7 +95,6 @@ class Yahoo:
         return pd.concat(rows, ignore_index=True)
 
     def _request(self, symbol: str, first: date, last: date) -> Fetched:
-        """Yahoo's response to one request, in canonical form."""
         ticker = self._yfinance().Ticker(symbol, session=yahoo_session())
         # A zone set in advance, with a day added to the span for it, saves the request that looks it up and a second
         # kind of response to an unknown symbol. The bars have the exchange's own zone, whatever is set here.

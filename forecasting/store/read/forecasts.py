@@ -158,7 +158,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def alerts_held(
     connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
 ) -> list[Row]:
-    """How often and when each alert held over the newest `nights` published of each symbol; newest, extreme value."""
+    """How often, and of which sessions, alerts held over the newest `nights` of each symbol; newest, extreme value."""
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
@@ -166,7 +166,7 @@ def alerts_held(
     wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
     ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
     usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
-    names = ("symbol", "origin_session", "last_value", *QUANTILE_COLUMNS)
+    names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
         sa.select(*(ranked.c[name] for name in names), part.c.factor.label("usual"))
         .outerjoin(part, usual_part)
@@ -185,7 +185,7 @@ def alerts_held(
                 of_usual = "usual_width" if alert.value == "width" else "usual"
                 value = shown[alert.value] / shown[of_usual if alert.of_usual else "number"]
                 holds = value > alert.number if alert.sign == ">" else value < alert.number
-                held_on, known = [*shown["origin_session"][holds].dt.date], int(value.notna().sum())
+                held_on, known = [*shown["target_session"][holds].dt.date], int(value.notna().sum())
                 row = {"symbol": symbol, "target": target, "alert": alert.text, "of_usual": alert.of_usual}
                 row |= {"held": len(held_on), "nights": known, "value": float(value.iloc[0])}
                 row |= {"extreme": float(value.max() if alert.sign == ">" else value.min()), "number": alert.number}

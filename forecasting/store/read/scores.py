@@ -161,7 +161,6 @@ def _counted(table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], names: S
 
 
 def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
-    """The bars to score against, with the stage of such a score."""
     bar, earlier = schema.bar_versions, schema.bar_versions.alias("earlier")
     needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
     prices = (bar.c[name] for name in PRICES)

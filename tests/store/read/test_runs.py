@@ -67,7 +67,8 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
     ]
     assert values == [(newest["q50"] / 100.0, True), (40.0, False), (newest["q50"], False), (newest["q90"], False)]
     assert [row["extreme"] for row in found] == [newest["q50"] / 100.0, 40.0, old["q50"], newest["q90"]]
-    assert days == [[LAST], [LAST, FIRST], [FIRST], [LAST, FIRST]]
+    next_, last = (str(row["target_session"]) for row in (newest, old))
+    assert days == [[next_], [next_, last], [last], [next_, last]]
     assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])  # of a close's width by the width's own usual
 
 
