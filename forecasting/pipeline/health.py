@@ -19,7 +19,7 @@ from forecasting.pipeline.ingest import check_bars, witness_of
 from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
-from forecasting.pipeline.symbols import combined, each_symbol, explained, joined
+from forecasting.pipeline.symbols import QUOTED_SYMBOLS, combined, each_symbol, explained, joined
 from forecasting.plain_text import named
 from forecasting.report.units import instant, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
@@ -42,7 +42,9 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
         sentence, failed = within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
         if failed:
             title = f"forecast.missing, {joined([*failed])} {settings.target}"
+            which = f" --symbol {','.join(failed)}" if len(failed) <= QUOTED_SYMBOLS else ""
             rest = [*dict.fromkeys(advice for error in failed.values() for advice in error.args[1:]), sentence]
+            rest = [text.replace(" --target", f"{which} --target", 1) for text in rest]
             raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=" ".join(rest))
         if sends:
             messages.check_addresses(settings)
@@ -94,23 +96,26 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         raise NoLiveForecastError(f"{missing}. {ended}") from None
     closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
     opening, advice = f"at {instant(opened)}", list[str]()
+    next_open = f"opens {opening}" if at < opened else f"opened {opening}: only the next night's can be live"
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         why = f", but one made after {exchange} had opened again, {opening}."
         advice = ["A late forecast stays late; the next night continues. If nights are often late, start them earlier."]
     elif begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
         why = f". Its night of {due} began at {instant(begun['started_at'])} and has not ended: "
-        why += f"it runs, or was cut off; `forecasting run --symbol {symbol} --target {target}` continues it."
+        why += f"it runs, or was cut off; `forecasting run --symbol {symbol} --target {target}` continues it. "
+        why += f"{exchange} {next_open}."
     elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
-        why = f". Its night of {stopped['as_of']} has status {stopped['status']}: {stopped['error'] or stopped['note']}"
+        reason = str(stopped["error"] or stopped["note"]).rstrip(".")
+        why = f". Its night of {stopped['as_of']} has status {stopped['status']}: {reason}. {exchange} {next_open}."
     elif asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
         why = f". Its newest request, on {asked['fetched_at']:%Y-%m-%d}, was {asked['verdict']}: {asked['detail']}"
     else:
         none = "none of its forecasts is live" if read.row(connection, "forecasts", series) else "there is none at all"
         found = f"the newest live one is of {newest}" if newest else none
-        next_open = f"opens {opening}" if at < opened else f"opened {opening}: only the next night's can be live"
         why = f", which closed {instant(closed)}; {found}. {exchange} {next_open}."
-        run = f"`forecasting run --target {target}` before the exchange opens"
-        advice = [f"See whether the schedule runs and `forecasting doctor` is ok, then {run}."]
+        do = f", then `forecasting run --target {target}` before the exchange opens"
+        do = do if at < opened else " before the next night"
+        advice = [f"See whether the schedule runs and `forecasting doctor` is ok{do}."]
     raise NoLiveForecastError(missing + why, *advice)
 
 

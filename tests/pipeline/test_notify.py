@@ -101,8 +101,9 @@ def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_witho
 def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    for hours, words in ((65, "XNYS opened"), (13, r"there is none at all\. XNYS opens")):  # the first on Monday
-        with pytest.raises(NoLiveForecastError, match=rf"{words} at 2024-03-11 13:30 .* See .* --target vol") as failed:
+    before, later = r"none at all\. XNYS opens at", "XNYS opened at .* before the next night"  # the later on Monday
+    for hours, words in ((65, later), (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume")):
+        with pytest.raises(NoLiveForecastError, match=words) as failed:
             health.check_fresh(now=after(LAST, hours), sends=hours == 13)
     assert sent(posted) == ("forecast.missing, SBUX volume", str(failed.value).replace("`", "'"))
 
@@ -140,7 +141,9 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert f"LATE has no live volume forecast from the session {LAST}. Its night of {LAST} has status late: No" in words
     assert "Its newest request, on 2024-03-09, was unavailable: No response. CUT has" in words
     cut = rf"\. Its night of {LAST} began at {LAST} 22:00 UTC [^.]*--symbol CUT --target volume' continues it\."
-    assert re.search(rf"CUT [^.]*{cut} NEW [^.]*\. XNYS [^.]*:30 UTC\. See [^.]*\. Fresh: TEST volume from", words)
+    found = rf"CUT [^.]*{cut} XNYS [^.]*:30 UTC\. NEW [^.]*\. XNYS [^.]*:30 UTC\. See [^.]*\. Fresh: TEST volume from"
+    assert re.search(found, words), words
+    assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in words
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
