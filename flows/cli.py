@@ -245,7 +245,7 @@ def backtest(
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
-def replay(first: options.FirstReplayed = None, last: options.Last = None) -> None:
+def replay(first: options.FirstReplayed = None, last: options.LastReplayed = None) -> None:
     """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     from flows import console
     from flows.progress import progress_bar

@@ -123,6 +123,7 @@ First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run."
 _REPLAYED = "Oldest session to re-run; what the nights before it left is copied."
 FirstReplayed = Annotated[str | None, _option("--from", "DATE", _REPLAYED, "the oldest")]
 Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "the newest completed one")]
+LastReplayed = Annotated[str | None, _option("--to", "DATE", "Newest session to re-run.", "the newest stored one")]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]

@@ -179,7 +179,6 @@ class _Walk:
         return int(self.rows[night]) + self.windows.warm_up - at
 
     def _losses(self, night: int) -> pd.DataFrame:
-        """The losses that the night before scored, as `store.read.losses` returns them."""
         first = max(0, night - DRIFT_ORIGINS - H)
         origins, horizons = np.repeat(np.arange(first, night), H), np.tile(np.arange(H), night - first)
         scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]

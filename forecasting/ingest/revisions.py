@@ -205,7 +205,6 @@ def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | No
 
 
 def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateError:
-    """The error of a held fetch; it names the newest session with a usable bar."""
     why = f"{subject}, not stored: {detail.removeprefix('nothing stored: ')} {ends}"
     return DataLateError(why, usable[-1].date() if len(usable) else None, why)
 

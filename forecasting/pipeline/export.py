@@ -192,7 +192,6 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
 
 
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
-    """The rows of one symbol; without any it fails, since a misspelt symbol would be an empty file."""
     symbol = own.symbols[0]
     stored = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
     found = {"hubverse": hubverse, "nixtla": nixtla}.get(form, pd.DataFrame)(stored)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -247,8 +248,7 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
     *_, column, issued, again = differences[0]
     found = "issued, but the replay made no such forecast" if issued else "not issued, but made by the replay"
     if wrong[0] in stored and wrong[0] in replayed:
-        found = f"{column} was issued as {plain_text(repr(issued), limit=80)} and replayed as "
-        found += plain_text(repr(again), limit=80)
+        found = f"{column} was issued as {plain_text(issued, limit=80)} and replayed as {plain_text(again, limit=80)}"
     raise ForecastingError(
         f"{settings.symbols[0]} {settings.target}: {_named(left)}{len(wrong)} of {len(stored | replayed)} forecasts of "
         f"{count} differ in the replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. "
@@ -263,9 +263,13 @@ def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, 
     with connect.reading(settings.url) as connection:
         rows = read.table_rows(connection, "forecasts", of_nights, order=("issued_at DESC",))
         parts = read.parts(connection, [symbol], [target], first=date.min, last=date.max)
-    found = {}
+        models = {row["id"]: row for row in read.table_rows(connection, "models", {"symbol": symbol, "target": target})}
+    found, at_once = {}, Counter[tuple[Any, ...]]()
     not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
     for row in rows:
         row |= {f"part {name}": factor for name, factor in parts.get(tuple(row[name] for name in FORECAST_KEY), ())}
-        found[row["origin_session"], row["horizon"], row["model_id"]] = row | not_compared
+        row |= {f"model's {name}": models[row["model_id"]][name] for name in ("seed", "parent_id", "artifact_hash")}
+        key = row["origin_session"], row["horizon"], row["model_id"]
+        at_once[*key, row["issued_at"]] += 1  # of one instant and night a second row, as of another kind, is not ours
+        found[key] = row | not_compared | {"rows of one instant": at_once[*key, row["issued_at"]]}
     return found, len(rows) - len(found)

@@ -185,7 +185,6 @@ def _labels(name: str) -> dict[str, str]:
 
 
 def _lines(history: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the kind that counts on each night, with column `line`: one a line, origin and horizon."""
     if "role" not in history:
         raise UsageError("Expected a history with every role, as `ledger.history()` returns; found no column role.")
     rows = history[history["role"] != CHALLENGER]

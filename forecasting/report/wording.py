@@ -250,7 +250,6 @@ def notices(data: ReportData) -> list[Notice]:
 
 
 def _input(value: object) -> str:
-    """An input in words: a setting that the night did not have was left at its default."""
     if value is None:
         return "default"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")

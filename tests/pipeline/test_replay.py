@@ -166,6 +166,7 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 _OF_LAST = f"WHERE origin_session = '{LAST}'"
 _WITHOUT = f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
 _SAME = rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts the same to the bit, by 0\."
+_OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
 _ALTERED = {
     "UPDATE runs SET settings = replace(settings, '300', '301')": rf"{LAST}: .* disagree\)\. {_SAME}",
     """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: settings unknown to this",
@@ -177,8 +178,11 @@ _ALTERED = {
     f"{_WITHOUT} status = 'late'": rf"^MSFT: Not replayed: 1 night \({LAST}: status late, with.* {_SAME}",
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
     f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was issued as 1.0 and",
-    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as '1'",
+    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as 1 and",
+    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "model's seed was issued as 9 and replayed as 0",
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was issued as",
+    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
+    "INSERT INTO forecasts SELECT * FROM t": "5 of 65 .* rows of one instant was issued as 2 and replayed as 1",
     f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "1 of 65 .* not issued|part ",
     f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
 }

@@ -330,7 +330,6 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
 
 
 def _texts(column: pd.Series) -> pd.Series:
-    """The cells as texts, an unknown cell as an empty one."""
     cells = column.astype(object).where(column.notna(), "")
     return cells.map(lambda cell: cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)).str.strip()
 

@@ -123,7 +123,6 @@ def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | N
 
 
 def _valid(seen: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one symbol, in the order in which they were first seen, as `events` returns them."""
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
     return validity_intervals(seen).sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
