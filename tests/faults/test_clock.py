@@ -59,7 +59,8 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
     assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
     monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
-    assert replay(read_settings(), now=clock.now).values["TEST"].startswith("TEST: 2 nights")
+    none = "Not replayed: 2 nights (2024-03-06, 2024-03-07: none stored)"
+    assert replay(read_settings(), now=clock.now).values["TEST"].startswith(f"TEST: {none}. 2 nights, ")
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):
