@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forecasting.api import Backtest, Forecast, Ledger, connect, forecast, hubverse, nixtla
-    from forecasting.errors import DataLateError, ForecastingError, StoreError, UsageError
+    from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
 
 __version__ = "0.3.0"
 __all__ = ["Backtest", "Forecast", "Ledger", "__version__", "connect", "forecast", "hubverse", "nixtla"]
-__all__ += ["DataLateError", "ForecastingError", "StoreError", "UsageError"]
+__all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
 
 
 def __getattr__(name: str) -> object:

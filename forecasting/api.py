@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import DataLateError, ForecastingError, StoreError, SymbolsFailedError, UsageError
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
 from forecasting.plain_text import named
@@ -45,7 +45,7 @@ _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
 __all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
-__all__ += ["DataLateError", "ForecastingError", "StoreError", "UsageError"]
+__all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         now: The clock; without it the machine's.
 
     Raises:
-        UsageError: A column is missing, or a value is not valid.
+        UsageError, BadDataError: A column is missing, or a value is not valid.
         ForecastingError: A series has fewer than 436 sessions, its newest bar is refused, or its night failed. Where
             others of the frame succeed, this is a UserWarning.
     """
@@ -384,7 +384,6 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
-    """The settings with what is asked for; None leaves a setting as it is."""
     return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
 
@@ -465,6 +464,8 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
         )
     for name in filter(lambda name: rows[name].dtype.kind == "O", rows):  # of several types; parquet takes one
         rows[name] = rows[name].map(str).where(rows[name].notna())
+    if undated := int(rows["session"].isna().sum()):
+        raise UsageError(f"Expected a date in each row of the bars, found none in {undated}. Correct or remove them.")
     rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")

@@ -125,6 +125,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
         ({"frame": BARS.assign(Ticker="A", symbol="A")}, UsageError, "of Ticker and symbol"),
         ({"frame": BARS.assign(y=1.0)}, UsageError, "of volume and y"),
+        ({"frame": BARS.assign(ds=BARS.index.where(BARS.index < LAST.isoformat()))}, UsageError, "found none in 1"),
         (
             {"frame": BARS.assign(open=-1.0)},
             DataLateError,

@@ -76,7 +76,6 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
 
 
 def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
-    """A row a cost ratio above 1, and for the one that is set: tomorrow's quantile, and costs one session ahead."""
     rows: list[dict[Any, Any]] = []
     for ratio in sorted({*map(float, RATIOS[1:]), *([] if data.cost_ratio is None else [data.cost_ratio])}):
         if costs := record.realised_costs(data.record, ratio):
