@@ -92,7 +92,6 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
 
 
 def _left_out(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[Finding]:
-    """Findings on rows that the source left out as unreadable, and on sessions without a row here or in the store."""
     findings = [
         Finding(row.session, "row_unreadable", "reject", float(row.line), f"Left out, {row.reason}.")
         for row in fetched.unreadable

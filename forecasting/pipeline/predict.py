@@ -149,7 +149,6 @@ def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], 
 
 
 def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple[dict[Role, Candidate], str]:
-    """By role, the networks' forecasts; and why the champion has none, if so."""
     networks: dict[Role, Candidate] = {}
     damage = ""
     linear: LinearForecast | None = None

@@ -35,7 +35,7 @@ from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named, plain_text
 from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
-from forecasting.sessions import between, last_completed
+from forecasting.sessions import between, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
@@ -237,12 +237,13 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
             f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
             + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
         )
+    code = f"They may follow from the nights that were not replayed. {code}" if left else code
     differences = list[tuple[Any, ...]]()
     for key in wrong:
         was, came = (one.get(key, {}) for one in (stored, replayed))
         names = [name for name in was | came if was.get(name) != came.get(name)] if was and came else ["role"]
         differences += [(*key, name, was.get(name), came.get(name)) for name in names]
-    path = scratch.data_dir / f"differences-{settings.symbols[0]}-{settings.target}.csv"
+    path = settings.data_dir.absolute() / f"differences-{settings.symbols[0]}-{settings.target}.csv"
     columns = ["origin_session", "horizon", "model_id", "column", "issued", "replayed"]
     pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
     *_, column, issued, again = differences[0]
@@ -252,7 +253,7 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
     raise ForecastingError(
         f"{settings.symbols[0]} {settings.target}: {_named(left)}{len(wrong)} of {len(stored | replayed)} forecasts of "
         f"{count} differ in the replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. "
-        f"{code} All differences are in {path}, beside the replayed ledger."
+        f"{code} All differences are in {path}; the replayed ledger is in {scratch.data_dir}."
     )
 
 
@@ -269,6 +270,8 @@ def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, 
     for row in rows:
         row |= {f"part {name}": factor for name, factor in parts.get(tuple(row[name] for name in FORECAST_KEY), ())}
         row |= {f"model's {name}": models[row["model_id"]][name] for name in ("seed", "parent_id", "artifact_hash")}
+        opens = opens_at(next_sessions(row["origin_session"], 1, settings.exchange)[0], settings.exchange)
+        row["is live in time"] = row["kind"] != "live" or row["issued_at"] < opens
         key = row["origin_session"], row["horizon"], row["model_id"]
         at_once[*key, row["issued_at"]] += 1  # of one instant and night a second row, as of another kind, is not ours
         found[key] = row | not_compared | {"rows of one instant": at_once[*key, row["issued_at"]]}

@@ -60,7 +60,6 @@ _EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
 
 
 def _is_last(alias: str, later: str) -> str:
-    """That an event is valid: the last row of its session and kind, and no withdrawal."""
     return f"""{alias}.known_rule <> '{WITHDRAWN}' AND NOT EXISTS (
             SELECT 1 FROM events {later} WHERE {same(later, alias, ("symbol", "session", "kind"))}
                 AND {later}.first_seen_at > {alias}.first_seen_at

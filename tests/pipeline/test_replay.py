@@ -179,6 +179,7 @@ _ALTERED = {
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
     f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was issued as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as 1 and",
+    f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "is live in time was issued as False and",
     f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "model's seed was issued as 9 and replayed as 0",
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was issued as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
