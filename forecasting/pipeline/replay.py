@@ -263,15 +263,16 @@ def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, 
     of_nights = {"symbol": symbol, "target": target, "run_id": ids}
     with connect.reading(settings.url) as connection:
         rows = read.table_rows(connection, "forecasts", of_nights, order=("issued_at DESC",))
-        parts = read.parts(connection, [symbol], [target], first=date.min, last=date.max)
+        parts = read.parts(connection, [symbol], [target], first=nights[0]["as_of"], last=nights[-1]["as_of"])
         models = {row["id"]: row for row in read.table_rows(connection, "models", {"symbol": symbol, "target": target})}
     found, at_once = {}, Counter[tuple[Any, ...]]()
     not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
+    exchange, origins = settings.exchange, {row["origin_session"] for row in rows}
+    opens = {origin: opens_at(next_sessions(origin, 1, exchange)[0], exchange) for origin in origins}
     for row in rows:
         row |= {f"part {name}": factor for name, factor in parts.get(tuple(row[name] for name in FORECAST_KEY), ())}
         row |= {f"model's {name}": models[row["model_id"]][name] for name in ("seed", "parent_id", "artifact_hash")}
-        opens = opens_at(next_sessions(row["origin_session"], 1, settings.exchange)[0], settings.exchange)
-        row["is live in time"] = row["kind"] != "live" or row["issued_at"] < opens
+        row["is live in time"] = row["kind"] != "live" or row["issued_at"] < opens[row["origin_session"]]
         key = row["origin_session"], row["horizon"], row["model_id"]
         at_once[*key, row["issued_at"]] += 1  # of one instant and night a second row, as of another kind, is not ours
         found[key] = row | not_compared | {"rows of one instant": at_once[*key, row["issued_at"]]}
