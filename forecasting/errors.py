@@ -40,7 +40,7 @@ class DataLateError(ForecastingError):
 
 
 class NoLiveForecastError(ForecastingError):
-    """The newest completed session has no live forecast; the arguments after the message are what to do."""
+    """The newest session has no live forecast; arguments after the message are what to do, with `{symbols}` to name."""
 
     exit_code = 4
 

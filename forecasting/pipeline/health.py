@@ -43,8 +43,8 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
         if failed:
             title = f"forecast.missing, {joined([*failed])} {settings.target}"
             which = f" --symbol {','.join(failed)}" if len(failed) <= QUOTED_SYMBOLS else ""
-            rest = [*dict.fromkeys(advice for error in failed.values() for advice in error.args[1:]), sentence]
-            rest = [text.replace(" --target", f"{which} --target", 1) for text in rest]
+            advice = dict.fromkeys(text for error in failed.values() for text in error.args[1:])
+            rest = [*(text.format(symbols=which) for text in advice), sentence]
             raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=" ".join(rest))
         if sends:
             messages.check_addresses(settings)
@@ -113,7 +113,7 @@ def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
         none = "none of its forecasts is live" if read.row(connection, "forecasts", series) else "there is none at all"
         found = f"the newest live one is of {newest}" if newest else none
         why = f", which closed {instant(closed)}; {found}. {exchange} {next_open}."
-        do = f", then `forecasting run --target {target}` before the exchange opens"
+        do = f", then `forecasting run{{symbols}} --target {target}` before the exchange opens"
         do = do if at < opened else " before the next night"
         advice = [f"See whether the schedule runs and `forecasting doctor` is ok{do}."]
     raise NoLiveForecastError(missing + why, *advice)
