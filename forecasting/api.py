@@ -479,8 +479,6 @@ def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
         frame = pd.DataFrame(frame.stack(level, future_stack=True)).dropna(how="all").rename_axis(["date", "symbol"])
     names = {str(name).lower() for name in frame.index.names}
     has_days = _DAYS & {str(name).lower() for name in frame.columns} and not names & {"unique_id", "symbol", "ticker"}
-    return (
-        frame
-        if has_days or isinstance(frame.index, pd.RangeIndex)
-        else frame.reset_index(names=[str(name or "date") for name in frame.index.names])
-    )
+    if has_days or isinstance(frame.index, pd.RangeIndex):
+        return frame
+    return frame.reset_index(names=[str(name or "date") for name in frame.index.names])
