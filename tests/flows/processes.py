@@ -36,7 +36,18 @@ FRESH_LOCK = FRESH_DATABASE.with_suffix(".lock")
 """Held by the worker of pytest-xdist whose server is the first; another one's waits for its database."""
 
 
-API = httpx.Client(verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+class Patient(httpx.HTTPTransport):
+    """Repeats a request that Prefect refuses with 503 while its SQLite is locked, as its own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        last = time.monotonic() + TIMEOUT_S
+        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < last:
+            answer.close()
+            time.sleep(0.2)
+        return answer
+
+
+API = httpx.Client(transport=Patient(verify=False, limits=httpx.Limits(max_keepalive_connections=0)), timeout=30)
 """Requests to servers of tests. `httpx.get` loads all certificates for each, 12 ms of CPU; none of these uses TLS.
 
 No connection is kept, since some of these servers are killed and started again.
