@@ -457,7 +457,8 @@ def main(command: Callable[[], object] = app) -> None:
         command()
     except SystemExit as ended:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
-            sys.stderr.write("Stopped; run the same command to continue.\n")
+            then = "the same command starts again" if "replay" in sys.argv[:2] else "run the same command to continue"
+            sys.stderr.write(f"Stopped; {then}.\n")
         raise
     except Exception as error:
         from forecasting.pipeline.symbols import explained
