@@ -246,7 +246,7 @@ def backtest(
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
 def replay(first: options.FirstReplayed = None, last: options.LastReplayed = None) -> None:
-    """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
+    """Re-run finished nights and compare forecasts, scores and decisions to the bit, from stored bars."""
     from flows import console
     from flows.progress import progress_bar
     from forecasting.pipeline.replay import replay as rerun

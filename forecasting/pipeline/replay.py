@@ -2,8 +2,8 @@
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
 steps under its own settings, on the fetch that its forecasts name, in the order in which the nights were made: a past
-session that was run later finds the champions that it found. So every forecast must be the same bit for bit: same
-machine, same code.
+session that was run later finds the champions that it found. So every forecast, score, decision and model must be the
+same bit for bit: same machine, same code.
 """
 
 from __future__ import annotations
@@ -210,70 +210,78 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
         night = step(night)
     delete_files_of([night])
     with connect.transaction(settings.url) as connection:
-        for hand in by_hand:
-            write.add(connection, "promotions", hand | {"decided_at": now()})
+        write.add(connection, "promotions", *(hand | {"decided_at": now()} for hand in by_hand))
 
 
 def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left) -> str:
-    """How many forecasts of how many nights are the same, and what is left; a ForecastingError names what is not."""
+    """How much of the nights is the same, and what is left; a ForecastingError names what is not."""
     nights = sorted(nights, key=itemgetter("as_of"))
-    (stored, newer), (replayed, _) = (_forecasts(one, nights) for one in (settings, scratch))
-    wrong = sorted(key for key in stored | replayed if stored.get(key) != replayed.get(key))
+    (stored, newer), (replayed, _) = (_evidence(one.url, nights, settings) for one in (settings, scratch))
+    # A score of the replay alone is of a bar that came after the last of the nights.
+    rows = stored | {key: row for key, row in replayed.items() if key in stored or key[0] != "score"}
+    wrong = sorted(key for key in rows if stored.get(key) != replayed.get(key))
+    total, differ = (Counter(key[0] for key in keys) for keys in (rows, wrong))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if not wrong:
-        same = f"all {len(stored)} forecasts the same to the bit, by {code_version()}."
-        more = f" Not compared: {newer} of a later run." if newer else ""
-        sentence = f"{settings.symbols[0]}: {_named(left)}{count}, {first} to {last}: {same}{more}"
+        same = ", ".join(quantity(number, what) for what, number in total.items())
+        more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
+        sentence = f"{settings.symbols[0]}: {_named(left)}{count}, {first} to {last}: all {same} the same to the bit, "
+        sentence += f"by {code_version()}. Not compared: instants, reasons{more}."
         if any(is_stored for is_stored, _ in left):
             raise ForecastingError(sentence)
         return sentence
-    origin, horizon, model = wrong[0]
     code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
     if others := [row for row in nights if row["code_version"] != code_version()]:
-        newest = others[-1]
-        later = next((row["as_of"] for row in nights if row["as_of"] > newest["as_of"]), None)
-        code = (
-            f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
-            f"{newest['code_version']}; this is {code_version()}, whose forecasts may differ."
-            + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
-        )
+        code = f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other code, the newest by "
+        code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
+        if later := [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]:
+            code += f" --from {later[0]} replays the nights of this code, on what the others left."
     code = f"They may follow from the nights that were not replayed. {code}" if left else code
     differences = list[tuple[Any, ...]]()
     for key in wrong:
         was, came = (one.get(key, {}) for one in (stored, replayed))
-        names = [name for name in was | came if was.get(name) != came.get(name)] if was and came else ["role"]
+        names = (name for name in was | came if was.get(name) != came.get(name))
         differences += [(*key, name, was.get(name), came.get(name)) for name in names]
     path = settings.data_dir.absolute() / f"differences-{settings.symbols[0]}-{settings.target}.csv"
-    columns = ["origin_session", "horizon", "model_id", "column", "issued", "replayed"]
+    columns = ["what", "session", "horizon", "id", "bar", "column", "stored", "replayed"]
     pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
-    *_, column, issued, again = differences[0]
-    found = "issued, but the replay made no such forecast" if issued else "not issued, but made by the replay"
+    (what, *place), column, issued, again = wrong[0], *differences[0][-3:]
+    found = "stored, but not made by the replay" if wrong[0] in stored else "not stored, but made by the replay"
     if wrong[0] in stored and wrong[0] in replayed:
-        found = f"{column} was issued as {plain_text(issued, limit=80)} and replayed as {plain_text(again, limit=80)}"
+        found = f"{column} was stored as {plain_text(issued, limit=80)} and replayed as {plain_text(again, limit=80)}"
+    where = ", ".join(f"{name} {value}" for name, value in zip(columns[1:5], place, strict=True) if value is not None)
+    counts = ", ".join(f"{number} of {quantity(total[noun], noun)}" for noun, number in differ.items())
     raise ForecastingError(
-        f"{settings.symbols[0]} {settings.target}: {_named(left)}{len(wrong)} of {len(stored | replayed)} forecasts of "
-        f"{count} differ in the replay, the first at the origin {origin}, horizon {horizon}, model {model}: {found}. "
-        f"{code} All differences are in {path}; the replayed ledger is in {scratch.data_dir}."
+        f"{settings.symbols[0]} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a "
+        f"{what} ({where}): {found}. {code} All differences are in {path}, the replayed ledger in {scratch.data_dir}."
     )
 
 
-def _forecasts(settings: Settings, nights: list[Row]) -> tuple[dict[tuple[date, int, str], Row], int]:
-    """What is compared of each origin, horizon and model of nights: the first issued; and how many came after it."""
-    symbol, target, ids = nights[0]["symbol"], nights[0]["target"], [row["id"] for row in nights]
-    of_nights = {"symbol": symbol, "target": target, "run_id": ids}
-    with connect.reading(settings.url) as connection:
-        rows = read.table_rows(connection, "forecasts", of_nights, order=("issued_at DESC",))
-        parts = read.parts(connection, [symbol], [target], first=nights[0]["as_of"], last=nights[-1]["as_of"])
-        models = {row["id"]: row for row in read.table_rows(connection, "models", {"symbol": symbol, "target": target})}
-    found, at_once = {}, Counter[tuple[Any, ...]]()
-    not_compared = dict.fromkeys(("kind", "issued_at", "reason"))  # made afterwards; a reason may name a folder
-    exchange, origins = settings.exchange, {row["origin_session"] for row in rows}
+def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[dict[tuple[Any, ...], Row], int]:
+    """The rows of nights to compare, by what and where they are, of forecasts the first issued; how many came later."""
+    series, exchange = {"symbol": settings.symbols[0], "target": settings.target}, settings.exchange
+    ids, days = [row["id"] for row in nights], [row["as_of"] for row in nights]
+    key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
+    with connect.reading(url) as connection:
+        forecasts = read.table_rows(connection, "forecasts", series | {"run_id": ids}, order=("issued_at DESC",))
+        parts = read.parts(connection, settings.symbols, [settings.target], first=days[0], last=days[-1])
+        scores = read.table_rows(connection, "scores", series | {"origin_session": days})
+        decisions = read.table_rows(connection, "promotions", series | {"session": days})
+        models = read.table_rows(connection, "models", series)
+    found, at_once = dict[tuple[Any, ...], Row](), Counter((*at(row), row["issued_at"]) for row in forecasts)
+    origins = {row["origin_session"] for row in forecasts}
     opens = {origin: opens_at(next_sessions(origin, 1, exchange)[0], exchange) for origin in origins}
-    for row in rows:
-        row |= {f"part {name}": factor for name, factor in parts.get(tuple(row[name] for name in FORECAST_KEY), ())}
-        row |= {f"model's {name}": models[row["model_id"]][name] for name in ("seed", "parent_id", "artifact_hash")}
+    for row in forecasts:
+        row |= {f"part {name}": factor for name, factor in parts.get(key_of(row), ())}
         row["is live in time"] = row["kind"] != "live" or row["issued_at"] < opens[row["origin_session"]]
-        key = row["origin_session"], row["horizon"], row["model_id"]
-        at_once[*key, row["issued_at"]] += 1  # of one instant and night a second row, as of another kind, is not ours
-        found[key] = row | not_compared | {"rows of one instant": at_once[*key, row["issued_at"]]}
-    return found, len(rows) - len(found)
+        row["rows of one instant"] = at_once[*at(row), row["issued_at"]]  # a second, as of another kind, is not ours
+        found["forecast", *at(row), None] = row
+    own, ours = {key_of(row) for row in found.values()}, {*ids, *(row["model_id"] for row in forecasts)}
+    found |= {("score", *at(row), f"{row['stage']} {row['bar_version']}"): row for row in scores if key_of(row) in own}
+    found |= {("decision", row["session"], None, row["id"], None): row for row in decisions}
+    found |= {("model", None, None, row["id"], None): row for row in models if ours & {row["id"], row["run_id"]}}
+    # Left out: instants, durations and kind, which are of the run; reasons, which may name a folder; the path, which
+    # pruning empties; the version of the code, since another one may give the same bits.
+    of_run = ("issued_at", "scored_at", "decided_at", "created_at", "seconds", "kind", "reason")
+    not_compared = dict.fromkeys((*of_run, "artifact_path", "code_version"))
+    return {key: row | not_compared for key, row in found.items()}, len(forecasts) - len(own)

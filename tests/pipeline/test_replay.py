@@ -112,12 +112,12 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, horizon 1.* q95 was issued as"):
+    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"):
         replayed(LAST)
     with connect.transaction(read_settings().url) as connection:
         other = f"(SELECT min(run_id) FROM forecasts WHERE origin_session < '{LAST}')"
         connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=f"the first at the origin {LAST}, .*: not issued, but made by the"):
+    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, .*: not stored, but made by"):
         replayed(LAST)
 
 
@@ -141,8 +141,8 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
     with pytest.raises(ForecastingError, match=by_others):
         replayed(SESSIONS[9])
-    same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts the same"
-    assert replayed(first).startswith(same)
+    same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, .* the same "
+    assert re.match(same, replayed(first))
     scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
     with connect.reading(settings.url) as connection:
         networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
@@ -165,7 +165,9 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 
 _OF_LAST = f"WHERE origin_session = '{LAST}'"
 _WITHOUT = f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
-_SAME = rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts the same to the bit, by 0\."
+_SAME = (
+    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 6 scores, 1 decision, 6 models the same to the bit"
+)
 _OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
 _ALTERED = {
     "UPDATE runs SET settings = replace(settings, '300', '301')": rf"{LAST}: .* disagree\)\. {_SAME}",
@@ -177,14 +179,19 @@ _ALTERED = {
     f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not replayed: 1 night \({LAST}: none stored\)\. {_SAME}",
     f"{_WITHOUT} status = 'late'": rf"^MSFT: Not replayed: 1 night \({LAST}: status late, with.* {_SAME}",
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
-    f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was issued as 1.0 and",
-    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was issued as 1 and",
-    f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "is live in time was issued as False and",
-    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "model's seed was issued as 9 and replayed as 0",
-    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was issued as",
+    f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
+    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
+    f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "is live in time was stored as False and",
+    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "2 of 7 .* seed was stored as 9 and replayed as 0",
+    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
-    "INSERT INTO forecasts SELECT * FROM t": "5 of 65 .* rows of one instant was issued as 2 and replayed as 1",
-    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "1 of 65 .* not issued|part ",
+    "INSERT INTO forecasts SELECT * FROM t": "5 of 65 .* rows of one instant was stored as 2 and replayed as 1",
+    "UPDATE promotions SET origins = 7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
+    f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made by the replay",
+    "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* error was stored",
+    "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
+    "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "part usual was stored as None and",
     f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
 }
 
@@ -206,7 +213,7 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
         text = found.values.get("MSFT") or str(found.errors["MSFT"])
         assert re.search(told, text), (statements, text)
         for path in re.findall(r"differences are in (\S+\.csv)", text):
-            each = pd.read_csv(path).drop_duplicates(["origin_session", "horizon", "model_id"])
-            assert f" {len(each)} of " in text
+            each = pd.read_csv(path).drop_duplicates(["what", "session", "horizon", "id", "bar"])
+            assert len(each) == sum(int(n) for n in re.findall(r"(\d+) of \d+ [a-z]+(?=,| of)", text))
         assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
         shutil.copy(kept, ledger)
