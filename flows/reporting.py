@@ -215,8 +215,8 @@ def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
         return
     words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
     subject = " ".join(subject_of(flow_run.parameters))
-    text = f"{subject}: {flow_run.name} failed. {words}"
-    messages.send(read_settings(), f"night.failed, {subject}", text, link=run_link())
+    text = f"The run {flow_run.name} failed. {words}"
+    messages.send(read_settings(), f"{subject}: the run failed (night.failed)", text, link=run_link())
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:

@@ -33,7 +33,7 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
         settings = read_settings()
     except UsageError as error:
         if not sys.stderr.isatty():
-            messages.send(settings_to_send(), "night.failed", str(error))
+            messages.send(settings_to_send(), "the run failed (night.failed)", str(error))
         raise
     if not migrate.is_missing(settings.url):
         try:

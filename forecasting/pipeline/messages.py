@@ -140,7 +140,7 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
     """Send what stopped a run; not that another one has the lock, which is told to the person who has started it."""
     if not isinstance(error, LockedError):
         subject = f"{joined(settings.symbols)} {settings.target}"
-        send(settings, f"night.failed, {subject}", f"{subject}: {error}")
+        send(settings, f"{subject}: the run failed (night.failed)", f"The run of {subject} failed. {error}")
 
 
 def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> None:

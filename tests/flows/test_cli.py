@@ -81,7 +81,8 @@ def test_what_refuses_a_run_that_nobody_watches_is_sent(here, monkeypatch):
         monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
         assert run("run", "--source", "csv:nofile.csv")[0] == 2
     (sent,) = map(json.loads, posted)
-    assert sent["title"].startswith("forecasting: night.failed, SBUX volume")
+    assert sent["title"] == "forecasting: SBUX volume: the run failed (night.failed)"
+    assert sent["message"].startswith("The run of SBUX volume failed. Expected a file ")
     assert "found nothing at " in sent["message"]
 
 

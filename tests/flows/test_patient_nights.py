@@ -241,5 +241,5 @@ def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder
     nightly(patient=True)
     Path(read_settings().source.partition(":")[2]).unlink()
     assert nightly(patient=True, return_state=True).is_failed()
-    titles = [json.loads(body)["title"].partition(",")[0] for body in sent]
-    assert titles == ["forecasting: 1 volume forecast of Mon 11 Mar", "forecasting: night.failed"]
+    titles = [json.loads(body)["title"].removeprefix("forecasting: ").partition(",")[0] for body in sent]
+    assert titles == ["1 volume forecast of Mon 11 Mar", "TEST volume: the run failed (night.failed)"]

@@ -241,4 +241,4 @@ def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypa
     with pytest.raises(UsageError, match="found 'median > 20M'"):
         start_night(as_of=None, mode="auto", switch_source=False)
     title, text = sent(posted)
-    assert (title, "found 'median > 20M'" in text) == ("night.failed", True)
+    assert (title, "found 'median > 20M'" in text) == ("the run failed (night.failed)", True)
