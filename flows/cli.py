@@ -147,7 +147,7 @@ def digest(
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.pipeline.folders import INDEX, page_address
-    from forecasting.pipeline.messages import alert_counts, newest_digest, unknown_alerts
+    from forecasting.pipeline.messages import alert_counts, newest_digest, wrong_alerts
     from forecasting.report.digest import digest_in
 
     if preview and form != "text":
@@ -157,7 +157,9 @@ def digest(
         from forecasting.report.terminal import alert_listing
 
         show_rows(counts := alert_counts(settings(), targets=get_args(Target)), alert_listing)
-        return unknown_alerts(settings()) or (None if counts else "No forecast of these symbols is stored to count.")
+        if wrong := wrong_alerts(settings()):
+            raise UsageError(" ".join(wrong))
+        return None if counts else "No forecast of these symbols is stored to count."
     typer.echo(digest_in(form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)))
     return None
 

@@ -62,6 +62,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
     if as_of is None and (early := plan.early_end(nights, now=clock.now)):
         sys.stderr.write(f"{early}\n")
+    sys.stderr.writelines(f"{wrong}\n" for wrong in messages.wrong_alerts(settings))
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
         from flows.server import reached_server

@@ -34,7 +34,6 @@ from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
     MarketChoice,
-    check_alerts,
     check_cron,
     check_hour,
     check_symbol,
@@ -97,9 +96,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FORECASTING_", env_ignore_empty=True, frozen=True, extra="forbid")
 
-    data_dir: Path = Field(
-        Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
-    )
+    data_dir: Path = Field(Path("forecasting-data"), description="Folder of the database, artifacts and reports.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
     symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
         ("SBUX",), description="Symbols of a night, comma separated."
@@ -107,8 +104,7 @@ class Settings(BaseSettings):
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
-        None,
-        description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
+        None, description="Second source, as source; each night compares newest volumes and closes. If not set, none."
     )
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
     edgar_contact: str | None = Field(
@@ -120,16 +116,11 @@ class Settings(BaseSettings):
         "if not set, ^VIX from yahoo and none from other sources.",
     )
     files: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (),
-        description="Folders whose files flow parameters may name as csv:PATH or parquet:PATH, comma separated; "
-        "if not set, sources in data_dir.",
+        (), description="Folders of the files that flow parameters may name, comma separated; else sources in data_dir."
     )
-    exchange: _Exchange = Field(
-        "XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it."
-    )
+    exchange: _Exchange = Field("XNYS", description="Exchange of symbols without a suffix, as in exchange_calendars.")
     exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode] = Field(
-        default_factory=dict,
-        description="Exchanges of single symbols, before suffix (VOD.L) and FORECASTING_EXCHANGE: VOD=XLON,...",
+        default_factory=dict, description="Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."
     )
     train_sessions: int = Field(2500, ge=300, le=MOST, description="Sessions of the rolling training window.")
     members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
@@ -137,20 +128,15 @@ class Settings(BaseSettings):
     scratch_every: int = Field(21, ge=1, le=MOST, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, le=MOST, description="Sessions after which a champion is no longer published.")
     cron: Annotated[str, AfterValidator(check_cron)] = Field(
-        "30 5-8 * * 2-6",
-        description="When `serve` starts the night; a later hour finds it done, or makes up for it.",
+        "30 5-8 * * 2-6", description="When `serve` starts the night; a later hour finds it done or makes up for it."
     )
     timezone: ZoneInfo = Field(ZoneInfo("America/New_York"), description="Time zone of cron and late_until.")
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
     runner: Literal["local", "processes", "dask"] = Field(
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
     )
-    workers: int | None = Field(
-        None, ge=1, le=1024, description="Processes or Dask workers of a night; if not set, one a core."
-    )
-    shard_size: int | None = Field(
-        None, ge=1, le=MOST, description="Symbols of a shard; if not set, about three shards a worker."
-    )
+    workers: int | None = Field(None, ge=1, le=1024, description="Processes or Dask workers; if not set, one a core.")
+    shard_size: int | None = Field(None, ge=1, le=MOST, description="Symbols a shard; if not set, 3 shards a worker.")
     dask_address: str | None = Field(
         None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
     )
@@ -166,7 +152,7 @@ class Settings(BaseSettings):
     ] = Field(
         None, description="Addresses of messages about nights, as URLs of apprise; not set, or none: none is sent."
     )
-    alerts: Annotated[str, AfterValidator(check_alerts)] = Field(
+    alerts: Annotated[str, AfterValidator(lambda text: text.strip("; "))] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
     )
     pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(

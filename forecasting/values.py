@@ -148,23 +148,16 @@ _ALERT = re.compile(
 )
 
 
-def parse_alerts(text: str) -> list[ForecastAlert]:
-    """The conditions of a text with semicolons between, as `median > 1.5 usual; SBUX q90 > 20e6`; else a ValueError."""
-    alerts = []
+def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
+    """The conditions of a text with semicolons between, as `median > 1.5 usual; SBUX q90 > 20e6`, and what is none."""
+    alerts, refused = list[ForecastAlert](), list[str]()
     for part in filter(None, map(str.strip, text.split(";"))):
-        if (found := _ALERT.fullmatch(part)) is None:
-            raise ValueError(
-                "Expected conditions with ; between, each [SYMBOL] [TARGET] VALUE > or < NUMBER [usual] where VALUE is "
-                f"median, width or q05 to q95, as `median > 1.5 usual; SBUX q90 > 20e6`, found {part[:40]!r}"
-            )
-        symbol, target, value, sign, number, usual = found.groups()
-        alerts.append(ForecastAlert(symbol or "", value, sign, float(number), usual is not None, part, target or ""))
-    return alerts
-
-
-def check_alerts(text: str) -> str:
-    """`text` itself, empty where it has no condition; raises as `parse_alerts`."""
-    return text if parse_alerts(text) else ""
+        if found := _ALERT.fullmatch(part):
+            symbol, target, value, sign, number, usual = found.groups("")
+            alerts.append(ForecastAlert(symbol, value, sign, float(number), bool(usual), part, target))
+        else:
+            refused.append(part)
+    return alerts, refused
 
 
 def check_hour(value: object) -> object:

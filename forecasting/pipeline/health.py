@@ -166,9 +166,8 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
     def alerts() -> str:
-        with suppress(StoreError):  # that of the first check
-            if unknown := messages.unknown_alerts(settings):
-                raise UsageError(unknown)
+        if wrong := messages.wrong_alerts(settings):
+            raise UsageError(" ".join(wrong))
         return settings.alerts
 
     def disk() -> str:

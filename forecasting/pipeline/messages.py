@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, LockedError, UsageError
+from forecasting.errors import ForecastingError, LockedError, StoreError, UsageError
 from forecasting.pipeline.export import check_known
 from forecasting.pipeline.folders import INDEX, page_address, runs_folder
 from forecasting.pipeline.night import Night
@@ -76,22 +77,25 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
     migrate.check_ready(settings.url, writes=False)
-    alerts, counts = parse_alerts(settings.alerts), list[Row]()
+    alerts, counts = parse_alerts(settings.alerts)[0], list[Row]()
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
             counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS)
     return counts
 
 
-def unknown_alerts(settings: Settings) -> str:
-    """A sentence about what FORECASTING_ALERTS are of that neither settings nor ledger have; empty without any."""
-    found = {name for alert in parse_alerts(settings.alerts) for name in (alert.symbol, alert.target)}
-    if found := found - {"", settings.target, *settings.symbols}:
-        with connect.reading(settings.url) as connection:
-            for column in ("symbol", "target"):
-                found -= set(read.values(connection, "runs", column, {column: [*found]}))
-    expected = "Expected in FORECASTING_ALERTS symbols and targets of the settings or of the ledger; found"
-    return f"{expected} {named(sorted(found), NAMED)}, whose alerts never hold. Correct them." if found else ""
+def wrong_alerts(settings: Settings) -> list[str]:
+    """A sentence about parts of FORECASTING_ALERTS that are no conditions, and one about those that can never hold."""
+    alerts, refused = parse_alerts(settings.alerts)
+    form = "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
+    found = f"{named([repr(part[:40]) for part in refused], NAMED)}. Correct it; the others are judged."
+    wrong = [f"conditions with ; between, each {form}; found {found}"] if refused else []
+    names = {name for one in alerts for name in (one.symbol, one.target)} - {"", settings.target, *settings.symbols}
+    with suppress(StoreError), connect.reading(settings.url) as connection:  # without a ledger none is unknown
+        names -= {name for column in ("symbol", "target") for name in read.values(connection, "runs", column, {})}
+        found = f"{named(sorted(names), NAMED)}, whose alerts never hold. Correct them."
+        wrong += [f"symbols and targets of the settings or of the ledger; found {found}"] if names else []
+    return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
@@ -102,7 +106,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
             for kind, words in _notable(connection, run, told):
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
-    findings = [*filter(None, [unknown_alerts(settings)])]
+    findings = wrong_alerts(settings)
     for kind, sentences in found.items():  # nobody reads 500 of a kind
         more = len(sentences) - NAMED
         findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)

@@ -15,7 +15,7 @@ from flows import cli, clock, options
 from flows.start import start_night
 from forecasting.errors import ForecastingError, HistoryError, NoLiveForecastError, SymbolsFailedError, UsageError
 from forecasting.pipeline import health
-from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, unknown_alerts
+from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import Settings, read_settings
@@ -166,21 +166,23 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_an_alert_on_an_unknown_symbol_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; median > 1e0; range width > 1")
+def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; > 20M; median > 1e0; range width > 1; x")
     words = "found APPL, range, whose alerts never hold"
-    (problem,) = newest_digest(read_settings(), now=clock.now).problems
+    refused, problem = newest_digest(read_settings(), now=clock.now).problems
+    assert "as `SBUX q90 > 20e6`; found '> 20M', 'x'. Correct it; the others are judged." in refused
     assert words in problem
     preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
-    assert (preview.exit_code, words in preview.output, "TEST median < 1" in preview.output) == (0, True, True)
+    assert (type(preview.exception), f"{preview.exception}") == (UsageError, f"{refused} {problem}")
+    assert "TEST median < 1" in preview.output
     assert re.search(r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-08\n", preview.output)
-    refused = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
-    assert (type(refused), "--preview or --format" in str(refused)) == (UsageError, True)
+    both = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
+    assert (type(both), "--preview or --format" in str(both)) == (UsageError, True)
     found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
-    assert (found["alerts"]["state"], words in found["alerts"]["found"]) == ("wrong", True)
+    assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
-    assert unknown_alerts(read_settings()) == ""
+    assert wrong_alerts(read_settings()) == []
     with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):  # which it has nothing of
         newest_digest(read_settings(), now=clock.now)
 
@@ -237,8 +239,17 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
 
 @pytest.mark.usefixtures("night_folder")
 def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
-    with pytest.raises(UsageError, match="found 'median > 20M'"):
+    monkeypatch.setenv("FORECASTING_CRON", "nightly")
+    with pytest.raises(UsageError, match="found 'nightly'"):
         start_night(as_of=None, mode="auto", switch_source=False)
     title, text = sent(posted)
-    assert (title, "found 'median > 20M'" in text) == ("the run failed (night.failed)", True)
+    assert (title, "found 'nightly'" in text) == ("the run failed (night.failed)", True)
+
+
+def test_an_invalid_alert_stops_no_night_and_is_a_thing_to_know(night_folder, posted, monkeypatch, capsys):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
+    night(LAST)
+    title, text = sent(posted)
+    assert title == "1 volume forecast of Mon 11 Mar, 1 thing to know"
+    assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))

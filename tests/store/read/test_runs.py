@@ -53,9 +53,9 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
     store_scored(connection, *((row, []) for row in [*rows, shut]))
     write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
     write.add(connection, "forecast_parts", *part_rows(shut, usual=2.0 * math.log(shut["q90"] / shut["q10"])))
-    found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text), nights=250)
-    (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0"), nights=1)
-    of_close = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual")
+    found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text)[0], nights=250)
+    (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0")[0], nights=1)
+    of_close, _ = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual")
     close = [row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)]
     values = [(row["value"], row["of_usual"]) for row in found]
     days = [[str(day) for day in row["held_on"]] for row in found]
