@@ -81,7 +81,7 @@ def make_digest(
         if own := [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]:
             which = [f"{row['alert']} (is {alert_value(row)})" for row in own]
             held.append(f"{line.symbol} {line.target}: {'; '.join(which)}. {forecast_words(line, briefly=True)}")
-            names.append(which[0] if line.symbol in which[0].split() else f"{line.symbol} {which[0]}")
+            names.append(f"{line.symbol} {own[0]['compared']} {alert_value(own[0])}{' usual' * own[0]['of_usual']}")
     about = [f"Alert{'s' * (len(held) > 1)} {named(names, 1)}"] if held else []
     failed = sum(line.status == "failed" for line in lines)
     about += ["Stale"] * is_stale + [f"{failed} failed"] * (failed > 0)

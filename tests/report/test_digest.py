@@ -54,7 +54,8 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
 
 
 def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -> dict[str, Any]:
-    return {"symbol": symbol, "target": "volume", "alert": alert, "value": value, "of_usual": of_usual, "newest": True}
+    of = {"symbol": symbol, "target": "volume", "alert": alert, "compared": alert.removeprefix(f"{symbol} ").split()[0]}
+    return of | {"value": value, "of_usual": of_usual, "newest": True}
 
 
 def test_alerts_that_hold_stand_first_in_every_form() -> None:
@@ -65,9 +66,7 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96."
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
     assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
-    assert digest.title.startswith(
-        "Alert ADBE median > 1.5 usual (is 1.824), 1 failed, 3 volume forecasts of Mon 11 Mar, "
-    )
+    assert digest.title.startswith("Alert ADBE median 1.824 usual, 1 failed, 3 volume forecasts of Mon 11 Mar, ")
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 1 thing to know.")
     assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
     page = digest_in("html", digest)
@@ -75,7 +74,7 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
     well = make_digest([index_line("SBUX", reports=[date(2024, 3, 7)]), close], alerts=alerts)
-    title = "Alerts KO median > 1 (is 2.00) and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
+    title = "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
     assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)

@@ -187,7 +187,7 @@ def alerts_held(
                 holds = value > alert.number if alert.sign == ">" else value < alert.number
                 held_on, known = [*shown["target_session"][holds].dt.date], int(value.notna().sum())
                 row = {"symbol": symbol, "target": target, "alert": alert.text, "of_usual": alert.of_usual}
-                row |= {"held": len(held_on), "nights": known, "value": float(value.iloc[0])}
+                row |= {"held": len(held_on), "nights": known, "compared": alert.value, "value": float(value.iloc[0])}
                 row |= {"extreme": float(value.max() if alert.sign == ">" else value.min()), "number": alert.number}
                 counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
     return counts
