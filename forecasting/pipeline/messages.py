@@ -21,13 +21,14 @@ from forecasting.pipeline.symbols import NAMED, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.units import as_day, short_day
 from forecasting.report.wording import without_bar
-from forecasting.sessions import last_completed
+from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
-from forecasting.vocabulary import Clock, short_id
+from forecasting.vocabulary import CHAMPION, Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -99,19 +100,28 @@ def wrong_alerts(settings: Settings) -> list[str]:
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
-    found: dict[str, list[str]] = {}
+    found, replayed = dict[str, list[str]](), dict[str, list[str]]()
+    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
     told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:
         for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
             for kind, words in _notable(connection, run, told):
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
-    findings = wrong_alerts(settings)
+        for line in (line for line in lines if line.forecast):
+            is_current = as_day(line.forecast["origin_session"]) >= due[line.symbol]
+            if is_current and line.result and line.result["kind"] == "replay":
+                of_live = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION, "kind": "live"}
+                if live := read.newest(connection, "scores", "target_session", of_live):
+                    days = after(live, as_day(line.result["target_session"]), settings.exchange_of(line.symbol))
+                    what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
+                    replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
+    findings = [*wrong_alerts(settings), *(f"{named(names, NAMED)}: {what}" for what, names in replayed.items())]
     for kind, sentences in found.items():  # nobody reads 500 of a kind
         more = len(sentences) - NAMED
         findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
-    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
-    return make_digest(lines, due=due, findings=findings, alerts=alert_counts(settings) if settings.alerts else [])
+    alerts = alert_counts(settings) if settings.alerts else []
+    return make_digest(lines, due=due, findings=findings, alerts=alerts)
 
 
 def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:
@@ -136,8 +146,7 @@ def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tu
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
     before = decision["champion"] if decision and decision["winner"] != decision["champion"] else None
     if before and fit is not None and fit["method"] == "scratch":
-        reason = f"a fit from scratch ({run['mode_reason']})"
-        yield "promotion", f"{fit['id']}, {reason}, is published in place of {before} from now on"
+        yield "promotion", f"{fit['id']}, a fit from scratch ({run['mode_reason']}), replaces {before} from now on"
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:

@@ -28,7 +28,7 @@ class Digest:
     session: str  # the newest that is forecast, like Mon 11 Mar, with its year where all are stale; empty without one
     results: Sequence[SymbolLine]  # lines with a result of the newest day, misses first, the largest error first
     results_of: str  # that day; empty without any
-    hits: str  # of them, like `25 of 30 hit`
+    hits: str  # of them, like `25 of 30 hit`, or `25 of 28 live hit`
     problems: Sequence[str]  # what a person should know, a sentence a reason; empty where all is well
     alerts: Sequence[str]  # a sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
     stale: str  # that no forecast is of its newest completed session, in words; empty where one is
@@ -56,8 +56,7 @@ def make_digest(
         missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
         made = short_day(max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True)
         stale = f"Stale: the newest forecasts are from the session {made}; the newest completed one is {missing}."
-        stale += " See forecasting doctor."
-        stale += " Alerts are not judged: the forecasts are stale." if alerts else ""
+        stale += f" See forecasting doctor.{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
     reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for line in lines:
         problem = line.problem
@@ -87,7 +86,8 @@ def make_digest(
     about += ["Stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
     what = f"{lines[0].target} forecast" if lines else "forecast"
     about += [f"{quantity(len(forecasts), what)} of {session}" if forecasts else f"no {what}"]
-    hits = f"{sum(line.hit == 'hit' for line in results)} of {len(results)} hit"
+    live = [line.hit == "hit" for line in results if line.result and line.result["kind"] == "live"]
+    hits = f"{sum(live)} of {len(live)}{' live' * (len(live) < len(results))} hit" if live else "no live forecast"
     about += [f"{hits} on {results_of}"] if results else []
     others = len(problems) - sum(what == "failed" for what, _ in reasons)
     things = [f"{quantity(others, 'thing')} to know"] if others else []

@@ -23,6 +23,7 @@ _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 USUAL = "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval."
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
+MADE = {"live": "", "late": " (issued late)", "replay": " (replay: made afterwards)"}
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 

@@ -246,10 +246,13 @@ def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypa
     assert (title, "found 'nightly'" in text) == ("the run failed (night.failed)", True)
 
 
-def test_an_invalid_alert_stops_no_night_and_is_a_thing_to_know(night_folder, posted, monkeypatch, capsys):
+def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, posted, monkeypatch, capsys):
+    monkeypatch.setattr(clock, "now", after(date(2024, 3, 6)))
+    night(date(2024, 3, 6))
     monkeypatch.setattr(clock, "now", after(LAST))
     monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
-    night(LAST)
-    title, text = sent(posted)
-    assert title == "1 volume forecast of Mon 11 Mar, 1 thing to know"
+    start_night(as_of=None, mode="skip", switch_source=False)
+    title, text = sent(posted[1:])
+    assert title == "1 volume forecast of Mon 11 Mar, no live forecast on Fri 8 Mar, 2 things to know"
+    assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
     assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))

@@ -134,7 +134,7 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) 
     fields = {
         "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
         "values": [10e6] * 25,
-        "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True},
+        "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True, "kind": "live"},
         "page": f"{symbol}-{target}.html",
     }
     own = {name: changed.pop(name) for name in list(changed) if name in SymbolLine.__match_args__}

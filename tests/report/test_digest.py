@@ -12,7 +12,7 @@ from forecasting.report.terminal import alert_listing
 from forecasting.report.wording import alert_value
 from tests.report.nights import ORIGIN, index_line
 
-MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
+MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False, "kind": "live"}
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
@@ -153,6 +153,15 @@ def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> Non
     found = [(*row[1:3], row[5]) for row in alert_listing([*counts, once])[1]]
     assert found == [("KO volume", 1, "0.50"), ("4 not listed", 0, "2.00")]  # the nearest to the number
     assert len(alert_listing(counts[:3])[1]) == 3
+
+
+def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits() -> None:
+    others = [index_line(kind, result=MISS | {"inside_80": True, "kind": kind}) for kind in ("late", "replay")]
+    digest = make_digest([index_line("SBUX"), index_line("KO", result=MISS), *others])
+    assert digest.title == "4 volume forecasts of Mon 11 Mar, 1 of 2 live hit on Fri 8 Mar, all well"
+    assert make_digest(others).hits == "no live forecast"
+    for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
+        assert re.findall(r"inside.* \((.* .*)\)", text) == ["issued late", "replay: made afterwards"]
 
 
 def test_texts_of_others_stay_text() -> None:
