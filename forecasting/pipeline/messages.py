@@ -100,7 +100,7 @@ def wrong_alerts(settings: Settings) -> list[str]:
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
-    found, replayed = dict[str, list[str]](), dict[str, list[str]]()
+    found, replayed, requests = dict[str, list[str]](), dict[str, list[str]](), dict[str, str]()
     due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
     told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
     with connect.reading(settings.url) as connection:
@@ -109,8 +109,11 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
                 night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
                 found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
         for line in (line for line in lines if line.forecast):
-            is_current = as_day(line.forecast["origin_session"]) >= due[line.symbol]
-            if is_current and line.result and line.result["kind"] == "replay":
+            if as_day(line.forecast["origin_session"]) < due[line.symbol]:
+                asked = read.newest_fetch(connection, line.symbol, with_bars=False) or {}
+                request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
+                requests[line.symbol] = f"{request.rstrip('.')}."
+            elif line.result and line.result["kind"] == "replay":
                 of_live = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION, "kind": "live"}
                 if live := read.newest(connection, "scores", "target_session", of_live):
                     days = after(live, as_day(line.result["target_session"]), settings.exchange_of(line.symbol))
@@ -121,7 +124,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
         more = len(sentences) - NAMED
         findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
     alerts = alert_counts(settings) if settings.alerts else []
-    return make_digest(lines, due=due, findings=findings, alerts=alerts)
+    return make_digest(lines, due=due, requests=requests, findings=findings, alerts=alerts)
 
 
 def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:

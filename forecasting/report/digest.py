@@ -39,6 +39,7 @@ def make_digest(
     lines: Sequence[SymbolLine],
     *,
     due: Mapping[str, date] = MappingProxyType({}),
+    requests: Mapping[str, str] = MappingProxyType({}),  # what came of its newest one, where there is no such forecast
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
@@ -62,7 +63,8 @@ def make_digest(
         problem = line.problem
         if line.forecast and line.symbol not in listed:
             none = f"No forecast of {session}; the newest is of {short_day(line.session, with_year=True)}."
-            problem = (problem[0], f"{problem[1]} {none}") if problem else ("behind", f"{none} {line.remedy}")
+            behind = " ".join(filter(None, [none, requests.get(line.symbol), line.remedy]))
+            problem = (problem[0], f"{problem[1]} {none}") if problem else ("behind", behind)
         if problem is not None:
             cause = problem[0], of_each(problem[1], line.symbol)
             reasons.setdefault(cause, []).append((f"{line.symbol} {line.target}", problem[1]))

@@ -256,3 +256,13 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, p
     assert title == "1 volume forecast of Mon 11 Mar, no live forecast on Fri 8 Mar, 2 things to know"
     assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
     assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))
+    with connect.transaction(read_settings().url) as connection:  # of another symbol, whose newest bar is missing
+        issued, fetch = (read.row(connection, table, {}, order=["run_id"]) for table in ("forecasts", "fetches"))
+        asked = {"id": "k", "run_id": None, "symbol": "KO", "verdict": "unavailable", "detail": "No response."}
+        write.add(connection, "fetches", fetch | asked)
+        write.add(connection, "runs", run_row("k", "2024-03-06", symbol="KO", status="done"))
+        old = {"symbol": "KO", "horizon": 1, "origin_session": date(2024, 3, 6), "target_session": date(2024, 3, 7)}
+        write.add(connection, "forecasts", issued | old | {"role": "champion", "kind": "live"})
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,KO")
+    behind = newest_digest(read_settings(), now=clock.now).problems[0]
+    assert re.search(r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ", behind)

@@ -85,12 +85,13 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -
     late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
     older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN, "result": MISS, "q50": 20e6}
     lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
-    digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN))
+    request = "Its newest request, on 2024-03-09, was extended: 1 new, newest 2024-03-07."
+    digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request})
     assert digest.title == "1 volume forecast of Mon 11 Mar, 1 of 3 hit on Fri 8 Mar, 2 things to know"
     assert [line.symbol for line in digest.forecasts] == ["SBUX"]
     assert digest.problems == [
         "KO volume: late. No bar by 09:00. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024.",
-        "T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. "
+        f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {request} "
         "`forecasting run --symbol T --target volume` makes it, or says why not.",
     ]
 
