@@ -29,8 +29,8 @@ from scipy.interpolate import interp1d
 from skill import machine, skill_and_p
 
 from flows.clock import now
-from forecasting.backtest.nights import Block
-from forecasting.backtest.walk_forward import LINEAR, NETWORK, TREES, all_windows, issue_in_order
+from forecasting.backtests.nights import Block
+from forecasting.backtests.walk_forward import LINEAR, NETWORK, TREES, all_windows, issue_in_order
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.pipeline.backtest import load_series

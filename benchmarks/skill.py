@@ -30,7 +30,7 @@ import pandas as pd
 from joblib import cpu_count
 
 from flows.clock import now
-from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
+from forecasting.backtests.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano

@@ -307,7 +307,7 @@ class Ledger:
         `refit_every` is the number of sessions between fits. Raises a ForecastingError where the bars cannot be had, or
         the span is too short or too early: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
-        from forecasting.backtest.walk_forward import figure_frame, forecast_frame
+        from forecasting.backtests.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
 
         first, last = check_day("first", first), check_day("last", last)

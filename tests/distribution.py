@@ -16,7 +16,7 @@ FILES_OF = {
 """The files that use a fixture which starts a Prefect server, in their order; kept complete by `server_of`."""
 
 ROWS_OF_NIGHTS = (
-    "tests/backtest/test_nights.py",
+    "tests/backtests/test_nights.py",
     "tests/faults/test_clock.py",
     "tests/faults/test_files.py",
     "tests/faults/test_odd_bars.py",

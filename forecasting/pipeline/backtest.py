@@ -15,7 +15,7 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 
 from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
-from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
+from forecasting.backtests.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
 from forecasting.errors import HistoryError
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest, nothing_stored

@@ -12,7 +12,7 @@ import pytest
 
 from flows import clock
 from forecasting.article import unseen_sessions
-from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.backtests.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
 from forecasting.pipeline.backtest import backtest_spec, no_bar, our_medians, walk_each
 from forecasting.settings import Settings, read_settings

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from flows import clock
-from forecasting.backtest import nights
-from forecasting.backtest.nights import replay_nights
-from forecasting.backtest.walk_forward import BacktestSpec, all_windows, backtest
+from forecasting.backtests import nights
+from forecasting.backtests.nights import replay_nights
+from forecasting.backtests.walk_forward import BacktestSpec, all_windows, backtest
 from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.scores import dollar_volume_r2
 from forecasting.pipeline.backtest import load_series

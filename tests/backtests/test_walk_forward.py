@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, best_set, figures
+from forecasting.backtests import walk_forward
+from forecasting.backtests.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, figures
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import absolute_error, pinball
@@ -210,7 +211,7 @@ def test_close_ranks_baselines_by_pinball_and_others_by_error():
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
     baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
-    best = best_set(ACTUAL, forecasts(1.0) + noise[1], baselines, loss=absolute_error)
+    best = walk_forward.best_set(ACTUAL, forecasts(1.0) + noise[1], baselines, loss=absolute_error)
     assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from forecasting.backtest.nights import Block, Nights, past_at, replay_nights
+from forecasting.backtests.nights import Block, Nights, past_at, replay_nights
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes, inside, skill
 from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
