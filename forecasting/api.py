@@ -200,12 +200,13 @@ class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
     Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of, or no night
-    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are meant, which raise only where
-    all would; without `target` (volume, close or range) FORECASTING_TARGET, without `source` FORECASTING_SOURCE, and
-    without `now`, a clock, the machine's. A day is a date or a text such as `2024-03-08`. In every frame sessions are
-    naive midnights (datetime64[ns]), instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other
-    numbers in the target's unit float64 with NaN where unknown; columns and types are the same without a row.
-    `settings` are those of the environment, with the database and the data folder of `connect`.
+    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are read, which raise only where
+    all would; where it is not set, every symbol of the ledger. Without `target` (volume, close or range)
+    FORECASTING_TARGET is meant, without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day
+    is a date or a text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants
+    aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with
+    NaN where unknown; columns and types are the same without a row. `settings` are those of the environment, with the
+    database and the data folder of `connect`.
     """
 
     settings: Settings
@@ -323,13 +324,13 @@ class Ledger:
         return Backtest(forecast_frame(result), figure_frame(result))
 
     def _asked(self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False) -> Settings:
-        """The settings of one call that reads; each symbol that it names, or else one at least, is of the ledger."""
+        """The settings of one call that reads, with every symbol of the ledger where neither it nor they name any."""
         several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
+        every = not each and "symbols" not in self.settings.model_fields_set
         own = "" if each else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
-        export.check_known(settings, None if bars else settings.target, advice=own)
-        return settings
+        return export.check_known(settings, None if bars else settings.target, advice=own, every=every)
 
     def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: object) -> Settings:
         asked: dict[str, object] = {name: check_text(name, text) for name, text in inputs.items() if text is not None}

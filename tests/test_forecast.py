@@ -172,7 +172,10 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
     with pytest.raises(UsageError, match=r"Expected symbols of the ledger with nights of volume \(TEST\), found SBUX"):
         stored.history(["TEST", "SBUX"])
-    for call in (stored.latest, stored.history, stored.bars):
+    reading = (stored.latest, stored.why, stored.bars)
+    assert [len(call()) for call in reading] == [len(call("TEST")) for call in reading]
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    for call in (fc.connect().latest, fc.connect().history, fc.connect().bars):
         with pytest.raises(UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"):
             call()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,TEST")

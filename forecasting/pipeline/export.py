@@ -35,15 +35,12 @@ VIEWS = {
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
 """Columns of `bars`; their meanings are those of view bars."""
 
-SESSIONS = (
-    *("session", "origin_session", "target_session", "first_origin", "last_origin", "origin_date", "target_end_date"),
-)
+SESSIONS = ["session", "origin_session", "target_session", "first_origin", "last_origin", "origin_date"]
+SESSIONS += ["target_end_date"]
 """Columns that are days, in frames as naive midnights."""
 
-_TEXTS = (
-    *("symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline"),
-    *("special_day", "why", "calendar", "part"),
-)
+_TEXTS = ["symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline"]
+_TEXTS += ["special_day", "why", "calendar", "part"]
 _DTYPES = {
     **dict.fromkeys(SESSIONS, "datetime64[ns]"),
     **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
@@ -58,7 +55,6 @@ _DTYPES = {
 def frame(name: str, settings: Settings) -> pd.DataFrame:
     """The rows of each symbol in one of VIEWS, all from one state of the database."""
     view, order = VIEWS[name]
-    migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
     return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
@@ -67,7 +63,6 @@ def frame(name: str, settings: Settings) -> pd.DataFrame:
 def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFrame:
     """The parts of the published medians of each symbol's newest origin, or of `origin`."""
     table, target, frames = "forecast_parts", settings.target, []
-    migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         for symbol in settings.symbols:
             newest = origin or read.newest(connection, table, "origin_session", {"symbol": symbol, "target": target})
@@ -79,26 +74,29 @@ def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFram
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
     """The bars of each symbol, a row a session: `BARS_COLUMNS`; with `as_of` those that its night of the target had."""
-    migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
     return _typed_whole(frames, BARS_COLUMNS, order="symbol session")
 
 
-def check_known(settings: Settings, target: str | None, *, advice: str = "") -> None:
-    """Raise a UsageError for a symbol that the ledger has nothing of, or no night of `target`, where it has others.
+def check_known(settings: Settings, target: str | None, *, advice: str = "", every: bool = False) -> Settings:
+    """The settings themselves; with `every`, their symbols are all that the ledger has nights of `target`, or bars, of.
 
-    Where symbols may be those of the settings, and so there is `advice`, only if that is true of all.
+    A UsageError for a symbol that it has nothing of, or no night of `target`, where it has others. Where symbols may be
+    those of the settings, and so there is `advice`, only if that is true of all.
     """
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         fetched = read.values(connection, "fetches", "symbol", {})
         known = read.values(connection, "runs", "symbol", {"target": target}) if target else fetched
+    if every and known:
+        return settings.model_copy(update={"symbols": tuple(known)})
     unknown = [symbol for symbol in settings.symbols if symbol not in known]
     if unknown and (not advice or (fetched and len(unknown) == len(settings.symbols))):
         whose = f"the ledger with nights of {target}" if target else "the ledger"
         there, found = named(known, 10) or "none", named(unknown, 10)
         raise UsageError(f"Expected symbols of {whose} ({there}), found {found}.{advice}")
+    return settings
 
 
 QUESTIONS = {
