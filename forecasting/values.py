@@ -28,7 +28,7 @@ _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its
 def check_symbol(symbol: str) -> str:
     """`symbol` itself; a UsageError for lower-case letters and characters outside Yahoo's ticker alphabet."""
     if not isinstance(symbol, str):  # Python's callers may give anything
-        raise UsageError(f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Make a call for each.")
+        raise UsageError(f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Loop over several.")
     if not SYMBOL.fullmatch(symbol):
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "

@@ -17,6 +17,7 @@ from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 
 BARS = random_bars(days=650, seed=3, last=LAST)
+AHEAD = BARS.tail(1).shift(1, "D")  # of a Saturday
 INDEX = random_bars(days=700, seed=9, last=LAST).assign(volume=float("nan"))
 BY_TICKER = pd.concat({"TEST": BARS, "^VIX": INDEX}, axis=1, sort=True)
 DOWNLOADED = BY_TICKER.rename(columns=str.title, level=1)  # by yfinance
@@ -139,7 +140,14 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"market": BARS[["open", "high"]]}, BadDataError, r"^the frame of market lacks close; .*order and case\.$"),
         ({"events": BARS.tail()}, BadDataError, r"^the frame of events lacks announced, timing; .* Expected announced"),
         ({"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})}, UsageError, "dates of SERIES, found none"),
-        ({"events": ["soon"]}, BadDataError, r"expected a date like 2024-01-30, .*; found 'soon'"),
+        (
+            {"events": [LAST, "soon"]},
+            BadDataError,
+            r"row 2: expected a date like 2024-01-30, .*; found 'soon'\. .* row",
+        ),
+        ({"frame": pd.concat([BARS, AHEAD])}, BadDataError, "row of SERIES is of Saturday .* no session of XNYS"),
+        ({"frame": pd.concat([BARS, AHEAD.shift(9999, "D")])}, BadDataError, "newest row of SERIES .* after today"),
+        ({"frame": BARS.shift(16, "h")}, BadDataError, r"\.dt\.tz_localize.*normalize.* found '.* 16:00:00'"),
         ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
         ({"frame": BARS.tail(435)}, HistoryError, "at least 436 sessions .*; found 435"),

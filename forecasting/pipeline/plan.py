@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.ingest.sources.files import SAMPLE_ENDS, Files
+from forecasting.ingest.sources.files import FRAME, SAMPLE_ENDS, Files
 from forecasting.pipeline.ingest import witness_of
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night, check_closed, make_night
@@ -24,7 +24,7 @@ from forecasting.pipeline.run_log import delete_leftovers, is_refusal, mark_cut_
 from forecasting.pipeline.symbols import each_symbol, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS
-from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, shift
+from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, shift, today
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
@@ -209,11 +209,15 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
     """
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
-    completed = last_completed(now(), settings.exchange)
+    symbol, exchange = settings.symbols[0], settings.exchange
+    completed = last_completed(now(), exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
-    held = plugins.newest_session(source, settings.symbols[0])
-    return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
+    held, day = plugins.newest_session(source, symbol), today(now(), exchange)
+    if held and settings.source.endswith(FRAME) and (held > day or not is_session(held, exchange)):
+        why = f"after today, {day}" if held > day else f"no session of {exchange} (FORECASTING_EXCHANGES)"
+        raise BadDataError(f"The newest row of {symbol} is of {held:%A} {held}, {why}. Remove or correct it.")
+    return completed if held is None else newest_up_to(min(held, completed), exchange)
 
 
 def early_end(nights: Sequence[Night], *, now: Clock) -> str:

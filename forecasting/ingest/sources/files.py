@@ -44,6 +44,7 @@ _NAMES = {
     "adjusted_close": "adj_close",
     "stock_splits": "splits",
 }
+FRAME = ".frame"  # ends the name of a file that has a frame of Python's callers: its rows are counted, not its lines
 _END = "|"
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 _YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
@@ -148,10 +149,8 @@ class Files:
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
-        if len(reasons) > UNREADABLE_SHARE * len(rows):
-            raise BadDataError(
-                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {len(reasons)}. Correct the file."
-            )
+        if (count := len(reasons)) > UNREADABLE_SHARE * len(rows):
+            raise BadDataError(f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the file.")
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
         dated = dated[reasons.index].drop_duplicates()
         unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
@@ -241,7 +240,8 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
         raise BadDataError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
     rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
     rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
-    return rows.set_axis(rows.index + 1, axis=0).rename_axis("line")
+    first, unit = (0, "row") if name.endswith(FRAME) else (1, "line")
+    return rows.set_axis(rows.index + first, axis=0).rename_axis(unit)
 
 
 def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -300,14 +300,15 @@ def misfits(rows: pd.DataFrame) -> pd.Series:
 
 def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, pd.Series]:
     """Naive midnights, NaT at a fault: a text must be an ISO day, at most followed by the exchange's midnight."""
+    expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
     if pd.api.types.is_datetime64_any_dtype(column):
         local = column.dt.tz_localize(None)
         days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
+        expected += " (.dt.tz_localize(None).dt.normalize() makes it of local instants; of an index, without .dt)"
     else:
         text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
     readable = days.dt.year.isin(years)
-    expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
     return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(~readable.to_numpy(), expected, column)
 
 
