@@ -7,11 +7,11 @@ use: `import forecasting` alone loads no library.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forecasting.api import Backtest, Forecast, Ledger, connect, forecast, hubverse, nixtla
+    from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, hubverse, nixtla
     from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
 
 __version__ = "0.3.0"
-__all__ = ["Backtest", "Forecast", "Ledger", "__version__", "connect", "forecast", "hubverse", "nixtla"]
+__all__ = ["Backtest", "Forecast", "Ledger", "__version__", "backtest", "connect", "forecast", "hubverse", "nixtla"]
 __all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
 
 

@@ -19,6 +19,7 @@ from forecasting.errors import BadDataError, DataLateError, ForecastingError, St
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
 from forecasting.plain_text import named
+from forecasting.report.charts import backtest_svg, fan_svg
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
 from forecasting.report.units import percent
@@ -27,7 +28,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
-from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, Clock, Mode, Target
 
 _NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
 _DAYS = {"session", "date", "ds"}
@@ -44,8 +45,24 @@ _FIGURES += ["pinball_vs_best", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
-__all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
+__all__ = ["Backtest", "Forecast", "Ledger", "backtest", "connect", "forecast", "hubverse", "nixtla"]
 __all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG, which a notebook shows."""
+
+    svg: str = field(repr=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file; a UsageError unless its name ends with .svg, or with .html for a page of it."""
+        if Path(path).suffix.lower() not in (".svg", ".html"):
+            raise UsageError(f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with .html.")
+        Path(path).write_text(self.svg, encoding="utf-8")
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,12 @@ class Backtest:
     def long(self) -> pd.DataFrame:
         """In Nixtla's long form: unique_id, ds, cutoff, y, and of each forecaster its median and intervals."""
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
+
+    def plot(self, horizon: int = 1) -> Drawing:
+        """The drawing of the network's medians and intervals at a horizon, 1 to 5, with the actual values."""
+        if horizon not in HORIZONS:
+            raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
+        return Drawing(backtest_svg(self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")))
 
     def __repr__(self) -> str:
         """Symbol, target and origins, then the main figures, a line a horizon."""
@@ -77,22 +100,6 @@ class Backtest:
         values = self.figures.pivot(index="horizon", columns="metric", values="value")
         best = self.figures[self.figures["metric"] == "skill_vs_best"].set_index("horizon")
         return values.join(best[["n", "baseline", "p_value"]]).filter(_FIGURES).reset_index()
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An SVG, which a notebook shows."""
-
-    svg: str = field(repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file; a UsageError unless its name ends with .svg, or with .html for a page of it."""
-        if Path(path).suffix.lower() not in (".svg", ".html"):
-            raise UsageError(f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with .html.")
-        Path(path).write_text(self.svg, encoding="utf-8")
-
-    def _repr_svg_(self) -> str:
-        return self.svg
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,6 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     """
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
-    from forecasting.report.charts import fan_svg
 
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -291,7 +297,7 @@ class Ledger:
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,
-        symbol: str,
+        symbol: str | None,
         first: date | str,
         last: date | str,
         *,
@@ -316,9 +322,11 @@ class Ledger:
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
         inputs = {"source": source, "market": market, "events": events}
         frames = {name: value for name, value in inputs.items() if not isinstance(value, str | None)}
-        own = self._settings([symbol], target=target, **inputs | dict.fromkeys(frames))
+        own = self._settings([] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames))
         given = {"market": own.market, "events": own.events} | frames
         with _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings:
+            if len(settings.symbols) > 1:
+                raise UsageError(f"Expected one series, found {named(settings.symbols, 3)}. Choose one as symbol.")
             spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
             result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
@@ -356,6 +364,27 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     except OSError as error:  # a path that is too long, or that this user may not look at
         raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
     return Ledger(settings)
+
+
+def backtest(  # noqa: PLR0913 - as `forecast`
+    frame: pd.DataFrame,
+    first: date | str,
+    last: date | str,
+    *,
+    symbol: str | None = None,
+    target: Target = "volume",
+    market: pd.DataFrame | pd.Series | str | None = None,
+    events: pd.DataFrame | Sequence[Any] | str | None = None,
+    refit_every: int = 21,
+) -> Backtest:
+    """The nightly path replayed at the origins from `first` to `last` of one series of a frame, without a ledger.
+
+    The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for `Ledger.backtest`.
+    """
+    own = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None}))
+    return own.backtest(
+        symbol, first, last, target=target, source=frame, market=market, events=events, refit_every=refit_every
+    )
 
 
 def _clock(now: Clock | None) -> Clock:
@@ -409,10 +438,8 @@ def _frame_settings(
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
         elif market not in (None, NO_MARKET, *each) and not str(market).startswith(("csv:", "parquet:")):
-            raise UsageError(
-                "Expected as market a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the "
-                f"bars; found {market!r:.60}."
-            )
+            forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
+            raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
         if events is not None and not isinstance(events, str):
             dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
             if "symbol" in dates and not set(dates["symbol"]) & {symbol, *each}:
@@ -459,10 +486,8 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
         twice = named_as.columns[rows.columns == rows.columns[rows.columns.duplicated()][0]]
         raise UsageError(f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others.")
     if missing := ["date" if name == "session" else name for name in _NEEDED if name not in rows]:
-        raise UsageError(
-            f"Expected bars with the columns date (or ds), open, high, low, close and volume; {', '.join(missing)} "
-            f"missing among {', '.join(map(str, frame.columns))[:200]}."
-        )
+        found = f"{', '.join(missing)} missing among {', '.join(map(str, frame.columns))[:200]}"
+        raise UsageError(f"Expected bars with columns date (or ds), open, high, low, close and volume; {found}.")
     for name in filter(lambda name: rows[name].dtype.kind == "O", rows):  # of several types; parquet takes one
         rows[name] = rows[name].map(str).where(rows[name].notna())
     if undated := int(rows["session"].isna().sum()):

@@ -204,10 +204,18 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market=market, events=events, refit_every=30)
         for source, market, events in ((frame, vix, days), (bars, vix, days), (bars, *files))
     )
+    span = ("2024-02-01", "2024-02-20")
+    others.append(fc.backtest(frame, *span, market=vix, events=days, refit_every=30))
     for other in others:
         pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
     with pytest.raises(UsageError, match=r"Expected as market a frame .* found \[13\.1\]"):
         stored.backtest("TEST", "2024-02-01", "2024-02-20", source=bars, market=[13.1])
+    with pytest.raises(UsageError, match="one series, found TEST, KO"):
+        fc.backtest(pd.concat([frame, frame.assign(unique_id="KO")]), *span)
+    with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
+        of_frame.plot(6)
+    drawn = of_frame.plot(5).svg
+    assert [text in drawn for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")] == [True] * 3
     views = repr(of_frame), of_frame._repr_html_()
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long

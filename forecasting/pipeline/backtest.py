@@ -121,9 +121,7 @@ def backtest_spec(
     """What to replay of the settings' first symbol, by processes (0: one a core); finished refits are kept."""
     own, folder = settings.for_symbol(settings.symbols[0]), settings.data_dir.absolute() / BACKTESTS
     workers = workers or cpu_count()
-    return BacktestSpec(
-        own.symbols[0], first, last, refit_every, own, workers, folder, min_origins=MIN_PAIRS, as_published=as_published
-    )
+    return BacktestSpec(own.symbols[0], first, last, refit_every, own, workers, folder, MIN_PAIRS, as_published)
 
 
 def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:

@@ -1,4 +1,4 @@
-"""The drawings: geometry of an axis, charts of the record, and the fan for a Markdown artifact."""
+"""The drawings: geometry of an axis, charts of the record, the fan of a night, and a backtest."""
 
 import base64
 import math
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from itertools import groupby
 from typing import Literal
 
 import pandas as pd
 
 from forecasting.plain_text import markdown_text
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import Unit, long_day, percent, quantity, short_day
+from forecasting.report.units import Unit, long_day, percent, quantity, short_day, unit_for
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0  # margins of the plot area, in SVG units, which are CSS pixels at full size
 
@@ -102,10 +102,8 @@ def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
 
 def drawing(width: float, height: float, *, label: str, marks: Iterable[str], css: str) -> str:
     """The SVG element; `label` is its text alternative."""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'role="img" aria-label="{escape(label)}">{"".join(marks)}</svg>'
-    )
+    stated = f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" {stated}>{"".join(marks)}</svg>'
 
 
 Layout = Literal["wide", "narrow"]
@@ -137,8 +135,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
         elif row["inside_90"]:
             drawn.append(_diamond(middle, y, 4.5))
         else:
-            strokes = ((y - 4, y + 4), (y + 4, y - 4))
-            drawn += [line(middle - 4, start, middle + 4, end, css="cross") for start, end in strokes]
+            drawn += [line(middle - 4, y - rise, middle + 4, y + rise, css="cross") for rise in (4, -4)]
         tip = (
             f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
             f"{'inside' if row['inside_80'] else 'outside'} {80 if row['inside_80'] or row['inside_90'] else 90}%\n"
@@ -259,6 +256,9 @@ def pit_bars(shares: pd.DataFrame) -> str:
 FAN_WIDTH, FAN_HEIGHT = 520.0, 272.0  # on a phone it is shown at seven tenths of that, so its letters are large
 FAN_SESSIONS = 40
 _FAN_LEFT, _FAN_LEGEND = 10.0, 22.0  # margins of the fan beside its labels, and below them
+_FAN_KEY = [(0.0, 6.0, "inner", "80% interval"), (124.0, 6.0, "outer", "90% interval")]
+_FAN_KEY += [(248.0, 0.0, "median", "median"), (344.0, 0.0, "known", "actual")]  # from the left, half the height
+_FAN_SHOWS = "actual values, median, 80% and 90% interval"
 _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
 # An image has no style of the page's: it carries its own, which in a notebook changes no other, with a background.
 _STYLE = """<style>
@@ -274,50 +274,60 @@ _STYLE = """<style>
 def fan_markdown(data: ReportData) -> str:
     """A Markdown image of the newest sessions and the 90% and 80% fan, the SVG itself in the link."""
     address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
-    return f"![{markdown_text(_fan_label(data))}](data:image/svg+xml;base64,{address})"
+    return f"![{markdown_text(f'{data.symbol} {data.target}: {_FAN_SHOWS}')}](data:image/svg+xml;base64,{address})"
 
 
 def fan_svg(data: ReportData) -> str:
     """The drawing, oldest session left, scaled from the smallest to the largest value shown."""
-    unit, ahead = data.unit, data.rows
-    past = [float(value) for value in data.history["value"].iloc[-FAN_SESSIONS:]]
-    shown = [*past, *ahead["q05"], *ahead["q95"]]
-    width, height = FAN_WIDTH - _FAN_LEFT, FAN_HEIGHT - _FAN_LEGEND
-    plot = make_axes(shown, width=width, height=height, unit=unit, from_zero=False)
-    step = (plot.right - plot.left) / (len(past) - 1 + _AHEAD * len(ahead))
-    x = [plot.left + step * place for place in range(len(past))]
-    x += [x[-1] + step * _AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
-    # The fan opens from the newest known value; where none of those shown is known, it has no opening.
-    known = [place for place, value in enumerate(past) if math.isfinite(value)][-1:]
-    start, origin = [past[place] for place in known], x[known[0] if known else len(past) - 1]
-    opening = {name: [*start, *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
-    at = [*(x[place] for place in known), *x[len(past) :]]
+    ahead, past = data.rows, data.history["value"].iloc[-FAN_SESSIONS:]
+    known = past.astype(float).reset_index(drop=True)
+    fan = ahead[list(QUANTILE_COLUMNS)].astype(float).set_axis(known.index[-1] + _AHEAD * (ahead.index + 1.0))
+    newest = known.dropna().iloc[-1:]  # the fan opens from it; where none of those shown is known, it has no opening
+    fan = pd.concat([pd.DataFrame(dict.fromkeys(fan, newest)), fan])
+    origin = short_day(data.origin) if len(ahead) > 2 else ""  # else it and the last day overlap
+    days = {0.0: short_day(past.index[0]), [*known.index, *newest.index][-1]: origin}
+    days[fan.index[-1]] = short_day(ahead["target_session"].iloc[-1])
+    title = f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: {data.unit.text(ahead['q50'].iloc[0])}"
+    return _fan(data.unit, fan, known, days=days, title=title)
+
+
+def backtest_svg(rows: pd.DataFrame) -> str:
+    """The drawing of one forecaster's medians and intervals at a horizon, by target session, and of the actuals."""
+    rows, symbol, target = rows.reset_index(drop=True), rows["symbol"].iloc[0], rows["target"].iloc[0]
+    unit = unit_for(target, usual=float(rows["actual"].median()), symbol=symbol, currency="")
+    days = {float(place): short_day(rows["target_session"][place], with_year=True) for place in (0, len(rows) - 1)}
+    title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
+    return _fan(unit, rows, rows["actual"], days=days, title=title)
+
+
+def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str) -> str:
+    """Intervals, medians, a line through the known values that is cut where one is unknown, and days, all by place."""
+    shown, last = [*known, *fan["q05"], *fan["q95"]], max(days)
+    plot = make_axes(shown, width=FAN_WIDTH - _FAN_LEFT, height=FAN_HEIGHT - _FAN_LEGEND, unit=unit, from_zero=False)
+
+    def x(place: float) -> float:
+        return plot.left + (plot.right - plot.left) * place / last
+
+    def points(values: pd.Series) -> list[tuple[float, float]]:
+        return list(zip(map(x, values.index), map(plot.y, values), strict=True))
+
     marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>']
     marks += [f'<g transform="translate({_FAN_LEFT:.0f})">', grid(plot, unit)]
-    edges = {name: list(zip(at, map(plot.y, values), strict=True)) for name, values in opening.items()}
-    for low, high, css, label, left in (("q05", "q95", "outer", "90%", 120.0), ("q10", "q90", "inner", "80%", 0.0)):
-        marks.append(path([*edges[low], *reversed(edges[high])], css=css, closed=True))
-        marks.append(box(plot.left + left, height, height + 12, width=18, css=css))
-        marks.append(text(plot.left + left + 24, height + 11, f"{label} interval", css=""))
-    # The line through the known values is cut where one is unknown.
-    for is_known, part in groupby(zip(x, past, strict=False), key=lambda point: math.isfinite(point[1])):
-        if is_known and len(points := [(place, plot.y(value)) for place, value in part]) > 1:
-            marks.append(path(points, css="known"))
-    below, tomorrow = plot.floor + 24, short_day(ahead["target_session"].iloc[0])
-    marks += [
-        path(edges["q50"], css="median"),
-        line(origin, TOP, origin, plot.floor, css="grid"),
-        text(x[0], below, short_day(data.history.index[-FAN_SESSIONS:][0]), css=""),
-        text(origin - 6, below, short_day(data.origin) if len(ahead) > 2 else "", css="end"),  # else both overlap
-        text(x[-1], below, short_day(ahead["target_session"].iloc[-1]), css="end"),
-        text(x[-1], 14, f"{data.symbol}, {tomorrow}: {unit.text(ahead['q50'].iloc[0])}", css="end strong"),
-        "</g>",
-    ]
-    return drawing(FAN_WIDTH, FAN_HEIGHT, label=_fan_label(data), marks=marks, css="fan")
-
-
-def _fan_label(data: ReportData) -> str:
-    return f"{data.symbol} {data.target}: the last {FAN_SESSIONS} sessions, then median, 80% and 90% interval"
+    for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
+        marks.append(path([*points(fan[low]), *reversed(points(fan[high]))], css=css, closed=True))
+    parts = known.dropna().groupby(known.isna().cumsum())
+    marks += [path(points(part), css="known") for _, part in parts if len(part) > 1]
+    marks.append(path(points(fan["q50"]), css="median"))
+    for place, day in days.items():
+        gap = 6.0 if 0.0 < place < last else 0.0  # from the line of a session between the first and the last
+        marks += [line(x(place), TOP, x(place), plot.floor, css="grid")] if gap else []
+        marks.append(text(x(place) - gap, plot.floor + 24, day, css="end" if place else ""))
+    for left, half, css, name in _FAN_KEY:
+        middle = plot.floor + 48
+        marks.append(box(plot.left + left, middle - half, middle + half, width=18, css=css))
+        marks.append(text(plot.left + left + 24, middle + 5, name, css=""))
+    marks += [text(plot.right, 14, title, css="end strong"), "</g>"]
+    return drawing(FAN_WIDTH, FAN_HEIGHT, label=f"{title}; {_FAN_SHOWS}", marks=marks, css="fan")
 
 
 def sparkline(line: SymbolLine) -> str:

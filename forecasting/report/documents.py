@@ -62,13 +62,8 @@ def night_document(data: ReportData) -> dict[str, Any]:
     record, model, ahead, cost = data.record, data.model, data.record.ahead(1), None
     if (ratio := data.cost_ratio) is not None:
         rows = data.rows[["target_session", "horizon"]].assign(quantile=cost_quantiles(data.rows, ratio))
-        cost = {
-            "ratio": ratio,
-            "optimal_level": optimal_level(ratio),
-            "level": nearest_level(ratio),
-            "forecasts": rows.to_dict("records"),
-            "realised": realised_costs(record, ratio),
-        }
+        levels = {"ratio": ratio, "optimal_level": optimal_level(ratio), "level": nearest_level(ratio)}
+        cost = levels | {"forecasts": rows.to_dict("records"), "realised": realised_costs(record, ratio)}
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     result = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
