@@ -221,18 +221,18 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     for secret in (parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))):
         cause = cause.replace(str(secret), "***") if secret else cause
     what, do = next((words for sign, words in _KNOWN.items() if sign == state or sign in cause), _OTHER)
-    holder = f" {lock_holder(url)}" if state in _WAITED else ""
+    holder = f" {lock_holder(url) or 'No other process holds a lock now.'}" if state in _WAITED else ""
     return StoreError(f"The database {place(url)} {what}: {cause}.{holder} {do}")
 
 
 def lock_holder(url: str, table: str = "") -> str:
-    """A sentence that names the session whose lock on a table, or on any without the night's own, is the strongest."""
+    """A sentence on the session whose lock on a table, or on any without the night's own, is strongest; else empty."""
     try:
         with engine(url).connect() as connection:
             held = connection.scalar(_HOLDER, {"table": table, "own": session_name()})
     except DatabaseError:
         return "The process that holds the lock cannot be read."
-    return held or "No other process holds a lock now."
+    return held or ""
 
 
 def session_name() -> str:

@@ -42,6 +42,16 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
                 connection.rollback()
 
 
+def is_held(url: str, name: LockName) -> bool | None:
+    """Whether a run on this machine or this server has the lock, without taking it; None where that cannot be read."""
+    if not is_sqlite(parse(url)):
+        return bool(lock_holder(url, LOCKED[name]))
+    try:  # a system other than Linux has no such list
+        return f":{_lock_path(url, name).stat().st_ino} " in Path("/proc/locks").read_text("utf-8")
+    except OSError:
+        return None
+
+
 @contextmanager
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     """A block in which neither nights nor a backtest run, for a change of the schema; LockedError while one does."""
@@ -125,7 +135,8 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != "55P03":  # not available
             raise
-        raise LockedError(_refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))) from None
+        holder = lock_holder(url, LOCKED[name]).rstrip(".") or "process unknown"
+        raise LockedError(_refusal(name).replace("{}", holder)) from None
 
 
 # Of the transaction, not of the session, which behind a pooler is another program's in the next transaction.

@@ -14,7 +14,7 @@ from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.settings import Settings
 from forecasting.store import schema
 from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
-from forecasting.store.lock import night_lock, serve_lock
+from forecasting.store.lock import is_held, night_lock, serve_lock
 from forecasting.store.migrate import check_ready, upgrade
 from tests.store.conftest import another_process
 from tests.store.rows import at, store_bars
@@ -142,7 +142,8 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_th
         with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
             night_lock(database_url, "night").__enter__()
         with night_lock(database_url, "backtest"):
-            pass
+            assert is_held(database_url, "night")
+        assert is_held(database_url, "backtest") is False
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     for _ in range(10_000):  # Postgres notices a dead client when it next looks at the connection
