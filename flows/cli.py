@@ -18,6 +18,7 @@ from flows.options import AsJson, OneSymbol, parse, settings
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
+from forecasting.values import check_choice, parse_date
 from forecasting.vocabulary import Mode, Target
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
@@ -97,8 +98,6 @@ def run(
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
     options.quieten_nights()
-    from forecasting.values import check_choice
-
     session, fit, failed = parse(as_of), check_choice("mode", mode, Mode), None
     from flows.start import start_night
 
@@ -191,7 +190,6 @@ def serve(
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
     from flows.start import start_serving
-    from forecasting.values import check_choice
 
     start_serving(list(dict.fromkeys(target or [])), mode=check_choice("mode", mode, Mode), switch_source=switch_source)
 
@@ -237,7 +235,6 @@ def backtest(
     from flows import console
     from flows.progress import progress_bar
     from forecasting.pipeline.backtest import backtest_spec, walk_each
-    from forecasting.values import parse_date
 
     span = partial(backtest_spec, first=parse_date(first), last=parse_date(last), refit_every=refit_every)
     spec_of = partial(span, workers=workers, as_published=as_published)

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from forecasting.plain_text import without_password
+from forecasting.values import check_option, parse_date
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -30,8 +31,6 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
     elif value:
-        from forecasting.values import check_option
-
         if name == "database_url" and without_password(value) != value:
             sys.stderr.write(
                 "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put "
@@ -152,6 +151,4 @@ def settings() -> Settings:
 
 def parse(text: str | None) -> date | None:
     """The date named by an option, or None where it was not given."""
-    from forecasting.values import parse_date
-
     return parse_date(text) if text is not None else None
