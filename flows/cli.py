@@ -16,7 +16,7 @@ from click import HelpFormatter
 from flows import clock, options
 from flows.options import AsJson, OneSymbol, parse, settings
 from forecasting import __version__
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import NoLiveForecastError, SymbolsFailedError, UsageError
 from forecasting.plain_text import without_password
 from forecasting.values import check_choice, parse_date
 from forecasting.vocabulary import Mode, Target
@@ -439,6 +439,20 @@ def _as_echoed(before: str, argument: str) -> str:
     return argument if takes_one else without_password(argument)
 
 
+def send_check(error: BaseException) -> None:
+    """Send why `check --notify` failed, its options refused perhaps: nobody may read what a scheduler prints."""
+    if sys.argv[1:2] != ["check"] or "--notify" not in sys.argv:
+        return
+    from forecasting.pipeline.messages import logger, send
+    from forecasting.settings import settings_to_send
+
+    settings = settings_to_send()
+    title = f"forecast.missing, {error.subject}" if isinstance(error, NoLiveForecastError) else "check.failed"
+    send(settings, title, str(error))
+    if settings.notify is None:
+        logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
+
+
 def main(command: Callable[[], object] = app) -> None:
     """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
@@ -458,12 +472,15 @@ def main(command: Callable[[], object] = app) -> None:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
             then = "the same command starts again" if "replay" in sys.argv[:2] else "run the same command to continue"
             sys.stderr.write(f"Stopped; {then}.\n")
+        if ended.code == UsageError.exit_code:  # Click's, of an option, which it has printed
+            send_check(ended.__context__ or ended)
         raise
     except Exception as error:
         from forecasting.pipeline.symbols import explained
 
         failure = explained(error, now=clock.now)
         sys.stderr.write(f"{failure}\n")
+        send_check(failure)
         sys.exit(failure.exit_code)
 
 

@@ -40,9 +40,13 @@ class DataLateError(ForecastingError):
 
 
 class NoLiveForecastError(ForecastingError):
-    """The newest session has no live forecast; arguments after the message are what to do, with `{symbols}` to name."""
+    """Symbols lack the live forecast of their newest session; the message may have several lines."""
 
     exit_code = 4
+
+    def __init__(self, subject: str, *lines: str) -> None:
+        Exception.__init__(self, "\n".join(map(plain_text, lines)))
+        self.subject = subject  # symbols and target
 
 
 class SourceError(ForecastingError):

@@ -19,13 +19,15 @@ from forecasting.pipeline.ingest import check_bars, witness_of
 from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.plan import check_market, check_source, early_end, newest_session
-from forecasting.pipeline.symbols import QUOTED_SYMBOLS, combined, each_symbol, explained, joined
+from forecasting.pipeline.symbols import each_symbol, joined, quoted
 from forecasting.plain_text import named
-from forecasting.report.units import instant, quantity
+from forecasting.report.page import environment
+from forecasting.report.units import quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
-from forecasting.settings import Settings, read_settings, settings_to_send
-from forecasting.store import connect, migrate, read
+from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, lock, migrate, read
 from forecasting.store.connect import Connection, place
+from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
@@ -35,88 +37,58 @@ STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock
 
 
 def check_fresh(*, now: Clock, sends: bool = False) -> str:
-    """A sentence that names symbols and sessions; an error, maybe sent first, where one lacks its live forecast."""
-    settings, title = settings_to_send(), "check.failed"
+    """A sentence that names symbols and sessions; a NoLiveForecastError where one lacks its live forecast."""
+    settings = read_settings()
     try:
-        settings = read_settings()
-        sentence, failed = within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
-        if failed:
-            title = f"forecast.missing, {joined([*failed])} {settings.target}"
-            which = f" --symbol {','.join(failed)}" if len(failed) <= QUOTED_SYMBOLS else ""
-            advice = dict.fromkeys(text for error in failed.values() for text in error.args[1:])
-            rest = [*(text.format(symbols=which) for text in advice), sentence]
-            raise combined(failed, of=len(settings.symbols), what="without a live forecast", rest=" ".join(rest))
-        if sends:
-            messages.check_addresses(settings)
-        return sentence
+        rows = within(CHECK_S, lambda: _states(settings, now=now), name="check")
     except TimeLimitError:
-        error: ForecastingError = StoreError(
+        raise StoreError(
             f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
             "that its disk responds, and that no other process locks it."
-        )
-    except Exception as failure:
-        error = explained(failure, now=now, settings=settings)
+        ) from None
+    missing = [row for row in rows if row["cause"]]
+    shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
+    lines = environment().get_template("check.txt").render(shown).splitlines()
+    if missing:
+        subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
+        raise NoLiveForecastError(subject, *([" ".join(lines)] if len(rows) == 1 else lines))
     if sends:
-        messages.send(settings, title, str(error))
-        if settings.notify is None:
-            messages.logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
-    raise error
+        messages.check_addresses(settings)
+    return " ".join(lines)
 
 
-def _fresh(settings: Settings, *, now: Clock) -> tuple[str, dict[str, ForecastingError]]:
+def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
-    fresh, unknown, failed = dict[date, list[str]](), list[str](), dict[str, ForecastingError]()
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        for symbol in settings.symbols:
-            try:
-                due = _live_session(connection, settings.for_symbol(symbol), now())
-                fresh.setdefault(due, []).append(symbol)
-                if read.newest_flag(connection, symbol, ["volume_unknown"], first=due, last=due, known_at=now()):
-                    unknown.append(symbol)
-            except (UsageError, NoLiveForecastError) as error:  # its exchange may have no calendar
-                failed[symbol] = error
-    each = [f"{', '.join(symbols)} {settings.target} from the session {due}" for due, symbols in fresh.items()]
-    sentence = f"Fresh: {'; '.join(each)}." if fresh else ""
-    sentence += f" Made without that session's volume, which is unknown: {', '.join(unknown)}." if unknown else ""
-    return sentence, failed
+        return [_state(connection, settings.for_symbol(symbol), now()) for symbol in settings.symbols]
 
 
-def _live_session(connection: Connection, own: Settings, at: datetime) -> date:
-    """The newest completed session, which has a live forecast; a NoLiveForecastError of why not and what to do."""
-    symbol, target, exchange = own.symbols[0], own.target, own.exchange
-    series = {"symbol": symbol, "target": target}
-    due = last_completed(at, exchange)
-    newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
-    if newest is not None and newest >= due:
-        return due
-    missing = f"{symbol} has no live {target} forecast from the session {due}"
+def _state(connection: Connection, own: Settings, at: datetime) -> Row:
+    """Whether the newest completed session has a live forecast, for check.txt: without one, `cause` says why."""
+    symbol, exchange, series = own.symbols[0], own.exchange, {"symbol": own.symbols[0], "target": own.target}
+    row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error", "is_unknown")))
+    row |= {"symbol": symbol, "exchange": exchange, "cause": ""}
     try:
+        due = last_completed(at, exchange)
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
-        raise NoLiveForecastError(f"{missing}. {ended}") from None
-    closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
-    opening, advice = f"at {instant(opened)}", list[str]()
-    next_open = f"opens {opening}" if at < opened else f"opened {opening}: only the next night's can be live"
+        return row | {"cause": "without a calendar", "error": str(ended)}
+    newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
+    row |= {"session": due, "opened": opened, "is_open": at >= opened, "newest": newest}
+    if newest is not None and newest >= due:
+        unknown = read.newest_flag(connection, symbol, ["volume_unknown"], first=due, last=due, known_at=at)
+        return row | {"is_unknown": unknown is not None}
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
-        why = f", but one made after {exchange} had opened again, {opening}."
-        advice = ["A late forecast stays late; the next night continues. If nights are often late, start them earlier."]
-    elif begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
-        why = f". Its night of {due} began at {instant(begun['started_at'])} and has not ended: "
-        why += f"it runs, or was cut off; `forecasting run --symbol {symbol} --target {target}` continues it. "
-        why += f"{exchange} {next_open}."
-    elif stopped := read.unfinished_run(connection, symbol, target, after=newest or date.min):
-        reason = str(stopped["error"] or stopped["note"]).rstrip(".")
-        why = f". Its night of {stopped['as_of']} has status {stopped['status']}: {reason}. {exchange} {next_open}."
-    elif asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
-        why = f". Its newest request, on {asked['fetched_at']:%Y-%m-%d}, was {asked['verdict']}: {asked['detail']}"
-    else:
-        none = "none of its forecasts is live" if read.row(connection, "forecasts", series) else "there is none at all"
-        found = f"the newest live one is of {newest}" if newest else none
-        why = f", which closed {instant(closed)}; {found}. {exchange} {next_open}."
-        do = f", then `forecasting run{{symbols}} --target {target}` before the exchange opens"
-        do = do if at < opened else " before the next night"
-        advice = [f"See whether the schedule runs and `forecasting doctor` is ok{do}."]
-    raise NoLiveForecastError(missing + why, *advice)
+        return row | {"cause": "issued late"}
+    if begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
+        cause = {True: "at work", False: "cut off", None: "at work or cut off"}[lock.is_held(own.url, "night")]
+        return row | {"cause": cause, "night": begun}
+    if stopped := read.unfinished_run(connection, symbol, own.target, after=newest or date.min):
+        return row | {"cause": "failed" if stopped["status"] == "failed" else "without a bar", "night": stopped}
+    closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
+    if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
+        return row | {"cause": "without a bar", "fetch": asked}
+    return row | {"cause": "without a night", "closed": closed, "has_any": read.row(connection, "forecasts", series)}
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:

@@ -112,25 +112,27 @@ def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: C
     return outcomes
 
 
-def combined(
-    failed: Mapping[str, ForecastingError], *, of: int, what: str = "failed", rest: str = ""
-) -> ForecastingError:
+def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
     """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
     if of == 1:
-        (error,) = failed.values()
-        return type(error)(f"{error} {rest}".strip()) if rest else error
-    causes, quoted = dict[str, list[str]](), list[str]()
-    for symbol, error in failed.items():
-        causes.setdefault(of_each(plain_text(error), symbol), []).append(symbol)
-    limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
-    for cause, symbols in list(causes.items())[:QUOTED_SYMBOLS]:
-        words = plain_text(failed[symbols[0]]) if len(symbols) == 1 else cause
-        is_named = len(symbols) == 1 and cause.startswith("each")  # The words begin with the symbol already
-        quoted.append(plain_text(words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit))
-    more = f" And {len(causes) - QUOTED_SYMBOLS} other failures." if len(causes) > QUOTED_SYMBOLS else ""
+        return next(iter(failed.values()))
+    causes = quoted({symbol: plain_text(error) for symbol, error in failed.items()}, most=QUOTED_SYMBOLS)
     codes = {error.exit_code for error in failed.values()}
-    text = f"{len(failed)} of {of} symbols {what}. {' '.join(quoted)}{more} {rest}".strip()
+    text = f"{len(failed)} of {of} symbols failed. {' '.join(causes)}"
     return SymbolsFailedError(text, codes.pop() if len(codes) == 1 else 1)
+
+
+def quoted(found: Mapping[str, str], *, most: int) -> list[str]:
+    """Each cause once, after its symbols, shortened where there are several; of more than `most`, how many more."""
+    causes, lines = dict[str, list[str]](), list[str]()
+    for symbol, text in found.items():
+        causes.setdefault(of_each(text, symbol), []).append(symbol)
+    limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
+    for cause, symbols in list(causes.items())[:most]:
+        words = found[symbols[0]] if len(symbols) == 1 else cause
+        is_named = len(symbols) == 1 and cause.startswith("each")  # The words begin with the symbol already
+        lines.append(plain_text(words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit))
+    return lines + [f"And {len(causes) - most} other failures."] * (len(causes) > most)
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:

@@ -12,12 +12,13 @@ from flows import clock
 from flows.nightly import nightly
 from flows.start import start_catch_up, start_night
 from forecasting import sessions
-from forecasting.errors import SymbolsFailedError
+from forecasting.errors import NoLiveForecastError, SymbolsFailedError
 from forecasting.pipeline import publish
 from forecasting.pipeline.health import check_fresh
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
+from tests.flows.test_cli import run
 from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, asked_here, null_volume
 
@@ -85,9 +86,10 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
     late, unknown = "after XLON had opened again, at 2024-02-20 08:00 UTC", "volume, which is unknown: SBUX"
-    with pytest.raises(SymbolsFailedError, match=rf"VOD\.L .* 2024-02-19, .* {late}.* night .* {unknown}"):
-        check_fresh(now=lambda: AFTER_LONDON_OPENED + timedelta(hours=1), sends=True)
-    assert "Nothing was sent" in caplog.text
+    monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
+    code, _, err = run("check", "--notify")
+    assert re.search(rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .* {unknown}", err)
+    assert (code, "Nothing was sent" in caplog.text) == (4, True)
 
 
 def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):
@@ -96,7 +98,7 @@ def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_e
     told = rf"VOD\.L.* 5 sessions of XLON after {MONDAY} .* pip install --upgrade exchange-calendars"
     for _ in range(2):  # the next morning finds this one's rows
         assert re.search(told, nightly.fn(patient=True).message)
-        with pytest.raises(SymbolsFailedError, match=rf"{told}.* Fresh: SBUX"):
+        with pytest.raises(NoLiveForecastError, match=rf"{told}.*\nFresh: SBUX"):
             check_fresh(now=clock.now)
     failed = {("SBUX", "2024-02-16", "done"), ("VOD.L", str(MONDAY), "failed")}
     assert select("symbol, as_of, status", "runs") == failed

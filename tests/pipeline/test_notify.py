@@ -13,16 +13,17 @@ from typer.testing import CliRunner
 
 from flows import cli, clock, options
 from flows.start import start_night
-from forecasting.errors import ForecastingError, HistoryError, NoLiveForecastError, SymbolsFailedError, UsageError
+from forecasting.errors import HistoryError, UsageError
 from forecasting.pipeline import health
 from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, read, write
+from forecasting.store import connect, lock, read, write
 from forecasting.train import gate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
+from tests.flows.test_cli import run
 from tests.nights import after, night, rows
 from tests.store.rows import run_row
 
@@ -103,9 +104,10 @@ def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, post
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     before, later = r"none at all\. XNYS opens at", "XNYS opened at .* before the next night"  # the later on Monday
     for hours, words in ((65, later), (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume")):
-        with pytest.raises(NoLiveForecastError, match=words) as failed:
-            health.check_fresh(now=after(LAST, hours), sends=hours == 13)
-    assert sent(posted) == ("forecast.missing, SBUX volume", str(failed.value).replace("`", "'"))
+        monkeypatch.setattr(clock, "now", after(LAST, hours))
+        code, _, err = run("check", *["--notify"] * (hours == 13))
+        assert (code, bool(re.search(words, err))) == (4, True), err
+    assert sent(posted) == ("forecast.missing, SBUX volume", err.strip().replace("`", "'"))
 
 
 def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(tmp_path, posted, monkeypatch):
@@ -114,11 +116,16 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(t
     addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
     invalid = [("SYMBOLS", "sbux"), ("CRON", "bad"), ("SECRETS_DIR", "/nowhere"), ("DATA_DIR", f"{tmp_path}/lost")]
     for name, value in [*invalid, ("CONFIG", f"{broken}"), ("CONFIG", f"{addresses}")]:
-        with monkeypatch.context() as one, pytest.raises(ForecastingError) as failed:
+        with monkeypatch.context() as one:
             one.setenv(f"FORECASTING_{name}", value)
             one.setenv("FORECASTING_NOTIFY", "" if value == str(addresses) else address)
-            health.check_fresh(now=after(LAST), sends=True)
-        assert sent(posted) == ("check.failed", str(failed.value).replace("`", "'"))
+            _, _, err = run("check", "--notify")
+        assert sent(posted) == ("check.failed", err.strip().replace("`", "'"))
+        posted.clear()
+    for words in (("--symbols-file", "/nowhere"), ("--target", "vol"), ("--target", ""), ("--symbols", "SBUX")):
+        code, _, err = run("check", "--notify", *words)  # of options that are refused
+        title, text = sent(posted)
+        assert (code, title, text in err) == (2, "check.failed", True)
         posted.clear()
 
 
@@ -126,8 +133,8 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
     monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://bar {os.environ['FORECASTING_NOTIFY']}")
-    with pytest.raises(UsageError, match="number 1 foo://"):
-        health.check_fresh(now=clock.now, sends=True)
+    code, _, err = run("check", "--notify")
+    assert (code, "number 1 foo://" in err) == (2, True)
     assert sent(posted[1:])[0] == "check.failed"
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN,CUT,NEW")
     down = {"id": "n", "run_id": None, "symbol": "DOWN", "verdict": "unavailable", "detail": "No response."}
@@ -135,15 +142,23 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
         write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
         write.add(connection, "runs", run_row("c", f"{LAST}", symbol="CUT", status="running"))
         write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
-    with pytest.raises(SymbolsFailedError) as failed:
-        health.check_fresh(now=clock.now, sends=True)
-    assert sent(posted[2:]) == ("forecast.missing, LATE+3-others volume", words := f"{failed.value}".replace("`", "'"))
-    assert f"LATE has no live volume forecast from the session {LAST}. Its night of {LAST} has status late: No" in words
-    assert "Its newest request, on 2024-03-09, was unavailable: No response. CUT has" in words
-    cut = rf"\. Its night of {LAST} began at {LAST} 22:00 UTC [^.]*--symbol CUT --target volume' continues it\."
-    found = rf"CUT [^.]*{cut} XNYS [^.]*:30 UTC\. NEW [^.]*\. XNYS [^.]*:30 UTC\. See [^.]*\. Fresh: TEST volume from"
-    assert re.search(found, words), words
-    assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in words
+    code, _, err = run("check", "--notify")
+    title, text = sent(posted[2:])
+    assert (code, title) == (4, "forecast.missing, LATE+3-others volume")
+    assert err.startswith(text.replace("'", "`") + "\n")
+    first, late, down, cut, new, todo, fresh = text.splitlines()
+    counts = "2 without a bar, 1 cut off, 1 without a night."
+    assert first == f"4 of 5 symbols lack a live volume forecast from the session {LAST}: {counts}"
+    assert late.startswith(f"- LATE: The night of {LAST} has status late: No bar")
+    assert down == "- DOWN: The newest request, on 2024-03-09, was unavailable: No response."
+    assert cut == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here has its lock."
+    assert re.fullmatch(r"- NEW: No night has run since [^.]*there is none at all\.", new)
+    assert re.match(r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. See [^.]*\. See", todo)
+    assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
+    assert fresh == f"Fresh: TEST volume from the session {LAST}."
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "CUT")
+    with lock.night_lock(read_settings().url, "night"):
+        assert re.search(r"22:00 UTC and is at work\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
