@@ -117,9 +117,7 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, horiz
     check_known(settings.model_copy(update={"symbols": (check_symbol(symbol),) if symbol else ()}), target)
     with connect.reading(settings.url) as connection:
         found = read.answer(connection, question, equal, limit=limit + 1)
-    clean = [
-        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in found
-    ]
+    clean = [{key: plain_text(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in found]
     return {"rows": json.loads(json_text(clean[:limit])), "cut": len(found) > limit}
 
 

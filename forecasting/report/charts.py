@@ -305,11 +305,10 @@ def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, s
     shown, last = [*known, *fan["q05"], *fan["q95"]], max(days)
     plot = make_axes(shown, width=FAN_WIDTH - _FAN_LEFT, height=FAN_HEIGHT - _FAN_LEGEND, unit=unit, from_zero=False)
 
-    def x(place: float) -> float:
-        return plot.left + (plot.right - plot.left) * place / last
+    step = (plot.right - plot.left) / last
 
     def points(values: pd.Series) -> list[tuple[float, float]]:
-        return list(zip(map(x, values.index), map(plot.y, values), strict=True))
+        return list(zip(plot.left + step * values.index, map(plot.y, values), strict=True))
 
     marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>']
     marks += [f'<g transform="translate({_FAN_LEFT:.0f})">', grid(plot, unit)]
@@ -319,9 +318,9 @@ def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, s
     marks += [path(points(part), css="known") for _, part in parts if len(part) > 1]
     marks.append(path(points(fan["q50"]), css="median"))
     for place, day in days.items():
-        gap = 6.0 if 0.0 < place < last else 0.0  # from the line of a session between the first and the last
-        marks += [line(x(place), TOP, x(place), plot.floor, css="grid")] if gap else []
-        marks.append(text(x(place) - gap, plot.floor + 24, day, css="end" if place else ""))
+        x, gap = plot.left + step * place, 6.0 if 0.0 < place < last else 0.0
+        marks += [line(x, TOP, x, plot.floor, css="grid")] if gap else []  # of a session between the first and the last
+        marks.append(text(x - gap, plot.floor + 24, day, css="end" if place else ""))
     for left, half, css, name in _FAN_KEY:
         middle = plot.floor + 48
         marks.append(box(plot.left + left, middle - half, middle + half, width=18, css=css))
