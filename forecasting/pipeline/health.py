@@ -59,11 +59,12 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
 
 def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
+    is_held = lock.is_held(settings.url, "night")
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        return [_state(connection, settings.for_symbol(symbol), now()) for symbol in settings.symbols]
+        return [_state(connection, settings.for_symbol(symbol), now(), is_held) for symbol in settings.symbols]
 
 
-def _state(connection: Connection, own: Settings, at: datetime) -> Row:
+def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | None) -> Row:
     """Whether the newest completed session has a live forecast, for check.txt: without one, `cause` says why."""
     symbol, exchange, series = own.symbols[0], own.exchange, {"symbol": own.symbols[0], "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error", "is_unknown")))
@@ -81,14 +82,15 @@ def _state(connection: Connection, own: Settings, at: datetime) -> Row:
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         return row | {"cause": "issued late"}
     if begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
-        cause = {True: "at work", False: "cut off", None: "at work or cut off"}[lock.is_held(own.url, "night")]
+        cause = {True: "at work", False: "cut off", None: "at work or cut off"}[is_held]
         return row | {"cause": cause, "night": begun}
     if stopped := read.unfinished_run(connection, symbol, own.target, after=newest or date.min):
         return row | {"cause": "failed" if stopped["status"] == "failed" else "without a bar", "night": stopped}
     closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
     if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
         return row | {"cause": "without a bar", "fetch": asked}
-    return row | {"cause": "without a night", "closed": closed, "has_any": read.row(connection, "forecasts", series)}
+    row |= {"closed": closed, "has_any": read.row(connection, "forecasts", series)}
+    return row | {"cause": "waiting" if is_held else "without a night"}
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:

@@ -156,9 +156,10 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert re.match(r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. See [^.]*\. See", todo)
     assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
     assert fresh == f"Fresh: TEST volume from the session {LAST}."
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "CUT")
     with lock.night_lock(read_settings().url, "night"):
-        assert re.search(r"22:00 UTC and is at work\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
+        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "there is none at all. A run is at work")):
+            monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+            assert re.search(rf"{re.escape(words)}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
