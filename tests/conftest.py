@@ -241,6 +241,16 @@ def csv_of_bars(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the address in FORECASTING_NOTIFY receives, as JSON, in order."""
+    from tests.flows.sinks import http_sink
+
+    with http_sink() as (url, bodies):
+        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
+        yield bodies
+
+
+@pytest.fixture
 def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flows and tasks run as plain functions, without Prefect; a night takes a third of the time."""
     from tests.plain_flows import without_prefect

@@ -17,7 +17,6 @@ from forecasting.settings import read_settings
 from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import processes
-from tests.flows.sinks import http_sink
 from tests.nights import rows
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
@@ -75,11 +74,9 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
     assert run("db", "current")[0] == 0
 
 
-def test_what_refuses_a_run_that_nobody_watches_is_sent(here, monkeypatch):
+def test_what_refuses_a_run_that_nobody_watches_is_sent(here, posted):
     migrate.upgrade(read_settings().url)
-    with http_sink() as (url, posted):
-        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
-        assert run("run", "--source", "csv:nofile.csv")[0] == 2
+    assert run("run", "--source", "csv:nofile.csv")[0] == 2
     (sent,) = map(json.loads, posted)
     assert sent["title"] == "forecasting: SBUX volume: the run failed (night.failed)"
     assert sent["message"].startswith("The run of SBUX volume failed. Expected a file ")

@@ -24,7 +24,6 @@ from forecasting.settings import read_settings
 from forecasting.store import lock
 from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars
-from tests.flows.sinks import http_sink
 from tests.nights import newest_reports, select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row
@@ -72,14 +71,6 @@ def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 
-@pytest.fixture
-def sent(monkeypatch):
-    """The messages posted, in order, as JSON."""
-    with http_sink() as (url, bodies):
-        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
-        yield bodies
-
-
 def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
     """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
 
@@ -120,7 +111,7 @@ def night_without_prefect(target: Target = "volume", *, patient: bool = True) ->
     return done
 
 
-def test_a_late_night_waits_in_a_visible_state_without_an_error_and_ends_with_its_bar(yahoo, monkeypatch, sent, caplog):
+def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_bar(yahoo, monkeypatch, posted, caplog):
     monkeypatch.setattr(logging.getLogger("prefect.task_runs"), "handlers", [caplog.handler])
     yahoo.edits = [missing_row(LAST)]
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
@@ -130,7 +121,7 @@ def test_a_late_night_waits_in_a_visible_state_without_an_error_and_ends_with_it
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
     assert not [one for one in caplog.records if one.levelno > logging.WARNING and one.name.startswith("prefect")]
-    assert [json.loads(body)["message"].startswith("All well.") for body in sent] == [True]
+    assert [json.loads(body)["message"].startswith("All well.") for body in posted] == [True]
     assert select("status, note", "runs") == [
         ("done", "Waited for its bar from 05:30 to 06:30 America/New_York; 4 requests.")
     ]
@@ -174,7 +165,7 @@ def test_an_unattended_run_waits_while_another_one_has_the_lock(yahoo, monkeypat
 
 
 def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_when_the_run_waits(
-    yahoo, monkeypatch, sent
+    yahoo, monkeypatch, posted
 ):
     bars, actions = yahoo.series["SBUX"]
     yahoo.series |= {"MSFT": (bars, actions), "SBUX": (bars.iloc[:-1], actions)}
@@ -182,7 +173,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     counts = list[int]()
 
     def after(waits: int) -> None:
-        counts.append(len(sent))
+        counts.append(len(posted))
         if waits == 5:
             yahoo.series["SBUX"] = (bars, actions)
 
@@ -190,7 +181,7 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     nightly(patient=True)
     assert [at for at, *_ in waits] == ["05:50", "06:10", "06:30", "06:50", "07:10"]
     assert counts == [0, 0, 0, 1, 1]
-    (message,) = map(json.loads, sent)
+    (message,) = map(json.loads, posted)
     assert message["title"] == "forecasting: 1 volume forecast of Mon 11 Mar, 1 thing to know"
     first, second, _, _, forecast, _, _, _, _, _ = message["message"].partition("\nhttp")[0].splitlines()
     assert first == "1 thing to know."
@@ -224,7 +215,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
-def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monkeypatch, sent):
+def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monkeypatch, posted):
     for day, waits in ((9, []), (13, ["05:50", "06:10"])):
         set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
         monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:10")
@@ -232,14 +223,14 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monk
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
     assert state.name == "WithoutBar"
-    assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in sent] == [False, True]
+    assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in posted] == [False, True]
     assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
 
 
-def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder, monkeypatch, sent):
+def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder, monkeypatch, posted):
     set_clock(datetime(2024, 3, 9, 10, 30, tzinfo=UTC), monkeypatch)
     nightly(patient=True)
     Path(read_settings().source.partition(":")[2]).unlink()
     assert nightly(patient=True, return_state=True).is_failed()
-    titles = [json.loads(body)["title"].removeprefix("forecasting: ").partition(",")[0] for body in sent]
+    titles = [json.loads(body)["title"].removeprefix("forecasting: ").partition(",")[0] for body in posted]
     assert titles == ["1 volume forecast of Mon 11 Mar", "TEST volume: the run failed (night.failed)"]

@@ -17,7 +17,6 @@ from flows.reporting import last_state, readable_errors
 from forecasting.errors import ForecastingError, HistoryError, NoBarError, SymbolsFailedError, UsageError
 from forecasting.pipeline.night import Night, make_night
 from forecasting.settings import Settings
-from tests.flows.sinks import http_sink
 from tests.report.nights import ORIGIN, report_data
 
 FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
@@ -119,11 +118,9 @@ def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night(tmp_path, m
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_folder, monkeypatch):
-    with http_sink() as (url, posted):
-        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
-        with pytest.raises(UsageError):
-            nightly(as_of=date(2024, 3, 9))
+def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(night_folder, posted):
+    with pytest.raises(UsageError):
+        nightly(as_of=date(2024, 3, 9))
     (message,) = map(json.loads, posted)
     assert message["title"] == "forecasting: 1 failed, no volume forecast"
     assert "- TEST volume: failed. " in message["message"]

@@ -40,14 +40,6 @@ def settings_of(*addresses: str) -> Settings:
     return Settings(notify=SecretStr(" ".join(addresses)))
 
 
-@pytest.fixture
-def posted(monkeypatch):
-    """What the address in FORECASTING_NOTIFY receives, as JSON."""
-    with http_sink() as (url, bodies):
-        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
-        yield bodies
-
-
 def sent(posted: list[str]) -> tuple[str, str]:
     """Title and text of the one message."""
     (body,) = map(json.loads, posted)
