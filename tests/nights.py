@@ -79,7 +79,7 @@ def after(session: date, hours: float = 13.0) -> Clock:
     return lambda: moment
 
 
-def night(as_of: date, mode: str = "auto") -> None:
+def night(as_of: date | None = None, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
