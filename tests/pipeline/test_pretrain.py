@@ -3,8 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -121,18 +120,12 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(ten, tmp_path, m
     assert json.loads(str(dated["companion_fetches"])).keys() == {*NAMES[:4], "^VIX"}
 
 
-@pytest.fixture
-def four_are_enough(monkeypatch):
-    """Weights of S0 to S3 are made, for tests that are not about the number of symbols."""
-    monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
-
-
 def four_of(ten: Settings) -> Settings:
     return ten.model_copy(update={"symbols": tuple(NAMES[:4])})
 
 
-@pytest.mark.usefixtures("four_are_enough")
 def test_the_same_bars_give_the_same_version_once_to_the_bit_after_a_kill_and_newer_bars_another(ingested, monkeypatch):
+    monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
     four = four_of(ingested)
     with monkeypatch.context() as patched:
         patched.setattr(write, "add", killed_before("models"))
@@ -163,18 +156,18 @@ def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested):
     assert made(ingested) == []
 
 
-@pytest.mark.usefixtures("four_are_enough")
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
     ten, monkeypatch
 ):
     """And a replay of all of them, after more weights were made, gives the same bits."""
+    monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
     four, alone = four_of(ten), ten.model_copy(update={"symbols": ("S0",)})
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", float("inf"))  # random bars suit no weights
-    night(alone, FIRST, now=after(FIRST))
+    run_missed(alone, as_of=FIRST, mode="scratch", now=after(FIRST))
     ingest(four, SECOND)
     pretrain_own(four, now=after(SECOND, 20))
-    night(alone, SECOND, now=after(SECOND, 21))  # the end of their span
-    night(alone, THIRD, now=after(THIRD))
+    run_missed(alone, as_of=SECOND, mode="scratch", now=after(SECOND, 21))  # the end of their span
+    run_missed(alone, as_of=THIRD, mode="scratch", now=after(THIRD))
     ingest(four, THIRD)
     pretrain_own(four, now=after(THIRD, 20))
     own = made(ten)[1]["base"]
@@ -189,11 +182,6 @@ def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_or
 def bases_by_day() -> dict[str, object]:
     """What each fit from scratch started from, by its newest session."""
     return {str(row["trained_to"])[:10]: row["base"] for row in rows("models") if row["method"] == "scratch"}
-
-
-def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> None:
-    """A night that is fitted from scratch."""
-    run_missed(settings, as_of=session, mode="scratch", now=now)
 
 
 def test_they_are_listed_shown_and_never_champion(ingested, monkeypatch):
