@@ -21,6 +21,7 @@ from forecasting.store.connect import engine, kept_open, reading, transaction
 from forecasting.store.lock import LOCKED, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.schema import metadata
+from tests.postgres import a_role
 from tests.store.conftest import another_process
 
 ROOT = Path(__file__).parents[2]
@@ -138,19 +139,11 @@ def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refu
 
 
 def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
-    with engine(postgres_url).begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE onlooker LOGIN")
-        connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
-    try:
-        onlooker = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
-        assert "cannot be written by this user, who lacks INSERT on " in refusal(onlooker)
-        read_only = sa.make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
-        url = read_only.render_as_string(hide_password=False)
-        assert "in a read-only transaction. Connect to the primary, as the writer role" in refusal(url)
-    finally:
-        with engine(postgres_url).begin() as connection:
-            connection.exec_driver_sql("DROP OWNED BY onlooker")
-            connection.exec_driver_sql("DROP ROLE onlooker")
+    with a_role(postgres_url, "reader") as reader:
+        assert "cannot be written by this user, who lacks INSERT on " in refusal(reader)
+    read_only = sa.make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    url = read_only.render_as_string(hide_password=False)
+    assert "in a read-only transaction. Connect to the primary, as the writer role" in refusal(url)
 
 
 @pytest.mark.parametrize("stale", ["DROP VIEW night_durations", "another"])
