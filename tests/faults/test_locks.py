@@ -18,6 +18,7 @@ from forecasting.store.schema import metadata
 from tests import cookbook
 from tests.builders import LAST
 from tests.faults.boundaries import counted
+from tests.flows.test_cli import run
 from tests.nights import night, rows
 from tests.postgres import a_role
 from tests.store.rows import at, model_row
@@ -111,8 +112,6 @@ def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
 
 
 def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, capsys):
-    from tests.flows.test_cli import run
-
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     with connect.transaction(postgres_url) as connection:
         write.add(connection, "models", model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))

@@ -7,6 +7,7 @@ import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from prefect.exceptions import UnfinishedRun
@@ -49,10 +50,7 @@ def data(tmp_path, migrated_sqlite_file, monkeypatch):
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
     data, error, words, is_kept, monkeypatch
 ):
-    def fault() -> None:
-        raise error
-
-    monkeypatch.setattr(cli, "settings", fault)
+    monkeypatch.setattr(cli, "settings", Mock(side_effect=error))
     code, out, err = run("show")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert re.search(words, err)

@@ -1,7 +1,6 @@
-from datetime import UTC, datetime
-
 import pytest
 
+from flows import clock
 from flows.cli import models_list, models_rollback, show
 from forecasting.errors import DataLateError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.pipeline.symbols import asked_symbols, combined, each_symbol
@@ -9,10 +8,6 @@ from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
 from tests.store.rows import forecast_row, model_row, run_row, start
-
-
-def now() -> datetime:
-    return datetime(2024, 3, 9, tzinfo=UTC)
 
 
 def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkeypatch):
@@ -25,7 +20,7 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
             raise ZeroDivisionError("seeded")
         return own.symbols[0].lower()
 
-    found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=now)
+    found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=clock.now)
     assert list(found.values.values()) == ["aaa", "ccc"]
     assert {name: type(error) for name, error in found.errors.items()} == {"BAD": UsageError, "BUG": UnexpectedError}
     with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD is not traded. BUG: An error"):

@@ -21,6 +21,7 @@ from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
+from tests.nights import killed
 from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -204,9 +205,6 @@ def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(check
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
 def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(checkpoint, path, hash_of, monkeypatch, step):
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(Path, step, killed)
     for folder in (path, path.with_name("new")):
         with pytest.raises(KeyboardInterrupt):

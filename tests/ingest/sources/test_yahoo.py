@@ -148,10 +148,7 @@ def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works
 
 
 def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
-    def broken(*_):
-        raise ModuleNotFoundError("no module named scipy")
-
-    monkeypatch.setattr(Yahoo, "_request", broken)
+    monkeypatch.setattr(Yahoo, "_request", mock.Mock(side_effect=ModuleNotFoundError("no module named scipy")))
     with pytest.raises(ModuleNotFoundError):
         fetch(yahoo)
 
