@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 
 from flows import backtest, catch_up, clock, nightly
-from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, UsageError
 from forecasting.pipeline.plan import narrowed
 from forecasting.pipeline.run import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
-from tests.nights import counts, rows
+from tests.nights import counts, night, rows
 from tests.plain_flows import without_prefect
 
 BARS = random_bars(days=650, seed=3, last=LAST)
@@ -93,7 +92,7 @@ def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepte
     ingest(BEFORE)
     write_yahoo_csv(lie, csv_file)
     with pytest.raises(error, match=text):
-        start_night(as_of=LAST, mode="auto", switch_source=False)
+        night(LAST)
     assert rule in open_rules()
     (run,) = rows("runs")
     assert (run["status"], bool(run["error"])) == ("late" if error is DataLateError else "failed", True)
@@ -104,6 +103,6 @@ def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepte
         assert again == {1: pytest.approx(BARS["close"].iloc[-2]), 2: pytest.approx(0.926 * BARS["close"].iloc[-2])}
     else:
         write_yahoo_csv(BARS, csv_file)
-        start_night(as_of=LAST, mode="skip", switch_source=False)
+        night(LAST, "skip")
         assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
     assert open_rules() == []

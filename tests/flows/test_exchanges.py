@@ -51,9 +51,8 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert write_index.call_count == 1  # after both shards
     index = (read_settings().data_dir / "reports" / "index.html").read_text(encoding="utf-8")
     assert all(f"{symbol}-close.html" in index for symbol in ("SBUX", "VOD.L"))
-    assert set(
-        select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3")
-    ) == {
+    ahead = select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3")
+    assert set(ahead) == {
         ("SBUX", "2024-02-16", "2024-02-20", 1, "live"),
         ("SBUX", "2024-02-16", "2024-02-21", 2, "live"),
         ("VOD.L", "2024-02-19", "2024-02-20", 1, "live"),

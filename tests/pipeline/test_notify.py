@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from flows import cli, clock, options
-from flows.start import start_night
 from forecasting.errors import HistoryError, UsageError
 from forecasting.pipeline import health
 from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
@@ -205,7 +204,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_
         weights.write_bytes(b"damaged")
     found = {row["check"]: row["found"] for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
     assert re.search(r"\(TEST volume \w{12}: damaged\)", found["models"])
-    start_night(as_of=LAST, mode="skip", switch_source=False)
+    night(LAST, "skip")
     title, text = sent(posted)
     assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
     assert f"- data.missing, TEST volume, session {LAST}: volume impossible 2024-03-04." in text
@@ -249,7 +248,7 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
 def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypatch):
     monkeypatch.setenv("FORECASTING_CRON", "nightly")
     with pytest.raises(UsageError, match="found 'nightly'"):
-        start_night(as_of=None, mode="auto", switch_source=False)
+        night()
     title, text = sent(posted)
     assert (title, "found 'nightly'" in text) == ("the run failed (night.failed)", True)
 
@@ -259,7 +258,7 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, p
     night(date(2024, 3, 6))
     monkeypatch.setattr(clock, "now", after(LAST))
     monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
-    start_night(as_of=None, mode="skip", switch_source=False)
+    night(mode="skip")
     title, text = sent(posted[1:])
     assert title == "1 volume forecast of Mon 11 Mar, no live forecast on Fri 8 Mar, 2 things to know"
     assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
