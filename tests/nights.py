@@ -83,6 +83,12 @@ def night(as_of: date | None = None, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
+def damage_weights(folder: Path) -> None:
+    """Make every model of a data folder unusable."""
+    for weights in (folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+
+
 @contextmanager
 def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pytest.MonkeyPatch]:
     """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.

@@ -25,7 +25,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, killed, killed_before, newest_reports, night, rows
+from tests.nights import ON_BOTH_DATABASES, damage_weights, killed, killed_before, newest_reports, night, rows
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -112,11 +112,6 @@ def champion_of() -> dict[str, object]:
 
 def published() -> set[tuple[object, object]]:
     return {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
-
-
-def damage_weights(folder: Path) -> None:
-    for weights in (folder / "artifacts").rglob("*.safetensors"):
-        weights.write_bytes(b"damaged")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from forecasting.train import gate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
-from tests.nights import after, night, rows
+from tests.nights import after, damage_weights, night, rows
 from tests.store.rows import run_row
 
 pytestmark = [
@@ -200,8 +200,7 @@ def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
     bars.loc[pd.Timestamp("2024-03-04"), "volume"] = -5
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
-    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
-        weights.write_bytes(b"damaged")
+    damage_weights(night_folder)
     found = {row["check"]: row["found"] for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
     assert re.search(r"\(TEST volume \w{12}: damaged\)", found["models"])
     night(LAST, "skip")

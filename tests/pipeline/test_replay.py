@@ -21,7 +21,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
-from tests.nights import after, select
+from tests.nights import after, damage_weights, select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
@@ -59,8 +59,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         if place == 1:
             yahoo.edits = [scaled(0.9, session, column="volume")]
         if place == 5:
-            for weights in (read_settings().data_dir / "artifacts").rglob("*.safetensors"):
-                weights.write_bytes(b"damaged")
+            damage_weights(read_settings().data_dir)
         if place != 4:  # the machine was off
             nightly.nightly(mode="skip" if place == 10 else "auto")  # after it the champion is too old
         if place == 1:
