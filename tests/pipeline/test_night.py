@@ -15,6 +15,7 @@ from flows import clock, nightly
 from flows.cli import app
 from flows.start import start_night
 from forecasting.errors import LockedError, UsageError
+from forecasting.evaluate import drift
 from forecasting.pipeline import evaluate, models, train
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.predict import ISSUED_BEFORE
@@ -23,6 +24,7 @@ from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
+from forecasting.train import fit, gate, model, prepare
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, damage_weights, killed, killed_before, newest_reports, night, rows
@@ -79,8 +81,6 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
 def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
     night_folder, monkeypatch
 ):
-    from forecasting.train import gate
-
     damage_weights(night_folder)
     night(date(2024, 3, 7), "skip")
     without_a_fit = rows("latest_forecasts")
@@ -152,8 +152,6 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder, monkeypatch
 ):
-    from forecasting.train import fit, model, prepare
-
     monkeypatch.setattr(fit, "pretrained_for", lambda windows, own: None)  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
@@ -202,10 +200,7 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
-    from forecasting.evaluate import drift
-    from forecasting.evaluate.drift import DriftVerdict
-
-    verdict = DriftVerdict("skill fell", date(2024, 3, 7), None, None)
+    verdict = drift.DriftVerdict("skill fell", date(2024, 3, 7), None, None)
     monkeypatch.setattr(drift, "watch", lambda days, *, baseline: verdict)
     night(date(2024, 3, 7))
     night(LAST)
@@ -239,17 +234,16 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, monkeypatch):
-
     def shifted(*args: object, **kwargs: object) -> object:
-        fitted = fit(*args, **kwargs)
+        fitted = whole(*args, **kwargs)
         weights = {name: value.clone() for name, value in fitted.weights.items()}
         weights["0.shape_bias"][:, 0] += 0.4
         return replace(fitted, weights=weights)
 
-    fit = train.fit
+    whole = train.fit
     monkeypatch.setattr(train, "fit", shifted)
     night(date(2024, 3, 7))
-    monkeypatch.setattr(train, "fit", fit)
+    monkeypatch.setattr(train, "fit", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert "from where the fit started" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
