@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.plain_text import named, of_each, plain_text
+from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.connect import Connection
@@ -132,7 +133,8 @@ def quoted(found: Mapping[str, str], *, most: int) -> list[str]:
         words = found[symbols[0]] if len(symbols) == 1 else cause
         is_named = len(symbols) == 1 and cause.startswith("each")  # The words begin with the symbol already
         lines.append(plain_text(words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit))
-    return lines + [f"And {len(causes) - most} other failures."] * (len(causes) > most)
+    more = quantity(len(causes) - most, "other failure")
+    return lines + [f"And {more}."] * (len(causes) > most)
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:

@@ -41,6 +41,7 @@ def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_o
     each = {f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000) for place in range(300)}
     message = str(combined(each, of=500))
     assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
+    assert str(combined(dict([*each.items()][:6]), of=9)).endswith(" And 1 other failure.")
     down = {name: DataLateError(f"Yahoo gave nothing for {name}: {name} --symbol {name}.") for name in ("S", "^FTSE")}
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     quoted = "S, ^FTSE: Yahoo gave nothing for each: each --symbol SYMBOL. BRK-B, of BRK, is new."
