@@ -147,18 +147,10 @@ def own_column(target: Target) -> int:
     return STEP_NAMES.index("log_volume" if target == "volume" else "log_range")
 
 
-def trailing_mean(values: Floats, sessions: int) -> Floats:
-    """Mean over the last `sessions` values, the row's own included; NaN until there are that many."""
-    return _trailing(values, np.ones(sessions))
-
-
-def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
+def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
     """Mean over the last `sessions` values, weights halving every `half_life` back; NaN until there are that many."""
-    return _trailing(values, 0.5 ** (np.arange(sessions) / half_life))
-
-
-def _trailing(values: Floats, weights: Floats) -> Floats:
-    total, first = np.full(len(values), np.nan), len(weights) - 1
+    weights = 0.5 ** (np.arange(sessions) / half_life)  # by default exactly 1
+    total, first = np.full(len(values), np.nan), sessions - 1
     if len(values) > first:
         total[first:] = 0.0
         for back, weight in enumerate(weights):
@@ -187,7 +179,7 @@ def long_memory_features(steps: Floats, target: Target) -> Floats:
         return np.empty((len(steps), 0))
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level = trailing_mean(own, LEVEL_SESSIONS)
-    columns = [exponential_mean(own, k, max(MEANS)) - level for k in HALF_LIVES]
+    columns = [trailing_mean(own, max(MEANS), half_life=k) - level for k in HALF_LIVES]
     return np.column_stack([*columns, level, trailing_mean(other, LEVEL_SESSIONS)])
 
 

@@ -27,7 +27,6 @@ from forecasting.preprocess.windows import (
     MEANS,
     STEP_NAMES,
     Windows,
-    exponential_mean,
     lag_features,
     long_memory_features,
     own_column,
@@ -336,9 +335,9 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
     squared = squared_moves(windows.steps) * np.exp(-2.0 * calendar)
     deviation = np.nan_to_num(log_range - level)  # zero before there is a level, and so is the return
     signed = np.nan_to_num(returns / np.exp(level))
-    columns = [0.5 * np.log(exponential_mean(squared, half_life, max(MEANS))) - level for half_life in HALF_LIVES]
-    columns += [exponential_mean(signed, half_life, max(MEANS)) for half_life in HALF_LIVES[:-1]]
-    columns += [exponential_mean(deviation, half_life, max(MEANS)) for half_life in HALF_LIVES]
+    columns = [0.5 * np.log(trailing_mean(squared, max(MEANS), half_life=k)) - level for k in HALF_LIVES]
+    columns += [trailing_mean(signed, max(MEANS), half_life=k) for k in HALF_LIVES[:-1]]
+    columns += [trailing_mean(deviation, max(MEANS), half_life=k) for k in HALF_LIVES]
     columns += [level, trailing_mean(log_range, max(MEANS))]
     columns += [np.zeros(len(level))] * 2  # inputs of releases up to 0.2; without them the bits of a sum would change
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]

@@ -13,7 +13,6 @@ from forecasting.preprocess.windows import (
     SMALLEST_RANGE,
     STEP_NAMES,
     MarketSeries,
-    exponential_mean,
     lag_features,
     log_closes,
     long_memory_features,
@@ -60,9 +59,9 @@ def test_trailing_and_exponential_means_equal_a_naive_computation():
         [np.nan] * 6 + [np.average(values[t - 6 : t + 1], weights=w) for t in range(6, 50)] for w in (None, weights)
     )
     np.testing.assert_allclose(trailing_mean(values, 7), plain)
-    np.testing.assert_allclose(exponential_mean(values, 2.0, 7), halving)
+    np.testing.assert_allclose(trailing_mean(values, 7, half_life=2.0), halving)
     for few in (3, 5):
-        assert np.isnan([trailing_mean(values[:few], 7), exponential_mean(values[:few], 2.0, 7)]).all()
+        assert np.isnan([trailing_mean(values[:few], 7), trailing_mean(values[:few], 7, half_life=2.0)]).all()
 
 
 def test_a_step_is_logs_and_returns_of_the_bar():
