@@ -50,10 +50,7 @@ class Trees:
         """(M,) of inputs (M, K): every tree is followed from its root, all at once."""
         trees, rows = np.arange(len(self.feature)), np.arange(len(inputs))[:, None]
         node = np.zeros((len(inputs), len(self.feature)), dtype=np.int16)
-        while True:
-            feature = self.feature[trees, node]
-            if (feature < 0).all():
-                break
+        while ((feature := self.feature[trees, node]) >= 0).any():
             goes_left = inputs[rows, feature] <= self.threshold[trees, node]
             below = np.where(goes_left, self.left[trees, node], self.right[trees, node])
             node = np.where(feature < 0, node, below)
