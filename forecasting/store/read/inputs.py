@@ -99,7 +99,10 @@ def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
 
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid)."""
-    return _valid(event_rows(connection, symbol, known_at=known_at))
+    seen = event_rows(connection, symbol, known_at=known_at)
+    if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
+        return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
+    return validity_intervals(seen).sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
 
 
 def events_near(connection: sa.Connection, sessions: Collection[date], within: timedelta) -> dict[str, list[Any]]:
@@ -120,12 +123,6 @@ def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | N
     if known_at is not None:
         statement = statement.where(table.c.first_seen_at <= known_at)
     return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
-
-
-def _valid(seen: pd.DataFrame) -> pd.DataFrame:
-    if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
-        return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
-    return validity_intervals(seen).sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
