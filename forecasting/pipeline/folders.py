@@ -37,8 +37,8 @@ def child_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
-    """Whether `folder` is gone: its files that match a pattern are deleted, then the folder when it is empty."""
+def delete_files(folder: Path, patterns: Sequence[str]) -> None:
+    """Delete the files of `folder` that match a pattern, then the folder when it is empty; else there is a log line."""
     try:
         if folder.is_symlink():
             raise OSError("it is a symbolic link")
@@ -48,8 +48,6 @@ def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
         folder.rmdir()
     except OSError as error:
         logger.warning("%s is kept: %s", folder, error.strerror or error)
-        return False
-    return True
 
 
 def runs_folder(settings: Settings) -> Path:
