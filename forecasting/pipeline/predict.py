@@ -149,10 +149,8 @@ def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], 
 
 
 def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple[dict[Role, Candidate], str]:
-    networks: dict[Role, Candidate] = {}
-    damage = ""
-    linear: LinearForecast | None = None
-    past: Past | None = None
+    networks, damage = dict[Role, Candidate](), ""
+    inputs: tuple[Past, LinearForecast] | None = None
     rows: dict[Role, Row | None] = {CHAMPION: stored.champion, CHALLENGER: stored.challenger}
     for role, model in rows.items():
         if model is None:
@@ -161,9 +159,8 @@ def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple
             checkpoint = load_model(model, night.settings)
             if role == CHAMPION:
                 check_same_market(checkpoint.card, stored.fitted_with, night)
-            linear = linear_forecast(windows) if linear is None else linear
-            past = read_past(stored.past) if past is None else past
-            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, past, linear)
+            inputs = inputs or (read_past(stored.past), linear_forecast(windows))
+            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, *inputs)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage = str(error) if role == CHAMPION else damage
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)
