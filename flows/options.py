@@ -49,7 +49,6 @@ def _option(name: str, metavar: str, text: str, default: str | bool = False, *, 
 
 _setting = partial(_option, callback=override)  # It overrides a variable: a command does nothing with it
 
-
 _TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."

@@ -163,11 +163,10 @@ def findings_of(
     bars: pd.DataFrame, rule: Rule, rows: NDArray[np.bool_], severity: Literal["reject", "flag"] = "flag"
 ) -> list[Finding]:
     """One finding on each of the `rows` ((D,) bool) of a rule; its value is None where it is not finite."""
-    found = []
-    for i in np.flatnonzero(rows).tolist():
-        value = float(rule.value[i]) if np.isfinite(rule.value[i]) else None
-        found.append(Finding(bars.index[i].date(), rule.name, severity, value, rule.detail))
-    return found
+    return [
+        Finding(day.date(), rule.name, severity, value if np.isfinite(value) else None, rule.detail)
+        for day, value in zip(bars.index[rows], rule.value[rows].tolist(), strict=True)
+    ]
 
 
 def _outside(price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:

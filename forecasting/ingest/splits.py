@@ -33,7 +33,6 @@ _JUMPS = {
     "source does not name, another currency, or another series.",
 }
 
-
 ACCEPTED = "history_accepted"
 """The rule of the finding on a history in another unit, or of another vendor, that the user accepted."""
 

@@ -328,10 +328,10 @@ def make_windows(
 ) -> Windows:
     """The newest `train_sessions` rows up to `origin`, fewer of a shorter history; the last is the origin's.
 
-    Of the settings, target and exchange are used too, as those of the symbol.
-    What `bars`, `events` (as for `event_flags`) and `market` say of later sessions is ignored. A missing session or an
-    unknown volume is filled forward in the features and never a target. A NoBarError where the origin has no bar, a
-    HistoryError for too few sessions before it.
+    Of the settings, target and exchange are used too, as those of the symbol. What `bars`, `events` (as for
+    `event_flags`) and `market` say of later sessions is ignored. A missing session or an unknown volume is filled
+    forward in the features and never a target. A NoBarError where the origin has no bar, a HistoryError for too few
+    sessions before it.
     """
     target, exchange, train_sessions = settings.target, settings.exchange, settings.train_sessions
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.

@@ -304,7 +304,6 @@ def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, s
     """Intervals, medians, a line through the known values that is cut where one is unknown, and days, all by place."""
     shown, last = [*known, *fan["q05"], *fan["q95"]], max(days)
     plot = make_axes(shown, width=FAN_WIDTH - _FAN_LEFT, height=FAN_HEIGHT - _FAN_LEGEND, unit=unit, from_zero=False)
-
     step = (plot.right - plot.left) / last
 
     def points(values: pd.Series) -> list[tuple[float, float]]:
