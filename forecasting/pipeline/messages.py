@@ -100,15 +100,12 @@ def wrong_alerts(settings: Settings) -> list[str]:
 
 
 def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
-    found, replayed, requests = dict[str, list[str]](), dict[str, list[str]](), dict[str, str]()
-    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in lines if line.forecast}
-    told = " ".join(str(line.forecast.get("reason")) for line in lines)  # why a baseline is published
+    stored, requests, replayed = [line for line in lines if line.forecast], dict[str, str](), dict[str, list[str]]()
+    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in stored}
+    told = " ".join(str(line.forecast["reason"]) for line in stored)  # why a baseline is published
     with connect.reading(settings.url) as connection:
-        for run in filter(None, (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)):
-            for kind, words in _notable(connection, run, told):
-                night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
-                found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
-        for line in (line for line in lines if line.forecast):
+        of_runs = _of_runs(connection, run_ids, told)
+        for line in stored:
             if as_day(line.forecast["origin_session"]) < due[line.symbol]:
                 asked = read.newest_fetch(connection, line.symbol, with_bars=False) or {}
                 request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
@@ -119,12 +116,24 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
                     days = after(live, as_day(line.result["target_session"]), settings.exchange_of(line.symbol))
                     what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
                     replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
-    findings = [*wrong_alerts(settings), *(f"{named(names, NAMED)}: {what}" for what, names in replayed.items())]
-    for kind, sentences in found.items():  # nobody reads 500 of a kind
-        more = len(sentences) - NAMED
-        findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
+    of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]
+    findings = [*wrong_alerts(settings), *of_replays, *of_runs]
     alerts = alert_counts(settings) if settings.alerts else []
     return make_digest(lines, due=due, requests=requests, findings=findings, alerts=alerts)
+
+
+def _of_runs(connection: connect.Connection, run_ids: Sequence[str], told: str) -> list[str]:
+    """What a person should see of completed runs, at most NAMED sentences of a kind: nobody reads 500."""
+    found, findings = dict[str, list[str]](), list[str]()
+    runs = (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)
+    for run in filter(None, runs):
+        for kind, words in _notable(connection, run, told):
+            night = f"{run['symbol']} {run['target']}, session {run['as_of']}"
+            found.setdefault(kind, []).append(f"{kind}, {night}: {words}")
+    for kind, sentences in found.items():
+        more = len(sentences) - NAMED
+        findings += sentences[:NAMED] + [f"{kind}: {more} more, in view night_log."] * (more > 0)
+    return findings
 
 
 def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tuple[str, str]]:
