@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,9 +34,10 @@ from forecasting.pipeline.run_log import close, code_version, delete_files_of, n
 from forecasting.pipeline.symbols import NAMED, Outcomes, each_symbol
 from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named, plain_text
+from forecasting.predict.combine import kind_of
 from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
-from forecasting.sessions import between, last_completed, next_sessions, opens_at
+from forecasting.sessions import between, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
@@ -44,6 +46,8 @@ from forecasting.vocabulary import Clock, Mode
 
 Left = dict[tuple[bool, str], list[date]]
 """Nights that are not replayed, by whether something stored is thereby left out, and why."""
+
+Evidence = dict[tuple[Any, ...], Row]  # By what a row is, its session, horizon and id, and the bar of a score
 
 
 def replay(
@@ -221,60 +225,69 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
     rows = stored | {key: row for key, row in replayed.items() if key in stored or key[0] != "score"}
     wrong = sorted(key for key in rows if stored.get(key) != replayed.get(key))
     total, differ = (Counter(key[0] for key in keys) for keys in (rows, wrong))
-    count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
-    if not wrong:
-        same = ", ".join(quantity(number, what) for what, number in total.items())
-        more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
-        sentence = f"{settings.symbols[0]}: {_named(left)}{count}, {first} to {last}: all {same} the same to the bit, "
-        sentence += f"by {code_version()}. Not compared: instants, reasons{more}."
-        if any(is_stored for is_stored, _ in left):
-            raise ForecastingError(sentence)
-        return sentence
+    symbol, count = settings.symbols[0], quantity(len(nights), "night")
+    if wrong:
+        path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
+        first = _write_differences(path, wrong, stored, replayed)
+        counts = ", ".join(f"{number} of {quantity(total[what], what)}" for what, number in differ.items())
+        raise ForecastingError(
+            f"{symbol} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a {first}. "
+            f"{_about_code(nights, left)} All differences are in {path}, the replayed ledger in {scratch.data_dir}."
+        )
+    same = ", ".join(quantity(number, what) for what, number in total.items())
+    more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
+    sentence = f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same "
+    sentence += f"to the bit, by {code_version()}. Not compared: instants, reasons{more}."
+    if any(is_stored for is_stored, _ in left):
+        raise ForecastingError(sentence)
+    return sentence
+
+
+def _write_differences(path: Path, wrong: list[tuple[Any, ...]], stored: Evidence, replayed: Evidence) -> str:
+    """The first difference in words; all are written to a CSV file."""
+    columns = ["what", "session", "horizon", "id", "bar", "column", "stored", "replayed"]
+    differences = list[tuple[Any, ...]]()
+    for key in wrong:
+        was, came = (one.get(key, {}) for one in (stored, replayed))
+        names = (name for name in was | came if was.get(name) != came.get(name))
+        differences += [(*key, name, was.get(name), came.get(name)) for name in names]
+    pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
+    (what, *place), (column, was, came) = wrong[0], differences[0][-3:]
+    where = ", ".join(f"{name} {value}" for name, value in zip(columns[1:5], place, strict=True) if value is not None)
+    found = "stored, but not made by the replay" if wrong[0] in stored else "not stored, but made by the replay"
+    if wrong[0] in stored and wrong[0] in replayed:
+        found = f"{column} was stored as {plain_text(was, limit=80)} and replayed as {plain_text(came, limit=80)}"
+    return f"{what} ({where}): {found}"
+
+
+def _about_code(nights: list[Row], left: Left) -> str:
+    """Where to look for the cause of a difference: other code, or the same on other packages or changed rows."""
     code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
     if others := [row for row in nights if row["code_version"] != code_version()]:
         code = f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other code, the newest by "
         code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
         if later := [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]:
             code += f" --from {later[0]} replays the nights of this code, on what the others left."
-    code = f"They may follow from the nights that were not replayed. {code}" if left else code
-    differences = list[tuple[Any, ...]]()
-    for key in wrong:
-        was, came = (one.get(key, {}) for one in (stored, replayed))
-        names = (name for name in was | came if was.get(name) != came.get(name))
-        differences += [(*key, name, was.get(name), came.get(name)) for name in names]
-    path = settings.data_dir.absolute() / f"differences-{settings.symbols[0]}-{settings.target}.csv"
-    columns = ["what", "session", "horizon", "id", "bar", "column", "stored", "replayed"]
-    pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
-    (what, *place), column, issued, again = wrong[0], *differences[0][-3:]
-    found = "stored, but not made by the replay" if wrong[0] in stored else "not stored, but made by the replay"
-    if wrong[0] in stored and wrong[0] in replayed:
-        found = f"{column} was stored as {plain_text(issued, limit=80)} and replayed as {plain_text(again, limit=80)}"
-    where = ", ".join(f"{name} {value}" for name, value in zip(columns[1:5], place, strict=True) if value is not None)
-    counts = ", ".join(f"{number} of {quantity(total[noun], noun)}" for noun, number in differ.items())
-    raise ForecastingError(
-        f"{settings.symbols[0]} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a "
-        f"{what} ({where}): {found}. {code} All differences are in {path}, the replayed ledger in {scratch.data_dir}."
-    )
+    return f"They may follow from the nights that were not replayed. {code}" if left else code
 
 
-def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[dict[tuple[Any, ...], Row], int]:
+def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence, int]:
     """The rows of nights to compare, by what and where they are, of forecasts the first issued; how many came later."""
     series, exchange = {"symbol": settings.symbols[0], "target": settings.target}, settings.exchange
     ids, days = [row["id"] for row in nights], [row["as_of"] for row in nights]
-    key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
     with connect.reading(url) as connection:
         forecasts = read.table_rows(connection, "forecasts", series | {"run_id": ids}, order=("issued_at DESC",))
         parts = read.parts(connection, settings.symbols, [settings.target], first=days[0], last=days[-1])
         scores = read.table_rows(connection, "scores", series | {"origin_session": days})
         decisions = read.table_rows(connection, "promotions", series | {"session": days})
         models = read.table_rows(connection, "models", series)
-    found, at_once = dict[tuple[Any, ...], Row](), Counter((*at(row), row["issued_at"]) for row in forecasts)
-    origins = {row["origin_session"] for row in forecasts}
-    opens = {origin: opens_at(next_sessions(origin, 1, exchange)[0], exchange) for origin in origins}
+    key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
+    found, at_once = Evidence(), Counter((*at(row), row["issued_at"]) for row in forecasts)
     for row in forecasts:
         row |= {f"part {name}": factor for name, factor in parts.get(key_of(row), ())}
-        row["is live in time"] = row["kind"] != "live" or row["issued_at"] < opens[row["origin_session"]]
-        row["rows of one instant"] = at_once[*at(row), row["issued_at"]]  # a second, as of another kind, is not ours
+        issued_at, origin = row["issued_at"], row["origin_session"]
+        row["is live in time"] = row["kind"] != "live" or kind_of(issued_at, origin, exchange) == "live"
+        row["rows of one instant"] = at_once[*at(row), issued_at]  # a second, as of another kind, is not ours
         found["forecast", *at(row), None] = row
     own, ours = {key_of(row) for row in found.values()}, {*ids, *(row["model_id"] for row in forecasts)}
     found |= {("score", *at(row), f"{row['stage']} {row['bar_version']}"): row for row in scores if key_of(row) in own}
