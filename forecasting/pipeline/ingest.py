@@ -23,18 +23,9 @@ from forecasting.errors import (
     UnavailableError,
     UsageError,
 )
-from forecasting.ingest import earnings, witness
+from forecasting.ingest import earnings, revisions, witness
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
-from forecasting.ingest.revisions import (
-    Request,
-    Revision,
-    StoredBars,
-    assess,
-    assess_index,
-    nothing_changed,
-    prices_alone,
-)
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.edgar import Edgar
 from forecasting.pipeline.night import Night, by_symbol
@@ -136,7 +127,7 @@ class _Asked:
     first: date
     switched_from: str  # the source of the stored bars, where it is another one
     accept: bool  # whether the user has accepted another source, and with it another history
-    bars: StoredBars
+    bars: revisions.StoredBars
     newest_instant: datetime | None
     response: Fetched | Exception | None = None  # of a request for several symbols at once
 
@@ -146,7 +137,7 @@ class _Answer:
     """What a request brought and means; with an error, the row of a request that stored nothing."""
 
     fetched: Fetched
-    revision: Revision
+    revision: revisions.Revision
     fetched_at: datetime
     events: pd.DataFrame | None = None  # rows to add, with column source
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -172,7 +163,7 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
             first = min(first, newest["first_asked"])
         adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
         asking = asking_of(settings, symbol, source, night.session, stored=read.event_rows(connection, symbol))
-        bars = StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
+        bars = revisions.StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
         both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
         newest_instant = read.newest(connection, "fetches", "fetched_at", both)
     return _Asked(night, asking, first, switched_from, accept, bars, newest_instant)
@@ -184,8 +175,8 @@ def check_bars(night: Night) -> None:
     if plugins.is_live(asked.asking.source):
         return
     fetched = plugins.fetched_from(asked.asking.source, night.symbol, asked.first, night.session)
-    request = Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
-    revision = assess(fetched, request, asked.bars)
+    request = revisions.Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
+    revision = revisions.assess(fetched, request, asked.bars)
     if revision.error is not None:
         raise revision.error
     if revision.verdict == "held":  # of a night that is done: the next one is stopped
@@ -240,7 +231,7 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
         if not plugins.is_live(source):  # no request has left this machine
             raise
         nothing = nothing_fetched(source.name, night.symbol, asked.first, last)
-        answer = _Answer(nothing, nothing_changed(error), ledger_instant(asked.newest_instant, night.now()))
+        answer = _Answer(nothing, revisions.nothing_changed(error), ledger_instant(asked.newest_instant, night.now()))
     else:
         answer = _assessed(asked, fetched, calendar)
     with connect.transaction(night.settings.url) as connection:
@@ -256,13 +247,13 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     session, exchange, is_market = night.session, night.settings.exchange, night.trigger == "market"
     check_clock(fetched, exchange, now=now, index=is_market or night.symbol.startswith("^"))
     seen_at, events, stale = ledger_instant(newest, now), None, list[Finding]()
-    request = Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
+    request = revisions.Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     if is_market:
-        fetched = prices_alone(fetched)
-        revision = assess_index(fetched, request, asked.bars)
+        fetched = revisions.prices_alone(fetched)
+        revision = revisions.assess_index(fetched, request, asked.bars)
     else:
         lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
-        revision = assess(fetched, request, asked.bars)
+        revision = revisions.assess(fetched, request, asked.bars)
         events, stale = earnings.changes(asking, lists), earnings.stale_dates(asking, lists)
     revision = replace(revision, findings=[*revision.findings, *stale])
     if revision.error is not None:
