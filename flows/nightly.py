@@ -124,8 +124,7 @@ def run_nights(
     An unattended run waits for late bars without the lock that it has `held`, so that other runs need not.
     """
     show_step(planned, "plan")
-    flow_run_id = runtime.flow_run.id
-    begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
+    begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
     due = runtime.flow_run.scheduled_start_time if held else None
     done: list[Night] = []
 

@@ -127,9 +127,8 @@ def report_data(
     run = read.row(connection, "runs", {"id": row["run_id"]}) or {}
     fetch = read.row(connection, "fetches", {"id": row["fetch_id"]}) or {}
     newest, known_at = row["origin_session"], row["data_as_of"]
-    unfinished = None
-    if origin is None:  # a page of a past night is not about the nights after it
-        unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
+    # A page of a past night is not about the nights after it.
+    unfinished = read.unfinished_run(connection, symbol, target, after=newest.date()) if origin is None else None
     request = read.newest_fetch(connection, symbol, with_bars=False) if unfinished else None
     events = read.events(connection, symbol)
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
