@@ -226,11 +226,6 @@ class Settings(BaseSettings):
         return MarketChoice(symbol, chosen if own_file else self.source, exchange, own_file)
 
     @property
-    def file_folders(self) -> tuple[Path, ...]:
-        """The folders whose files a flow parameter may name: `files`, or `sources` in the data folder."""
-        return self.files or (self.data_dir.absolute() / "sources",)
-
-    @property
     def yahoo_cache(self) -> Path:
         """The folder where Yahoo's time zones and cookies are kept between nights."""
         return self.data_dir.absolute() / "yahoo-cache"

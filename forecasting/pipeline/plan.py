@@ -234,9 +234,10 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     chosen = {name: value for name, value in given.items() if value is not None}
     current = read_settings()
     own = [option for option in (current.source, current.events, current.market) if option]
+    folders = current.files or (current.data_dir.absolute() / "sources",)
     for kind in ("source", "events", "market"):
         if kind in chosen:
-            check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
+            check_permitted(chosen[kind], kind=kind, given=own, folders=folders)
     try:
         return Settings.model_validate({**dict(current), **chosen})
     except ValidationError as error:

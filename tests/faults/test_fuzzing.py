@@ -469,7 +469,7 @@ def variables(place: Place) -> Attempt:
         assert settings.url
         assert [settings.exchange_of(symbol) for symbol in settings.symbols]
         assert settings.market_choice is None or settings.market_choice.symbol
-        assert settings.file_folders
+        assert settings.data_dir.absolute()
         return settings
 
     def attempt(chosen: random.Random) -> None:
