@@ -175,8 +175,9 @@ def article_experiment(
         ours = our_medians(bars, events, settings, market=market_series(settings, now=now), bar=bar)
     except HistoryError:
         ours = None
+    seeds = tuple(range(seed, seed + 5))  # the article fixes none, and two LSTM units err by their random weights
     with bar("the article's networks") as advance:
-        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
+        result = run_article(bars, title=title, ours=ours, seeds=seeds, progress=advance)
     write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
     return result
 
