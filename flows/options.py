@@ -95,7 +95,6 @@ class Commands(TyperGroup):
     """Commands with the options that TAKES gives them."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - of Typer
-        """Add the options."""
         super().__init__(**attributes)
         declared = typer.Typer()
         declared.command()(of_settings)

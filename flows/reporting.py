@@ -107,7 +107,6 @@ class LastingHandler(PrefectConsoleHandler):
     """
 
     def __init__(self, handler: PrefectConsoleHandler) -> None:
-        """Take the place of a handler."""
         super().__init__(handler.stream, level=handler.level)
         self.console = handler.console
         self.setFormatter(handler.formatter)

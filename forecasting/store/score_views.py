@@ -28,7 +28,6 @@ SCORE_VIEWS: dict[str, View] = {}
 WINDOWS = (20, 60, 250)
 """Newest nights with a score of what was published that standings and costs are summed over."""
 
-_WINDOWS = f"windows (window_sessions) AS (VALUES {', '.join(f'({window})' for window in WINDOWS)})"
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a baseline."
 
@@ -234,7 +233,7 @@ _PUBLISHED_VALUES = ", ".join(
 
 SCORE_VIEWS["costs"] = View(
     f"""
-WITH {_WINDOWS},
+WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)}),
 ratios (cost_ratio, level) AS (
     VALUES {", ".join(f"({ratio}, CAST({nearest_level(ratio)} AS DOUBLE PRECISION))" for ratio in RATIOS)}
 )

@@ -167,7 +167,6 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
 _SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
-_HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
 _GRAIN = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
 """What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added.
 
@@ -178,7 +177,7 @@ The statement adds and takes off 1.5 * 2^52 of them, `:shift`: both databases ro
 # The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite reads a DISTINCT to
 # its end. A value of its own: neither database passes a subquery's into the view.
 _OLDEST = sa.text(f"""
-WITH horizons (horizon) AS (VALUES {_HORIZONS})
+WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)})
 SELECT min(coalesce((
     SELECT b.origin_session FROM scores b
     WHERE b.symbol = :symbol AND b.target = :target AND b.kind = :kind AND b.horizon = h.horizon
