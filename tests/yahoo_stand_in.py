@@ -191,7 +191,7 @@ def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] =
     from forecasting.ingest.sources import yahoo
 
     session = StandInSession(url)
-    setattr_(yahoo, "yahoo_session", lambda: session)
+    setattr_(yahoo, "SESSION", session)
     setattr_(yahoo, "PAUSE_S", 0.0)
 
 

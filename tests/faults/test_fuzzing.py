@@ -316,7 +316,7 @@ def chart_of_yahoo(place: Place) -> Attempt:
         sound = stand_in.chart("SBUX", 0, 2**40, None)
     forget_yahoo()
     session, source = Canned(), Yahoo(place.folder, timeout_s=15.0)
-    place.patch.setattr(yahoo, "yahoo_session", lambda: session)
+    place.patch.setattr(yahoo, "SESSION", session)
     place.patch.setattr(yahoo, "PAUSE_S", 0.0)
 
     def accepted() -> pd.DataFrame:

@@ -49,10 +49,7 @@ _UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError
 
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
-
-def yahoo_session() -> Any:  # noqa: ANN401 - a curl_cffi session, a type that this project does not import
-    """The HTTP session for yfinance: None, so that it makes its own. Only tests replace this function."""
-    return None
+SESSION: Any = None  # of yfinance's requests, of curl_cffi: for None it makes its own. Only tests replace it
 
 
 class Yahoo:
@@ -95,7 +92,7 @@ class Yahoo:
         return pd.concat(rows, ignore_index=True)
 
     def _request(self, symbol: str, first: date, last: date) -> Fetched:
-        ticker = self._yfinance().Ticker(symbol, session=yahoo_session())
+        ticker = self._yfinance().Ticker(symbol, session=SESSION)
         # A zone set in advance, with a day added to the span for it, saves the request that looks it up and a second
         # kind of response to an unknown symbol. The bars have the exchange's own zone, whatever is set here.
         ticker._tz = "UTC"
@@ -129,7 +126,7 @@ class Yahoo:
         )
 
     def _request_earnings(self, symbol: str) -> pd.DatetimeIndex:
-        ticker = self._yfinance().Ticker(symbol, session=yahoo_session())
+        ticker = self._yfinance().Ticker(symbol, session=SESSION)
         listed = ticker.get_earnings_dates(limit=100)  # one page, its largest
         if listed is None:
             raise UnavailableError("its page of earnings dates has no table.")
@@ -139,7 +136,7 @@ class Yahoo:
         self._yfinance()
         from yfinance.calendars import CalendarQuery, Calendars
 
-        calendars = Calendars(start=first, end=last + _DAY, session=yahoo_session())  # a day ends at its midnight
+        calendars = Calendars(start=first, end=last + _DAY, session=SESSION)  # a day ends at its midnight
         # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is filled. The whole
         # calendar of a quarter would be some 80 pages, sorted by market value, which changes between two of them.
         calendars._most_active_qy = CalendarQuery("or", [CalendarQuery("eq", ["ticker", one]) for one in symbols])
