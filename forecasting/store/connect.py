@@ -4,7 +4,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,9 @@ _LIMIT = sa.text("SELECT set_config(:limit, :value, true)")
 _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 
-@contextmanager
-def transaction(url: str) -> Iterator[Connection]:
+def transaction(url: str) -> AbstractContextManager[Connection]:
     """A connection whose writes are committed together when the block ends; a StoreError where the database fails."""
-    with begun(url, _kept.get(url) or engine(url)) as connection:
-        yield connection
+    return begun(url, _kept.get(url) or engine(url))
 
 
 @contextmanager

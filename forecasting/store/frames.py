@@ -1,7 +1,7 @@
 """Query results as frames, in the types that the library computes with, or as rows; and parts of many queries."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, date
 from typing import Any
 
@@ -107,11 +107,9 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
     return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
-@contextmanager
-def python_strings() -> Iterator[None]:
+def python_strings() -> AbstractContextManager[None]:
     """Within the block, strings of new frames are Python's objects: Arrow's cost a warm night a tenth more CPU."""
-    with pd.option_context("mode.string_storage", "python"):
-        yield
+    return pd.option_context("mode.string_storage", "python")
 
 
 def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> pd.DataFrame:
