@@ -11,21 +11,8 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import clock
+from flows import clock, reporting
 from flows.progress import show_step
-from flows.reporting import (
-    add_tags,
-    flow_run_name,
-    last_state,
-    publish_artifacts,
-    publish_outcomes,
-    readable_errors,
-    send_failed,
-    skipped_as_busy,
-    step_run_name,
-    take_turn,
-    wait,
-)
 from flows.runner import runner
 from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline import evaluate as evaluation
@@ -44,19 +31,19 @@ from forecasting.settings import Settings
 from forecasting.vocabulary import Mode, Target
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
     return ended(ingestion.ingest(nights, switch_source=switch_source, refusals=rounds.refusals))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def preprocess(nights: list[Night]) -> list[Night]:
     """The nights with their features and windows."""
     return ended(preprocessing.preprocess(nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def train(nights: list[Night]) -> list[Night]:
     """The nights with their challengers."""
     from forecasting.pipeline import train as training  # takes torch: a process that waits for nights needs none
@@ -64,19 +51,25 @@ def train(nights: list[Night]) -> list[Night]:
     return ended(training.train(nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def predict(nights: list[Night]) -> list[Night]:
     """The nights, their forecasts written."""
     return ended(prediction.predict(nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def evaluate(nights: list[Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
     return ended(evaluation.evaluate(nights))
 
 
-@flow(name="nightly", description=guide("nightly"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(
+    name="nightly",
+    description=guide("nightly"),
+    flow_run_name=reporting.flow_run_name,
+    on_failure=[reporting.send_failed],
+    retries=0,
+)
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,
@@ -102,18 +95,18 @@ def nightly(
             for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    with readable_errors(), ExitStack() as alone:
+    with reporting.readable_errors(), ExitStack() as alone:
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
-        add_tags(subject_tags(settings.symbols, settings.target))
-        if patient and (skipped := skipped_as_busy(settings, alone)):
+        reporting.add_tags(subject_tags(settings.symbols, settings.target))
+        if patient and (skipped := reporting.skipped_as_busy(settings, alone)):
             return skipped
         with ExitStack() as held, ledger(settings):
-            take_turn(settings, held, patient=patient)
+            reporting.take_turn(settings, held, patient=patient)
             trigger = "schedule" if patient else "run"
             planned = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
             nights = run_nights(planned, settings, held if patient else None, switch_source=switch_source)
     nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
-    return last_state(nights, settings, done=publish_outcomes(settings, nights), nothing=nothing)
+    return reporting.last_state(nights, settings, done=reporting.publish_outcomes(settings, nights), nothing=nothing)
 
 
 def run_nights(
@@ -131,7 +124,7 @@ def run_nights(
     def pause(until: datetime, why: str) -> None:
         if held and workers is not None:  # what workers run needs the lock
             done.extend(chain.from_iterable(workers.results()))
-        wait(settings, begun, held, until, why)
+        reporting.wait(settings, begun, held, until, why)
 
     rounds = Rounds(begun, settings, due=due, now=clock.now, wait=pause)
     with runner(settings) as workers:
@@ -153,7 +146,7 @@ def run_shard(shard: list[Night]) -> list[Night]:
     done: list[Night] = []
     for nights in in_turn(shard):
         nights = step(evaluate, step(predict, step(train, step(preprocess, nights))))
-        publish_artifacts(nights)
+        reporting.publish_artifacts(nights)
         done += [replace(night, report=None) for night in nights]  # it is large
     return done
 
