@@ -12,7 +12,7 @@ from typing import get_args
 
 from forecasting.errors import FailedVerdict, ForecastingError, NoLiveForecastError, StoreError, UsageError
 from forecasting.ingest.earnings import check_events
-from forecasting.ingest.sources import plugins
+from forecasting.ingest.sources import Source, plugins
 from forecasting.pipeline import messages
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.ingest import check_bars, witness_of
@@ -90,7 +90,24 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
     if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
         return row | {"cause": "without a bar", "fetch": asked}
     row |= {"closed": closed, "has_any": read.row(connection, "forecasts", series)}
-    return row | {"cause": "waiting" if is_held else "without a night"}
+    if is_held:
+        return row | {"cause": "waiting"}
+    try:
+        _newest_of_source(own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=lambda: at)
+    except ForecastingError as refused:  # as it refuses a run, which leaves no row
+        return row | {"cause": "without a usable source", "error": str(refused)}
+    return row | {"cause": "without a night"}
+
+
+def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
+    """The newest session of a symbol in its source, which is asked where it is a file, or what a run would refuse."""
+    night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
+    with suppress(StoreError):  # of which the row database tells
+        check_bars(night)
+    early = early_end([night], now=now)  # of a file, which is read
+    if early and source.name != "sample":  # which ends in 2018
+        raise ForecastingError(f"{early} Bring the source up to date.")
+    return night.session, early
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
@@ -109,16 +126,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def source() -> str:
         source = check_source(settings)
 
-        def newest(own: Settings) -> tuple[date, str]:
-            night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
-            with suppress(StoreError):  # of which the row database tells
-                check_bars(night)
-            early = early_end([night], now=now)  # of a file, which is read
-            if early and source.name != "sample":  # which ends in 2018
-                raise ForecastingError(f"{early} Bring the source up to date.")
-            return night.session, early
-
-        found = each_symbol(settings, newest, now=now)
+        found = each_symbol(settings, lambda own: _newest_of_source(own, source, now=now), now=now)
         found.raise_failed()
         oldest, early = min(found.values.values())
         state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"
