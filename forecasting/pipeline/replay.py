@@ -75,7 +75,7 @@ def replay(
                 except ForecastingError as error:
                     night = f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be run again"
                     raise ForecastingError(f"{night}; its rows or its fetch may have been changed: {error}") from None
-        return compare(own, scratch, nights, left)
+        return compare(own, scratch, nights, left, first)
 
     with lock.replay_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
@@ -90,10 +90,11 @@ def nights_of_span(settings: Settings, first: date | None, last: date | None) ->
         issued = {(row["run_id"], row["origin_session"]): row for row in read.issued_by_run(connection, symbol, target)}
         of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
         by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
+        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
     nights, left = [], Left()
     made = {(row["id"], row["as_of"]) for row in runs.values()} | issued.keys()
     if days := sorted(session for _, session in made):
-        first, last = first or days[0], last or days[-1]
+        first, last = first or days[0], last or max(days[-1], newest or days[-1])
         if none := sorted({*between(first, last, settings.exchange)} - {*days}):
             left[False, "none stored"] = none
     for run_id, session in sorted((key for key in made if first <= key[1] <= last), key=itemgetter(1)):
@@ -217,27 +218,27 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
         write.add(connection, "promotions", *(hand | {"decided_at": now()} for hand in by_hand))
 
 
-def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left) -> str:
+def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left, first: date | None) -> str:
     """How much of the nights is the same, and what is left; a ForecastingError names what is not."""
     nights = sorted(nights, key=itemgetter("as_of"))
     (stored, newer), (replayed, _) = (_evidence(one.url, nights, settings) for one in (settings, scratch))
-    # A score of the replay alone is of a bar that came after the last of the nights.
-    rows = stored | {key: row for key, row in replayed.items() if key in stored or key[0] != "score"}
+    rows = stored | {key: row for key, row in replayed.items() if key in stored or row.get("is due", True)}
     wrong = sorted(key for key in rows if stored.get(key) != replayed.get(key))
     total, differ = (Counter(key[0] for key in keys) for keys in (rows, wrong))
     symbol, count = settings.symbols[0], quantity(len(nights), "night")
     if wrong:
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
-        first = _write_differences(path, wrong, stored, replayed)
+        what = _write_differences(path, wrong, stored, replayed)
         counts = ", ".join(f"{number} of {quantity(total[what], what)}" for what, number in differ.items())
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a {first}. "
+            f"{symbol} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a {what}. "
             f"{_about_code(nights, left)} All differences are in {path}, the replayed ledger in {scratch.data_dir}."
         )
     same = ", ".join(quantity(number, what) for what, number in total.items())
     more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
+    more += f", nights before {first}, which were copied" if first else ""
     sentence = f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same "
-    sentence += f"to the bit, by {code_version()}. Not compared: instants, reasons{more}."
+    sentence += f"to the bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files{more}."
     if any(is_stored for is_stored, _ in left):
         raise ForecastingError(sentence)
     return sentence
@@ -279,6 +280,9 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence
         forecasts = read.table_rows(connection, "forecasts", series | {"run_id": ids}, order=("issued_at DESC",))
         parts = read.parts(connection, settings.symbols, [settings.target], first=days[0], last=days[-1])
         scores = read.table_rows(connection, "scores", series | {"origin_session": days})
+        of_bars = {"symbol": settings.symbols[0], "session": list({row["target_session"] for row in scores})}
+        bars = {(row["session"], row["version"]): row for row in read.table_rows(connection, "bar_versions", of_bars)}
+        fetches = read.table_rows(connection, "fetches", {"id": [row["fetch_id"] for row in nights]})
         decisions = read.table_rows(connection, "promotions", series | {"session": days})
         models = read.table_rows(connection, "models", series)
     key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
@@ -289,6 +293,10 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence
         row["is live in time"] = row["kind"] != "live" or kind_of(issued_at, origin, exchange) == "live"
         row["rows of one instant"] = at_once[*at(row), issued_at]  # a second, as of another kind, is not ours
         found["forecast", *at(row), None] = row
+    for row in scores:  # no night has seen what came after the last fetch of all
+        bar = bars.get((row["target_session"], row["bar_version"]), {})
+        known_at = bar.get("settled_at" if row["stage"] == "settled" else "first_seen_at")
+        row["is due"] = known_at is not None and known_at <= max(fetch["fetched_at"] for fetch in fetches)
     own, ours = {key_of(row) for row in found.values()}, {*ids, *(row["model_id"] for row in forecasts)}
     found |= {("score", *at(row), f"{row['stage']} {row['bar_version']}"): row for row in scores if key_of(row) in own}
     found |= {("decision", row["session"], None, row["id"], None): row for row in decisions}

@@ -188,6 +188,7 @@ _ALTERED = {
     "UPDATE promotions SET origins = 7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
     f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made by the replay",
     "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* error was stored",
+    "DELETE FROM scores WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* not stored, but made by the replay",
     "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
     "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
     f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "part usual was stored as None and",
