@@ -259,7 +259,7 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
                 forecast=night,
                 values=_values(by_symbol.get(night["symbol"]), night),
                 events=[event["kind"] for event in near if as_day(event["session"]) == night["target_session"]],
-                reports=[as_day(event["announced"]) for event in near],
+                reports=[(as_day(event["announced"]), event["timing"]) for event in near],
                 result=results.get(key),
                 skill=skills.get(key),
                 parts=parts.get(_key(night), ()),

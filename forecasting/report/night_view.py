@@ -204,7 +204,7 @@ class SymbolLine:
     forecast: Mapping[str, Any] = field(default_factory=dict)
     values: Sequence[float] = ()  # known values up to the origin, oldest first, in the target's own unit; NaN: unknown
     events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
-    reports: Sequence[date] = ()  # days of the reports that the session, or one up to four days from it, reacts to
+    reports: Sequence[tuple[date, str]] = ()  # day and timing of those that the session, or one near it, reacts to
     result: Mapping[str, Any] | None = None  # the newest score one session ahead, and `q50`
     skill: float | None = None  # in error against the best baseline, last 20 sessions, 0.1 for a tenth less
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
@@ -265,7 +265,12 @@ class SymbolLine:
     @property
     def special_days(self) -> list[str]:
         """What is special about the session."""
-        reports = [f"a report on {short_day(day)}" for day in self.reports if not self.events]
+        hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
+        reports = [
+            f"a report {'came' if day < self.session else 'comes'} on {short_day(day)}{hours[timing]}"
+            for day, timing in self.reports
+            if not self.events
+        ]
         return [*self.events, *reports, *filter(None, str(self.forecast["calendar"] or "").split(", "))]
 
     @property

@@ -309,7 +309,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
         reports = reacting(announced.assign(scheduled=[True, False]))  # the second is not known in advance
         write.add_events(connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00"))
     close, volume = index_lines(settings)
-    assert (close.special_days, volume.special_days) == (["earnings"], ["a report on Thu 7 Mar"])
+    assert (close.special_days, volume.special_days) == (["earnings"], ["a report came on Thu 7 Mar after the close"])
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
     assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 

@@ -73,12 +73,14 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
-    well = make_digest([index_line("SBUX", reports=[date(2024, 3, 7)]), close], alerts=alerts)
+    reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
+    well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
     title = "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
     assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
-        assert re.search(r"\+20% against usual; a report on Thu 7 Mar\.", text)
+        assert "a report came on Thu 7 Mar after the close" in text
+        assert "a report comes on Tue 12 Mar, hour unknown" in text
 
 
 def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -> None:
