@@ -89,12 +89,12 @@ def wrong_alerts(settings: Settings) -> list[str]:
     """A sentence about parts of FORECASTING_ALERTS that are no conditions, and one about those that can never hold."""
     alerts, refused = parse_alerts(settings.alerts)
     form = "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
-    found = f"{named([repr(part[:40]) for part in refused], NAMED)}. Correct it; the others are judged."
+    found = f"{', '.join(repr(part[:40]) for part in refused)}. Correct it; the others are judged."
     wrong = [f"conditions with ; between, each {form}; found {found}"] if refused else []
     names = {name for one in alerts for name in (one.symbol, one.target)} - {"", settings.target, *settings.symbols}
     with suppress(StoreError), connect.reading(settings.url) as connection:  # without a ledger none is unknown
         names -= {name for column in ("symbol", "target") for name in read.values(connection, "runs", column, {})}
-        found = f"{named(sorted(names), NAMED)}, whose alerts never hold. Correct them."
+        found = f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. Correct them."
         wrong += [f"symbols and targets of the settings or of the ledger; found {found}"] if names else []
     return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 

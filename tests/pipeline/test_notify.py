@@ -176,10 +176,10 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2e6; TEST median < 1; > 20M; median > 1e0; range width > 1; x")
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z")
     words = "found APPL, range, whose alerts never hold"
     refused, problem = newest_digest(read_settings(), now=clock.now).problems
-    assert "as `SBUX q90 > 20e6`; found '> 20M', 'x'. Correct it; the others are judged." in refused
+    assert "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged." in refused
     assert words in problem
     preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
     assert (type(preview.exception), f"{preview.exception}") == (UsageError, f"{refused} {problem}")
