@@ -152,7 +152,7 @@ def without_bar(findings: pd.DataFrame) -> str:
 
 
 def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
-    """The forecast of a line of the digest, with why; `briefly`, as in an alert, with the two largest factors."""
+    """The forecast of a line of the digest, with why; `briefly`, in alerts and text, with the two largest factors."""
     against = "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
     if briefly:

@@ -33,8 +33,7 @@ TEXT = """\
 - SBUX: 2 new findings.
 
 Mon 11 Mar, the most unusual first:
-- ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings. Usual 10.0 M; the session after its \
-report x1.90; Monday x0.96.
+- ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96.
 - MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
 - SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
 
@@ -43,8 +42,7 @@ Results of Fri 8 Mar, 1 of 2 hit:
 - SBUX volume: 11.0 M, forecast 10.0 M, +10%: inside the 80% interval
 
 Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval.
-Usual times the factors is the median, for close the width. Network, trees, combination and other are what models add, \
-not causes."""
+Network, trees, combination and other are what models add, not causes."""
 
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
