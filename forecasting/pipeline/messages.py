@@ -28,7 +28,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.frames import Row
 from forecasting.values import parse_alerts
-from forecasting.vocabulary import CHAMPION, Clock, short_id
+from forecasting.vocabulary import CHAMPION, KINDS, Clock, short_id
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -110,10 +110,12 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[s
                 asked = read.newest_fetch(connection, line.symbol, with_bars=False) or {}
                 request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
                 requests[line.symbol] = f"{request.rstrip('.')}."
-            elif line.result and line.result["kind"] == "replay":
-                of_live = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION, "kind": "live"}
-                if live := read.newest(connection, "scores", "target_session", of_live):
-                    days = after(live, as_day(line.result["target_session"]), settings.exchange_of(line.symbol))
+            elif line.result:
+                of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
+                newest = [read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS]
+                live, late, replay = newest
+                if live and replay and replay > max(live, late or live):
+                    days = after(live, replay, settings.exchange_of(line.symbol))
                     what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
                     replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
     of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]

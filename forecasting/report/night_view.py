@@ -205,7 +205,7 @@ class SymbolLine:
     values: Sequence[float] = ()  # known values up to the origin, oldest first, in the target's own unit; NaN: unknown
     events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
     reports: Sequence[tuple[date, str]] = ()  # day and timing of those that the session, or one near it, reacts to
-    result: Mapping[str, Any] | None = None  # the newest score one session ahead, and `q50`
+    result: Mapping[str, Any] | None = None  # the newest score one session ahead, of a replay where all are, and `q50`
     skill: float | None = None  # in error against the best baseline, last 20 sessions, 0.1 for a tenth less
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
     opens: datetime | None = None  # when the session that is forecast opens

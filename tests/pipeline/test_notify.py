@@ -261,7 +261,7 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, p
     monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
     night(mode="skip")
     title, text = sent(posted[1:])
-    assert title == "1 volume forecast of Mon 11 Mar, no live forecast on Fri 8 Mar, 2 things to know"
+    assert title == "1 volume forecast of Mon 11 Mar, 1 of 1 hit on Thu 7 Mar, 2 things to know"
     assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
     assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))
     with connect.transaction(read_settings().url) as connection:  # of another symbol, whose newest bar is missing

@@ -178,7 +178,7 @@ def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, firs
 
 
 def last_results(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
-    """The newest score one session ahead with its `q50`, live first, settled first, by symbol and target."""
+    """The newest score one session ahead with its `q50`, by symbol and target, of a replay where all are; settled."""
     table, forecasts = schema.scores, schema.forecasts
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
     statement = (
@@ -186,7 +186,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
         .join(forecasts)
         .where(table.c.symbol.in_(symbols), table.c.target.in_(get_args(Target)), table.c.kind.in_(KINDS))
         .where(table.c.horizon == 1, table.c.role == CHAMPION, table.c.origin_session >= first)
-        .order_by(table.c.origin_session.desc(), *best)
+        .order_by(table.c.kind == "replay", table.c.origin_session.desc(), *best)
     )
     return _first_of_each(connection, statement)
 
