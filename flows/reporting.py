@@ -228,13 +228,13 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
 
 
 def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
-    """Send the digest of the run about its nights, once; a warning where that fails."""
+    """Send the digest of the run, once, as `messages.send_digest`; a warning where that fails."""
     run = flow_run()
-    if not nights or (run is not None and run.id in _digested):
+    if run is not None and run.id in _digested:
         return
     try:
-        messages.send_digest(settings, nights, link=run_link())
-        _digested.update([run.id] if run else [])
+        messages.send_digest(settings, nights, now=clock.now, link=run_link())
+        _digested.update([run.id] if run and nights else [])
     except Exception as error:  # the run goes on, or is about to end with errors of its nights, which this would hide
         logger.warning("the digest of the run was not made: %s", explained(error, now=clock.now))
 

@@ -75,7 +75,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         nights = run_nights(
             planned, settings, now=clock.now, wait=clock.wait_until, switch_source=switch_source, shown=show_step
         )
-    concluded(nights, settings)
+    concluded(nights, settings, now=clock.now)
     if not nights:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
@@ -94,7 +94,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
         with watched_nights(), nights_here(settings, now=clock.now):
             planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
             nights = run_nights(planned, settings, now=clock.now, wait=clock.wait_until, shown=show_step)
-        done = concluded(nights, settings)
+        done = concluded(nights, settings, now=clock.now)
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"

@@ -48,26 +48,28 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
         check_known(settings, None, advice=" Name them by --symbol.")
-    return _digest(settings, lines, [line.run["id"] for line in lines if line.run], now())
+    return _digest(settings, lines, (), now())
 
 
-def send_digest(settings: Settings, nights: Sequence[Night], *, link: str = "") -> None:
-    """Send the one message of a run about its nights, ended or not; none where nothing was to do or nothing is new.
+def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> None:
+    """Send the one message of a run about its nights, ended or not; without any that of the newest if the last failed.
 
-    A symbol that fails for good is tried by every run of a morning: their messages would be the same.
+    None where nothing is new: a symbol that fails for good is tried by every run of a morning.
     """
-    if settings.notify is None or not nights:
+    sent = runs_folder(settings) / f"digest-{settings.target}"
+    last = sent.read_text(encoding="utf-8") if sent.is_file() else None  # empty: it was not sent
+    if settings.notify is None or not (nights or last == ""):
         return
-    digest = _digest(settings, newest_nights(settings, nights), [night.id for night in nights], nights[0].now())
-    text, sent = digest_in("text", digest), runs_folder(settings) / f"digest-{settings.target}"
-    of_text = short_id("digest", max(night.session for night in nights).isoformat(), text)
-    if sent.is_file() and sent.read_text(encoding="utf-8") == of_text:
+    digest = _digest(settings, newest_nights(settings, nights), nights, now())
+    text, session = digest_in("text", digest), last_completed(now(), settings.exchange_of(settings.symbols[0]))
+    if last == (of_text := short_id("digest", session.isoformat(), text)):
         return
     link = page_address(settings, INDEX) or link
     kind = "warning" if digest.problems or digest.stale or digest.alerts else "info"
-    send(settings, digest.title, text, link=link, page=digest_in("html", digest, link=link), kind=kind)
+    failed = send(settings, digest.title, text, link=link, page=digest_in("html", digest, link=link), kind=kind)
+    is_sent = failed == 0.0 or (last == "" and failed < 1.0)  # because of one address, the others get it twice at most
     sent.parent.mkdir(parents=True, exist_ok=True)
-    sent.write_text(of_text, encoding="utf-8")
+    sent.write_text(of_text if is_sent else "", encoding="utf-8")
 
 
 def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row]:
@@ -99,7 +101,8 @@ def wrong_alerts(settings: Settings) -> list[str]:
     return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 
 
-def _digest(settings: Settings, lines: Sequence[SymbolLine], run_ids: Sequence[str], at: datetime) -> Digest:
+def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime) -> Digest:
+    run_ids = [night.id for night in nights] or [line.run["id"] for line in lines if line.run]
     stored, requests, replayed = [line for line in lines if line.forecast], dict[str, str](), dict[str, list[str]]()
     due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in stored}
     told = " ".join(str(line.forecast["reason"]) for line in stored)  # why a baseline is published
@@ -170,28 +173,30 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
         send(settings, f"{subject}: the run failed (night.failed)", f"The run of {subject} failed. {error}")
 
 
-def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> None:
-    """Send one message to every address, to mail programs as the HTML `page` if there is one; warn of those not sent.
+def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> float:
+    """Send one message, to mail as the HTML `page` if there is one; the share of usable addresses without it.
 
     Title and text may quote others, whose texts the page has escaped; a text too long for a service is cut. `kind`, one
-    of apprise's, is the message's colour in chats.
+    of apprise's, is the message's colour in chats. A warning names each address that did not take it.
     """
     if settings.notify is None:
-        return
+        return 0.0
     from apprise import Apprise, NotifyFormat, NotifyType
     from apprise.plugins.email import NotifyEmail
 
     services, refused = _services(settings)
     if refused not in text:  # of a check, it may be the message itself
         logger.warning(refused)
-    title = f"forecasting: {title}"
+    title, failed = f"forecasting: {title}", 0
     for place, service in enumerate(services, 1):
         as_page = bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
         body = page if as_page else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
         form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
         if not Apprise([service]).notify(body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)):
+            failed += 1
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)
+    return failed / max(len(services), 1)
 
 
 def check_addresses(settings: Settings) -> str:

@@ -72,7 +72,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     with nights_here(settings, now=now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now)
-    concluded(nights, settings)
+    concluded(nights, settings, now=now)
     left = plan.not_done(missed)
     return [night.id for night in missed if night not in left]
 
@@ -96,10 +96,10 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
     return each_symbol(settings, fetch, now=now)
 
 
-def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
+def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
     """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
     done, failed, _ = outcome_of(nights)
-    messages.send_digest(settings, nights)
+    messages.send_digest(settings, nights, now=now)
     if failed:
         raise combined(failed, of=len(settings.symbols))
     return done
