@@ -65,7 +65,7 @@ class Drawing:
         return self.svg
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backtest:
     """A backtest: `forecasts` and `figures`, in the columns of `forecast_frame` and `figure_frame` of walk_forward."""
 
@@ -102,7 +102,7 @@ class Backtest:
         return values.join(best[["n", "baseline", "p_value"]]).filter(_FIGURES).reset_index()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forecast:
     """Forecasts of a frame of bars; a notebook shows them with their drawing.
 

@@ -56,6 +56,7 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     assert "<svg" not in f"{found!r}{found.plot()!r}"
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     close = replace(found, quantiles=found.quantiles.assign(target="close"))
+    assert [found in {found}, close in [found]] == [True, False]
     assert ["is of the price" in text for text in (repr(close), close._repr_html_(), repr(found))] == [1, 1, 0]
     shown = [day in found.plot().svg for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
     assert shown == [True, True, False]
