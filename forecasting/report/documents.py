@@ -154,6 +154,8 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
     no forecast. The network is LSTM. Sessions without a score are left out, since an evaluation needs y.
     """
     lines = _lines(history).replace({"line": {LSTM: NIXTLA_LSTM}})
+    if len(targets := lines["target"].unique()) > 1:
+        raise UsageError(f"Expected a history of one target, found {', '.join(sorted(targets))}. Select rows of one.")
     keys = ["symbol", "target_session", "origin_session"]
     wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
     names = sorted(lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
+from forecasting.errors import UsageError
 from forecasting.pipeline import export
 from forecasting.report import documents
 from forecasting.settings import Settings
@@ -99,6 +100,8 @@ def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
 def test_nixtla_by_hand() -> None:
     later = {"horizon": 2, "target_session": "2024-03-05", "actual": None}
     history = history_rows({}, {"role": "baseline", "model": "ridge", "q50": 95.0}, later)
+    with pytest.raises(UsageError, match="one target, found close, volume"):
+        documents.nixtla(pd.concat([history, history.assign(target="close")]))
     (row,) = documents.nixtla(history).to_dict("records")
     own = {"-lo-50": 90.0, "-hi-50": 110.0, "-lo-80": 80.0, "-hi-80": 120.0, "-lo-90": 70.0, "-hi-90": 130.0}
     medians = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
