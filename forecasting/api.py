@@ -172,9 +172,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         now: The clock; without it the machine's.
 
     Raises:
-        UsageError, BadDataError: A column is missing, or a value is not valid.
-        ForecastingError: A series has fewer than 436 sessions, its newest bar is refused, or its night failed. Where
-            others of the frame succeed, this is a UserWarning.
+        UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is refused.
+        ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where other series succeed.
     """
     from forecasting.pipeline.publish import each_report
     from forecasting.pipeline.run import run_missed
@@ -450,6 +449,8 @@ def _frame_settings(
         given = {"market": market, "events": events, "symbols": tuple(map(check_symbol, names))}
         try:
             yield _narrowed(settings.model_copy(update=own), given)
+        except DataLateError as error:  # a refused bar, which waiting does not mend in a frame
+            raise BadDataError(_of_frames(error)) from None
         except ForecastingError as error:
             error.args = (_of_frames(error), *error.args[1:])
             raise
@@ -470,7 +471,7 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 def _of_frames(error: ForecastingError) -> str:
     """The message, of a frame in place of its file, with advice on frames in place of that on commands."""
     text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
-    text = text.replace("Run again later, or as of a session that has its bar.", "Correct or remove its newest rows.")
+    text = re.sub(r"Run again later[^.]*\.", "Correct or remove its newest rows.", text)
     return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import forecasting as fc
-from forecasting.errors import BadDataError, DataLateError, HistoryError, UsageError
+from forecasting.errors import BadDataError, HistoryError, UsageError
 from forecasting.sessions import next_sessions
 from forecasting.store import migrate
 from forecasting.vocabulary import QUANTILE_COLUMNS
@@ -130,9 +130,10 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"frame": BARS.assign(ds=BARS.index.where(BARS.index < LAST.isoformat()))}, UsageError, "found none in 1"),
         (
             {"frame": BARS.assign(open=-1.0)},
-            DataLateError,
-            r"yet; the frame of bars has no usable bar .*kept out.*its newest rows",
+            BadDataError,
+            r"2024-03-08; the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
+        ({"frame": pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]])}, BadDataError, "jump.*its newest rows"),
         (
             {"frame": BARS.assign(volume="many")},
             BadDataError,
@@ -156,7 +157,7 @@ def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, wor
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook: Python itself prints warnings
     with pytest.raises(error, match=words) as raised:
         fc.forecast(**{"frame": BARS} | given)
-    assert not re.search(r"/|\.frame|--|the file", str(raised.value))
+    assert not re.search(r"/|\.frame|--|the file|again later", str(raised.value))
     assert capfd.readouterr().err == ""
 
 

@@ -218,8 +218,8 @@ def _unusable(
         why = _refusal(findings, request.session)
         what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
         return DataLateError(
-            f"{symbol} has no usable bar for the session {request.session} yet; {request.source} {what}. "
-            f"{why}Run again later, or as of a session that has its bar.",
+            f"{symbol} has no usable bar for the session {request.session}{'' if why else ' yet'}; "
+            f"{request.source} {what}. {why}Run again later, or as of a session that has its bar.",
             newest,
             why.rstrip(),
         )
