@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, hubverse, nixtla
-    from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
+    from forecasting.errors import BadDataError, DataLateError, ForecastingError, HistoryError, StoreError, UsageError
 
 __version__ = "0.3.0"
 __all__ = ["Backtest", "Forecast", "Ledger", "__version__", "backtest", "connect", "forecast", "hubverse", "nixtla"]
-__all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
+__all__ += ["BadDataError", "DataLateError", "ForecastingError", "HistoryError", "StoreError", "UsageError"]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from forecasting import api
+    from forecasting import api, errors
 
-    return getattr(api, name)
+    return getattr(errors if hasattr(errors, name) else api, name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, SymbolsFailedError, UsageError
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline import export
 from forecasting.plain_text import named
@@ -46,7 +46,6 @@ _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
 __all__ = ["Backtest", "Forecast", "Ledger", "backtest", "connect", "forecast", "hubverse", "nixtla"]
-__all__ += ["BadDataError", "DataLateError", "ForecastingError", "StoreError", "UsageError"]
 
 
 @dataclass(frozen=True)
