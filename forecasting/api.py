@@ -41,7 +41,7 @@ _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "m
 _NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
 _NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
-_FIGURES += ["pinball_vs_best", "coverage_80", "coverage_90"]
+_FIGURES += ["pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
@@ -90,15 +90,17 @@ class Backtest:
         return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
 
     def _title(self) -> str:
-        one = self.figures.iloc[0]
-        span = f"origins {one['window_from']:%Y-%m-%d} to {one['window_to']:%Y-%m-%d}"
-        loss = "pinball loss" if one["target"] == "close" else "absolute error"
-        return f"{one['symbol']} {one['target']}, {span}; horizon 0: mean over all; skill and p_value: of {loss}."
+        names, target = named(self.figures["symbol"].unique().tolist(), 3), self.figures["target"].iat[0]
+        span = f"origins {self.figures['window_from'].min():%Y-%m-%d} to {self.figures['window_to'].max():%Y-%m-%d}"
+        loss = "pinball loss" if target == "close" else "absolute error"
+        return f"{names} {target}, {span}; horizon 0: mean over all; skill_vs_best, baseline and p_value: of {loss}."
 
     def _table(self) -> pd.DataFrame:
-        values = self.figures.pivot(index="horizon", columns="metric", values="value")
-        best = self.figures[self.figures["metric"] == "skill_vs_best"].set_index("horizon")
-        return values.join(best[["n", "baseline", "p_value"]]).filter(_FIGURES).reset_index()
+        keys = ["symbol", "horizon"]
+        tests = self.figures.set_index(["metric", *keys])[["n", "baseline", "p_value"]]
+        best = tests.loc["skill_vs_best"].merge(tests.loc["pinball_vs_best"], on=keys, suffixes=("", "_in_pinball"))
+        values = self.figures.pivot(index=keys, columns="metric", values="value")
+        return values.join(best).filter(_FIGURES).reset_index()
 
 
 @dataclass(frozen=True, eq=False)

@@ -209,12 +209,16 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg
     assert [text in drawn for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")] == [True] * 3
-    views = repr(of_frame), of_frame._repr_html_()
+    figures = of_frame.figures
+    other = figures["baseline"].mask(figures["metric"] == "pinball_vs_best", "another")
+    viewed = replace(of_frame, figures=figures.assign(baseline=other))
+    views = repr(viewed), viewed._repr_html_()
     ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
-    mae = of_frame.figures.query("horizon == 5 and metric == 'mae'")["value"].item()
+    mae = figures.query("horizon == 5 and metric == 'mae'")["value"].item()
     words = {f"{mae:,.0f}": True, "TEST volume, origins 2024-02-01 to 2024-02-20; ": True, "mae_har": False}
+    words |= {"p_value_in_pinball": True, "another": True}
     assert all((text in shown) == there for text, there in words.items() for shown in views)
     columns = ["target_session", "origin_session", "actual", "q10"]
     assert long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist() == ours[columns].to_numpy().tolist()
