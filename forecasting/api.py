@@ -3,6 +3,7 @@
 import logging
 import re
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -43,6 +44,7 @@ _NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
 _FIGURES += ["pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
+_TURN = threading.RLock()  # fits and migrations use state of the whole process: Alembic's context, Torch's threads
 logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
 
 __all__ = ["Backtest", "Forecast", "Ledger", "backtest", "connect", "forecast", "hubverse", "nixtla"]
@@ -182,7 +184,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
-    with _frame_settings(settings, symbol, source=frame, market=market, events=events) as own:
+    with _TURN, _frame_settings(settings, symbol, source=frame, market=market, events=events) as own:
         migrate.upgrade(own.url)
         try:
             run_missed(own, as_of=None, mode="auto", now=_clock(now))
@@ -287,7 +289,8 @@ class Ledger:
 
         settings = self._settings([symbol], target=target, source=source, market=market, events=events)
         day = None if as_of is None else check_day("as_of", as_of)
-        done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
+        with _TURN:
+            done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
         found = export.frame("history", settings).loc[lambda rows: rows["run_id"].isin(done)].reset_index(drop=True)
         if CHAMPION not in set(found["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,11 +83,13 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
     assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
 
 
-def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone() -> None:
+def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too() -> None:
     listed = pd.DataFrame({"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York"))
-    of_frame = fc.forecast(DOWNLOADED.swaplevel(axis=1), market="^VIX", events=listed.rename_axis("Earnings Date"))
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"]})
-    expected = fc.forecast(BARS, symbol="TEST", market=INDEX["close"], events=events)
+    calls = [{"frame": DOWNLOADED.swaplevel(axis=1), "market": "^VIX", "events": listed.rename_axis("Earnings Date")}]
+    calls += [{"frame": BARS, "symbol": "TEST", "market": INDEX["close"], "events": events}]
+    with ThreadPoolExecutor(2) as threads:
+        of_frame, expected = threads.map(lambda given: fc.forecast(**given), calls)
     pd.testing.assert_frame_equal(of_frame.quantiles, expected.quantiles)
     again = fc.forecast(DOWNLOADED, symbol="TEST", market="^VIX", events=listed.index)
     pd.testing.assert_frame_equal(again.quantiles, expected.quantiles)
