@@ -5,7 +5,7 @@ import re
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -68,7 +68,7 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """A backtest: `forecasts` and `figures`, in the columns of `forecast_frame` and `figure_frame` of walk_forward."""
+    """A backtest of a series or more: `forecasts` and `figures`, as `forecast_frame` and `figure_frame` have them."""
 
     forecasts: pd.DataFrame
     figures: pd.DataFrame
@@ -78,14 +78,15 @@ class Backtest:
         """In Nixtla's long form: unique_id, ds, cutoff, y, and of each forecaster its median and intervals."""
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
 
-    def plot(self, horizon: int = 1) -> Drawing:
-        """The drawing of the network's medians and intervals at a horizon, 1 to 5, with the actual values."""
+    def plot(self, horizon: int = 1, *, symbol: str | None = None) -> Drawing:
+        """The network's medians and intervals at a horizon, 1 to 5, and the actual values; symbol as for a Forecast."""
         if horizon not in HORIZONS:
             raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
-        return Drawing(backtest_svg(self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")))
+        rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
+        return Drawing(backtest_svg(rows[rows["symbol"] == _chosen(rows["symbol"].unique().tolist(), symbol)]))
 
     def __repr__(self) -> str:
-        """Symbol, target and origins, then the main figures, a line a horizon."""
+        """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
         return f"{self._title()}\n{self._table().to_string(**_TABLE)}"
 
     def _repr_html_(self) -> str:
@@ -126,10 +127,7 @@ class Forecast:
 
     def plot(self, symbol: str | None = None) -> Drawing:
         """The drawing of a symbol, which may be left out where there is one; else a UsageError."""
-        name = symbol or (next(iter(self.drawings)) if len(self.drawings) == 1 else "")
-        if name not in self.drawings:
-            raise UsageError(f"Expected one of the symbols {', '.join(self.drawings)}, found {symbol!r:.60}.")
-        return Drawing(self.drawings[name])
+        return Drawing(self.drawings[_chosen(self.drawings, symbol)])
 
     def __repr__(self) -> str:
         """The medians, their 80% intervals and why, a line a session."""
@@ -314,8 +312,8 @@ class Ledger:
         """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
 
         `source`, `market` and `events` are those of the command, or frames in the forms that `forecast` takes;
-        `refit_every` is the number of sessions between fits. Raises a ForecastingError where the bars cannot be had, or
-        the span is too short or too early: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
+        `refit_every` is the number of sessions between fits. Raises a ForecastingError where a series has no bars
+        that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.backtests.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
@@ -327,12 +325,11 @@ class Ledger:
         frames = {name: value for name, value in inputs.items() if not isinstance(value, str | None)}
         own = self._settings([] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames))
         given = {"market": own.market, "events": own.events} | frames
-        with _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings:
-            if len(settings.symbols) > 1:
-                raise UsageError(f"Expected one series, found {named(settings.symbols, 3)}. Choose one as symbol.")
-            spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
-            result = replayed(spec, now=_clock(now))
-        return Backtest(forecast_frame(result), figure_frame(result))
+        with _TURN, _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings:
+            each = map(settings.for_symbol, settings.symbols)
+            specs = [backtest_spec(one, first, last, refit_every=refit_every, workers=1) for one in each]
+            results = [replayed(spec, now=_clock(now)) for spec in specs]
+        return Backtest(*(pd.concat(map(rows, results), ignore_index=True) for rows in (forecast_frame, figure_frame)))
 
     def _asked(self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False) -> Settings:
         """The settings of one call that reads, with every symbol of the ledger where neither it nor they name any."""
@@ -380,7 +377,7 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     events: pd.DataFrame | Sequence[Any] | str | None = None,
     refit_every: int = 21,
 ) -> Backtest:
-    """The nightly path replayed at the origins from `first` to `last` of one series of a frame, without a ledger.
+    """The nightly path replayed at the origins from `first` to `last` of each series of a frame, without a ledger.
 
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for `Ledger.backtest`.
     """
@@ -388,6 +385,13 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     return own.backtest(
         symbol, first, last, target=target, source=frame, market=market, events=events, refit_every=refit_every
     )
+
+
+def _chosen(symbols: Collection[str], asked: str | None) -> str:
+    """The symbol asked for, None for the only one; a UsageError where it is not among the symbols."""
+    if asked not in symbols and (asked or len(symbols) > 1):
+        raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
+    return asked or next(iter(symbols))
 
 
 def _clock(now: Clock | None) -> Clock:

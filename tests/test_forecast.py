@@ -206,8 +206,16 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     of_frame = fc.backtest(frame, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30)
     for other in others:
         pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
-    with pytest.raises(UsageError, match="one series, found TEST, KO"):
-        fc.backtest(pd.concat([frame, frame.assign(unique_id="KO")]), "2024-02-01", "2024-02-20")
+    panel = pd.concat([frame, frame.assign(unique_id="KO")])
+    both = fc.backtest(panel, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30)
+    alone = both.forecasts.query("symbol == 'TEST'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, of_frame.forecasts)
+    assert re.search(r"^TEST, KO volume(.|\n)* KO +5 ", repr(both))
+    assert both.plot(5, symbol="TEST") == of_frame.plot(5)
+    with pytest.raises(UsageError, match="TEST, KO, found None"):
+        both.plot(5)
+    with pytest.raises(fc.HistoryError, match="436 sessions of KO"):
+        fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg

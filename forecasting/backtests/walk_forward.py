@@ -300,15 +300,15 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
     earliest = MIN_ROWS - 1
     if len(rows) == 0 or rows[0] < earliest:
         raise HistoryError(
-            f"Expected origins from {spec.first} to {spec.last} between {origins[earliest]} and {origins[-2]}, "
-            f"where {MIN_ROWS} rows come before and a bar after; found {origins[rows[0]] if len(rows) else 'none'}. "
-            "Choose another span, or ingest more bars."
+            f"Expected origins of {spec.symbol} from {spec.first} to {spec.last} between {origins[earliest]} and "
+            f"{origins[-2]}, where {MIN_ROWS} rows come before and a bar after; found "
+            f"{origins[rows[0]] if len(rows) else 'none'}. Choose another span, or ingest more bars."
         )
     pairs = np.isfinite(windows.scaled[rows]).sum(axis=0)
     if pairs.min() < spec.min_origins:
         raise HistoryError(
-            f"Expected {spec.min_origins} or more origins from {spec.first} to {spec.last}, each with {H} sessions "
-            f"that closed after it, for the test against the baselines; found {pairs.min()}. Choose a longer span."
+            f"Expected {spec.min_origins} or more origins of {spec.symbol} from {spec.first} to {spec.last}, each "
+            f"before {H} closed sessions, for the test against baselines; found {pairs.min()}. Choose a longer span."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 

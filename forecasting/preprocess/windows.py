@@ -336,7 +336,7 @@ def make_windows(
     target, exchange, train_sessions = settings.target, settings.exchange, settings.train_sessions
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
-    bars = _on_sessions(bars, origin, target, exchange, newest=train_sessions + WARM_UP + 1)
+    bars = _on_sessions(bars, origin, settings, newest=train_sessions + WARM_UP + 1)
     kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
     steps, values = step_features(bars), values_of(target, bars)[kept]
     # A range's own series holds the ranges as they are, of standstills too.
@@ -366,16 +366,17 @@ def make_windows(
     )
 
 
-def _on_sessions(bars: pd.DataFrame, origin: date, target: Target, exchange: str, *, newest: int) -> pd.DataFrame:
+def _on_sessions(bars: pd.DataFrame, origin: date, settings: Settings, *, newest: int) -> pd.DataFrame:
     """One row per session: the `newest` sessions up to `origin`, from the first whose target is known."""
+    symbol, target, exchange = settings.symbols[0], settings.target, settings.exchange
     bars = bars.loc[: pd.Timestamp(origin)]
     if len(bars):  # counted in sessions: some may lack a bar, and a bar may be of none once the exchange was changed
         bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest:][0] :]
     known = actual_of(target, bars).dropna()
     if known.empty and len(bars):
         raise HistoryError(
-            f"Expected a {target} in the bars up to the origin {origin}; none of {len(bars)} has one. A currency or "
-            "an index may have no volume: choose target range or close."
+            f"Expected a {target} in the bars of {symbol} up to the origin {origin}; none of {len(bars)} has one. "
+            "A currency or an index may have no volume: choose target range or close."
         )
     if bars.empty or bars.index[-1] != pd.Timestamp(origin):
         found = f"none has a {target}" if bars.empty else f"the newest is {bars.index[-1].date()}"
@@ -386,7 +387,7 @@ def _on_sessions(bars: pd.DataFrame, origin: date, target: Target, exchange: str
     sessions = sessions_index(known.index[0].date(), origin, exchange)
     if len(sessions) < WARM_UP + MIN_ROWS:
         raise HistoryError(
-            f"Expected at least {WARM_UP + MIN_ROWS} sessions with a {target} up to {origin} to train on "
+            f"Expected at least {WARM_UP + MIN_ROWS} sessions of {symbol} with a {target} up to {origin} to train on "
             f"({WARM_UP} warm-up, {MIN_ROWS} training rows), found {len(sessions)}, from {sessions[0].date()}. "
             "Load older bars, or wait until the symbol has traded longer."
         )
