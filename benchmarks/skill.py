@@ -318,8 +318,8 @@ def covered(result: BacktestResult, quantiles: Floats) -> tuple[float, float]:
 
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
     """Skill and p value of losses (n, H)."""
-    test = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=HORIZONS[-1])
-    return f"{skill(mean(ours), mean(theirs)):+.1%}", f"{test.p_value:.4f}"
+    _, p_value = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=HORIZONS[-1])
+    return f"{skill(mean(ours), mean(theirs)):+.1%}", f"{p_value:.4f}"
 
 
 def mean(losses: Floats) -> float:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from forecasting.backtests.nights import Block, Nights, past_at, replay_nights
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes, inside, skill
-from forecasting.evaluate.significance import SIZE, ConfidenceSet, confidence_set, p_value_of_enough
+from forecasting.evaluate.significance import SIZE, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.predict.combine import issue, network_quantiles
 from forecasting.preprocess.windows import MIN_ROWS, MarketSeries, Windows, make_windows
@@ -149,7 +149,9 @@ def figures(
     )
 
 
-def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
+def best_set(
+    actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss
+) -> tuple[list[str], dict[str, float]]:
     """The 90% model confidence set of the issued forecasts (`ours`) and the baselines, of origins known throughout."""
     losses = {name: loss(actual, made).mean(axis=1) for name, made in {"ours": issued, **baselines}.items()}
     return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
@@ -178,7 +180,7 @@ class BacktestResult:
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`; nights that were replayed are as_published."""
         target = self.spec.settings.target
-        best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
+        included, p_values = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
         document: dict[str, object] = {
             "symbol": self.spec.symbol,
             "target": target,
@@ -193,8 +195,8 @@ class BacktestResult:
             "confidence_set": {
                 "loss": "pinball" if target == "close" else "mae",
                 "level": 1.0 - SIZE,
-                "included": list(best.included),
-                "p_values": best.p_values,
+                "included": included,
+                "p_values": p_values,
             },
         }
         if self.nights is not None:

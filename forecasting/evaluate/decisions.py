@@ -128,8 +128,8 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
         return None
     means = by_origin.mean()
     best = str(means.drop(CHAMPION).idxmin())
-    test = diebold_mariano(by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1])
-    return Deficit(best, len(by_origin), float(means[CHAMPION]), float(means[best]), test.statistic)
+    statistic, _ = diebold_mariano(by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1])
+    return Deficit(best, len(by_origin), float(means[CHAMPION]), float(means[best]), statistic)
 
 
 def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:

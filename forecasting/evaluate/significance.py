@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,26 +19,11 @@ At the 5% level it calls two equal forecasters different in 4 to 11% of tries th
 """
 
 
-@dataclass(frozen=True)
-class DieboldMariano:
-    """A paired test of equal expected loss."""
+def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tuple[float, float]:
+    """Statistic and p-value of Diebold and Mariano's test (1995) of equal expected loss.
 
-    statistic: float  # negative when the first lost less; infinite when the differences never vary, 0 when all are 0
-    p_value: float  # two-sided, from Student's t with n - 1 degrees of freedom
-    n: int  # pairs compared
-
-
-@dataclass(frozen=True)
-class ConfidenceSet:
-    """The forecasters that do not differ significantly from the best at the given level."""
-
-    included: tuple[str, ...]  # their names, best mean loss first
-    p_values: dict[str, float]  # every name's p-value, in the losses' column order
-    n: int  # rows of losses
-
-
-def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> DieboldMariano:
-    """Diebold and Mariano's test (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
+    The statistic is negative when the first lost less, infinite when the differences never vary, 0 when all are 0; the
+    p-value is two-sided. The small-sample correction is that of Harvey, Leybourne and Newbold (1997).
 
     The variance of the mean difference sums the autocovariances up to the lag h - 1; the statistic is scaled by
     sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's t. That sum can be zero or
@@ -67,21 +51,22 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> Di
         weights = 1 - np.arange(1, lag + 1) / (lag + 1)
         variance = max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
     if variance == 0.0:
-        statistic, p_value = (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
-        return DieboldMariano(statistic, p_value, n)
+        return (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
     statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
-    return DieboldMariano(statistic, float(2 * stdtr(n - 1, -abs(statistic))), n)
+    return statistic, float(2 * stdtr(n - 1, -abs(statistic)))
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
     """The p-value of `diebold_mariano`; None with fewer than PAIRS_A_SESSION pairs for each session of the horizon."""
     if len(_differences(loss_a, loss_b)) < PAIRS_A_SESSION * horizon:
         return None
-    return diebold_mariano(loss_a, loss_b, horizon=horizon).p_value
+    return diebold_mariano(loss_a, loss_b, horizon=horizon)[1]
 
 
-def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
-    """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
+def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict[str, float]]:
+    """The forecasters that do not differ significantly from the best, best mean loss first, and every one's p-value.
+
+    Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
 
     `losses` have a row per origin, ascending, and a column per forecaster; a row with a NaN is dropped. `block` is the
     bootstrap's mean block length in rows, at least the longest horizon. A ValueError for fewer than two complete rows.
@@ -104,7 +89,7 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
         p_distinct = search.pvalues["Pvalue"].to_dict()
     p_values = {str(name): float(p_distinct[representative[name]]) for name in complete.columns}
     ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
-    return ConfidenceSet(tuple(name for name in ranked if p_values[name] > SIZE), p_values, len(complete))
+    return [name for name in ranked if p_values[name] > SIZE], p_values
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
