@@ -49,17 +49,17 @@ class ControlChart:
 
 
 @dataclass(frozen=True)
-class DriftVerdict:
-    """Whether to raise an alarm and fit from scratch."""
+class DriftCharts:
+    """Both charts, and the number of sessions that they are made of."""
 
-    words: str  # the verdict as a sentence with every figure
-    since: date | None  # of an alarm, first session of the earliest current run outside the limits
-    skill: ControlChart | None  # of log(baseline's pinball loss / champion's); None without a verdict
-    coverage: ControlChart | None  # of the share inside the 80% interval
+    skill: ControlChart  # of log(baseline's pinball loss / champion's)
+    coverage: ControlChart  # of the share inside the 80% interval
+    reference: int
+    watched: int
 
 
-def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
-    """The verdict on the newest session in `days`, against a baseline that is the same on every day.
+def watch(days: pd.DataFrame) -> DriftCharts | None:
+    """The charts at the newest session in `days`, against one baseline; None with too few sessions.
 
     `days` have the session of the targets as index, ascending, and columns pinball and baseline_pinball (means over the
     forecasts that closed on it, same unit) and inside_80 (share of them inside). Sessions with a NaN, or with a loss of
@@ -68,9 +68,7 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     whole = days[(days["pinball"] > 0) & (days["baseline_pinball"] > 0) & days["inside_80"].notna()]
     watched = min(WATCHED_SESSIONS, len(whole) - MIN_REFERENCE)
     if watched < MIN_WATCHED:
-        needed = MIN_REFERENCE + MIN_WATCHED
-        words = f"Too few scored sessions for a drift verdict: {len(whole)}, {needed} needed."
-        return DriftVerdict(words, None, None, None)
+        return None
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
@@ -82,8 +80,7 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     # The centre is the nominal coverage, not the usual one: intervals that were always too narrow raise an alarm too.
     spread = max(long_run_deviation(np.asarray(inside.iloc[:-watched], dtype=np.float64)), _COVERAGE_SPREAD)
     coverage = _chart(inside.iloc[-watched:], _NOMINAL, spread=spread, two_sided=True)
-    words = _words(skill, coverage, baseline=baseline, reference=len(whole) - watched, watched=watched)
-    return DriftVerdict(words, min(filter(None, (skill.since, coverage.since)), default=None), skill, coverage)
+    return DriftCharts(skill, coverage, len(usual), watched)
 
 
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
@@ -97,9 +94,20 @@ def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
     champion = losses[losses["forecaster"] == CHAMPION].groupby("target_session")[["pinball", "inside_80"]].mean()
     baseline = baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
     days = pd.concat([champion, baseline.rename("baseline_pinball")], axis=1, join="inner").sort_index()
-    verdict = watch(days, baseline=best)
-    answered = verdict.since is None or (newest_scratch or date.min) > verdict.since
-    return "" if answered else f"drift: {verdict.words}"
+    if (charts := watch(days)) is None:
+        return ""
+    skill, coverage = charts.skill, charts.coverage
+    since = min(filter(None, (skill.since, coverage.since)), default=None)
+    if since is None or (newest_scratch or date.min) > since:
+        return ""
+    gained, usual, least = (-math.expm1(-value) for value in (skill.average, skill.centre, skill.lower))
+    above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
+    skills, coverages = (f", outside since {chart.since}" if chart.since else "" for chart in (skill, coverage))
+    return (
+        f"drift: Drift: pinball skill against {best} is {gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%})"
+        f"{skills}; 80% intervals cover {coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}{above})"
+        f"{coverages}; moving averages over {charts.watched} sessions after {charts.reference} reference sessions."
+    )
 
 
 def long_run_deviation(values: Floats) -> float:
@@ -127,15 +135,3 @@ def _chart(
     first = int(inside_at[-1]) + 1 if len(inside_at) else 0
     since = pd.Timestamp(series.index[first]).date() if outside[-1] else None
     return ControlChart(float(average[-1]), centre, float(lower[-1]), float(upper[-1]), since)
-
-
-def _words(skill: ControlChart, coverage: ControlChart, *, baseline: str, reference: int, watched: int) -> str:
-    gained, usual, least = (-math.expm1(-value) for value in (skill.average, skill.centre, skill.lower))
-    above = f" or above {coverage.upper:.0%}" if coverage.upper < 1 else ""
-    skills, coverages = (f", outside since {chart.since}" if chart.since else "" for chart in (skill, coverage))
-    return (
-        f"{'Drift' if skill.since or coverage.since else 'No drift'}: pinball skill against {baseline} is "
-        f"{gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%}){skills}; 80% intervals cover "
-        f"{coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}{above}){coverages}; moving averages over "
-        f"{watched} sessions after {reference} reference sessions."
-    )

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.drift import MIN_REFERENCE, MIN_WATCHED, DriftVerdict, drift_reason, long_run_deviation, watch
+from forecasting.evaluate.drift import MIN_REFERENCE, MIN_WATCHED, drift_reason, long_run_deviation, watch
 from tests.builders import random_bars
 
 
@@ -16,6 +16,11 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
     memory = np.convolve(rng.normal(0, 0.15, n + 4), np.ones(5) / math.sqrt(5), mode="valid")
     days = {"pinball": shock * (1 - skill) * np.exp(memory), "baseline_pinball": shock}
     return pd.DataFrame(days | {"inside_80": rng.binomial(5, covered, n) / 5}, index=random_bars(days=n).index)
+
+
+def since_of(charts):
+    """The session since which each chart is outside, or None."""
+    return charts.skill.since, charts.coverage.since
 
 
 def losses_of(days):
@@ -36,32 +41,31 @@ def losses_of(days):
 
 def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     days = scored_days().assign(inside_80=0.8)
-    verdicts = []
+    charts = []
     # The average of two sessions without a hit is still inside: 72%, where 71% is the limit.
     for outside in (2, 3, 5, 60):
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
-        verdicts.append(watch(missed, baseline="ridge"))
-    assert [verdict.since is not None for verdict in verdicts] == [False, True, True, True]
+        charts.append(watch(missed))
     # Of the last case every session is outside: the first one's limit is 77%.
     expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
-    assert [verdict.since for verdict in verdicts] == [verdict.coverage.since for verdict in verdicts] == expected
+    assert list(map(since_of, charts)) == [(None, since) for since in expected]
 
 
 def test_a_market_ten_times_more_volatile_is_no_alarm():
     days = scored_days()
     volatile = days.copy()
     volatile.iloc[-60:, :2] *= 10.0
-    assert watch(volatile, baseline="ridge").skill.average == pytest.approx(watch(days, baseline="ridge").skill.average)
-    assert watch(volatile, baseline="ridge").since is None
+    assert watch(volatile).skill.average == pytest.approx(watch(days).skill.average)
+    assert since_of(watch(volatile)) == (None, None)
 
 
-def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed():
+def test_too_few_sessions_give_no_charts():
     enough = MIN_REFERENCE + MIN_WATCHED
-    few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
-    assert few == DriftVerdict("Too few scored sessions for a drift verdict: 79, 80 needed.", None, None, None)
-    verdict = watch(scored_days(enough), baseline="ridge")
-    assert verdict.words.endswith(f"over {MIN_WATCHED} sessions after {MIN_REFERENCE} reference sessions.")
+    assert watch(scored_days(enough - 1, skill=-5.0)) is None
+    assert drift_reason(losses_of(scored_days(enough - 1, skill=-5.0)), newest_scratch=None) == ""
+    charts = watch(scored_days(enough))
+    assert (charts.watched, charts.reference) == (MIN_WATCHED, MIN_REFERENCE) == (20, 60)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def test_sessions_without_a_score_or_with_a_loss_of_0_are_left_out(column, value
     days = scored_days(251)
     holed = days.copy()
     holed.iloc[100, holed.columns.get_loc(column)] = value
-    assert watch(holed, baseline="ridge") == watch(days.drop(days.index[100]), baseline="ridge")
+    assert watch(holed) == watch(days.drop(days.index[100]))
 
 
 def test_the_moving_average_and_its_limit_equal_a_naive_computation():
@@ -81,7 +85,7 @@ def test_the_moving_average_and_its_limit_equal_a_naive_computation():
     level = centre = sum(gain[:-60]) / 190
     for value in gain[-60:]:
         level = 0.05 * value + 0.95 * level
-    chart = watch(days, baseline="ridge").skill
+    chart = watch(days).skill
     spread = long_run_deviation(np.array(gain[:-60]))
     assert chart.average == pytest.approx(level)
     assert chart.centre == pytest.approx(centre)
@@ -105,32 +109,34 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
     for value in days["inside_80"].iloc[-60:]:
         level = 0.05 * value + 0.95 * level
     reach = 3 * spread * math.sqrt(0.05 / 1.95 * (1 - 0.95**120))
-    chart = watch(days, baseline="ridge").coverage
+    chart = watch(days).coverage
     found = (chart.average, chart.centre, chart.lower, chart.upper)
     assert found == pytest.approx((level, 0.8, 0.8 - reach, 0.8 + reach), rel=1e-9)
 
 
-def test_constant_scores_are_no_drift_and_the_verdict_is_one_sentence():
-    verdict = watch(scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8), baseline="ridge")
-    assert verdict.since is None
-    assert verdict.words == (
-        "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover 80% "
-        "(alarm below 71% or above 89%); moving averages over 60 sessions after 190 reference sessions."
+def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
+    constant = scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8)
+    assert since_of(watch(constant)) == (None, None)
+    constant.iloc[-3:, 2] = 0.0
+    assert drift_reason(losses_of(constant), newest_scratch=None) == (
+        "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover "
+        f"69% (alarm below 71% or above 89%), outside since {constant.index[-1].date()}; moving averages over 60 "
+        "sessions after 190 reference sessions."
     )
 
 
 def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_has_seen_its_first_session():
     days = scored_days()
     days.iloc[-50:, 0] *= 1.5
-    losses, verdict = losses_of(days), watch(days, baseline="ridge")
-    assert days.index[-50].date() < verdict.since < days.index[-1].date()
-    assert (verdict.skill.average < verdict.skill.lower, verdict.coverage.since) == (True, None)
-    assert verdict.words.startswith("Drift: ")
-    assert f"outside since {verdict.since}" in verdict.words
-    reason = f"drift: {verdict.words}"
-    assert drift_reason(losses, newest_scratch=None) == reason
-    assert drift_reason(losses, newest_scratch=verdict.since) == reason
-    assert drift_reason(losses, newest_scratch=verdict.since + timedelta(days=1)) == ""
+    losses, charts = losses_of(days), watch(days)
+    since, _ = since_of(charts)
+    assert days.index[-50].date() < since < days.index[-1].date()
+    assert (charts.skill.average < charts.skill.lower, charts.coverage.since) == (True, None)
+    reason = drift_reason(losses, newest_scratch=None)
+    assert reason.startswith("drift: Drift: ")
+    assert f"outside since {since}" in reason
+    assert drift_reason(losses, newest_scratch=since) == reason
+    assert drift_reason(losses, newest_scratch=since + timedelta(days=1)) == ""
     assert drift_reason(losses_of(scored_days()), newest_scratch=None) == ""
 
 
