@@ -182,7 +182,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
-    with _TURN, _frame_settings(settings, symbol, source=frame, market=market, events=events) as own:
+    with _TURN, _frame_settings(settings, symbol, source=_check_frame(frame), market=market, events=events) as own:
         migrate.upgrade(own.url)
         try:
             run_missed(own, as_of=None, mode="auto", now=_clock(now))
@@ -381,9 +381,9 @@ def backtest(  # noqa: PLR0913 - as `forecast`
 
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for `Ledger.backtest`.
     """
-    own = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None}))
+    own, source = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None})), _check_frame(frame)
     return own.backtest(
-        symbol, first, last, target=target, source=frame, market=market, events=events, refit_every=refit_every
+        symbol, first, last, target=target, source=source, market=market, events=events, refit_every=refit_every
     )
 
 
@@ -483,10 +483,15 @@ def _of_frames(error: ForecastingError) -> str:
     return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
 
-def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars in this project's names, from those of Yahoo or Nixtla."""
+def _check_frame(frame: object) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"Expected a frame of bars, found {type(frame).__name__}.")
+    return frame
+
+
+def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
+    """The bars in this project's names, from those of Yahoo or Nixtla."""
+    frame = _check_frame(frame)
     named_as = _with_days(frame)
     rows = named_as.rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
     if target in ("volume", "close"):

@@ -128,6 +128,7 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
         ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
+        ({"frame": None}, UsageError, "found NoneType"),
         ({"frame": BARS.assign(Ticker="A", symbol="A")}, UsageError, "of Ticker and symbol"),
         ({"frame": BARS.assign(y=1.0)}, UsageError, "of volume and y"),
         ({"frame": BARS.assign(ds=BARS.index.where(BARS.index < LAST.isoformat()))}, UsageError, "found none in 1"),
@@ -216,6 +217,8 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
         both.plot(5)
     with pytest.raises(fc.HistoryError, match="436 sessions of KO"):
         fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
+    with pytest.raises(UsageError, match="bars, found NoneType"):
+        fc.backtest(None, "2024-02-01", "2024-02-20")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg
