@@ -132,11 +132,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     for number in range(options.nights):
         known = windows.as_of(first + number, settings.train_sessions)
         scratch = champion is None or number % settings.scratch_every == 0
-        fitted = (
-            fit_scratch(known, settings=settings)
-            if scratch
-            else fit(known, mode="warm", parent=champion, settings=settings)
-        )
+        fitted = fit_scratch(known, settings=settings) if scratch else fit(known, parent=champion, settings=settings)
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
             other = fit_scratch(others.as_of(row, other_settings.train_sessions), settings=other_settings)
@@ -146,7 +142,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
         found += [(name, examine(one, known, settings=settings, champion=champion)) for name, one in judged.items()]
         if number % FIRST_EVERY == 0:
-            first_fit = fit(known, mode="scratch", parent=None, settings=settings)
+            first_fit = fit(known, settings=settings)
             night = Night(known, settings, other, number)
             judged = {"sound": first_fit, "reversed features": reversed_features(known, settings)}
             judged |= {name: damage(first_fit, night) for name, damage in DAMAGES.items()}
@@ -167,7 +163,7 @@ def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
         train(network, [flipped], *arguments, **options)
 
     with patch.object(fit_module, "train", trained):
-        return fit(windows, mode="scratch", parent=None, settings=settings)
+        return fit(windows, settings=settings)
 
 
 def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:

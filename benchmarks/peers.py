@@ -146,7 +146,7 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
 
     def fit_ours(known: Windows, *, is_pretrained: bool) -> Predict:
         start = pretrained_for(known) if is_pretrained else None
-        checkpoint = fit(known, mode="scratch", parent=None, settings=comparison.settings, pretrained=start)
+        checkpoint = fit(known, settings=comparison.settings, pretrained=start)
         return lambda rows: np.stack(
             [network_quantiles(checkpoint, known, rows), linear_quantiles(known, rows)], axis=1
         )

@@ -142,7 +142,7 @@ class _Walk:
             if mode.method == "scratch" or self.champion is None:
                 fitted = fit_scratch(windows, settings=self.settings)
             else:
-                fitted = fit(windows, mode="warm", parent=self.champion, settings=self.settings)
+                fitted = fit(windows, parent=self.champion, settings=self.settings)
             verdict = examine(fitted, windows, settings=self.settings, champion=self.champion)
         except NUMERICAL_ERRORS:
             return None, None

@@ -29,7 +29,7 @@ from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.model import ARCHITECTURE
-from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, load_named, pretrain, shipped_for
+from forecasting.train.pretrained import Kind, kind_of, load_named, pretrain, shipped_for
 from forecasting.vocabulary import LSTM, OF_MANY, Clock, short_id
 
 logger = logging.getLogger("forecasting.train")
@@ -122,8 +122,7 @@ def _fit_and_save(
     """The row of new weights, but for fetches and instant; a kill before it leaves a folder, which is replaced."""
     started = time.perf_counter()
     with bar(f"weights of {_of(kind)}") as progress:
-        given = HYPERPARAMETERS if start is None else CONTINUED
-        checkpoint = pretrain(panel, settings=settings, hyperparameters=given, start=start, progress=progress)
+        checkpoint = pretrain(panel, settings=settings, start=start, progress=progress)
     card = checkpoint.card
     if not all(bool(weight.isfinite().all()) for weight in checkpoint.weights.values()):
         raise FitError(

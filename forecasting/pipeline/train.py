@@ -103,7 +103,7 @@ def _fit_and_save(
     settings, model_id = night.settings, network_id(night.id, method)
     started = time.perf_counter()
     if method == "warm":
-        fitted = fit(windows, mode="warm", parent=parent, settings=settings)
+        fitted = fit(windows, parent=parent, settings=settings)
     else:
         fitted = fit_scratch(windows, settings=settings, own=own)
     verdict = examine(fitted, windows, settings=settings, champion=parent, own=own)

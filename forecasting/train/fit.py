@@ -11,7 +11,6 @@ rows, so no part of them could serve for early stopping.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -47,24 +46,16 @@ _VALIDATION_ROWS = 250  # a year
 
 @one_blas_thread()
 def fit(
-    windows: Windows,
-    *,
-    mode: Literal["scratch", "warm"],
-    parent: Checkpoint | None,
-    settings: Settings,
-    pretrained: Checkpoint | None = None,
+    windows: Windows, *, settings: Settings, parent: Checkpoint | None = None, pretrained: Checkpoint | None = None
 ) -> Checkpoint:
     """An ensemble on the CPU, fitted on every row of `windows` whose target is known; the same bits on one machine.
 
-    A warm fit continues from `parent` with its scaler, effect and features unchanged; an ArtifactError without one, or
-    with one of another size. A fit from scratch starts from `pretrained`, or from random weights; of fewer members than
+    With a `parent` warm: it continues from it with its scaler, effect and features unchanged; an ArtifactError for one
+    of another size. Else from scratch: it starts from `pretrained`, or from random weights; of fewer members than
     `settings` they are used again, and differ by their random seed alone. A FitError where the validation loss or a
     weight is not finite, a ValueError for too few rows.
     """
-    if mode == "warm":
-        fitted = _fit_warm(windows, check_parent(parent, settings), settings)
-    else:
-        fitted = _fit_from_scratch(windows, settings, pretrained)
+    fitted = _fit_warm(windows, parent, settings) if parent else _fit_from_scratch(windows, settings, pretrained)
     for name, weight in fitted.weights.items():
         if not torch.isfinite(weight).all():
             start = fitted.card.base or "random weights"
@@ -77,7 +68,7 @@ def fit(
 
 def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint:
     """A fit from scratch, begun from the newest weights of `pretrained_for`, which `base` of its card names."""
-    return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=pretrained_for(windows, own))
+    return fit(windows, settings=settings, pretrained=pretrained_for(windows, own))
 
 
 def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:
@@ -103,6 +94,7 @@ def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoi
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
+    check_parent(parent, settings)
     prepared, rows = prepare_like(parent, windows), training_rows(windows)
     tensors = replace(prepared.tensors, rows=rows)
     networks, chain = loop.load_members(parent.weights, tensors), parent.card.chain_epochs
@@ -158,13 +150,10 @@ def _mean(losses: Floats) -> float:
     return float(losses.mean()) if len(losses) else math.inf
 
 
-def check_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint:
-    """The parent; ArtifactError where a warm fit under `settings` cannot continue from it."""
-    if parent is None:
-        raise ArtifactError("Expected a parent for a warm fit; found none. Fit from scratch (mode scratch) first.")
+def check_parent(parent: Checkpoint, settings: Settings) -> None:
+    """Raise an ArtifactError where a warm fit under `settings` cannot continue from its parent."""
     if parent.card.members != settings.members:
         raise ArtifactError(
             f"Expected a parent of {settings.members} networks for a warm fit; found {parent.card.members}. "
             "Fit from scratch (mode scratch), or set FORECASTING_MEMBERS back."
         )
-    return parent

@@ -113,7 +113,6 @@ def pretrain(
     panel: Sequence[Windows],
     *,
     settings: Settings,
-    hyperparameters: Hyperparameters = HYPERPARAMETERS,
     start: Checkpoint | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Checkpoint:
@@ -123,7 +122,7 @@ def pretrain(
     it has fewer, and is named as `base` in the card; random without it. `progress` counts networks.
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
-    training = [symbol.tensors for symbol in prepared]
+    training, hyperparameters = [symbol.tensors for symbol in prepared], CONTINUED if start else HYPERPARAMETERS
     has_events = any(windows.has_events for windows in panel)
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     random = (new_network(training[0], rng) for rng in rngs)

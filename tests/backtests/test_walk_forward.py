@@ -46,7 +46,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
     ledger: list[dict[str, object]] = []
     for at, origin in enumerate(result.origins.tolist()):
         windows = make_windows(BARS.loc[: str(origin)], reports, origin=origin, settings=settings)
-        fitted = fit(windows, mode="scratch", parent=None, settings=settings, pretrained=pretrained_for(windows))
+        fitted = fit(windows, settings=settings, pretrained=pretrained_for(windows))
         network = network_quantiles(fitted, windows)
         linear = linear_forecast(windows).quantiles
         past, scale = read_past(past_forecasts(ledger, origin)), windows.scale()
@@ -71,7 +71,7 @@ def test_between_refits_a_night_forecasts_with_the_network_of_the_last_refit():
         return make_windows(BARS, no_events(), origin=origin, settings=SETTINGS)
 
     base = pretrained_for(windows_at(first))
-    checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, pretrained=base)
+    checkpoint = fit(windows_at(first), settings=SETTINGS, pretrained=base)
     assert (result.refits, len(result.origins)) == (1, 5)
     np.testing.assert_array_equal(result.raw[NETWORK][-1], network_quantiles(checkpoint, windows_at(last)))
 

@@ -45,7 +45,7 @@ def test_the_network_can_overfit_ten_windows():
 
 
 def test_the_same_seed_gives_the_same_bits(scratch):
-    again = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    again = fit(some_windows(), settings=SETTINGS)
     assert (same_weights(scratch, again), scratch.card) == (True, again.card)
 
 
@@ -60,7 +60,7 @@ def test_training_members_that_were_loaded_leaves_the_weights_they_were_loaded_f
 
 
 def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):
-    warm = fit(some_windows(seed=6), mode="warm", parent=scratch, settings=SETTINGS)
+    warm = fit(some_windows(seed=6), parent=scratch, settings=SETTINGS)
     moved = {name: (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()}
     assert 0.0 < max(moved.values()) < 0.5
     kept = ("effect", "effect_intercept", "step_mean", "step_scale", "past_mean", "past_scale", "flag_names")
@@ -68,8 +68,8 @@ def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(s
 
 
 def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_rows(scratch):
-    first = fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS)
-    second = fit(some_windows(), mode="warm", parent=first, settings=SETTINGS)
+    first = fit(some_windows(), parent=scratch, settings=SETTINGS)
+    second = fit(some_windows(), parent=first, settings=SETTINGS)
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
     assert (second.card.epochs, second.card.chain_epochs) == (WARM.epochs, scratch.card.epochs + 2 * WARM.epochs)
     assert (scratch.card.method, second.card.method) == ("scratch", "warm")
@@ -81,15 +81,13 @@ def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_row
 def test_a_fit_does_not_depend_on_unknown_targets(scratch):
     windows = some_windows()
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
-    left, right = (fit(part, mode="scratch", parent=None, settings=SETTINGS) for part in (whole, cut))
+    left, right = (fit(part, settings=SETTINGS) for part in (whole, cut))
     assert (same_weights(left, right), left.card) == (True, right.card)
 
 
-def test_a_warm_fit_without_a_parent_or_from_one_of_another_size_is_refused(scratch):
-    five = SETTINGS.model_copy(update={"members": 5})
-    for parent, own, found in ((None, SETTINGS, "found none"), (scratch, five, "5 networks .* found 2")):
-        with pytest.raises(ArtifactError, match=found):
-            fit(some_windows(), mode="warm", parent=parent, settings=own)
+def test_a_warm_fit_from_a_parent_of_another_size_is_refused(scratch):
+    with pytest.raises(ArtifactError, match=r"5 networks .* found 2"):
+        fit(some_windows(), parent=scratch, settings=SETTINGS.model_copy(update={"members": 5}))
 
 
 def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):

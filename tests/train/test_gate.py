@@ -25,7 +25,7 @@ def champion() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def warm() -> Checkpoint:
-    return fit(some_windows(), mode="warm", parent=scratch_fit(), settings=SETTINGS)
+    return fit(some_windows(), parent=scratch_fit(), settings=SETTINGS)
 
 
 def verdict(fitted: Checkpoint, champion: Checkpoint | None, windows: Windows | None = None):
@@ -69,7 +69,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeyp
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     windows = some_windows()
     shipped = pretrained_for(windows)
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=shipped)
+    fitted = fit(windows, settings=SETTINGS, pretrained=shipped)
     assert verdict(fitted, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), None).refused
     # As far from the start, the other way.
@@ -134,7 +134,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
     """From random weights; from pretrained ones it gains nothing on its rows, and is refused for that."""
     index = index_windows(2008, 2100)
     one = SETTINGS.model_copy(update={"members": 1, "train_sessions": 2100})
-    sound = fit(index, mode="scratch", parent=None, settings=one)
+    sound = fit(index, settings=one)
     trained = loop.train
 
     def reversed_train(network, panel, *arguments, **options):
@@ -142,7 +142,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
         trained(network, [replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))], *arguments, **options)
 
     monkeypatch.setattr(loop, "train", reversed_train)
-    damaged = fit(index, mode="scratch", parent=None, settings=one)
+    damaged = fit(index, settings=one)
     verdicts = [examine(fitted, index, settings=one, champion=None).refused for fitted in (sound, damaged)]
     assert (verdicts[0], "the linear model" in verdicts[1]) == ("", True)
 

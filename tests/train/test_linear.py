@@ -140,7 +140,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
         before = blas_threads()
         baseline_quantiles("ridge", windows)
         linear.linear_quantiles(windows, np.arange(290, 300))
-        fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+        fit(windows, settings=SETTINGS)
         assert blas_threads() == before
     assert len(threads_of_ridges) > 10
     assert set().union(*threads_of_ridges) == {1}

@@ -18,7 +18,7 @@ from forecasting.train.fit import PRETRAINED, fit, fit_scratch
 from forecasting.train.gate import examine
 from forecasting.train.linear import Rows, linear_quantiles
 from forecasting.train.prepare import member_quantiles
-from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
+from forecasting.train.pretrained import OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.nights import killed
@@ -42,7 +42,7 @@ def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_ro
 def test_pretraining_that_continues_other_weights_stays_near_them_and_names_them(pretrained):
     start = replace(pretrained, card=replace(pretrained.card, base="two toys"))
     three = SETTINGS.model_copy(update={"members": 3})
-    found = pretrain([some_windows(seed=13)], settings=three, hyperparameters=CONTINUED, start=start)
+    found = pretrain([some_windows(seed=13)], settings=three, start=start)
     begun = ("0", "1", "0")  # two members, in turn
     apart = [
         float((found.weights[f"{member}.{name}"] - start.weights[f"{begun[member]}.{name}"]).abs().max())
@@ -58,7 +58,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pr
     # Weights trained on two toy symbols would lose to the linear model.
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=named)
+    fitted = fit(windows, settings=SETTINGS, pretrained=named)
     random = scratch_fit()
     assert (fitted.card.past_mean, fitted.card.effect) == (random.card.past_mean, random.card.effect)
     moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in pretrained.weights.items())
@@ -68,7 +68,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pr
 
 def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(pretrained):
     worse = replace(pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()})
-    fitted = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, pretrained=worse)
+    fitted = fit(some_windows(), settings=SETTINGS, pretrained=worse)
     random = scratch_fit()
     assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
     assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
@@ -84,7 +84,7 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
         return linear_quantiles(windows, rows)
 
     monkeypatch.setattr("forecasting.train.fit.linear_quantiles", recorded)
-    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, pretrained=pretrained)
+    fit(some_windows(), settings=SETTINGS, pretrained=pretrained)
     [(windows, rows)] = calls
     fitted = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
     assert fitted[-1] + len(HORIZONS) <= rows[0]
@@ -236,9 +236,9 @@ def test_another_version_is_refused_even_when_its_hash_is_right(path, hash_of, v
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
     without = without_events(some_windows())
     assert (some_windows().has_events, without.has_events) == (True, False)
-    plain = fit(without, mode="scratch", parent=None, settings=SETTINGS)
+    plain = fit(without, settings=SETTINGS)
     assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
-    assert not fit(some_windows(), mode="warm", parent=plain, settings=SETTINGS).card.has_events
+    assert not fit(some_windows(), parent=plain, settings=SETTINGS).card.has_events
 
 
 @pytest.mark.skipif(
@@ -246,7 +246,9 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
 )
 @pytest.mark.parametrize("mode", ["scratch", "warm"])
 def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
-    fitted = fit(some_windows(), mode=mode, parent=checkpoint, settings=SETTINGS)  # so was the module's own
+    fitted = fit(
+        some_windows(), parent=checkpoint if mode == "warm" else None, settings=SETTINGS
+    )  # so was the module's own
     saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
     on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

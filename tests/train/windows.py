@@ -31,7 +31,7 @@ def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300, m
 @cache
 def scratch_fit(target: Target = "volume") -> Checkpoint:
     """From random weights, on `some_windows`."""
-    return fit(some_windows(target), mode="scratch", parent=None, settings=SETTINGS)
+    return fit(some_windows(target), settings=SETTINGS)
 
 
 def some_market(bars: pd.DataFrame) -> MarketSeries:
