@@ -177,12 +177,6 @@ def is_session(day: date, exchange: str = "XNYS") -> bool:
     return _stamp(day) in calendar(exchange).sessions
 
 
-def span(exchange: str = "XNYS") -> tuple[date, date]:
-    """The first and the last session of the exchange's calendar."""
-    days = calendar(exchange).sessions
-    return days[0].date(), days[-1].date()
-
-
 def today(at: datetime, exchange: str = "XNYS") -> date:
     """The exchange's local date at the instant `at` (aware), traded or not."""
     return _utc(at).tz_convert(calendar(exchange).tz).date()

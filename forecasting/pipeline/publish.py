@@ -24,7 +24,7 @@ from forecasting.report.page import render_index, render_page
 from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.units import as_day
-from forecasting.sessions import opens_at, span
+from forecasting.sessions import calendar, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -117,7 +117,7 @@ def report_data(
 ) -> ReportData:
     """The newest night of one symbol's settings, or the one of `origin` and the scores known by then, maybe `brief`."""
     symbol, target = own.symbols[0], own.target
-    span(own.exchange)  # of its calendar, which all views need: where it cannot be made, the symbol fails
+    calendar(own.exchange)  # which all views need: where it cannot be made, the symbol fails
     try:
         published = read.published(connection, symbol, target, origin=origin)
     except StoreError:

@@ -10,7 +10,7 @@ from forecasting.pipeline import plan
 from forecasting.pipeline.backtest import walk_each
 from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.run import ingest_only
-from forecasting.sessions import newest_up_to, span
+from forecasting.sessions import calendar, newest_up_to
 from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
@@ -88,7 +88,7 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
     words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
     assert words in plan.early_end([night], now=night.now)
     assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
-    assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
+    assert newest_up_to(date(1900, 1, 1), "XSAU") == calendar("XSAU").sessions[0].date()
 
 
 @pytest.mark.parametrize(("column", "error"), [(None, UsageError), ("TSET", BadDataError)])
