@@ -149,14 +149,6 @@ def figures(
     )
 
 
-def best_set(
-    actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss
-) -> tuple[list[str], dict[str, float]]:
-    """The 90% model confidence set of the issued forecasts (`ours`) and the baselines, of origins known throughout."""
-    losses = {name: loss(actual, made).mean(axis=1) for name, made in {"ours": issued, **baselines}.items()}
-    return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
-
-
 @dataclass(frozen=True)
 class BacktestResult:
     """Forecasts and actuals of n origins, in the target's own unit."""
@@ -180,7 +172,9 @@ class BacktestResult:
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`; nights that were replayed are as_published."""
         target = self.spec.settings.target
-        included, p_values = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
+        each, loss = {"ours": self.issued, **self.baselines}, ranking_loss(target)
+        losses = pd.DataFrame({name: loss(self.actual, issued).mean(axis=1) for name, issued in each.items()})
+        included, p_values = confidence_set(losses, block=HORIZONS[-1])  # of origins known throughout
         document: dict[str, object] = {
             "symbol": self.spec.symbol,
             "target": target,

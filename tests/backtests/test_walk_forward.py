@@ -5,11 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtests import walk_forward
 from forecasting.backtests.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, figures
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
-from forecasting.losses import absolute_error, pinball
+from forecasting.losses import pinball
 from forecasting.predict.combine import issue, network_quantiles, read_past
 from forecasting.preprocess.windows import MarketSeries, actual_of, make_windows
 from forecasting.settings import Settings
@@ -210,9 +209,11 @@ def test_close_ranks_baselines_by_pinball_and_others_by_error():
 
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
-    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
-    included, p_values = walk_forward.best_set(ACTUAL, forecasts(1.0) + noise[1], baselines, loss=absolute_error)
-    assert (set(included), p_values["last_value"] < 0.1) == ({"ours", "twin"}, True)
+    raw = dict.fromkeys(baseline_names("volume"), forecasts(4.0)) | {"har": forecasts(1.0) + noise[0]}
+    whole = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=5))
+    result = replace(whole, actual=ACTUAL, issued=forecasts(1.0) + noise[1], raw=raw, dollars=None)
+    found = result.document()["confidence_set"]
+    assert (set(found["included"]), found["p_values"]["last_value"] < 0.1) == ({"ours", "har"}, True)
 
 
 DOLLARS = DollarVolumes(close=np.full(80, 20.0), mean=np.full(80, np.log(180.0)), actual=np.log(20.0 * ACTUAL))
