@@ -137,8 +137,7 @@ def with_usual_ranges(steps: Floats) -> Floats:
 
 def fill_forward(values: Floats) -> Floats:
     """Values (D,) with each NaN replaced by the value before it; leading NaN stay."""
-    newest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
-    return values[newest]
+    return np.asarray(pd.Series(values).ffill(), dtype=np.float64)
 
 
 def own_column(target: Target) -> int:
@@ -209,19 +208,6 @@ def log_closes(market: MarketSeries | None, sessions: pd.Index[pd.Timestamp], *,
     return np.where(np.isnan(known), UNKNOWN, np.log(np.where(np.isnan(known), 1.0, known)))
 
 
-def market_features(market: Floats, steps: Floats) -> Floats:
-    """(D, 4) columns `MARKET_NAMES`: the market series less its level, the level less its long mean, change and gap.
-
-    The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
-    symbol's log range. NaN where the series (D,) or its means are unknown; steps (D, F) as from `step_features`.
-    """
-    known = np.where(market == UNKNOWN, np.nan, market)
-    level = trailing_mean(known, LEVEL_SESSIONS)
-    usual_range = trailing_mean(steps[:, STEP_NAMES.index("log_range")], LEVEL_SESSIONS)
-    change, gap = np.diff(known, prepend=np.nan), known - _DAILY - usual_range
-    return np.column_stack([known - level, level - trailing_mean(known, max(MEANS)), change, gap])
-
-
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
 class Windows:
     """N rows, one per origin, oldest first, over D sessions of which the first D - N are the warm-up."""
@@ -278,8 +264,19 @@ class Windows:
         return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
 
     def market_features(self) -> Floats:
-        """(N, 4) columns `MARKET_NAMES` of each row; NaN where unknown."""
-        return market_features(self.market, self.steps)[self.warm_up :]
+        """(N, 4) columns `MARKET_NAMES`: the series less its level, that less its long mean, change and gap.
+
+        The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
+        symbol's log range. NaN where the series or its means are unknown.
+        """
+        known = np.where(self.market == UNKNOWN, np.nan, self.market)
+        level = trailing_mean(known, LEVEL_SESSIONS)
+        change, gap = (
+            np.diff(known, prepend=np.nan),
+            known - _DAILY - trailing_mean(self.steps[:, _LOG_RANGE], LEVEL_SESSIONS),
+        )
+        features = np.column_stack([known - level, level - trailing_mean(known, max(MEANS)), change, gap])
+        return features[self.warm_up :]
 
     def market_inputs(self) -> Floats:
         """(N, 4) the same for a ridge: what is unknown is at its mean of the learnable rows; (N, 0) without one."""

@@ -17,7 +17,6 @@ from forecasting.preprocess.windows import (
     log_closes,
     long_memory_features,
     make_windows,
-    market_features,
     step_features,
     trailing_mean,
     with_usual_ranges,
@@ -159,13 +158,17 @@ def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at: 
     np.testing.assert_array_equal(before != after, later)
 
 
+def features_of(market, steps):
+    return replace(some_windows(), market=market, steps=steps, level=np.zeros(len(steps))).market_features()
+
+
 def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_its_own_session():
     steps = step_features(random_bars(days=DAYS, seed=7))
     market = np.log(np.random.default_rng(2).uniform(10.0, 40.0, DAYS))
     altered, later_steps = market.copy(), steps.copy()
     altered[SEEN:] += 0.3
     later_steps[SEEN:, STEP_NAMES.index("log_range")] += 0.1
-    before, after = market_features(market, steps), market_features(altered, later_steps)
+    before, after = features_of(market, steps), features_of(altered, later_steps)
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
 
@@ -174,7 +177,7 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
     steps = step_features(random_bars(days=DAYS, seed=7))
     market = np.full(DAYS, np.log(20.0))
     market[:10] = market[-1] = 0.0
-    features = market_features(market, steps)
+    features = features_of(market, steps)
     assert np.isnan(features[:10]).all()
     assert np.isnan(features[-1]).all()
     assert np.isfinite(features[10 + max(MEANS) - 1 : -1]).all()
