@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -113,18 +113,21 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Ni
                 asked = read.newest_fetch(connection, line.symbol, with_bars=False) or {}
                 request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
                 requests[line.symbol] = f"{request.rstrip('.')}."
-            elif line.result:
-                of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
-                newest = [read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS]
-                live, late, replay = newest
-                if live and replay and replay > max(live, late or live):
-                    days = after(live, replay, settings.exchange_of(line.symbol))
-                    what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
-                    replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
+            elif line.result and (days := _without_live(connection, line, settings.exchange_of(line.symbol))):
+                what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
+                replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
     of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]
     findings = [*wrong_alerts(settings), *of_replays, *of_runs]
     alerts = alert_counts(settings) if settings.alerts else []
     return make_digest(lines, due=due, requests=requests, findings=findings, alerts=alerts)
+
+
+def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:
+    """The scored sessions since the newest one with a live forecast, where the newest of all has a replay alone."""
+    of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
+    newest = [read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS]
+    live, late, replay = newest
+    return after(live, replay, exchange) if live and replay and replay > max(live, late or live) else []
 
 
 def _of_runs(connection: connect.Connection, run_ids: Sequence[str], told: str) -> list[str]:
