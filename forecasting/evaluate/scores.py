@@ -91,12 +91,10 @@ def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
 
     Challengers are left out.
     """
-    rows = rows[rows["role"] != CHALLENGER]
-    is_published = (rows["role"] == CHAMPION).to_numpy()
-    places = np.repeat(np.arange(len(rows)), 1 + is_published)
-    each = rows.iloc[places].reset_index(drop=True)
-    is_first = is_published[places] & (np.diff(places, prepend=-1) > 0)
-    return each.assign(line=each[model].astype(object).mask(is_first, PUBLISHED_LINE))
+    rows = rows[rows["role"] != CHALLENGER].reset_index(drop=True)
+    rows = rows.assign(line=rows[model].astype(object))
+    published = rows[rows["role"] == CHAMPION].assign(line=PUBLISHED_LINE)
+    return pd.concat([published, rows]).sort_index(kind="stable", ignore_index=True)
 
 
 def optimal_level(ratio: float) -> float:
