@@ -94,61 +94,6 @@ class Figures:
     r2_baselines: dict[str, float]  # the baselines'; empty for other targets
 
 
-def figures(
-    target: Target,
-    actual: Floats,
-    issued: Floats,
-    baselines: dict[str, Floats],
-    *,
-    horizon: int | None = None,
-    dollars: DollarVolumes | None = None,
-) -> Figures:
-    """The figures of one horizon, else their means over all, of actuals (n, H) with NaN and quantiles (n, H, Q).
-
-    The first baseline is the naive one. `dollars` are of the n origins: only target volume has them, and R².
-    """
-
-    def mean(values: Floats) -> float:  # over the horizons of the mean over origins, of the known values
-        return float(np.nanmean(values, axis=0).mean())
-
-    at = slice(None) if horizon is None else slice(horizon - 1, horizon)
-    actual, issued = actual[:, at], issued[:, at]
-    baselines = {name: quantiles[:, at] for name, quantiles in baselines.items()}
-
-    def against_best(loss: Loss) -> tuple[str, float, float | None]:
-        losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
-        best, ours = min(losses, key=lambda name: mean(losses[name])), loss(actual, issued)
-        p = p_value_of_enough(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
-        return best, skill(mean(ours), mean(losses[best])), p
-
-    best_baseline, skill_vs_best, dm_p_value = against_best(ranking_loss(target))
-    best_in_pinball, pinball_vs_best, pinball_p_value = against_best(pinball)
-    errors = {name: mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
-    mae, naive = mean(absolute_error(actual, issued)), next(iter(errors.values()))
-    r2: dict[str, float] = {}
-    if dollars is not None:
-        dollars = replace(dollars, actual=dollars.actual[:, at])
-        medians = {name: quantiles[..., MEDIAN] for name, quantiles in {"": issued, **baselines}.items()}
-        r2 = {name: dollar_volume_r2(dollars, shares) for name, shares in medians.items()}
-    return Figures(
-        mae=mae,
-        mae_naive=naive,
-        baselines=errors,
-        best_baseline=best_baseline,
-        skill_vs_naive=skill(mae, naive),
-        skill_vs_best=skill_vs_best,
-        dm_p_value=dm_p_value,
-        pinball=mean(pinball(actual, issued)),
-        best_in_pinball=best_in_pinball,
-        pinball_vs_best=pinball_vs_best,
-        pinball_p_value=pinball_p_value,
-        coverage_80=mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
-        coverage_90=mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
-        r2_dollar_volume=r2.pop("", None),
-        r2_baselines=r2,
-    )
-
-
 @dataclass(frozen=True)
 class BacktestResult:
     """Forecasts and actuals of n origins, in the target's own unit."""
@@ -167,7 +112,7 @@ class BacktestResult:
     @property
     def baselines(self) -> Raw:
         """The baselines' quantiles alone."""
-        return {name: self.raw[name] for name in baseline_names(self.spec.settings.target)}
+        return {name: made for name, made in self.raw.items() if name not in (NETWORK, LINEAR, TREES)}
 
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`; nights that were replayed are as_published."""
@@ -205,9 +150,47 @@ class BacktestResult:
 
     def figures(self, horizon: int | None = None, *, of: Nights | None = None) -> Figures:
         """The figures of one horizon, or their means over all: of the model alone, or of what nights published."""
-        issued, baselines = (self.issued, self.baselines) if of is None else (of.issued, of.baselines)
-        target = self.spec.settings.target
-        return figures(target, self.actual, issued, baselines, horizon=horizon, dollars=self.dollars)
+
+        def mean(values: Floats) -> float:  # over the horizons of the mean over origins, of the known values
+            return float(np.nanmean(values, axis=0).mean())
+
+        at = slice(None) if horizon is None else slice(horizon - 1, horizon)
+        each, made = (self.issued, self.baselines) if of is None else (of.issued, of.baselines)
+        actual, issued = self.actual[:, at], each[:, at]
+        baselines = {name: quantiles[:, at] for name, quantiles in made.items()}  # the naive one first
+
+        def against_best(loss: Loss) -> tuple[str, float, float | None]:
+            losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+            best, ours = min(losses, key=lambda name: mean(losses[name])), loss(actual, issued)
+            p = p_value_of_enough(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
+            return best, skill(mean(ours), mean(losses[best])), p
+
+        best_baseline, skill_vs_best, dm_p_value = against_best(ranking_loss(self.spec.settings.target))
+        best_in_pinball, pinball_vs_best, pinball_p_value = against_best(pinball)
+        errors = {name: mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
+        mae, naive = mean(absolute_error(actual, issued)), next(iter(errors.values()))
+        r2: dict[str, float] = {}
+        if self.dollars is not None:
+            dollars = replace(self.dollars, actual=self.dollars.actual[:, at])
+            medians = {name: quantiles[..., MEDIAN] for name, quantiles in {"": issued, **baselines}.items()}
+            r2 = {name: dollar_volume_r2(dollars, shares) for name, shares in medians.items()}
+        return Figures(
+            mae=mae,
+            mae_naive=naive,
+            baselines=errors,
+            best_baseline=best_baseline,
+            skill_vs_naive=skill(mae, naive),
+            skill_vs_best=skill_vs_best,
+            dm_p_value=dm_p_value,
+            pinball=mean(pinball(actual, issued)),
+            best_in_pinball=best_in_pinball,
+            pinball_vs_best=pinball_vs_best,
+            pinball_p_value=pinball_p_value,
+            coverage_80=mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
+            coverage_90=mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
+            r2_dollar_volume=r2.pop("", None),
+            r2_baselines=r2,
+        )
 
     def metric_rows(self) -> list[dict[str, object]]:
         """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtests.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest, figures
+from forecasting.backtests.walk_forward import LINEAR, NETWORK, BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import pinball
@@ -189,11 +189,16 @@ def forecasts(error: float) -> np.ndarray:
     return ACTUAL[..., None] + error + AROUND
 
 
+def result_of(target, issued, baselines, *, dollars=None):
+    of = spec(-12, -8, refit_every=5, settings=SETTINGS.model_copy(update={"target": target}))
+    return BacktestResult(of, np.datetime64("2024-01-01") + np.arange(80), 1, 0.0, ACTUAL, issued, baselines, dollars)
+
+
 def test_skill_is_positive_when_the_issued_forecasts_are_better():
     wide = ACTUAL[..., None] - 2.0 + 9.0 * AROUND  # of less absolute error and more pinball loss than har
     baselines = {"last_value": forecasts(4.0), "ridge": wide, "har": forecasts(-2.5)}
     noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
-    ours = figures("volume", ACTUAL, forecasts(1.0) + noise, baselines)
+    ours = result_of("volume", forecasts(1.0) + noise, baselines).figures()
     assert (ours.best_baseline, ours.best_in_pinball) == ("ridge", "har")
     assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
     assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
@@ -203,17 +208,15 @@ def test_skill_is_positive_when_the_issued_forecasts_are_better():
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():
     baselines = {"wide": ACTUAL[..., None] + 0.5 + 9.0 * AROUND, "narrow": forecasts(0.6)}
-    assert figures("close", ACTUAL, forecasts(0.0), baselines).best_baseline == "narrow"
-    assert figures("volume", ACTUAL, forecasts(0.0), baselines).best_baseline == "wide"
+    assert result_of("close", forecasts(0.0), baselines).figures().best_baseline == "narrow"
+    assert result_of("volume", forecasts(0.0), baselines).figures().best_baseline == "wide"
 
 
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
-    raw = dict.fromkeys(baseline_names("volume"), forecasts(4.0)) | {"har": forecasts(1.0) + noise[0]}
-    whole = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=5))
-    result = replace(whole, actual=ACTUAL, issued=forecasts(1.0) + noise[1], raw=raw, dollars=None)
-    found = result.document()["confidence_set"]
-    assert (set(found["included"]), found["p_values"]["last_value"] < 0.1) == ({"ours", "har"}, True)
+    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
+    found = result_of("volume", forecasts(1.0) + noise[1], baselines).document()["confidence_set"]
+    assert (set(found["included"]), found["p_values"]["last_value"] < 0.1) == ({"ours", "twin"}, True)
 
 
 DOLLARS = DollarVolumes(close=np.full(80, 20.0), mean=np.full(80, np.log(180.0)), actual=np.log(20.0 * ACTUAL))
@@ -221,9 +224,9 @@ DOLLARS = DollarVolumes(close=np.full(80, 20.0), mean=np.full(80, np.log(180.0))
 
 def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
     issued, baselines = forecasts(0.5), {"last_value": forecasts(2.0)}
-    ours = figures("volume", ACTUAL, issued, baselines, dollars=DOLLARS)
+    result = result_of("volume", issued, baselines, dollars=DOLLARS)
+    ours = result.figures()
     assert ours.r2_dollar_volume == dollar_volume_r2(DOLLARS, issued[..., MEDIAN]) > 0.0
     assert ours.r2_baselines == {"last_value": dollar_volume_r2(DOLLARS, baselines["last_value"][..., MEDIAN])}
     third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
-    at_third = figures("volume", ACTUAL, issued, baselines, horizon=3, dollars=DOLLARS)
-    assert at_third.r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
+    assert result.figures(3).r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])

@@ -41,15 +41,15 @@ def losses_of(days):
 
 def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     days = scored_days().assign(inside_80=0.8)
-    charts = []
+    sinces = []
     # The average of two sessions without a hit is still inside: 72%, where 71% is the limit.
     for outside in (2, 3, 5, 60):
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
-        charts.append(watch(missed))
+        sinces.append(since_of(watch(missed)))
     # Of the last case every session is outside: the first one's limit is 77%.
     expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
-    assert list(map(since_of, charts)) == [(None, since) for since in expected]
+    assert sinces == [(None, since) for since in expected]
 
 
 def test_a_market_ten_times_more_volatile_is_no_alarm():
@@ -65,7 +65,7 @@ def test_too_few_sessions_give_no_charts():
     assert watch(scored_days(enough - 1, skill=-5.0)) is None
     assert drift_reason(losses_of(scored_days(enough - 1, skill=-5.0)), newest_scratch=None) == ""
     charts = watch(scored_days(enough))
-    assert (charts.watched, charts.reference) == (MIN_WATCHED, MIN_REFERENCE) == (20, 60)
+    assert (charts.watched, charts.reference) == (MIN_WATCHED, MIN_REFERENCE)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_ha
     days = scored_days()
     days.iloc[-50:, 0] *= 1.5
     losses, charts = losses_of(days), watch(days)
-    since, _ = since_of(charts)
+    since, covered_since = since_of(charts)
     assert days.index[-50].date() < since < days.index[-1].date()
-    assert (charts.skill.average < charts.skill.lower, charts.coverage.since) == (True, None)
+    assert (charts.skill.average < charts.skill.lower, covered_since) == (True, None)
     reason = drift_reason(losses, newest_scratch=None)
     assert reason.startswith("drift: Drift: ")
     assert f"outside since {since}" in reason
