@@ -18,11 +18,6 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
     return pd.DataFrame(days | {"inside_80": rng.binomial(5, covered, n) / 5}, index=random_bars(days=n).index)
 
 
-def since_of(charts):
-    """The session since which each chart is outside, or None."""
-    return charts.skill.since, charts.coverage.since
-
-
 def losses_of(days):
     """The losses that make `days`, in any order: two horizons a session, and forecasters that are not compared."""
     rows = [
@@ -46,7 +41,8 @@ def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
     for outside in (2, 3, 5, 60):
         missed = days.copy()
         missed.iloc[-outside:, 2] = 0.0
-        sinces.append(since_of(watch(missed)))
+        charts = watch(missed)
+        sinces.append((charts.skill.since, charts.coverage.since))
     # Of the last case every session is outside: the first one's limit is 77%.
     expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
     assert sinces == [(None, since) for since in expected]
@@ -56,13 +52,13 @@ def test_a_market_ten_times_more_volatile_is_no_alarm():
     days = scored_days()
     volatile = days.copy()
     volatile.iloc[-60:, :2] *= 10.0
-    assert watch(volatile).skill.average == pytest.approx(watch(days).skill.average)
-    assert since_of(watch(volatile)) == (None, None)
+    charts = watch(volatile)
+    assert charts.skill.average == pytest.approx(watch(days).skill.average)
+    assert (charts.skill.since, charts.coverage.since) == (None, None)
 
 
 def test_too_few_sessions_give_no_charts():
     enough = MIN_REFERENCE + MIN_WATCHED
-    assert watch(scored_days(enough - 1, skill=-5.0)) is None
     assert drift_reason(losses_of(scored_days(enough - 1, skill=-5.0)), newest_scratch=None) == ""
     charts = watch(scored_days(enough))
     assert (charts.watched, charts.reference) == (MIN_WATCHED, MIN_REFERENCE)
@@ -116,7 +112,7 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
 
 def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
     constant = scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8)
-    assert since_of(watch(constant)) == (None, None)
+    assert drift_reason(losses_of(constant), newest_scratch=None) == ""
     constant.iloc[-3:, 2] = 0.0
     assert drift_reason(losses_of(constant), newest_scratch=None) == (
         "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover "
@@ -129,9 +125,9 @@ def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_ha
     days = scored_days()
     days.iloc[-50:, 0] *= 1.5
     losses, charts = losses_of(days), watch(days)
-    since, covered_since = since_of(charts)
+    since = charts.skill.since
     assert days.index[-50].date() < since < days.index[-1].date()
-    assert (charts.skill.average < charts.skill.lower, covered_since) == (True, None)
+    assert (charts.skill.average < charts.skill.lower, charts.coverage.since) == (True, None)
     reason = drift_reason(losses, newest_scratch=None)
     assert reason.startswith("drift: Drift: ")
     assert f"outside since {since}" in reason

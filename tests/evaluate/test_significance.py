@@ -36,8 +36,7 @@ def test_by_hand_with_one_lag():
 @pytest.mark.parametrize("horizon", [1, 2, 5])
 def test_it_equals_a_naive_computation_negative_where_the_first_lost_less_and_swapping_flips_the_sign(horizon):
     losses = random_losses(120, a=1.0, b=1.2)
-    ahead, behind = (diebold_mariano(losses[one], losses[two], horizon=horizon) for one, two in ("ab", "ba"))
-    statistic, p_value = ahead
+    (statistic, p_value), behind = (diebold_mariano(losses[a], losses[b], horizon=horizon) for a, b in ("ab", "ba"))
     assert statistic == pytest.approx(naive_diebold_mariano(losses["a"], losses["b"], horizon - 1))
     assert statistic < 0
     assert behind == pytest.approx((-statistic, p_value))

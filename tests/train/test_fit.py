@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting import losses
-from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import MARKET_NAMES, Windows
 from forecasting.train import loop
 from forecasting.train.checkpoint import Card, Checkpoint
@@ -83,11 +82,6 @@ def test_a_fit_does_not_depend_on_unknown_targets(scratch):
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
     left, right = (fit(part, settings=SETTINGS) for part in (whole, cut))
     assert (same_weights(left, right), left.card) == (True, right.card)
-
-
-def test_a_warm_fit_from_a_parent_of_another_size_is_refused(scratch):
-    with pytest.raises(ArtifactError, match=r"5 networks .* found 2"):
-        fit(some_windows(), parent=scratch, settings=SETTINGS.model_copy(update={"members": 5}))
 
 
 def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
