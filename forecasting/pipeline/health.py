@@ -32,6 +32,7 @@ from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
 CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
+ASKED = 20  # Symbols without a night of which a check asks a file; of more it would take too long, as `doctor` may
 LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` calls it wrong
 STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
 
@@ -61,7 +62,15 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_held = lock.is_held(settings.url, "night")
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        return [_state(connection, settings.for_symbol(symbol), now(), is_held) for symbol in settings.symbols]
+        rows = [_state(connection, settings.for_symbol(symbol), now(), is_held) for symbol in settings.symbols]
+    without = [row for row in rows if row["cause"] == "without a night"]
+    for row in without if len(without) <= ASKED else ():
+        own = settings.for_symbol(row["symbol"])
+        try:
+            _newest_of_source(own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=now)
+        except ForecastingError as refused:  # as it refuses a run, which leaves no row
+            row |= {"cause": "without a usable source", "error": str(refused)}
+    return rows
 
 
 def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | None) -> Row:
@@ -84,19 +93,14 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
     if begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
         cause = {True: "at work", False: "cut off", None: "at work or cut off"}[is_held]
         return row | {"cause": cause, "night": begun}
-    if stopped := read.unfinished_run(connection, symbol, own.target, after=newest or date.min):
+    stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+    if stopped and stopped["as_of"] == due:
         return row | {"cause": "failed" if stopped["status"] == "failed" else "without a bar", "night": stopped}
     closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
     if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
         return row | {"cause": "without a bar", "fetch": asked}
-    row |= {"closed": closed, "has_any": read.row(connection, "forecasts", series)}
-    if is_held:
-        return row | {"cause": "waiting"}
-    try:
-        _newest_of_source(own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=lambda: at)
-    except ForecastingError as refused:  # as it refuses a run, which leaves no row
-        return row | {"cause": "without a usable source", "error": str(refused)}
-    return row | {"cause": "without a night"}
+    row |= {"closed": closed, "last": stopped, "has_any": read.row(connection, "forecasts", series)}
+    return row | {"cause": "waiting" if is_held else "without a night"}
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:

@@ -132,6 +132,7 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     with connect.transaction(read_settings().url) as connection:
         write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
         write.add(connection, "runs", run_row("c", f"{LAST}", symbol="CUT", status="running"))
+        write.add(connection, "runs", run_row("o", "2024-03-05", symbol="NEW", status="failed", error="Gone."))
         write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
     code, _, err = run("check", "--notify")
     title, text = sent(posted[2:])
@@ -143,12 +144,12 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert late.startswith(f"- LATE: The night of {LAST} has status late: No bar")
     assert down == "- DOWN: The newest request, on 2024-03-09, was unavailable: No response."
     assert cut == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here has its lock."
-    assert re.fullmatch(r"- NEW: No night has run since [^.]*there is none at all\.", new)
+    assert re.fullmatch(r"- NEW: No night has run since [^.]*at all\. The night of .*5 has status failed: Gone\.", new)
     assert re.match(r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. See [^.]*\. See", todo)
     assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
     assert fresh == f"Fresh: TEST volume from the session {LAST}."
     with lock.night_lock(read_settings().url, "night"):
-        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "there is none at all. A run is at work")):
+        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "status failed: Gone. A run is at work")):
             monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
             assert re.search(rf"{re.escape(words)}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
     monkeypatch.setenv("FORECASTING_SOURCE", "csv:gone.csv")
