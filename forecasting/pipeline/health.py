@@ -51,10 +51,12 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
     shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
     lines = environment().get_template("check.txt").render(shown).splitlines()
     if missing:
+        if sends:
+            messages.mark_missing(settings)
         subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
         raise NoLiveForecastError(subject, *([" ".join(lines)] if len(rows) == 1 else lines))
     if sends:
-        messages.check_addresses(settings)
+        messages.send_fresh(settings, " ".join(lines))
     return " ".join(lines)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -174,6 +175,25 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
     if not isinstance(error, LockedError):
         subject = f"{joined(settings.symbols)} {settings.target}"
         send(settings, f"{subject}: the run failed (night.failed)", f"The run of {subject} failed. {error}")
+
+
+def mark_missing(settings: Settings) -> None:
+    """Remember in a file, where one can be written, that a check missed a forecast of these symbols."""
+    with suppress(OSError):
+        _mark(settings).parent.mkdir(parents=True, exist_ok=True)
+        _mark(settings).touch()
+
+
+def send_fresh(settings: Settings, text: str) -> None:
+    """Send, once after a check that missed a forecast, that none is missing; raises as `check_addresses`."""
+    check_addresses(settings)
+    over = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
+    if _mark(settings).is_file() and send(settings, over, text, kind="success") < 1.0:
+        _mark(settings).unlink()
+
+
+def _mark(settings: Settings) -> Path:
+    return runs_folder(settings) / f"missing-{short_id(settings.target, *settings.symbols)}"
 
 
 def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> float:
