@@ -232,13 +232,15 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
         counts = ", ".join(f"{number} of {quantity(total[what], what)}" for what, number in differ.items())
         raise ForecastingError(
             f"{symbol} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a {what}. "
-            f"{_about_code(nights, left)} All differences are in {path}, the replayed ledger in {scratch.data_dir}."
+            f"{_about_code(nights, left, wrong)} All differences are in {path}, "
+            f"the replayed ledger in {scratch.data_dir}."
         )
     same = ", ".join(quantity(number, what) for what, number in total.items())
     more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
     more += f", nights before {first}, which were copied" if first else ""
     sentence = f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same "
-    sentence += f"to the bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files{more}."
+    sentence += f"to the bit, by {code_version()}. "
+    sentence += f"Not compared: kinds, instants, reasons, weight files, standings{more}."
     if any(is_stored for is_stored, _ in left):
         raise ForecastingError(sentence)
     return sentence
@@ -261,7 +263,7 @@ def _write_differences(path: Path, wrong: list[tuple[Any, ...]], stored: Evidenc
     return f"{what} ({where}): {found}"
 
 
-def _about_code(nights: list[Row], left: Left) -> str:
+def _about_code(nights: list[Row], left: Left, wrong: list[tuple[Any, ...]]) -> str:
     """Where to look for the cause of a difference: other code, or the same on other packages or changed rows."""
     code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
     if others := [row for row in nights if row["code_version"] != code_version()]:
@@ -269,7 +271,9 @@ def _about_code(nights: list[Row], left: Left) -> str:
         code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
         if later := [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]:
             code += f" --from {later[0]} replays the nights of this code, on what the others left."
-    return f"They may follow from the nights that were not replayed. {code}" if left else code
+    first = min((key[1] for key in wrong if key[1]), default=nights[-1]["as_of"])
+    may_follow = any(day < first for days in left.values() for day in days)
+    return f"They may follow from the nights that were not replayed. {code}" if may_follow else code
 
 
 def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence, int]:
