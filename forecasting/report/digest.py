@@ -64,14 +64,16 @@ def make_digest(
         if line.forecast and line.symbol not in listed:
             none = f"No forecast of {session}; the newest is of {short_day(line.session, with_year=True)}."
             behind = " ".join(filter(None, [none, requests.get(line.symbol), line.remedy]))
-            problem = (problem[0], f"{problem[1]} {none}") if problem else ("behind", behind)
+            problem = (problem[0], f"{none} {problem[1]}") if problem else ("behind", behind)
         if problem is not None:
             cause = problem[0], of_each(problem[1], line.symbol)
             reasons.setdefault(cause, []).append((f"{line.symbol} {line.target}", problem[1]))
     problems = [
         f"{named([name for name, _ in some], 3)}: {what}. {some[0][1] if len(some) == 1 else cause}"
-        for (what, cause), some in reasons.items()
+        for (what, cause), some in sorted(reasons.items(), key=lambda reason: reason[0][0] != "failed")
     ]
+    without = [line.symbol for line in lines if line.symbol not in listed] if current else []
+    problems += [f"Alerts are not judged of {named(without, 3)}."] * bool(alerts and without)
     problems += [*([] if stored or reasons else ["No forecast is stored."]), *findings]
     days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
     scored = [line for line in stored if line.result and as_day(line.result["target_session"]) == max(days)]
@@ -87,7 +89,9 @@ def make_digest(
     failed = sum(line.status == "failed" for line in lines)
     about += ["Stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
     what = f"{lines[0].target} forecast" if lines else "forecast"
-    about += [f"{quantity(len(forecasts), what)} of {session}" if forecasts else f"no {what}"]
+    count = f"{len(forecasts)} of {quantity(len(lines), what)}" if without else quantity(len(forecasts), what)
+    none = f", none of {named(without, 2)}" if without else ""
+    about += [f"{count} of {session}{none}" if forecasts else f"no {what}"]
     live = [line.hit == "hit" for line in results if line.result and line.result["kind"] == "live"]
     hits = f"{sum(live)} of {len(live)}{' live' * (len(live) < len(results))} hit" if live else "no live forecast"
     about += [f"{hits} on {results_of}"] if results else []

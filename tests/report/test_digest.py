@@ -28,8 +28,8 @@ def morning() -> list[SymbolLine]:
 
 TEXT = """\
 1 failed, 2 things to know.
-- MSFT volume: fallback. 6% behind ridge over 250 origins.
 - BAD volume: failed. no rows of BAD
+- MSFT volume: fallback. 6% behind ridge over 250 origins.
 - SBUX: 2 new findings.
 
 Mon 11 Mar, the most unusual first:
@@ -47,7 +47,8 @@ Network, trees, combination and other are what models add, not causes."""
 
 def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    assert digest.title == "1 failed, 3 volume forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 2 things to know"
+    count = "3 of 4 volume forecasts of Mon 11 Mar, none of BAD"
+    assert digest.title == f"1 failed, {count}, 1 of 2 hit on Fri 8 Mar, 2 things to know"
     assert digest_in("text", digest) == TEXT
 
 
@@ -64,8 +65,9 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
     held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96."
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
     assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
-    assert digest.title.startswith("Alert ADBE median 1.824 usual, 1 failed, 3 volume forecasts of Mon 11 Mar, ")
-    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 1 thing to know.")
+    assert digest.title.startswith("Alert ADBE median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, ")
+    assert "Alerts are not judged of BAD." in digest.problems
+    assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
     assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
     page = digest_in("html", digest)
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
@@ -87,10 +89,11 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -
     lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
     request = "Its newest request, on 2024-03-09, was extended: 1 new, newest 2024-03-07."
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request})
-    assert digest.title == "1 volume forecast of Mon 11 Mar, 1 of 3 hit on Fri 8 Mar, 2 things to know"
+    count = "1 of 3 volume forecasts of Mon 11 Mar, none of KO, T"
+    assert digest.title == f"{count}, 1 of 3 hit on Fri 8 Mar, 2 things to know"
     assert [line.symbol for line in digest.forecasts] == ["SBUX"]
     assert digest.problems == [
-        "KO volume: late. No bar by 09:00. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024.",
+        "KO volume: late. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. No bar by 09:00.",
         f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {request} "
         "`forecasting run --symbol T --target volume` makes it, or says why not.",
     ]
