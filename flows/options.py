@@ -34,8 +34,7 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
         if name == "database_url" and without_password(value) != value:
             sys.stderr.write(
                 "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put "
-                "the URL into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that "
-                "FORECASTING_SECRETS_DIR names, and change the password.\n"
+                "the URL into FORECASTING_DATABASE_URL, or a file of FORECASTING_SECRETS_DIR; change the password.\n"
             )
         for text in value if isinstance(value, list) else [value]:
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)

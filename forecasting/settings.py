@@ -103,17 +103,11 @@ class Settings(BaseSettings):
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
-    witness: str | None = Field(
-        None, description="Second source, as source; each night compares newest volumes and closes. If not set, none."
-    )
+    witness: str | None = Field(None, description="Second source, with which each night compares; if not set, none.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
-    edgar_contact: str | None = Field(
-        None, description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too."
-    )
+    edgar_contact: str | None = Field(None, description="Name and mail address for the SEC, to ask for earnings dates.")
     market: str | None = Field(
-        None,
-        description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "
-        "if not set, ^VIX from yahoo and none from other sources.",
+        None, description="Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."
     )
     files: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Folders of the files that flow parameters may name, comma separated; else sources in data_dir."
@@ -137,28 +131,18 @@ class Settings(BaseSettings):
     )
     workers: int | None = Field(None, ge=1, le=1024, description="Processes or Dask workers; if not set, one a core.")
     shard_size: int | None = Field(None, ge=1, le=MOST, description="Symbols a shard; if not set, 3 shards a worker.")
-    dask_address: str | None = Field(
-        None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
-    )
+    dask_address: str | None = Field(None, description="Scheduler of runner dask, tcp://HOST:8786; else own workers.")
     cost_ratio: float | None = Field(
-        None,
-        gt=0.0,
-        allow_inf_nan=False,
-        description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
-        "quantile of least expected cost. If not set, none.",
+        None, gt=0.0, allow_inf_nan=False, description="Cost of too high over too low, to name the cheapest quantile."
     )
     notify: Annotated[
         SecretStr | None, AfterValidator(lambda urls: None if urls and urls.get_secret_value() == "none" else urls)
-    ] = Field(
-        None, description="Addresses of messages about nights, as URLs of apprise; not set, or none: none is sent."
-    )
+    ] = Field(None, description="Addresses of messages about nights, as URLs of apprise; if not set, or none, none.")
     alerts: Annotated[str, AfterValidator(lambda text: text.strip("; "))] = Field(
         "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
     )
     pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(
-        "",
-        description="Address of the folder reports on a web server, https://HOST/reports: digests, Prefect's pages and "
-        "`show` then link to the pages there. If not set, the last two name the files.",
+        "", description="Address of the folder reports on a web server, https://HOST/reports, to which messages link."
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 

@@ -126,8 +126,7 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Ni
 def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:
     """The scored sessions since the newest one with a live forecast, where the newest of all has a replay alone."""
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
-    newest = [read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS]
-    live, late, replay = newest
+    live, late, replay = (read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS)
     return after(live, replay, exchange) if live and replay and replay > max(live, late or live) else []
 
 
