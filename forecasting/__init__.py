@@ -6,21 +6,22 @@ use: `import forecasting` alone loads no library.
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, hubverse, nixtla
-    from forecasting.errors import BadDataError, DataLateError, ForecastingError, HistoryError, StoreError, UsageError
-
 __version__ = "0.3.0"
 __all__ = ["Backtest", "Forecast", "Ledger", "__version__", "backtest", "connect", "forecast", "hubverse", "nixtla"]
 __all__ += ["BadDataError", "DataLateError", "ForecastingError", "HistoryError", "StoreError", "UsageError"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from forecasting import api, errors
+if TYPE_CHECKING:  # which shall find no other name
+    from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, hubverse, nixtla
+    from forecasting.errors import BadDataError, DataLateError, ForecastingError, HistoryError, StoreError, UsageError
+else:
 
-    return getattr(errors if hasattr(errors, name) else api, name)
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from forecasting import api, errors
+
+        return getattr(errors if hasattr(errors, name) else api, name)
 
 
 def __dir__() -> list[str]:

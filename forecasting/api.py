@@ -319,8 +319,8 @@ class Ledger:
         from forecasting.pipeline.backtest import backtest_spec, replayed
 
         first, last = check_day("first", first), check_day("last", last)
-        if not isinstance(refit_every, int):
-            raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
+        if not isinstance(refit_every, int) or refit_every < 1:
+            raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or more.")
         inputs = {"source": source, "market": market, "events": events}
         frames = {name: value for name, value in inputs.items() if not isinstance(value, str | None)}
         own = self._settings([] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames))
@@ -336,6 +336,8 @@ class Ledger:
         several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
+        if symbols and not each:
+            raise UsageError("Expected one symbol or more, found an empty list. Leave it out for all.")
         every = not each and "symbols" not in self.settings.model_fields_set
         own = "" if each else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
         return export.check_known(settings, None if bars else settings.target, advice=own, every=every)

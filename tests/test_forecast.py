@@ -172,6 +172,8 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(stored.latest()) == 0  # the ledger is empty
     with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
         stored.latest("SBUX")
+    with pytest.raises(UsageError, match="found an empty list"):
+        stored.latest([])
     with pytest.raises(UsageError, match=r"dates\.csv"):
         stored.run_night("TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv")
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")

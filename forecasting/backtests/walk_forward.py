@@ -269,19 +269,15 @@ def all_windows(
 
 def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """The rows of the span with a bar of their own, `refit_every` at a time; `has_bar` is (N,)."""
-    if spec.refit_every < 1:
-        raise UsageError(f"Expected a backtest that refits every 1 or more sessions; found {spec.refit_every}.")
     if spec.first > spec.last:
         raise UsageError(f"Expected a span that begins before it ends; found {spec.first} to {spec.last}.")
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
     rows = np.flatnonzero(inside & has_bar & np.isfinite(windows.scaled).any(axis=1))
-    earliest = MIN_ROWS - 1
-    if len(rows) == 0 or rows[0] < earliest:
+    if len(rows) == 0 or rows[0] < MIN_ROWS - 1:
         raise HistoryError(
-            f"Expected origins of {spec.symbol} from {spec.first} to {spec.last} between {origins[earliest]} and "
-            f"{origins[-2]}, where {MIN_ROWS} rows come before and a bar after; found "
-            f"{origins[rows[0]] if len(rows) else 'none'}. Choose another span, or ingest more bars."
+            f"Expected origins of {spec.symbol} from {origins[MIN_ROWS - 1]}, before which are sessions enough, to "
+            f"{origins[-2]}; found {spec.first} to {spec.last}. Choose another span, or ingest more bars."
         )
     pairs = np.isfinite(windows.scaled[rows]).sum(axis=0)
     if pairs.min() < spec.min_origins:

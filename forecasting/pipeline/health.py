@@ -44,8 +44,7 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
         rows = within(CHECK_S, lambda: _states(settings, now=now), name="check")
     except TimeLimitError:
         raise StoreError(
-            f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
-            "that its disk responds, and that no other process locks it."
+            f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check server, disk and locks."
         ) from None
     missing = [row for row in rows if row["cause"]]
     shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
@@ -69,9 +68,11 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     for row in without if len(without) <= ASKED else ():
         own = settings.for_symbol(row["symbol"])
         try:
+            check_events(own.events, own.symbols)
+            check_market(own)
             _newest_of_source(own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=now)
         except ForecastingError as refused:  # as it refuses a run, which leaves no row
-            row |= {"cause": "without a usable source", "error": str(refused)}
+            row |= {"cause": "without a usable input", "error": str(refused)}
     return rows
 
 

@@ -160,9 +160,8 @@ def test_a_session_without_a_bar_is_no_origin(as_published):
 @pytest.mark.parametrize(
     ("asked", "error", "fact"),
     [
-        (spec(-300, -290, refit_every=5), HistoryError, "where 250 rows come before and a bar after"),
-        (spec(-20, -10, refit_every=0), UsageError, "found 0"),
-        (replace(spec(-20, -10, refit_every=5), last=date(2030, 2, 1), first=date(2030, 1, 2)), HistoryError, "none"),
+        (spec(-300, -290, refit_every=5), HistoryError, "before which are sessions enough, to 20"),
+        (replace(spec(-9, -5, refit_every=5), last=date(2030, 2, 1), first=date(2030, 1, 2)), HistoryError, "2030-02"),
         (spec(-1, -6, refit_every=5), UsageError, "begins before it ends; found 2024-03-08 to 2024-03-01"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
             monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
             assert re.search(rf"{re.escape(words)}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
     monkeypatch.setenv("FORECASTING_SOURCE", "csv:gone.csv")
-    assert re.search(r"\d\. Expected a file in source .* Correct the source, then", run("check")[2])
+    assert re.search(r"\d\. Expected a file in source .* Correct that input, then", run("check")[2])
 
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
