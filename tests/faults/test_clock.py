@@ -17,7 +17,6 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import select
-from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(date(2024, 3, 4), LAST)
@@ -26,9 +25,8 @@ BARS = random_bars(days=560, seed=3, last=LAST)
 
 
 @pytest.fixture
-def small(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(tmp_path: Path, sqlite_url: str, plain_flows: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     set_small_night(monkeypatch, tmp_path, sqlite_url)
-    without_prefect(monkeypatch.setattr)
     return tmp_path
 
 

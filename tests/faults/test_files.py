@@ -11,23 +11,18 @@ from forecasting.errors import BadDataError, DataLateError, UsageError
 from forecasting.pipeline.plan import narrowed
 from forecasting.pipeline.run import ingest_only
 from forecasting.settings import read_settings
-from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
+from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import counts, night, rows
-from tests.plain_flows import without_prefect
 
 BARS = random_bars(days=650, seed=3, last=LAST)
 BEFORE = BARS.index[-2].date()
 
 
 @pytest.fixture(autouse=True)
-def csv_file(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def csv_file(night_folder: Path, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of sound bars without a symbol column, and settings of a small night that read it."""
-    path = tmp_path / "TEST.csv"
-    write_yahoo_csv(BARS, path)
-    set_small_night(monkeypatch, tmp_path, sqlite_url)
     monkeypatch.setattr(clock, "now", lambda: pd.Timestamp("2024-03-09T10:30Z").to_pydatetime())
-    without_prefect(monkeypatch.setattr)
-    return path
+    return csv_of_bars
 
 
 def ingest(as_of: date = LAST, *, accept: bool = False) -> dict[str, object]:

@@ -48,7 +48,6 @@ from forecasting.pipeline.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.plain_flows import without_prefect
 from tests.train.windows import scratch_fit
 from tests.yahoo_stand_in import StandIn, forget_yahoo
 
@@ -101,12 +100,11 @@ class Place(NamedTuple):
 
 
 @pytest.fixture
-def place(tmp_path, sqlite_url, monkeypatch, capfd):
+def place(tmp_path, sqlite_url, plain_flows, monkeypatch, capfd):
     write_yahoo_csv(random_bars(days=560, seed=3, last=LAST), tmp_path / "TEST.csv")
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     monkeypatch.setattr(clock, "now", lambda: AT)
     monkeypatch.chdir(tmp_path)
-    without_prefect(monkeypatch.setattr)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     yield Place(tmp_path, sqlite_url, monkeypatch, capfd)
     signal.alarm(0)

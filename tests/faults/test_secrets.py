@@ -22,7 +22,6 @@ from forecasting.report.page import render_page
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.plain_flows import without_prefect
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 CANARIES = [f"canary{number}" for number in range(6)]
@@ -116,9 +115,8 @@ def check_left_behind(*folders: Path) -> None:
 
 
 @pytest.mark.parametrize("commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)])
-def test_no_command_shows_or_keeps_a_secret(commands, secrets, tmp_path, monkeypatch, capfd, caplog):
+def test_no_command_shows_or_keeps_a_secret(commands, secrets, plain_flows, tmp_path, monkeypatch, capfd, caplog):
     caplog.set_level(logging.DEBUG)
-    without_prefect(monkeypatch.setattr)
     codes = []
     for command in filter(None, commands.splitlines()):
         kept = dict(os.environ)

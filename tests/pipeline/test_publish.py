@@ -30,7 +30,7 @@ from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import KINDS
-from tests.builders import LAST, PRICES, random_bars, scaled, set_small_night, write_yahoo_csv
+from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import after, newest_reports
 from tests.pipeline.test_export import fill, settings_of
@@ -238,10 +238,7 @@ def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, ori
     assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
 
 
-def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
-    tmp_path, sqlite_url, monkeypatch
-):
-    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(night_folder, tmp_path):
     days = between(date(2024, 3, 6), LAST)
     bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
     split = scaled(bars, [0.25] * 5 + [4.0], columns=[*PRICES, "volume"])

@@ -22,18 +22,16 @@ from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.world import early_evidence
 from tests.nights import after, damage_weights, select
-from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 EARLY, *SESSIONS = between(date(2024, 2, 21), LAST)
 
 
 @pytest.fixture
-def yahoo(tmp_path, sqlite_url, monkeypatch):
+def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
     """Yahoo for a small night; calibration needs three origins, drift and fallback a handful."""
     yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5", "MAX_MODEL_AGE": "1"}
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
-    without_prefect(monkeypatch.setattr)
     served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
     soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
     with early_evidence(), soon, asked_here(served, monkeypatch.setattr):

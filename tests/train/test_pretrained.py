@@ -246,9 +246,8 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
 )
 @pytest.mark.parametrize("mode", ["scratch", "warm"])
 def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
-    fitted = fit(
-        some_windows(), parent=checkpoint if mode == "warm" else None, settings=SETTINGS
-    )  # so was the module's own
+    # The module's own checkpoint was fitted on the GPU too.
+    fitted = fit(some_windows(), parent=checkpoint if mode == "warm" else None, settings=SETTINGS)
     saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
     on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
