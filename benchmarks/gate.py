@@ -27,7 +27,7 @@ from forecasting.backtests.walk_forward import all_windows
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train import fit as fit_module
+from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
@@ -162,7 +162,7 @@ def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
         flipped = replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))
         train(network, [flipped], *arguments, **options)
 
-    with patch.object(fit_module, "train", trained):
+    with patch.object(loop, "train", trained):
         return fit(windows, settings=settings)
 
 
