@@ -286,21 +286,22 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence
         scores = read.table_rows(connection, "scores", series | {"origin_session": days})
         of_bars = {"symbol": settings.symbols[0], "session": list({row["target_session"] for row in scores})}
         bars = {(row["session"], row["version"]): row for row in read.table_rows(connection, "bar_versions", of_bars)}
-        fetches = read.table_rows(connection, "fetches", {"id": [row["fetch_id"] for row in nights]})
+        newest = max(read.values(connection, "fetches", "fetched_at", {"id": [row["fetch_id"] for row in nights]}))
         decisions = read.table_rows(connection, "promotions", series | {"session": days})
         models = read.table_rows(connection, "models", series)
     key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
     found, at_once = Evidence(), Counter((*at(row), row["issued_at"]) for row in forecasts)
+    issued = {(row["issued_at"], row["origin_session"]) for row in forecasts if row["kind"] == "live"}
+    too_late = {pair for pair in issued if kind_of(*pair, exchange) != "live"}  # the calendar is slow: once a night
     for row in forecasts:
         row |= {f"part {name}": factor for name, factor in parts.get(key_of(row), ())}
-        issued_at, origin = row["issued_at"], row["origin_session"]
-        row["is live in time"] = row["kind"] != "live" or kind_of(issued_at, origin, exchange) == "live"
-        row["rows of one instant"] = at_once[*at(row), issued_at]  # a second, as of another kind, is not ours
+        row["is live in time"] = row["kind"] != "live" or (row["issued_at"], row["origin_session"]) not in too_late
+        row["rows of one instant"] = at_once[*at(row), row["issued_at"]]  # a second, as of another kind, is not ours
         found["forecast", *at(row), None] = row
     for row in scores:  # no night has seen what came after the last fetch of all
         bar = bars.get((row["target_session"], row["bar_version"]), {})
         known_at = bar.get("settled_at" if row["stage"] == "settled" else "first_seen_at")
-        row["is due"] = known_at is not None and known_at <= max(fetch["fetched_at"] for fetch in fetches)
+        row["is due"] = known_at is not None and known_at <= newest
     own, ours = {key_of(row) for row in found.values()}, {*ids, *(row["model_id"] for row in forecasts)}
     found |= {("score", *at(row), f"{row['stage']} {row['bar_version']}"): row for row in scores if key_of(row) in own}
     found |= {("decision", row["session"], None, row["id"], None): row for row in decisions}
