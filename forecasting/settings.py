@@ -126,9 +126,7 @@ class Settings(BaseSettings):
     )
     timezone: ZoneInfo = Field(ZoneInfo("America/New_York"), description="Time zone of cron and late_until.")
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
-    runner: Literal["local", "processes", "dask"] = Field(
-        "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
-    )
+    runner: Literal["local", "processes", "dask"] = Field("local", description="Where the shards of a night run.")
     workers: int | None = Field(None, ge=1, le=1024, description="Processes or Dask workers; if not set, one a core.")
     shard_size: int | None = Field(None, ge=1, le=MOST, description="Symbols a shard; if not set, 3 shards a worker.")
     dask_address: str | None = Field(None, description="Scheduler of runner dask, tcp://HOST:8786; else own workers.")

@@ -95,10 +95,11 @@ def wrong_alerts(settings: Settings) -> list[str]:
     found = f"{', '.join(repr(part[:40]) for part in refused)}. Correct it; the others are judged."
     wrong = [f"conditions with ; between, each {form}; found {found}"] if refused else []
     names = {name for one in alerts for name in (one.symbol, one.target)} - {"", settings.target, *settings.symbols}
-    with suppress(StoreError), connect.reading(settings.url) as connection:  # without a ledger none is unknown
-        names -= {name for column in ("symbol", "target") for name in read.values(connection, "runs", column, {})}
-        found = f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. Correct them."
-        wrong += [f"symbols and targets of the settings or of the ledger; found {found}"] if names else []
+    if names:  # each run asks, most without such an alert
+        with suppress(StoreError), connect.reading(settings.url) as connection:  # without a ledger none is unknown
+            names -= {one for of in ("symbol", "target") for one in read.values(connection, "runs", of, {of: [*names]})}
+            found = f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. Correct them."
+            wrong += [f"symbols and targets of the settings or of the ledger; found {found}"] if names else []
     return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 
 
@@ -111,9 +112,9 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Ni
         of_runs = _of_runs(connection, run_ids, told)
         for line in stored:
             if as_day(line.forecast["origin_session"]) < due[line.symbol]:
-                asked = read.newest_fetch(connection, line.symbol, with_bars=False) or {}
-                request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
-                requests[line.symbol] = f"{request.rstrip('.')}."
+                if asked := read.newest_fetch(connection, line.symbol, with_bars=False):
+                    request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
+                    requests[line.symbol] = f"{request.rstrip('.')}."
             elif line.result and (days := _without_live(connection, line, settings.exchange_of(line.symbol))):
                 what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
                 replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
