@@ -7,8 +7,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import zip_longest
 from typing import Any
+
+from tabulate import SEPARATING_LINE, tabulate
 
 from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.plain_text import named, ordinary_spaces, plain_text
@@ -48,46 +49,63 @@ def text_table(
 ) -> str:
     """The rows below the names of the columns; numbers right, all else left, no line longer than `width`.
 
-    Where the table is too wide, names and texts are broken between words, the widest column first; without a width, as
-    for a pipe, each row is one line; `in_lines` always, its last text cut. `rich.table` breaks numbers and drops whole
-    columns in a narrow terminal, and takes a tenth of a second to import.
+    Where the table is too wide, names and texts are broken, the widest column first; without a width, as for a pipe,
+    each row is one line. `in_lines` gives one line a row too: its last text is cut. `rich.table` would break numbers
+    and drop whole columns in a narrow terminal.
     """
     cells = [[plain(value) for value in row] for row in rows]
-    by_column = list(zip(columns, *cells, strict=True))  # the name first
-    to_right = [any(below) and all(map(_NUMBER.fullmatch, below)) for _, *below in by_column]
-    widths = [max(map(len, column)) for column in by_column]
-    longest_words = [max(len(word) for text in column for word in text.split() or [""]) for column in by_column]
-    texts = [size if right else word for size, word, right in zip(widths, longest_words, to_right, strict=True)]
-    narrow = [min(size, NARROWEST) for size in widths]
-    # Texts between words, then the names above numbers too, then within words, as of a path; the first column last.
-    floors_in_turn = [texts, longest_words, [longest_words[0], *narrow[1:]], narrow]
-    if in_lines:  # before these the names, then the last column
-        whole = [max(map(len, [*name.split(), *below])) for name, *below in by_column[:-1]]
-        floors_in_turn[:0] = [[*whole, widths[-1]], [*whole, max(map(len, columns[-1].split()))]]
-    for floors in floors_in_turn:
-        while width is not None and sum(widths) + len(GUTTER) * (len(widths) - 1) > width:
-            place = max(range(len(widths)), key=lambda column: (widths[column] > floors[column], widths[column]))
-            if widths[place] <= floors[place]:
-                break
-            widths[place] -= 1
-    lines = [*_lines(columns, widths, to_right), GUTTER.join("-" * size for size in widths)]
-    if in_lines:
-        cells = [[*row[:-1], _cut(row[-1], widths[-1])] for row in cells]
-    lines += [line for row in cells for line in _lines(row, widths, to_right)]
-    return "\n".join(line.rstrip() for line in lines)
+    alignments = ["right" if _are_numbers(below) else "left" for below in zip(*cells, strict=True)]
+    widths = None
+    if width is not None:
+        widths = _widths(columns, cells, width=width, in_lines=in_lines)
+        if in_lines:
+            cells = [[*row[:-1], textwrap.shorten(row[-1], widths[-1], placeholder="…")] for row in cells]
+    table = tabulate(
+        [columns, SEPARATING_LINE, *cells],  # as a header the names would be two characters wider
+        disable_numparse=True,
+        colalign=alignments,
+        maxcolwidths=widths,
+        break_on_hyphens=False,
+    )
+    _, *lines, _ = table.splitlines()  # without the rules above and below
+    return "\n".join(lines)
 
 
-def _cut(text: str, size: int) -> str:
-    """The text, or as many of its parts between semicolons as there is room for, or of its first part the beginning."""
-    if len(text) <= size:
-        return text
-    return f"{text[: size + 1].rpartition('; ')[0] or text[: size - 1]}…"
+def _are_numbers(texts: Sequence[str]) -> bool:
+    return any(texts) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
-def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> list[str]:
-    broken = [textwrap.wrap(cell, size, break_on_hyphens=False) for cell, size in zip(row, widths, strict=True)]
-    line = GUTTER.join(f"{{:{'>' if right else '<'}{size}}}" for size, right in zip(widths, to_right, strict=True))
-    return [line.format(*texts) for texts in zip_longest(*broken, fillvalue="")]
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, in_lines: bool) -> list[int]:
+    """The characters that each column gets, so that the table is no wider than `width`."""
+    names = [_longest_word([name]) for name in columns]
+    texts = [list(below) for below in zip(*rows, strict=True)]
+    whole = [max(name, *map(len, below)) for name, below in zip(names, texts, strict=True)]
+    words = [max(name, _longest_word(below)) for name, below in zip(names, texts, strict=True)]
+    parts = [words[0], *(min(word, NARROWEST) for word in words[1:])]
+
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    # Names between words first; then the last text is cut, or all texts are broken, at last within words, as of a path.
+    cut = [[*whole[:-1], names[-1]]] if in_lines else []
+    for floors in [whole, *cut, words, parts]:
+        widths = _narrowed(widths, floors, room=width - len(GUTTER) * (len(widths) - 1))
+    return widths
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    words = " ".join(texts).split()
+    return max(map(len, words), default=0)
+
+
+def _narrowed(widths: Sequence[int], floors: Sequence[int], *, room: int) -> list[int]:
+    """The widths, of which the largest are reduced until all fit into `room`, none below its floor."""
+    narrowed = list(widths)
+    while sum(narrowed) > room:
+        reducible = [place for place, floor in enumerate(floors) if narrowed[place] > floor]
+        if not reducible:
+            break
+        widest = max(reducible, key=narrowed.__getitem__)
+        narrowed[widest] -= 1
+    return narrowed
 
 
 def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:

@@ -100,9 +100,9 @@ LINES = """\
 symbol  session    median          80%     vs  last  skill  data  note, why
                               interval  usual
 ------  ---------  ------  -----------  -----  ----  -----  ----  --------------
-SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit    −49%  15 h  recent x1.14…
+SBUX    Mon 03-11  7.16 M   5.01–10.74    +2%  hit    −49%  15 h  recent x1.14;…
 MSFT    Mon 03-11  $52.60  51.81–53.91      –  hit    −60%  15 h
-IBM     Mon 03-11  7.16 M   5.01–10.74    +2%            –  15 h  night failed …"""
+IBM     Mon 03-11  7.16 M   5.01–10.74    +2%            –  15 h  night failed…"""
 PARTS = [("usual", 7.03e6), ("weekday", 0.9), ("recent", 1.14), ("trees", 1.01)]
 WEEK = {3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
 WEEK |= {5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)]}
@@ -204,7 +204,7 @@ def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
 
 
 def test_no_line_is_wider_than_the_terminal_even_without_a_space() -> None:
-    assert "A" * 20 + "  /xxx" in text_table(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
-    shown = text_table(["path", "n"], [["/" + "x" * 200, 1]], width=40)
+    shown = text_table(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
+    assert "A" * 20 + "  /xxx" in shown
     assert max(map(len, shown.splitlines())) == 40
-    assert shown.replace("\n", "").replace(" ", "").count("x") == 200
+    assert shown.count("x") == 200
