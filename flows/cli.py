@@ -268,15 +268,6 @@ def export(
     return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
 
 
-@app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")
-def pretrain() -> str:
-    """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
-    from flows.progress import progress_bar
-    from forecasting.pipeline.pretrain import pretrain_own
-
-    return pretrain_own(settings(), now=clock.now, bar=progress_bar)
-
-
 @app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
 def mcp() -> None:
     """Answer an assistant over standard input and output. It reads forecasts, history, skill and why."""

@@ -80,7 +80,6 @@ TAKES = {
     "show": (*_SERIES, "cost_ratio", *_LEDGER),
     "serve": (*_SYMBOLS_OF, *_INPUTS, *_LEDGER),
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
-    "pretrain": (*_SERIES, "market", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
     **dict.fromkeys(("run", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)),
     **dict.fromkeys(("digest", "report", "check", "export", "replay", "models_list"), (*_SERIES, *_LEDGER)),

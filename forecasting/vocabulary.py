@@ -63,9 +63,6 @@ LOW_80, HIGH_80 = QUANTILES.index(0.10), QUANTILES.index(0.90)
 RANDOM = "drawn"
 """Value of `models.base` other than names of pretrained weights: random."""
 
-OF_MANY = ""
-"""Column `symbol` of table models for pretrained weights, which are of many symbols."""
-
 
 def short_id(*parts: str) -> str:
     """Twelve hex digits derived from `parts`, never random: a repeated run gives the same ids."""

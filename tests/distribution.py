@@ -25,7 +25,6 @@ ROWS_OF_NIGHTS = (
     "tests/flows/test_exchanges.py",
     "tests/ingest/test_nights.py",
     "tests/pipeline/test_ingest.py",
-    "tests/pipeline/test_pretrain.py",
     "tests/pipeline/test_replay.py",
 )
 """The files whose tests run several nights each: they are slow."""

@@ -15,8 +15,8 @@ from forecasting.store.connect import place
 from forecasting.vocabulary import Target, short_id
 
 INDEX = "index.html"
-ARTIFACTS, PRETRAINED, REPORTS, BACKTESTS = "artifacts", "weights", "reports", "backtests"
-"""Folders of the models' folders, of the user's own pretrained weights, of pages, and of finished refits."""
+ARTIFACTS, REPORTS, BACKTESTS = "artifacts", "reports", "backtests"
+"""Folders of the models' folders, of pages, and of finished refits."""
 
 SERVED = "prefect-server.json"  # The file in which `serve` names its Prefect server
 logger = logging.getLogger("forecasting.store")

@@ -14,7 +14,7 @@ from forecasting.errors import FailedVerdict, ForecastingError, NoLiveForecastEr
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.pipeline import messages
-from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
+from forecasting.pipeline.folders import ARTIFACTS, REPORTS
 from forecasting.pipeline.ingest import check_bars, witness_of
 from forecasting.pipeline.models import weights_state
 from forecasting.pipeline.night import make_night
@@ -160,7 +160,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return settings.alerts
 
     def disk() -> str:
-        for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, PRETRAINED, REPORTS, "")):
+        for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, REPORTS, "")):
             found = next(path for path in (folder, *folder.parents) if path.exists())
             if not os.access(found, os.W_OK | os.X_OK):
                 raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")

@@ -1,26 +1,16 @@
-"""The models of the ledger: load, check, list, promote, roll back; and the user's own pretrained weights."""
+"""The models of the ledger: load, check, list, promote, roll back."""
 
-from __future__ import annotations
-
-import logging
 import shutil
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, child_folder
+from forecasting.pipeline.folders import ARTIFACTS, child_folder
 from forecasting.pipeline.symbols import Outcomes, check_forecast, each_symbol, only_symbol
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
 from forecasting.vocabulary import LSTM, Clock, short_id
-
-if TYPE_CHECKING:
-    from forecasting.train.pretrained import OwnWeights
-
-logger = logging.getLogger("forecasting.train")
 
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
@@ -43,13 +33,13 @@ def why_not_runnable(model: Row, settings: Settings) -> str:
 
 def weights_folder(model: Row, settings: Settings) -> Path:
     """The folder that a model row names, which need not exist; an ArtifactError where it is none of ours."""
-    path, parent = PurePosixPath(model["artifact_path"]), PRETRAINED if model["method"] == "base" else ARTIFACTS
-    if path.parent != PurePosixPath(parent):
+    path = PurePosixPath(model["artifact_path"])
+    if path.parent != PurePosixPath(ARTIFACTS):
         raise ArtifactError(
-            f"Expected artifact_path of model {model['id']} as {parent}/NAME, found {str(path)[:60]!r}. Nothing was "
+            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found {str(path)[:60]!r}. Nothing was "
             "read; correct that row of table models."
         )
-    folder = child_folder(settings.data_dir.absolute() / parent, path.name)
+    folder = child_folder(settings.data_dir.absolute() / ARTIFACTS, path.name)
     for file in (folder / name for name in FILES):
         if file.resolve().parent != folder.resolve():
             raise ArtifactError(
@@ -60,7 +50,7 @@ def weights_folder(model: Row, settings: Settings) -> Path:
 
 
 def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[list[Row]]]:
-    """The networks of each symbol, newest first, then the user's own weights; and what came of each symbol."""
+    """The networks of each symbol, newest first, and what came of each symbol."""
 
     def networks(own: Settings) -> list[Row]:
         symbol, target = own.symbols[0], own.target
@@ -83,11 +73,7 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, networks, now=now)
-        with connect.reading(settings.url) as connection:
-            own_weights = read.pretrained(connection, settings.target)
-    of_symbols = [row for rows in outcomes.values.values() for row in rows]
-    shown = [{**row, "champion": False, "weights": weights_state(row, settings)} for row in own_weights]
-    return [*of_symbols, *shown], outcomes
+    return [row for rows in outcomes.values.values() for row in rows], outcomes
 
 
 def show_model(model_id: str, settings: Settings) -> Row:
@@ -125,8 +111,6 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
         wrong = f"was refused by the gate: {model['refused']}" if model["refused"] else ""
         if model["method"] == "baseline":
             wrong = f"is the baseline {model['name']}; a champion is a network"
-        elif model["method"] == "base":
-            wrong = "is a set of pretrained weights, which fits from scratch start from; a champion is of one symbol"
         if wrong:
             raise UsageError(f"{model['id']} {wrong}. See: forecasting models list")
         return make_champion(connection, model, settings, trigger="promote", now=now)
@@ -171,21 +155,6 @@ def make_champion(connection: connect.Connection, model: Row, settings: Settings
     row |= {"champion": champion and champion["id"], "challenger": model["id"], "winner": model["id"]}
     write.add(connection, "promotions", row | {"origins": 0, "reason": reason})
     return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
-
-
-def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
-    """The weights that rows of table models name, in their order; one whose path is no folder of ours is left out."""
-    from forecasting.train.pretrained import OwnWeights  # takes torch
-
-    found = []
-    for row in rows:
-        try:
-            folder = weights_folder(row, settings)
-        except ArtifactError as error:
-            logger.warning("own pretrained weights %.40r are left out: %s", row["base"], error)
-        else:
-            found.append(OwnWeights(row["base"], row["trained_to"], folder, row["artifact_hash"]))
-    return found
 
 
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:

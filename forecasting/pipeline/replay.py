@@ -149,16 +149,13 @@ def settings_of(row: Row, settings: Settings) -> Settings:
 
 
 def scratch_ledger(settings: Settings) -> Settings:
-    """The same settings on an empty ledger of its own, with a copy of the input tables and own pretrained weights."""
+    """The same settings on an empty ledger of its own, with a copy of the input tables."""
     folder = settings.data_dir.absolute() / "replay"
     shutil.rmtree(folder, ignore_errors=True)
     scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
     migrate.upgrade(scratch.url)
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_inputs(source, target)
-        for row in read.pretrained(source, settings.target):
-            write.add(target, "models", row)
-            copy_weights(row, settings, data_dir=folder)
     return scratch
 
 

@@ -9,7 +9,7 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import ChainFacts, ModeChoice, changed_inputs, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.pipeline.folders import ARTIFACTS, child_folder, network_id
-from forecasting.pipeline.models import load_model, own_weights
+from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.preprocess import check_same_market, past_losses
 from forecasting.pipeline.run_log import add_notes, model_row
@@ -20,7 +20,6 @@ from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit, fit_scratch
 from forecasting.train.gate import examine
-from forecasting.train.pretrained import OwnWeights
 from forecasting.vocabulary import LSTM, RANDOM
 
 logger = logging.getLogger("forecasting.train")
@@ -41,15 +40,13 @@ def fit_challenger(night: Night) -> Night:
         champion = read.champion(connection, night.symbol, night.target, session=night.session)
         facts = _facts(connection, night, champion) if champion is not None else None
         fitted_with = read.market_of_run(connection, champion["run_id"]) if champion is not None else ""
-        # Made by then: a night that is run again later starts from no others.
-        pretrained = read.pretrained(connection, night.target, known_at=night.data_as_of)
-    windows, own = load_windows(night.windows), own_weights(pretrained, night.settings)
+    windows = load_windows(night.windows)
     choice, parent = _choose(night, champion, facts, windows, fitted_with=fitted_with)
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     model, notes = None, {"no_model": "", "refused": ""}
     if choice.method != "skip":
         try:
-            model = _fit_and_save(night, windows, method=choice.method, parent=parent, own=own)
+            model = _fit_and_save(night, windows, method=choice.method, parent=parent)
             model["parent_id"] = champion["id"] if champion is not None and choice.method == "warm" else None
             if model["refused"]:
                 notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
@@ -96,17 +93,15 @@ def _choose(
     return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
 
 
-def _fit_and_save(
-    night: Night, windows: Windows, *, method: str, parent: Checkpoint | None, own: list[OwnWeights]
-) -> Row:
+def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkpoint | None) -> Row:
     """Fit, write the artifact, return the row: a kill before the row leaves a folder, which the next run deletes."""
     settings, model_id = night.settings, network_id(night.id, method)
     started = time.perf_counter()
     if method == "warm":
         fitted = fit(windows, parent=parent, settings=settings)
     else:
-        fitted = fit_scratch(windows, settings=settings, own=own)
-    verdict = examine(fitted, windows, settings=settings, champion=parent, own=own)
+        fitted = fit_scratch(windows, settings=settings)
+    verdict = examine(fitted, windows, settings=settings, champion=parent)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)

@@ -260,10 +260,10 @@ models = sa.Table(
     _column("id", String(16), "Id derived from run and method, or from settings and what it was made of.", key=True),
     _column("name", String(30), "`lstm`, a baseline's name, or `backtest`."),
     _column("version", String(20), "Architecture of a network, version of baselines, or a backtest's refit interval."),
-    _column("method", String(10), "`scratch`, `warm`, `baseline`, `backtest`; `base`: of `forecasting pretrain`."),
+    _column("method", String(10), "`scratch`, `warm`, `baseline`, `backtest`; `base`: weights of releases before 0.4."),
     _column("parent_id", String(16), "Model that a warm fit started from, an id of `models`; else NULL.", null=True),
     _column("base", String(40), _BASE, default=_EMPTY),
-    _column("symbol", String(15), f"{_SYMBOL[:-1]}; empty for pretrained weights, which are of many."),
+    _column("symbol", String(15), f"{_SYMBOL[:-1]}; empty for method `base`."),
     _column("target", String(10), _TARGET),
     _column("scope", String(10), "Bars of the weights: `symbol`, or `panel` with others (pretrained weights)."),
     _column("seed", Integer, "Seed of the random numbers."),
@@ -283,7 +283,7 @@ models = sa.Table(
     _column("gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline.", default=_EMPTY),
     _column("created_at", UtcDateTime, "When the row was written, UTC."),
     sa.Index("ix_models_symbol_target_name", "symbol", "target", "name"),
-    comment="One fitted network, baseline, backtest or set of pretrained weights. Pruning empties artifact_path.",
+    comment="One fitted network, baseline or backtest. Pruning empties artifact_path.",
 )
 
 promotions = sa.Table(

@@ -9,7 +9,6 @@ rows, so no part of them could serve for early stopping.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
 from forecasting.train.prepare import prepare, prepare_like, span_of, training_rows
-from forecasting.train.pretrained import OwnWeights, pretrained_for
+from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8  # the most epochs of a fit from random weights
@@ -66,9 +65,9 @@ def fit(
     return fitted
 
 
-def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint:
+def fit_scratch(windows: Windows, *, settings: Settings) -> Checkpoint:
     """A fit from scratch, begun from the newest weights of `pretrained_for`, which `base` of its card names."""
-    return fit(windows, settings=settings, pretrained=pretrained_for(windows, own))
+    return fit(windows, settings=settings, pretrained=pretrained_for(windows))
 
 
 def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:

@@ -5,7 +5,6 @@ measured: benchmarks/gate.py prints how many sound fits are refused, and how man
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
@@ -20,7 +19,7 @@ from forecasting.train.fit import PRETRAINED, WARM
 from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
 from forecasting.train.loop import load_members, training_losses
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
-from forecasting.train.pretrained import OwnWeights, pretrained_for
+from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HIGH_80, HORIZONS, LOW_80, MEDIAN
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
@@ -79,7 +78,6 @@ def examine(
     *,
     settings: Settings,
     champion: Checkpoint | None,
-    own: Sequence[OwnWeights] = (),
 ) -> Verdict:
     """Whether tonight's fit on `windows` may take over from the weights in use, from which a warm fit started."""
     rows = gate_rows(windows)
@@ -87,7 +85,7 @@ def examine(
     quantiles, of_members = member_quantiles(fitted, windows, rows)
     loss, theirs = mean_pinball(quantiles, windows, closed), None
     refused = "" if np.isfinite(of_members).all() else "a quantile of a member is not finite"
-    refused = refused or other_training(fitted, windows, settings, champion=champion, own=own)
+    refused = refused or other_training(fitted, windows, settings, champion=champion)
     if champion is None:
         refused = refused or worse_than_linear(fitted, windows)
     else:
@@ -108,16 +106,14 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
 
 
-def other_training(
-    fitted: Checkpoint, windows: Windows, settings: Settings, *, champion: Checkpoint | None, own: Sequence[OwnWeights]
-) -> str:
+def other_training(fitted: Checkpoint, windows: Windows, settings: Settings, *, champion: Checkpoint | None) -> str:
     """Why a fit was not trained on these rows from its start, in words; empty where it may have been."""
     parent = champion if fitted.card.method == "warm" else None
     expected = parent.card if parent else prepare(windows, method="scratch", settings=settings).card
     others = [name for name in _ESTIMATED if getattr(fitted.card, name) != getattr(expected, name)]
     if others:
         return f"its card has another {', '.join(others)} than its {'parent' if parent else 'rows'}"
-    newest = pretrained_for(windows, own) if fitted.card.base and parent is None else None
+    newest = pretrained_for(windows) if fitted.card.base and parent is None else None
     start = newest if newest is not None and newest.card.base == fitted.card.base else parent
     if start is None:  # random weights, or unknown ones
         return ""

@@ -153,7 +153,7 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder, monkeypatch
 ):
-    monkeypatch.setattr(fit, "pretrained_for", lambda windows, own: None)  # bases ship with the code, made anew
+    monkeypatch.setattr(fit, "pretrained_for", lambda windows: None)  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)

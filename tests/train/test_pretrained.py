@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from base_weights import pretrain
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train import trees
 from forecasting.train.checkpoint import Checkpoint, load, save
-from forecasting.train.fit import PRETRAINED, fit, fit_scratch
-from forecasting.train.gate import examine
+from forecasting.train.fit import PRETRAINED, fit
 from forecasting.train.linear import Rows, linear_quantiles
 from forecasting.train.prepare import member_quantiles
-from forecasting.train.pretrained import OwnWeights, pretrain, pretrained_for, shipped_weights
+from forecasting.train.pretrained import pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.nights import killed
@@ -37,20 +37,6 @@ def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_ro
     assert all(torch.equal(weight, again.weights[name]) for name, weight in pretrained.weights.items())
     found = (pretrained.card.method, pretrained.card.rows, pretrained.card.trained_to)
     assert found == ("base", 2 * 299, str(some_windows(seed=11).origins[-1]))
-
-
-def test_pretraining_that_continues_other_weights_stays_near_them_and_names_them(pretrained):
-    start = replace(pretrained, card=replace(pretrained.card, base="two toys"))
-    three = SETTINGS.model_copy(update={"members": 3})
-    found = pretrain([some_windows(seed=13)], settings=three, start=start)
-    begun = ("0", "1", "0")  # two members, in turn
-    apart = [
-        float((found.weights[f"{member}.{name}"] - start.weights[f"{begun[member]}.{name}"]).abs().max())
-        for member in range(3)
-        for name in ("from_state.weight", "linear_flags")
-    ]
-    assert 0.0 < max(apart) < 0.05
-    assert (found.card.base, found.card.method, found.card.members) == ("two toys", "base", 3)
 
 
 def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pretrained, monkeypatch):
@@ -122,60 +108,6 @@ def moved_to(windows: Windows, newest: date | np.datetime64) -> Windows:
 def without_events(windows: Windows) -> Windows:
     kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - 10
     return replace(windows, flags=windows.flags * kept, future_flags=windows.future_flags * kept)
-
-
-def own_weights(folder: Path, trained: Checkpoint, *, name: str, trained_to: date) -> OwnWeights:
-    """Weights as a user's, under a name; the folder's files are those of `trained`."""
-    return OwnWeights(name, trained_to, folder / name, save(trained, folder / name))
-
-
-@pytest.mark.parametrize(
-    ("newest", "kind", "trained", "used"),
-    [  # days after the newest session of the newest shipped weights
-        (-1, "-earnings", 0, False),
-        (0, "-earnings", 0, False),
-        (1, "-earnings", 0, True),  # as old as the shipped ones
-        (0, "-earnings", -1, False),  # older
-        (900, "-earnings", 365, True),
-        (900, "", 365, False),  # of another kind
-        (900, "-earnings-market", 365, False),
-    ],
-)
-def test_own_weights_are_used_where_they_are_as_new_as_shipped_ones_for_later_origins_of_their_kind(
-    newest, kind, trained, used, pretrained, tmp_path
-):
-    newest_shipped = max(date.fromisoformat(str(entry["trained_to"])) for entry in shipped_weights())
-    trained_to = newest_shipped + timedelta(days=trained)
-    name = f"volume-{trained_to}{kind}-3f9c2a"
-    own = own_weights(tmp_path, pretrained, name=name, trained_to=trained_to)
-    found = pretrained_for(moved_to(some_windows(), newest_shipped + timedelta(days=newest)), [own])
-    assert found is not None
-    assert (found.card.base == name) == used
-    assert used or newest < 0 or found.card.base == f"volume-{newest_shipped}-earnings"
-
-
-def test_of_own_weights_as_new_as_each_other_the_first_that_can_be_read_is_used(pretrained, tmp_path, caplog):
-    windows = moved_to(some_windows(), date(2030, 1, 2))
-    names = [f"volume-2029-01-02-earnings-{version}" for version in ("aaaaaa", "bbbbbb", "cccccc")]
-    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
-    (tmp_path / names[0] / "weights.safetensors").write_bytes(b"damaged")
-    found = pretrained_for(windows, own)
-    assert found is not None
-    assert found.card.base == names[1]
-    assert f"own pretrained weights {names[0]} are left out" in caplog.text
-
-
-def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretrained, tmp_path, monkeypatch):
-    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
-    windows = moved_to(some_windows(), date(2030, 1, 2))
-    name = "volume-2029-01-02-earnings-3f9c2a"
-    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2))]
-    fitted = fit_scratch(windows, settings=SETTINGS, own=own)
-    assert fitted.card.base == name
-    weight = fitted.weights["0.from_state.weight"]
-    moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})
-    assert "from where the fit started" in examine(moved, windows, settings=SETTINGS, champion=None, own=own).refused
-    assert "from where" not in examine(moved, windows, settings=SETTINGS, champion=None).refused  # its start is unknown
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Runs, one a night, the models that they fitted, and the newest night of every symbol and target."""
 
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import date
 from typing import Any, get_args
 
 import pandas as pd
@@ -12,7 +12,7 @@ from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, row, rows, same_forecast
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
-from forecasting.vocabulary import CHAMPION, KINDS, OF_MANY, Target
+from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 NEWEST_RUN = ("as_of DESC", "status", "started_at DESC")
 """Order in which a symbol's newest run is the first; of a session a done one stands before those that failed."""
@@ -82,16 +82,6 @@ def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, ori
     of_symbol = of_series(forecasts, symbol, target)
     newer = forecasts.c.origin_session >= oldest_of_newest(of_symbol, origins=origins)
     return set(connection.scalars(sa.select(forecasts.c.model_id).where(*of_symbol, newer)))
-
-
-def pretrained(connection: sa.Connection, target: str, *, known_at: datetime | None = None) -> list[Row]:
-    """The weights that `forecasting pretrain` made by an instant (None: now), newest first, as rows of table models."""
-    table = schema.models
-    # Not the series of each, up to thousands, which each symbol's night would read.
-    columns = [column for column in table.c if known_at is None or column.name != "companion_fetches"]
-    made = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
-    made = made if known_at is None else made.where(table.c.created_at <= known_at)
-    return rows(connection, made.order_by(table.c.created_at.desc(), table.c.id))
 
 
 def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
