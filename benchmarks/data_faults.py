@@ -186,7 +186,7 @@ def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
         low, high = np.flatnonzero(multiple < PARTIAL_VOLUME), np.flatnonzero(multiple > INFLATED_QUIET)
         found["partial_bar"] += sum(is_partial(bars.iloc[: at + 1], bars.index[at].date()) for at in low)
         found["volume_inflated"] += sum(is_inflated(bars.iloc[: at + 1]) for at in high)
-        found["quiet_move"] += int(quiet_moves(bars, np.nan, actions).sum())
+        found["quiet_move"] += int(quiet_moves(bars, bars, actions, exchange="XNYS").sum())
     return found
 
 

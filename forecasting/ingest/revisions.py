@@ -108,9 +108,10 @@ class Revision:
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     """What the fetched bars change about the stored ones, with every finding, and whether the night can use them."""
-    fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions)
+    exchange = request.exchange
+    fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions, exchange=exchange)
     symbol, accept = fetched.symbol, request.accept
-    bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
+    bars, findings = check_bars(fetched, exchange=exchange, known=stored.bars)
     common, share, ratio = (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
     if common >= FEWEST and share < MATCHING_SHARE and not accept:
         detail = (
@@ -135,7 +136,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     apart = None if accept else _detached(bars, stored.bars, fetched, request)
     if apart is not None:
         return nothing_changed(_held(subject, apart.detail, _OTHERS_RETURN, bars.index[:0]), [*findings, apart])
-    revision = explain(stored, bars, actions=fetched.actions, accept=accept)
+    revision = explain(stored, bars, actions=fetched.actions, exchange=exchange, accept=accept)
     accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
@@ -156,7 +157,7 @@ def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revi
     Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no volume judged.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars, of_index=True)
-    revision = explain(stored, bars, actions=None, accept=request.accept)
+    revision = explain(stored, bars, actions=None, exchange=request.exchange, accept=request.accept)
     return replace(revision, findings=[*findings, *revision.findings])
 
 
@@ -257,7 +258,14 @@ def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, reques
     return Finding(begins, "history_detached", "reject", float(missing), detail)
 
 
-def explain(stored: StoredBars, bars: pd.DataFrame, *, actions: pd.DataFrame | None, accept: bool = False) -> Revision:
+def explain(
+    stored: StoredBars,
+    bars: pd.DataFrame,
+    *,
+    actions: pd.DataFrame | None,
+    exchange: str,
+    accept: bool = False,
+) -> Revision:
     """The changes of the fetched `bars`, the whole window or any part of it, to the stored ones.
 
     `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no split explains.
@@ -279,7 +287,7 @@ def explain(stored: StoredBars, bars: pd.DataFrame, *, actions: pd.DataFrame | N
     if actions is not None:
         # A split for which this fetch rebases the bars explains no jump of its session.
         shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"]) & (len(known) > 0)
-        kept, findings = hold_jumps(expected, bars, actions[~shown])
+        kept, findings = hold_jumps(expected, bars, actions[~shown], exchange=exchange)
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
     alarming = restated[restated["alarming"]]

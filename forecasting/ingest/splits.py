@@ -40,7 +40,7 @@ BREAKS = (ACCEPTED, *_JUMPS)
 """The rules of flags on a session before which the stored bars may be on another share basis or in another unit."""
 
 
-def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame) -> Fetched:
+def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str) -> Fetched:
     """The fetch on its newest share basis, where the source leaves its history on the one before a split."""
     bars, actions = fetched.bars, fetched.actions
     stored = known_actions[known_actions["kind"] == "split"]
@@ -51,7 +51,8 @@ def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.Dat
         moved = before / (1.0 if np.isnan(after) else after)
         if abs(np.log(value)) > _SMALL_SPLIT and abs(moved * value - 1.0) < MOVED:
             splits.append((day, value))
-    splits += [(day, value) for day, value in proven_splits(bars, actions) if day not in known.index]
+    proven = proven_splits(bars, actions, exchange=exchange)
+    splits += [(day, value) for day, value in proven if day not in known.index]
     for day, value in splits:
         before, close, adjusted = bars.index < day, bars["close"], bars["adj_close"]
         factor = pd.Series(np.where(before, value, 1.0), index=bars.index)
@@ -67,7 +68,7 @@ def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.Dat
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # impossible prices are another rule's findings
-def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Timestamp, float]]:
+def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str) -> list[tuple[pd.Timestamp, float]]:
     """Session and ratio k of each split before which the bars are on the old share basis.
 
     From one session on three closes are 1 / k of the three before, within a tenth. Of a split that the source does not
@@ -89,7 +90,7 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
             continue
         size, volume = abs(np.log(value)), np.median(volume_multiple(bars)[row : row + _LASTING])
         trades_so = size / 2.0 < np.sign(np.log(value)) * np.log(volume) < size + log_2
-        is_far = size >= log_2 or quiet_moves(bars, np.nan, make_actions([]))[row]
+        is_far = size >= log_2 or quiet_moves(bars, bars, make_actions([]), exchange=exchange)[row]
         if is_far and (trades_so or day in named.index):
             found.append((day, value))
     return found
@@ -153,7 +154,9 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
     return rebased
 
 
-def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def hold_jumps(
+    expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
+) -> tuple[pd.DataFrame, list[Finding]]:
     """`bars` before the first one held, and the findings on split-like jumps: mixed bases would corrupt every window.
 
     `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase them.
@@ -163,7 +166,7 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     close, earlier = bars["close"].to_numpy(), expected["close"][expected.index < bars.index[0]]
     before = float(earlier.iloc[-1]) if len(earlier) else np.nan
     ratio = close / np.append(close[0] if np.isnan(before) else before, close[:-1])
-    quiet = quiet_moves(bars, before, actions)
+    quiet = quiet_moves(bars, expected, actions, exchange=exchange)
     named = actions[actions["kind"] == "split"].set_index("session")["value"]
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
     ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))

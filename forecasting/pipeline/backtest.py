@@ -130,7 +130,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched, nothing = fetched_from(source, symbol, OLDEST_DAY, newest), NOTHING_STORED
-    fetched = on_one_basis(fetched, known=nothing.bars, known_actions=nothing.actions)
+    fetched = on_one_basis(fetched, known=nothing.bars, known_actions=nothing.actions, exchange=exchange)
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
     asking = asking_of(settings, symbol, source, newest, stored=nothing_stored())
     return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title

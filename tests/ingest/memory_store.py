@@ -40,9 +40,9 @@ class MemoryStore:
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
         stored = StoredBars(self.bars(), self.actions, self.adjustment)
-        fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions)
+        fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions, exchange="XNYS")
         bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
-        revision = explain(stored, bars, actions=fetched.actions)
+        revision = explain(stored, bars, actions=fetched.actions, exchange="XNYS")
         added = revision.versions.assign(settled=False).astype(self.versions.dtypes)
         self.versions = pd.concat([self.versions, added], ignore_index=True)
         assert not self.versions.duplicated(["session", "version"]).any(), "a version is written once"

@@ -205,6 +205,10 @@ def moved(factor: float, *, volume: float = 1.0):
     return scaled(BARS, [factor] * 5 + [volume], -1)
 
 
+def quiet(bars, actions):
+    return quiet_moves(bars, bars, actions, exchange="XNYS")
+
+
 @pytest.mark.parametrize(("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)])
 def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_range(factor, held):
     bars = moved(1.0, volume=factor)
@@ -240,14 +244,24 @@ def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, of):
 @pytest.mark.parametrize("ratio", [6 / 5, 5 / 4, 4 / 3, 3 / 2, 1 / 1.16, 1.27])
 @pytest.mark.parametrize("volume", [1.0, None])
 def test_an_unnamed_split_or_another_currency_is_found(ratio, volume):
-    found = quiet_moves(moved(1 / ratio, volume=volume or ratio), np.nan, NO_ACTIONS)
+    found = quiet(moved(1 / ratio, volume=volume or ratio), NO_ACTIONS)
     assert np.flatnonzero(found).tolist() == [299]
     for action in ((BARS.index[-1], "split", 1.25), (BARS.index[-1], "dividend", 0.2 * BARS["close"].iloc[-2])):
-        assert not quiet_moves(moved(0.8), np.nan, make_actions([action])).any()
+        assert not quiet(moved(0.8), make_actions([action])).any()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.6, 30.0])
 def test_a_dividend_in_another_currency_is_no_move_and_hides_none(share):
     wrong = make_actions([(BARS.index[-1], "dividend", share * BARS["close"].iloc[-2])])
-    assert not quiet_moves(BARS, np.nan, wrong).any()
-    assert quiet_moves(moved(1.25), np.nan, wrong)[-1]
+    assert not quiet(BARS, wrong).any()
+    assert quiet(moved(1.25), wrong)[-1]
+
+
+def test_a_move_is_one_since_the_session_before_fetched_or_stored_and_none_since_an_older_one():
+    bars = moved(1.098)
+    after_gap = bars.drop(index=bars.index[-5:-1])
+    assert quiet(bars, NO_ACTIONS)[-1]
+    assert not quiet(after_gap, NO_ACTIONS).any()
+    assert quiet_moves(after_gap, BARS, NO_ACTIONS, exchange="XNYS")[-1]
+    after_holiday = scaled(BARS.loc[:"2024-02-20"], [1.098] * 5 + [1.0], -1)  # a Tuesday
+    assert quiet(after_holiday, NO_ACTIONS)[-1]

@@ -26,7 +26,7 @@ def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
     assert (revision.settled, findings, revision.held) == (DAYS[:-1], [], [])
     for known in (pd.DataFrame(), pd.DataFrame(columns=[*VALUES, "version", "settled"]), MemoryStore().bars()):
-        revision = explain(StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS)
+        revision = explain(StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS, exchange="XNYS")
         assert (revision.verdict, len(revision.versions)) == ("first", 30)
 
 
@@ -148,7 +148,7 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     bars = random_bars(40, seed=1)
     known = stored(bars.iloc[:-1]).bars()
     pence = scaled(bars, 100.0, columns=PRICES)
-    revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, accept=True)
+    revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True)
     assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
