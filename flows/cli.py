@@ -215,7 +215,13 @@ def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as
     from forecasting.pipeline.run import ingest_only
     from forecasting.report.terminal import fetch_listing
 
-    fetched = ingest_only(settings(), as_of=parse(as_of), switch_source=switch_source, now=clock.now)
+    fetched = ingest_only(
+        settings(),
+        as_of=parse(as_of),
+        switch_source=switch_source,
+        now=clock.now,
+        wait=clock.wait_until,
+    )
     console.show_rows(list(fetched.values.values()), fetch_listing, as_json=as_json)
     fetched.raise_failed()
 

@@ -14,14 +14,14 @@ from typing import Any
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting.errors import ForecastingError, NoBarError, UsageError
+from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import messages, plan
 from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.pipeline.preprocess import first_session
 from forecasting.pipeline.publish import update_index
-from forecasting.pipeline.rounds import Rounds
+from forecasting.pipeline.rounds import INTERACTIVE, Rounds
 from forecasting.pipeline.run_log import mark_cut_off
 from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained
 from forecasting.settings import Settings, read_settings
@@ -77,8 +77,18 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     return [night.id for night in missed if night not in left]
 
 
-def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> Outcomes[Row]:
-    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night."""
+def ingest_only(
+    settings: Settings,
+    *,
+    as_of: date | None,
+    switch_source: bool,
+    now: Clock,
+    wait: Callable[[datetime], object] = lambda until: None,
+) -> Outcomes[Row]:
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night.
+
+    After no response or a broken one it is requested once more, as in a run by hand.
+    """
     migrate.check_ready(settings.url)
 
     def fetch(own: Settings) -> Row:
@@ -86,8 +96,12 @@ def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, 
         session = as_of or plan.newest_session(own, now=now)
         plan.check_session(session, own.exchange, now=now)
         night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
+        spans = [(night, first_session(session, own))]
         with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, first_session(session, own))], {}, switch_source=switch_source)
+            (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
+            if isinstance(done.error, UnavailableError):
+                wait(now() + INTERACTIVE)
+                (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.errors import ArtifactError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.errors import ArtifactError, BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
 from forecasting.ingest import earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
@@ -25,6 +25,7 @@ from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.messages import newest_digest
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.replay import replay
+from forecasting.pipeline.run import ingest_only
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
@@ -325,6 +326,25 @@ def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_f
     assert sum(counts().values()) == 0
     (row,) = [row for row in checked(night_checks(read_settings(), now=clock.now)) if row["check"] == "witness"]
     assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(
+    ("faults", "error", "requests"),
+    [
+        (["truncated"], None, 2),
+        (["truncated", "empty"], UnavailableError, 2),
+        (["429", "429"], RateLimitedError, 1),  # yfinance repeats a request that is refused by its status
+        (["404", "404"], BadDataError, 1),
+    ],
+)
+def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds(stocks, faults, error, requests):
+    waits = []
+    stocks.fail(*faults)
+    settings = read_settings().model_copy(update={"symbols": ("KOA",)})
+    outcomes = ingest_only(settings, as_of=LAST, switch_source=False, now=after(LAST), wait=waits.append)
+    assert [type(found) for found in outcomes.errors.values()] == ([error] if error else [])
+    assert [row["verdict"] for row in outcomes.values.values()] == ([] if error else ["first"])
+    assert waits == [after(LAST)() + timedelta(seconds=2)] * (requests - 1)
 
 
 THURSDAY = date(2024, 3, 7)
