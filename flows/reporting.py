@@ -240,10 +240,13 @@ def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Send the digest of the run, add the page of all symbols, and tags; a sentence for the last state, if all went."""
+    """Send the digest of the run, add its page of all symbols, and tags; a sentence for the last state, if all went.
+
+    A run without nights has neither page nor tags: what it finds is of earlier runs.
+    """
     send_digest(settings, nights)
     run, now = flow_run(), clock.now()
-    if run is None:
+    if run is None or not nights:
         return ""
     try:
         newest = newest_nights(settings, nights)

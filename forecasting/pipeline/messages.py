@@ -73,10 +73,16 @@ def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link
     sent.write_text(of_text if is_sent else "", encoding="utf-8")
 
 
-def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row]:
+def alert_counts(
+    settings: Settings,
+    *,
+    targets: Sequence[str] = (),
+    last: date = date.max,
+) -> list[Row]:
     """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any.
 
-    Of the settings' target, or of each of `targets`: an alert that names none is of every target.
+    Of the settings' target, or of each of `targets`: an alert that names none is of every target. Nights are of
+    sessions up to `last`.
     """
     if not settings.alerts:
         raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
@@ -84,7 +90,7 @@ def alert_counts(settings: Settings, *, targets: Sequence[str] = ()) -> list[Row
     alerts, counts = parse_alerts(settings.alerts)[0], list[Row]()
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
-            counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS)
+            counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS, last=last)
     return counts
 
 
@@ -106,7 +112,7 @@ def wrong_alerts(settings: Settings) -> list[str]:
 def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime) -> Digest:
     run_ids = [night.id for night in nights] or [line.run["id"] for line in lines if line.run]
     stored, requests, replayed = [line for line in lines if line.forecast], dict[str, str](), dict[str, list[str]]()
-    due = {line.symbol: last_completed(at, settings.exchange_of(line.symbol)) for line in stored}
+    due = {line.symbol: _due(line, settings, at) for line in stored}
     told = " ".join(str(line.forecast["reason"]) for line in stored)  # why a baseline is published
     with connect.reading(settings.url) as connection:
         of_runs = _of_runs(connection, run_ids, told)
@@ -115,17 +121,27 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Ni
                 if asked := read.newest_fetch(connection, line.symbol, with_bars=False):
                     request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
                     requests[line.symbol] = f"{request.rstrip('.')}."
-            elif line.result and (days := _without_live(connection, line, settings.exchange_of(line.symbol))):
+            elif days := _without_live(connection, line, settings.exchange_of(line.symbol)):
                 what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
                 replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
     of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]
     findings = [*wrong_alerts(settings), *of_replays, *of_runs]
-    alerts = alert_counts(settings) if settings.alerts else []
+    last = max((night.session for night in nights), default=date.max)
+    alerts = alert_counts(settings, last=last) if settings.alerts else []
     return make_digest(lines, due=due, requests=requests, findings=findings, alerts=alerts)
+
+
+def _due(line: SymbolLine, settings: Settings, at: datetime) -> date:
+    """The newest completed session, from which a forecast is current; of a run of the past the line's own."""
+    if line.is_past:
+        return as_day(line.forecast["origin_session"])
+    return last_completed(at, settings.exchange_of(line.symbol))
 
 
 def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:
     """The scored sessions since the newest one with a live forecast, where the newest of all has a replay alone."""
+    if line.result is None or line.is_past:
+        return []
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
     live, late, replay = (read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS)
     return after(live, replay, exchange) if live and replay and replay > max(live, late or live) else []

@@ -44,8 +44,13 @@ REPORT_NEAR = timedelta(4)  # Between a forecast's session and a report's that i
 
 
 def publish_page(night: Night) -> Night:
-    """The night with its symbol's page of the newest forecast, written; `update_index` comes after all nights."""
-    return replace(night, report=_written(night.settings)[1])
+    """The night with what it shows; its symbol's page of the newest forecast is written. `update_index` comes last."""
+    newest = _written(night.settings)[1]
+    if newest.origin == night.session:
+        return replace(night, report=newest)
+    with connect.reading(night.settings.url) as connection:
+        own = report_data(connection, night.settings, origin=night.session)
+        return replace(night, report=page_data(connection, own))
 
 
 def _written(own: Settings, *, as_of: date | None = None, out: Path | None = None) -> tuple[Path, ReportData]:
@@ -106,7 +111,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
     try:
         for night in ended:
             with suppress(ForecastingError):  # its symbol has no forecast, and no page
-                publish_page(night)
+                _written(night.settings)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning("the index of the pages was not written: %s", explained(error, now=now, settings=settings))
@@ -234,8 +239,17 @@ def write_page(page: str, path: Path) -> Path:
     return path
 
 
-def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
-    """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds."""
+def symbol_lines(
+    connection: Connection,
+    nights: Sequence[Row],
+    *,
+    folder: Path | None = None,
+    last: date = date.max,
+) -> list[SymbolLine]:
+    """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds.
+
+    Results are of sessions up to `last`.
+    """
     events = read.events_near(connection, {night["target_session"] for night in nights}, REPORT_NEAR)
     skills = read.newest_skills(connection)
     lines: list[SymbolLine] = []
@@ -245,7 +259,7 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
         symbols = {night["symbol"] for night in some}
         bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(INDEX_DAYS), last=origin)
         by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
-        results = read.last_results(connection, symbols, first=origin - timedelta(RESULT_DAYS))
+        results = read.last_results(connection, symbols, first=origin - timedelta(RESULT_DAYS), last=last)
         runs = read.newest_runs(connection, symbols, first=origin)
         parts = read.parts(connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1])
         for night in some:
@@ -279,26 +293,47 @@ def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
 
 
 def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
-    """The newest night of each symbol, whatever came of it in this run, and the forecast that is published now."""
+    """The newest night of each symbol, whatever came of it, and the forecast that is published.
+
+    Of a run's `nights`, nothing after the newest session among them: they may be of the past.
+    """
+    last = max((night.session for night in nights), default=date.max)
     failed = {night.symbol: night for night in nights if night.error is not None}
-    found: list[SymbolLine] = []
     with connect.reading(settings.url) as connection:
-        published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
-        of_symbols = [row for row in published if row["symbol"] in settings.symbols]
-        lines = {line.symbol: line for line in symbol_lines(connection, of_symbols)}
-        for symbol in settings.symbols:
-            series = {"symbol": symbol, "target": settings.target}
-            run, line = read.row(connection, "runs", series, order=read.NEWEST_RUN), lines.get(symbol)
-            if symbol in failed and (run is None or run["status"] == "done"):
-                error = str(failed[symbol].error)
-                run = {"as_of": failed[symbol].session, "status": "failed", "error": error, "note": ""}
-            if line is None:  # it has no forecast
-                found.append(SymbolLine(symbol, settings.target, run))
-            else:
-                opens = opens_at(line.session, settings.exchange_of(symbol))
-                page = page_address(settings, page_name(symbol, settings.target))
-                found.append(replace(line, run=run, opens=opens, page=page))
+        forecasts, past = _newest_forecasts(connection, settings, last=last)
+        lines = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
+        runs = {symbol: read.newest_run(connection, symbol, settings.target, last=last) for symbol in settings.symbols}
+    found: list[SymbolLine] = []
+    for symbol in settings.symbols:
+        run = _with_failure(runs[symbol], failed.get(symbol))
+        line = lines.get(symbol)
+        if line is None:  # it has no forecast
+            found.append(SymbolLine(symbol, settings.target, run))
+            continue
+        opens = opens_at(line.session, settings.exchange_of(symbol))
+        page = page_address(settings, page_name(symbol, settings.target))
+        found.append(replace(line, run=run, opens=opens, page=page, is_past=symbol in past))
     return found
+
+
+def _newest_forecasts(connection: Connection, settings: Settings, *, last: date) -> tuple[list[Row], set[str]]:
+    """The newest published forecast of each symbol of origins up to `last`, and the symbols that have newer ones."""
+    published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
+    of_symbols = [row for row in published if row["symbol"] in settings.symbols]
+    past = {row["symbol"] for row in of_symbols if row["origin_session"] > last}
+    found = [row for row in of_symbols if row["symbol"] not in past]
+    for symbol in sorted(past):
+        before = read.newest_night(connection, symbol, settings.target, last=last)
+        if before is not None:
+            found.append(before)
+    return found, past
+
+
+def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
+    """The row of a symbol's newest night, or what one would have whose failure could not be written."""
+    if failed is None or (run is not None and run["status"] != "done"):
+        return run
+    return {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:

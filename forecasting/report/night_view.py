@@ -210,6 +210,7 @@ class SymbolLine:
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
     opens: datetime | None = None  # when the session that is forecast opens
     page: str = ""  # file name or address of its page; empty where there is none
+    is_past: bool = False  # whether the ledger has a newer forecast of it: a run was of a past night
 
     @property
     def known(self) -> list[float]:

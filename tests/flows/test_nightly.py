@@ -1,6 +1,7 @@
 """Nights and spans through Prefect's engine; tests/pipeline/test_night.py has those that do without."""
 
 import importlib.util
+import json
 import logging
 from datetime import date
 from types import ModuleType
@@ -8,6 +9,7 @@ from types import ModuleType
 import pytest
 from prefect import Flow, Task, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows import backtest, catch_up, nightly
@@ -81,6 +83,33 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
     before = counts()
     start_catch_up(first=date(2024, 3, 5), last=LAST, refit_every=2)
     assert counts() == before
+
+
+def shown_by(run_id: object) -> tuple[FlowRun, dict[str, str]]:
+    """A flow run, and the bodies of its artifacts by key."""
+    with get_client(sync_client=True) as client:
+        only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        artifacts = client.read_artifacts(artifact_filter=only)
+        return client.read_flow_run(run_id), {str(one.key): str(one.data) for one in artifacts}
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_stored(night_folder, posted, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "median > 1")
+    state = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
+    run, artifacts = shown_by(state.state_details.flow_run_id)
+    (message,) = map(json.loads, posted)
+    assert str(state.message).startswith("TEST done. TEST Tue 5 Mar ")
+    assert sorted(run.tags) == ["TEST", "replay", "volume"]
+    assert "### Forecasts of Tue 5 Mar" in artifacts["outcomes-volume"]
+    assert "Tuesday 5 March 2024" in artifacts["night-test-volume"].splitlines()[0]
+    assert "Bars up to 2024-03-04" in artifacts["night-test-volume"]
+    assert message["title"].startswith("forecasting: Alert TEST median ")
+    assert message["title"].endswith(", 1 volume forecast of Tue 5 Mar")
+    assert (state.is_completed(), "Stale" in message["message"]) == (True, False)
+    again = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
+    run, artifacts = shown_by(again.state_details.flow_run_id)
+    assert (again.name, sorted(run.tags), artifacts, len(posted)) == ("Skipped", ["TEST", "volume"], {}, 1)
 
 
 def made_anew(name: str) -> ModuleType:

@@ -38,7 +38,8 @@ def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, wi
 
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
+    night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
+    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), [night]) == ""  # there is no database
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
         ("WARNING", "the page of the run was not made")
     ]

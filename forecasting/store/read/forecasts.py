@@ -156,14 +156,29 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 
 
 def alerts_held(
-    connection: sa.Connection, symbols: Sequence[str], target: str, alerts: Sequence[ForecastAlert], *, nights: int
+    connection: sa.Connection,
+    symbols: Sequence[str],
+    target: str,
+    alerts: Sequence[ForecastAlert],
+    *,
+    nights: int,
+    last: date = date.max,
 ) -> list[Row]:
-    """How often, and of which sessions, alerts held over the newest `nights` of each symbol; newest, extreme value."""
+    """How often, and of which sessions, alerts held over the newest `nights` of each symbol; newest, extreme value.
+
+    Of origins up to `last`.
+    """
     table, part = schema.forecasts, schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
     night = sa.func.dense_rank().over(partition_by=table.c.symbol, order_by=table.c.origin_session.desc())
-    wanted = (table.c.target == target, table.c.symbol.in_(symbols), table.c.horizon == 1, table.c.role == CHAMPION)
+    wanted = (
+        table.c.target == target,
+        table.c.symbol.in_(symbols),
+        table.c.horizon == 1,
+        table.c.role == CHAMPION,
+        table.c.origin_session <= last,
+    )
     ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
     usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)

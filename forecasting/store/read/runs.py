@@ -14,9 +14,6 @@ from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, Target
 
-NEWEST_RUN = ("as_of DESC", "status", "started_at DESC")
-"""Order in which a symbol's newest run is the first; of a session a done one stands before those that failed."""
-
 
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
@@ -41,7 +38,7 @@ def done_before(connection: sa.Connection, night: Row) -> Row | None:
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    found = row(connection, "runs", {"symbol": symbol, "target": target}, order=NEWEST_RUN)
+    found = newest_run(connection, symbol, target)
     return found if found and found["as_of"] > after and found["status"] in ("late", "failed") else None
 
 
@@ -159,6 +156,32 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
     return rows(connection, statement.order_by(table.c.symbol, table.c.target))
 
 
+def newest_night(connection: sa.Connection, symbol: str, target: str, *, last: date) -> Row | None:
+    """As `newest_nights` of one symbol and target, but of origins up to `last`; None without a forecast."""
+    table, fetched = schema.forecasts, schema.fetches
+    statement = (
+        sa.select(table, fetched.c.title, fetched.c.currency)
+        .join(fetched)
+        .where(*of_series(table, symbol, target), table.c.origin_session <= last)
+        .where(table.c.horizon == 1, table.c.role == CHAMPION)
+        .order_by(
+            table.c.origin_session.desc(),
+            kind_rank(table.c.kind),
+            table.c.issued_at.desc(),
+            table.c.model_id,
+        )
+    )
+    return first_row(connection, statement.limit(1))
+
+
+def newest_run(connection: sa.Connection, symbol: str, target: str, *, last: date = date.max) -> Row | None:
+    """The run of the newest session up to `last`, a row of table runs; of a session a done one comes first."""
+    table = schema.runs
+    of_nights = sa.select(table).where(*of_series(table, symbol, target), table.c.as_of <= last)
+    newest_first = (table.c.as_of.desc(), table.c.status, table.c.started_at.desc())
+    return first_row(connection, of_nights.order_by(*newest_first).limit(1))
+
+
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
     """Every version of the bars of several symbols, whose nights may be of other fetches, ascending by session."""
     table = schema.bar_versions
@@ -167,8 +190,17 @@ def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, firs
     return frame(connection, wanted).sort_values(["symbol", "session"], ignore_index=True)
 
 
-def last_results(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
-    """The newest score one session ahead with its `q50`, by symbol and target, of a replay where all are; settled."""
+def last_results(
+    connection: sa.Connection,
+    symbols: Collection[str],
+    *,
+    first: date,
+    last: date = date.max,
+) -> dict[tuple[str, str], Row]:
+    """The newest score one session ahead with its `q50`, by symbol and target, of a replay where all are; settled.
+
+    Of origins from `first` on and sessions up to `last`.
+    """
     table, forecasts = schema.scores, schema.forecasts
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
     statement = (
@@ -176,6 +208,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
         .join(forecasts)
         .where(table.c.symbol.in_(symbols), table.c.target.in_(get_args(Target)), table.c.kind.in_(KINDS))
         .where(table.c.horizon == 1, table.c.role == CHAMPION, table.c.origin_session >= first)
+        .where(table.c.target_session <= last)
         .order_by(table.c.kind == "replay", table.c.origin_session.desc(), *best)
     )
     return _first_of_each(connection, statement)
