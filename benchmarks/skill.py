@@ -63,7 +63,7 @@ def main() -> None:
     """Run every requested backtest and print the table."""
     options = arguments()
     if options.without_trees:
-        trees.TARGETS = ()
+        trees.shipped_trees = list
     symbols = symbols_of(options)
     results = [result for symbol in symbols if (result := run(options, symbol)) is not None]
     if not results:

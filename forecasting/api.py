@@ -28,6 +28,7 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
+from forecasting.targets import TARGETS
 from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
 from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, Clock, Mode, Target
 
@@ -39,8 +40,6 @@ _SHARES |= dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1))
 _TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}  # numbers without an exponent
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
-_NOTES = {"close": "vs_usual is of the price, why of the width of its 80% interval."}  # below them, by target
-_NOTES["range"] = "A range is log(high / low): 0.015 is 1.5%."
 _FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
 _FIGURES += ["pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball", "coverage_80", "coverage_90"]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
@@ -93,9 +92,9 @@ class Backtest:
         return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
 
     def _title(self) -> str:
-        names, target = named(self.figures["symbol"].unique().tolist(), 3), self.figures["target"].iat[0]
+        names, target = named(self.figures["symbol"].unique().tolist(), 3), str(self.figures["target"].iat[0])
         span = f"origins {self.figures['window_from'].min():%Y-%m-%d} to {self.figures['window_to'].max():%Y-%m-%d}"
-        loss = "pinball loss" if target == "close" else "absolute error"
+        loss = "pinball loss" if TARGETS[target].moves_width else "absolute error"
         return f"{names} {target}, {span}; horizon 0: mean over all; skill_vs_best, baseline and p_value: of {loss}."
 
     def _table(self) -> pd.DataFrame:
@@ -139,7 +138,7 @@ class Forecast:
         return f"{''.join(shown)}<p>{self._note()}</p>"
 
     def _note(self) -> str:
-        return _NOTES.get(str(self.quantiles["target"].iat[0]), "")
+        return TARGETS[str(self.quantiles["target"].iat[0])].note
 
 
 def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
@@ -496,7 +495,7 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
     frame = _check_frame(frame)
     named_as = _with_days(frame)
     rows = named_as.rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
-    if target in ("volume", "close"):
+    if len(TARGETS[target].columns) == 1:
         rows = rows.rename(columns={"y": target})
     if rows.columns.has_duplicates:
         twice = named_as.columns[rows.columns == rows.columns[rows.columns.duplicated()][0]]

@@ -15,6 +15,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding, doubts, impossible_neighbours, impossible_rows, without
 from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.sessions import sessions_index
+from forecasting.targets import PRICE_TOLERANCE
 
 COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
 
@@ -32,8 +33,6 @@ _KINDS: dict[object, type | tuple[type, ...]] = {  # by the annotation of a fiel
 
 LEAST_VOLUME = 0.5  # shares below which a volume is unknown: the ledger has whole ones, and Yahoo writes 0 for unknown
 OFF_CALENDAR_SHARE = 0.01  # largest share of bars that may lie on days without a session
-PRICE_TOLERANCE = 1e-5
-"""Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:

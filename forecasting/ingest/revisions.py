@@ -21,10 +21,11 @@ import pandas as pd
 from forecasting.errors import BadDataError, DataLateError, FailedVerdict, HistoryError, SourceError
 from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, PRICES, Finding, is_other_unit
-from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows, check_bars, no_bars
+from forecasting.ingest.bars import changed_rows, check_bars, no_bars
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.splits import ACCEPTED, MOVED, SAME_RATIO, basis, hold_jumps, on_one_basis, rebase, shown_splits
 from forecasting.sessions import after
+from forecasting.targets import PRICE_TOLERANCE
 
 Refusal = DataLateError | HistoryError | SourceError
 """Why a night cannot use a fetch."""

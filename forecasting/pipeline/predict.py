@@ -25,6 +25,7 @@ from forecasting.preprocess.windows import Windows, actual_of, load_windows
 from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
+from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION, baseline_names
 from forecasting.train.linear import LinearForecast, linear_forecast
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
@@ -115,10 +116,8 @@ def _closed_forecasts(connection: connect.Connection, night: Night, bars: pd.Dat
         known = bars if instant == known_at else read.bars(connection, symbol, last=session, known_at=instant)
         rows = (past["bars_at"] == instant).to_numpy()
         actual[rows] = actual_of(target, known).reindex(pd.DatetimeIndex(past["target_session"][rows])).to_numpy()
-    factor = past["split_factor"].to_numpy()
     # A split changes how many shares trade and what one costs; a forecast made before it stays on its own basis.
-    basis = {"volume": 1.0 / factor, "close": factor, "range": np.ones(len(factor))}[target]
-    return past.assign(actual=actual * basis)
+    return past.assign(actual=TARGETS[target].to_issued(actual, past["split_factor"].to_numpy()))
 
 
 def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, ChampionFacts]:

@@ -12,7 +12,8 @@ from forecasting.losses import Floats
 from forecasting.predict.combine import Issued, Past, issue, network_quantiles
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, Windows, trailing_mean
-from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
+from forecasting.targets import TARGETS
+from forecasting.train.baselines import VERSION, baseline_quantiles
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear import LinearForecast
 from forecasting.train.trees import tree_medians
@@ -56,7 +57,7 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
     """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
     target, usual = windows.target, usual_sizes(windows)
     finite = []
-    for name in baseline_names(target):
+    for name in TARGETS[target].baselines:
         quantiles = baseline_quantiles(name, windows)
         model_id = short_id("baseline", name, VERSION, symbol, target, settings_hash)
         factors = {"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)}
@@ -64,8 +65,8 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
             finite.append(Candidate(model_id, name, BASELINE, quantiles, factors=factors))
     if not finite:
         raise HistoryError(
-            f"Expected a finite forecast of {symbol} {target} from one of {', '.join(baseline_names(target))}; found "
-            "none. See the bars and findings of the training window."
+            f"Expected a finite forecast of {symbol} {target} from one of {', '.join(TARGETS[target].baselines)}; "
+            "found none. See the bars and findings of the training window."
         )
     return finite
 
@@ -93,13 +94,13 @@ def network_candidate(
 
 def sizes(quantiles: Floats, target: Target) -> Floats:
     """(H,) what the parts explain: the median, for close the log width of the 80% interval; of quantiles (H, Q)."""
-    return np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80]) if target == "close" else quantiles[:, MEDIAN]
+    return np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80]) if TARGETS[target].moves_width else quantiles[:, MEDIAN]
 
 
 def usual_sizes(windows: Windows) -> Floats:
     """(H,) the median of the last 20 known values; for close the width of a random walk's interval."""
-    if windows.target == "close":
-        return sizes(baseline_quantiles("random_walk", windows), "close")
+    if TARGETS[windows.target].moves_width:
+        return sizes(baseline_quantiles("random_walk", windows), windows.target)
     known = windows.values[np.isfinite(windows.values)]
     return np.full(len(HORIZONS), np.median(known[-20:]))
 

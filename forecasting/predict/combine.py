@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.windows import Scale, Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
+from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
 
@@ -23,19 +24,15 @@ H, Q = len(HORIZONS), len(QUANTILES)
 MIN_FORECASTS = 60  # minimum number of past forecasts to learn the weight from; with fewer the usual one is used
 MAX_FORECASTS = 500  # maximum number of past forecasts that are used
 _HALF_LIFE = 250.0  # forecasts: which model is better drifts, so older ones have less weight
+_PRIOR = 600.0  # weight of the usual share or weight, in forecasts
 _SIDES = np.sign(np.array(QUANTILES) - 0.5)
 _MIN_DISTANCE = 1e-9  # for a quantile equal to the median, which has no distance to widen
-# Factors before anything has closed. Levels of both are learned in-sample, where a range varies less than later.
-_USUAL_FACTORS: dict[Target, float] = {"volume": 1.0, "range": 1.05, "close": 1.02}
 _BOUNDS = (0.5, 2.5)
 # Change of a log factor by one session outside, inside it is a fraction. 0.005 leaves some spans of 500 forecasts at a
 # coverage of 75%; 0.02 costs close 0.1% of pinball loss.
 _STEP = 0.015
 _OUTSIDE = 2.0 * np.minimum(QUANTILES, 1.0 - np.array(QUANTILES))  # nominal share outside the pair of a level
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear model has the rest
-# Prior weights. The linear model has the gaps, on which a close's width depends; for the rest the network is better.
-_USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.3}
-_PRIOR = 600.0  # weight of the prior, in forecasts
 _USUAL_SHARE = 0.3  # of the trees; of 0.3 to 0.5, which gain as much, the one that loses least where they are worse
 
 
@@ -71,7 +68,7 @@ def read_past(past: pd.DataFrame) -> Past:
 
 def learn_weight(past: Past, target: Target) -> float:
     """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS."""
-    return _learned(past, lambda weight: combine(past.network, past.linear, weight), _USUAL_WEIGHTS[target])
+    return _learned(past, lambda weight: combine(past.network, past.linear, weight), TARGETS[target].network_weight)
 
 
 def learn_share(past: Past, combined: Floats) -> float:
@@ -120,7 +117,7 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     with np.errstate(divide="ignore"):
         distances = np.log(np.maximum(_SIDES * (actual[..., None] - median), 0.0) / usual)  # the maximum of NaN is NaN
     logs = np.zeros((len(actual) + 1, Q))  # of each night; the last one is tonight
-    logs[0] = np.log(_USUAL_FACTORS[target])
+    logs[0] = np.log(TARGETS[target].first_factor)
     for night in range(1, len(logs)):
         places = np.arange(min(H, night))
         rows = night - 1 - places  # the forecasts whose target is the session of this night

@@ -27,6 +27,7 @@ from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP, calendar_flags, event_flags
 from forecasting.sessions import calendar, next_sessions, sessions_index
 from forecasting.settings import Settings
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, Target
 
 H = len(HORIZONS)
@@ -143,7 +144,7 @@ def fill_forward(values: Floats) -> Floats:
 def own_column(target: Target) -> int:
     """Column of `STEP_NAMES` with the target's own log series; for close, log range."""
     # Past returns do not predict a return; past ranges predict its spread.
-    return STEP_NAMES.index("log_volume" if target == "volume" else "log_range")
+    return STEP_NAMES.index(TARGETS[target].own_series)
 
 
 def trailing_mean(values: Floats, sessions: int, *, half_life: float = np.inf) -> Floats:
@@ -343,7 +344,7 @@ def make_windows(
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
     level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
     scale = Scale(level, np.ones((len(level), H)))
-    if target == "close":  # as defined above; variances of independent returns add up
+    if TARGETS[target].moves_width:  # as defined above; variances of independent returns add up
         root_horizon = np.sqrt(np.array(HORIZONS, dtype=np.float64))
         scale = Scale(np.log(fill_forward(values)[WARM_UP:]), np.exp(level)[:, None] * root_horizon)
     padded = np.append(values[1:], np.full(H, np.nan))  # in the future

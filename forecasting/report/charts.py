@@ -13,6 +13,7 @@ import pandas as pd
 from forecasting.plain_text import markdown_text
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import Unit, long_day, percent, quantity, short_day, unit_for
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0  # margins of the plot area, in SVG units, which are CSS pixels at full size
@@ -121,7 +122,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     unit, ahead = data.unit, data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
     values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
-    plot = make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
+    plot = make_axes(values, width=width, height=height, unit=unit, from_zero=not TARGETS[data.target].moves_width)
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among twenty.
     step = (plot.right - plot.left) / max(len(ahead), 20)
     marks, wide = [grid(plot, unit)], min(step * 0.7, 16.0)

@@ -16,12 +16,13 @@ from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
 from forecasting.report.units import Unit, as_day, percent, short_day, unit_for
 from forecasting.sessions import after
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
 
 
 def usual_value(target: Target, known: Sequence[float]) -> float:
     """The last known value of a close, else the median of the last 20; NaN without any."""
-    return median(known[-1 if target == "close" else -20 :]) if known else math.nan
+    return median(known[-TARGETS[target].usual_sessions :]) if known else math.nan
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Why:
 
     def against_usual(self, share: float) -> str:
         """The change against usual in words: of the median a `share`, of a close that of its interval's width."""
-        if self.target != "close":
+        if not TARGETS[self.target].moves_width:
             return percent(share, signed=True)
         return f"width {percent(self.product - 1.0, signed=True)}" if self.parts else percent(math.nan)
 
@@ -256,7 +257,7 @@ class SymbolLine:
     @property
     def factor(self) -> float:
         """The median in usual values, of a close its interval's width in usual widths; NaN where it is unknown."""
-        return self.why.product if self.target == "close" else 1.0 + self.vs_usual
+        return self.why.product if TARGETS[self.target].moves_width else 1.0 + self.vs_usual
 
     @property
     def unusualness(self) -> float:

@@ -19,6 +19,7 @@ from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import index_csv, table_csv
 from forecasting.report.night_view import ReportData, SymbolLine, Why
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 
 if TYPE_CHECKING:
@@ -68,7 +69,14 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
         name: charts.skill_bars(dict(zip(rows["horizon"], rows["skill_pinball"], strict=True)), limit=limit)
         for name, rows in per_horizon.groupby("forecaster")
     }
-    shown = {"data": data, "unit": data.unit, "links": links, "nights": embedded(data), "costs": _cost_rows(data)}
+    shown = {
+        "data": data,
+        "unit": data.unit,
+        "label": TARGETS[data.target].label,
+        "links": links,
+        "nights": embedded(data),
+        "costs": _cost_rows(data),
+    }
     shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(data)}
     shown |= {"skill": skill, "skill_against": wording.forecaster_label(against)}
     shown |= {"comparisons": comparisons, "skills": network_last.to_dict("records"), "bars": bars}
@@ -107,7 +115,7 @@ def embedded(data: ReportData) -> str:
         "symbol": data.symbol,
         "target": data.target,
         "unit": {**vars(unit), "name": unit.name},
-        "from_zero": data.target != "close",
+        "from_zero": not TARGETS[data.target].moves_width,
         "subject": wording.headline(data)["subject"].replace(" is ", " was "),
         "forecasters": forecasters(data),
         "sessions": [session.isoformat() for session in sessions],
@@ -141,7 +149,7 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
         each = [row for forecast in forecasts.values() for row in forecast]
         published = next((row for row in each if row["role"] == CHAMPION), each[0])
         ours, factor = forecasts[published["name"]], published["split_factor"]
-        basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
+        basis = TARGETS[data.target].to_issued(1.0, factor)
         origin, days = sessions[published["origin_session"]], [sessions[row["target_session"]] for row in ours]
         dated = zip(days, ours, strict=True)
         whys = [Why(data.target, day, data.special_days(day, known=origin), row["parts"]) for day, row in dated]
@@ -169,6 +177,6 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
 def _why_document(whys: Sequence[Why], unit: units.Unit) -> dict[str, Any]:
     """Why the medians of a night are what they are: what the sentence of the first is made of, and each in brief."""
     factors = [(name, round(factor, 2)) for name, factor in wording.named_parts(whys[0])]
-    against = {"against": [why.against_usual(math.nan) for why in whys]} if whys[0].target == "close" else {}
+    against = {"against": [why.against_usual(math.nan) for why in whys]} if TARGETS[whys[0].target].moves_width else {}
     brief = [*map(wording.brief_why, whys)]
     return {"usual": wording.usual_level(whys[0], unit), "factors": factors, "brief": brief, **against}

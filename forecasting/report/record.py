@@ -15,9 +15,9 @@ import pandas as pd
 
 from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at
 from forecasting.evaluate.significance import p_value_of_enough
-from forecasting.ingest.bars import PRICE_TOLERANCE
 from forecasting.losses import EXACT
 from forecasting.report.units import as_day
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, KINDS, LSTM, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
@@ -28,13 +28,6 @@ ENOUGH_FOR_SHARES = 20  # forecasts from which on shares of them are shown
 
 _NIGHT = ["origin_session", "horizon"]
 _PAIR = [*_NIGHT, "kind"]
-_SAME: dict[Target, tuple[float, float]] = {
-    "volume": (0.0, 0.0),
-    "close": (PRICE_TOLERANCE, 0.0),
-    "range": (0.0, 2 * PRICE_TOLERANCE),  # a logarithm of two prices
-}
-"""How far two values may be apart that are the same, relative and absolute: a price on another share basis has other
-last digits."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +228,7 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
     """The sessions whose value has changed since its first print, newest first: session, first, now, change (share)."""
     both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
-    rtol, atol = _SAME[target]
+    rtol, atol = TARGETS[target].tolerance
     changed = both[~np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)].sort_index(ascending=False)
     return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
 

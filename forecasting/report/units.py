@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
 
 GAP = "\N{NO-BREAK SPACE}"  # between a number and its unit
@@ -51,9 +52,10 @@ class Unit:
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
     """The unit of a target with the usual value `usual`, maybe NaN: about three digits; an index has points."""
-    if target == "range":
+    kind = TARGETS[target].unit
+    if kind == "percent":
         return Unit(0.01, 2, "", "%")
-    if target == "close":
+    if kind == "money":
         bare, currency = ("points", "") if symbol.startswith("^") else ("price", currency)
         # Cents, three digits of a price below one unit, and five of a currency pair, which moves by half a percent; the
         # usual value is not finite without a known close.
@@ -77,7 +79,7 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
 def change(value: float, other: float, *, target: Target) -> str:
     """The relative change from `other`, signed, of a close to a tenth of a percent; a dash where that is unknown."""
     share = value / other - 1.0 if other else float("nan")
-    return percent(share, signed=True, decimals=1 if target == "close" else 0)
+    return percent(share, signed=True, decimals=TARGETS[target].change_decimals)
 
 
 def p_value(value: float | None) -> str:

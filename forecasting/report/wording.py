@@ -10,14 +10,10 @@ from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.record import best_ahead
 from forecasting.report.units import Unit, as_day, change, instant, long_day, percent, quantity, short_day, unit_for
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import LSTM, Target
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
-_VERBS: dict[Target, str] = {
-    "volume": "is expected to trade",
-    "close": "is expected to close at",
-    "range": "is expected to move over a range of",
-}
 _PART_OF_DAY = dict.fromkeys(("triple witching", "options expiry"), "expiry")
 _PART_OF_DAY |= dict.fromkeys(("half day", "after a holiday"), "holiday")
 USUAL = "Usual is the median of the last 20 sessions; for close, the width of a random walk's 80% interval."
@@ -37,20 +33,20 @@ class Notice(NamedTuple):
 
 def headline(data: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
-    unit, row, name = data.unit, data.rows.iloc[0], "the last close," if data.target == "close" else "the usual"
+    unit, row, rules = data.unit, data.rows.iloc[0], TARGETS[data.target]
     against = departure(row["q50"], data.usual, data.target) or "against"
     return {
-        "subject": f"{data.symbol} {_VERBS[data.target]}",
+        "subject": f"{data.symbol} {rules.verb}",
         "median": unit.text(row["q50"]),
         "day": f"on {long_day(row['target_session'])}",
         "interval": unit.brief(row["q10"], row["q90"]),
-        "comparison": f"{against} {name} {unit.brief(data.usual)}",
+        "comparison": f"{against} {rules.usual_name} {unit.brief(data.usual)}",
     }
 
 
 def departure(value: float, other: float, target: Target, *, same: str = "about the same as") -> str:
     """Like `12% above`, where that is 0% `same`; empty where one is unknown."""
-    share, decimals = value / other - 1.0 if other else math.nan, 1 if target == "close" else 0
+    share, decimals = value / other - 1.0 if other else math.nan, TARGETS[target].change_decimals
     if math.isnan(share):
         return ""
     size = percent(abs(share), decimals=decimals)
@@ -64,8 +60,7 @@ def sentence(data: ReportData) -> str:
 
 def usual_sentence(data: ReportData) -> str:
     """What the medians are compared with."""
-    what = "close" if data.target == "close" else "median of the last 20 sessions up to"
-    day = f"of {data.known.index[-1]}" if data.target == "close" else data.known.index[-1]
+    what, day = TARGETS[data.target].usual_of, data.known.index[-1]
     return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
 
 
@@ -117,7 +112,7 @@ def why_sentence(why: Why, unit: Unit) -> str:
 def usual_level(why: Why, unit: Unit) -> str:
     """What the factors begin with, where it is known."""
     level = why.parts[0][1]
-    if why.target == "close":
+    if TARGETS[why.target].moves_width:
         width, usual = (percent(math.expm1(size), decimals=1) for size in (level * why.product, level))
         return f"80% interval {width} wide: usual {usual}"
     return f"Usual {unit.brief(level)}"
@@ -128,7 +123,7 @@ def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
     named = [one for one in named_parts(why, briefly=True) if one[0] != "other"]
     factors = [f"{name} x{by:.2f}" for name, by in sorted(named, key=lambda one: -abs(math.log(one[1])))[:2]]
     others = [note for note in notes if not any(note in factor for factor in factors)]
-    if why.target == "close" and factors:
+    if TARGETS[why.target].moves_width and factors:
         factors[0] = f"width: {factors[0]}"
     return "; ".join([*others, *factors])
 

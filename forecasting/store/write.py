@@ -24,6 +24,7 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import UtcDateTime, in_utc
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, finding_id
 
 _OF_FETCHED = ("source", "symbol", "title", "currency", "first_asked", "last_asked", "library_version")
@@ -167,13 +168,6 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
 _SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
-_GRAIN = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
-"""What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added.
-
-The statement adds and takes off 1.5 * 2^52 of them, `:shift`: both databases round to the same bits.
-"""
-
-
 # The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite reads a DISTINCT to
 # its end. A value of its own: neither database passes a subquery's into the view.
 _OLDEST = sa.text(f"""
@@ -222,7 +216,7 @@ def write_standings(connection: sa.Connection, symbol: str, target: str, kind: s
     old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
     connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
     oldest = connection.scalar(_OLDEST, scope)
-    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * _GRAIN[target]})
+    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * TARGETS[target].grain})
 
 
 INPUT_TABLES = (schema.fetches, schema.bar_versions, schema.corporate_actions, schema.events, schema.findings)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import STEP_NAMES, Windows, fill_forward, lag_features, own_column, trailing_mean
+from forecasting.targets import TARGETS
 from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
@@ -20,11 +21,6 @@ VERSION = "1"
 The market series did not: without one their bits are as before, and with one `runs.market_fetch` names it.
 """
 
-_NAMES: dict[Target, tuple[str, ...]] = {
-    "volume": ("last_value", "seasonal", "rolling_median", "har", "ridge"),
-    "close": ("random_walk", "har_volatility"),
-    "range": ("last_value", "rolling_median", "har", "ridge"),
-}
 _PENALTY = 100.0
 _RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
 _WEEK, _MONTH = 5, 20
@@ -36,7 +32,7 @@ _LEAST_VOLATILITY = 0.25
 
 def baseline_names(target: Target) -> tuple[str, ...]:
     """The baselines of a target; the first is the naive one."""
-    return _NAMES[target]
+    return TARGETS[target].baselines
 
 
 @one_blas_thread()

@@ -32,6 +32,7 @@ from forecasting.preprocess.windows import (
     own_column,
     trailing_mean,
 )
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
 if TYPE_CHECKING:
@@ -42,11 +43,6 @@ VERSION = 4
 
 Rows = NDArray[np.int64]
 _EFFECT_PENALTY, _PENALTY = 50.0, 100.0
-# Sessions. The effect of index funds on volume grows: from 2020 on a Russell reconstitution traded twice the ten-year
-# mean. Effects on the range are stable, and estimated best from every session.
-_SESSION_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": np.inf, "close": np.inf}
-# Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
-_ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 _NETWORK_FLAGS = ("weekday_tue", "weekday_wed", "weekday_thu", "weekday_fri", "earnings+0", "earnings+1")
 _PASSES = 3
 _QUARTER_WEEKS = (13, 26, 39, 52)
@@ -155,7 +151,7 @@ def fit_effect(windows: Windows) -> CalendarEffect:
     own = windows.steps[: windows.learnable_sessions, own_column(windows.target)]
     flags = windows.flags[: windows.learnable_sessions]
     known = np.isfinite(windows.values[: windows.learnable_sessions])
-    weights = 0.5 ** (np.arange(known.sum())[::-1] / _SESSION_HALF_LIVES[windows.target])
+    weights = 0.5 ** (np.arange(known.sum())[::-1] / TARGETS[windows.target].effect_half_life)
     weights /= weights.mean()  # their sum, which the penalty is relative to, stays the number of sessions
     window = np.ones(2 * _CENTRED + 1)
     counts = np.convolve(np.ones(len(own)), window, "same")
@@ -181,7 +177,7 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
     quarters = nothing if windows.has_events else unusual_quarters_before(windows, steps[:, 0])
     ahead = effect.of(windows.future_flags)  # (N, H)
     level = trailing_mean(steps[:, own], LEVEL_SESSIONS)[windows.warm_up :]
-    if windows.target == "close":
+    if TARGETS[windows.target].moves_width:
         # The width of a return over h sessions follows from their ranges; the effect gives the relative width of each.
         variance = np.exp(2.0 * (level[:, None] + ahead)).cumsum(axis=1)
         centre, width = np.zeros_like(ahead), np.sqrt(variance) / windows.spread
@@ -250,7 +246,7 @@ class HorizonFit:
     def quantiles(self, rows: Rows, target: Target) -> Floats:
         """(len(rows), Q) adjusted quantiles, from the leave-one-out errors of the ridge."""
         forecast = self.ridge.forecast(self.features[rows])
-        if target != "close":
+        if not TARGETS[target].moves_width:
             return forecast[:, None] + weighted_quantiles(self.ridge.loo_residuals, QUANTILES, self.weights)
         # Past returns over their forecast widths, times the width forecast for each row.
         past_widths = np.exp(self.learned - self.ridge.loo_residuals)
@@ -283,15 +279,15 @@ def _quantiles(windows: Windows, adjusted: AdjustedWindows, fits: list[HorizonFi
 @one_blas_thread()
 def fit_horizons(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> list[HorizonFit]:
     """The linear model's ridge of each horizon: of the adjusted targets, for close of their realised log width."""
-    past = _close_features(windows, effect) if windows.target == "close" else adjusted.past
+    past = _close_features(windows, effect) if TARGETS[windows.target].moves_width else adjusted.past
     past, fits = np.column_stack([windows.market_inputs(), past]), []
     for h in range(len(HORIZONS)):
         targets = learned = adjusted.truth[:, h]
         known = np.isfinite(targets)
-        if windows.target == "close":
+        if TARGETS[windows.target].moves_width:
             learned = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
         features, rows = np.concatenate([past, adjusted.future[:, h]], axis=1), np.flatnonzero(known)
-        weights = 0.5 ** ((rows[-1] - rows) / _ROW_HALF_LIVES[windows.target])
+        weights = 0.5 ** ((rows[-1] - rows) / TARGETS[windows.target].row_half_life)
         ridge = fit_ridge(features[known], learned[known], penalty=_PENALTY, weights=weights)
         fits.append(HorizonFit(ridge, features, learned[known], targets[known], weights))
     return fits
@@ -318,7 +314,7 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
         parts["market"][h] = (slopes * (fitted.features[-1] - fitted.ridge.mean))[:markets].sum()
     so_far = before = np.zeros(len(HORIZONS))
     for part, effects in removed.items():
-        if windows.target == "close":  # the variance of a return is the sum of its sessions'
+        if TARGETS[windows.target].moves_width:  # the variance of a return is the sum of its sessions'
             so_far = so_far + effects
             whole = 0.5 * np.log(np.exp(2.0 * so_far).cumsum() / np.arange(1, len(HORIZONS) + 1))
             effects, before = whole - before, whole

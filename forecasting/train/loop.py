@@ -18,6 +18,7 @@ from torch.optim.adamw import adamw
 
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import LOOKBACK
+from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Card, Vector
 from forecasting.train.linear import IN_TURN, AdjustedWindows, Rows
 from forecasting.train.model import Network, initialise, pinball
@@ -95,7 +96,7 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
             truth=put(adjusted.truth),
             rows=rows,
             warm_up=warm_up,
-            directed=card.target != "close",
+            directed=not TARGETS[card.target].moves_width,
         )
 
 

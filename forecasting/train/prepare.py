@@ -13,6 +13,7 @@ import numpy as np
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, Windows
 from forecasting.settings import Settings
+from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect, fit_horizons
 from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors
@@ -90,7 +91,7 @@ def without_market(adjusted: AdjustedWindows, windows: Windows, mean: Floats, co
     # Not a matrix product: its bits may depend on the number of rows.
     moved = (deviation[:, None] * coefficients).sum(axis=-1)  # (N, H)
     centre, width = adjusted.centre, adjusted.width
-    if windows.target == "close":
+    if TARGETS[windows.target].moves_width:
         width = width * np.exp(moved)
     else:
         centre = centre + moved

@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import LEVEL_SESSIONS, STEP_NAMES, Windows, trailing_mean
+from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import read_unaltered
 from forecasting.train.linear import unusual_quarters_before
-from forecasting.vocabulary import HORIZONS, Target
-
-TARGETS: tuple[Target, ...] = ("volume",)
-"""Targets that have trees: those of range and close gain nothing (docs/experiments.md)."""
+from forecasting.vocabulary import HORIZONS
 
 H = len(HORIZONS)
 LAGS = 22
@@ -61,7 +59,7 @@ def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Flo
     """(H,) medians in model scale of the newest row, or (len(rows), H), by trees trained before; NaN without any."""
     requested = np.array([len(windows) - 1]) if rows is None else rows
     medians = np.full((len(requested), H), np.nan)
-    if windows.target in TARGETS and windows.has_events:
+    if TARGETS[windows.target].has_trees and windows.has_events:
         origins = windows.origins[requested]
         spans = sorted((np.datetime64(str(entry["trained_to"])), entry) for entry in shipped_trees())
         newest = np.searchsorted([day for day, _ in spans], origins, side="right") - 1

@@ -24,11 +24,11 @@ from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.replay import rerun_night
 from forecasting.pipeline.train import fit_challenger
-from forecasting.predict.combine import _USUAL_WEIGHTS
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write
 from forecasting.store.schema import metadata
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import QUANTILE_COLUMNS, Mode
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
 def learned(row: dict[str, Any]) -> list[str]:
     """What earlier forecasts have decided of this one."""
     weight = json.loads(row["calibration"])["weight"] if row["calibration"] else None
-    found = ["a weight other than the usual one"] if weight not in (None, _USUAL_WEIGHTS[row["target"]]) else []
+    found = ["a weight other than the usual one"] if weight not in (None, TARGETS[row["target"]].network_weight) else []
     return [*found, "the network is behind"] if "the network is behind" in row["reason"] else found
 
 

@@ -12,6 +12,7 @@ from forecasting.errors import StoreError
 from forecasting.store import schema
 from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
+from forecasting.targets import TARGETS
 from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
@@ -191,7 +192,7 @@ def alerts_held(
     found = frame(connection, statement)
     width, usual = found["q90"] - found["q10"], found["usual"]
     found = found.assign(median=found["q50"], width=width, number=1.0, usual_width=usual)
-    if target == "close":  # whose part is the log of a width
+    if TARGETS[target].moves_width:  # whose part is the log of a width
         found = found.assign(usual=found["last_value"], usual_width=width * usual / np.log(found["q90"] / found["q10"]))
     counts = []
     for alert in alerts:

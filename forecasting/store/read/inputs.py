@@ -13,6 +13,7 @@ from forecasting.ingest.earnings import STORED, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame
+from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
 _HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
@@ -214,6 +215,6 @@ def on_basis_at(
     forecasts = of_present_history(connection, symbol, forecasts, at=at)
     factor = split_factors(connection, symbol, forecasts, until=at)
     found = forecasts.drop(columns=["data_as_of", "first_received"])
-    if (factor != 1.0).any() and target != "range":
-        found[list(columns)] = found[list(columns)].mul(factor if target == "volume" else 1.0 / factor, axis=0)
+    for name in columns:
+        found[name] = TARGETS[target].to_present(found[name], factor)
     return found

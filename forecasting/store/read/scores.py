@@ -11,6 +11,7 @@ from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
 from forecasting.store.frames import frame, kind_rank, of_series, same_forecast, values
 from forecasting.store.read.inputs import PRICES, accepted_at, next_history, on_basis_at, split_factors
+from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
 
 
@@ -162,12 +163,11 @@ def _counted(table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], names: S
 
 def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
     bar, earlier = schema.bar_versions, schema.bar_versions.alias("earlier")
-    needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
     prices = (bar.c[name] for name in PRICES)
     columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *prices)
     usable = [bar.c.symbol == symbol, bar.c.session.between(first, last)]
-    usable += [bar.c[name].is_not(None) for name in needed]
-    same, filled = earlier.c.symbol == bar.c.symbol, (earlier.c[name].is_not(None) for name in needed)
+    usable += [bar.c[name].is_not(None) for name in TARGETS[target].columns]
+    same, filled = earlier.c.symbol == bar.c.symbol, (earlier.c[name].is_not(None) for name in TARGETS[target].columns)
     older = (earlier.c.session == bar.c.session, earlier.c.version < bar.c.version)
     before = sa.exists().where(same, *older, *filled)
     current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
