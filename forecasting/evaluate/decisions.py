@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
-NO_WARM_FIT = "no warm fit can go on from the champion"  # begins the reason of a night that could not read its weights
+ModeKind = Literal["asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"]
+"""Kind of a mode's reason: the user's choice, no champion yet, a champion that no warm fit can go on from, other inputs
+since its chain of fits began, an alarm of the control charts, a chain that is old or has many epochs, none of these."""
+
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80% intervals fell to 68%."""
 
 
 @dataclass(frozen=True)
 class ModeChoice:
-    """The method and the reason for it; both are stored with the run."""
+    """The method and the reason for it, its kind and in words; all are stored with the run."""
 
     method: Method
+    kind: ModeKind
     reason: str
 
 
@@ -64,22 +68,25 @@ def changed_inputs(card: Card, windows: Windows) -> str:
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
     """How to fit tonight; without a champion, or `scratch_every` sessions after the newest such fit, from scratch."""
     if requested == "skip":
-        return ModeChoice("skip", "asked for: no fit tonight")
+        return ModeChoice("skip", "asked", "asked for: no fit tonight")
     if champion is None:
-        return ModeChoice("scratch", "no champion yet")
+        return ModeChoice("scratch", "first", "no champion yet")
     if champion.damage:
-        return ModeChoice("scratch", f"{NO_WARM_FIT}: {champion.damage.partition('. ')[0]}")
+        why = champion.damage.partition(". ")[0]
+        return ModeChoice("scratch", "unreadable", f"no warm fit can go on from the champion: {why}")
     if requested != "auto":
-        return ModeChoice(requested, f"asked for: {requested}")
-    if champion.changed or champion.drift:
-        return ModeChoice("scratch", champion.changed or champion.drift)
+        return ModeChoice(requested, "asked", f"asked for: {requested}")
+    if champion.changed:
+        return ModeChoice("scratch", "changed", champion.changed)
+    if champion.drift:
+        return ModeChoice("scratch", "drift", champion.drift)
     sessions = champion.sessions_since_scratch
     since = f"{sessions} session{'' if sessions == 1 else 's'} since the last fit from scratch"
     if sessions >= scratch_every:
-        return ModeChoice("scratch", since)
+        return ModeChoice("scratch", "age", since)
     if champion.chain_epochs >= MAX_CHAIN_EPOCHS:
-        return ModeChoice("scratch", f"the chain of warm fits has had {champion.chain_epochs} epochs")
-    return ModeChoice("warm", since)
+        return ModeChoice("scratch", "epochs", f"the chain of warm fits has had {champion.chain_epochs} epochs")
+    return ModeChoice("warm", "routine", since)
 
 
 def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:

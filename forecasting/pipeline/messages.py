@@ -177,7 +177,7 @@ def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tu
             yield "data.missing", f"{new}."
     if market := notes_of(run).get("market"):
         yield "market", market
-    if run["mode_reason"].startswith("drift: "):
+    if run["mode_kind"] == "drift":
         yield "drift", run["mode_reason"]
     if fit is not None and fit["refused"] and fit["refused"] not in told:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"

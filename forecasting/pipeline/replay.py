@@ -23,7 +23,6 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import ArtifactError, ForecastingError, StoreError, UsageError
-from forecasting.evaluate.decisions import NO_WARM_FIT
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
@@ -35,7 +34,6 @@ from forecasting.pipeline.symbols import NAMED, Outcomes, each_symbol
 from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named, plain_text
 from forecasting.predict.combine import kind_of
-from forecasting.predict.fallback import UNUSABLE
 from forecasting.report.units import quantity
 from forecasting.sessions import between, last_completed
 from forecasting.settings import Settings
@@ -187,9 +185,9 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
     with connect.reading(scratch.url) as connection:
         champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        reasons = [row["mode_reason"], *read.values(connection, "forecasts", "reason", series | {"run_id": row["id"]})]
         used = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
-    is_lost = any(NO_WARM_FIT in reason or UNUSABLE in reason for reason in reasons)
+    # A readable champion has forecasts; but one that is too old, where tonight's fit took its place, has none.
+    is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
     kept = weights_folder(champion, scratch) if champion and is_lost and champion["id"] not in used else None
     if champion is None or kept is None or not kept.exists():
         yield
@@ -205,7 +203,7 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
 
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
-    asked: Mode = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
+    asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"])
     night = replace(night, source=row["source"], stored_id=row["id"], stored_fetch=row["fetch_id"])
     for step in (write_windows, fit_challenger, write_forecasts, score_and_decide, close):

@@ -55,7 +55,8 @@ def fit_challenger(night: Night) -> Night:
             notes["no_model"] = f"No model was fitted: {error}"
     with connect.transaction(night.settings.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
-        write.update(connection, "runs", night.id, {"mode": choice.method, "mode_reason": choice.reason})
+        chosen = {"mode": choice.method, "mode_kind": choice.kind, "mode_reason": choice.reason}
+        write.update(connection, "runs", night.id, chosen)
         add_notes(connection, night, notes)
         if model is not None:
             write.add(connection, "models", model)

@@ -23,8 +23,6 @@ origins and no test, as until release 0.2, fallback cost volume 1.3% of pinball 
 these limits it never sets in on them (docs/experiments.md).
 """
 
-UNUSABLE = "cannot be used"  # in the reason of a forecast whose champion's weights could not be read
-
 
 @dataclass(frozen=True)
 class Deficit:
@@ -85,7 +83,7 @@ def choose_published(facts: ChampionFacts) -> Published:
 def unusable(facts: ChampionFacts) -> str:
     """Why the champion's forecast cannot be published, so that tonight's fit takes its place; empty when it can."""
     if facts.damage:
-        return f"champion {facts.champion} {UNUSABLE}: {facts.damage.strip().rstrip('.')}"
+        return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
         limit = f"limit {facts.max_age_sessions}"
         return f"champion {facts.champion} was trained {facts.age_sessions} sessions before the origin ({limit})"

@@ -108,6 +108,10 @@ _VERDICT = (
     "`first`, `extended`, `unchanged`, `dividend`, `split`, `revised`, `held`; no bar stored: `late`, `rate_limited`, "
     "`unavailable`, `bad_data`."
 )
+_MODE_KIND = (
+    "Kind of that reason: `asked`, `first` (no champion), `unreadable` (its weights), `changed` (inputs), `drift`, "
+    "`age`, `epochs` (of its chain), `routine`; empty until decided."
+)
 _SETTINGS = "Hash of the settings that shape a forecast; equal for equal settings."
 _BASE = "Pretrained weights that the chain of fits began with, by name; `drawn` for random ones; empty for a baseline."
 _CODE = "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab."
@@ -235,6 +239,7 @@ runs = sa.Table(
     _column("status", String(10), "`running`, `done`, `late` (its bar is missing) or `failed`."),
     _column("mode", String(10), "How the challenger was fitted: `scratch`, `warm` or `skip`.", default=_EMPTY),
     _column("mode_reason", Text, "Why that mode was chosen; empty until decided.", default=_EMPTY),
+    _column("mode_kind", String(10), _MODE_KIND, default=_EMPTY),
     _column("started_at", UtcDateTime, "When the night first started, UTC."),
     _column("finished_at", UtcDateTime, "When it was done, UTC; NULL before.", null=True),
     *(

@@ -27,27 +27,28 @@ DAMAGED = replace(USABLE, damage="the weights are damaged")
 
 
 @pytest.mark.parametrize(
-    ("requested", "champion", "method", "reason"),
+    ("requested", "champion", "method", "kind", "reason"),
     [
-        ("skip", USABLE, "skip", "no fit"),
-        ("skip", None, "skip", "no fit"),
-        ("auto", None, "scratch", "no champion"),
-        ("warm", None, "scratch", "no champion"),
-        ("auto", DAMAGED, "scratch", "the weights are damaged"),
-        ("scratch", USABLE, "scratch", "asked for"),
-        ("warm", replace(USABLE, sessions_since_scratch=99), "warm", "asked for"),
-        ("auto", replace(USABLE, drift="coverage is below its limit"), "scratch", "coverage is below its limit"),
-        ("auto", replace(USABLE, sessions_since_scratch=21), "scratch", "21 sessions"),
-        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", f"{MAX_CHAIN_EPOCHS} epochs"),
-        ("auto", replace(USABLE, sessions_since_scratch=20, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "20 sessions"),
-        ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "1 session since"),
-        ("auto", replace(USABLE, changed="the market series has vanished"), "scratch", "series has vanished"),
-        ("warm", replace(USABLE, changed="the market series has vanished"), "warm", "asked for"),
+        ("skip", USABLE, "skip", "asked", "no fit"),
+        ("skip", None, "skip", "asked", "no fit"),
+        ("auto", None, "scratch", "first", "no champion"),
+        ("warm", None, "scratch", "first", "no champion"),
+        ("auto", DAMAGED, "scratch", "unreadable", "the weights are damaged"),
+        ("scratch", USABLE, "scratch", "asked", "asked for"),
+        ("warm", replace(USABLE, sessions_since_scratch=99), "warm", "asked", "asked for"),
+        ("auto", replace(USABLE, drift="coverage is low"), "scratch", "drift", "coverage is low"),
+        ("auto", replace(USABLE, sessions_since_scratch=21), "scratch", "age", "21 sessions"),
+        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", "epochs", f"{MAX_CHAIN_EPOCHS} epochs"),
+        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "routine", "12 sessions"),
+        ("auto", replace(USABLE, sessions_since_scratch=20), "warm", "routine", "20 sessions"),
+        ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "routine", "1 session since"),
+        ("auto", replace(USABLE, changed="the market has vanished"), "scratch", "changed", "market has vanished"),
+        ("warm", replace(USABLE, changed="the market has vanished"), "warm", "asked", "asked for"),
     ],
 )
-def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):
+def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, kind, reason):
     choice = choose_mode(requested, champion, scratch_every=21)
-    assert choice.method == method
+    assert (choice.method, choice.kind) == (method, kind)
     assert reason in choice.reason
 
 

@@ -129,7 +129,7 @@ class Invariants:
             (path for row in published for path in learned(row)),
             (f"score {row['stage']}, version {min(row['bar_version'], 3)}" for row in new["scores"].values()),
             (f"run {run['status']}" for run in runs),
-            ("a fit because of drift" for run in runs if (run["mode_reason"] or "").startswith("drift: ")),
+            ("a fit because of drift" for run in runs if run["mode_kind"] == "drift"),
             (
                 "weights pruned"
                 for key, row in self.rows["models"].items()

@@ -172,7 +172,7 @@ def decided(world: World, run: Night) -> set[str]:
     rows = [row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"]]
     found = {path for row in rows for path in learned(row)}
     found |= {"a baseline published" for row in rows if row["status"] == "fallback"}
-    found |= {"a fit because of drift"} if run["mode_reason"].startswith("drift: ") else set()
+    found |= {"a fit because of drift"} if run["mode_kind"] == "drift" else set()
     decisions = world.invariants.rows["promotions"].values()
     return found | {"a promotion" for row in decisions if row["run_id"] == run["id"]} | {run["target"]}
 
@@ -192,7 +192,7 @@ def altered_after(world: World, run: Night) -> dict[tuple[int, str], list[Any]]:
         for statement in (*OWN, *AFTER.values()):
             copy.execute(statement, values)
         copy.commit()
-    mode: Mode = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
+    mode: Mode = run["mode"] if run["mode_kind"] == "asked" else "auto"
     with settings_of(world.invariants.environment[run["id"],], folder) as settings:
         settings = settings.model_copy(update={"target": run["target"], "events": None})
         again = make_night(run["symbol"], origin, settings, now=world.now, mode=mode)

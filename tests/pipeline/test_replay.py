@@ -99,6 +99,9 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert len(set(winners)) >= 2
     assert methods == {"scratch", "warm", "baseline"}
     assert {"extended", "unavailable"} <= markets
+    with connect.transaction(read_settings().url) as connection:  # decisions read kinds, not words
+        connection.execute(sa.text("UPDATE runs SET mode_reason = 'other words', note = ''"))
+        connection.execute(sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''"))
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
     assert replayed().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked

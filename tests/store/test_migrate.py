@@ -239,6 +239,28 @@ def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_an
     check_ready(database_url)
 
 
+def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(database_url):
+    reasons = {
+        "asked for: warm": "asked",
+        "no warm fit can go on from the champion: its file is gone": "unreadable",
+        "the market series has vanished since the champion's chain of fits began": "changed",
+        "drift: Drift: pinball skill against ridge is -9.0%": "drift",
+        "21 sessions since the last fit from scratch": "age",
+        "": "",
+    }
+    downgrade(database_url, "0011")
+    columns = "id, as_of, symbol, target, source, trigger, status, started_at, code_version, settings_hash, settings"
+    with transaction(database_url) as connection:
+        for place, reason in enumerate(reasons):
+            values = f"'{place}', '2024-03-08', 'SBUX', 'volume', 'sample', 'run', 'done', '2024-03-09', '', '', ''"
+            insert = f"INSERT INTO runs ({columns}, mode, mode_reason) VALUES ({values}, :mode, :reason)"
+            connection.execute(sa.text(insert), {"mode": "scratch" if reason else "", "reason": reason})
+    upgrade(database_url)
+    with reading(database_url) as connection:
+        kinds = dict(connection.execute(sa.text("SELECT mode_reason, mode_kind FROM runs")).all())
+    assert kinds == reasons
+
+
 def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url):
     set_revision(database_url, "0008")
     for command in (upgrade, check_ready):
