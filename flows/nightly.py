@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import clock, reporting
 from flows.progress import show_step
-from flows.runner import runner
 from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline import evaluate as evaluation
 from forecasting.pipeline import ingest as ingestion
@@ -24,7 +23,7 @@ from forecasting.pipeline.night import Night, in_turn
 from forecasting.pipeline.plan import narrowed, planned_nights
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
-from forecasting.pipeline.run import ledger, shards
+from forecasting.pipeline.run import ledger, opened_workers, shards
 from forecasting.pipeline.symbols import explained
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
@@ -127,7 +126,7 @@ def run_nights(
         reporting.wait(settings, begun, held, until, why)
 
     rounds = Rounds(begun, settings, due=due, now=clock.now, wait=pause)
-    with runner(settings) as workers:
+    with opened_workers(settings) as workers:
         for due in rounds:
             for shard in shards(rounds.take(step(ingest, due, rounds, switch_source)), settings):
                 if workers is not None:

@@ -17,7 +17,7 @@ from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.pipeline import messages, plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, nothing_new
-from forecasting.pipeline.run import concluded, nights_here, run_nights, workers_of
+from forecasting.pipeline.run import concluded, nights_here, run_nights
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import lock, migrate
@@ -103,12 +103,10 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
 
 def has_server(settings: Settings) -> bool:
-    """Whether a run goes through Prefect: a server is configured, `serve` runs on this data folder, or Dask runs it.
+    """Whether a run goes through Prefect: a server is configured, or `serve` runs on this data folder.
 
     Prefect, which takes a second to import, is asked only where the environment or a file may name one.
     """
-    if settings.runner == "dask" and workers_of(settings) > 1:  # by Prefect's runner
-        return True
     files = [settings.data_dir / SERVED, Path(_profiles()), Path("prefect.toml"), Path(".env")]
     if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
         return False

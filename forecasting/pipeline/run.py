@@ -3,9 +3,11 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -34,6 +36,7 @@ logger = logging.getLogger("forecasting.night")
 Shown = Callable[[Sequence[Night], str], object]  # Shows that a step begins with some nights: the progress bar
 LARGEST = 50  # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory
 SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
+LONGEST_S = 12 * 3600.0  # That a run waits for a worker's shard, of years of nights perhaps
 DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
 """Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
 
@@ -50,18 +53,19 @@ def run_nights(
     """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
     shown(nights, "plan")
     rounds = Rounds(nights, settings, due=None, now=now, wait=lambda until, why: wait(until))
-    workers, done = Workers(settings) if workers_of(settings) > 1 else None, list[Night]()
-    for due in rounds:
-        shown(due, "ingest")
-        fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
-        for shard in shards(rounds.take(fetched), settings):
-            if workers is not None:
-                workers.submit(shard)
-            else:
-                done += run_shard(shard, shown)
-    for nights_of_shard in workers.results() if workers is not None else ():
-        done += nights_of_shard
-        shown(done, "done")
+    done = list[Night]()
+    with opened_workers(settings) as workers:
+        for due in rounds:
+            shown(due, "ingest")
+            fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
+            for shard in shards(rounds.take(fetched), settings):
+                if workers is not None:
+                    workers.submit(shard)
+                else:
+                    done += run_shard(shard, shown)
+        for nights_of_shard in workers.results() if workers is not None else ():
+            done += nights_of_shard
+            shown(done, "done")
     update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
 
@@ -150,33 +154,40 @@ def workers_of(settings: Settings) -> int:
 
 
 class Workers:
-    """Shards run by processes of this machine, or by the workers of an open Dask runner of Prefect's as its `task`."""
+    """Shards run by an executor: processes of this machine, or Dask's workers."""
 
-    def __init__(self, settings: Settings, runner: Any = None, task: Any = None) -> None:  # noqa: ANN401 - of Prefect
-        """No process is started before the first shard."""
-        self._count, self._runner, self._task = workers_of(settings), runner, task
-        self._submitted: list[tuple[list[Night], Any]] = []
+    def __init__(self, executor: Callable[[], Executor]) -> None:
+        """`executor` is called for each shard: after a killed process joblib makes a new one."""
+        self._executor = executor
+        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
 
     def submit(self, shard: list[Night]) -> None:
         """Let a worker run the shard, while the caller requests the bars of others."""
-        values, now = [sent(night) for night in shard], shard[0].now
-        if self._runner is None:
-            future = get_reusable_executor(max_workers=self._count).submit(run_sent, values, now)
-        else:
-            future = self._runner.submit(self._task, {"shard": values, "now": now, "size": len(shard)})
+        values = [sent(night) for night in shard]
+        future = self._executor().submit(run_sent, values, shard[0].now)
         self._submitted.append((shard, future))
 
     def results(self) -> Iterator[list[Night]]:
-        """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
+        """The nights of each shard as they ended; of a worker that was lost, run once more in this process.
+
+        Raises:
+            ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still go on.
+        """
         while self._submitted:
             shard, future = self._submitted.pop(0)
+            wait([future], timeout=LONGEST_S)
+            if not future.done():
+                raise ForecastingError(
+                    f"Expected the {len(shard)} nights of a shard from a worker within {LONGEST_S / 3600:.0f} hours; "
+                    "it is still at work. Look at that process, end it, then run again."
+                )
             try:
-                if self._runner is not None:
-                    wait_for_shard(future.wrapped_future)
-                yield [replace(night, **values) for night, values in zip(shard, future.result(), strict=True)]
+                ended = future.result()
             except Exception as error:  # a night's own is among its values
                 logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
                 yield run_shard(shard)
+            else:
+                yield [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
 
 
 def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]]:
@@ -192,40 +203,52 @@ def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]
     return [ended[values["id"]] for values in shard]  # in the order in which they came
 
 
-def check_dask(address: str | None) -> None:
-    """Return when Dask is installed and its scheduler has a worker, without which a run would wait for ever."""
-    if find_spec("prefect_dask") is None:
+@contextmanager
+def opened_workers(settings: Settings) -> Iterator[Workers | None]:
+    """Workers that run shards within the block; None where this process does."""
+    count = workers_of(settings)
+    if count <= 1:
+        yield None
+    elif settings.runner == "dask":
+        with dask_client(settings) as client:
+            # Not pure: the same shard of a later run is no cached result.
+            yield Workers(partial(client.get_executor, pure=False))
+    else:
+        processes = partial(get_reusable_executor, max_workers=count)
+        try:
+            yield Workers(processes)
+        except BaseException:
+            processes().shutdown(kill_workers=True)  # one that hangs would keep this process from its end
+            raise
+
+
+@contextmanager
+def dask_client(settings: Settings) -> Iterator[Any]:
+    """A client of the scheduler in the settings, or of a cluster of its own, once a worker is there."""
+    if find_spec("distributed") is None:
         raise UsageError(
             "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
         )
-    if address is None:
-        return
-    from distributed import Client  # not at the top: it changes how exceptions are pickled
+    from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
 
-    try:
-        with Client(address, timeout=DASK_CONNECT_S, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # no types
-            client.wait_for_workers(1, timeout=DASK_WORKER_S)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ForecastingError(
-            f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
-            "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
-        ) from error
-
-
-def wait_for_shard(future: Any) -> None:  # noqa: ANN401 - Dask has no types
-    """Return when a shard's future is done or lost; an error where its scheduler has no worker for DASK_WORKER_S."""
-    from distributed import Future
-
-    client = future.client
-    while not future.done():
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    address = settings.dask_address
+    with ExitStack() as opened:
         try:
-            future.exception(timeout=DASK_WORKER_S)
-        except TimeoutError:
-            try:
-                client.wait_for_workers(1, timeout=DASK_WORKER_S)
-            except TimeoutError as error:
-                client.cancel([Future(key, client) for key in client.futures])
-                raise ForecastingError(f"Expected a worker of the Dask scheduler; found: {error}.") from error
+            cluster = address or opened.enter_context(
+                LocalCluster(**own_cluster(workers_of(settings), settings.data_dir))  # type: ignore[no-untyped-call]
+            )
+            client = opened.enter_context(
+                Client(cluster, timeout=DASK_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+            )
+            client.wait_for_workers(1, timeout=DASK_WORKER_S)
+        except (OSError, ValueError, TimeoutError) as error:
+            where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
+            raise ForecastingError(
+                f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both (docs/cluster.md), or "
+                "correct the address; then run again: the bars are stored."
+            ) from error
+        yield client
 
 
 def own_cluster(workers: int, folder: Path) -> dict[str, object]:

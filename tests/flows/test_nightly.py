@@ -125,7 +125,7 @@ def made_anew(name: str) -> ModuleType:
 def test_prefects_default_of_retries_repeats_no_step_and_no_run():
     # A run at a terminal whose bar is late would not end.
     with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
-        modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest", "runner")]
+        modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest")]
     made = [one for module in modules for one in vars(module).values() if isinstance(one, Flow | Task)]
-    assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train", "shard_of_nights"}
+    assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train"}
     assert {one.retries for one in made} == {0}

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from flows.runner import dask_runner
 from forecasting.errors import SymbolsFailedError
-from forecasting.settings import Settings, read_settings
+from forecasting.pipeline.run import own_cluster
+from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.boundaries import forked
@@ -114,11 +114,8 @@ def test_dask_gives_the_same_tables(apart, evening, panel, tmp_path, monkeypatch
 
 def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path):
     from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
-    from prefect_dask.task_runners import DaskTaskRunner
 
-    runner = dask_runner(Settings(runner="dask", workers=1, data_dir=tmp_path))
-    assert isinstance(runner, DaskTaskRunner)
-    with LocalCluster(**runner.cluster_kwargs | {"processes": False}) as cluster:
+    with LocalCluster(**own_cluster(1, tmp_path) | {"processes": False}) as cluster:
         opened = [one.laddr.ip for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
         for scheme in ("tcp", "tls"):  # a stranger has no certificate
             with pytest.raises((OSError, TypeError)):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -10,6 +12,7 @@ from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import run
+from forecasting.pipeline.night import make_night
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -71,29 +74,34 @@ def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme, monkeyp
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(ForecastingError, match=f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"):
-        run.check_dask(address)
+    settings = read_settings().model_copy(update={"dask_address": address})
+    match = f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"
+    with pytest.raises(ForecastingError, match=match), run.dask_client(settings):
+        pass
 
 
-def test_a_scheduler_is_used_and_a_lost_shard_waited_for_until_a_worker_should_have_come(monkeypatch):
-    from distributed import Client, LocalCluster
+def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch):
+    from distributed import LocalCluster
 
-    monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
-    with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster) as client,
-    ):
-        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
-            run.check_dask(cluster.scheduler_address)
-        futures = [client.submit(abs, number) for number in (-1, -2)]
-        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
-            run.wait_for_shard(futures[0])
-        for future in futures:
-            run.wait_for_shard(future)
-            assert future.cancelled()
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        settings = read_settings().model_copy(update={"dask_address": cluster.scheduler_address})
+        monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"), run.dask_client(settings):
+            pass
         cluster.scale(1)
         monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
-        run.check_dask(cluster.scheduler_address)
-        later = client.submit(abs, -3)
-        run.wait_for_shard(later)
-        assert later.result() == 3
+        with run.dask_client(settings) as client:
+            assert client.get_executor(pure=False).submit(abs, -3).result() == 3
+
+
+def test_a_worker_that_never_returns_a_shard_ends_the_run(monkeypatch):
+    monkeypatch.setattr(run, "LONGEST_S", 0.01)
+    hangs = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hangs.wait)
+        workers = run.Workers(lambda: pool)
+        workers.submit([make_night("TEST", LAST, read_settings(), now=clock.now)])
+        with pytest.raises(ForecastingError, match="1 nights of a shard"):
+            list(workers.results())
+        pool.shutdown(wait=False, cancel_futures=True)
+        hangs.set()
