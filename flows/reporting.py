@@ -43,7 +43,10 @@ _waiting: dict[UUID, datetime] = {}
 DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
 
 TURN, ASK_EVERY = timedelta(hours=12), timedelta(seconds=15)
-"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and how often it asks."""
+"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and how often it asks.
+
+One that has been at work for longer may hang: those after it fail, which sends a message.
+"""
 
 
 def flow_run_name() -> str:
@@ -134,11 +137,16 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
-    """The state of an unattended run that an earlier hour's makes needless; else None, with its lock in `held`."""
+    """The state of an unattended run that an earlier hour's makes needless; else None, with its lock in `held`.
+
+    Raises the LockedError where the earlier one has been at work for TURN.
+    """
     try:
         deployment = runtime.deployment.name or "nightly"
         held.enter_context(lock.unattended_lock(settings.data_dir, deployment, settings.target))
     except LockedError as refusal:
+        if refusal.since is not None and clock.now() - refusal.since >= TURN:
+            raise
         return Completed(name="Skipped", message=plain_text(refusal))
     return None
 

@@ -1,6 +1,6 @@
 """Every error this project raises on purpose: one paragraph for the operator with what to do, and an exit code."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 from forecasting.plain_text import plain_text
@@ -95,6 +95,10 @@ class ArtifactError(ForecastingError):
 
 class LockedError(ForecastingError):
     """Another run holds the lock."""
+
+    def __init__(self, message: str, since: datetime | None = None) -> None:
+        super().__init__(message, since)
+        self.since = since  # when the holder took it; None where that cannot be read
 
 
 class StoreError(ForecastingError):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal
@@ -83,7 +84,7 @@ def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper
 
     Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for ever.
     """
-    refusal = f"An earlier unattended run of {target} is at work ({{}}) and takes these nights."
+    refusal = f"An earlier unattended run of {target} is at work ({{}}) and takes these nights. If it hangs, end it."
     return _locked_in(folder, f"{deployment}-{target}", refusal)
 
 
@@ -114,7 +115,10 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
             file.write(session_name().removeprefix("forecasting, "))
             file.flush()
         except BlockingIOError:
-            raise LockedError(refusal.replace("{}", file.read().strip() or "process unknown")) from None
+            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)  # it writes its name as it takes the lock
+            holder = file.read().strip() or "process unknown"
+            named = f"{holder}, since {since:%Y-%m-%d %H:%M} UTC"
+            raise LockedError(refusal.replace("{}", named), since) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "

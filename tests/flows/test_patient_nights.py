@@ -164,6 +164,24 @@ def test_an_unattended_run_waits_while_another_one_has_the_lock(yahoo, monkeypat
     assert [name for _, name, *_ in waits] == ["Queued"] * 3
 
 
+def test_runs_of_later_hours_are_skipped_and_after_half_a_day_fail_naming_the_one_that_hangs(
+    yahoo, monkeypatch, posted
+):
+    settings = read_settings()
+    with lock.unattended_lock(settings.data_dir, "nightly", "volume") as held:
+        for hours in (11.9, 12.0):
+            taken = (clock.now() - timedelta(hours=hours)).timestamp()
+            os.utime(held.name, (taken, taken))
+            state = nightly(patient=True, return_state=True)
+            if hours < 12.0:
+                assert (state.name, posted) == ("Skipped", [])
+    (message,) = map(json.loads, posted)
+    assert state.is_failed()
+    assert message["title"] == "forecasting: SBUX volume: the run failed (night.failed)"
+    assert f"at work (process {os.getpid()} on " in message["message"]
+    assert ", since 2024-03-08 22:30 UTC)" in message["message"]
+
+
 def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_when_the_run_waits(
     yahoo, monkeypatch, posted
 ):
