@@ -236,15 +236,13 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
 
 
 def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
-    """Send the digest of the run, once, as `messages.send_digest`; a warning where that fails."""
+    """Send the digest of the run, once, as `messages.send_digest`."""
     run = flow_run()
     if run is not None and run.id in _digested:
         return
-    try:
-        messages.send_digest(settings, nights, now=clock.now, link=run_link())
-        _digested.update([run.id] if run and nights else [])
-    except Exception as error:  # the run goes on, or is about to end with errors of its nights, which this would hide
-        logger.warning("the digest of the run was not made: %s", explained(error, now=clock.now))
+    is_made = messages.send_digest(settings, nights, now=clock.now, link=run_link())
+    if is_made and run is not None and nights:
+        _digested.add(run.id)
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
@@ -262,7 +260,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
-    except Exception as error:  # as for the digest
+    except Exception as error:  # as of the digest, no night has failed by it
         logger.warning("the page of the run was not made: %s", explained(error, now=clock.now))
         return ""
 

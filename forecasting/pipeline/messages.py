@@ -18,7 +18,7 @@ from forecasting.pipeline.folders import INDEX, page_address, runs_folder
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import newest_nights
 from forecasting.pipeline.run_log import notes_of
-from forecasting.pipeline.symbols import NAMED, joined
+from forecasting.pipeline.symbols import NAMED, explained, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
@@ -52,11 +52,21 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     return _digest(settings, lines, (), now())
 
 
-def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> None:
+def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
     """Send the one message of a run about its nights, ended or not; without any that of the newest if the last failed.
 
-    None where nothing is new: a symbol that fails for good is tried by every run of a morning.
+    None where nothing is new: a symbol that fails for good is tried by every run of a morning. False, with a warning,
+    where it cannot be made: the run goes on, or is about to end with errors of its nights, which this would hide.
     """
+    try:
+        _send_digest(settings, nights, now=now, link=link)
+    except Exception as error:
+        logger.warning("the digest of the run was not made: %s", explained(error, now=now))
+        return False
+    return True
+
+
+def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str) -> None:
     sent = runs_folder(settings) / f"digest-{settings.target}"
     last = sent.read_text(encoding="utf-8") if sent.is_file() else None  # empty: it was not sent
     if settings.notify is None or not (nights or last == ""):

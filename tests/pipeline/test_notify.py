@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from flows import cli, clock, options, reporting
 from forecasting.errors import HistoryError, UsageError
 from forecasting.pipeline import health, messages
+from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
@@ -183,6 +184,16 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     assert found.stale.endswith(
         "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See forecasting doctor."
     )
+
+
+@pytest.mark.usefixtures("posted")
+def test_a_run_whose_digest_alone_cannot_be_made_ends_well_with_a_warning(night_folder, caplog):
+    settings = read_settings()
+    (runs_folder(settings) / "digest-volume").mkdir(parents=True)  # where it remembers what was sent
+    night(LAST)
+    assert rows("runs")[0]["status"] == "done"
+    (warning,) = [one.getMessage() for one in caplog.records if one.name == "forecasting.notify"]
+    assert warning.startswith("the digest of the run was not made: ")
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
