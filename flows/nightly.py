@@ -1,11 +1,10 @@
 """The night as a Prefect flow: ingest, preprocess, train, predict, evaluate, for every missed session, oldest first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from prefect import flow, runtime, task
@@ -14,16 +13,12 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock, reporting
 from flows.progress import show_step
 from forecasting.errors import DataLateError, ForecastingError
-from forecasting.pipeline import evaluate as evaluation
-from forecasting.pipeline import ingest as ingestion
-from forecasting.pipeline import predict as prediction
-from forecasting.pipeline import preprocess as preprocessing
+from forecasting.pipeline import run
 from forecasting.pipeline.health import nothing_new
-from forecasting.pipeline.night import Night, in_turn
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import narrowed, planned_nights
-from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
-from forecasting.pipeline.run import ledger, opened_workers, shards
+from forecasting.pipeline.run import Caller, Step, call_step, ledger
 from forecasting.pipeline.symbols import explained
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
@@ -33,33 +28,31 @@ from forecasting.vocabulary import Mode, Target
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return ended(ingestion.ingest(nights, switch_source=switch_source, refusals=rounds.refusals))
+    return ended(call_step("ingest", nights, rounds, switch_source))
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def preprocess(nights: list[Night]) -> list[Night]:
     """The nights with their features and windows."""
-    return ended(preprocessing.preprocess(nights))
+    return ended(call_step("preprocess", nights))
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def train(nights: list[Night]) -> list[Night]:
     """The nights with their challengers."""
-    from forecasting.pipeline import train as training  # takes torch: a process that waits for nights needs none
-
-    return ended(training.train(nights))
+    return ended(call_step("train", nights))
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def predict(nights: list[Night]) -> list[Night]:
     """The nights, their forecasts written."""
-    return ended(prediction.predict(nights))
+    return ended(call_step("predict", nights))
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def evaluate(nights: list[Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
-    return ended(evaluation.evaluate(nights))
+    return ended(call_step("evaluate", nights))
 
 
 @flow(
@@ -111,43 +104,25 @@ def nightly(
 def run_nights(
     planned: list[Night], settings: Settings, held: ExitStack | None = None, *, switch_source: bool = False
 ) -> list[Night]:
-    """The nights as they ended: each batch of symbols is requested, then its shards take the other four steps.
+    """The nights as they ended, each step a task.
 
     An unattended run waits for late bars without the lock that it has `held`, so that other runs need not.
     """
-    show_step(planned, "plan")
     begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    due = runtime.flow_run.scheduled_start_time if held else None
-    done: list[Night] = []
-
-    def pause(until: datetime, why: str) -> None:
-        if held and workers is not None:  # what workers run needs the lock
-            done.extend(chain.from_iterable(workers.results()))
-        reporting.wait(settings, begun, held, until, why)
-
-    rounds = Rounds(begun, settings, due=due, now=clock.now, wait=pause)
-    with opened_workers(settings) as workers:
-        for due in rounds:
-            for shard in shards(rounds.take(step(ingest, due, rounds, switch_source)), settings):
-                if workers is not None:
-                    workers.submit(shard)
-                else:
-                    done += run_shard(shard)
-        for ended_elsewhere in workers.results() if workers is not None else ():
-            done += ended_elsewhere
-            show_step(done, "done")
-    update_index(settings, rounds.ended, now=clock.now)
-    return done + rounds.ended
+    show_step(begun, "plan")
+    caller = Caller(
+        call=call_task,
+        after=after_nights,
+        pause=partial(reporting.wait, settings, begun, held),
+        due=runtime.flow_run.scheduled_start_time if held else None,
+    )
+    return run.run_nights(begun, settings, caller, now=clock.now, switch_source=switch_source)
 
 
-def run_shard(shard: list[Night]) -> list[Night]:
-    """The nights of some symbols as they ended: the first of each symbol, then the second, and so on."""
-    done: list[Night] = []
-    for nights in in_turn(shard):
-        nights = step(evaluate, step(predict, step(train, step(preprocess, nights))))
-        reporting.publish_artifacts(nights)
-        done += [replace(night, report=None) for night in nights]  # it is large
-    return done
+def after_nights(nights: Sequence[Night]) -> None:
+    """Show that nights have ended, and what they found."""
+    show_step(nights, "done")
+    reporting.publish_artifacts(nights)
 
 
 class NightsFailedError(ForecastingError):
@@ -166,13 +141,20 @@ def ended(nights: list[Night]) -> list[Night]:
     return nights
 
 
-def step(work: Callable[..., list[Night]], nights: list[Night], *more: object) -> list[Night]:
+def call_task(step: Step, nights: list[Night], *more: Any) -> list[Night]:
     """The nights after one of the five tasks."""
-    if work is not evaluate and all(night.error for night in nights):  # also without any
+    if step != "evaluate" and all(night.error for night in nights):  # also without any
         return nights
-    show_step(nights, work.__name__)
+    show_step(nights, step)
+    tasks: dict[Step, Callable[..., Any]] = {
+        "ingest": ingest,
+        "preprocess": preprocess,
+        "train": train,
+        "predict": predict,
+        "evaluate": evaluate,
+    }
     try:
-        return work(nights, *more)
+        return tasks[step](nights, *more)
     except NightsFailedError as failed:
         return failed.nights
     except Exception as error:  # of Prefect's server

@@ -13,6 +13,7 @@ _STEPS = ("preprocess", "train", "predict", "evaluate")  # a night's after inges
 Update = Callable[[str, int, int], None]
 _display: ContextVar[Update | None] = ContextVar("display", default=None)
 _nights: ContextVar[tuple[str, ...]] = ContextVar("nights", default=())
+_ended: ContextVar[int] = ContextVar("ended", default=0)
 
 
 @contextmanager
@@ -36,10 +37,13 @@ def watched_nights() -> Iterator[None]:
 def show_step(nights: Sequence[Night], step: str) -> None:
     """Put the bar where a step of some nights begins, the same place at every retry.
 
-    Step `plan` begins with all nights of a run, `done` with those that other processes have ended so far.
+    Step `plan` begins with all nights of a run, `done` is that some have ended, maybe in another process.
     """
     if step == "plan":
         _nights.set(tuple(night.id for night in nights))
+        _ended.set(0)
+    if step == "done":
+        _ended.set(_ended.get() + len(nights))
     update, shown = _display.get(), _nights.get()
     if update is None or step == "plan" or not nights or nights[0].id not in shown:
         return
@@ -48,7 +52,8 @@ def show_step(nights: Sequence[Night], step: str) -> None:
     more = f" and {len(nights) - 1} more" if len(nights) > 1 else ""
     words, done = f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", 0
     if step == "done":
-        words, done = f"{len(nights)} of {len(shown)} nights done", 1 + len(nights) * len(_STEPS)
+        words = f"{_ended.get()} of {len(shown)} nights done"
+        done = 1 + _ended.get() * len(_STEPS)
     elif step != "ingest":
         done = 1 + at * len(_STEPS) + len(nights) * _STEPS.index(step)
     update(words, done, 1 + len(shown) * len(_STEPS))

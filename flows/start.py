@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from flows import clock
 from flows.console import echo
@@ -17,7 +18,8 @@ from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.pipeline import messages, plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, nothing_new
-from forecasting.pipeline.run import concluded, nights_here, run_nights
+from forecasting.pipeline.night import Night
+from forecasting.pipeline.run import Caller, Step, call_step, concluded, nights_here, run_nights
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, read_settings, settings_to_send
 from forecasting.store import lock, migrate
@@ -72,9 +74,8 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         return
     with watched_nights(), nights_here(settings, now=clock.now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
-        nights = run_nights(
-            planned, settings, now=clock.now, wait=clock.wait_until, switch_source=switch_source, shown=show_step
-        )
+        show_step(planned, "plan")
+        nights = run_nights(planned, settings, BY_HAND, now=clock.now, switch_source=switch_source)
     concluded(nights, settings, now=clock.now)
     if not nights:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
@@ -93,13 +94,27 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     else:
         with watched_nights(), nights_here(settings, now=clock.now):
             planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-            nights = run_nights(planned, settings, now=clock.now, wait=clock.wait_until, shown=show_step)
+            show_step(planned, "plan")
+            nights = run_nights(planned, settings, BY_HAND, now=clock.now)
         done = concluded(nights, settings, now=clock.now)
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"
         return f"{names}: {which} has its forecasts already; nothing was run."
     return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
+
+
+def call_shown(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
+    """The nights after a step, which the bar shows."""
+    show_step(nights, step)
+    return call_step(step, nights, *more)
+
+
+BY_HAND = Caller(
+    call=call_shown,
+    after=lambda nights: show_step(nights, "done"),
+    pause=lambda until, why: clock.wait_until(until),
+)
 
 
 def has_server(settings: Settings) -> bool:

@@ -29,10 +29,7 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
     A night that failed is scored too, since that needs the store alone, on what was fetched last; it decides nothing,
     so that its forecasts, once it is run again, are of the champion that it began with.
     """
-    done = [
-        night.then("evaluate", score_and_decide).then("evaluate", publish_page).then("evaluate", close)
-        for night in nights
-    ]
+    done = [_evaluated(night) for night in nights]
     delete_files_of(done)
     for night in done:
         if night.error is None:
@@ -42,6 +39,13 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
         if scored.error is not None:  # beside the error that stopped the night, which is its outcome
             logger.error("%s %s: its closed sessions were not scored: %s", night.symbol, night.session, scored.error)
     return done
+
+
+def _evaluated(night: Night) -> Night:
+    scored = night.then("evaluate", score_and_decide)
+    if night.has_page:
+        scored = scored.then("evaluate", publish_page)
+    return scored.then("evaluate", close)
 
 
 def score_and_decide(night: Night) -> Night:

@@ -34,6 +34,7 @@ class Night:
     mode: Mode = "auto"
     trigger: str = "run"  # by hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
     source: str = ""  # of the bars; of a market series it may be another one than the settings'
+    has_page: bool = True  # whether evaluate writes its page: not where the past is re-run
     flow_run_id: str | None = None
     stored_id: str | None = None  # in a replay, the id of the night that is run again
     stored_fetch: str = ""  # in a replay, the fetch that it used

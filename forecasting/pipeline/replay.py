@@ -24,14 +24,11 @@ import pandas as pd
 
 from forecasting.errors import ArtifactError, ForecastingError, StoreError, UsageError
 from forecasting.pipeline.backtest import Bar, no_bar
-from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.models import copy_weights, weights_folder, weights_state
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.predict import write_forecasts
-from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.run_log import close, code_version, delete_files_of, notes_of
+from forecasting.pipeline.run import run_shard
+from forecasting.pipeline.run_log import code_version, notes_of
 from forecasting.pipeline.symbols import NAMED, Outcomes, each_symbol
-from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named, plain_text
 from forecasting.predict.combine import kind_of
 from forecasting.report.units import quantity
@@ -205,10 +202,10 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
     night = make_night(row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"])
-    night = replace(night, source=row["source"], stored_id=row["id"], stored_fetch=row["fetch_id"])
-    for step in (write_windows, fit_challenger, write_forecasts, score_and_decide, close):
-        night = step(night)
-    delete_files_of([night])
+    stored = {"stored_id": row["id"], "stored_fetch": row["fetch_id"]}
+    (done,) = run_shard([replace(night, source=row["source"], has_page=False, **stored)])
+    if done.error is not None:
+        raise done.error
     with connect.transaction(settings.url) as connection:
         write.add(connection, "promotions", *(hand | {"decided_at": now()} for hand in by_hand))
 

@@ -1,17 +1,17 @@
-"""The nights of a run without a scheduler: the same five steps as in `flows/nightly.py`, in the same order."""
+"""The one runner: nights through their five steps, by hand, in a flow, in workers and where the past is re-run."""
 
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
@@ -19,11 +19,13 @@ from joblib.externals.loky import get_reusable_executor
 from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.pipeline import messages, plan
+from forecasting.pipeline.evaluate import evaluate
 from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.night import Night, by_symbol, in_turn, make_night, received, sent
-from forecasting.pipeline.preprocess import first_session
+from forecasting.pipeline.predict import predict
+from forecasting.pipeline.preprocess import first_session, preprocess
 from forecasting.pipeline.publish import update_index
-from forecasting.pipeline.rounds import INTERACTIVE, Rounds
+from forecasting.pipeline.rounds import INTERACTIVE, Rounds, Wait
 from forecasting.pipeline.run_log import mark_cut_off
 from forecasting.pipeline.symbols import Outcomes, combined, each_symbol, explained
 from forecasting.settings import Settings, read_settings
@@ -33,7 +35,6 @@ from forecasting.vocabulary import Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
 
-Shown = Callable[[Sequence[Night], str], object]  # Shows that a step begins with some nights: the progress bar
 LARGEST = 50  # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory
 SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
 LONGEST_S = 12 * 3600.0  # That a run waits for a worker's shard, of years of nights perhaps
@@ -41,33 +42,81 @@ DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
 """Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
 
 
+Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
+
+
+def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
+    """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it."""
+    return ingest(nights, switch_source=switch_source, refusals=rounds.refusals)
+
+
+def train(nights: Sequence[Night]) -> list[Night]:
+    """Each night with its challenger; without one where the night fits none, or none that passes the gate."""
+    from forecasting.pipeline.train import fit_challenger  # takes torch: a process that waits for nights needs none
+
+    return [night.then("train", fit_challenger) for night in nights]
+
+
+def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
+    """The nights after one of the five steps, which is called as the function that it is; `more` is of ingest."""
+    steps: dict[Step, Callable[..., list[Night]]] = {
+        "ingest": request,
+        "preprocess": preprocess,
+        "train": train,
+        "predict": predict,
+        "evaluate": evaluate,
+    }
+    return steps[step](nights, *more)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who has nights run, and how: by default as plain functions, in silence, and without a pause."""
+
+    call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
+    after: Callable[[Sequence[Night]], object] = lambda nights: None  # what follows once some nights have ended
+    pause: Wait = lambda until, why: None
+    due: datetime | None = None  # when an unattended run was, which retries and gives up its lock in a pause; else None
+
+
+PLAINLY = Caller()
+
+
 def run_nights(
-    nights: Sequence[Night],
-    settings: Settings,
-    *,
-    now: Clock,
-    wait: Callable[[datetime], object] = lambda until: None,
-    switch_source: bool = False,
-    shown: Shown = lambda nights, step: None,
+    nights: Sequence[Night], settings: Settings, caller: Caller = PLAINLY, *, now: Clock, switch_source: bool = False
 ) -> list[Night]:
-    """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
-    shown(nights, "plan")
-    rounds = Rounds(nights, settings, due=None, now=now, wait=lambda until, why: wait(until))
-    done = list[Night]()
-    with opened_workers(settings) as workers:
+    """The nights of a plan as they ended: each batch of symbols is requested, then its shards take the other steps.
+
+    The caller holds the lock of the nights.
+    """
+    done: list[Night] = []
+
+    def pause(until: datetime, why: str) -> None:
+        if caller.due is not None:  # what workers run needs the lock
+            done.extend(workers.results())
+        caller.pause(until, why)
+
+    rounds = Rounds(nights, settings, due=caller.due, now=now, wait=pause)
+    with opened_workers(settings, caller) as workers:
         for due in rounds:
-            shown(due, "ingest")
-            fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
+            fetched = caller.call("ingest", due, rounds, switch_source)
             for shard in shards(rounds.take(fetched), settings):
-                if workers is not None:
-                    workers.submit(shard)
-                else:
-                    done += run_shard(shard, shown)
-        for nights_of_shard in workers.results() if workers is not None else ():
-            done += nights_of_shard
-            shown(done, "done")
+                workers.submit(shard)
+        done.extend(workers.results())
     update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
+
+
+def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
+    """The nights of some symbols whose bars are stored, as they ended: the first of each symbol, then the second."""
+    steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
+    done: list[Night] = []
+    for turn in in_turn(nights):
+        for step in steps:
+            turn = caller.call(step, turn)
+        caller.after(turn)
+        done += [replace(night, report=None) for night in turn]  # it is large
+    return done
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
@@ -123,22 +172,6 @@ def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> lis
     return done
 
 
-def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:
-    """The nights of some symbols whose bars are stored, as they ended: the first of each symbol, then the second."""
-    from forecasting.pipeline.evaluate import evaluate
-    from forecasting.pipeline.predict import predict
-    from forecasting.pipeline.preprocess import preprocess
-    from forecasting.pipeline.train import train  # takes torch: a process that waits for nights needs none
-
-    done: list[Night] = []
-    for some in in_turn(nights):
-        for step in (preprocess, train, predict, evaluate):
-            shown(some, step.__name__)
-            some = step(some)
-        done += [replace(night, report=None) for night in some]  # it is large
-    return done
-
-
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
     """The nights cut into shards of so many symbols: FORECASTING_SHARD_SIZE, else several for each worker."""
     workers, symbols = workers_of(settings), by_symbol(nights)
@@ -154,40 +187,52 @@ def workers_of(settings: Settings) -> int:
 
 
 class Workers:
-    """Shards run by an executor: processes of this machine, or Dask's workers."""
+    """Shards of a caller's nights: run by processes of this machine, by Dask's workers, or in this process."""
 
-    def __init__(self, executor: Callable[[], Executor]) -> None:
-        """`executor` is called for each shard: after a killed process joblib makes a new one."""
+    def __init__(self, caller: Caller, executor: Callable[[], Executor] | None = None) -> None:
+        """`executor` is called for each shard: joblib makes a new one after a killed process. None: this process."""
+        self._caller = caller
         self._executor = executor
+        self._ended: list[Night] = []
         self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
 
     def submit(self, shard: list[Night]) -> None:
-        """Let a worker run the shard, while the caller requests the bars of others."""
+        """Let a worker run the shard, while the caller requests the bars of others; without one, run it."""
+        if self._executor is None:
+            self._ended += run_shard(shard, self._caller)
+            return
         values = [sent(night) for night in shard]
         future = self._executor().submit(run_sent, values, shard[0].now)
         self._submitted.append((shard, future))
 
-    def results(self) -> Iterator[list[Night]]:
-        """The nights of each shard as they ended; of a worker that was lost, run once more in this process.
+    def results(self) -> list[Night]:
+        """The nights that have ended since the last call, of all shards.
 
         Raises:
             ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still go on.
         """
         while self._submitted:
-            shard, future = self._submitted.pop(0)
-            wait([future], timeout=LONGEST_S)
-            if not future.done():
-                raise ForecastingError(
-                    f"Expected the {len(shard)} nights of a shard from a worker within {LONGEST_S / 3600:.0f} hours; "
-                    "it is still at work. Look at that process, end it, then run again."
-                )
-            try:
-                ended = future.result()
-            except Exception as error:  # a night's own is among its values
-                logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
-                yield run_shard(shard)
-            else:
-                yield [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+            self._ended += self._result(*self._submitted.pop(0))
+        ended = self._ended
+        self._ended = []
+        return ended
+
+    def _result(self, shard: list[Night], future: Future[list[dict[str, Any]]]) -> list[Night]:
+        """The nights of a shard; of a worker that was lost, run once more in this process."""
+        wait([future], timeout=LONGEST_S)
+        if not future.done():
+            raise ForecastingError(
+                f"Expected the {len(shard)} nights of a shard from a worker within {LONGEST_S / 3600:.0f} hours; it is "
+                "still at work. Look at that process, end it, then run again."
+            )
+        try:
+            values = future.result()
+        except Exception as error:  # a night's own is among its values
+            logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
+            return run_shard(shard, self._caller)
+        nights = [replace(night, **found) for night, found in zip(shard, values, strict=True)]
+        self._caller.after(nights)
+        return nights
 
 
 def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]]:
@@ -204,19 +249,19 @@ def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]
 
 
 @contextmanager
-def opened_workers(settings: Settings) -> Iterator[Workers | None]:
-    """Workers that run shards within the block; None where this process does."""
+def opened_workers(settings: Settings, caller: Caller) -> Iterator[Workers]:
+    """What runs the shards of the caller's nights within the block."""
     count = workers_of(settings)
     if count <= 1:
-        yield None
+        yield Workers(caller)
     elif settings.runner == "dask":
         with dask_client(settings) as client:
             # Not pure: the same shard of a later run is no cached result.
-            yield Workers(partial(client.get_executor, pure=False))
+            yield Workers(caller, partial(client.get_executor, pure=False))
     else:
         processes = partial(get_reusable_executor, max_workers=count)
         try:
-            yield Workers(processes)
+            yield Workers(caller, processes)
         except BaseException:
             processes().shutdown(kill_workers=True)  # one that hangs would keep this process from its end
             raise

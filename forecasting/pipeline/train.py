@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
@@ -25,11 +24,6 @@ from forecasting.vocabulary import LSTM, RANDOM
 logger = logging.getLogger("forecasting.train")
 
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
-
-
-def train(nights: Sequence[Night]) -> list[Night]:
-    """Each night with its challenger; without one where the night fits none, or none that passes the gate."""
-    return [night.then("train", fit_challenger) for night in nights]
 
 
 def fit_challenger(night: Night) -> Night:

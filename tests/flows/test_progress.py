@@ -58,5 +58,5 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
         show_step(NIGHTS, "plan")
         show_step(NIGHTS, "ingest")
         for done, share in ((1, "56%"), (2, "100%")):
-            show_step(NIGHTS[:done], "done")
+            show_step(NIGHTS[done - 1 : done], "done")
             check(f"{done} of 2 nights done", share)

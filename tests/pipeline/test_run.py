@@ -99,9 +99,9 @@ def test_a_worker_that_never_returns_a_shard_ends_the_run(monkeypatch):
     hangs = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(hangs.wait)
-        workers = run.Workers(lambda: pool)
+        workers = run.Workers(run.PLAINLY, lambda: pool)
         workers.submit([make_night("TEST", LAST, read_settings(), now=clock.now)])
         with pytest.raises(ForecastingError, match="1 nights of a shard"):
-            list(workers.results())
+            workers.results()
         pool.shutdown(wait=False, cancel_futures=True)
         hangs.set()
