@@ -4,6 +4,7 @@ In a test: with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo
 """
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,9 @@ PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
 """Faults of a well-formed answer as a whole; those of single rows are edits."""
 
 
+COOKIE_HOSTS = ("fc.yahoo.com", "guce.yahoo.com")
+"""Where yfinance gets a cookie before its first request; name servers that block advertisements swallow them."""
+
 CALENDAR = "/v1/finance/visualization"
 
 CALENDAR_ANSWERS = ("no_documents", "no_timing", "refused")
@@ -81,6 +85,7 @@ class StandIn:
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
         self.calendar: list[tuple[str, str, str]] = []  # as in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"
         self.calendar_fault: str | None = None
+        self.silent_hosts: tuple[str, ...] = ()  # accept a request and never answer
         self.requests: list[str] = []
         self._faults: list[str] = []
         self._always: str | None = None
@@ -168,17 +173,25 @@ class StandIn:
 
 
 class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
-    """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other host."""
+    """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other host.
+
+    `limits_s` has the limit of each request as yfinance set it; that of a cookie may be shortened.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self.stand_in = url
+        self.limits_s: list[float] = []
+        self.cookie_limit_s = math.inf
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         parts = urlsplit(url)
         host = parts.hostname or ""
         if host != "yahoo.com" and not host.endswith(".yahoo.com"):
             raise AssertionError(f"a test asked for {url}")
+        self.limits_s.append(kwargs["timeout"])
+        if host in COOKIE_HOSTS:
+            kwargs["timeout"] = min(kwargs["timeout"], self.cookie_limit_s)
         query = f"?{parts.query}" if parts.query else ""
         return super().request(method, f"{self.stand_in}/{host}{parts.path}{query}", *args, **kwargs)
 
@@ -323,7 +336,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             stand_in.requests.append(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with suppress(ConnectionError):
-                if CALENDAR in self.path:
+                if self.path.split("/")[1] in stand_in.silent_hosts:
+                    self._break("silent")
+                elif CALENDAR in self.path:
                     self._calendar(json.loads(body))
                 elif "/v8/finance/chart/" in self.path:
                     self._chart()

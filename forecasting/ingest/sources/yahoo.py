@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 Response = TypeVar("Response")
 
-TIMEOUT_S = 60.0
-"""For a whole fetch. yfinance limits single requests alone: without any response its own calls last 70 to 130 s."""
+TIMEOUT_S = 190.0
+"""For a whole fetch: more than yfinance's own limits add up to. It waits 30 s for each of two hosts of a cookie, which
+some name servers block, and 30 s for the data; then it goes on without one, and after an HTTP error does all again."""
 
 PAUSE_S = 1.0  # least seconds between two requests of one process: of several symbols, of bars and earnings dates
 
@@ -174,9 +175,6 @@ def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Resp
     try:
         return within(timeout_s, call, name=f"yahoo-{symbol}")
     except TimeLimitError as error:
-        from yfinance.data import SingletonMeta, YfData
-
-        SingletonMeta._instances.pop(YfData, None)  # the blocked thread holds its session and lock
         raise UnavailableError(
             f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again."
         ) from error

@@ -16,6 +16,7 @@ from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, page_dates
 from tests.builders import adjusted_close, random_bars
 from tests.yahoo_stand_in import (
     CALENDAR_ANSWERS,
+    COOKIE_HOSTS,
     ZONE,
     StandIn,
     asked_here,
@@ -145,6 +146,33 @@ def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works
         fetch(yahoo)
     stand_in.fail()
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
+
+
+@pytest.fixture
+def silent_cookies(stand_in):
+    stand_in.silent_hosts = COOKIE_HOSTS
+    source.SESSION.cookie_limit_s = 0.2
+
+
+@pytest.mark.usefixtures("silent_cookies")
+def test_a_fetch_has_the_time_that_yfinance_waits_for_cookies_and_data(stand_in, tmp_path):
+    yahoo = Yahoo(tmp_path / "yahoo")
+    assert len(fetch(yahoo).bars) == 90
+    assert sum(source.SESSION.limits_s) < yahoo.timeout_s
+    forget_yahoo()
+    source.SESSION.limits_s.clear()
+    stand_in.calendar_fault = "500"  # after an HTTP error yfinance tries both hosts again
+    yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+    assert len(stand_in.calendar_requests()) == 2
+    assert sum(source.SESSION.limits_s) < yahoo.timeout_s
+
+
+@pytest.mark.usefixtures("silent_cookies")
+def test_a_fetch_that_takes_too_long_leaves_its_session_to_the_next_one(stand_in, tmp_path):
+    with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.05 s"):
+        fetch(Yahoo(tmp_path / "yahoo", timeout_s=0.05))
+    assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
+    assert len([path for path in stand_in.requests if path.startswith("/fc.yahoo.com")]) == 1
 
 
 def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
