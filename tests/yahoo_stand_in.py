@@ -83,7 +83,8 @@ class StandIn:
         self.today: date = bars.index[-1].date()
         self.edits: list[Edit] = []
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
-        self.calendar: list[tuple[str, str, str]] = []  # as in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"
+        # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or timing.
+        self.calendar: list[tuple[str, str | None, str | None]] = []
         self.calendar_fault: str | None = None
         self.silent_hosts: tuple[str, ...] = ()  # accept a request and never answer
         self.requests: list[str] = []
@@ -419,7 +420,7 @@ def _earnings_page(lines: list[str]) -> bytes:
     return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
 
 
-def _calendar_table(events: list[tuple[str, str, str]], asked: dict[str, Any]) -> bytes:
+def _calendar_table(events: list[tuple[str, str | None, str | None]], asked: dict[str, Any]) -> bytes:
     """Yahoo's calendar as yfinance reads it, of the requested symbols and days; days are compared as texts."""
     assert (asked["entityIdType"], asked["query"]["operator"]) == ("sp_earnings", "AND")
     tickers, first, last = [], "", ""
@@ -436,7 +437,7 @@ def _calendar_table(events: list[tuple[str, str, str]], asked: dict[str, Any]) -
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
         for symbol, start, timing in events
-        if symbol in tickers and first <= start <= last
+        if symbol in tickers and (start is None or first <= start <= last)
     ][asked["offset"] :][: asked["size"]]
     table = {"columns": [{"label": label, "type": kind} for label, kind in names], "rows": rows}
     return json.dumps({"finance": {"result": [{"documents": [table]}], "error": None}}).encode()

@@ -20,7 +20,8 @@ from forecasting.sessions import early_closes, sessions_index
 PRICES = ["open", "high", "low", "close"]
 
 STALE_EARNINGS = "earnings_stale"  # the rule of the finding on a source that lists no coming earnings date
-_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS)
+UNREAD_EARNINGS = "earnings_unread"  # the rule of the finding, of a night's session, on a list that cannot be read
+_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, UNREAD_EARNINGS)
 _OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
 _JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, SourceError, UsageError
-from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
+from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS, Finding
 from forecasting.ingest.bars import are_midnights
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
 from forecasting.ingest.sources.edgar import EDGAR, Edgar
@@ -219,8 +219,9 @@ class Asking:
         return self.file is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
 
 
-Calendar = Callable[[], Mapping[str, pd.DataFrame]]
-"""The calendar's dates by symbol: columns announced, timing. The request is made when it is first called."""
+Calendar = Callable[[], Mapping[str, pd.DataFrame] | SourceError]
+"""The calendar's dates by symbol (columns announced, timing), or why it could not be read; requested when called first.
+"""
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ class Lists:
     listed: pd.DataFrame  # as the source lists them now
     checked: pd.DataFrame  # filings with their hours, up to the night's session, as EDGAR lists them now
     seen_at: datetime  # when they were read, aware UTC
+    unread: SourceError | None = None  # why one of the source's lists could not be read
 
 
 def calendar_of(symbols: Sequence[Asking]) -> Calendar:
@@ -239,19 +241,23 @@ def calendar_of(symbols: Sequence[Asking]) -> Calendar:
     asked = [one for one in symbols if one.is_asked]
 
     @cache
-    def calendar() -> dict[str, pd.DataFrame]:
+    def calendar() -> dict[str, pd.DataFrame] | SourceError:
         if not asked or not isinstance(source := asked[0].source, EarningsCalendarSource):
             return {}
         names, sessions = [one.symbol for one in asked], [one.session for one in asked]
         request = partial(source.earnings_calendar, names, min(sessions) - _BEFORE, max(sessions) + _AHEAD)
         rows = _list_of(source, request, f"calendar of {len(names)} symbols", columns=("symbol", "announced", "timing"))
+        if isinstance(rows, SourceError):
+            return rows
         return {str(symbol): dates.drop(columns="symbol") for symbol, dates in rows.groupby("symbol")}
 
     return calendar
 
 
-def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, columns: Sequence[str]) -> pd.DataFrame:
-    """A source's list; empty, with a log line, where its code fails or returns something else."""
+def _list_of(
+    source: object, request: Callable[[], pd.DataFrame], what: str, *, columns: Sequence[str]
+) -> pd.DataFrame | SourceError:
+    """A source's list; an error, with a log line, where its code fails or returns something else."""
     try:
         with called(source):
             listed = request()
@@ -263,7 +269,7 @@ def _list_of(source: object, request: Callable[[], pd.DataFrame], what: str, *, 
             )
     except SourceError as error:
         logger.warning("no earnings %s: %s", what, error)
-        return no_events().assign(symbol="")
+        return error
     return listed
 
 
@@ -274,7 +280,10 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
     filed = filed_events(asking.symbol, exchange=exchange)
     newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
     is_needed = calendar is not None or newest <= pd.Timestamp(night)
-    listed = listed_events(asking, calendar or dict) if is_needed else no_events()
+    listed = no_events()
+    unread = None
+    if is_needed:
+        listed, unread = listed_events(asking, calendar or dict)
     filed = _of_other_quarters(filed, usable["announced"])
     stated = dict(zip(listed["announced"], listed["timing"], strict=True))  # of filings no timing is known
     filed = filed.assign(timing=pd.Series([stated.get(day, "") for day in filed["announced"]], filed.index, dtype=str))
@@ -292,6 +301,7 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
         listed=placed(listed, asking.source.name, seen=night),
         checked=placed(checked, EDGAR),
         seen_at=seen_at,
+        unread=unread,
     )
 
 
@@ -313,18 +323,33 @@ def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame
     return rows[(apart >= _SAME_QUARTER).all(axis=1)]
 
 
-def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
-    """The source's dates, ascending: columns announced, timing; of a quarter in both lists the calendar's."""
+def listed_events(asking: Asking, listed: Calendar) -> tuple[pd.DataFrame, SourceError | None]:
+    """The source's dates, ascending (columns announced, timing), and why one of its lists could not be read.
+
+    Of a quarter in both lists the calendar's date counts.
+    """
     if not asking.is_asked:
-        return no_events()
-    of_calendar, own, night = listed().get(asking.symbol, no_events()), no_events(), pd.Timestamp(asking.session)
+        return no_events(), None
+    night = pd.Timestamp(asking.session)
+    unread = None
+    found = listed()
+    if isinstance(found, SourceError):
+        unread = found
+        found = {}
+    of_calendar = found.get(asking.symbol, no_events())
     is_coming = bool((of_calendar["announced"] > night).any())
     has_newest = asking.stored["session"].between(night - _QUARTER, night).any()
+    own = no_events()
     if isinstance(asking.source, EarningsSource) and not (is_coming and has_newest):
         request = partial(asking.source.earnings_dates, asking.symbol)
-        own = _list_of(asking.source, request, f"dates of {asking.symbol}", columns=("announced", "timing"))
+        received = _list_of(asking.source, request, f"dates of {asking.symbol}", columns=("announced", "timing"))
+        if isinstance(received, SourceError):
+            unread = received
+        else:
+            own = received
     both = [dates for dates in (_of_other_quarters(own, of_calendar["announced"]), of_calendar) if len(dates)]
-    return pd.concat(both).sort_values("announced", ignore_index=True) if both else own
+    listed_dates = pd.concat(both).sort_values("announced", ignore_index=True) if both else own
+    return listed_dates, unread
 
 
 def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
@@ -333,8 +358,13 @@ def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
     return valid_events(changes(asking, lists))[[*COLUMNS, "source"]].sort_values("session", ignore_index=True)
 
 
-def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on a symbol that reported within a year, without a coming date; at once if its list is empty."""
+def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
+    """The finding on lists that could not be read, or on a symbol that reported within a year, without a coming date.
+
+    The second at once if its list is empty.
+    """
+    if lists.unread is not None:
+        return [Finding(asking.session, UNREAD_EARNINGS, "flag", None, str(lists.unread))]
     if not asking.is_asked and lists.filed.empty:
         return []
     night = pd.Timestamp(asking.session)

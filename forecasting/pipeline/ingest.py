@@ -246,7 +246,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     night, asking, now, newest = asked.night, asked.asking, asked.night.now(), asked.newest_instant
     session, exchange, is_market = night.session, night.settings.exchange, night.trigger == "market"
     check_clock(fetched, exchange, now=now, index=is_market or night.symbol.startswith("^"))
-    seen_at, events, stale = ledger_instant(newest, now), None, list[Finding]()
+    seen_at, events, doubts = ledger_instant(newest, now), None, list[Finding]()
     request = revisions.Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     if is_market:
         fetched = revisions.prices_alone(fetched)
@@ -254,8 +254,9 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     else:
         lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
         revision = revisions.assess(fetched, request, asked.bars)
-        events, stale = earnings.changes(asking, lists), earnings.stale_dates(asking, lists)
-    revision = replace(revision, findings=[*revision.findings, *stale])
+        events = earnings.changes(asking, lists)
+        doubts = earnings.doubts_of_lists(asking, lists)
+    revision = replace(revision, findings=[*revision.findings, *doubts])
     if revision.error is not None:
         return _Answer(fetched, revision, seen_at)
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""

@@ -23,6 +23,7 @@ from forecasting.ingest.earnings import (
     changes,
     check_events,
     checked_events,
+    doubts_of_lists,
     events_of_backtest,
     filed_events,
     listed_events,
@@ -31,7 +32,6 @@ from forecasting.ingest.earnings import (
     on_rhythm,
     reacting,
     read_events_csv,
-    stale_dates,
     validity_intervals,
 )
 from forecasting.preprocess.windows import make_windows
@@ -282,7 +282,8 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
     ],
 )
 def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, expected):
-    found = listed_events(asking(Source(*own)), lambda: {"KO": dates(*calendar)})
+    found, unread = listed_events(asking(Source(*own)), lambda: {"KO": dates(*calendar)})
+    assert unread is None
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
@@ -319,7 +320,7 @@ def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_
     listed, usable, stored, night, is_found
 ):
     has = lists(of_sessions(*usable), of_sessions(*listed))
-    found = stale_dates(asking(stored=of_sessions(*stored), session=night), has)
+    found = doubts_of_lists(asking(stored=of_sessions(*stored), session=night), has)
     assert [(one.session, one.rule, one.is_persistent) for one in found] == (
         [(date(2024, 1, 31), STALE_EARNINGS, True)] if is_found else []
     )
@@ -327,10 +328,10 @@ def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_
 
 def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too() -> None:
     stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
-    assert stale_dates(asking(stored=stored), lists()) == []
+    assert doubts_of_lists(asking(stored=stored), lists()) == []
     of_file = asking(object())
-    assert [one.session for one in stale_dates(of_file, lists(filed=frame(JANUARY_30)))] == [date(2024, 1, 30)]
-    assert stale_dates(of_file, lists(filed=frame(JANUARY_30, APRIL_30))) == []
+    assert [one.session for one in doubts_of_lists(of_file, lists(filed=frame(JANUARY_30)))] == [date(2024, 1, 30)]
+    assert doubts_of_lists(of_file, lists(filed=frame(JANUARY_30, APRIL_30))) == []
 
 
 # The stored history.

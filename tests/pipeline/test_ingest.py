@@ -461,6 +461,23 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stoc
     assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
 
 
+def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(stocks):
+    stocks.earnings = ["TBD"]
+    ingested(stocks, THURSDAY, "KOA")
+    stocks.earnings, stocks.calendar_fault = LAST_PAGE, "500"
+    ingested(stocks, THURSDAY, "MSFA")
+    unread = "findings WHERE rule = 'earnings_unread' AND cleared_at IS NULL ORDER BY symbol"
+    found = select("symbol, session, severity, detail", unread)
+    assert [(symbol, day, severity) for symbol, day, severity, _ in found] == [
+        ("KOA", str(THURSDAY), "flag"),
+        ("MSFA", str(THURSDAY), "flag"),
+    ]
+    assert ("found 'TBD'" in found[0][3], "the earnings calendar" in found[1][3]) == (True, True)
+    stocks.calendar_fault = None
+    ingested(stocks, LAST, "KOA", "MSFA")
+    assert select("symbol", unread) == []
+
+
 def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks):
     stocks.fail_always("429")
     assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]

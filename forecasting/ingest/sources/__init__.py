@@ -93,7 +93,7 @@ class EarningsSource(Protocol):
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """Past and coming dates as listed now: columns announced (naive midnight), timing (`bmo`, `amc` or empty).
 
-        Both are of the clock of the symbol's exchange. A failure gives an empty frame and a log line, never an error.
+        Both are of the clock of the symbol's exchange. A SourceError stops no night: it becomes a finding.
         """
         ...
 
@@ -105,6 +105,6 @@ class EarningsCalendarSource(Protocol):
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Their dates from `first` to `last` as listed now: columns symbol, announced (naive midnight), timing.
 
-        A failure gives the rows received before it and a log line, never an error.
+        A SourceError stops no night: it becomes a finding of each symbol.
         """
         ...

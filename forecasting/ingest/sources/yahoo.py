@@ -1,12 +1,14 @@
 """Bars from Yahoo Finance through yfinance: one request a night, every failure raised, every wait limited."""
 
 import logging
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from time import monotonic as _monotonic
 from time import sleep as _sleep
@@ -36,6 +38,15 @@ PAUSE_S = 1.0  # least seconds between two requests of one process: of several s
 # in the future on any live night. Bars after the requested session are cut here.
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
+
+_PAGE, _PAGE_ROWS = "https://finance.yahoo.com/calendar/earnings", 100
+"""A symbol's page of earnings dates, and its most rows."""
+
+_LINE = (
+    r"(?P<day>[A-Z][a-z]+ \d{1,2}, \d{4})"
+    r"(?: at (?P<hour>\d{1,2})(?::(?P<minute>\d\d))? (?P<half>[AP]M) (?P<zone>[A-Z]+))?"
+)
+_UTC_OFFSET_H = {"EDT": -4, "EST": -5, "UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2}
 
 _CALENDAR_SYMBOLS, _CALENDAR_ROWS = 25, 100
 """Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a symbol."""
@@ -70,13 +81,10 @@ class Yahoo:
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """As `EarningsSource.earnings_dates`, of a page that changes often; an index or currency is not asked for."""
-        listed = pd.DatetimeIndex([], tz="UTC")
+        lines = pd.Series(dtype=str)
         if may_report_earnings(symbol):
-            try:
-                listed = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
-            except (SourceError, ImportError) as error:
-                log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
-        return page_dates(listed, exchange=self.exchange)
+            lines = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
+        return line_dates(lines, exchange=self.exchange)
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """As `EarningsCalendarSource.earnings_calendar`, of US stocks; after a failure it is not requested further."""
@@ -87,7 +95,9 @@ class Yahoo:
             try:
                 request = partial(self._request_calendar, some, first, last)
                 rows.append(_within(self.timeout_s, request, "the earnings calendar"))
-            except (SourceError, ImportError) as error:
+            except SourceError as error:
+                if start == 0:
+                    raise
                 log.warning("no earnings calendar of %d symbols from Yahoo: %s", len(listed) - start, error)
                 break
         return pd.concat(rows, ignore_index=True)
@@ -126,18 +136,31 @@ class Yahoo:
             newest=None if newer.empty else newer.index[-1].date(),
         )
 
-    def _request_earnings(self, symbol: str) -> pd.DatetimeIndex:
-        ticker = self._yfinance().Ticker(symbol, session=SESSION)
-        listed = ticker.get_earnings_dates(limit=100)  # one page, its largest
-        if listed is None:
-            raise UnavailableError("its page of earnings dates has no table.")
-        return pd.DatetimeIndex(pd.to_datetime(listed.index, utc=True))  # from New York's time, for every symbol
+    def _request_earnings(self, symbol: str) -> pd.Series:
+        """The lines of the symbol's page; none of a page without a table, as a fund's."""
+        self._yfinance()
+        from yfinance.data import YfData
+
+        # Its own reading of the page ends at the first line of another form, and mixes up those after one without date.
+        asked = {"symbol": symbol, "offset": 0, "size": _PAGE_ROWS}
+        response = YfData(session=SESSION).get(_PAGE, params=asked)
+        response.raise_for_status()
+        table = re.search("<table.*?</table>", response.text, re.DOTALL)
+        if table is None:
+            return pd.Series(dtype=str)
+        lines: pd.Series = pd.read_html(StringIO(table[0]), flavor="lxml")[0]["Earnings Date"]
+        return lines
 
     def _request_calendar(self, symbols: list[str], first: date, last: date) -> pd.DataFrame:
         self._yfinance()
         from yfinance.calendars import CalendarQuery, Calendars
 
         calendars = Calendars(start=first, end=last + _DAY, session=SESSION)  # a day ends at its midnight
+        if "_most_active_qy" not in vars(calendars):
+            raise BadDataError(
+                "Expected _most_active_qy, the filter by symbol, in the earnings calendar of "
+                f"yfinance {version('yfinance')}; it is not there. Install yfinance 1.7."
+            )
         # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is filled. The whole
         # calendar of a quarter would be some 80 pages, sorted by market value, which changes between two of them.
         calendars._most_active_qy = CalendarQuery("or", [CalendarQuery("eq", ["ticker", one]) for one in symbols])
@@ -217,8 +240,31 @@ def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
     return make_actions(summed.itertuples(index=False, name=None))
 
 
+def line_dates(lines: pd.Series, *, exchange: str = "XNYS") -> pd.DataFrame:
+    """Dates of the lines of a symbol's page by the exchange's clock, ascending: columns announced, timing.
+
+    A line without a day is left out. One without an hour, or in an unknown time zone, has its day and no timing. An
+    UnavailableError where no line has a day.
+    """
+    parts = lines.astype(str).str.extract(_LINE)
+    day = pd.to_datetime(parts["day"], format="%B %d, %Y", errors="coerce").dt.as_unit("ns")
+    if len(lines) and day.isna().all():
+        raise UnavailableError(
+            "Expected lines as 'October 30, 2025 at 4 PM EDT' on Yahoo's page of earnings dates; "
+            f"found {str(lines.iloc[0])!r:.60}. Use --events csv:PATH until they can be read."
+        )
+    clock = parts["hour"] + ":" + parts["minute"].fillna("00") + parts["half"]
+    stated = pd.to_datetime(parts["day"] + " " + clock, format="%B %d, %Y %I:%M%p", errors="coerce")
+    offset = pd.to_timedelta(parts["zone"].map(_UTC_OFFSET_H).astype(float), unit="h")
+    at = pd.DatetimeIndex(stated - offset).tz_localize("UTC")
+    timed = page_dates(at.dropna(), exchange=exchange)
+    untimed = pd.DataFrame({"announced": day[at.isna()].dropna(), "timing": ""})
+    dates = pd.concat([timed, untimed]).drop_duplicates("announced")
+    return dates.sort_values("announced", ignore_index=True)
+
+
 def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
-    """Dates of a symbol's page (aware instants) by the exchange's clock, ascending: columns announced, timing."""
+    """Dates of instants, as yfinance's, by the exchange's clock, ascending: columns announced, timing."""
     local = at.tz_convert(calendar(exchange).tz)
     days = local.tz_localize(None).normalize().as_unit("ns")
     frame = pd.DataFrame({"announced": days, "timing": _by_clock(local, exchange)})
@@ -228,6 +274,7 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     """The symbols' dates of the calendar's rows, ascending by symbol and day: columns symbol, announced, timing."""
     rows = rows[rows.index.isin(symbols)] if len(rows) else pd.DataFrame({"Event Start Date": [], "Timing": []})
+    rows = rows.dropna(subset="Event Start Date")
     at = pd.DatetimeIndex(pd.to_datetime(rows["Event Start Date"], utc=True)).as_unit("ns")
     local = at.tz_convert(calendar(_CALENDAR_EXCHANGE).tz)
     whole_day = at == at.normalize()  # a date without a time, which is no evening in New York

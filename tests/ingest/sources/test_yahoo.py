@@ -1,5 +1,4 @@
 import copyreg
-import logging
 import pickle
 from collections import deque
 from datetime import date, timedelta
@@ -7,6 +6,7 @@ from unittest import mock
 
 import pandas as pd
 import pytest
+from yfinance import calendars
 
 from forecasting.errors import BadDataError, RateLimitedError, UnavailableError
 from forecasting.ingest.actions import make_actions
@@ -162,7 +162,8 @@ def test_a_fetch_has_the_time_that_yfinance_waits_for_cookies_and_data(stand_in,
     forget_yahoo()
     source.SESSION.limits_s.clear()
     stand_in.calendar_fault = "500"  # after an HTTP error yfinance tries both hosts again
-    yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+    with pytest.raises(UnavailableError):
+        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
     assert len(stand_in.calendar_requests()) == 2
     assert sum(source.SESSION.limits_s) < yahoo.timeout_s
 
@@ -182,28 +183,41 @@ def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("page", "symbol", "expected", "log"),
+    ("page", "expected"),
     [
         (
             ["January 28, 2026 at 7 AM EST", "October 29, 2025 at 4 PM EDT", "July 29, 2025 at 12 PM EDT"],
-            "SBUX",
             [("2025-07-29", ""), ("2025-10-29", "amc"), ("2026-01-28", "bmo")],
-            "",
         ),
-        ([], "SBUX", [], "no earnings dates of SBUX from Yahoo"),
-        (["October 30, 2025 at 4:05 PM EDT"], "SBUX", [], "no earnings dates of SBUX from Yahoo"),
-        (["soon"], "SBUX", [], "no earnings dates of SBUX from Yahoo"),
-        (["January 28, 2026 at 7 AM EST"], "^GSPC", [], ""),  # an index is not asked for
+        (
+            ["January 28, 2026 at 7 AM EST", "-", "October 29, 2025 at 4 PM EDT", "TBD", "July 29, 2025 at 9 AM EDT"],
+            [("2025-07-29", "bmo"), ("2025-10-29", "amc"), ("2026-01-28", "bmo")],
+        ),
+        (
+            ["October 30, 2025 at 4:05 PM EDT", "July 29, 2025 at 9 PM BST", "April 30, 2025 at 12 AM BST"],
+            [("2025-04-29", "amc"), ("2025-07-29", "amc"), ("2025-10-30", "amc")],
+        ),
+        (
+            ["October 30, 2025 at TBD", "July 29, 2025", "April 29, 2025 at 4 PM XST"],
+            [("2025-04-29", ""), ("2025-07-29", ""), ("2025-10-30", "")],
+        ),
+        ([], []),  # no table, as of a fund
     ],
 )
-def test_an_earnings_page_is_read_or_a_log_line(stand_in, yahoo, caplog, page, symbol, expected, log):
+def test_each_line_of_an_earnings_page_with_a_day_is_a_date(stand_in, yahoo, page, expected):
     stand_in.earnings = page
-    with caplog.at_level(logging.INFO, logger="forecasting"):
-        dates = yahoo.earnings_dates(symbol)
+    dates = yahoo.earnings_dates("SBUX")
     assert list(dates.columns) == ["announced", "timing"]
     assert [(str(row.announced)[:10], row.timing) for row in dates.itertuples()] == expected
-    assert log in caplog.text and bool(log) == bool(caplog.text)
-    assert bool(stand_in.earnings_pages()) == (symbol == "SBUX")
+
+
+def test_a_page_without_any_day_is_unavailable_and_one_of_an_index_not_requested(stand_in, yahoo):
+    stand_in.earnings = ["TBD"]
+    with pytest.raises(UnavailableError, match="found 'TBD'"):
+        yahoo.earnings_dates("SBUX")
+    stand_in.requests.clear()
+    assert yahoo.earnings_dates("^GSPC").empty
+    assert stand_in.requests == []
 
 
 APRIL, JULY = date(2024, 4, 1), date(2024, 7, 10)
@@ -238,15 +252,47 @@ def test_the_calendar_of_many_symbols_takes_a_request_for_every_25_and_none_for_
 
 
 @pytest.mark.parametrize("fault", ["429", "down", *CALENDAR_ANSWERS])
-def test_a_calendar_that_cannot_be_read_is_a_log_line(stand_in, yahoo, caplog, fault):
+def test_a_calendar_that_cannot_be_read_raises_and_the_next_attempt_works(stand_in, yahoo, fault):
     stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC")]
     stand_in.calendar_fault = fault
-    with caplog.at_level(logging.WARNING, logger="forecasting"):
-        dates = yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
-    assert (list(dates.columns), len(dates)) == (["symbol", "announced", "timing"], 0)
-    assert "no earnings calendar of 1 symbols from Yahoo" in caplog.text
+    with pytest.raises(RateLimitedError if fault == "429" else UnavailableError):
+        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
     stand_in.calendar_fault = None
     assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 1
+
+
+def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(stand_in, yahoo, caplog, monkeypatch):
+    names = [f"A{number}" for number in range(60)]
+    stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
+    request = Yahoo._request_calendar
+
+    def fails_next(*given):
+        stand_in.calendar_fault = "500" if stand_in.calendar_requests() else None
+        return request(*given)
+
+    monkeypatch.setattr(Yahoo, "_request_calendar", fails_next)
+    assert sorted(yahoo.earnings_calendar(names, APRIL, JULY)["symbol"]) == sorted(names[:25])
+    assert "no earnings calendar of 35 symbols from Yahoo" in caplog.text
+
+
+def test_a_row_of_the_calendar_without_a_date_is_left_out_alone(stand_in, yahoo):
+    stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC"), ("MSFT", None, "TNS"), ("SBUX", None, None)]
+    found = yahoo.earnings_calendar(["SBUX", "MSFT"], APRIL, JULY)
+    assert [(row.symbol, str(row.announced)[:10]) for row in found.itertuples()] == [("SBUX", "2024-04-30")]
+
+
+def test_no_calendar_is_requested_of_a_yfinance_that_cannot_filter_it_by_symbol(stand_in, yahoo, monkeypatch):
+    """Else it would be that of the 200 most active stocks."""
+    made = calendars.Calendars.__init__
+
+    def without_filter(self, *given, **named):
+        made(self, *given, **named)
+        del self._most_active_qy
+
+    monkeypatch.setattr(calendars.Calendars, "__init__", without_filter)
+    with pytest.raises(BadDataError, match=r"earnings calendar of yfinance 1\."):
+        yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+    assert stand_in.requests == []
 
 
 UNUSABLE = "500 401 422 down truncated empty short dropped no_result no_bars no_timezone"
