@@ -202,7 +202,7 @@ class Workers:
             self._ended += run_shard(shard, self._caller)
             return
         values = [sent(night) for night in shard]
-        future = self._executor().submit(run_sent, values, shard[0].now)
+        future = self._executor().submit(run_sent, values, shard[0].now, connect.locks_of(shard[0].settings.url))
         self._submitted.append((shard, future))
 
     def results(self) -> list[Night]:
@@ -235,11 +235,18 @@ class Workers:
         return nights
 
 
-def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]]:
-    """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`."""
+def run_sent(
+    shard: Sequence[dict[str, Any]],
+    now: Clock,
+    locks: Sequence[connect.Lock] = (),
+) -> list[dict[str, Any]]:
+    """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`.
+
+    The locks are those of the run.
+    """
     try:
         settings = read_settings()
-        with ledger(settings):
+        with ledger(settings), connect.written_under(settings.url, *locks):
             nights = run_shard([received(values, settings, now=now) for values in shard])
     except Exception as error:  # as a database that cannot be reached
         ours = explained(error, now=now)

@@ -4,10 +4,10 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection  # what every function of the store takes
@@ -44,13 +44,52 @@ _SESSION_OPTIONS = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 
+
+class Lock(NamedTuple):
+    """A lock on Postgres: its table, and the number of the server's process that serves the session which has it."""
+
+    table: str
+    session: int
+
+
+_IS_HELD = sa.text(
+    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) AND granted LIMIT 1"
+)
+_locks: dict[str, tuple[Lock, ...]] = {}  # by URL
+
 _LIMIT = sa.text("SELECT set_config(:limit, :value, true)")
 _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 
-def transaction(url: str) -> AbstractContextManager[Connection]:
-    """A connection whose writes are committed together when the block ends; a StoreError where the database fails."""
-    return begun(url, _kept.get(url) or engine(url))
+@contextmanager
+def transaction(url: str) -> Iterator[Connection]:
+    """A connection whose writes are committed together when the block ends; a StoreError where the database fails.
+
+    So it is where the lock under which this process writes was lost; see `written_under`.
+    """
+    with begun(url, _kept.get(url) or engine(url)) as connection:
+        for lock in _locks.get(url, ()):
+            if not connection.scalar(_IS_HELD, lock._asdict()):
+                raise StoreError(
+                    f"The session with the lock of this run, process {lock.session} of the database {place(url)}, has "
+                    "ended, and another run may have begun: this one writes nothing more. Run again."
+                )
+        yield connection
+
+
+@contextmanager
+def written_under(url: str, *locks: Lock) -> Iterator[None]:
+    """A block whose transactions are refused once the session of one of these locks has ended."""
+    _locks[url] = (*locks_of(url), *locks)
+    try:
+        yield
+    finally:
+        _locks[url] = tuple(lock for lock in locks_of(url) if lock not in locks)
+
+
+def locks_of(url: str) -> tuple[Lock, ...]:
+    """The locks under which this process writes: none on SQLite, where a lock ends with its process alone."""
+    return _locks.get(url, ())
 
 
 @contextmanager

@@ -12,7 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.connect import engine, is_sqlite, lock_holder, parse, session_name, sqlite_path, store_error
+from forecasting.store.connect import (
+    Lock,
+    engine,
+    is_sqlite,
+    lock_holder,
+    parse,
+    session_name,
+    sqlite_path,
+    store_error,
+    written_under,
+)
 
 LockName = Literal["night", "backtest"]
 
@@ -32,8 +42,10 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
             connection = held.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
             _take(connection, url, name)
+            session = connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0
         except DatabaseError as error:
             raise store_error(url, error) from None
+        held.enter_context(written_under(url, Lock(LOCKED[name], session)))
         try:
             yield
         finally:  # also of a run that failed: of a lost connection it would raise in place of the run's own error

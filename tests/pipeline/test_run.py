@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
+import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import run
-from forecasting.pipeline.night import make_night
+from forecasting.pipeline.night import make_night, sent
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -66,6 +67,17 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
     start_catch_up(first=EVE, last=EVE, refit_every=1)
     assert counts() == counted
     assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
+
+
+@pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
+def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, night_url):
+    run.ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
+    with connect.reading(night_url) as connection:
+        other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
+        shard = [sent(make_night("TEST", EVE, read_settings(), now=clock.now))]
+        (ended,) = run.run_sent(shard, clock.now, [connect.Lock("night_lock", other)])
+    assert f"process {other} of the database" in str(ended["error"])
+    assert counts()["runs"] == 0
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "nothing"])

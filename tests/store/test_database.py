@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.settings import Settings
-from forecasting.store import schema
+from forecasting.store import read, schema, write
 from forecasting.store.connect import engine, kept_open, parse, reading, sqlite_path, transaction
 from forecasting.store.lock import is_held, night_lock, serve_lock
 from forecasting.store.migrate import check_ready, upgrade
 from tests.store.conftest import another_process
-from tests.store.rows import at, store_bars
+from tests.store.rows import at, model_row, store_bars
 
 
 def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
@@ -162,6 +162,22 @@ def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its
         raise StoreError("The database of the block cannot be reached: its own error.")
     with night_lock(postgres_url, "night"):
         pass
+
+
+def test_a_run_whose_lock_was_lost_writes_nothing_more_and_the_next_one_does(postgres_url):
+    for lost in (True, False):
+        with night_lock(postgres_url, "night"), night_lock(postgres_url, "backtest"):
+            with transaction(postgres_url) as connection:
+                write.add(connection, "models", model_row(f"before {lost}"))
+                held = "SELECT pid FROM pg_locks WHERE relation = 'night_lock'::regclass"
+                session = connection.scalar(sa.text(held))
+            if lost:
+                with engine(postgres_url).connect() as connection:
+                    connection.exec_driver_sql(f"SELECT pg_terminate_backend({session}, 10000)")
+                with pytest.raises(StoreError, match=f"lock of this run, process {session} .* writes nothing more"):
+                    transaction(postgres_url).__enter__()
+    with reading(postgres_url) as connection:
+        assert sorted(read.values(connection, "models", "id", {})) == ["before False", "before True"]
 
 
 def test_two_threads_of_one_process_exclude_each_other(database_url):
