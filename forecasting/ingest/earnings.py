@@ -71,7 +71,7 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
     untimed = faults(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing)
     if len(reasons := first_faults(misfits(rows), undated, untimed)):
-        raise BadDataError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
+        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
     return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True})
 
 

@@ -370,7 +370,7 @@ def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetche
         for symbol in symbols:
             try:
                 responses[symbol] = source.fetch(symbol, first, last)
-            except BadDataError as error:
+            except (BadDataError, UsageError) as error:  # of this symbol alone
                 responses[symbol] = error
 
     failure: Exception = BadDataError("It has no bars of the symbol.")

@@ -130,7 +130,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         return missed
 
     found = each_symbol(settings, check, now=now)
-    # Of a known symbol, bars that cannot be used leave a row: that is the planned night's.
+    # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the planned night's.
     if not found.values and all(is_refusal(settings, symbol, error) for symbol, error in found.errors.items()):
         found.raise_failed()
     return list(chain(*found.values.values()))
@@ -148,12 +148,11 @@ def check_inputs(settings: Settings) -> None:
 def check_source(settings: Settings) -> Source:
     """The source of the bars; a UsageError where several symbols would get the same bars of a file."""
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
-    with suppress(BadDataError):  # of a file that cannot be read each night leaves a row
-        if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
-            raise UsageError(
-                f"Expected a column symbol in {source.name}, the source of {named(settings.symbols, 3)}; found none. "
-                "Name one symbol, or add the column."
-            )
+    if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
+        raise UsageError(
+            f"Expected a column symbol in {source.name}, the source of {named(settings.symbols, 3)}; found none. "
+            "Name one symbol, or add the column."
+        )
     return source
 
 

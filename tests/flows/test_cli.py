@@ -53,7 +53,7 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
         assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting run` creates it" in err
         assert not (here / "data").exists()
     code, _, err = run("run", "--source", "sample", "--symbol", "KO,PEP")  # refused before there is one
-    assert (code, list(here.iterdir())) == (1, [])
+    assert (code, list(here.iterdir())) == (2, [])
     assert err.startswith("2 of 2 symbols failed. KO, PEP: each is not in the sample, whose only symbol is ^GSPC")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.errors import BadDataError
+from forecasting.errors import UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS
 from forecasting.ingest.earnings import (
     COLUMNS,
@@ -195,7 +195,7 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
     ],
 )
 def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(BadDataError, match=message):
+    with pytest.raises(UsageError, match=message):
         read_events_csv(write(tmp_path, text))
 
 
@@ -205,7 +205,7 @@ def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_anothe
     announced = [rows(read_events_csv(path, symbol), "announced") for symbol in ("ADBE", "PEP", "SBUX")]
     assert announced == [[("2024-01-30",), ("2024-04-30",)], [("2024-02-06",)], []]
     check_events(f"csv:{path}", ["ADBE", "PEP"])
-    with pytest.raises(BadDataError, match="line 5: expected a date"):
+    with pytest.raises(UsageError, match="line 5: expected a date"):
         check_events(f"csv:{path}", ["KO"])
 
 

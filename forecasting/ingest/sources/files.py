@@ -85,7 +85,7 @@ class Files:
         self.name = source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The file's bars for the sessions `first` .. `last`; a BadDataError without one, or for another format."""
+        """The file's bars for the sessions `first` .. `last`; a BadDataError without one in that span."""
         rows, _, unreadable = self._rows(symbol)
         bars = canonical(rows)
         span = (bars.index >= pd.Timestamp(first)) & (bars.index <= pd.Timestamp(last))
@@ -127,11 +127,11 @@ class Files:
         table = self._table()
         rows = table.of_symbol(symbol)
         if table.rows.empty:
-            raise BadDataError(f"Expected one line per session in {table.name}; found only a header.")
+            raise UsageError(f"Expected one line per session in {table.name}; found only a header.")
         if rows.empty:
             has = [name for name in map(str, table.places or ()) if SYMBOL.fullmatch(name)]
             near = named(get_close_matches(symbol, has) or has, 5)
-            raise BadDataError(
+            raise UsageError(
                 f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. Name one of "
                 f"them, as the file writes it{f': {near}' if near else ''}."
             )
@@ -150,7 +150,7 @@ class Files:
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
         if (count := len(reasons)) > UNREADABLE_SHARE * len(rows):
-            raise BadDataError(f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the file.")
+            raise UsageError(f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the file.")
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
         dated = dated[reasons.index].drop_duplicates()
         unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
@@ -169,16 +169,16 @@ class Sample:
     name = "sample"
 
     def newest(self, symbol: str) -> date:
-        """The sample's last session; a BadDataError for another symbol than its own."""
+        """The sample's last session; a UsageError for another symbol than its own."""
         if symbol != SAMPLE:
-            raise BadDataError(
+            raise UsageError(
                 f"{symbol} is not in the sample, whose only symbol is {SAMPLE} ({SAMPLE_TITLE}). Name that one, or "
                 "neither set FORECASTING_SYMBOLS nor give --symbol."
             )
         return SAMPLE_ENDS
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The index's bars for the sessions `first` .. `last`; a BadDataError for another symbol or span."""
+        """The index's bars for the sessions `first` .. `last`; a BadDataError without one in that span."""
         self.newest(symbol)
         # Without importing the package, which takes 0.8 s of CPU for models that nothing here uses.
         file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
@@ -194,7 +194,7 @@ class Sample:
 
 
 def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
-    """The file's table, read anew only when it has changed; a BadDataError without one of the columns `needed`."""
+    """The file's table, read anew only when it has changed; a UsageError where it is no such file or lacks a column."""
     real = check_regular(path, option)
     state = real.stat()
     return _read(path.name, real, kind, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
@@ -205,11 +205,11 @@ def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tup
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadDataError(f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode.") from None
+        raise UsageError(f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode.") from None
     if not content.strip():
-        raise BadDataError(f"{name} is empty. Expected a header and a line for each day.")
+        raise UsageError(f"{name} is empty. Expected a header and a line for each day.")
     if (kind == "parquet") is not content.startswith(b"PAR1"):
-        raise BadDataError(f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is.")
+        raise UsageError(f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is.")
     rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
     if "symbol" in rows:
         rows["symbol"] = _texts(rows["symbol"])
@@ -237,7 +237,7 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
             encoding_errors="replace",
         )
     except ValueError as error:  # a quote that nothing closes
-        raise BadDataError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
+        raise UsageError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
     rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
     rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
     first, unit = (0, "row") if name.endswith(FRAME) else (1, "line")
@@ -250,7 +250,7 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
     try:  # without the types of the pandas that wrote it, which may be Arrow's own; a named index is a column
         table = parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises a dozen kinds for damaged bytes, and their texts may quote them
-        raise BadDataError(
+        raise UsageError(
             f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
         ) from None
     ours = _our_names(list(map(str, table.columns)), name, needed)
@@ -259,7 +259,7 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
 
 
 def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
-    """Our name of each column of a file, empty where it is not known; a BadDataError for a missing or repeated one."""
+    """Our name of each column of a file, empty where it is not known; a UsageError for a missing or repeated one."""
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
     if missing := [our.replace("session", "date") for our in needed if our not in ours]:
@@ -271,13 +271,13 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
         is_text = columns[0].replace("\t", " ").isprintable()
         if not known and is_text and (sign := re.search("[;\t]", columns[0])):
             found = f"seems to be separated by {sign[0]!r}"
-        raise BadDataError(
+        raise UsageError(
             f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any order and case, "
             "separated by commas."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:
-        raise BadDataError(f"{name} has two columns for {twice[0]}. Remove one of them.")
+        raise UsageError(f"{name} has two columns for {twice[0]}. Remove one of them.")
     return ours
 
 

@@ -170,7 +170,7 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
     assert isinstance(parquet, Files) and parquet.kind == "parquet"
     assert [newest_session(source, "SBUX") for source in (yahoo, csv)] == [None, LAST]
     assert newest_session(sample, "^GSPC") == date(2018, 12, 31)
-    with pytest.raises(BadDataError, match="SBUX is not in the sample"):
+    with pytest.raises(UsageError, match="SBUX is not in the sample"):
         newest_session(sample, "SBUX")
     assert [is_live(source) for source in (yahoo, csv, sample)] == [True, False, False]
     assert list(tmp_path.iterdir()) == [path]
