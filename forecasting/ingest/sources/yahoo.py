@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
 from time import monotonic as _monotonic
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
+from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
@@ -38,6 +38,8 @@ PAUSE_S = 1.0  # least seconds between two requests of one process: of several s
 # in the future on any live night. Bars after the requested session are cut here.
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
+
+_OLDEST_CURL = (0, 15)  # as in pyproject.toml
 
 _PAGE, _PAGE_ROWS = "https://finance.yahoo.com/calendar/earnings", 100
 """A symbol's page of earnings dates, and its most rows."""
@@ -168,6 +170,7 @@ class Yahoo:
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
         """The package yfinance, with what it keeps for the process set up."""
+        _check_curl()
         import yfinance
         from yfinance.data import YfData
 
@@ -178,6 +181,21 @@ class Yahoo:
         # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
         return yfinance
+
+
+def _check_curl() -> None:
+    """Raise a UsageError without a curl_cffi that yfinance can use; its other requests are refused by Yahoo."""
+    try:
+        found = version("curl_cffi")
+    except PackageNotFoundError:
+        found = "none"
+    release = tuple(map(int, re.findall(r"\d+", found)[:2]))
+    if release < _OLDEST_CURL:
+        oldest = ".".join(map(str, _OLDEST_CURL))
+        raise UsageError(
+            f"Expected curl_cffi {oldest} or newer, through which yfinance requests Yahoo; found {found}. "
+            "Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
+        )
 
 
 @lru_cache(maxsize=1)  # setting it again would close databases that are in use
