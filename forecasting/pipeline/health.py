@@ -25,7 +25,7 @@ from forecasting.report.page import environment
 from forecasting.report.units import quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, lock, migrate, read
+from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
 from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
@@ -122,7 +122,10 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
     def database() -> str:
         migrate.check_ready(settings.url)
-        return f"at revision {migrate.current(settings.url)}"
+        with connect.reading(settings.url) as connection:
+            for table in schema.metadata.tables:  # a damaged file opens, and fails where its pages are read
+                read.row(connection, table, {})
+        return f"at revision {migrate.current(settings.url)}, all {len(schema.metadata.tables)} tables readable"
 
     def sessions() -> str:
         newest = {name: last_completed(now(), name) for name in map(settings.exchange_of, settings.symbols)}

@@ -328,6 +328,10 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
         "cannot be opened",
         "Check that the file exists and that this user may read and write it and its folder.",
     ),
+    "malformed": (
+        "is damaged",
+        "Move file, -wal and -shm away and restore a backup; `sqlite3 FILE .recover` reads what is left of them.",
+    ),
     "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
     "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
     "connection slots are reserved": _NO_MORE,

@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime
 from unittest.mock import Mock
 
 import pytest
+import sqlalchemy as sa
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import clock, server
@@ -11,7 +12,9 @@ from forecasting.errors import ForecastingError
 from forecasting.pipeline import health
 from forecasting.pipeline.health import nothing_new
 from forecasting.settings import Settings, read_settings
-from forecasting.store import migrate
+from forecasting.store import connect, migrate
+from forecasting.store.connect import parse, sqlite_path
+from forecasting.store.schema import metadata
 from tests.builders import random_bars
 
 
@@ -44,7 +47,22 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monk
     assert checks["prefect"][1].startswith("no server configured: `run` and `catch-up` need none")
     assert not (folder / "data").exists()
     migrate.upgrade(read_settings().url)
-    assert found()["database"] == ("ok", f"at revision {migrate.head()}")
+    tables = len(metadata.tables)
+    assert found()["database"] == ("ok", f"at revision {migrate.head()}, all {tables} tables readable")
+
+
+def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
+    url = read_settings().url
+    migrate.upgrade(url)
+    with connect.reading(url) as connection:
+        of_page = sa.text("SELECT rootpage FROM sqlite_master WHERE name = 'scores'")
+        page, size = connection.scalar(of_page), connection.scalar(sa.text("PRAGMA page_size"))
+    with sqlite_path(parse(url)).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    state, said = found()["database"]
+    assert state == "wrong"
+    assert "is damaged: database disk image is malformed." in said
 
 
 @pytest.mark.parametrize("name", ["artifacts", "reports", ""])
