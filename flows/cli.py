@@ -287,9 +287,9 @@ def worker(
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
 ) -> None:
     """Run Prefect's worker, where ledger and Prefect server are ready."""
-    from flows.server import start_worker
+    from flows.start import load_server
 
-    start_worker(pool)
+    load_server().start_worker(pool)
 
 
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")

@@ -1,15 +1,19 @@
 """What the commands start: checks that need no flow, then the nights, through Prefect where a server is configured."""
 
 import asyncio
+import io
 import os
 import signal
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
+
+from pydantic import ValidationError
 
 from flows import clock
 from flows.console import echo
@@ -21,7 +25,7 @@ from forecasting.pipeline.health import checked, night_checks, nothing_new
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import Caller, Step, call_step, concluded, nights_here, run_nights
 from forecasting.report.units import age, quantity
-from forecasting.settings import Settings, read_settings, settings_to_send
+from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
 from forecasting.values import SCHEDULE
@@ -49,29 +53,25 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
         own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
         migrate.upgrade(own.url)
         yield settings, own
-        if has_server(settings):
-            from flows.server import reached_server
-
-            with reached_server():  # one that does not respond is an error before there is a database
-                pass
     migrate.upgrade(settings.url)
     sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process; nothing is written where one of the checks before them fails."""
-    with before_start() as (settings, own):
-        nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
-    if as_of is None and (early := plan.early_end(nights, now=clock.now)):
-        sys.stderr.write(f"{early}\n")
-    sys.stderr.writelines(f"{wrong}\n" for wrong in messages.wrong_alerts(settings))
-    if has_server(settings):
-        from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
-        from flows.server import reached_server
+    with ExitStack() as until_done:
+        with before_start() as (settings, own):
+            nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
+            through_prefect = reach_server(settings, until_done)
+        if as_of is None and (early := plan.early_end(nights, now=clock.now)):
+            sys.stderr.write(f"{early}\n")
+        sys.stderr.writelines(f"{wrong}\n" for wrong in messages.wrong_alerts(settings))
+        if through_prefect:
+            from flows.nightly import nightly
 
-        with watched_nights(), reached_server():
-            nightly(as_of=as_of, mode=mode, switch_source=switch_source)
-        return
+            with watched_nights():
+                nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+            return
     with watched_nights(), nights_here(settings, now=clock.now):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
         show_step(planned, "plan")
@@ -83,20 +83,21 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
     """Run the nights of a span in this process, after checks as of `start_night`; a sentence about the result."""
-    with before_start() as (settings, own):
-        first, last = plan.checked_span(own, first, last, now=clock.now)
-    if has_server(settings):
-        from flows.catch_up import catch_up
-        from flows.server import reached_server
+    with ExitStack() as until_done:
+        with before_start() as (settings, own):
+            first, last = plan.checked_span(own, first, last, now=clock.now)
+            through_prefect = reach_server(settings, until_done)
+        if through_prefect:
+            from flows.catch_up import catch_up
 
-        with watched_nights(), reached_server():
-            done: list[str] = catch_up(first, last, refit_every=refit_every) or []
-    else:
-        with watched_nights(), nights_here(settings, now=clock.now):
-            planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-            show_step(planned, "plan")
-            nights = run_nights(planned, settings, BY_HAND, now=clock.now)
-        done = concluded(nights, settings, now=clock.now)
+            with watched_nights():
+                done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+        else:
+            with watched_nights(), nights_here(settings, now=clock.now):
+                planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+                show_step(planned, "plan")
+                nights = run_nights(planned, settings, BY_HAND, now=clock.now)
+            done = concluded(nights, settings, now=clock.now)
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"
@@ -117,17 +118,70 @@ BY_HAND = Caller(
 )
 
 
+def reach_server(settings: Settings, until_done: ExitStack) -> bool:
+    """Whether a run goes through Prefect, whose server is then reached until the stack is closed.
+
+    A server that does not respond is an error here: before there is a database.
+    """
+    if not has_server(settings):
+        return False
+    until_done.enter_context(load_server().reached_server())
+    return True
+
+
 def has_server(settings: Settings) -> bool:
     """Whether a run goes through Prefect: a server is configured, or `serve` runs on this data folder.
 
     Prefect, which takes a second to import, is asked only where the environment or a file may name one.
     """
-    files = [settings.data_dir / SERVED, Path(_profiles()), Path("prefect.toml"), Path(".env")]
-    if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
+    if os.environ.get("PREFECT_API_URL") or (settings.data_dir / SERVED).exists():
+        return load_server().has_server()
+    files = [file for file in (Path("prefect.toml"), Path(".env")) if file.is_file() and is_own(file)]
+    if "prefect" not in sys.modules and not files and not Path(_profiles()).exists():
         return False
-    from flows import server
+    try:
+        return load_server().has_server()
+    except UsageError as error:
+        sys.stderr.write(f"{error} The night runs without Prefect.\n")
+        return False
 
-    return server.has_server()
+
+def load_server() -> ModuleType:
+    """The module flows.server, with which Prefect is imported; a UsageError names settings that stop it.
+
+    Prefect takes settings from files of the working folder, code among them: none is another user's, as in /tmp.
+    """
+    names = (".env", "prefect.toml", "pyproject.toml")
+    files = [Path(name).absolute() for name in names if Path(name).is_file()]
+    foreign = [str(file) for file in files if not is_own(file)]
+    if foreign:
+        raise UsageError(
+            f"Expected settings of Prefect in files of this user or root, found {', '.join(foreign)} of another user. "
+            "Go to another folder; or, if you trust the content, make the file yours."
+        )
+    try:
+        with redirect_stderr(io.StringIO()):  # in which it would quote a value that it refuses
+            import prefect  # noqa: F401
+        from flows import server
+    except (OSError, ValueError) as error:
+        raise UsageError(_refused(error, files)) from None
+    return server
+
+
+def _refused(error: OSError | ValueError, files: Sequence[Path]) -> str:
+    """Why Prefect refuses a setting, and where it may be; no value, which may be a secret."""
+    reason = str(error)
+    variables: list[str] = []
+    if isinstance(error, ValidationError):
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(next(iter(problem["loc"]), "settings"))
+        reason = f"{name}: {problem['msg']}"
+        variables = [
+            given for given in os.environ if given.startswith("PREFECT_") and given.endswith(f"_{name}".upper())
+        ]
+    anywhere = ["the environment", *files, _profiles()]
+    place = " or ".join(variables) or f"setting of Prefect in {' or '.join(map(str, anywhere))}"
+    return f"Invalid {place}: {reason}. Correct it; `prefect config view` quotes it."
 
 
 def _profiles() -> str:
@@ -144,17 +198,17 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
                 os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
                 os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
+            server = load_server()
             from prefect.schedules import Cron
             from prefect.server.schemas.schedules import CronSchedule
 
             from flows.nightly import nightly
-            from flows.server import ensure_server
 
             try:
                 schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
             except ValueError:
                 raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
-            address = until_stopped.enter_context(ensure_server())
+            address = until_stopped.enter_context(server.ensure_server())
         targets = targets or [settings.target]
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
         subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"
@@ -214,8 +268,7 @@ def all_checks() -> list[dict[str, str]]:
     """What a night needs, checked without a change: a row each, with check, state (`ok` or `wrong`) and found."""
 
     def prefect() -> str:
-        from flows import server
-
+        server = load_server()
         if not server.has_server():
             if (used := server.own_file(server.AUTH)).exists():
                 raise ForecastingError(

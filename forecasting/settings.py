@@ -295,9 +295,14 @@ def config_file() -> Path | None:
     data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default).absolute()
     for folder in (*data_dir.parents, *Path("forecasting.toml").absolute().parents):
         file = folder / "forecasting.toml"
-        if os.access(file, os.R_OK) and file.stat().st_uid in (0, os.getuid()):
+        if os.access(file, os.R_OK) and is_own(file):
             return file
     return None
+
+
+def is_own(file: Path) -> bool:
+    """Whether the file, and a link that leads to it, are this user's or root's: another's may be a trap."""
+    return {file.stat().st_uid, file.lstat().st_uid} <= {0, os.getuid()}
 
 
 def write_config() -> str:

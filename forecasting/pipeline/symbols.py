@@ -10,8 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
-
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
 from forecasting.plain_text import named, of_each, plain_text
 from forecasting.report.units import quantity
@@ -46,11 +44,6 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     if isinstance(error, OSError) and error.errno in ADVICE:
         what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
         return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {ADVICE[error.errno]}")
-    if isinstance(error, ValidationError) and error.title.endswith("Settings"):  # Prefect's: ours are UsageErrors
-        problem = error.errors()[0]
-        ends, found = f"_{problem['loc'][0]}".upper(), str(problem["input"])[:40]
-        names = [name for name in os.environ if name.startswith("PREFECT_") and name.endswith(ends)]
-        return UsageError(f"Invalid {' or '.join(names) or 'setting of Prefect'} {found!r}: {problem['msg']}.")
     kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
     package = type(error).__module__.partition(".")[0]
     if kind == "UnfinishedRun":

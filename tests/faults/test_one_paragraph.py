@@ -11,7 +11,6 @@ from unittest.mock import Mock
 
 import pytest
 from prefect.exceptions import UnfinishedRun
-from prefect.settings.models.server.api import ServerAPISettings
 
 from flows import cli, nightly
 from flows.cli import main
@@ -60,16 +59,6 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         assert str(path) in err
         assert "Traceback (most recent call last)" in path.read_text(encoding="utf-8")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_a_setting_of_prefect_that_it_refuses_is_named(data, monkeypatch):
-    monkeypatch.setenv("PREFECT_SERVER_API_PORT", "abc")
-    monkeypatch.setattr(cli, "settings", lambda: ServerAPISettings())
-    assert run("show")[::2] == (
-        2,
-        "Invalid PREFECT_SERVER_API_PORT 'abc': Input should be a valid integer, unable to "
-        "parse string as an integer.\n",
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -223,6 +224,57 @@ def test_prefect_is_asked_for_a_server_only_where_one_may_be_named(named, tmp_pa
     elif named:
         (tmp_path / named).touch()
     assert start.has_server(read_settings()) is bool(named)
+
+
+@pytest.mark.parametrize("name", [".env", "prefect.toml", "pyproject.toml", "link"])
+def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_before_prefect_reads_it(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "prefect")
+    monkeypatch.setattr(server, "has_server", lambda: pytest.fail("Prefect was asked"))
+    file = tmp_path / (".env" if name == "link" else name)
+    if name == "link":  # to a file of ours: a log, say, that has others' text
+        file.symlink_to(Path(__file__))
+    else:
+        file.touch()
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    if file.lstat().st_uid == 0:
+        os.chown(file, 4243, -1, follow_symlinks=False)
+    assert not start.has_server(read_settings())
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    with pytest.raises(UsageError, match=rf"found {re.escape(str(file))} of another user"):
+        start.has_server(read_settings())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "file", "code", "words"),
+    [
+        ("PREFECT_SERVER_API_PORT=canary", "", 2, "Invalid PREFECT_SERVER_API_PORT: port: Input should be a valid int"),
+        ('PREFECT_CLIENT_CUSTOM_HEADERS=["canary"]', "", 2, "Invalid PREFECT_CLIENT_CUSTOM_HEADERS: custom_headers: "),
+        ("", "prefect.toml: x = canary", 0, "invalid TOML"),
+        ("", ".env: PREFECT_API_REQUEST_TIMEOUT=canary", 0, "request_timeout: Input should be a valid number"),
+    ],
+)
+def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_what_needs_prefect(
+    variable, file, code, words, tmp_path
+):
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(processes.ROOT)}
+    if variable:
+        environment |= {"PREFECT_API_URL": "http://127.0.0.1:4200/api"} | dict([variable.split("=")])
+    name, _, text = file.partition(": ")
+    if name:
+        (tmp_path / name).write_text(text)
+    asked = "from flows import cli, start; cli.main(lambda: print(start.has_server(cli.settings())))"
+    command = [sys.executable, "-W", "ignore", "-c", asked]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (ended.returncode, ended.stdout) == (code, "" if code else "False\n")
+    assert words in ended.stderr
+    assert not name or str(tmp_path / name) in ended.stderr
+    assert "canary" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_schedule_that_prefect_refuses_is_refused_by_serve(monkeypatch, sqlite_url, tmp_path):
