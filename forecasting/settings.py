@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ from pydantic_settings import (
 )
 
 from forecasting.errors import UsageError
+from forecasting.plain_text import without_password
 from forecasting.sessions import check_exchange, exchange_of, parse_exchanges
 from forecasting.values import (
     MARKET_FORMS,
@@ -158,7 +160,9 @@ class Settings(BaseSettings):
         if folder and not Path(folder).is_dir():
             raise SettingsError(f"no folder {folder}")
         secrets = SecretsSettingsSource(cls, secrets_dir=folder)
-        return init_settings, env_settings, secrets, InitSettingsSource(cls, init_kwargs=_config_values())
+        config = _config_values()
+        _check_private(config)
+        return init_settings, env_settings, secrets, InitSettingsSource(cls, init_kwargs=config)
 
     @model_validator(mode="before")
     @classmethod
@@ -237,8 +241,8 @@ class Settings(BaseSettings):
 
 def read_settings() -> Settings:
     """The settings in force; a UsageError names each that is invalid or misspelt, and quotes no secret."""
-    _check_variables()
     try:
+        _check_names()
         return Settings()
     except ValidationError as error:
         places = setting_places()
@@ -285,6 +289,24 @@ def _config_values() -> dict[str, Any]:
     return values
 
 
+def _check_private(config: Mapping[str, object]) -> None:
+    """Refuse a file of settings that others can read and that holds a secret."""
+    url = str(config.get("database_url", ""))
+    held = ["database_url"] if without_password(url) != url else []
+    if config.get("notify", "none") != "none":
+        held.append("notify")
+    file = config_file()
+    if file is None or not held:
+        return
+    state = file.stat()
+    others = 0o077 if state.st_uid == os.getuid() else 0o007  # by its group a service reads a file of root
+    if state.st_mode & others:
+        raise UsageError(
+            f"Expected {file} to be readable by its user alone, since it holds {' and '.join(held)}; found mode "
+            f"{stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 {file}`, and change a secret that others may have read."
+        )
+
+
 def config_file() -> Path | None:
     """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
 
@@ -321,8 +343,8 @@ def write_config() -> str:
         lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
         lines.append(f"{'' if name in {*given, 'data_dir'} else '# '}{name} = {text}")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write("\n".join([*lines, ""]))
+        path.touch(0o600, exist_ok=False)  # it has places for secrets
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     except OSError as error:
         do = "Edit the one there or move it away; or go to another folder."
         raise UsageError(f"Expected to write a new file {path}; found: {error.strerror}. {do}") from None
@@ -361,14 +383,25 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), "")
 
 
-def _check_variables() -> None:
-    """Refuse variables that would be ignored, since their names are nearly, but not, those of settings."""
-    known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
-    given = [name.partition("_")[2] for name in map(str.upper, os.environ) if name.startswith("FORECASTING_")]
-    nearest = {name: _nearest(name, known) for name in given if name not in known}
-    wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near}?)" for name, near in nearest.items() if near)
-    if wrong:
+def _check_names() -> None:
+    """Refuse variables and secret files that would be ignored: their names are nearly, but not, those of settings."""
+    folder = os.environ.get("FORECASTING_SECRETS_DIR")
+    files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
+    misspelt = [*_misspelt(os.environ), *_misspelt(files)]
+    if misspelt:
         raise UsageError(
-            f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
-            "settings` lists all settings."
+            "Expected names of settings in the environment and in FORECASTING_SECRETS_DIR, found "
+            f"{'; '.join(misspelt)}. Correct or remove each; `forecasting settings` lists all settings."
         )
+
+
+def _misspelt(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are nearly, but not, a setting's, each with what it may be."""
+    prefix = "FORECASTING_"
+    known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
+    found = []
+    for name in names:
+        setting = name.upper().removeprefix(prefix)
+        if setting != name.upper() and setting not in known and (near := _nearest(setting, known)):
+            found.append(f"{name[:52]} ({prefix}{near}?)")
+    return found

@@ -1,6 +1,8 @@
 """Settings and the values of options, variables, forecasting.toml and Python's callers."""
 
 import os
+import stat
+from contextlib import nullcontext
 from datetime import date, time
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import EXAMPLES, Settings, read_settings, setting_places, write_config
+from forecasting.settings import EXAMPLES, Settings, read_settings, setting_places, settings_to_send, write_config
 from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
 
 
@@ -101,6 +103,17 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_lef
         read_settings()
 
 
+@pytest.mark.parametrize("wrong", ["forecasting_databse_url", "forecasting_database_url.txt", "FORECASTING_NOTIFI"])
+def test_a_misspelt_secret_file_is_refused_and_others_are_left(monkeypatch, tmp_path, wrong):
+    monkeypatch.setenv("FORECASTING_SECRETS_DIR", str(tmp_path))
+    for name in ("forecasting_db_password", "forecasting_owned_by", "web_database_url", "forecasting_notify"):
+        (tmp_path / name).write_text("none")
+    read_settings()
+    (tmp_path / wrong).write_text("hunter2")
+    with pytest.raises(UsageError, match=rf"FORECASTING_SECRETS_DIR, found {wrong} \(FORECASTING_\w+\?\)"):
+        read_settings()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
@@ -174,6 +187,7 @@ def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, mon
     monkeypatch.setenv("FORECASTING_CRON", "nightly")
     if text is not None:
         (tmp_path / "own.toml").write_text(text)
+        (tmp_path / "own.toml").chmod(0o600)
     with pytest.raises(UsageError) as refused:
         read_settings()
     assert words.format(tmp_path / "own.toml") in str(refused.value)
@@ -188,6 +202,7 @@ def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_
             patch.setenv(f"FORECASTING_{name}", text)
         settings, path = read_settings(), tmp_path / "forecasting.toml"
         assert write_config() == str(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with pytest.raises(UsageError, match=r"forecasting\.toml; found: File exists\. Edit"):
             write_config()
     assert "hunter2" not in path.read_text()
@@ -199,6 +214,28 @@ def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_
     monkeypatch.chdir(tmp_path / "a" / "b")
     monkeypatch.setenv("FORECASTING_CONFIG", str(path))
     assert write_config().endswith(f"b/forecasting.toml, after {path}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "held"),
+    [
+        (0o644, 'database_url = "postgresql://u:hunter2@h/d"\nnotify = ["json://hunter2"]', "database_url and notify"),
+        (0o640, 'notify = "json://hunter2"', "notify"),
+        (0o600, 'notify = "json://hunter2"', ""),
+        (0o644, 'database_url = "postgresql:///d"\nnotify = "none"', ""),
+    ],
+)
+def test_a_file_that_others_can_read_is_refused_by_name_where_it_has_a_secret(tmp_path, mode, text, held):
+    path = tmp_path / "forecasting.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(UsageError) if held else nullcontext() as refused:
+        read_settings()
+    if held:
+        assert f"Expected {path} to" in str(refused.value)
+        assert f"it holds {held}; found mode {mode:04o}. Run `chmod 600 {path}`" in str(refused.value)
+        assert "hunter2" not in str(refused.value)
+        assert settings_to_send().notify is not None  # that a night failed for it is sent
 
 
 def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_and_defaults_where_there_are(tmp_path):
