@@ -70,7 +70,7 @@ def check_server() -> str:
             "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting serve`, then: export "
             f"PREFECT_API_URL={own_url(4200)} PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
-    shown = re.sub("//.*@", "//", url)  # a gateway's password may be in it
+    shown = re.split("[?#]", re.sub("//.*@", "//", url))[0]  # a gateway's password may be in it
     try:
         # By Prefect's own client, which has its settings of certificates, keys and headers.
         with temporary_settings(_ONCE), get_client(sync_client=True) as client:
@@ -87,26 +87,38 @@ def check_server() -> str:
             ) from error
         failure = error
     if failure is not None:
-        reason = str(failure) or type(failure).__name__  # without the URL, which may have a password
-        if isinstance(failure, httpx.HTTPStatusError):
-            reason = f"{failure.response.status_code} {failure.response.reason_phrase}"
-        elif isinstance(failure, httpx.InvalidURL):
-            reason = "that is no URL"
         is_other = isinstance(failure, httpx.HTTPStatusError | ValueError)
         does = "responds, but not as Prefect's API does" if is_other else "does not respond"
         raise ForecastingError(
-            f"The Prefect server {shown} {does} ({reason}). Check that it runs (`prefect server start`, `systemctl "
-            "status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right, or unset it."
+            f"The Prefect server {shown} {does} ({_reason(failure)}). Check that it runs (`prefect server start`, "
+            "`systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right, or unset it."
         )
+    if shown == url:
+        _warn_if_open(url)
+    return shown
+
+
+def _warn_if_open(url: str) -> None:
+    """Warn of a server that requires no password."""
     keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
     with suppress(httpx.HTTPError, ValueError), keyless, get_client(sync_client=True) as client:
-        if shown == url and client.api_version():
+        if client.api_version():
             logger.warning(
                 "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
                 "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
                 url,
             )
-    return shown
+
+
+def _reason(failure: BaseException) -> str:
+    """What failed, without URL and headers, which may have a password."""
+    if isinstance(failure, httpx.HTTPStatusError):
+        return f"{failure.response.status_code} {failure.response.reason_phrase}"
+    if isinstance(failure, httpx.InvalidURL):
+        return "that is no URL"
+    if isinstance(failure, httpx.LocalProtocolError):
+        return "a header, as of PREFECT_CLIENT_CUSTOM_HEADERS, is not valid"
+    return str(failure) or type(failure).__name__
 
 
 @contextmanager
@@ -123,7 +135,7 @@ def tolerate_outage(what: str) -> Iterator[None]:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:  # our own mistake
             raise
         _outages.append(what)
-        logger.warning("Prefect's server did not receive %s: %s. The night continues.", what, error)
+        logger.warning("Prefect's server did not receive %s: %s. The night continues.", what, _reason(error))
 
 
 @contextmanager
@@ -291,6 +303,8 @@ def own_file(name: str) -> Path:
 def own_password(new: str | None = None) -> str:
     """`USER:PASSWORD` of the server of `serve`: `new`, which is stored, else what is stored, generated at first."""
     path = own_file(AUTH)
+    if new and ":" not in new:
+        raise UsageError("Invalid PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD, found no colon.")
     if new or not os.path.lexists(path):
         path.unlink(missing_ok=True)
         path.touch(0o600, exist_ok=False)

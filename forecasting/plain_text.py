@@ -19,19 +19,21 @@ _PASSWORD = re.compile(
     r"""|([?&](?:ssl)?password=)[^\s'"&]+""",
     re.IGNORECASE,
 )
+_QUERY = re.compile(r"""(\bhttps?://[^\s?'"]*\?)[^\s'"]+""", re.IGNORECASE)  # which may have a key of any name
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
-    """The text in one line of at most `limit` characters, without control characters and passwords of URLs.
+    """The text in one line of at most `limit` characters, without control characters and secrets of URLs.
 
-    Line ends and tabs become spaces. Escape codes, marks that reverse the direction of writing, invisible characters
-    and halves of surrogate pairs become U+FFFD: they could move the cursor, hide text or make a print fail.
+    A URL's password and a web address's query become ***, line ends and tabs spaces. Escape codes, marks that reverse
+    the direction of writing, invisible characters and halves of surrogate pairs become U+FFFD: they could move the
+    cursor, hide text or make a print fail.
     """
     whole = str(text)
     if len(whole) > limit:
         end = f" ... ({len(whole):,} characters in all)"
         whole = whole[: max(0, limit - len(end))] + end
-    return _SPECIAL.sub(_visible, without_password(whole))
+    return _SPECIAL.sub(_visible, _QUERY.sub(r"\1***", without_password(whole)))
 
 
 def without_password(text: str) -> str:

@@ -29,12 +29,13 @@ def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit: int) -> No
         ("file postgresql:/me:hunter2@db/x", "file postgresql:/me:***"),  # as pathlib writes it
         ("https://:hunter2@gate/api", "https://:***"),
         ("db/x?password=hunter2&sslpassword=hunter2", "db/x?password=***&sslpassword=***"),
+        ("for url 'https://gate:443/api?key=hunter2&x=1'.", "for url 'https://gate:443/api?***'."),
         *((text, text) for text in ("http://127.0.0.1:4200/api", "tcp://host:8786.", "sqlite:////a:b@c/x.db")),
         *((text, text) for text in ("postgresql://me@db/x", "csv:/srv/bars:2.csv", "http://[::1]:80/", "12:30:45")),
         *((text, text) for text in ("like postgresql://USER:PASSWORD@HOST:5432/NAME", "http://HOST:PORT/PATH")),
     ],
 )
-def test_the_password_of_a_url_is_not_repeated(text: str, shown: str) -> None:
+def test_the_password_or_query_of_a_url_is_not_repeated(text: str, shown: str) -> None:
     assert plain_text(text) == shown
 
 

@@ -18,6 +18,7 @@ from prefect.settings import (
     PREFECT_API_KEY,
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
@@ -83,10 +84,18 @@ def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog):
             server.check_server()
 
 
-@pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api"])
+@pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api", "127.0.0.1:1/api?key=geheim#geheim"])
 def test_a_password_in_the_address_is_in_no_error(place):
     configured = temporary_settings({PREFECT_API_URL: f"http://user:geheim@{place}"})
     with configured, pytest.raises(ForecastingError, match=r"server http://127\.0\.0\.1:\S+ does not respond") as error:
+        server.check_server()
+    assert "geheim" not in str(error.value)
+
+
+def test_a_header_that_cannot_be_sent_is_in_no_error():
+    headers = {PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Key": "geheim\n"}}
+    refused = pytest.raises(ForecastingError, match="PREFECT_CLIENT_CUSTOM_HEADERS")
+    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url} | headers), refused as error:
         server.check_server()
     assert "geheim" not in str(error.value)
 
@@ -167,6 +176,10 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder):
     first = server.own_password()
     assert server.own_password() == first
     assert first.startswith("admin:")
+    with pytest.raises(UsageError, match="PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD") as refused:
+        server.own_password("geheim")
+    assert "geheim" not in str(refused.value)
+    assert server.own_password() == first
     assert server.own_password("me:mine") == server.own_password() == "me:mine"
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
 
