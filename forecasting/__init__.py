@@ -1,4 +1,4 @@
-"""The forecasting library: functions of their arguments, without a scheduler or a clock.
+"""The forecasting library: functions of their arguments, the clock too, without a scheduler.
 
 `connect` is where a notebook or a script begins (docs/python.md). It and the other public names are loaded on first
 use: `import forecasting` alone loads no library.
