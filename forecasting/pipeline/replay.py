@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from operator import itemgetter
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 
@@ -36,13 +34,54 @@ from forecasting.sessions import between, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.frames import Row
-from forecasting.store.schema import FORECAST_KEY
+from forecasting.store.schema import FORECAST_KEY, metadata
 from forecasting.vocabulary import Clock, Mode
 
-Left = dict[tuple[bool, str], list[date]]
-"""Nights that are not replayed, by whether something stored is thereby left out, and why."""
+OmissionKind = Literal["no_night", "no_forecasts", "no_run", "not_done", "other_hash", "other_settings"]
 
-Evidence = dict[tuple[Any, ...], Row]  # By what a row is, its session, horizon and id, and the bar of a score
+
+@dataclass(frozen=True)
+class Omission:
+    """Why nights are not run again, and whether something stored is thereby left out."""
+
+    kind: OmissionKind
+    status: str = ""  # of the run, where that is why
+    is_stored: bool = True
+
+
+_OMISSIONS: dict[OmissionKind, str] = {
+    "no_night": "none stored",
+    "no_forecasts": "status {status}, without forecasts",
+    "no_run": "no such night in table runs",
+    "not_done": "status {status}, with forecasts",
+    "other_hash": "settings and settings_hash in table runs disagree",
+    "other_settings": "settings unknown to this release",
+}
+
+Left = dict[Omission, list[date]]
+"""The nights that are not run again."""
+
+_SLOT = ["origin_session", "horizon", "model_id"]  # what a forecast is of, issued once or more
+_KEYS = ["session", "horizon", "id", "again", "part", "stage", "bar_version"]  # of all tables
+_VALUES = ["column", "stored", "replayed"]
+_SHORT: dict[str | int, str] = {"origin_session": "session", "model_id": "id"}
+
+NOUNS = {
+    "forecasts": "forecast",
+    "forecast_parts": "forecast part",
+    "scores": "score",
+    "promotions": "decision",
+    "models": "model",
+}
+"""The tables that are compared, and what one of their rows is."""
+
+MAY_DIFFER = [
+    *("issued_at", "scored_at", "decided_at", "created_at", "seconds", "kind"),  # of the run
+    "reason",  # may name a folder
+    "artifact_path",  # pruning empties it
+    "code_version",  # another one may give the same bits
+]
+"""The columns that are not compared."""
 
 
 def replay(
@@ -91,7 +130,7 @@ def nights_of_span(settings: Settings, first: date | None, last: date | None) ->
     if days := sorted(session for _, session in made):
         first, last = first or days[0], last or max(days[-1], newest or days[-1])
         if none := sorted({*between(first, last, settings.exchange)} - {*days}):
-            left[False, "none stored"] = none
+            left[Omission("no_night", is_stored=False)] = none
     for run_id, session in sorted((key for key in made if first <= key[1] <= last), key=itemgetter(1)):
         row = runs.get(run_id, {}) | issued.get((run_id, session), {})
         if why := why_not_replayed(row, settings):
@@ -101,32 +140,39 @@ def nights_of_span(settings: Settings, first: date | None, last: date | None) ->
     if nights:
         # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
         return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
-    if any(is_stored for is_stored, _ in left):
+    if any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
     do = f"Choose --from and --to from {days[0]} to {days[-1]}." if days else "Check --symbol and --target."
     raise UsageError(f"{symbol} has no finished {target} night in that span; there is nothing to replay. {do}")
 
 
-def why_not_replayed(row: Row, settings: Settings) -> tuple[bool, str] | None:
-    """Whether something stored is left out with a run and its forecasts, as one row, and why; None for a night."""
+def why_not_replayed(row: Row, settings: Settings) -> Omission | None:
+    """Why a run with its forecasts, as one row, cannot be run again; None for a finished night."""
     if "fetch_id" not in row:
         is_lost = row["status"] == "done" and "issued_before" not in notes_of(row)
-        return is_lost, f"status {row['status']}, without forecasts"
+        return Omission("no_forecasts", row["status"], is_stored=is_lost)
     if row.get("as_of") != row["origin_session"]:
-        return True, "no such night in table runs"
+        return Omission("no_run")
     if row["status"] != "done":
-        return True, f"status {row['status']}, with forecasts"
-    if (own := settings_of(row, settings)).hash == row["settings_hash"]:
+        return Omission("not_done", row["status"])
+    own = settings_of(row, settings)
+    if own.hash == row["settings_hash"]:
         return None
     stored = json.loads(row["settings"])
-    is_known = own.forecast_fields() | {"events": stored.get("events")} == stored
-    return True, "settings and settings_hash in table runs disagree" if is_known else "settings unknown to this release"
+    if own.forecast_fields() | {"events": stored.get("events")} == stored:
+        return Omission("other_hash")
+    return Omission("other_settings")
 
 
 def _named(left: Left) -> str:
+    if not left:
+        return ""
     nights = quantity(sum(map(len, left.values())), "night")
-    why = "; ".join(f"{named([*map(str, days)], NAMED)}: {reason}" for (_, reason), days in left.items())
-    return f"Not replayed: {nights} ({why}). " if left else ""
+    reasons = []
+    for omission, days in left.items():
+        why = _OMISSIONS[omission.kind].format(status=omission.status)
+        reasons.append(f"{named([str(day) for day in days], NAMED)}: {why}")
+    return f"Not replayed: {nights} ({'; '.join(reasons)}). "
 
 
 def settings_of(row: Row, settings: Settings) -> Settings:
@@ -210,96 +256,161 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
         write.add(connection, "promotions", *(hand | {"decided_at": now()} for hand in by_hand))
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a ledger has of some nights."""
+
+    tables: dict[str, pd.DataFrame]  # by NOUNS, each indexed by what identifies a row
+    later: int  # forecasts that a later run issued again, which are left out
+
+
 def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left, first: date | None) -> str:
     """How much of the nights is the same, and what is left; a ForecastingError names what is not."""
     nights = sorted(nights, key=itemgetter("as_of"))
-    (stored, newer), (replayed, _) = (_evidence(one.url, nights, settings) for one in (settings, scratch))
-    rows = stored | {key: row for key, row in replayed.items() if key in stored or row.get("is due", True)}
-    wrong = sorted(key for key in rows if stored.get(key) != replayed.get(key))
-    total, differ = (Counter(key[0] for key in keys) for keys in (rows, wrong))
-    symbol, count = settings.symbols[0], quantity(len(nights), "night")
-    if wrong:
+    stored = _evidence(settings.url, nights, settings)
+    replayed = _evidence(scratch.url, nights, settings).tables
+    replayed["scores"] = _expected(replayed["scores"], stored.tables["scores"], nights, scratch)
+
+    found = [_differences(name, stored.tables[name], replayed[name]) for name in NOUNS]
+    found.append(_not_live(stored.tables["forecasts"], settings.exchange))
+    differences = [frame for frame in found if len(frame)]
+    totals = {noun: len(stored.tables[name].index.union(replayed[name].index)) for name, noun in NOUNS.items()}
+    symbol = settings.symbols[0]
+    count = quantity(len(nights), "night")
+    if differences:
+        each = pd.concat(differences).reindex(columns=["what", *_KEYS, *_VALUES])
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
-        what = _write_differences(path, wrong, stored, replayed)
-        counts = ", ".join(f"{number} of {quantity(total[what], what)}" for what, number in differ.items())
+        each.to_csv(path, index=False)
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{counts} of {count} differ in the replay, the first a {what}. "
-            f"{_about_code(nights, left, wrong)} All differences are in {path}, "
-            f"the replayed ledger in {scratch.data_dir}."
+            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ in the replay, the "
+            f"first a {_in_words(each.iloc[0])}. {_about_code(nights, left, each)} All differences are in {path}, the "
+            f"replayed ledger in {scratch.data_dir}."
         )
-    same = ", ".join(quantity(number, what) for what, number in total.items())
-    more = f", {quantity(newer, 'forecast')} of a later run" if newer else ""
+
+    same = ", ".join(quantity(total, noun) for noun, total in totals.items() if total)
+    more = f", {quantity(stored.later, 'forecast')} of a later run" if stored.later else ""
     more += f", nights before {first}, which were copied" if first else ""
-    sentence = f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same "
-    sentence += f"to the bit, by {code_version()}. "
-    sentence += f"Not compared: kinds, instants, reasons, weight files, standings{more}."
-    if any(is_stored for is_stored, _ in left):
+    sentence = (
+        f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same to the "
+        f"bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files, standings{more}."
+    )
+    if any(omission.is_stored for omission in left):
         raise ForecastingError(sentence)
     return sentence
 
 
-def _write_differences(path: Path, wrong: list[tuple[Any, ...]], stored: Evidence, replayed: Evidence) -> str:
-    """The first difference in words; all are written to a CSV file."""
-    columns = ["what", "session", "horizon", "id", "bar", "column", "stored", "replayed"]
-    differences = list[tuple[Any, ...]]()
-    for key in wrong:
-        was, came = (one.get(key, {}) for one in (stored, replayed))
-        names = (name for name in was | came if was.get(name) != came.get(name))
-        differences += [(*key, name, was.get(name), came.get(name)) for name in names]
-    pd.DataFrame(differences, columns=columns).to_csv(path, index=False)
-    (what, *place), (column, was, came) = wrong[0], differences[0][-3:]
-    where = ", ".join(f"{name} {value}" for name, value in zip(columns[1:5], place, strict=True) if value is not None)
-    found = "stored, but not made by the replay" if wrong[0] in stored else "not stored, but made by the replay"
-    if wrong[0] in stored and wrong[0] in replayed:
-        found = f"{column} was stored as {plain_text(was, limit=80)} and replayed as {plain_text(came, limit=80)}"
-    return f"{what} ({where}): {found}"
+def _evidence(url: str, nights: list[Row], settings: Settings) -> Evidence:
+    series = {"symbol": settings.symbols[0], "target": settings.target}
+    ids = [row["id"] for row in nights]
+    days = [row["as_of"] for row in nights]
+    with connect.reading(url) as connection:
+        issued = _rows(connection, "forecasts", series | {"run_id": ids})
+        parts = _rows(connection, "forecast_parts", series | {"origin_session": days})
+        scores = _rows(connection, "scores", series | {"origin_session": days})
+        decisions = _rows(connection, "promotions", series | {"session": days})
+        models = _rows(connection, "models", series)
+
+    is_first = issued["issued_at"] == issued.groupby(_SLOT)["issued_at"].transform("min")
+    forecasts = issued[is_first]
+    # Two of one instant differ in kind: the second is none that a night has made.
+    is_second = forecasts.duplicated(_SLOT)
+    forecasts = forecasts.assign(again=forecasts["kind"].where(is_second, ""))
+    compared = forecasts.loc[~is_second, list(FORECAST_KEY)]
+    is_used = models["id"].isin(forecasts["model_id"]) | models["run_id"].isin(ids)
+    tables = {
+        "forecasts": forecasts.set_index([*_SLOT, "again"]),
+        "forecast_parts": parts.merge(compared).set_index([*_SLOT, "part"]),
+        "scores": scores.merge(compared).set_index([*_SLOT, "stage", "bar_version"]),
+        "promotions": decisions.set_index(["session", "id"]),
+        "models": models[is_used].set_index("id"),
+    }
+    named_short = {name: table.rename_axis(index=_SHORT) for name, table in tables.items()}
+    return Evidence(named_short, later=int((~is_first).sum()))
 
 
-def _about_code(nights: list[Row], left: Left, wrong: list[tuple[Any, ...]]) -> str:
+def _rows(connection: connect.Connection, table: str, where: Row) -> pd.DataFrame:
+    """The rows of a table as Python's values, so that none is rounded on its way."""
+    columns = metadata.tables[table].columns.keys()
+    return pd.DataFrame(read.table_rows(connection, table, where), columns=columns, dtype=object)
+
+
+def _expected(replayed: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings) -> pd.DataFrame:
+    """The scores of a replay without those by a bar that came after the last fetch of all, unless one is stored."""
+    fetches = {"id": [row["fetch_id"] for row in nights]}
+    of_targets = {"symbol": scratch.symbols[0], "session": list(replayed["target_session"].unique())}
+    with connect.reading(scratch.url) as connection:
+        newest = max(read.values(connection, "fetches", "fetched_at", fetches))
+        bars = _rows(connection, "bar_versions", of_targets)
+
+    bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})
+    seen = replayed.reset_index().merge(bars, how="left", on=["target_session", "bar_version"])
+    known_at = seen["settled_at"].where(seen["stage"] == "settled", seen["first_seen_at"])
+    is_due = pd.to_datetime(known_at, utc=True) <= newest
+    return replayed[is_due.to_numpy() | replayed.index.isin(stored.index)]
+
+
+def _differences(name: str, stored: pd.DataFrame, replayed: pd.DataFrame) -> pd.DataFrame:
+    """A row a value that differs: `what`, the row's key, `column`, `stored`, `replayed`.
+
+    Of a row that one ledger lacks the column is empty, and the two are whether it is there.
+    """
+    both = stored.index.intersection(replayed.index, sort=False)
+    dropped = stored.columns.intersection(MAY_DIFFER)
+    ours = stored.drop(columns=dropped).loc[both]
+    theirs = replayed.drop(columns=dropped).loc[both]
+    changed = ours.compare(theirs, result_names=("stored", "replayed"))
+    only_stored = stored.index.difference(replayed.index, sort=False).to_frame(index=False)
+    only_replayed = replayed.index.difference(stored.index, sort=False).to_frame(index=False)
+    found = [
+        only_stored.assign(column="", stored=True, replayed=False),
+        only_replayed.assign(column="", stored=False, replayed=True),
+    ]
+    if len(changed):
+        values = changed.stack(level=0, future_stack=True).dropna(how="all")
+        found.append(values.rename_axis([*stored.index.names, "column"]).reset_index())
+    each = pd.concat([frame.astype(object) for frame in found])
+    return each.sort_values([str(key) for key in stored.index.names], kind="stable").assign(what=NOUNS[name])
+
+
+def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
+    """The stored forecasts that are `live` although their instant is too late, as rows of `_differences`."""
+    live = forecasts[forecasts["kind"] == "live"].reset_index()
+    instants = live[["issued_at", "session"]].drop_duplicates()  # a night has one, and the calendar is slow
+    kinds = [kind_of(issued_at, session, exchange) for issued_at, session in instants.itertuples(index=False)]
+    other = instants.assign(replayed=kinds).query("replayed != 'live'")
+    found = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
+    return found[["what", "session", "horizon", "id", "again", *_VALUES]]
+
+
+def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
+    counts = differences.drop(columns=_VALUES).drop_duplicates()["what"].value_counts()
+    return ", ".join(f"{counts[noun]} of {quantity(totals[noun], noun)}" for noun in NOUNS.values() if noun in counts)
+
+
+def _in_words(difference: pd.Series) -> str:
+    key = difference[_KEYS].dropna()
+    where = ", ".join(f"{name} {value}" for name, value in key.items() if value != "")
+    was, came = difference["stored"], difference["replayed"]
+    if difference["column"]:
+        was, came = (plain_text(value, limit=80) for value in (was, came))
+        found = f"{difference['column']} was stored as {was} and replayed as {came}"
+    elif was:
+        found = "stored, but not made by the replay"
+    else:
+        found = "not stored, but made by the replay"
+    return f"{difference['what']} ({where}): {found}"
+
+
+def _about_code(nights: list[Row], left: Left, differences: pd.DataFrame) -> str:
     """Where to look for the cause of a difference: other code, or the same on other packages or changed rows."""
     code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
-    if others := [row for row in nights if row["code_version"] != code_version()]:
+    others = [row for row in nights if row["code_version"] != code_version()]
+    if others:
         code = f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other code, the newest by "
         code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
-        if later := [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]:
+        later = [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]
+        if later:
             code += f" --from {later[0]} replays the nights of this code, on what the others left."
-    first = min((key[1] for key in wrong if key[1]), default=nights[-1]["as_of"])
+    first = min(differences["session"].dropna(), default=nights[-1]["as_of"])
     may_follow = any(day < first for days in left.values() for day in days)
     return f"They may follow from the nights that were not replayed. {code}" if may_follow else code
-
-
-def _evidence(url: str, nights: list[Row], settings: Settings) -> tuple[Evidence, int]:
-    """The rows of nights to compare, by what and where they are, of forecasts the first issued; how many came later."""
-    series, exchange = {"symbol": settings.symbols[0], "target": settings.target}, settings.exchange
-    ids, days = [row["id"] for row in nights], [row["as_of"] for row in nights]
-    with connect.reading(url) as connection:
-        forecasts = read.table_rows(connection, "forecasts", series | {"run_id": ids}, order=("issued_at DESC",))
-        parts = read.parts(connection, settings.symbols, [settings.target], first=days[0], last=days[-1])
-        scores = read.table_rows(connection, "scores", series | {"origin_session": days})
-        of_bars = {"symbol": settings.symbols[0], "session": list({row["target_session"] for row in scores})}
-        bars = {(row["session"], row["version"]): row for row in read.table_rows(connection, "bar_versions", of_bars)}
-        newest = max(read.values(connection, "fetches", "fetched_at", {"id": [row["fetch_id"] for row in nights]}))
-        decisions = read.table_rows(connection, "promotions", series | {"session": days})
-        models = read.table_rows(connection, "models", series)
-    key_of, at = itemgetter(*FORECAST_KEY), itemgetter("origin_session", "horizon", "model_id")
-    found, at_once = Evidence(), Counter((*at(row), row["issued_at"]) for row in forecasts)
-    issued = {(row["issued_at"], row["origin_session"]) for row in forecasts if row["kind"] == "live"}
-    too_late = {pair for pair in issued if kind_of(*pair, exchange) != "live"}  # the calendar is slow: once a night
-    for row in forecasts:
-        row |= {f"part {name}": factor for name, factor in parts.get(key_of(row), ())}
-        row["is live in time"] = row["kind"] != "live" or (row["issued_at"], row["origin_session"]) not in too_late
-        row["rows of one instant"] = at_once[*at(row), row["issued_at"]]  # a second, as of another kind, is not ours
-        found["forecast", *at(row), None] = row
-    for row in scores:  # no night has seen what came after the last fetch of all
-        bar = bars.get((row["target_session"], row["bar_version"]), {})
-        known_at = bar.get("settled_at" if row["stage"] == "settled" else "first_seen_at")
-        row["is due"] = known_at is not None and known_at <= newest
-    own, ours = {key_of(row) for row in found.values()}, {*ids, *(row["model_id"] for row in forecasts)}
-    found |= {("score", *at(row), f"{row['stage']} {row['bar_version']}"): row for row in scores if key_of(row) in own}
-    found |= {("decision", row["session"], None, row["id"], None): row for row in decisions}
-    found |= {("model", None, None, row["id"], None): row for row in models if ours & {row["id"], row["run_id"]}}
-    # Left out: instants, durations and kind, which are of the run; reasons, which may name a folder; the path, which
-    # pruning empties; the version of the code, since another one may give the same bits.
-    of_run = ("issued_at", "scored_at", "decided_at", "created_at", "seconds", "kind", "reason")
-    not_compared = dict.fromkeys((*of_run, "artifact_path", "code_version"))
-    return {key: row | not_compared for key, row in found.items()}, len(forecasts) - len(own)

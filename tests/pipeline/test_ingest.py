@@ -239,7 +239,7 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
     assert "house has this multiple of the bar" in page
     before = counts()
     night(LAST, "skip")
-    assert "25 forecasts, 5 models the same to the bit" in str(replay(read_settings(), now=clock.now).values)
+    assert "25 forecasts, 10 forecast parts, 5 models the same to the bit" in str(replay(read_settings(), now=clock.now).values)
     assert (counts(), house.asked) == (before, ["TEST"])
 
 
