@@ -249,14 +249,15 @@ def backtest(
     found.raise_failed()
 
 
-@app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
-def replay(first: options.FirstReplayed = None, last: options.LastReplayed = None) -> None:
+@app.command("replay", hidden=True)  # its name until release 0.3
+@app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
+def verify(first: options.FirstVerified = None, last: options.LastVerified = None) -> None:
     """Re-run finished nights and compare forecasts, scores and decisions to the bit, from stored bars."""
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.pipeline.replay import replay as rerun
+    from forecasting.pipeline.verify import verify as verify_nights
 
-    found = rerun(settings(), now=clock.now, first=parse(first), last=parse(last), bar=progress_bar)
+    found = verify_nights(settings(), now=clock.now, first=parse(first), last=parse(last), bar=progress_bar)
     for sentence in found.values.values():
         console.echo(sentence)
     found.raise_failed()
@@ -467,7 +468,8 @@ def main(command: Callable[[], object] = app) -> None:
         command()
     except SystemExit as ended:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
-            then = "the same command starts again" if "replay" in sys.argv[:2] else "run the same command to continue"
+            starts_again = {"verify", "replay"} & set(sys.argv[:2])
+            then = "the same command starts again" if starts_again else "run the same command to continue"
             sys.stderr.write(f"Stopped; {then}.\n")
         if ended.code == UsageError.exit_code:  # Click's, of an option, which it has printed
             send_check(ended.__context__ or ended)

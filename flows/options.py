@@ -82,7 +82,7 @@ TAKES = {
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
     **dict.fromkeys(("run", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)),
-    **dict.fromkeys(("digest", "report", "check", "export", "replay", "models_list"), (*_SERIES, *_LEDGER)),
+    **dict.fromkeys(("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)),
     **dict.fromkeys(("mcp", "worker", "models_show", "models_promote"), _LEDGER),
     **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
 }
@@ -115,10 +115,10 @@ AsOfBars = Annotated[str | None, _option("--as-of", "DATE", "Bars as the night o
 _ORIGIN = "Origin session of the page, like 2024-03-08."
 AsOfOrigin = Annotated[str | None, _option("--as-of", "DATE", _ORIGIN, "the newest origin that has a forecast")]
 First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]
-_REPLAYED = "Oldest session to re-run; what the nights before it left is copied."
-FirstReplayed = Annotated[str | None, _option("--from", "DATE", _REPLAYED, "the oldest")]
+_VERIFIED = "Oldest session to re-run; what the nights before it left is copied."
+FirstVerified = Annotated[str | None, _option("--from", "DATE", _VERIFIED, "the oldest")]
 Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "the newest completed one")]
-LastReplayed = Annotated[str | None, _option("--to", "DATE", "Newest session to re-run.", "the newest stored one")]
+LastVerified = Annotated[str | None, _option("--to", "DATE", "Newest session to re-run.", "the newest stored one")]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]

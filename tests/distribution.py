@@ -25,7 +25,7 @@ ROWS_OF_NIGHTS = (
     "tests/flows/test_exchanges.py",
     "tests/ingest/test_nights.py",
     "tests/pipeline/test_ingest.py",
-    "tests/pipeline/test_replay.py",
+    "tests/pipeline/test_verify.py",
 )
 """The files whose tests run several nights each: they are slow."""
 

@@ -36,8 +36,8 @@ class Night:
     source: str = ""  # of the bars; of a market series it may be another one than the settings'
     has_page: bool = True  # whether evaluate writes its page: not where the past is re-run
     flow_run_id: str | None = None
-    stored_id: str | None = None  # in a replay, the id of the night that is run again
-    stored_fetch: str = ""  # in a replay, the fetch that it used
+    stored_id: str | None = None  # of a night that is run again, its id
+    stored_fetch: str = ""  # of a night that is run again, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
     data_as_of: datetime | None = None  # of preprocess, with its windows: that fetch's instant; nothing later is used
     challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate

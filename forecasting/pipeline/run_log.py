@@ -140,7 +140,7 @@ def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
     """The models without the newest `keep_artifacts` fits, those of the forecasts of as many origins, and champions."""
     symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
     champion = read.champion(connection, symbol, target)
-    then = read.champion(connection, symbol, target, session=night.session)  # another one in a replay
+    then = read.champion(connection, symbol, target, session=night.session)  # another one where the night is run again
     before = read.champion_before(connection, symbol, target)
     needed = {row["id"] for row in (champion, then, before) if row is not None}
     needed |= read.models_of_newest(connection, symbol, target, origins=kept)

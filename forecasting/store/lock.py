@@ -100,9 +100,9 @@ def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper
     return _locked_in(folder, f"{deployment}-{target}", refusal)
 
 
-def replay_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open during a replay, whose ledger is a folder of the data folder; LockedError in another one."""
-    return _locked_in(folder, "replay", f"Another replay runs on the data folder {folder} ({{}}). Wait for its end.")
+def verify_lock(folder: Path) -> TextIOWrapper:
+    """The lock file, open while nights are verified in a folder of the data folder; LockedError in another process."""
+    return _locked_in(folder, "verify", f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end.")
 
 
 def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:

@@ -22,8 +22,8 @@ from forecasting.ingest import witness
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.replay import rerun_night
 from forecasting.pipeline.train import fit_challenger
+from forecasting.pipeline.verify import rerun_night
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write

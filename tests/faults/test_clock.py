@@ -11,8 +11,8 @@ import pytest
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
+from forecasting.pipeline.verify import verify
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -57,8 +57,8 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
     assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
     monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
-    none = "Not replayed: 2 nights (2024-03-06, 2024-03-07: none stored)"
-    assert replay(read_settings(), now=clock.now).values["TEST"].startswith(f"TEST: {none}. 2 nights, ")
+    none = "Not verified: 2 nights (2024-03-06, 2024-03-07: none stored)"
+    assert verify(read_settings(), now=clock.now).values["TEST"].startswith(f"TEST: {none}. 2 nights, ")
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):

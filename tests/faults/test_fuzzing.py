@@ -516,7 +516,7 @@ COMMANDS = (
     "show --symbol --target --database-url",
     "report --symbol --target --out --database-url",
     "check --symbol --target --database-url",
-    "replay --symbol --target --to --database-url",
+    "verify --symbol --target --to --database-url",
     "models list --symbol --target",
     "models rollback --symbol --target",
     "models show ID",

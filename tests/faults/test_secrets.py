@@ -70,7 +70,7 @@ export {URL} --out x.csv
 LONG = """
 run --symbol TEST,OTHER
 backtest --from 2024-02-01 --to 2024-03-07
-replay
+verify
 catch-up --from 2024-03-06
 """
 
@@ -173,7 +173,7 @@ def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_pat
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
     assert read_settings().url == "postgresql+psycopg://u:canary0@h/x"
     assert found_in(repr(read_settings()) + read_settings().model_dump_json()) == []
-    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `replay` does
+    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `verify` does
     assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
     os.environ["FORECASTING_DATABASE_URL"] = "sqlite:////tmp/other.db"  # as the option does
     assert read_settings().url == "sqlite:////tmp/other.db"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from flows import clock
 from flows.start import start_catch_up
 from forecasting.errors import StoreError
-from forecasting.pipeline.replay import replay
+from forecasting.pipeline.verify import verify
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import engine
@@ -59,4 +59,4 @@ def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(tmp_path, plai
     assert night["status"] == "done"
     published = [row for row in after["forecasts"] if row["run_id"] == night["id"] and row["role"] == "champion"]
     assert {row["status"] for row in published} == {"ok"}
-    assert f": 1 night, {NEXT} to {NEXT}: all " in replay(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]
+    assert f": 1 night, {NEXT} to {NEXT}: all " in verify(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]

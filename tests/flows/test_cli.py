@@ -127,7 +127,7 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
 def test_ctrl_c_says_how_to_continue(monkeypatch):
     monkeypatch.setattr(cli, "settings", mock.Mock(side_effect=KeyboardInterrupt))
     assert run("show")[::2] == (130, "Stopped; run the same command to continue.\n")
-    assert run("replay")[::2] == (130, "Stopped; the same command starts again.\n")
+    assert run("verify")[::2] == (130, "Stopped; the same command starts again.\n")
 
 
 def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
@@ -177,8 +177,10 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
 
 def test_what_stopped_a_symbol_is_said_after_the_others_are_shown(monkeypatch):
     outcomes = Outcomes({"SBUX": "all the same"}, {"BAD": UsageError("no such symbol")})
-    monkeypatch.setattr("forecasting.pipeline.replay.replay", lambda *_, **__: outcomes)
-    assert run("replay") == (2, "all the same\n", "1 of 2 symbols failed. BAD: no such symbol\n")
+    monkeypatch.setattr("forecasting.pipeline.verify.verify", lambda *_, **__: outcomes)
+    failed = (2, "all the same\n", "1 of 2 symbols failed. BAD: no such symbol\n")
+    assert run("verify") == failed
+    assert run("replay") == failed  # its name until release 0.3
 
 
 IMPORTED = """

@@ -24,8 +24,8 @@ from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.ingest import fetch_and_store, ingest
 from forecasting.pipeline.messages import newest_digest
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
+from forecasting.pipeline.verify import verify
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
@@ -239,7 +239,9 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
     assert "house has this multiple of the bar" in page
     before = counts()
     night(LAST, "skip")
-    assert "25 forecasts, 10 forecast parts, 5 models the same to the bit" in str(replay(read_settings(), now=clock.now).values)
+    assert "25 forecasts, 10 forecast parts, 5 models the same to the bit" in str(
+        verify(read_settings(), now=clock.now).values
+    )
     assert (counts(), house.asked) == (before, ["TEST"])
 
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from flows import clock, nightly
 from forecasting.errors import ArtifactError, ForecastingError, UsageError
 from forecasting.pipeline import export, models
-from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import ingest_only
+from forecasting.pipeline.verify import verify
 from forecasting.predict import combine
 from forecasting.sessions import between
 from forecasting.settings import read_settings
@@ -77,9 +77,9 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
             models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
 
 
-def replayed(first: date | None = None) -> str:
+def verified(first: date | None = None) -> str:
     """The one symbol's sentence, or its error."""
-    found = replay(read_settings(), now=clock.now, first=first)
+    found = verify(read_settings(), now=clock.now, first=first)
     found.raise_failed()
     return found.values["MSFT"]
 
@@ -103,22 +103,22 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
         connection.execute(sa.text("UPDATE runs SET mode_reason = 'other words', note = ''"))
         connection.execute(sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''"))
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
-    assert replayed().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
+    assert verified().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
-    assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
+    assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}")
     _check_bars_before_the_open(SESSIONS[1])
-    _replay_from_the_middle(SESSIONS[10], len(issued))
+    _verify_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
     with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"):
-        replayed(LAST)
+        verified(LAST)
     with connect.transaction(read_settings().url) as connection:
         other = f"(SELECT min(run_id) FROM forecasts WHERE origin_session < '{LAST}')"
         connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, .*: not stored, but made by"):
-        replayed(LAST)
+    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, .*: not stored, but made again"):
+        verified(LAST)
 
 
 def _check_bars_before_the_open(session: date) -> None:
@@ -130,7 +130,7 @@ def _check_bars_before_the_open(session: date) -> None:
     assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(used / 0.9, abs=1)
 
 
-def _replay_from_the_middle(first: date, issued: int) -> None:
+def _verify_from_the_middle(first: date, issued: int) -> None:
     """Nights that other code made are copied as they are, with the weights that the next one begins with."""
     settings = read_settings()
     with connect.transaction(settings.url) as connection:
@@ -138,12 +138,12 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
         copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
-    by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"
+    by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} verifies"
     with pytest.raises(ForecastingError, match=by_others):
-        replayed(SESSIONS[9])
+        verified(SESSIONS[9])
     same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, .* the same "
-    assert re.match(same, replayed(first))
-    scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
+    assert re.match(same, verified(first))
+    scratch = f"sqlite:///{settings.data_dir / 'verify' / 'forecasting.db'}"
     with connect.reading(settings.url) as connection:
         networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
         newest = "ORDER BY session DESC, decided_at DESC, id DESC"
@@ -152,7 +152,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     assert ours == theirs
     shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
     with pytest.raises(ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"):
-        replayed(first)
+        verified(first)
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
@@ -177,30 +177,30 @@ _ALTERED = {
     "UPDATE runs SET status = 'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
     "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
     f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
-    f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not replayed: 1 night \({LAST}: none stored\)\. {_SAME}",
-    f"{_WITHOUT} status = 'late'": rf"^MSFT: Not replayed: 1 night \({LAST}: status late, with.* {_SAME}",
-    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not replayed: 1 night .* {_SAME}",
+    f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
+    f"{_WITHOUT} status = 'late'": rf"^MSFT: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
+    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not verified: 1 night .* {_SAME}",
     f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
     f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "kind was stored as live and",
-    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "2 of 7 .* seed was stored as 9 and replayed as 0",
+    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "2 of 7 .* seed was stored as 9 and comes out as 0",
     f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was stored as",
     f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
-    "INSERT INTO forecasts SELECT * FROM t": r"5 of 70 .*, again .*\): stored, but not made by",
+    "INSERT INTO forecasts SELECT * FROM t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
     "UPDATE promotions SET origins = 7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
-    f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made by the replay",
+    f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made again",
     "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* error was stored",
-    "DELETE FROM scores WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* not stored, but made by the replay",
+    "DELETE FROM scores WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* not stored, but made again",
     "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
     "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
-    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": r"14 of 140 forecast parts .*: not stored, but made by",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "14 of 140 forecast parts .*: not stored, but made",
     f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
 }
 
 
 def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkeypatch, tmp_path):
-    with pytest.raises(UsageError, match=r"nothing to replay\. Check --symbol"):
-        replayed()
+    with pytest.raises(UsageError, match=r"nothing to verify\. Check --symbol"):
+        verified()
     for yahoo.today in SESSIONS[-2:]:
         monkeypatch.setattr(clock, "now", after(yahoo.today, 13.5))
         nightly.nightly()
@@ -211,11 +211,11 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
         with closing(sqlite3.connect(ledger)) as connection:
             of_night = f" WHERE as_of = '{LAST}'" if "UPDATE runs" in statements else ""
             connection.executescript(statements.replace("FIRST", fetch) + of_night)
-        found = replay(read_settings(), now=clock.now, last=LAST)
+        found = verify(read_settings(), now=clock.now, last=LAST)
         text = found.values.get("MSFT") or str(found.errors["MSFT"])
         assert re.search(told, text), (statements, text)
         for path in re.findall(r"differences are in (\S+\.csv)", text):
-            each = pd.read_csv(path).drop(columns=["column", "stored", "replayed"]).drop_duplicates()
+            each = pd.read_csv(path).drop(columns=["column", "stored", "rerun"]).drop_duplicates()
             assert len(each) == sum(int(n) for n in re.findall(r"(\d+) of \d+ [a-z ]+?(?=,| of)", text))
         assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
         shutil.copy(kept, ledger)

@@ -62,8 +62,8 @@ Left = dict[Omission, list[date]]
 """The nights that are not run again."""
 
 _SLOT = ["origin_session", "horizon", "model_id"]  # what a forecast is of, issued once or more
-_KEYS = ["session", "horizon", "id", "again", "part", "stage", "bar_version"]  # of all tables
-_VALUES = ["column", "stored", "replayed"]
+_KEYS = ["session", "horizon", "id", "second_kind", "part", "stage", "bar_version"]  # of all tables
+_VALUES = ["column", "stored", "rerun"]
 _SHORT: dict[str | int, str] = {"origin_session": "session", "model_id": "id"}
 
 NOUNS = {
@@ -84,13 +84,13 @@ MAY_DIFFER = [
 """The columns that are not compared."""
 
 
-def replay(
+def verify(
     settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None, bar: Bar = no_bar
 ) -> Outcomes[str]:
     """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
 
-    Its ledger stays in the folder `replay` of the data folder. What the nights before `first` left is copied. To leave
-    out something that is stored of the span is an error.
+    The ledger of the re-run stays in the folder `verify` of the data folder. What the nights before `first` left is
+    copied. To leave out something that is stored of the span is an error.
     """
     migrate.check_ready(settings.url, writes=False)
 
@@ -111,7 +111,7 @@ def replay(
                     raise ForecastingError(f"{night}; its rows or its fetch may have been changed: {error}") from None
         return compare(own, scratch, nights, left, first)
 
-    with lock.replay_lock(settings.data_dir):
+    with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
         return each_symbol(settings, compared, now=now)
 
@@ -120,33 +120,57 @@ def nights_of_span(settings: Settings, first: date | None, last: date | None) ->
     """The finished nights of a symbol in a span, in the order made, the others, and the promotions by hand."""
     symbol, target = settings.symbols[0], settings.target
     with connect.reading(settings.url) as connection:
-        runs = {row["id"]: row for row in read.table_rows(connection, "runs", {"symbol": symbol, "target": target})}
-        issued = {(row["run_id"], row["origin_session"]): row for row in read.issued_by_run(connection, symbol, target)}
+        made = _made(connection, symbol, target)
         of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
         by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
         newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
-    nights, left = [], Left()
-    made = {(row["id"], row["as_of"]) for row in runs.values()} | issued.keys()
-    if days := sorted(session for _, session in made):
-        first, last = first or days[0], last or max(days[-1], newest or days[-1])
-        if none := sorted({*between(first, last, settings.exchange)} - {*days}):
-            left[Omission("no_night", is_stored=False)] = none
-    for run_id, session in sorted((key for key in made if first <= key[1] <= last), key=itemgetter(1)):
-        row = runs.get(run_id, {}) | issued.get((run_id, session), {})
-        if why := why_not_replayed(row, settings):
-            left.setdefault(why, []).append(session)
-        else:
-            nights.append(row)
-    if nights:
-        # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
-        return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
-    if any(omission.is_stored for omission in left):
+    none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
+    if not made:
+        raise UsageError(f"{none} Check --symbol and --target.")
+
+    days = sorted(session for _, session in made)
+    first = first or days[0]
+    last = last or max(days[-1], newest or days[-1])
+    nights, left = _divided(made, first, last, settings)
+    if not nights and any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
-    do = f"Choose --from and --to from {days[0]} to {days[-1]}." if days else "Check --symbol and --target."
-    raise UsageError(f"{symbol} has no finished {target} night in that span; there is nothing to replay. {do}")
+    if not nights:
+        raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
+    # A night by a clock that is behind is issued after all others of its symbol (pipeline/predict.py).
+    return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
 
 
-def why_not_replayed(row: Row, settings: Settings) -> Omission | None:
+def _made(connection: connect.Connection, symbol: str, target: str) -> dict[tuple[str, date], Row]:
+    """By run and session a run's row together with its forecasts'; either may lack."""
+    runs = read.table_rows(connection, "runs", {"symbol": symbol, "target": target})
+    by_id = {row["id"]: row for row in runs}
+    made = {(row["id"], row["as_of"]): row for row in runs}
+    for row in read.issued_by_run(connection, symbol, target):
+        made[row["run_id"], row["origin_session"]] = by_id.get(row["run_id"], {}) | row
+    return made
+
+
+def _divided(made: dict[tuple[str, date], Row], first: date, last: date, settings: Settings) -> tuple[list[Row], Left]:
+    """The nights of a span that can be run again, and the others."""
+    nights = []
+    left = Left()
+    days = {session for _, session in made}
+    without = [session for session in between(first, last, settings.exchange) if session not in days]
+    if without:
+        left[Omission("no_night", is_stored=False)] = without
+    for key in sorted(made, key=itemgetter(1)):
+        session = key[1]
+        if not first <= session <= last:
+            continue
+        why = why_not_verified(made[key], settings)
+        if why is None:
+            nights.append(made[key])
+        else:
+            left.setdefault(why, []).append(session)
+    return nights, left
+
+
+def why_not_verified(row: Row, settings: Settings) -> Omission | None:
     """Why a run with its forecasts, as one row, cannot be run again; None for a finished night."""
     if "fetch_id" not in row:
         is_lost = row["status"] == "done" and "issued_before" not in notes_of(row)
@@ -172,7 +196,7 @@ def _named(left: Left) -> str:
     for omission, days in left.items():
         why = _OMISSIONS[omission.kind].format(status=omission.status)
         reasons.append(f"{named([str(day) for day in days], NAMED)}: {why}")
-    return f"Not replayed: {nights} ({'; '.join(reasons)}). "
+    return f"Not verified: {nights} ({'; '.join(reasons)}). "
 
 
 def settings_of(row: Row, settings: Settings) -> Settings:
@@ -191,7 +215,7 @@ def settings_of(row: Row, settings: Settings) -> Settings:
 
 def scratch_ledger(settings: Settings) -> Settings:
     """The same settings on an empty ledger of its own, with a copy of the input tables."""
-    folder = settings.data_dir.absolute() / "replay"
+    folder = settings.data_dir.absolute() / "verify"
     shutil.rmtree(folder, ignore_errors=True)
     scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
     migrate.upgrade(scratch.url)
@@ -216,7 +240,7 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
         was_used = read.row(connection, "forecasts", forecast) is not None
     if was_used or state != "damaged":  # of an older format they were as unusable to the night
         raise ArtifactError(
-            f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
+            f"A re-run of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
             f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or leave --from out."
         )
 
@@ -268,13 +292,13 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
     """How much of the nights is the same, and what is left; a ForecastingError names what is not."""
     nights = sorted(nights, key=itemgetter("as_of"))
     stored = _evidence(settings.url, nights, settings)
-    replayed = _evidence(scratch.url, nights, settings).tables
-    replayed["scores"] = _expected(replayed["scores"], stored.tables["scores"], nights, scratch)
+    rerun = _evidence(scratch.url, nights, settings).tables
+    rerun["scores"] = _expected(rerun["scores"], stored.tables["scores"], nights, scratch)
 
-    found = [_differences(name, stored.tables[name], replayed[name]) for name in NOUNS]
+    found = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
     found.append(_not_live(stored.tables["forecasts"], settings.exchange))
     differences = [frame for frame in found if len(frame)]
-    totals = {noun: len(stored.tables[name].index.union(replayed[name].index)) for name, noun in NOUNS.items()}
+    totals = {noun: len(stored.tables[name].index.union(rerun[name].index)) for name, noun in NOUNS.items()}
     symbol = settings.symbols[0]
     count = quantity(len(nights), "night")
     if differences:
@@ -282,9 +306,9 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
         each.to_csv(path, index=False)
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ in the replay, the "
+            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ when run again, the "
             f"first a {_in_words(each.iloc[0])}. {_about_code(nights, left, each)} All differences are in {path}, the "
-            f"replayed ledger in {scratch.data_dir}."
+            f"ledger of the re-run in {scratch.data_dir}."
         )
 
     same = ", ".join(quantity(total, noun) for noun, total in totals.items() if total)
@@ -314,11 +338,11 @@ def _evidence(url: str, nights: list[Row], settings: Settings) -> Evidence:
     forecasts = issued[is_first]
     # Two of one instant differ in kind: the second is none that a night has made.
     is_second = forecasts.duplicated(_SLOT)
-    forecasts = forecasts.assign(again=forecasts["kind"].where(is_second, ""))
+    forecasts = forecasts.assign(second_kind=forecasts["kind"].where(is_second, ""))
     compared = forecasts.loc[~is_second, list(FORECAST_KEY)]
     is_used = models["id"].isin(forecasts["model_id"]) | models["run_id"].isin(ids)
     tables = {
-        "forecasts": forecasts.set_index([*_SLOT, "again"]),
+        "forecasts": forecasts.set_index([*_SLOT, "second_kind"]),
         "forecast_parts": parts.merge(compared).set_index([*_SLOT, "part"]),
         "scores": scores.merge(compared).set_index([*_SLOT, "stage", "bar_version"]),
         "promotions": decisions.set_index(["session", "id"]),
@@ -334,36 +358,36 @@ def _rows(connection: connect.Connection, table: str, where: Row) -> pd.DataFram
     return pd.DataFrame(read.table_rows(connection, table, where), columns=columns, dtype=object)
 
 
-def _expected(replayed: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings) -> pd.DataFrame:
-    """The scores of a replay without those by a bar that came after the last fetch of all, unless one is stored."""
+def _expected(rerun: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings) -> pd.DataFrame:
+    """The scores of the re-run without those by a bar that came after the last fetch of all, unless one is stored."""
     fetches = {"id": [row["fetch_id"] for row in nights]}
-    of_targets = {"symbol": scratch.symbols[0], "session": list(replayed["target_session"].unique())}
+    of_targets = {"symbol": scratch.symbols[0], "session": list(rerun["target_session"].unique())}
     with connect.reading(scratch.url) as connection:
         newest = max(read.values(connection, "fetches", "fetched_at", fetches))
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})
-    seen = replayed.reset_index().merge(bars, how="left", on=["target_session", "bar_version"])
+    seen = rerun.reset_index().merge(bars, how="left", on=["target_session", "bar_version"])
     known_at = seen["settled_at"].where(seen["stage"] == "settled", seen["first_seen_at"])
     is_due = pd.to_datetime(known_at, utc=True) <= newest
-    return replayed[is_due.to_numpy() | replayed.index.isin(stored.index)]
+    return rerun[is_due.to_numpy() | rerun.index.isin(stored.index)]
 
 
-def _differences(name: str, stored: pd.DataFrame, replayed: pd.DataFrame) -> pd.DataFrame:
-    """A row a value that differs: `what`, the row's key, `column`, `stored`, `replayed`.
+def _differences(name: str, stored: pd.DataFrame, rerun: pd.DataFrame) -> pd.DataFrame:
+    """A row a value that differs: `what`, the row's key, `column`, `stored`, `rerun`.
 
     Of a row that one ledger lacks the column is empty, and the two are whether it is there.
     """
-    both = stored.index.intersection(replayed.index, sort=False)
+    both = stored.index.intersection(rerun.index, sort=False)
     dropped = stored.columns.intersection(MAY_DIFFER)
     ours = stored.drop(columns=dropped).loc[both]
-    theirs = replayed.drop(columns=dropped).loc[both]
-    changed = ours.compare(theirs, result_names=("stored", "replayed"))
-    only_stored = stored.index.difference(replayed.index, sort=False).to_frame(index=False)
-    only_replayed = replayed.index.difference(stored.index, sort=False).to_frame(index=False)
+    theirs = rerun.drop(columns=dropped).loc[both]
+    changed = ours.compare(theirs, result_names=("stored", "rerun"))
+    only_stored = stored.index.difference(rerun.index, sort=False).to_frame(index=False)
+    only_rerun = rerun.index.difference(stored.index, sort=False).to_frame(index=False)
     found = [
-        only_stored.assign(column="", stored=True, replayed=False),
-        only_replayed.assign(column="", stored=False, replayed=True),
+        only_stored.assign(column="", stored=True, rerun=False),
+        only_rerun.assign(column="", stored=False, rerun=True),
     ]
     if len(changed):
         values = changed.stack(level=0, future_stack=True).dropna(how="all")
@@ -377,9 +401,9 @@ def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
     live = forecasts[forecasts["kind"] == "live"].reset_index()
     instants = live[["issued_at", "session"]].drop_duplicates()  # a night has one, and the calendar is slow
     kinds = [kind_of(issued_at, session, exchange) for issued_at, session in instants.itertuples(index=False)]
-    other = instants.assign(replayed=kinds).query("replayed != 'live'")
+    other = instants.assign(rerun=kinds).query("rerun != 'live'")
     found = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
-    return found[["what", "session", "horizon", "id", "again", *_VALUES]]
+    return found[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
 
 
 def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
@@ -390,14 +414,14 @@ def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
 def _in_words(difference: pd.Series) -> str:
     key = difference[_KEYS].dropna()
     where = ", ".join(f"{name} {value}" for name, value in key.items() if value != "")
-    was, came = difference["stored"], difference["replayed"]
+    was, came = difference["stored"], difference["rerun"]
     if difference["column"]:
         was, came = (plain_text(value, limit=80) for value in (was, came))
-        found = f"{difference['column']} was stored as {was} and replayed as {came}"
+        found = f"{difference['column']} was stored as {was} and comes out as {came}"
     elif was:
-        found = "stored, but not made by the replay"
+        found = "stored, but not made again"
     else:
-        found = "not stored, but made by the replay"
+        found = "not stored, but made again"
     return f"{difference['what']} ({where}): {found}"
 
 
@@ -410,7 +434,7 @@ def _about_code(nights: list[Row], left: Left, differences: pd.DataFrame) -> str
         code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
         later = [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]
         if later:
-            code += f" --from {later[0]} replays the nights of this code, on what the others left."
+            code += f" --from {later[0]} verifies the nights of this code, on what the others left."
     first = min(differences["session"].dropna(), default=nights[-1]["as_of"])
     may_follow = any(day < first for days in left.values() for day in days)
-    return f"They may follow from the nights that were not replayed. {code}" if may_follow else code
+    return f"They may follow from the nights that were not verified. {code}" if may_follow else code
