@@ -318,11 +318,16 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
 
 def _newest_forecasts(connection: Connection, settings: Settings, *, last: date) -> tuple[list[Row], set[str]]:
     """The newest published forecast of each symbol of origins up to `last`, and the symbols that have newer ones."""
-    published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
-    of_symbols = [row for row in published if row["symbol"] in settings.symbols]
-    past = {row["symbol"] for row in of_symbols if row["origin_session"] > last}
-    found = [row for row in of_symbols if row["symbol"] not in past]
-    for symbol in sorted(past):
+    found: list[Row] = []
+    past: set[str] = set()
+    for newest in read.newest_nights(connection):
+        symbol = newest["symbol"]
+        if newest["target"] != settings.target or symbol not in settings.symbols:
+            continue
+        if newest["origin_session"] <= last:
+            found.append(newest)
+            continue
+        past.add(symbol)
         before = read.newest_night(connection, symbol, settings.target, last=last)
         if before is not None:
             found.append(before)
