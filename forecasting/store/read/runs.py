@@ -175,11 +175,38 @@ def newest_night(connection: sa.Connection, symbol: str, target: str, *, last: d
 
 
 def newest_run(connection: sa.Connection, symbol: str, target: str, *, last: date = date.max) -> Row | None:
-    """The run of the newest session up to `last`, a row of table runs; of a session a done one comes first."""
+    """The run of the newest session up to `last`, a row of table runs; of a session a done one comes first.
+
+    A failed one is history, and left out, once bars that were fetched later have led to another night.
+    """
     table = schema.runs
     of_nights = sa.select(table).where(*of_series(table, symbol, target), table.c.as_of <= last)
-    newest_first = (table.c.as_of.desc(), table.c.status, table.c.started_at.desc())
-    return first_row(connection, of_nights.order_by(*newest_first).limit(1))
+    return first_row(connection, of_nights.where(~_is_history()).order_by(*_NEWEST_FIRST).limit(1))
+
+
+_NEWEST_FIRST = (schema.runs.c.as_of.desc(), schema.runs.c.status, schema.runs.c.started_at.desc())
+
+
+def _is_history() -> sa.ColumnElement[bool]:
+    """The condition that a run failed before the bars of another night of its symbol and target were fetched.
+
+    By the fetch, not by the later start: a run whose source does not respond goes on with stored bars, and its failure
+    still counts. The other night is running while it writes its own page.
+    """
+    failed = schema.runs
+    fetched = schema.fetches
+    later = failed.alias("later")
+    night_after = (
+        sa.select(later.c.id)
+        .join(fetched, fetched.c.run_id == later.c.id)
+        .where(
+            later.c.target == failed.c.target,
+            later.c.status.in_(("running", "done")),
+            fetched.c.symbol == failed.c.symbol,
+            fetched.c.fetched_at > failed.c.started_at,
+        )
+    )
+    return (failed.c.status == "failed") & night_after.correlate(failed).exists()
 
 
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
@@ -218,8 +245,8 @@ def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: d
     """The run of the newest session from `first` on, by symbol and target: as_of, status, note, error."""
     table = schema.runs
     columns = (table.c[name] for name in ("symbol", "target", "as_of", "status", "note", "error"))
-    wanted = sa.select(*columns).where(table.c.as_of >= first, table.c.symbol.in_(symbols))
-    return _first_of_each(connection, wanted.order_by(table.c.as_of.desc(), table.c.status, table.c.started_at.desc()))
+    wanted = sa.select(*columns).where(table.c.as_of >= first, table.c.symbol.in_(symbols), ~_is_history())
+    return _first_of_each(connection, wanted.order_by(*_NEWEST_FIRST))
 
 
 def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:

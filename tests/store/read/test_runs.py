@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pytest
 import sqlalchemy as sa
 
 from forecasting.store import read, write
@@ -147,3 +148,29 @@ def test_a_night_without_durations_took_0_seconds_as_a_float(connection):
     assert (nights["seconds_total"].dtype, nights["seconds_total"].tolist()) == (np.float64, [0.0])
     total = durations[durations["step"] == "total"]
     assert (total["max_seconds"].dtype, total["max_seconds"].tolist()) == (np.float64, [0.0])
+
+
+FAILED = {"status": "failed", "started_at": at("2024-03-08T22:00")}
+
+
+@pytest.mark.parametrize(
+    ("failed", "later", "fetched_at", "newest"),
+    [
+        (FAILED, {}, "2024-03-08T22:30", "later"),
+        (FAILED, {"status": "running"}, "2024-03-08T22:30", "later"),
+        (FAILED, {}, "2024-03-08T21:00", "failed"),  # of stored bars, maybe of the same run
+        (FAILED, {"status": "failed"}, "2024-03-08T22:30", "failed"),
+        (FAILED, {"target": "close"}, "2024-03-08T22:30", "failed"),
+        (FAILED | {"status": "late"}, {}, "2024-03-08T22:30", "failed"),  # its bar is still missing
+    ],
+)
+def test_a_failed_night_is_history_once_later_bars_led_to_another_night(connection, failed, later, fetched_at, newest):
+    store_bars(connection, {FIRST: 1.0}, seen=fetched_at)
+    write.update(connection, "fetches", fetched_at, {"run_id": "later"})
+    write.add(connection, "runs", run_row("later", FIRST, **later), run_row("failed", LAST, **failed))
+    found = read.newest_run(connection, SYMBOL, TARGET)
+    assert found and found["id"] == newest
+    unfinished = read.unfinished_run(connection, SYMBOL, TARGET, after=date.min)
+    assert (unfinished is not None) == (newest == "failed")
+    line = read.newest_runs(connection, [SYMBOL], first=date.min)[SYMBOL, TARGET]
+    assert str(line["as_of"]) == (FIRST if newest == "later" else LAST)
