@@ -93,17 +93,23 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
         return row | {"is_unknown": unknown is not None}
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         return row | {"cause": "issued late"}
-    if begun := read.row(connection, "runs", series | {"as_of": due, "status": "running"}):
+    begun = read.row(connection, "runs", series | {"as_of": due}, order=("status DESC", "started_at DESC"))
+    if begun and begun["status"] == "running":
         cause = {True: "at work", False: "cut off", None: "at work or cut off"}[is_held]
         return row | {"cause": cause, "night": begun}
-    stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
-    if stopped and stopped["as_of"] == due:
-        return row | {"cause": "failed" if stopped["status"] == "failed" else "without a bar", "night": stopped}
+    if begun and begun["status"] != "done":
+        return row | {"cause": _why_stopped(begun["status"]), "night": begun}
     closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
     if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
-        return row | {"cause": "without a bar", "fetch": asked}
+        return row | {"cause": _why_stopped(asked["verdict"]), "fetch": asked}
+    stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
     row |= {"closed": closed, "last": stopped, "has_any": read.row(connection, "forecasts", series)}
     return row | {"cause": "waiting" if is_held else "without a night"}
+
+
+def _why_stopped(kind: str) -> str:
+    """The cause by the status of a night, or by the verdict of a request."""
+    return "without a bar" if kind == "late" else "failed"
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:

@@ -14,7 +14,7 @@ from forecasting.errors import DataLateError, ForecastingError, NoBarError, Rate
 from forecasting.pipeline.ingest import Refusals
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.plan import not_done
-from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped
+from forecasting.pipeline.run_log import add_notes, is_refusal, mark, mark_stopped, stopped_status
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read
@@ -83,13 +83,15 @@ class Rounds:
             for symbol in asked:
                 if symbol.nights[0].symbol in self._symbols and symbol.missing is None:
                     symbol.due = min(self._now() + self._pause, self._deadline(symbol.nights[-1]))
-                    night = symbol.nights[-1]
                     if self._patient:
-                        until = clock_time(self._deadline(night), self._settings)
-                        waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
-                        mark(night, {"status": "late"}, waiting)
-                        hour = clock_time(symbol.due, self._settings)
-                        logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
+                        self._note_waiting(symbol.nights[-1], symbol.due)
+
+    def _note_waiting(self, night: Night, due: datetime) -> None:
+        """Say in the row of a night, whose error is not its last, why it waits and until when it is retried."""
+        until = clock_time(self._deadline(night), self._settings)
+        waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
+        mark(night, {"status": stopped_status(night.error)}, waiting)
+        logger.warning("%s: next request at %s: %s", night.symbol, clock_time(due, self._settings), night.error)
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""

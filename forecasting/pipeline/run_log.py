@@ -112,7 +112,7 @@ def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
         return read.newest_fetch(connection, symbol) is None
 
 
-def stopped_status(error: Exception) -> RunStatus:
+def stopped_status(error: Exception | None) -> RunStatus:
     """The status of a night that an error stopped: `late` where its bar may still come, else `failed`."""
     return "late" if isinstance(error, DataLateError) else "failed"
 

@@ -144,13 +144,17 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert (code, title) == (4, "forecast.missing, LATE+3-others volume")
     assert err.startswith(text.replace("'", "`") + "\n")
     first, late, down, cut, new, todo, fresh = text.splitlines()
-    counts = "2 without a bar, 1 cut off, 1 without a night."
+    counts = "1 without a bar, 1 failed, 1 cut off, 1 without a night."
     assert first == f"4 of 5 symbols lack a live volume forecast from the session {LAST}: {counts}"
     assert late.startswith(f"- LATE: The night of {LAST} has status late: No bar")
     assert down == "- DOWN: The newest request, on 2024-03-09, was unavailable: No response."
     assert cut == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here has its lock."
-    assert re.fullmatch(r"- NEW: No night has run since [^.]*at all\. The night of .*5 has status failed: Gone\.", new)
-    assert re.match(r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. See [^.]*\. See", todo)
+    assert re.fullmatch(
+        r"- NEW: No night of that session has begun since [^.]*at all\. The night of .*5 has status failed: Gone\.", new
+    )
+    assert re.match(
+        r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. Correct [^.]*\. See [^.]*\. See", todo
+    )
     assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
     assert fresh == f"Fresh: TEST volume from the session {LAST}."
     with lock.night_lock(read_settings().url, "night"):

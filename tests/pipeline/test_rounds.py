@@ -140,6 +140,20 @@ def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_fa
     assert [str(night.error) for night in run.rounds.ended] == ["no response"]
 
 
+class Watched(Run):
+    """Rounds that keep the status of the night's row whenever they wait."""
+
+    def wait(self, until: datetime, why: str) -> None:
+        super().wait(until, why)
+        self.statuses = [row["status"] for row in rows("runs")]
+
+
+@pytest.mark.parametrize(("error", "status"), [(LATE, "late"), (SILENT, "failed"), (REFUSED, "failed")])
+def test_only_a_night_whose_bar_is_missing_is_late_while_it_waits(settings, error, status):
+    run = Watched(settings).responses(error, None)
+    assert run.statuses == [status]
+
+
 def test_one_symbols_wait_does_not_hold_up_another(settings):
     assert [night.symbol for night in Run(settings, "AAA", "BBB").responses(LATE, None).ran] == ["BBB", "AAA"]
     (row,) = rows("runs")
