@@ -35,7 +35,7 @@ def backtest(
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it FORECASTING_SOURCE.
-        events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or a night's.
+        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a night's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
         refit_every: Sessions between refits of the model alone.
         as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.

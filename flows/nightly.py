@@ -79,7 +79,7 @@ def nightly(
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
         source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it FORECASTING_SOURCE.
-        events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS, else the source's.
+        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS, else the source's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
         as_of: The newest session whose bar may be used; without it the newest completed one and all missed before it.
         mode: auto, scratch, warm or skip.

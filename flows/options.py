@@ -51,7 +51,7 @@ _setting = partial(_option, callback=override)  # It overrides a variable: a com
 _TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
-_EVENTS = "Earnings dates: a file with the columns announced, timing and, of several symbols, symbol."
+_EVENTS = "Earnings dates: a file (columns announced, timing and, of several symbols, symbol), or yahoo."
 _MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
 _SBUX, _YAHOO = "FORECASTING_SYMBOLS, else SBUX", "FORECASTING_SOURCE, else yahoo"
@@ -65,7 +65,7 @@ def of_settings(  # noqa: PLR0913 - each is an option
     symbols_file: Annotated[Path | None, _setting("--symbols-file", "PATH", _LINES)] = None,
     target: Annotated[str | None, _setting("--target", "TARGET", "volume, close or range.", _TARGET)] = None,
     source: Annotated[str | None, _setting("--source", "SOURCE", _SOURCE, _YAHOO)] = None,
-    events: Annotated[str | None, _setting("--events", "csv:PATH", _EVENTS, _LISTED)] = None,
+    events: Annotated[str | None, _setting("--events", "csv:PATH|yahoo", _EVENTS, _LISTED)] = None,
     market: Annotated[str | None, _setting("--market", "SERIES", _MARKET, _VIX)] = None,
     cost_ratio: Annotated[str | None, _setting("--cost-ratio", "RATIO", _RATIO, _NONE)] = None,
     database_url: Annotated[str | None, _setting("--database-url", "URL", _URL, _FILE)] = None,

@@ -65,7 +65,7 @@ _JOINED = {"alerts": "; ", "notify": " "}  # what is between the values of a lis
 
 EXAMPLES = (
     {"database_url": "postgresql:///forecast", "witness": "csv:second.csv", "events": "csv:dates.csv", "market": "^VIX"}
-    | {"edgar_contact": "Jo Doe jo@example.com", "notify": "ntfys://ntfy.example.org/forecasts"}
+    | {"notify": "ntfys://ntfy.example.org/forecasts"}
     | {"workers": 2, "shard_size": 50, "dask_address": "tcp://localhost:8786", "cost_ratio": 2.0}
 )
 """Values of the settings that are not set by default, for the file of `write_config`."""
@@ -106,8 +106,9 @@ class Settings(BaseSettings):
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(None, description="Second source, with which each night compares; if not set, none.")
-    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
-    edgar_contact: str | None = Field(None, description="Name and mail address for the SEC, to ask for earnings dates.")
+    events: str | None = Field(
+        None, description="Earnings dates: csv:PATH (columns announced, timing, symbol) or yahoo; else the source's."
+    )
     market: str | None = Field(
         None, description="Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."
     )

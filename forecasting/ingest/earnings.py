@@ -1,8 +1,8 @@
 """Earnings dates: of files, filings or a source's lists, the sessions that react, and the nights that may use them.
 
 An event row is never changed: a later one of the same session and kind replaces it, or ends it (`withdrawn`). Of a
-quarter in several lists the first one's date counts: a file's or the bundled one, the stored one, a filing's, the
-source's.
+quarter in several lists the first one's date counts: a file's or the bundled one, the stored one, a shipped filing's,
+the source's.
 """
 
 import gzip
@@ -21,7 +21,6 @@ from forecasting.errors import BadDataError, SourceError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS, Finding
 from forecasting.ingest.bars import are_midnights
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
-from forecasting.ingest.sources.edgar import EDGAR, Edgar
 from forecasting.ingest.sources.files import Table, faults, first_faults, misfits, read_days, read_file
 from forecasting.ingest.sources.plugins import called
 from forecasting.sessions import calendar
@@ -33,6 +32,9 @@ VALUES = ["known_from", "known_rule", "announced", "timing"]
 COLUMNS = [*KEY, *VALUES]
 STORED = [*COLUMNS, "source", "first_seen_at"]
 """Columns of the dates that a night may use, and of the rows of table events."""
+
+OF_YAHOO = "yahoo"
+"""The value of --events that asks Yahoo for the dates, whatever source the bars have."""
 
 TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not known
 WITHDRAWN = "withdrawn"
@@ -56,9 +58,6 @@ _LISTED_AFTER = timedelta(days=60)  # the next date may be missing for so long; 
 _AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
 _BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
 _QUARTER, _YEAR = timedelta(days=100), timedelta(days=365)
-_FILED_AGAIN = timedelta(days=85)  # since the newest filing, from which on the next one is looked for
-_HISTORY = timedelta(days=4100)  # of filings, a training window and more
-_SAME_REPORT = pd.Timedelta(days=5)
 _SAME_QUARTER = pd.Timedelta(days=45)
 _ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2% are further off
 
@@ -121,9 +120,9 @@ def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> str:
-    """The name of the file of --events, if any, which can be read and states which of several symbols a date is of."""
-    if option is None:
-        return ""
+    """What --events names, if anything: a file can be read and states which of several symbols a date is of."""
+    if option is None or option == OF_YAHOO:
+        return option or ""
     path = _path(option)
     if len(symbols) == 1:
         read_events_csv(path, symbols[0])
@@ -138,7 +137,9 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
 def _path(option: str) -> Path:
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
-        raise UsageError(f"Expected events as csv:PATH, with columns announced and timing; found {option!r:.60}.")
+        raise UsageError(
+            f"Expected events as csv:PATH, with columns announced and timing, or {OF_YAHOO}; found {option!r:.60}."
+        )
     return Path(path)
 
 
@@ -207,11 +208,10 @@ class Asking:
 
     symbol: str
     exchange: str
-    source: Source
+    source: Source  # the one that is asked: of the bars, or of --events yahoo
     file: str | None  # --events csv:PATH, in place of the bundled and the source's dates
     session: date  # the newest one that is requested
     stored: pd.DataFrame  # event rows of the symbol, STORED, ascending by first_seen_at and session
-    edgar: Edgar | None = None  # the SEC's lists, if they are to be asked
 
     @property
     def is_asked(self) -> bool:
@@ -231,7 +231,6 @@ class Lists:
     usable: pd.DataFrame  # of a file, or the bundled ones
     filed: pd.DataFrame  # days of filings, of other quarters
     listed: pd.DataFrame  # as the source lists them now
-    checked: pd.DataFrame  # filings with their hours, up to the night's session, as EDGAR lists them now
     seen_at: datetime  # when they were read, aware UTC
     unread: SourceError | None = None  # why one of the source's lists could not be read
 
@@ -287,8 +286,7 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
     filed = _of_other_quarters(filed, usable["announced"])
     stated = dict(zip(listed["announced"], listed["timing"], strict=True))  # of filings no timing is known
     filed = filed.assign(timing=pd.Series([stated.get(day, "") for day in filed["announced"]], filed.index, dtype=str))
-    checked = checked_events(asking)
-    announced = [dates["announced"] for dates in (usable, filed, listed, checked, asking.stored)]
+    announced = [dates["announced"] for dates in (usable, filed, listed, asking.stored)]
     reports = Reports(pd.DatetimeIndex(np.concatenate(announced)), volume)
 
     def placed(dates: pd.DataFrame, source: str, *, seen: date | None = None) -> pd.DataFrame:
@@ -299,22 +297,9 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
         usable=placed(usable, asking.file or "bundled"),
         filed=placed(filed, FILINGS),
         listed=placed(listed, asking.source.name, seen=night),
-        checked=placed(checked, EDGAR),
         seen_at=seen_at,
         unread=unread,
     )
-
-
-def checked_events(asking: Asking) -> pd.DataFrame:
-    """EDGAR's filings up to the night's session: columns announced, timing, scheduled; empty if it is not asked."""
-    night, stored = pd.Timestamp(asking.session), asking.stored
-    newest = max(stored.loc[stored["source"] == EDGAR, "announced"], default=night - _HISTORY)
-    if asking.edgar is None or asking.file or asking.exchange != _FILING_EXCHANGE or newest > night - _FILED_AGAIN:
-        return no_events()
-    found = asking.edgar.earnings_dates(asking.symbol, first=newest.date())
-    days = pd.DatetimeIndex(np.concatenate([found["announced"], stored["announced"]])).unique().sort_values()
-    off_rhythm = days[~on_rhythm(days)] if len(days) else days
-    return found[found["announced"] <= night].assign(scheduled=~found["announced"].isin(off_rhythm))
 
 
 def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame:
@@ -389,8 +374,6 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     usable, listed = _as_stored(lists.usable, before), _as_stored(lists.listed, before)
     usable = unseen(stored, usable)
     history = _joined(stored, usable)
-    corrected, wrong = _corrections(lists.checked, valid_events(history), sources=corrigible)
-    history = _joined(history, corrected)
     coming = listed.loc[listed["session"] > night, "announced"]
     filed = _of_other_quarters(lists.filed, pd.concat([valid_events(history)["announced"], coming]))
     history = _joined(history, filed)
@@ -398,14 +381,13 @@ def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
     # A date seen on an earlier night stays known from that night. Of the past, what is stored is more exact than a
     # list, but for the hour of an announcement.
     other = listed.index.isin(_of_other_quarters(listed, valid["announced"]).index)
-    is_timed = listed["announced"].isin(valid.loc[valid["source"] != EDGAR, "announced"])
+    is_timed = listed["announced"].isin(valid["announced"])
     new = listed[(other | is_timed | (listed["session"] > night)) & ~listed["session"].isin(valid["session"])]
     newest = history[history["session"] > night].drop_duplicates(KEY, keep="last")
     announced = newest[newest["source"].isin(corrigible) & (newest["known_rule"] != WITHDRAWN)]
     moved = withdrawn(announced, listed, session=asking.session, exchange=asking.exchange)
-    withdrawals = [(wrong, EDGAR), (moved, asking.source.name)]
-    ended = [rows.assign(source=source, first_seen_at=lists.seen_at) for rows, source in withdrawals]
-    return _joined(usable, corrected, ended[0], filed, new, ended[1])
+    ended = moved.assign(source=asking.source.name, first_seen_at=lists.seen_at)
+    return _joined(usable, filed, new, ended)
 
 
 def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
@@ -416,18 +398,6 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
     near = (np.abs(before[:, None] - now[None, :]) <= _MOVED_WITHIN).any(axis=1)
     moved: pd.DataFrame = coming[near & ~coming["session"].isin(ahead).to_numpy()]
     return moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)
-
-
-def _corrections(
-    checked: pd.DataFrame, valid: pd.DataFrame, *, sources: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The filings that are not among the valid rows, and withdrawals of rows of `sources` within five days of one."""
-    apart = np.abs(checked["announced"].to_numpy()[:, None] - valid["announced"].to_numpy()[None, :])
-    is_same_report = apart <= _SAME_REPORT
-    may_be_wrong = valid["source"].isin(sources).to_numpy()
-    stands = (is_same_report & ~may_be_wrong).any(axis=1) | checked["session"].isin(valid["session"]).to_numpy()
-    wrong = valid[may_be_wrong & is_same_report[~stands].any(axis=0)]
-    return checked[~stands], wrong.assign(known_rule=WITHDRAWN)
 
 
 def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:

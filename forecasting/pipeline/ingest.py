@@ -27,7 +27,6 @@ from forecasting.ingest import earnings, revisions, witness
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
-from forecasting.ingest.sources.edgar import Edgar
 from forecasting.pipeline.night import Night, by_symbol
 from forecasting.pipeline.preprocess import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
 from forecasting.pipeline.run_log import open_run, stopped_status
@@ -123,6 +122,7 @@ class _Asked:
     """A request, and what is stored of its symbol."""
 
     night: Night  # of the newest session that is asked for
+    source: Source  # of the bars
     asking: earnings.Asking
     first: date
     switched_from: str  # the source of the stored bars, where it is another one
@@ -166,15 +166,15 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         bars = revisions.StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
         both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
         newest_instant = read.newest(connection, "fetches", "fetched_at", both)
-    return _Asked(night, asking, first, switched_from, accept, bars, newest_instant)
+    return _Asked(night, source, asking, first, switched_from, accept, bars, newest_instant)
 
 
 def check_bars(night: Night) -> None:
     """Raise what would stop a run with a file's bars; nothing is stored, and nothing requested of a live source."""
     asked = _asked(night, first_session(night.session, night.settings), accept=False)
-    if plugins.is_live(asked.asking.source):
+    if plugins.is_live(asked.source):
         return
-    fetched = plugins.fetched_from(asked.asking.source, night.symbol, asked.first, night.session)
+    fetched = plugins.fetched_from(asked.source, night.symbol, asked.first, night.session)
     request = revisions.Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
     revision = revisions.assess(fetched, request, asked.bars)
     if revision.error is not None:
@@ -186,19 +186,22 @@ def check_bars(night: Night) -> None:
 def asking_of(
     settings: Settings, symbol: str, source: Source, session: date, *, stored: pd.DataFrame
 ) -> earnings.Asking:
-    """What is asked for the earnings dates of a symbol up to a session."""
-    edgar, file = Edgar(settings.edgar_contact) if settings.edgar_contact else None, settings.events
-    return earnings.Asking(symbol, settings.exchange, source, file=file, session=session, stored=stored, edgar=edgar)
+    """What is asked for the earnings dates of a symbol up to a session, where its bars are of this source."""
+    file = settings.events
+    if file == earnings.OF_YAHOO:
+        file = None
+        source = plugins.source_of("yahoo", cache_dir=settings.yahoo_cache, exchange=settings.exchange)
+    return earnings.Asking(symbol, settings.exchange, source, file=file, session=session, stored=stored)
 
 
 def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _Asked]:
     """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
     together: dict[tuple[str, date, date], list[str]] = {}
     for symbol, request in asked.items():
-        if isinstance(request.asking.source, ManySource) and request.night.source not in refusals:
+        if isinstance(request.source, ManySource) and request.night.source not in refusals:
             together.setdefault((request.night.source, request.first, request.night.session), []).append(symbol)
     for (name, first, last), symbols in together.items():
-        source = asked[symbols[0]].asking.source
+        source = asked[symbols[0]].source
         responses: Mapping[str, Fetched | Exception]
         try:
             with plugins.called(source):
@@ -218,7 +221,7 @@ def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _
 
 def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
     """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
-    source, last, response = asked.asking.source, night.session, asked.response
+    source, last, response = asked.source, night.session, asked.response
     try:
         if isinstance(response, Exception):
             with plugins.called(source):
@@ -296,7 +299,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     night, error, at = asked.night, answer.revision.error, answer.fetched_at
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = "" if night.trigger in ("ingest", "market") else night.id
-    is_file = not plugins.is_live(asked.asking.source)
+    is_file = not plugins.is_live(asked.source)
     if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
         return ""
     fetch_id = _fetch_id(asked, answer, run_id)

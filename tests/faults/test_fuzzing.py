@@ -424,7 +424,6 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "target": ("volume", "close", "range"),
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
-    "edgar_contact": ("Jo Doe jo@example.org",),
     "alerts": ("median > 1.5 usual; width>3 usual; SBUX q90 > 20e6",),
     "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
     "witness": ("csv:other.csv", "sample", "house:x"),

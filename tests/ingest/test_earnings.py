@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ from forecasting.ingest.earnings import (
     bundled_events,
     changes,
     check_events,
-    checked_events,
     doubts_of_lists,
     events_of_backtest,
     filed_events,
@@ -290,7 +288,7 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
 def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame) -> Lists:
     """The lists, each with its source; empty where not given."""
     of = {"usable": usable, "listed": listed, **others}
-    sources = {"usable": FILE, "listed": "yahoo", "filed": FILINGS, "checked": "edgar"}
+    sources = {"usable": FILE, "listed": "yahoo", "filed": FILINGS}
     seen_at = at("2024-04-12T22:00")
     frames = {
         name: (frame() if of.get(name) is None else of[name]).assign(source=source, first_seen_at=pd.Timestamp(seen_at))
@@ -427,50 +425,3 @@ APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timi
 def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(stored, usable, listed, added):
     of = lists(frame(*usable), frame(*listed), filed=frame(JANUARY_30, APRIL_30))
     assert [row[:2] for row in changed(frame(*stored), of)] == added
-
-
-EDGARS = event("2024-01-31", "2024-01-01", AHEAD, source="edgar")
-ADDED = ("edgar", "2024-01-31", AHEAD)
-CORRECTED = [ADDED, ("edgar", "2024-01-30", "withdrawn")]
-
-
-@pytest.mark.parametrize(
-    ("stored", "usable", "listed", "added"),
-    [
-        ([], [], [], [ADDED]),
-        ([EDGARS], [], [event("2024-01-30")], []),
-        ([event("2024-01-30")], [], [event("2024-01-30")], CORRECTED),  # a day early
-        ([event("2024-01-30", **ON_30, source=FILINGS)], [], [], CORRECTED),  # its hour learned
-        ([event("2024-01-31")], [], [], []),
-        ([], [event("2024-01-30")], [], [(FILE, "2024-01-30", "seen")]),
-        ([event("2023-11-02")], [], [], [ADDED]),
-    ],
-)
-def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_files(stored, usable, listed, added):
-    of = lists(frame(*usable), frame(*listed), checked=frame(EDGARS))
-    before = frame(*stored)
-    assert [(source, session, rule) for source, session, _, rule in changed(before, of)] == added
-    after = pd.concat([some for some in (before, changes(asking(stored=before), of)) if len(some)], ignore_index=True)
-    assert {source for source, *_ in changed(after, of)} <= {FILE}  # a second time, nothing
-    usable_ever = validity_intervals(after)
-    usable_ever = usable_ever[~(usable_ever["withdrawn_from"] <= usable_ever["known_from"])]
-    assert usable_ever["session"].between("2024-01-29", "2024-02-02").sum() == 1
-
-
-@pytest.mark.parametrize(
-    ("stored", "file", "exchange", "first"),
-    [
-        ([], None, "XNYS", "2013-01-20"),
-        ([event("2024-01-31", source="edgar")], None, "XNYS", None),  # 73 days ago
-        ([event("2024-01-18", source="edgar")], None, "XNYS", "2024-01-17"),
-        ([event("2024-01-31")], None, "XNYS", "2013-01-20"),
-        ([], "csv:dates.csv", "XNYS", None),
-        ([], None, "XTSE", None),
-    ],
-)
-def test_edgar_is_asked_for_a_new_symbol_and_from_85_days_after_its_newest_filing_on(stored, file, exchange, first):
-    edgar = Mock()
-    edgar.earnings_dates.return_value = dates("2024-04-12", "2024-04-13")
-    found = checked_events(asking(stored=frame(*stored), exchange=exchange, file=file, edgar=edgar))
-    assert [str(call.kwargs["first"]) for call in edgar.earnings_dates.mock_calls] == ([first] if first else [])
-    assert rows(found, "announced") == ([("2024-04-12",)] if first else [])

@@ -30,7 +30,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
-from tests.builders import LAST, random_bars, scaled, set_small_night
+from tests.builders import LAST, random_bars, scaled, set_small_night, write_yahoo_csv
 from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
@@ -390,11 +390,13 @@ def after_thursday(ledger_of_thursday, stocks, sqlite_url):
     copy_ledger(ledger_of_thursday, sqlite_url)
 
 
-def ingested(served: StandIn, session: date, *symbols: str, events: str | None = None) -> list[Exception | None]:
+def ingested(
+    served: StandIn, session: date, *symbols: str, events: str | None = None, source: str = "yahoo"
+) -> list[Exception | None]:
     """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
     served.today = session
     served.requests.clear()
-    settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
+    settings = read_settings().model_copy(update={"source": source, "events": events})
     nights = [make_night(symbol, session, settings, now=after(session), trigger="ingest") for symbol in symbols]
     spans = [(night, preprocess.first_session(session, night.settings)) for night in nights]
     return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
@@ -491,6 +493,17 @@ def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks, tmp_path):
     ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
     assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
     assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
+
+
+def test_yahoo_lists_earnings_dates_of_bars_that_a_file_has(stocks, tmp_path):
+    write_yahoo_csv(random_bars(days=650, seed=4, last=LAST), tmp_path / "KOA.csv")
+    file = f"csv:{tmp_path / 'KOA.csv'}"
+    assert ingested(stocks, LAST, "KOA", source=file) == [None]
+    assert (stocks.requests, dates("KOA")) == ([], [])
+    assert ingested(stocks, LAST, "KOA", source=file, events="yahoo") == [None]
+    assert len(stocks.calendar_requests()) == 1
+    assert not [path for path in stocks.requests if "/chart/" in path]  # of bars none
+    assert dates("KOA")[0] == ("2024-04-23", "2024-03-08", "seen", "bmo")
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(stocks):
