@@ -190,7 +190,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
                 raise
             warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
-        found, why = export.frame("latest", own), export.newest_why(own)
+        found, why = export.frame("latest", own), export.frame("why", own)
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
     cut = {name: replace(one, forecasts=one.forecasts.query(f"horizon <= {h}")) for name, one in reports.items()}
     drawings = {name: fan_svg(one) for name, one in cut.items()}
@@ -250,7 +250,7 @@ class Ledger:
         Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`; also when none is of it.
         """
         day = None if origin is None else check_day("origin", origin)
-        return export.newest_why(self._asked(*symbols, target=target), origin=day)
+        return export.frame("why", self._asked(*symbols, target=target), day=day)
 
     def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -259,7 +259,7 @@ class Ledger:
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return export.bars(self._asked(*symbols, bars=True), as_of=day)
+        return export.frame("bars", self._asked(*symbols, bars=True), day=day)
 
     def run_night(  # noqa: PLR0913 - as the command's options
         self,

@@ -25,15 +25,17 @@ from forecasting.vocabulary import Clock
 FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 """What is exported: a frame, or the history in another program's form."""
 
-VIEWS = {
+FRAMES = {
     "latest": ("latest_forecasts", "symbol horizon"),
     "history": ("forecast_vs_actual", "symbol origin_session horizon role model kind model_id"),
     "skill": ("live_skill", "symbol kind horizon window_sessions"),
+    "why": ("forecast_parts", "symbol kind model_id horizon place"),
+    "bars": ("bars", "symbol session"),
 }
-"""The view of each frame, whose columns it has, and what its rows are sorted by."""
+"""The view or table of each frame, and what its rows are sorted by."""
 
 BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
-"""Columns of `bars`; their meanings are those of view bars."""
+"""Columns of `bars`, those of its view but one; the others have all of theirs."""
 
 SESSIONS = ["session", "origin_session", "target_session", "first_origin", "last_origin", "origin_date"]
 SESSIONS += ["target_end_date"]
@@ -52,31 +54,32 @@ _DTYPES = {
 }
 
 
-def frame(name: str, settings: Settings) -> pd.DataFrame:
-    """The rows of each symbol in one of VIEWS, all from one state of the database."""
-    view, order = VIEWS[name]
+def frame(name: str, settings: Settings, *, day: date | None = None) -> pd.DataFrame:
+    """The rows of each symbol in one of FRAMES, all from one state of the database.
+
+    `why` has those of each symbol's newest origin, or of `day`; `bars` of all sessions, or those up to `day` as the
+    night of that session had them.
+    """
     with connect.reading(settings.url) as connection:
-        frames = [read.view(connection, view, symbol, settings.target) for symbol in settings.symbols]
-    return _typed_whole(frames, [str(name) for name in frames[0]], order=order)
+        each = [_of_symbol(connection, name, settings.for_symbol(symbol), day) for symbol in settings.symbols]
+    filled = [rows for rows in each if len(rows)]  # pandas warns of empty ones
+    if name == "why" and day is not None and not filled:
+        symbols = named(settings.symbols, 10)
+        raise UsageError(f"Expected an origin of {settings.target} forecasts of {symbols}, found {day}.")
+    whole = pd.concat(filled, ignore_index=True) if filled else each[0]
+    columns = BARS_COLUMNS if name == "bars" else list(map(str, whole))
+    _, order = FRAMES[name]
+    return typed(whole, columns).sort_values(order.split(), ignore_index=True)
 
 
-def newest_why(settings: Settings, *, origin: date | None = None) -> pd.DataFrame:
-    """The parts of the published medians of each symbol's newest origin, or of `origin`."""
-    table, target, frames = "forecast_parts", settings.target, []
-    with connect.reading(settings.url) as connection:
-        for symbol in settings.symbols:
-            newest = origin or read.newest(connection, table, "origin_session", {"symbol": symbol, "target": target})
-            frames.append(read.view(connection, table, symbol, target, origin=newest))
-    if origin is not None and not any(map(len, frames)):
-        raise UsageError(f"Expected an origin of {target} forecasts of {named(settings.symbols, 10)}, found {origin}.")
-    return _typed_whole(frames, [str(name) for name in frames[0]], order="symbol kind model_id horizon place")
-
-
-def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
-    """The bars of each symbol, a row a session: `BARS_COLUMNS`; with `as_of` those that its night of the target had."""
-    with connect.reading(settings.url) as connection:
-        frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
-    return _typed_whole(frames, BARS_COLUMNS, order="symbol session")
+def _of_symbol(connection: Connection, name: str, own: Settings, day: date | None) -> pd.DataFrame:
+    symbol = own.symbols[0]
+    table, _ = FRAMES[name]
+    if name == "bars":
+        return _bars(connection, own, day)
+    if name == "why" and day is None:
+        day = read.newest(connection, table, "origin_session", {"symbol": symbol, "target": own.target})
+    return read.view(connection, table, symbol, own.target, origin=day)
 
 
 def check_known(settings: Settings, target: str | None, *, advice: str = "", every: bool = False) -> Settings:
@@ -124,12 +127,6 @@ def answer(settings: Settings, question: str, *, symbol: str, target: str, horiz
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The columns in this order, each in the type of its name; all others are float64 with NaN where unknown."""
     return found[list(columns)].astype({name: _DTYPES.get(name, "float64") for name in columns})
-
-
-def _typed_whole(frames: list[pd.DataFrame], columns: Sequence[str], *, order: str) -> pd.DataFrame:
-    filled = [frame for frame in frames if len(frame)]  # pandas warns of empty ones
-    whole = pd.concat(filled, ignore_index=True) if filled else frames[0]
-    return typed(whole, columns).sort_values(order.split(), ignore_index=True)
 
 
 def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataFrame:
@@ -189,7 +186,7 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
 
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     symbol = own.symbols[0]
-    stored = bars(own, as_of=as_of) if form == "bars" else frame(form if form in VIEWS else "history", own)
+    stored = frame(form if form in FRAMES else "history", own, day=as_of)
     found = {"hubverse": hubverse, "nixtla": nixtla}.get(form, pd.DataFrame)(stored)
     if found.empty:
         what = f"bars of {symbol} up to {as_of or 'today'}"

@@ -2,7 +2,6 @@
 
 import shutil
 from datetime import date
-from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +10,7 @@ from pyarrow import parquet
 
 from flows import clock
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.pipeline.export import VIEWS, bars, export, frame, newest_why
+from forecasting.pipeline.export import FRAMES, export, frame
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import read, write
@@ -35,7 +34,7 @@ def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
     out = tmp_path / f"{form}{suffix}"
     sentence = export(filled, form, out, now=clock.now)
     of_history = {"hubverse": hubverse, "nixtla": nixtla}
-    expected = of_history[form](FRAMES["history"](filled)) if form in of_history else FRAMES[form](filled)
+    expected = of_history[form](frame("history", filled)) if form in of_history else frame(form, filled)
     found = pd.read_parquet(out) if suffix == ".parquet" else pd.read_csv(out, keep_default_na=False, na_values=[""])
     assert sentence.startswith(f"{form}: {len(expected)} rows, ")
     assert list(found) == list(expected)
@@ -95,7 +94,6 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
     assert not (tmp_path / "none.csv").exists()
 
 
-FRAMES = {"bars": bars, "why": newest_why} | {name: partial(frame, name) for name in VIEWS}
 ORIGINS = ("2024-03-07", "2024-03-08")
 
 
@@ -123,15 +121,14 @@ def fill(url: str) -> None:
 
 def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url):
     asked = settings_of(database_url)
-    empty = {name: read_frame(asked) for name, read_frame in FRAMES.items()}
+    empty = {name: frame(name, asked) for name in FRAMES}
     fill(database_url)
-    for name, read_frame in FRAMES.items():
-        filled = read_frame(asked)
+    for name, (view, _) in FRAMES.items():
+        filled = frame(name, asked)
         assert len(filled) > 0, name
         assert list(filled) == list(empty[name]), name
         assert filled.dtypes.tolist() == empty[name].dtypes.tolist(), name
         with reading(database_url) as connection:
-            view = VIEWS[name][0] if name in VIEWS else {"bars": "bars", "why": "forecast_parts"}[name]
             of_view = set(read.view(connection, view, SYMBOL, None if name == "bars" else TARGET))
         assert of_view ^ set(filled) == ({"first_seen_at"} if name == "bars" else set()), name
     newest, history = frame("latest", asked), frame("history", asked)
@@ -147,10 +144,10 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
         store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
-    assert bars(asked, as_of=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [[100, 1], [200, 1]]
+    assert frame("bars", asked, day=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [[100, 1], [200, 1]]
     with pytest.raises(StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"):
         export(asked, "bars", tmp_path / "x.csv", now=clock.now, as_of=date(2024, 3, 5))
-    now = bars(asked)
+    now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
 
@@ -159,4 +156,4 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
 def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(sqlite_url, day, error):
     fill(sqlite_url)
     with pytest.raises(error, match=str(day)):
-        bars(settings_of(sqlite_url), as_of=day)
+        frame("bars", settings_of(sqlite_url), day=day)

@@ -125,7 +125,8 @@ def _check_bars_before_the_open(session: date) -> None:
     """Bars as of a session are those that its night had, not those fetched after it."""
     with connect.reading(read_settings().url) as connection:
         used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'"))
-    known, now = export.bars(read_settings(), as_of=session), export.bars(read_settings())
+    known = export.frame("bars", read_settings(), day=session)
+    now = export.frame("bars", read_settings())
     assert known["volume"].iloc[-1] == used
     assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(used / 0.9, abs=1)
 
