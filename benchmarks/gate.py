@@ -23,8 +23,8 @@ from skill import machine
 from torch import Tensor
 
 from flows.clock import now
+from forecasting.audit.backtest import load_series, market_series
 from forecasting.backtests.walk_forward import all_windows
-from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import loop

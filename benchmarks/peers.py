@@ -29,11 +29,11 @@ from scipy.interpolate import interp1d
 from skill import machine, skill_and_p
 
 from flows.clock import now
+from forecasting.audit.backtest import load_series
 from forecasting.backtests.nights import Block
 from forecasting.backtests.walk_forward import LINEAR, NETWORK, TREES, all_windows, issue_in_order
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
-from forecasting.pipeline.backtest import load_series
 from forecasting.predict.combine import network_quantiles
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows

@@ -20,7 +20,7 @@ from statistics import median
 from playwright.sync_api import Browser, sync_playwright
 
 import forecasting as fc
-from forecasting.pipeline.publish import write_index, write_reports
+from forecasting.publish.pages import write_index, write_reports
 from forecasting.settings import Settings
 
 OPENED = 5  # times that each page is opened

@@ -30,12 +30,12 @@ import pandas as pd
 from joblib import cpu_count
 
 from flows.clock import now
+from forecasting.audit.backtest import load_series, market_series
 from forecasting.backtests.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.sessions import calendar
 from forecasting.settings import Settings
 from forecasting.train import trees

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.export import MOST_ANSWERED, QUESTIONS, answer
 from forecasting.plain_text import plain_text
+from forecasting.publish.export import MOST_ANSWERED, QUESTIONS, answer
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, Target
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from flows import clock
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
-from forecasting.pipeline.backtest import backtest_spec, walk_forward
-from forecasting.pipeline.plan import narrowed
+from forecasting.audit.backtest import backtest_spec, walk_forward
+from forecasting.night.plan import narrowed
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.store import lock
 from forecasting.vocabulary import Target

@@ -9,8 +9,8 @@ from pydantic import Field
 from flows import clock
 from flows.nightly import run_nights
 from flows.reporting import add_tags, flow_run_name, last_state, publish_outcomes, readable_errors, send_failed
-from forecasting.pipeline.plan import narrowed, planned_span
-from forecasting.pipeline.run import ledger
+from forecasting.night.plan import narrowed, planned_span
+from forecasting.night.run import ledger
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target

@@ -121,7 +121,7 @@ def show_newest(
 ) -> None:
     """Print the newest night of each symbol, or that of a session; then raise what stopped the others."""
     from flows import console
-    from forecasting.pipeline.publish import each_report
+    from forecasting.publish.pages import each_report
     from forecasting.store import migrate
     from forecasting.store.frames import python_strings
 
@@ -145,8 +145,8 @@ def digest(
     preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
-    from forecasting.pipeline.folders import INDEX, page_address
-    from forecasting.pipeline.messages import alert_counts, newest_digest, wrong_alerts
+    from forecasting.night.folders import INDEX, page_address
+    from forecasting.publish.messages import alert_counts, newest_digest, wrong_alerts
     from forecasting.report.digest import digest_in
 
     if preview and form != "text":
@@ -166,7 +166,7 @@ def digest(
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
 def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
-    from forecasting.pipeline.publish import write_reports
+    from forecasting.publish.pages import write_reports
 
     pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
     for path in [*pages.values.values(), *index]:
@@ -179,7 +179,7 @@ def check(
     notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
 ) -> str:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest session; without a database, exit 1."""
-    from forecasting.pipeline.health import check_fresh
+    from forecasting.night.health import check_fresh
 
     return check_fresh(now=clock.now, sends=notify)
 
@@ -212,7 +212,7 @@ def catch_up(
 def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False) -> None:
     """Bring the stored bars up to date and stop."""
     from flows import console
-    from forecasting.pipeline.run import ingest_only
+    from forecasting.night.run import ingest_only
     from forecasting.report.terminal import fetch_listing
 
     fetched = ingest_only(
@@ -240,7 +240,7 @@ def backtest(
     """Replay past nights and score them against every baseline."""
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.pipeline.backtest import backtest_spec, walk_each
+    from forecasting.audit.backtest import backtest_spec, walk_each
 
     span = partial(backtest_spec, first=parse_date(first), last=parse_date(last), refit_every=refit_every)
     spec_of = partial(span, workers=workers, as_published=as_published)
@@ -255,7 +255,7 @@ def verify(first: options.FirstVerified = None, last: options.LastVerified = Non
     """Re-run finished nights and compare forecasts, scores and decisions to the bit, from stored bars."""
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.pipeline.verify import verify as verify_nights
+    from forecasting.audit.verify import verify as verify_nights
 
     found = verify_nights(settings(), now=clock.now, first=parse(first), last=parse(last), bar=progress_bar)
     for sentence in found.values.values():
@@ -270,7 +270,7 @@ def export(
     as_of: options.AsOfBars = None,
 ) -> str:
     """Write forecasts, their history or bars to a file."""
-    from forecasting.pipeline.export import export as write_export
+    from forecasting.publish.export import export as write_export
 
     return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
 
@@ -310,7 +310,7 @@ def article(
     """
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.pipeline.backtest import article_experiment
+    from forecasting.audit.backtest import article_experiment
 
     day = parse(as_of)
     result = article_experiment(settings(), as_of=day, seed=seed, now=clock.now, bar=progress_bar, out=out)
@@ -380,7 +380,7 @@ def db_current() -> str:
 def models_list(as_json: AsJson = False) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
     from flows import console
-    from forecasting.pipeline import models
+    from forecasting.night import models
     from forecasting.report.terminal import model_listing
 
     networks, outcomes = models.list_models(settings(), now=clock.now)
@@ -392,7 +392,7 @@ def models_list(as_json: AsJson = False) -> None:
 def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     from flows import console
-    from forecasting.pipeline import models
+    from forecasting.night import models
     from forecasting.report.terminal import lineage_listing
 
     console.show_rows(models.show_model(model_id, settings()), lineage_listing, as_json=as_json)
@@ -401,7 +401,7 @@ def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
 def models_promote(model_id: ModelId) -> str:
     """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
-    from forecasting.pipeline import models
+    from forecasting.night import models
 
     return models.promote(model_id, settings(), now=clock.now)
 
@@ -409,7 +409,7 @@ def models_promote(model_id: ModelId) -> str:
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
 def models_rollback(symbol: OneSymbol = None) -> str:
     """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
-    from forecasting.pipeline import models
+    from forecasting.night import models
 
     return models.roll_back(settings(), now=clock.now)
 
@@ -441,7 +441,7 @@ def send_check(error: BaseException) -> None:
     """Send why `check --notify` failed, its options refused perhaps: nobody may read what a scheduler prints."""
     if sys.argv[1:2] != ["check"] or "--notify" not in sys.argv:
         return
-    from forecasting.pipeline.messages import logger, send
+    from forecasting.publish.messages import logger, send
     from forecasting.settings import settings_to_send
 
     settings = settings_to_send()
@@ -475,7 +475,7 @@ def main(command: Callable[[], object] = app) -> None:
             send_check(ended.__context__ or ended)
         raise
     except Exception as error:
-        from forecasting.pipeline.symbols import explained
+        from forecasting.night.symbols import explained
 
         failure = explained(error, now=clock.now)
         sys.stderr.write(f"{failure}\n")

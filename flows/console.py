@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import typer
 
 from flows import clock
-from forecasting.pipeline.folders import INDEX, page_address, report_path
+from forecasting.night.folders import INDEX, page_address, report_path
 from forecasting.report import terminal
 from forecasting.report.documents import forecast_csv, json_text, night_document
 from forecasting.report.night_view import ReportData

@@ -13,13 +13,13 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock, reporting
 from flows.progress import show_step
 from forecasting.errors import DataLateError, ForecastingError
-from forecasting.pipeline import run
-from forecasting.pipeline.health import nothing_new
-from forecasting.pipeline.night import Night
-from forecasting.pipeline.plan import narrowed, planned_nights
-from forecasting.pipeline.rounds import Rounds
-from forecasting.pipeline.run import Caller, Step, call_step, ledger
-from forecasting.pipeline.symbols import explained
+from forecasting.night import run
+from forecasting.night.health import nothing_new
+from forecasting.night.night import Night
+from forecasting.night.plan import narrowed, planned_nights
+from forecasting.night.rounds import Rounds
+from forecasting.night.run import Caller, Step, call_step, ledger
+from forecasting.night.symbols import explained
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
 from forecasting.vocabulary import Mode, Target

@@ -24,7 +24,7 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
     """The value of an option that overrides its variable, for this process and the flows it starts."""
     name = str(option.name)
     if value and name in ("symbol", "symbols_file"):  # in either order, those of the file after those named
-        from forecasting.pipeline.symbols import asked_symbols
+        from forecasting.night.symbols import asked_symbols
 
         given = context.meta.setdefault("forecasting.symbols", {})
         given[name] = value

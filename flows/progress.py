@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from forecasting.pipeline.night import Night
+from forecasting.night.night import Night
 from forecasting.vocabulary import Progress
 
 _STEPS = ("preprocess", "train", "predict", "evaluate")  # a night's after ingest, which all nights of a run share

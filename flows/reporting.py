@@ -18,14 +18,14 @@ from prefect.utilities.urls import url_for
 from flows import clock
 from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError, LockedError
-from forecasting.pipeline import messages
-from forecasting.pipeline.folders import page_address, report_path
-from forecasting.pipeline.night import Night
-from forecasting.pipeline.plan import run_name, subject_of
-from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
-from forecasting.pipeline.run import outcome_of
-from forecasting.pipeline.symbols import combined, explained, joined
+from forecasting.night.folders import page_address, report_path
+from forecasting.night.night import Night
+from forecasting.night.plan import run_name, subject_of
+from forecasting.night.run import outcome_of
+from forecasting.night.symbols import combined, explained, joined
 from forecasting.plain_text import plain_text
+from forecasting.publish import messages
+from forecasting.publish.pages import newest_nights, outcome_page, update_index
 from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate

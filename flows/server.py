@@ -43,7 +43,7 @@ from prefect.settings import (
 
 from flows import clock
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.folders import SERVED
+from forecasting.night.folders import SERVED
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 

@@ -19,11 +19,12 @@ from flows import clock
 from flows.console import echo
 from flows.progress import show_step, watched_nights
 from forecasting.errors import ForecastingError, LockedError, UsageError
-from forecasting.pipeline import messages, plan
-from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import checked, night_checks, nothing_new
-from forecasting.pipeline.night import Night
-from forecasting.pipeline.run import Caller, Step, call_step, concluded, nights_here, run_nights
+from forecasting.night import plan
+from forecasting.night.folders import SERVED
+from forecasting.night.health import checked, night_checks, nothing_new
+from forecasting.night.night import Night
+from forecasting.night.run import Caller, Step, call_step, concluded, nights_here, run_nights
+from forecasting.publish import messages
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate

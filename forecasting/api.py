@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.yahoo import page_dates
-from forecasting.pipeline import export
 from forecasting.plain_text import named
+from forecasting.publish import export
 from forecasting.report.charts import backtest_svg, fan_svg
 from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.report.night_view import ReportData
@@ -175,8 +175,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is refused.
         ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where other series succeed.
     """
-    from forecasting.pipeline.publish import each_report
-    from forecasting.pipeline.run import run_missed
+    from forecasting.night.run import run_missed
+    from forecasting.publish.pages import each_report
 
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -280,9 +280,9 @@ class Ledger:
         the last finished night. `source`, `market` and `events` are those of the command, `mode` auto, scratch, warm
         or skip. Raises a ForecastingError where a check or the night failed, or the bar is late.
         """
-        from forecasting.pipeline.predict import ISSUED_BEFORE
-        from forecasting.pipeline.publish import each_report
-        from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
+        from forecasting.night.run import run_missed  # loads torch, which readers do without
+        from forecasting.night.steps.predict import ISSUED_BEFORE
+        from forecasting.publish.pages import each_report
 
         settings = self._settings([symbol], target=target, source=source, market=market, events=events)
         day = None if as_of is None else check_day("as_of", as_of)
@@ -314,8 +314,8 @@ class Ledger:
         `refit_every` is the number of sessions between fits. Raises a ForecastingError where a series has no bars
         that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
         """
+        from forecasting.audit.backtest import backtest_spec, replayed
         from forecasting.backtests.walk_forward import figure_frame, forecast_frame
-        from forecasting.pipeline.backtest import backtest_spec, replayed
 
         first, last = check_day("first", first), check_day("last", last)
         if not isinstance(refit_every, int) or refit_every < 1:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import dividends_on
-from forecasting.pipeline import publish
+from forecasting.publish import pages as publish
 from forecasting.sessions import sessions_index
 
 LAST = date(2024, 3, 8)

@@ -273,7 +273,7 @@ def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch:
 @pytest.fixture
 def real_pages(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights in `night_folder` write the page that a user has, not `builders.blank_page`."""
-    from forecasting.pipeline import publish
+    from forecasting.publish import pages as publish
     from forecasting.report.page import render_page
 
     monkeypatch.setattr(publish, "render_page", render_page)

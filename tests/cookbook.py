@@ -55,7 +55,7 @@ def commands(text: str) -> list[list[str]]:
 def ledger(folder: Path, text: str) -> Iterator[str]:
     """The URL of a SQLite ledger in `folder`, made by the commands of the document, without Prefect."""
     from flows.cli import app
-    from forecasting.pipeline import publish
+    from forecasting.publish import pages as publish
     from tests.builders import blank_page
     from tests.plain_flows import without_prefect
 

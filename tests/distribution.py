@@ -24,8 +24,8 @@ ROWS_OF_NIGHTS = (
     "tests/faults/test_world.py",
     "tests/flows/test_exchanges.py",
     "tests/ingest/test_nights.py",
-    "tests/pipeline/test_ingest.py",
-    "tests/pipeline/test_verify.py",
+    "tests/night/test_ingest.py",
+    "tests/audit/test_verify.py",
 )
 """The files whose tests run several nights each: they are slow."""
 

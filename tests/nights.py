@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_night
-from forecasting.pipeline.publish import each_report
+from forecasting.publish.pages import each_report
 from forecasting.report.night_view import ReportData
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 import forecasting as fc
 from flows import clock
 from forecasting.errors import ForecastingError, StoreError, UsageError
-from forecasting.pipeline.export import BARS_COLUMNS
+from forecasting.publish.export import BARS_COLUMNS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ assert "connect" in dir(fc)
 ledger = fc.connect()
 assert len(ledger.latest()) == len(ledger.history()) == len(ledger.skill()) == 0
 assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
-import forecasting.pipeline.run
+import forecasting.night.run
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)
 import flows.nightly, flows.catch_up, flows.server
@@ -87,7 +87,7 @@ def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) ->
 def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(folder, tmp_path_factory, monkeypatch):
     here, mine = tmp_path_factory.mktemp("here"), folder / "forecasting-data"
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(here))
-    monkeypatch.setattr("forecasting.pipeline.plan.missed_nights", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("forecasting.night.plan.missed_nights", lambda *_, **__: 1 / 0)
     with pytest.raises(ForecastingError, match=f"ZeroDivisionError.* Its traceback is in {mine}/errors/"):
         fc.connect(data_dir=mine).run_night("SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now)
     assert list(here.iterdir()) == []

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import yaml
 from pydantic import SecretStr
 
-from forecasting.pipeline.messages import newest_digest
+from forecasting.publish.messages import newest_digest
 from forecasting.report.digest import digest_in
 from forecasting.settings import Settings
 from forecasting.store import connect, schema, write

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from flows import clock
+from forecasting.audit.backtest import load_series
 from forecasting.backtests import nights
 from forecasting.backtests.nights import replay_nights
 from forecasting.backtests.walk_forward import BacktestSpec, all_windows, backtest
 from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.scores import dollar_volume_r2
-from forecasting.pipeline.backtest import load_series
 from forecasting.predict import combine, fallback
 from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings

@@ -10,8 +10,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecasting.pipeline.night import make_night
-from forecasting.pipeline.predict import ISSUED_BEFORE
+from forecasting.night.night import make_night
+from forecasting.night.steps.predict import ISSUED_BEFORE
 from forecasting.sessions import last_completed, opens_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import connect

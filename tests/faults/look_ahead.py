@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from forecasting.audit.verify import rerun_night
 from forecasting.ingest import witness
-from forecasting.pipeline.night import make_night
-from forecasting.pipeline.predict import write_forecasts
-from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.train import fit_challenger
-from forecasting.pipeline.verify import rerun_night
+from forecasting.night.night import make_night
+from forecasting.night.steps.predict import write_forecasts
+from forecasting.night.steps.preprocess import write_windows
+from forecasting.night.steps.train import fit_challenger
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, write

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from flows import catch_up, nightly
 from forecasting.errors import ForecastingError, LockedError
-from forecasting.pipeline.models import promote, roll_back
-from forecasting.pipeline.run import ingest_only
+from forecasting.night.models import promote, roll_back
+from forecasting.night.run import ingest_only
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
 from tests import yahoo_stand_in as stand_in

@@ -10,9 +10,9 @@ import pytest
 
 from flows import catch_up, clock, nightly
 from flows.start import start_catch_up, start_night
+from forecasting.audit.verify import verify
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.run import ingest_only
-from forecasting.pipeline.verify import verify
+from forecasting.night.run import ingest_only
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv

@@ -8,8 +8,8 @@ import pytest
 
 from flows import backtest, catch_up, clock, nightly
 from forecasting.errors import BadDataError, DataLateError, UsageError
-from forecasting.pipeline.plan import narrowed
-from forecasting.pipeline.run import ingest_only
+from forecasting.night.plan import narrowed
+from forecasting.night.run import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import counts, night, rows

@@ -44,7 +44,7 @@ from forecasting.ingest.earnings import read_events_csv
 from forecasting.ingest.sources import Fetched, UnreadableRow, plugins, yahoo
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.pipeline.run import ingest_only
+from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from forecasting.train import checkpoint as checkpoints
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv

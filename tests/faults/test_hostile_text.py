@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from flows import console
 from flows.reporting import readable_errors
-from forecasting.pipeline.publish import write_reports
 from forecasting.plain_text import LIMIT
+from forecasting.publish.pages import write_reports
 from forecasting.report.prefect import night_artifact
 from forecasting.settings import read_settings
 from forecasting.store import connect

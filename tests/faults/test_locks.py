@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
-from forecasting.pipeline import health
+from forecasting.night import health
 from forecasting.sessions import shift
 from forecasting.store import connect, lock, migrate, views, write
 from forecasting.store.schema import metadata

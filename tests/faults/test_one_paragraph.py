@@ -16,8 +16,9 @@ from flows import cli, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import preprocess, symbols
-from forecasting.pipeline.night import Night
+from forecasting.night import symbols
+from forecasting.night.night import Night
+from forecasting.night.steps import preprocess
 from tests.builders import LAST
 from tests.flows.test_cli import run
 from tests.nights import select

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from forecasting.errors import ArtifactError
-from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.models import load_model, weights_state
-from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.run_log import delete_files_of
+from forecasting.night.folders import runs_folder
+from forecasting.night.models import load_model, weights_state
+from forecasting.night.night import Night, make_night
+from forecasting.night.run_log import delete_files_of
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
 from tests.builders import LAST

@@ -17,7 +17,7 @@ import forecasting as fc
 from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
 from flows.start import start_night
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline import publish
+from forecasting.publish import pages as publish
 from forecasting.report.page import render_page
 from forecasting.settings import read_settings
 from forecasting.store import connect

@@ -8,7 +8,7 @@ import pytest
 
 from flows import clock
 from flows.start import start_catch_up
-from forecasting.pipeline.run import ingest_only
+from forecasting.night.run import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night

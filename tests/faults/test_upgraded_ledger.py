@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_catch_up
+from forecasting.audit.verify import verify
 from forecasting.errors import StoreError
-from forecasting.pipeline.verify import verify
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import engine

@@ -20,8 +20,8 @@ from flows import clock, nightly
 from forecasting.errors import ForecastingError, UnexpectedError
 from forecasting.evaluate import decisions, drift
 from forecasting.ingest.actions import make_actions
-from forecasting.pipeline import publish
 from forecasting.predict import combine, fallback
+from forecasting.publish import pages as publish
 from forecasting.sessions import between, last_completed, next_sessions, shift
 from forecasting.store import connect
 from tests.builders import PRICES, blank_page, random_bars

@@ -12,8 +12,8 @@ import pytest
 
 from flows import cli, server, start
 from forecasting.errors import UsageError
-from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.symbols import Outcomes
+from forecasting.night.folders import SERVED
+from forecasting.night.symbols import Outcomes
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
@@ -177,7 +177,7 @@ def test_given_options_override_the_environment_and_others_leave_it(first, tmp_p
 
 def test_what_stopped_a_symbol_is_said_after_the_others_are_shown(monkeypatch):
     outcomes = Outcomes({"SBUX": "all the same"}, {"BAD": UsageError("no such symbol")})
-    monkeypatch.setattr("forecasting.pipeline.verify.verify", lambda *_, **__: outcomes)
+    monkeypatch.setattr("forecasting.audit.verify.verify", lambda *_, **__: outcomes)
     failed = (2, "all the same\n", "1 of 2 symbols failed. BAD: no such symbol\n")
     assert run("verify") == failed
     assert run("replay") == failed  # its name until release 0.3

@@ -9,8 +9,8 @@ from flows import clock, server
 from flows.start import all_checks as doctor
 from forecasting import sessions
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import health
-from forecasting.pipeline.health import nothing_new
+from forecasting.night import health
+from forecasting.night.health import nothing_new
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate
 from forecasting.store.connect import parse, sqlite_path

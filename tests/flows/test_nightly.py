@@ -1,4 +1,4 @@
-"""Nights and spans through Prefect's engine; tests/pipeline/test_night.py has those that do without."""
+"""Nights and spans through Prefect's engine; tests/night/test_night.py has those that do without."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_
 from flows import backtest, catch_up, nightly
 from flows.start import start_catch_up
 from forecasting.errors import UsageError
-from forecasting.pipeline.folders import runs_folder
+from forecasting.night.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from tests.builders import LAST

@@ -6,7 +6,7 @@ import pytest
 
 from flows import clock
 from flows.progress import progress_bar, show_step, watched_nights
-from forecasting.pipeline.night import make_night
+from forecasting.night.night import make_night
 from forecasting.settings import Settings
 
 NIGHTS = [make_night("AAA", date(2024, 3, day), Settings(), now=clock.now) for day in (7, 8)]

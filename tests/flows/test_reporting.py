@@ -15,7 +15,7 @@ from flows import clock, reporting
 from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
 from forecasting.errors import ForecastingError, HistoryError, NoBarError, SymbolsFailedError, UsageError
-from forecasting.pipeline.night import Night, make_night
+from forecasting.night.night import Night, make_night
 from forecasting.settings import Settings
 from tests.report.nights import ORIGIN, report_data
 

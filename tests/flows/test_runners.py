@@ -13,7 +13,7 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from forecasting.errors import SymbolsFailedError
-from forecasting.pipeline.run import own_cluster
+from forecasting.night.run import own_cluster
 from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars

@@ -28,7 +28,7 @@ from prefect.settings import (
 from flows import server, start
 from flows.cli import main
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.folders import SERVED
+from forecasting.night.folders import SERVED
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from tests.flows.sinks import http_source

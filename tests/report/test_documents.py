@@ -11,7 +11,7 @@ import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline import export
+from forecasting.publish import export
 from forecasting.report import documents
 from forecasting.settings import Settings
 from forecasting.store import write

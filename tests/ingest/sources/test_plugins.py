@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 
 from flows import clock
+from forecasting.audit.backtest import load_series
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_session, source_of
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.pipeline.backtest import load_series
-from forecasting.pipeline.run import ingest_only
+from forecasting.night.run import ingest_only
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars, scaled
 from tests.flows.sinks import http_source

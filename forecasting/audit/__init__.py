@@ -1,0 +1,1 @@
+"""What re-runs the past: backtest, verification of finished nights, the article."""

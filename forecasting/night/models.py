@@ -1,0 +1,163 @@
+"""The models of the ledger: load, check, list, promote, roll back."""
+
+import shutil
+from pathlib import Path, PurePosixPath
+
+from forecasting.errors import ArtifactError, StoreError, UsageError
+from forecasting.night.folders import ARTIFACTS, child_folder
+from forecasting.night.symbols import Outcomes, check_forecast, each_symbol, only_symbol
+from forecasting.settings import Settings
+from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store.frames import Row
+from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
+from forecasting.vocabulary import LSTM, Clock, short_id
+
+
+def load_model(model: Row, settings: Settings) -> Checkpoint:
+    """The checkpoint of a model row; an ArtifactError where it is missing, pruned, altered, or of other code."""
+    if model["artifact_path"] is None or model["artifact_hash"] is None:
+        raise ArtifactError(
+            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
+        )
+    return load(weights_folder(model, settings), model["artifact_hash"])
+
+
+def why_not_runnable(model: Row, settings: Settings) -> str:
+    """Why this code cannot load and run a model, in words; empty when it can."""
+    try:
+        load_model(model, settings)
+    except ArtifactError as error:
+        return str(error)
+    return ""
+
+
+def weights_folder(model: Row, settings: Settings) -> Path:
+    """The folder that a model row names, which need not exist; an ArtifactError where it is none of ours."""
+    path = PurePosixPath(model["artifact_path"])
+    if path.parent != PurePosixPath(ARTIFACTS):
+        raise ArtifactError(
+            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found {str(path)[:60]!r}. Nothing was "
+            "read; correct that row of table models."
+        )
+    folder = child_folder(settings.data_dir.absolute() / ARTIFACTS, path.name)
+    for file in (folder / name for name in FILES):
+        if file.resolve().parent != folder.resolve():
+            raise ArtifactError(
+                f"Expected a file at {file}, found a symbolic link to a place outside its folder. It was not read; put "
+                "the file itself there."
+            )
+    return folder
+
+
+def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[list[Row]]]:
+    """The networks of each symbol, newest first, and what came of each symbol."""
+
+    def networks(own: Settings) -> list[Row]:
+        symbol, target = own.symbols[0], own.target
+        series = {"symbol": symbol, "target": target}
+        with connect.reading(own.url) as connection:
+            champion = read.champion(connection, symbol, target) or {}
+            rows = [
+                {**row, "champion": row["id"] == champion.get("id"), "weights": weights_state(row, own)}
+                for row in read.table_rows(connection, "models", series, order=("created_at DESC", "id"))
+                if row["name"] == LSTM
+            ]
+            if not rows:
+                check_forecast(connection, symbol, target)
+                raise StoreError(
+                    f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a "
+                    f"baseline's. For the reason: forecasting show --symbol {symbol} --target {target}"
+                )
+        return rows
+
+    migrate.check_ready(settings.url, writes=False)
+    with connect.kept_open(settings.url):
+        outcomes = each_symbol(settings, networks, now=now)
+    return [row for rows in outcomes.values.values() for row in rows], outcomes
+
+
+def show_model(model_id: str, settings: Settings) -> Row:
+    """A model's row, the state of its weights, the settings and bars that made it, and its forecasts."""
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        model = stored_model(connection, model_id)
+        if model["method"] == "baseline":
+            weights = "none: a baseline is fitted anew each night from the bars"
+        else:
+            weights = why_not_runnable(model, settings)
+            weights = weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
+        return {**model, "weights": weights, **read.lineage(connection, model["id"])}
+
+
+def weights_state(model: Row, settings: Settings) -> str:
+    """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
+    if model["artifact_path"] is None:
+        return "pruned"
+    try:
+        folder = weights_folder(model, settings)
+        if not folder.exists():
+            return "missing"
+        read_whole(folder, model["artifact_hash"])
+    except ArtifactError:
+        return "damaged"
+    return "kept"
+
+
+def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
+    """A sentence that names the model published from the next forecast on; no fit that the gate refused is."""
+    migrate.check_ready(settings.url)
+    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
+        model = stored_model(connection, model_id)
+        wrong = f"was refused by the gate: {model['refused']}" if model["refused"] else ""
+        if model["method"] == "baseline":
+            wrong = f"is the baseline {model['name']}; a champion is a network"
+        if wrong:
+            raise UsageError(f"{model['id']} {wrong}. See: forecasting models list")
+        return make_champion(connection, model, settings, trigger="promote", now=now)
+
+
+def roll_back(settings: Settings, *, now: Clock) -> str:
+    """A sentence that names the model published from the next forecast on: the champion before the present one."""
+    symbol = only_symbol(settings, "models rollback")
+    migrate.check_ready(settings.url)
+    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
+        before = read.champion_before(connection, symbol, settings.target)
+        if before is None:
+            check_forecast(connection, symbol, settings.target)
+            raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
+        return make_champion(connection, before, settings, trigger="rollback", now=now)
+
+
+def stored_model(connection: connect.Connection, model_id: str) -> Row:
+    """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
+    model = read.row(connection, "models", {"id": model_id})
+    found = [model] if model else read.models_beginning(connection, model_id, limit=5)
+    if len(found) != 1:
+        ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}" if found else f"no model {model_id!r}"
+        expected = "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
+        raise UsageError(f"{expected}; found {ids}.")
+    return dict(found[0])
+
+
+def make_champion(connection: connect.Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
+    """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
+    load_model(model, settings)
+    decided_at, symbol, target = now(), model["symbol"], model["target"]
+    champion = read.champion(connection, symbol, target)
+    if champion is not None and champion["id"] == model["id"]:
+        return f"{model['id']} is the champion of {symbol} {target} already."
+    reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
+    series = {"symbol": symbol, "target": target}
+    # A night without a fit decides nothing: its forecast was still the former champion's.
+    decided, done = read.newest(connection, "promotions", "session", series), read.newest_finished(connection, **series)
+    row = series | {"id": short_id("promotion", trigger, model["id"], decided_at.isoformat()), "trigger": trigger}
+    row |= {"session": max(filter(None, (model["trained_to"], decided, done))), "decided_at": decided_at}
+    row |= {"champion": champion and champion["id"], "challenger": model["id"], "winner": model["id"]}
+    write.add(connection, "promotions", row | {"origins": 0, "reason": reason})
+    return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
+
+
+def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
+    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist."""
+    if (folder := weights_folder(row, settings)).exists():
+        shutil.copytree(folder, data_dir / row["artifact_path"])

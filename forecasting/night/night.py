@@ -1,0 +1,147 @@
+"""A night: one symbol's session, from plan to report. Each step returns it with what the step found, or its error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from forecasting import __version__
+from forecasting.errors import ForecastingError, UsageError
+from forecasting.night.folders import runs_folder
+from forecasting.night.symbols import explained
+from forecasting.report.night_view import ReportData
+from forecasting.sessions import last_completed
+from forecasting.settings import Settings
+from forecasting.values import source_name
+from forecasting.vocabulary import Clock, Mode, Target, short_id
+
+WINDOWS = "windows.npz"  # In a night's folder
+
+
+@dataclass(frozen=True)
+class Night:
+    """What is asked of one night, what it runs under, and what its steps have found."""
+
+    symbol: str
+    session: date  # the origin: the newest session whose bar the night may use
+    settings: Settings = field(repr=False)  # of this symbol and target alone
+    now: Clock = field(repr=False)
+    mode: Mode = "auto"
+    trigger: str = "run"  # by hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
+    source: str = ""  # of the bars; of a market series it may be another one than the settings'
+    has_page: bool = True  # whether evaluate writes its page: not where the past is re-run
+    flow_run_id: str | None = None
+    stored_id: str | None = None  # of a night that is run again, its id
+    stored_fetch: str = ""  # of a night that is run again, the fetch that it used
+    fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
+    data_as_of: datetime | None = None  # of preprocess, with its windows: that fetch's instant; nothing later is used
+    challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate
+    report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
+    seconds: dict[str, float] = field(default_factory=dict)  # by step
+    is_done: bool = False  # of evaluate: whether it came to its end
+    error: ForecastingError | None = None  # what stopped the night; a NoBarError where the run goes on without it
+
+    @property
+    def target(self) -> Target:
+        """What is forecast."""
+        return self.settings.target
+
+    @property
+    def id(self) -> str:
+        """The same for the same night under the same settings, so that a repeated run finds its rows."""
+        parts = (self.symbol, self.session.isoformat(), self.target, source_name(self.source), self.settings.hash)
+        return self.stored_id or short_id("run", *parts)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns by which the rows of its run are found."""
+        return {"symbol": self.symbol, "target": self.target, "run_id": self.id}
+
+    @property
+    def folder(self) -> Path:
+        """Where the steps of the night leave files to each other; emptied when the night is done."""
+        return runs_folder(self.settings) / self.id
+
+    @property
+    def windows(self) -> Path:
+        """The file of its windows."""
+        return self.folder / WINDOWS
+
+    def then(self, step: str, work: Callable[[Night], Night]) -> Night:
+        """The night after `work`, with the seconds that it took or the error that stopped it; as it is if one has."""
+        if self.error is not None:
+            return self
+        started = time.perf_counter()
+        try:
+            after = work(self)
+        except Exception as error:  # whatever it is, it is this night's alone
+            after = replace(self, error=explained(error, now=self.now, settings=self.settings))
+        seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
+        return replace(after, seconds={**after.seconds, step: round(seconds, 3)})
+
+
+def make_night(
+    symbol: str, session: date, settings: Settings, *, now: Clock, mode: Mode = "auto", trigger: str = "run"
+) -> Night:
+    """The night of a symbol under its own settings: its own exchange, and so its own hash. Its session has closed."""
+    own = settings.for_symbol(symbol)
+    check_closed(session, own.exchange, now=now)
+    return Night(symbol, session, own, now, mode, trigger, own.source)
+
+
+def check_closed(session: date, exchange: str, *, now: Clock) -> None:
+    """Raise a UsageError for a session that has not closed."""
+    at = now()
+    newest = last_completed(at, exchange)
+    if session > newest:
+        raise UsageError(
+            f"Expected a session of {exchange} that has closed; found {session}, and the newest that has closed is "
+            f"{newest}. Name that one or an older one, or correct this machine's clock, which is at "
+            f"{at:%Y-%m-%d %H:%M} UTC."
+        )
+
+
+def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
+    """The nights of each symbol, in their order."""
+    groups: dict[str, list[Night]] = {}
+    for night in nights:
+        groups.setdefault(night.symbol, []).append(night)
+    return list(groups.values())
+
+
+def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
+    """The nights in the order in which they are run: the first of each symbol, then the second, and so on."""
+    return [[night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))]
+
+
+_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "seconds")
+_OPTIONS = ("target", "source", "events", "market")  # that a run may have been given in place of the settings
+
+
+def sent(night: Night) -> dict[str, Any]:
+    """What travels to a worker: never settings, which may contain a password; with the id, which the worker checks."""
+    options = {name: getattr(night.settings, name) for name in _OPTIONS}
+    values = {name: getattr(night, name) for name in _SENT}
+    return {"id": night.id, "release": __version__, "options": options, "night": values}
+
+
+def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night:
+    """The night under the settings of a worker, whose release and settings must be those of the run."""
+    if values["release"] != __version__:
+        raise UsageError(
+            f"Expected on this worker forecasting {values['release']}, the release of the run; found {__version__}. "
+            "Install one release on all machines, then run again."
+        )
+    own = settings.model_copy(update=values["options"]).for_symbol(values["night"]["symbol"])
+    night = Night(settings=own, now=now, **values["night"])
+    if night.id != values["id"]:
+        raise UsageError(
+            f"Expected on this worker the settings of the run that submitted {night.symbol} {night.session}; found "
+            "others (target, train_sessions, seed, members or exchange). Set the same FORECASTING_ variables."
+        )
+    return night

@@ -1,0 +1,349 @@
+"""The one runner: nights through their five steps, by hand, in a flow, in workers and where the past is re-run."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import partial
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from joblib import cpu_count
+from joblib.externals.loky import get_reusable_executor
+
+from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
+from forecasting.ingest.earnings import check_events
+from forecasting.night import plan
+from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
+from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
+from forecasting.night.run_log import mark_cut_off
+from forecasting.night.steps.evaluate import evaluate
+from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.night.steps.predict import predict
+from forecasting.night.steps.preprocess import first_session, preprocess
+from forecasting.night.symbols import Outcomes, combined, each_symbol, explained
+from forecasting.publish import messages
+from forecasting.publish.pages import update_index
+from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, lock, migrate, read
+from forecasting.store.frames import Row, python_strings
+from forecasting.vocabulary import Clock, Mode
+
+logger = logging.getLogger("forecasting.night")
+
+LARGEST = 50  # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory
+SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
+LONGEST_S = 12 * 3600.0  # That a run waits for a worker's shard, of years of nights perhaps
+DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
+"""Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
+
+
+Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
+
+
+def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
+    """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it."""
+    return ingest(nights, switch_source=switch_source, refusals=rounds.refusals)
+
+
+def train(nights: Sequence[Night]) -> list[Night]:
+    """Each night with its challenger; without one where the night fits none, or none that passes the gate."""
+    from forecasting.night.steps.train import fit_challenger  # takes torch: a process that waits for nights needs none
+
+    return [night.then("train", fit_challenger) for night in nights]
+
+
+def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
+    """The nights after one of the five steps, which is called as the function that it is; `more` is of ingest."""
+    steps: dict[Step, Callable[..., list[Night]]] = {
+        "ingest": request,
+        "preprocess": preprocess,
+        "train": train,
+        "predict": predict,
+        "evaluate": evaluate,
+    }
+    return steps[step](nights, *more)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who has nights run, and how: by default as plain functions, in silence, and without a pause."""
+
+    call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
+    after: Callable[[Sequence[Night]], object] = lambda nights: None  # what follows once some nights have ended
+    pause: Wait = lambda until, why: None
+    due: datetime | None = None  # when an unattended run was, which retries and gives up its lock in a pause; else None
+
+
+PLAINLY = Caller()
+
+
+def run_nights(
+    nights: Sequence[Night], settings: Settings, caller: Caller = PLAINLY, *, now: Clock, switch_source: bool = False
+) -> list[Night]:
+    """The nights of a plan as they ended: each batch of symbols is requested, then its shards take the other steps.
+
+    The caller holds the lock of the nights.
+    """
+    done: list[Night] = []
+
+    def pause(until: datetime, why: str) -> None:
+        if caller.due is not None:  # what workers run needs the lock
+            done.extend(workers.results())
+        caller.pause(until, why)
+
+    rounds = Rounds(nights, settings, due=caller.due, now=now, wait=pause)
+    with opened_workers(settings, caller) as workers:
+        for due in rounds:
+            fetched = caller.call("ingest", due, rounds, switch_source)
+            for shard in shards(rounds.take(fetched), settings):
+                workers.submit(shard)
+        done.extend(workers.results())
+    update_index(settings, rounds.ended, now=now)
+    return done + rounds.ended
+
+
+def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
+    """The nights of some symbols whose bars are stored, as they ended: the first of each symbol, then the second."""
+    steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
+    done: list[Night] = []
+    for turn in in_turn(nights):
+        for step in steps:
+            turn = caller.call(step, turn)
+        caller.after(turn)
+        done += [replace(night, report=None) for night in turn]  # it is large
+    return done
+
+
+def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
+    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
+    missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    with nights_here(settings, now=now):
+        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        nights = run_nights(planned, settings, now=now)
+    concluded(nights, settings, now=now)
+    left = plan.not_done(missed)
+    return [night.id for night in missed if night not in left]
+
+
+def ingest_only(
+    settings: Settings,
+    *,
+    as_of: date | None,
+    switch_source: bool,
+    now: Clock,
+    wait: Callable[[datetime], object] = lambda until: None,
+) -> Outcomes[Row]:
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night.
+
+    After no response or a broken one it is requested once more, as in a run by hand.
+    """
+    migrate.check_ready(settings.url)
+
+    def fetch(own: Settings) -> Row:
+        check_events(settings.events, settings.symbols)
+        session = as_of or plan.newest_session(own, now=now)
+        plan.check_session(session, own.exchange, now=now)
+        night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
+        spans = [(night, first_session(session, own))]
+        with lock.night_lock(own.url, "night"):
+            (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
+            if isinstance(done.error, UnavailableError):
+                wait(now() + INTERACTIVE)
+                (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
+        if done.error is not None:
+            raise done.error
+        with connect.reading(own.url) as connection:
+            return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
+
+    return each_symbol(settings, fetch, now=now)
+
+
+def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
+    """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
+    done, failed, _ = outcome_of(nights)
+    messages.send_digest(settings, nights, now=now)
+    if failed:
+        raise combined(failed, of=len(settings.symbols))
+    return done
+
+
+def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
+    """The nights cut into shards of so many symbols: FORECASTING_SHARD_SIZE, else several for each worker."""
+    workers, symbols = workers_of(settings), by_symbol(nights)
+    count = workers * SHARDS_A_WORKER if workers > 1 else 1
+    size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
+    for start in range(0, len(symbols), size):
+        yield list(chain.from_iterable(symbols[start : start + size]))
+
+
+def workers_of(settings: Settings) -> int:
+    """How many workers run shards at the same time."""
+    return 1 if settings.runner == "local" else min(settings.workers or cpu_count(), len(settings.symbols))
+
+
+class Workers:
+    """Shards of a caller's nights: run by processes of this machine, by Dask's workers, or in this process."""
+
+    def __init__(self, caller: Caller, executor: Callable[[], Executor] | None = None) -> None:
+        """`executor` is called for each shard: joblib makes a new one after a killed process. None: this process."""
+        self._caller = caller
+        self._executor = executor
+        self._ended: list[Night] = []
+        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
+
+    def submit(self, shard: list[Night]) -> None:
+        """Let a worker run the shard, while the caller requests the bars of others; without one, run it."""
+        if self._executor is None:
+            self._ended += run_shard(shard, self._caller)
+            return
+        values = [sent(night) for night in shard]
+        future = self._executor().submit(run_sent, values, shard[0].now, connect.locks_of(shard[0].settings.url))
+        self._submitted.append((shard, future))
+
+    def results(self) -> list[Night]:
+        """The nights that have ended since the last call, of all shards.
+
+        Raises:
+            ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still go on.
+        """
+        while self._submitted:
+            self._ended += self._result(*self._submitted.pop(0))
+        ended = self._ended
+        self._ended = []
+        return ended
+
+    def _result(self, shard: list[Night], future: Future[list[dict[str, Any]]]) -> list[Night]:
+        """The nights of a shard; of a worker that was lost, run once more in this process."""
+        wait([future], timeout=LONGEST_S)
+        if not future.done():
+            raise ForecastingError(
+                f"Expected the {len(shard)} nights of a shard from a worker within {LONGEST_S / 3600:.0f} hours; it is "
+                "still at work. Look at that process, end it, then run again."
+            )
+        try:
+            values = future.result()
+        except Exception as error:  # a night's own is among its values
+            logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
+            return run_shard(shard, self._caller)
+        nights = [replace(night, **found) for night, found in zip(shard, values, strict=True)]
+        self._caller.after(nights)
+        return nights
+
+
+def run_sent(
+    shard: Sequence[dict[str, Any]],
+    now: Clock,
+    locks: Sequence[connect.Lock] = (),
+) -> list[dict[str, Any]]:
+    """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`.
+
+    The locks are those of the run.
+    """
+    try:
+        settings = read_settings()
+        with ledger(settings), connect.written_under(settings.url, *locks):
+            nights = run_shard([received(values, settings, now=now) for values in shard])
+    except Exception as error:  # as a database that cannot be reached
+        ours = explained(error, now=now)
+        return [{"error": ours} for _ in shard]
+    ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
+    return [ended[values["id"]] for values in shard]  # in the order in which they came
+
+
+@contextmanager
+def opened_workers(settings: Settings, caller: Caller) -> Iterator[Workers]:
+    """What runs the shards of the caller's nights within the block."""
+    count = workers_of(settings)
+    if count <= 1:
+        yield Workers(caller)
+    elif settings.runner == "dask":
+        with dask_client(settings) as client:
+            # Not pure: the same shard of a later run is no cached result.
+            yield Workers(caller, partial(client.get_executor, pure=False))
+    else:
+        processes = partial(get_reusable_executor, max_workers=count)
+        try:
+            yield Workers(caller, processes)
+        except BaseException:
+            processes().shutdown(kill_workers=True)  # one that hangs would keep this process from its end
+            raise
+
+
+@contextmanager
+def dask_client(settings: Settings) -> Iterator[Any]:
+    """A client of the scheduler in the settings, or of a cluster of its own, once a worker is there."""
+    if find_spec("distributed") is None:
+        raise UsageError(
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+        )
+    from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    address = settings.dask_address
+    with ExitStack() as opened:
+        try:
+            cluster = address or opened.enter_context(
+                LocalCluster(**own_cluster(workers_of(settings), settings.data_dir))  # type: ignore[no-untyped-call]
+            )
+            client = opened.enter_context(
+                Client(cluster, timeout=DASK_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+            )
+            client.wait_for_workers(1, timeout=DASK_WORKER_S)
+        except (OSError, ValueError, TimeoutError) as error:
+            where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
+            raise ForecastingError(
+                f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both (docs/cluster.md), or "
+                "correct the address; then run again: the bars are stored."
+            ) from error
+        yield client
+
+
+def own_cluster(workers: int, folder: Path) -> dict[str, object]:
+    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
+
+    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
+    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
+    imported from its scratch folder, by default one in the temporary folder that another user could have made.
+    """
+    own = {"local_directory": str(folder)}
+    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}
+
+
+@contextmanager
+def ledger(settings: Settings) -> Iterator[None]:
+    """A block in which nights share one connection and pandas makes the strings that serve short columns."""
+    with connect.kept_open(settings.url), python_strings():
+        yield
+
+
+@contextmanager
+def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
+    """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
+    try:
+        with lock.night_lock(settings.url, "night"), ledger(settings):
+            try:
+                yield
+            except KeyboardInterrupt:
+                mark_cut_off(settings)
+                raise
+    except Exception as error:
+        failure = explained(error, now=now)
+        messages.send_failed(settings, failure)
+        raise failure from None
+
+
+def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
+    """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
+    failed: dict[str, ForecastingError] = {}
+    for night in sorted(nights, key=lambda night: night.session):
+        if night.error is not None and not isinstance(night.error, NoBarError):
+            failed.setdefault(night.symbol, night.error)
+    without_bar = [str(night.error) for night in nights if isinstance(night.error, NoBarError)]
+    return [night.id for night in nights if night.is_done], failed, without_bar

@@ -1,0 +1,1 @@
+"""What people get from the ledger: pages, messages, alerts, exports."""

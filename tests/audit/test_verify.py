@@ -1,0 +1,223 @@
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from flows import clock, nightly
+from forecasting.audit.verify import verify
+from forecasting.errors import ArtifactError, ForecastingError, UsageError
+from forecasting.night import models
+from forecasting.night.run import ingest_only
+from forecasting.predict import combine
+from forecasting.publish import export
+from forecasting.sessions import between
+from forecasting.settings import read_settings
+from forecasting.store import connect
+from tests.builders import LAST, random_bars, set_small_night
+from tests.faults.world import early_evidence
+from tests.nights import after, damage_weights, select
+from tests.yahoo_stand_in import StandIn, asked_here, scaled
+
+EARLY, *SESSIONS = between(date(2024, 2, 21), LAST)
+
+
+@pytest.fixture
+def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
+    """Yahoo for a small night; calibration needs three origins, drift and fallback a handful."""
+    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5", "MAX_MODEL_AGE": "1"}
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
+    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
+    soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
+    with early_evidence(), soon, asked_here(served, monkeypatch.setattr):
+        yield served
+
+
+def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nights with all that may happen between them: restated bars, an earnings date, a champion named by hand.
+
+    Bars are fetched once more before the open, a past session is run later, once the market series fails and once all
+    weights are damaged. One night is run again under other settings, which those after it keep.
+    """
+
+    def at(session: date, hours: float) -> None:
+        monkeypatch.setattr(clock, "now", after(session, hours))
+        yahoo.today = session
+
+    for place, session in enumerate(SESSIONS):
+        at(session, 13.5)
+        yahoo.edits = [scaled(1.4, SESSIONS[2], column="volume")] if place >= 5 else []
+        yahoo.earnings = ["March 12, 2024 at 4 PM EDT"] if place >= 6 else []
+        yahoo.market_fault = "500" if place == 3 else None
+        if place == 1:
+            yahoo.edits = [scaled(0.9, session, column="volume")]
+        if place == 5:
+            damage_weights(read_settings().data_dir)
+        if place != 4:  # the machine was off
+            nightly.nightly(mode="skip" if place == 10 else "auto")  # after it the champion is too old
+        if place == 1:
+            at(session, 16)  # the exchange opens half an hour later
+            yahoo.edits = []
+            ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+        if place == 2:
+            at(session, 14)
+            nightly.nightly(as_of=EARLY)
+        if place == 9:
+            monkeypatch.setenv("FORECASTING_MARKET", "none")
+            monkeypatch.setenv("FORECASTING_MEMBERS", "2")  # from which no warm fit can go on
+            nightly.nightly(as_of=session)
+        if place == 7:
+            networks, _ = models.list_models(read_settings(), now=clock.now)
+            by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
+            models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
+
+
+def verified(first: date | None = None) -> str:
+    """The one symbol's sentence, or its error."""
+    found = verify(read_settings(), now=clock.now, first=first)
+    found.raise_failed()
+    return found.values["MSFT"]
+
+
+@pytest.mark.slow
+def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch, tmp_path):
+    live(yahoo, monkeypatch)
+    asked = len(yahoo.requests)
+    with connect.reading(read_settings().url) as connection:
+        issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")).all()
+        winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
+        methods = set(connection.scalars(sa.text("SELECT method FROM models")))
+        markets = set(connection.scalars(sa.text("SELECT verdict FROM fetches WHERE symbol = '^VIX'")))
+    assert {row[0] for row in issued} == {"live", "replay"}
+    assert max(row[1] for row in issued) >= 3
+    assert {row[3] for row in issued} == {"ok", "fallback"}
+    assert len(set(winners)) >= 2
+    assert methods == {"scratch", "warm", "baseline"}
+    assert {"extended", "unavailable"} <= markets
+    with connect.transaction(read_settings().url) as connection:  # decisions read kinds, not words
+        connection.execute(sa.text("UPDATE runs SET mode_reason = 'other words', note = ''"))
+        connection.execute(sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''"))
+    monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
+    assert verified().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
+    assert len(yahoo.requests) == asked  # the source was not asked
+    assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
+    assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}")
+    _check_bars_before_the_open(SESSIONS[1])
+    _verify_from_the_middle(SESSIONS[10], len(issued))
+    touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
+    with connect.transaction(read_settings().url) as connection:
+        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
+    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"):
+        verified(LAST)
+    with connect.transaction(read_settings().url) as connection:
+        other = f"(SELECT min(run_id) FROM forecasts WHERE origin_session < '{LAST}')"
+        connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
+    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, .*: not stored, but made again"):
+        verified(LAST)
+
+
+def _check_bars_before_the_open(session: date) -> None:
+    """Bars as of a session are those that its night had, not those fetched after it."""
+    with connect.reading(read_settings().url) as connection:
+        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'"))
+    known = export.frame("bars", read_settings(), day=session)
+    now = export.frame("bars", read_settings())
+    assert known["volume"].iloc[-1] == used
+    assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(used / 0.9, abs=1)
+
+
+def _verify_from_the_middle(first: date, issued: int) -> None:
+    """Nights that other code made are copied as they are, with the weights that the next one begins with."""
+    settings = read_settings()
+    with connect.transaction(settings.url) as connection:
+        connection.execute(sa.text(f"UPDATE runs SET code_version = '0.1.0+0a1b2c3' WHERE as_of < '{first}'"))
+        early = f"origin_session < '{first}' AND role = 'baseline'"
+        connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
+        copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
+    by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} verifies"
+    with pytest.raises(ForecastingError, match=by_others):
+        verified(SESSIONS[9])
+    same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, .* the same "
+    assert re.match(same, verified(first))
+    scratch = f"sqlite:///{settings.data_dir / 'verify' / 'forecasting.db'}"
+    with connect.reading(settings.url) as connection:
+        networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
+        newest = "ORDER BY session DESC, decided_at DESC, id DESC"
+        winner = connection.scalar(sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' {newest}"))
+    ours, theirs = ([row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch))
+    assert ours == theirs
+    shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
+    with pytest.raises(ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"):
+        verified(first)
+    shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
+
+
+def _scores(url: str) -> list[tuple[object, ...]]:
+    columns = "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, pinball, inside_80"
+    with connect.reading(url) as connection:
+        rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
+        return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
+
+
+_OF_LAST = f"WHERE origin_session = '{LAST}'"
+_WITHOUT = f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
+_SAME = (
+    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, 1 decision, 6 models "
+    "the same to the bit"
+)
+_OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
+_ALTERED = {
+    "UPDATE runs SET settings = replace(settings, '300', '301')": rf"{LAST}: .* disagree\)\. {_SAME}",
+    """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: settings unknown to this",
+    "UPDATE runs SET settings = '{}'": f"settings of table runs for the night of {LAST} of MSFT volume; found '{{}}'",
+    "UPDATE runs SET status = 'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
+    "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
+    f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
+    f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
+    f"{_WITHOUT} status = 'late'": rf"^MSFT: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
+    f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not verified: 1 night .* {_SAME}",
+    f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
+    f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
+    f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "kind was stored as live and",
+    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "2 of 7 .* seed was stored as 9 and comes out as 0",
+    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was stored as",
+    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
+    "INSERT INTO forecasts SELECT * FROM t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
+    "UPDATE promotions SET origins = 7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
+    f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made again",
+    "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* error was stored",
+    "DELETE FROM scores WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* not stored, but made again",
+    "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
+    "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "14 of 140 forecast parts .*: not stored, but made",
+    f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
+}
+
+
+def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match=r"nothing to verify\. Check --symbol"):
+        verified()
+    for yahoo.today in SESSIONS[-2:]:
+        monkeypatch.setattr(clock, "now", after(yahoo.today, 13.5))
+        nightly.nightly()
+    ledger, kept = Path(read_settings().url.removeprefix("sqlite:///")), tmp_path / "kept.db"
+    shutil.copy(ledger, kept)
+    fetch = select("id", "fetches WHERE symbol = 'MSFT' ORDER BY fetched_at")[0][0]
+    for statements, told in _ALTERED.items():
+        with closing(sqlite3.connect(ledger)) as connection:
+            of_night = f" WHERE as_of = '{LAST}'" if "UPDATE runs" in statements else ""
+            connection.executescript(statements.replace("FIRST", fetch) + of_night)
+        found = verify(read_settings(), now=clock.now, last=LAST)
+        text = found.values.get("MSFT") or str(found.errors["MSFT"])
+        assert re.search(told, text), (statements, text)
+        for path in re.findall(r"differences are in (\S+\.csv)", text):
+            each = pd.read_csv(path).drop(columns=["column", "stored", "rerun"]).drop_duplicates()
+            assert len(each) == sum(int(n) for n in re.findall(r"(\d+) of \d+ [a-z ]+?(?=,| of)", text))
+        assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
+        shutil.copy(kept, ledger)

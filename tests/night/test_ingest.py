@@ -1,0 +1,557 @@
+"""How bars reach a night: with a market series, a second source and earnings dates, on the stand-in for Yahoo."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows import clock
+from forecasting.audit.backtest import load_series
+from forecasting.audit.verify import verify
+from forecasting.errors import ArtifactError, BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.ingest import earnings
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.sources import Fetched, plugins
+from forecasting.night import rounds
+from forecasting.night.health import checked, night_checks
+from forecasting.night.night import Night, make_night
+from forecasting.night.run import ingest_only
+from forecasting.night.steps import ingest as module
+from forecasting.night.steps import preprocess
+from forecasting.night.steps.ingest import fetch_and_store, ingest
+from forecasting.preprocess.windows import Windows
+from forecasting.publish.messages import newest_digest
+from forecasting.sessions import between, closes_at
+from forecasting.settings import Settings, read_settings, sqlite_database
+from forecasting.store import connect, read
+from tests.builders import LAST, random_bars, scaled, set_small_night, write_yahoo_csv
+from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
+from tests.yahoo_stand_in import StandIn, asked_here, market_bars
+
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
+VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The windows of every night of the test, oldest first."""
+    seen: list[Windows] = []
+    real = preprocess.make_windows
+
+    def kept(*given: object, **named: object) -> Windows:
+        seen.append(real(*given, **named))  # type: ignore[arg-type] - as it was called
+        return seen[-1]
+
+    monkeypatch.setattr(preprocess, "make_windows", kept)
+    return seen
+
+
+@pytest.fixture
+def vix_file(night_folder, tmp_path, monkeypatch):
+    """A file of dates and closes up to LAST."""
+    path = tmp_path / "VIX.csv"
+    VIX[["close"]].rename_axis("Date").to_csv(path)
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{path}")
+    return path
+
+
+@pytest.fixture
+def yahoo(night_folder, monkeypatch):
+    """Yahoo with seeded bars of SBUX and MSFT, and the VIX."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+        served.add("MSFT", random_bars(days=650, seed=6, last=LAST))
+        yield served
+
+
+def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip") -> None:
+    """The night of `session`, on the morning after its close."""
+    monkeypatch.setattr(clock, "now", after(session))
+    served.today = session
+    night(session, mode)
+
+
+def expected(windows: Windows) -> np.ndarray:
+    return np.log(VIX["close"].loc[windows.sessions[: len(windows.steps)]].to_numpy())
+
+
+def test_the_windows_of_a_night_have_the_closes_of_a_file_of_its_own(vix_file, made):
+    night(LAST, "skip")
+    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
+    (run,) = rows("runs")
+    (fetch,) = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
+    assert (run["market_fetch"], run["status"]) == (fetch["id"], "done")
+    assert "Market series" not in str(run["note"])
+    assert {row["symbol"] for row in rows("forecasts")} == {"TEST"}
+
+
+def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, made, monkeypatch):
+    live(yahoo, monkeypatch, LAST)
+    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-6)
+    assert len(yahoo.market_charts()) == 1
+    assert [row for row in rows("findings") if row["symbol"] == "^VIX"] == []
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
+    live(yahoo, monkeypatch, LAST)
+    assert not made[1].market.any()
+    assert len(yahoo.market_charts()) == 1
+
+
+def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(yahoo, made, monkeypatch):
+    session = LAST - timedelta(days=1)
+    monkeypatch.setattr(clock, "now", after(session, 13.5))  # 05:30 in New York
+    yahoo.add("SBUX", random_bars(days=650, seed=3, last=LAST).loc[: str(session)])
+    night(session, "skip")
+    assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
+    assert str(LAST) not in {str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"}
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "^VIX")
+    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    night(session, "skip")  # its own night neither takes the clock for wrong
+    assert {row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"} == {str(session)}
+
+
+@pytest.mark.parametrize("fault", ["429", "no_bars"])
+def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo, made, monkeypatch, tmp_path, fault):
+    yahoo.market_fault = fault
+    live(yahoo, monkeypatch, LAST)
+    (run,) = rows("runs")
+    assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
+    assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
+    assert {row["kind"] for row in rows("forecasts")} == {"live"}
+    problems = newest_digest(read_settings(), now=clock.now).problems
+    assert f"market, SBUX volume, session {LAST}: {run['note']}" in problems
+    yahoo.market_fault = None
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
+    live(yahoo, monkeypatch, LAST)  # the next run, maybe a minute later, asks again
+    assert made[1].market.any()
+
+
+def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(yahoo, made, monkeypatch):
+    before, last = between(date(2024, 3, 7), LAST)
+    yahoo.today = before
+    monkeypatch.setattr(clock, "now", after(before))
+    ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
+    yahoo.market_fault = "500"
+    monkeypatch.setattr(rounds, "BATCH", 1)
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
+    live(yahoo, monkeypatch, last)
+    requests = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
+    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]  # once for both batches
+    np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
+    notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
+    assert all("filled forward. unavailable: " in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "session"), [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))]
+)
+def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
+    settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
+    night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
+    market = preprocess.market_night(night)
+    assert market is not None
+    assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
+
+
+def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(vix_file, monkeypatch):
+    night(between(LAST - timedelta(days=9), LAST)[-2])
+    (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{vix_file.with_name('VVIX.csv')}")
+    with pytest.raises(ArtifactError, match=r"market series \^VVIX; found one fitted with \^VIX"):
+        night(LAST, "warm")
+    night(LAST)
+    (run,) = [row for row in rows("runs") if row["market_fetch"] and row["as_of"] == str(LAST)]
+    assert (run["mode"], run["status"]) == ("scratch", "done")
+    assert "found one fitted with ^VIX" in str(run["mode_reason"])
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
+    networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
+    assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
+    monkeypatch.setenv("FORECASTING_MARKET", "none")  # or a shell without the service's settings
+    night(LAST, "skip")
+    assert [row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])]
+
+
+BARS = random_bars(days=650, seed=3, last=LAST)
+
+
+class House:
+    """A witness that answers for one symbol at a time; `answer` may raise."""
+
+    name = "house"
+
+    def __init__(self, answer: Callable[[str], pd.DataFrame]) -> None:
+        self.answer = answer
+        self.asked: list[object] = []
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        self.asked.append(symbol)
+        bars = self.answer(symbol).loc[str(first) : str(last)]
+        return Fetched(self.name, symbol, first, last, bars, make_actions([]), "1.0", "of the house")
+
+
+class ManyHouse(House):
+    """The same for many in one request."""
+
+    def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> dict[str, Fetched]:
+        self.asked.append(tuple(symbols))
+        return {symbol: super(ManyHouse, self).fetch(symbol, first, last) for symbol in symbols if symbol != "LACKS"}
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
+    """The source, as the one that FORECASTING_WITNESS names."""
+    monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
+    real = plugins.source_of
+    monkeypatch.setattr(plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
+    return source
+
+
+def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> list[Night]:
+    """The outcomes of the step of a night that fetches bars and compares them with the witness."""
+    settings = read_settings()
+    return ingest([make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals)
+
+
+def notes() -> dict[str, str]:
+    return {str(row["symbol"]): str(row["note"]) for row in rows("runs")}
+
+
+def findings() -> list[tuple[str, str, str, float]]:
+    return select("symbol, session, rule, round(value, 4)", "findings")
+
+
+def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor_a_replay_asks_again(
+    night_folder, real_pages, monkeypatch
+):
+    house = installed(monkeypatch, House(lambda _: scaled(BARS, 2.0, -1, "volume")))
+    night(LAST, "skip")
+    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
+    (finding,), (fetch,), (run,) = rows("findings"), rows("fetches"), rows("runs")
+    assert (finding["fetch_id"], finding["cleared_at"]) == (fetch["id"], fetch["fetched_at"])
+    assert (run["status"], "Witness" in str(run["note"])) == ("done", False)
+    page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
+    assert "house has this multiple of the bar" in page
+    before = counts()
+    night(LAST, "skip")
+    assert "25 forecasts, 10 forecast parts, 5 models the same to the bit" in str(
+        verify(read_settings(), now=clock.now).values
+    )
+    assert (counts(), house.asked) == (before, ["TEST"])
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
+    night_folder, tmp_path, monkeypatch, migrated_sqlite_file
+):
+    tables = ("forecasts", "bar_versions", "corporate_actions", "fetches", "models", "events", "promotions", "runs")
+    alone = {name: timeless(name) for name in tables}
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "forecasting.db").write_bytes(migrated_sqlite_file.read_bytes())
+    monkeypatch.delenv("FORECASTING_DATABASE_URL")
+    house = installed(monkeypatch, House(lambda _: BARS * 3.0))
+    night(date(2024, 3, 7))
+    assert house.asked == ["TEST"]
+    assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
+    assert {name: timeless(name) for name in tables} == alone
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Mock(side_effect=UnavailableError("The house is closed.")), "The house is closed."),
+        (Mock(side_effect=ZeroDivisionError("of other people's code")), "of other people's code"),
+        (lambda _: BARS.drop(columns="volume"), "in another shape than the canonical one"),
+        (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
+    ],
+)
+def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(night_folder, monkeypatch, answer, words):
+    house = installed(monkeypatch, House(answer))
+    (outcome,) = fetched("TEST")
+    assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
+    assert "Witness house:x: nothing was compared. " in notes()["TEST"]
+    assert words in notes()["TEST"]
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monkeypatch):
+    database = Path(sqlite_database(read_settings().url))
+
+    def away(symbol: str) -> pd.DataFrame:
+        database.rename(database.with_name("away.db"))
+        raise UnavailableError(f"The house has no {symbol}.")
+
+    installed(monkeypatch, House(away))
+    (outcome,) = fetched("TEST")
+    database.with_name("away.db").rename(database)
+    assert (outcome.error, "Witness" in notes()["TEST"]) == (None, False)
+
+
+def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(night_folder, monkeypatch):
+    monkeypatch.setattr(module, "WAIT_S", 1.0)
+    release, doubled = threading.Event(), scaled(BARS, 2.0, -1, "volume")
+
+    def answer(symbol: str) -> pd.DataFrame:
+        if symbol == "OTHER":
+            release.wait()
+        return doubled
+
+    house = installed(monkeypatch, House(answer))
+    refusals = dict[str, SourceError]()
+    fetched("TEST", "OTHER", refusals=refusals)
+    assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
+    assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (False, True)
+    fetched("THIRD", refusals=refusals)
+    assert house.asked == ["TEST", "OTHER"]
+    assert "It failed a moment ago; no further request was made." in notes()["THIRD"]
+    release.set()
+
+
+def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(night_folder, monkeypatch):
+    house = installed(monkeypatch, ManyHouse(lambda _: scaled(BARS, 0.5, -1, "volume")))
+    fetched("TEST", "LACKS")
+    assert house.asked == [("TEST", "LACKS"), "TEST"]
+    assert findings() == [("TEST", str(LAST), "witness_volume", 0.5)]
+    assert "It has no bars of the symbol." in notes()["LACKS"]
+
+
+def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_WITNESS", "alpacca")
+    with pytest.raises(UsageError, match=r"FORECASTING_WITNESS names no source .* 'alpacca'"):
+        night(LAST, "skip")
+    assert sum(counts().values()) == 0
+    (row,) = [row for row in checked(night_checks(read_settings(), now=clock.now)) if row["check"] == "witness"]
+    assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(
+    ("faults", "error", "requests"),
+    [
+        (["truncated"], None, 2),
+        (["truncated", "empty"], UnavailableError, 2),
+        (["429", "429"], RateLimitedError, 1),  # yfinance repeats a request that is refused by its status
+        (["404", "404"], BadDataError, 1),
+    ],
+)
+def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds(stocks, faults, error, requests):
+    waits = []
+    stocks.fail(*faults)
+    settings = read_settings().model_copy(update={"symbols": ("KOA",)})
+    outcomes = ingest_only(settings, as_of=LAST, switch_source=False, now=after(LAST), wait=waits.append)
+    assert [type(found) for found in outcomes.errors.values()] == ([error] if error else [])
+    assert [row["verdict"] for row in outcomes.values.values()] == ([] if error else ["first"])
+    assert waits == [after(LAST)() + timedelta(seconds=2)] * (requests - 1)
+
+
+THURSDAY = date(2024, 3, 7)
+KO, MSFT = ("KOA", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
+LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
+
+Dates = list[tuple[str, str, str, str]]
+
+
+@contextmanager
+def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with bars of KOA, MSFA and SPY; a calendar with both stocks' next dates, and pages with past ones."""
+    set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
+        for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
+            served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
+        served.calendar = [KO, MSFT]
+        served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
+        yield served
+
+
+@pytest.fixture
+def stocks(tmp_path, sqlite_url, monkeypatch):
+    with yahoo_of_stocks(tmp_path, sqlite_url, monkeypatch) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
+    """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
+    folder = tmp_path_factory.mktemp("thursday")
+    ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
+    with pytest.MonkeyPatch.context() as patch, yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served:
+        assert ingested(served, THURSDAY, "KOA", "MSFA") == [None, None]
+    return ledger
+
+
+@pytest.fixture
+def after_thursday(ledger_of_thursday, stocks, sqlite_url):
+    """KOA and MSFA were fetched on the morning after THURSDAY."""
+    copy_ledger(ledger_of_thursday, sqlite_url)
+
+
+def ingested(
+    served: StandIn, session: date, *symbols: str, events: str | None = None, source: str = "yahoo"
+) -> list[Exception | None]:
+    """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
+    served.today = session
+    served.requests.clear()
+    settings = read_settings().model_copy(update={"source": source, "events": events})
+    nights = [make_night(symbol, session, settings, now=after(session), trigger="ingest") for symbol in symbols]
+    spans = [(night, preprocess.first_session(session, night.settings)) for night in nights]
+    return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
+
+
+def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
+    """The stored coming dates: session, known_from, known_rule, timing."""
+    coming = f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
+    return select("session, known_from, known_rule, timing", coming)
+
+
+def stale_findings() -> list[tuple[str, str, str, bool]]:
+    """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
+    return select("symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'")
+
+
+def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
+    """Of SPY, which the calendar lacks, every night."""
+    assert ingested(stocks, THURSDAY, "KOA", "MSFA", "SPY") == [None] * 3
+    assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 3)
+    assert ingested(stocks, LAST, "KOA", "MSFA", "SPY") == [None] * 3
+    assert (len(stocks.calendar_requests()), ["SPY" in path for path in stocks.earnings_pages()]) == (1, [True])
+    assert len(stocks.charts()) == 3
+    assert dates("KOA") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
+        ("2024-07-26", "2024-03-07", "seen", "amc"),
+    ]
+    assert dates("MSFA")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
+    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
+    past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
+    assert past == {"2023-10-25", "2024-01-31"}
+
+
+def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks):
+    stocks.earnings = LAST_PAGE
+    ingested(stocks, THURSDAY, "KOA")
+    stocks.calendar = [("KOA", "2024-04-30T10:55:00.000Z", "BMO")]
+    ingested(stocks, LAST, "KOA")
+    assert dates("KOA") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),
+        ("2024-04-23", "2024-03-08", "withdrawn", "bmo"),
+        ("2024-04-30", "2024-03-08", "seen", "bmo"),
+    ]
+
+
+@pytest.mark.parametrize("fault", ["500", None])
+@pytest.mark.usefixtures("after_thursday")
+def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
+    before = dates("KOA"), dates("MSFA")
+    stocks.calendar, stocks.calendar_fault, stocks.earnings = [], fault, LAST_PAGE
+    assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
+    assert (dates("KOA"), dates("MSFA")) == before
+    assert (len(stocks.calendar_requests()) > 0, len(stocks.earnings_pages())) == (True, 2)
+    assert stale_findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
+
+
+def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks):
+    ingested(stocks, date(2024, 3, 5), "KOA")
+    calendar, stocks.calendar, stocks.earnings = stocks.calendar, [], []
+    for session in (date(2024, 3, 6), THURSDAY):
+        assert ingested(stocks, session, "KOA") == [None]
+        assert stale_findings() == [("KOA", "2024-01-31", "flag", True)]
+    stocks.calendar = calendar
+    ingested(stocks, LAST, "KOA")
+    assert stale_findings() == [("KOA", "2024-01-31", "flag", False)]
+    assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
+
+
+def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(stocks):
+    stocks.earnings = ["TBD"]
+    ingested(stocks, THURSDAY, "KOA")
+    stocks.earnings, stocks.calendar_fault = LAST_PAGE, "500"
+    ingested(stocks, THURSDAY, "MSFA")
+    unread = "findings WHERE rule = 'earnings_unread' AND cleared_at IS NULL ORDER BY symbol"
+    found = select("symbol, session, severity, detail", unread)
+    assert [(symbol, day, severity) for symbol, day, severity, _ in found] == [
+        ("KOA", str(THURSDAY), "flag"),
+        ("MSFA", str(THURSDAY), "flag"),
+    ]
+    assert ("found 'TBD'" in found[0][3], "the earnings calendar" in found[1][3]) == (True, True)
+    stocks.calendar_fault = None
+    ingested(stocks, LAST, "KOA", "MSFA")
+    assert select("symbol", unread) == []
+
+
+def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks):
+    stocks.fail_always("429")
+    assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
+    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
+
+
+def test_a_file_of_dates_takes_the_place_of_calendar_and_page(stocks, tmp_path):
+    (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
+    ingested(stocks, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
+    assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
+    assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
+
+
+def test_yahoo_lists_earnings_dates_of_bars_that_a_file_has(stocks, tmp_path):
+    write_yahoo_csv(random_bars(days=650, seed=4, last=LAST), tmp_path / "KOA.csv")
+    file = f"csv:{tmp_path / 'KOA.csv'}"
+    assert ingested(stocks, LAST, "KOA", source=file) == [None]
+    assert (stocks.requests, dates("KOA")) == ([], [])
+    assert ingested(stocks, LAST, "KOA", source=file, events="yahoo") == [None]
+    assert len(stocks.calendar_requests()) == 1
+    assert not [path for path in stocks.requests if "/chart/" in path]  # of bars none
+    assert dates("KOA")[0] == ("2024-04-23", "2024-03-08", "seen", "bmo")
+
+
+def test_the_night_before_the_announcement_still_has_the_next_date(stocks):
+    """What was announced after the close of the night's session reacts tomorrow, and is coming."""
+    stocks.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
+    stocks.earnings = LAST_PAGE
+    ingested(stocks, LAST, "KOA")
+    assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
+
+
+def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
+    ingested(stocks, LAST, "KOA")
+    with connect.reading(read_settings().url) as connection:
+        stored = read.events(connection, "KOA")
+    stocks.requests.clear()
+
+    def events(symbol: str) -> pd.DataFrame:
+        return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
+
+    past = [
+        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
+        for listed in (stored, events("KOA"))
+    ]
+    assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
+    pd.testing.assert_frame_equal(*past)
+    assert len(stocks.earnings_pages()) == 1
+    assert len(events("SBUX")) > 40  # the bundled ones
+    assert len(stocks.earnings_pages()) == 1
+
+
+def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(stocks, monkeypatch):
+    stocks.add("MSFT", random_bars(days=650, seed=8, last=LAST))
+    stocks.earnings = ["January 29, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT", "April 25, 2024 at 4 PM EDT"]
+    with monkeypatch.context() as before:
+        before.setattr(earnings, "filed_events", lambda symbol, exchange: earnings.no_events().assign(scheduled=True))
+        assert ingested(stocks, THURSDAY, "MSFT") == [None]
+    stored = rows("events")
+    with connect.reading(read_settings().url) as connection:
+        had = read.events(connection, "MSFT")
+    assert ingested(stocks, LAST, "MSFT") == [None]
+    added = [row for row in rows("events") if row not in stored]
+    assert {row["source"] for row in added} == {"sec-8k"}
+    assert len(added) > 80
+    with connect.reading(read_settings().url) as connection:
+        sessions = read.events(connection, "MSFT")["session"]
+    assert sessions.diff().min() > pd.Timedelta(days=45)  # one date a quarter, and those of before stay
+    assert set(had["session"]) <= set(sessions)
+    instant = pd.Timestamp(max(str(row["first_seen_at"]) for row in stored), tz="UTC").to_pydatetime()
+    with connect.reading(read_settings().url) as connection:
+        pd.testing.assert_frame_equal(read.events(connection, "MSFT", known_at=instant), had)

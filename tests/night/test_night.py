@@ -1,0 +1,323 @@
+"""Nights without Prefect: the flow and its tasks as plain functions."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from flows import clock, nightly
+from flows.cli import app
+from flows.start import start_night
+from forecasting.errors import LockedError, UsageError
+from forecasting.evaluate import drift
+from forecasting.night import models
+from forecasting.night.night import Night
+from forecasting.night.run_log import CUT_OFF
+from forecasting.night.steps import evaluate, train
+from forecasting.night.steps.predict import ISSUED_BEFORE
+from forecasting.report.terminal import model_listing
+from forecasting.report.wording import notices
+from forecasting.settings import read_settings
+from forecasting.store import connect, lock, read
+from forecasting.train import fit, gate, model, prepare
+from forecasting.vocabulary import HORIZONS
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import ON_BOTH_DATABASES, damage_weights, killed, killed_before, newest_reports, night, rows
+
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
+
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(night_folder, monkeypatch):
+    announced = [f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")]
+    dates = night_folder.with_name("dates.csv")
+    dates.write_text("\n".join(["announced,timing", *announced]))
+    monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
+    night(date(2024, 3, 7))
+    night(LAST)
+    arrived = "earnings dates have arrived since the champion's chain of fits began"
+    assert [(run["mode"], run["mode_reason"]) for run in runs()] == [
+        ("scratch", "no champion yet"),
+        ("scratch", arrived),
+        ("warm", "1 session since the last fit from scratch"),
+    ]
+    first, second, third = map(network_of, runs())
+    assert (second["base"], second["parent_id"]) == (f"{first['base']}-earnings", None)
+    assert (third["base"], third["parent_id"]) == (second["base"], second["id"])
+    winners = [row["winner"] for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
+    assert winners == [first["id"], second["id"], third["id"]]
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_stopped(
+    night_folder, monkeypatch
+):
+    damage_weights(night_folder)
+    stops = {"predict.write.add": killed_before("forecasts"), "evaluate.write.add": killed_before("promotions")}
+    for place, stop in (stops | {"evaluate.close": killed}).items():
+        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+            once.setattr(f"forecasting.night.steps.{place}", stop)
+            night(LAST)
+        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF.format(as_of=LAST))  # not running
+    night(LAST)
+    run = runs()[-1]
+    fitted = network_of(run)
+    networks = [row for row in rows("forecasts") if row["run_id"] == run["id"] and row["role"] != "baseline"]
+    assert (run["status"], run["mode"], len(networks)) == ("done", "scratch", len(HORIZONS))
+    assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
+        (fitted["id"], "champion", "ok", "")
+    }
+    (decided,) = [row for row in rows("promotions") if row["run_id"] == run["id"]]
+    assert decided["winner"] == fitted["id"]
+    assert decided["champion"] not in (None, fitted["id"])
+
+
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
+    night_folder, monkeypatch
+):
+    damage_weights(night_folder)
+    night(date(2024, 3, 7), "skip")
+    without_a_fit = rows("latest_forecasts")
+    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
+    night(LAST)
+    refused = rows("latest_forecasts")
+    for issued in (without_a_fit, refused):
+        assert {row["status"] for row in issued} == {"fallback"}
+        assert "cannot be used" in str(issued[0]["reason"])
+
+
+def runs() -> list[dict[str, object]]:
+    """The nights, oldest first."""
+    return sorted(rows("runs"), key=lambda run: str(run["as_of"]))
+
+
+def network_of(run: dict[str, object]) -> dict[str, object]:
+    """What a night fitted."""
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
+    return fitted
+
+
+def champion_of() -> dict[str, object]:
+    with connect.reading(read_settings().url) as connection:
+        champion = read.champion(connection, "TEST", "volume")
+    assert champion is not None
+    return champion
+
+
+def published() -> set[tuple[object, object]]:
+    return {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "mode", "words"),
+    [
+        ("MEMBERS", "2", "scratch", "Expected a parent of 2 networks for a warm fit; found 1"),
+        ("SEED", "7", "warm", "1 session since the last fit from scratch"),
+    ],
+)
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
+    night_folder, monkeypatch, variable, value, mode, words
+):
+    first = rows("runs")[0]
+    monkeypatch.setenv(f"FORECASTING_{variable}", value)
+    night(LAST)
+    (second,) = [row for row in rows("runs") if row["id"] != first["id"]]
+    assert (second["status"], second["mode"]) == ("done", mode)
+    assert words in str(second["mode_reason"])
+    assert second["settings_hash"] != first["settings_hash"]
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}  # the champion of the old settings still can
+    assert len({row["winner"] for row in rows("promotions")}) == 2
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_published_and_says_so(
+    night_folder, monkeypatch
+):
+    night(LAST)
+    issued, before = rows("latest_forecasts"), {run["id"] for run in runs()}
+    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
+    night(LAST)  # its champion is the challenger of the run before
+    assert rows("latest_forecasts") == issued
+    assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {run["id"] for run in runs()} - before
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
+    night_folder, monkeypatch
+):
+    monkeypatch.setattr(fit, "pretrained_for", lambda windows: None)  # bases ship with the code, made anew
+    for module in (model, prepare):
+        monkeypatch.setattr(module, "ARCHITECTURE", 3)
+    night(LAST)
+    run = runs()[-1]
+    assert (run["status"], run["mode"]) == ("done", "scratch")
+    assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
+    champion = champion_of()
+    assert champion["version"] == "3"
+    assert published() == {(champion["id"], "ok")}
+
+
+def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
+    night_folder, csv_of_bars
+):
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp(LAST), "volume"] *= 4.0
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    night(LAST)
+    said = rows("forecasts")
+    assert {row["outside"] for row in said if row["role"] == "champion"} == {"volume 2024-03-08"}
+    assert {row["outside"] for row in said if row["role"] == "baseline"} == {""}
+    assert {row["status"] for row in said} == {"ok"}
+
+
+@ON_BOTH_DATABASES
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
+    night(date(2024, 3, 7))
+    networks = (row for row in rows("models") if row["name"] == "lstm")
+    first, second = sorted(networks, key=lambda row: str(row["trained_to"]))
+    models.promote(str(second["id"]), read_settings(), now=clock.now)
+    night(LAST, mode="skip")
+    assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
+    with lock.night_lock(read_settings().url, "night"):  # as a night that fits holds it
+        with pytest.raises(LockedError, match="held by another run"):
+            models.roll_back(read_settings(), now=clock.now)
+        with pytest.raises(LockedError, match="held by another run"):
+            models.promote(str(first["id"]), read_settings(), now=clock.now)
+    assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
+    assert champion_of()["id"] == first["id"]
+    spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
+    assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
+    assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
+
+
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
+    fell = drift.ControlChart(average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=date(2024, 3, 7))
+    monkeypatch.setattr(drift, "watch", lambda days: drift.DriftCharts(fell, fell, reference=60, watched=20))
+    night(date(2024, 3, 7))
+    night(LAST)
+    modes = [(run["mode"], run["mode_reason"]) for run in runs()]
+    assert re.match(
+        "scratch drift: Drift: .* skill against .* is -10.5% .* outside since 2024-03-07; ", " ".join(modes[1])
+    )
+    assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, monkeypatch):
+    monkeypatch.chdir(csv_of_bars.parent)
+    shutil.copy(csv_of_bars, "other.csv")
+    shutil.copy(csv_of_bars, "VIX.csv")
+    Path("earnings.csv").write_text("announced,timing\n2024-03-20,amc\n")
+    chosen = {"EVENTS": "csv:earnings.csv", "MARKET": "csv:VIX.csv", "MEMBERS": 2, "SCRATCH_EVERY": 5}
+    for name, value in {**chosen, "SOURCE": "csv:other.csv", "TRAIN_SESSIONS": 330}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    start_night(as_of=LAST, mode="skip", switch_source=True)
+    (data,) = newest_reports(read_settings())
+    assert data.changed == [
+        ("events", "", "csv:earnings.csv"),
+        ("market", "", "^VIX"),
+        ("members", 1, 2),
+        ("scratch_every", None, 5),
+        ("source", "csv:TEST.csv", "csv:other.csv"),
+        ("train_sessions", 320, 330),
+    ]
+    (shown,) = [one.text for one in notices(data) if one.title.startswith("Other inputs")]
+    assert all(str(now) in shown for _, _, now in data.changed)
+
+
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, monkeypatch):
+    def shifted(*args: object, **kwargs: object) -> object:
+        fitted = whole(*args, **kwargs)
+        weights = {name: value.clone() for name, value in fitted.weights.items()}
+        weights["0.shape_bias"][:, 0] += 0.4
+        return replace(fitted, weights=weights)
+
+    whole = train.fit
+    monkeypatch.setattr(train, "fit", shifted)
+    night(date(2024, 3, 7))
+    monkeypatch.setattr(train, "fit", whole)
+    (refused,) = [row for row in rows("models") if row["refused"]]
+    assert "from where the fit started" in str(refused["refused"])
+    assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
+    (shown,) = [one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"]
+    assert str(refused["id"]) in shown
+    assert str(refused["refused"]) in shown
+    _, listed = model_listing(models.list_models(read_settings(), now=clock.now)[0])
+    assert [row[-1] for row in listed] == [refused["refused"], ""]
+    night(LAST)
+    assert refused["id"] not in {row["winner"] for row in rows("promotions")}
+    assert refused["id"] not in {row["parent_id"] for row in rows("models")}
+    with pytest.raises(UsageError, match="refused by the gate"):
+        models.promote(str(refused["id"]), read_settings(), now=clock.now)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(lambda file: file.write_bytes(b"damaged"), "SHA-256"), (Path.unlink, "No such file")]
+)
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(night_folder, monkeypatch, damage, words):
+    champion, decide = champion_of()["id"], evaluate.score_and_decide
+
+    def decide_after_damage(night: Night) -> Night:
+        (fitted,) = [row for row in rows("models") if row["run_id"] == night.id and row["name"] == "lstm"]
+        damage(night_folder / str(fitted["artifact_path"]) / "weights.safetensors")
+        return decide(night)
+
+    monkeypatch.setattr(evaluate, "score_and_decide", decide_after_damage)
+    night(date(2024, 3, 7))
+    (decided,) = [row for row in rows("promotions") if row["session"] == "2024-03-07"]
+    assert (decided["champion"], decided["winner"], champion_of()["id"]) == (champion, champion, champion)
+    assert words in str(decided["reason"])
+    assert (decided["compared"], decided["origins"]) == ("hindcasts", 40)
+    assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
+
+
+def listed(model_id: str) -> str:
+    """What `forecasting models list` says of a model's weights."""
+    shown = CliRunner().invoke(app, ["models", "list", "--json"])
+    (weights,) = (row["weights"] for row in json.loads(shown.stdout) if row["id"] == model_id)
+    return str(weights)
+
+
+FROM_A_ROW = """
+SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_path, m.artifact_hash,
+    m.fetch_id AS trained_on, m.parent_id, f.run_id
+FROM forecasts f JOIN runs r ON r.id = f.run_id JOIN fetches t ON t.id = f.fetch_id JOIN models m ON m.id = f.model_id
+WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
+"""
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder):
+    nightly.nightly(as_of=LAST)
+    with connect.reading(read_settings().url) as connection:
+        (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()
+    assert all(value is not None for name, value in row.items() if name != "parent_id"), dict(row)
+    shown = CliRunner().invoke(app, ["models", "show", row["model_id"], "--json"])
+    model = json.loads(shown.stdout)
+    assert model["settings"] == row["settings"]
+    assert (model["seed"], model["artifact_hash"], model["fetch_id"]) == (0, row["artifact_hash"], row["trained_on"])
+    assert len(model["bars_payload_hash"]) == 64
+    assert model["fitted_on_the_night_of"] == "2024-03-07"
+    assert (model["forecasts"], model["first_origin"], model["last_origin"]) == (10, "2024-03-07", "2024-03-08")
+    assert model["weights"].startswith("there, unaltered")
+    assert (model["base"], listed(row["model_id"])) == ("volume-2022-12-30", "kept")
+    (night_folder / row["artifact_path"] / "weights.safetensors").write_bytes(b"damaged")
+    again = CliRunner().invoke(app, ["models", "show", row["model_id"]])
+    assert "SHA-256" in again.stdout  # the sentence is wrapped into its column
+    assert row["model_id"] in again.stdout
+    assert listed(row["model_id"]) == "damaged"
+    shutil.rmtree(night_folder / row["artifact_path"])
+    assert listed(row["model_id"]) == "missing"

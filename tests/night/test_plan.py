@@ -1,0 +1,167 @@
+from datetime import UTC, date, datetime, time
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from flows import clock
+from forecasting.audit.backtest import walk_each
+from forecasting.errors import UsageError
+from forecasting.night import plan
+from forecasting.night.health import checked, night_checks
+from forecasting.night.run import ingest_only
+from forecasting.sessions import calendar, newest_up_to
+from forecasting.settings import Settings, read_settings
+from forecasting.store import schema
+from forecasting.store.connect import transaction
+from tests.builders import random_bars, write_yahoo_csv
+from tests.nights import night, rows
+from tests.store.rows import run_row
+
+
+@pytest.mark.parametrize(
+    ("day", "before"),
+    [(date(2024, 3, 10), "2024-03-08"), (date(2027, 1, 1), "2024-03-08"), (date(2024, 2, 19), "2024-02-16")],
+)
+def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day, before):
+    with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
+        plan.check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("option", "form", "told"),
+    [
+        ("events", "{}", "Expected events as csv:PATH"),
+        ("events", "csv:{}", "lacks announced"),
+        ("market", "csv:{}", "lacks date, close"),
+        ("market", "^VIX", r"bars.csv has no rows of \^VIX"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url, tmp_path, option, form, told):
+    (tmp_path / "VIX.csv").write_text("when,timing\n2024-01-30,amc\n")
+    random_bars(3, seed=1).assign(symbol="SBUX").to_csv(tmp_path / "bars.csv")
+    given = {"source": f"csv:{tmp_path / 'bars.csv'}", option: form.format(tmp_path / "VIX.csv")}
+    settings = Settings(database_url=sqlite_url, **given)
+    with pytest.raises(UsageError, match=told):
+        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
+    with pytest.raises(UsageError, match=told):
+        plan.checked_span(settings, None, None, now=clock.now)
+
+
+def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
+    path = tmp_path / "dates.csv"
+    path.write_text("announced,timing\n2024-01-30,amc\n")
+    settings = Settings(database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}")
+    with pytest.raises(UsageError, match="column symbol"):
+        plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
+    with pytest.raises(UsageError, match="column symbol"):
+        walk_each(settings, lambda own: pytest.fail("begun"), store=False, now=clock.now)
+    failed = plan.planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+    ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
+    for errors in ({one.symbol: one.error for one in failed}, ingested.errors):
+        assert [*errors] == ["ADBE", "PEP"]
+        assert all("column symbol" in str(error) for error in errors.values())
+    with transaction(sqlite_url) as connection:
+        assert connection.execute(sa.select(schema.events)).all() == []
+
+
+def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url):
+    """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
+    with transaction(sqlite_url) as connection:
+        connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
+    own, now = Settings(database_url=sqlite_url), lambda: datetime(2024, 2, 22, 2, tzinfo=UTC)
+    assert [night.session.day for night in plan.missed_nights(own, as_of=None, mode="auto", now=now)] == [20, 21]
+    assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
+    saturday, sunday = date(2024, 2, 10), date(2024, 2, 18)
+    assert plan.checked_span(own, saturday, sunday, now=now) == (saturday, sunday)
+    with pytest.raises(UsageError, match="with a session in it"):
+        plan.checked_span(own, date(2024, 2, 17), sunday, now=now)
+
+
+@pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
+def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(sqlite_url, tmp_path, last):
+    bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
+    write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
+    own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
+    (night,) = plan.missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+    assert night.session == bars.index[-1].date()
+    words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
+    assert words in plan.early_end([night], now=night.now)
+    assert not plan.early_end([night], now=lambda: datetime.combine(night.session, time(23), UTC))
+    assert newest_up_to(date(1900, 1, 1), "XSAU") == calendar("XSAU").sessions[0].date()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "source", "lines", "words"),
+    [
+        ("TEST", "csv:{}", None, "or once `forecasting run` with --switch-source"),  # right for Python too
+        ("TEST", "csv:{}", ["hello", "world"], "lacks date"),
+        ("TEST", "csv:{}", ["PAR1"], "is no csv file"),
+        ("TEST", "csv:{}", ["Date,Open,High,Low,Close,Volume", "03/08/2024,1,1,1,1,1"], "expected a date"),
+        ("TEST", "csv:{}", ["Date,Symbol,Open,High,Low,Close,Volume", "2024-03-08,PEP,1,1,1,1,1"], "no rows of TEST"),
+        ("TEST", "sample", None, "TEST is not in the sample"),
+        ("TSET", "sample", None, "TSET is not in the sample"),
+    ],
+)
+def test_a_refused_command_leaves_no_trace(
+    night_folder, plain_flows, csv_of_bars, monkeypatch, symbol, source, lines, words
+):
+    night(date(2024, 3, 7))
+    before = {name: rows(name) for name in schema.metadata.tables}
+    other = csv_of_bars.with_name("OTHER.csv")
+    other.write_text("\n".join(lines) if lines else csv_of_bars.read_text())
+    monkeypatch.setenv("FORECASTING_SOURCE", source.format(other))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+    with pytest.raises(UsageError, match=words) as refused:
+        night()
+    assert {name: rows(name) for name in schema.metadata.tables} == before
+    found = {row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))}
+    assert found["source"] == str(refused.value)
+
+
+SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings_in_force(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name():
+    settings = plan.narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
+    with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
+        plan.narrowed(target="volumes")
+    assert "volumes'" not in str(refused.value)
+    with pytest.raises(UsageError, match="an argument that FORECASTING_SOURCE does not have"):
+        plan.narrowed(source="house:http://10.0.0.1")
+
+
+@pytest.mark.usefixtures("settings_in_force")
+@pytest.mark.parametrize(
+    ("flow", "given", "name"),
+    [
+        ("nightly", {"as_of": "2024-03-07"}, "nightly-SBUX+VOD.L-volume-2024-03-07"),
+        ("catch-up", {"symbols": ["MSFT"], "last": "2024-03-06"}, "catch-up-MSFT-volume-2024-03-06"),
+        ("nightly", {"symbols": ["MSFT"], "target": "close"}, "nightly-MSFT-close-2024-03-09"),
+        (
+            "backtest",
+            {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
+            "backtest-SBUX-volume-2023-01-03-2023-12-29",
+        ),
+        ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
+    ],
+)
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(flow, given, name):
+    shown = plan.run_name(flow, given, now=lambda: SATURDAY)
+    assert shown == name or len(shown) == 100
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_a_message_about_a_run_names_few_symbols_and_counts_many():
+    assert plan.subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
+    assert plan.subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert plan.subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
+    assert [plan.subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

@@ -1,0 +1,119 @@
+"""A night without a scheduler leaves the rows that the flow leaves."""
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from flows import clock
+from flows.start import start_catch_up
+from forecasting.errors import ForecastingError
+from forecasting.night import run
+from forecasting.night.night import make_night, sent
+from forecasting.settings import read_settings
+from forecasting.store import connect
+from forecasting.store.schema import metadata
+from tests.builders import LAST
+from tests.nights import counts, night, rows, timeless
+
+TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
+EVE = date(2024, 3, 7)
+
+pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
+
+
+def run_until(as_of: date | None) -> list[str]:
+    return run.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder):
+    night(LAST)
+    of_flow = {name: timeless(name) for name in TABLES}
+    with connect.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    run_until(EVE)
+    run_until(LAST)
+    assert {name: timeless(name) for name in TABLES} == of_flow
+    pages = list((night_folder / "reports").glob("*.html"))
+    counted = counts()
+    assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
+    assert run_until(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert counts() == counted
+
+
+def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars):
+    lines = csv_of_bars.read_text().splitlines(keepends=True)
+    csv_of_bars.write_text("".join(line for line in lines if str(EVE) not in line))
+    run_until(date(2024, 3, 6))
+    newest = run_until(None)
+    statuses = {str(row["as_of"])[:10]: row["status"] for row in rows("runs")}
+    assert statuses == {"2024-03-06": "done", str(EVE): "failed", str(LAST): "done"}
+    assert newest == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars, monkeypatch):
+    done = [row["id"] for row in rows("runs")]
+    counted = counts()
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
+    assert run_until(EVE) == done
+    night(EVE)
+    start_catch_up(first=EVE, last=EVE, refit_every=1)
+    assert counts() == counted
+    assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
+
+
+@pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
+def test_a_worker_writes_nothing_where_its_run_has_lost_the_lock(night_folder, night_url):
+    run.ingest_only(read_settings(), as_of=EVE, switch_source=False, now=clock.now)
+    with connect.reading(night_url) as connection:
+        other = connection.scalar(sa.text("SELECT pg_backend_pid()"))  # a session without the lock
+        shard = [sent(make_night("TEST", EVE, read_settings(), now=clock.now))]
+        (ended,) = run.run_sent(shard, clock.now, [connect.Lock("night_lock", other)])
+    assert f"process {other} of the database" in str(ended["error"])
+    assert counts()["runs"] == 0
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "nothing"])
+def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme, monkeypatch):
+    monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
+    settings = read_settings().model_copy(update={"dask_address": address})
+    match = f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"
+    with pytest.raises(ForecastingError, match=match), run.dask_client(settings):
+        pass
+
+
+def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        settings = read_settings().model_copy(update={"dask_address": cluster.scheduler_address})
+        monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"), run.dask_client(settings):
+            pass
+        cluster.scale(1)
+        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
+        with run.dask_client(settings) as client:
+            assert client.get_executor(pure=False).submit(abs, -3).result() == 3
+
+
+def test_a_worker_that_never_returns_a_shard_ends_the_run(monkeypatch):
+    monkeypatch.setattr(run, "LONGEST_S", 0.01)
+    hangs = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hangs.wait)
+        workers = run.Workers(run.PLAINLY, lambda: pool)
+        workers.submit([make_night("TEST", LAST, read_settings(), now=clock.now)])
+        with pytest.raises(ForecastingError, match="1 nights of a shard"):
+            workers.results()
+        pool.shutdown(wait=False, cancel_futures=True)
+        hangs.set()

@@ -1,0 +1,160 @@
+"""What a night's row says at each step, and what is done about nights whose process ended before they did."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from forecasting.errors import HistoryError
+from forecasting.night import run_log
+from forecasting.night.folders import runs_folder, write_whole
+from forecasting.night.night import Night, make_night
+from forecasting.sessions import between
+from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, migrate, read, write
+from tests.builders import LAST
+from tests.nights import rows
+from tests.store.rows import SYMBOL, at, forecast_row, model_row, promotion_row, run_row, start
+
+NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+NIGHTS = between(date(2024, 2, 1), LAST)
+WHY = "The bar of 2024-03-08 was not available by 09:00."
+
+
+@pytest.fixture
+def night(database_url, tmp_path):
+    settings = Settings(data_dir=tmp_path, database_url=SecretStr(database_url))
+    return make_night("SBUX", LAST, settings, now=lambda: NOW)
+
+
+def opened(night: Night, **notes: Any) -> None:
+    with connect.transaction(night.settings.url) as connection:
+        run_log.open_run(connection, night, started_at=NOW, notes=notes)
+
+
+def noted(night: Night, change: Callable[[connect.Connection, Night], object]) -> None:
+    with connect.transaction(night.settings.url) as connection:
+        change(connection, night)
+
+
+STEPS: dict[str, Callable[[Night], object]] = {
+    "opened": opened,
+    "clock": lambda night: opened(night, clock="A clock."),
+    "market": lambda night: opened(night, market="No VIX."),
+    "waits": lambda night: run_log.mark(night, {"status": "late"}, {"waiting": "no bar yet"}),
+    "waited": lambda night: noted(
+        night, lambda to, it: run_log.add_notes(to, it, {"waiting": "", "waited": "Waited."})
+    ),
+    "late": lambda night: run_log.mark(night, {"status": "late"}, {"no_bar": WHY}),
+    "stopped": lambda night: run_log.mark_stopped(night, HistoryError("too few")),
+}
+
+
+def row(night: Night) -> dict[str, Any]:
+    with connect.reading(night.settings.url) as connection:
+        return read.row(connection, "runs", {"id": night.id}) or {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "note"),
+    [
+        ("clock clock", "running", "A clock."),
+        ("waits", "late", "no bar yet"),
+        ("waits market", "running", "No VIX."),
+        ("waits market waited", "running", "Waited. No VIX."),
+        ("clock late", "late", f"{WHY} A clock."),
+        ("late opened", "running", WHY),
+        ("stopped", "failed", ""),
+        ("stopped opened", "running", ""),
+    ],
+)
+def test_a_row_says_what_became_of_the_night_so_far(night, steps, status, note):
+    for step in steps.split():
+        STEPS[step](night)
+    found = row(night)
+    assert (found["status"], found["note"]) == (status, note)
+
+
+def test_a_night_that_is_done_is_not_marked_as_stopped(night):
+    opened(night)
+    with connect.transaction(night.settings.url) as connection:
+        write.update(connection, "runs", night.id, {"status": "done"})
+    run_log.mark_stopped(night, HistoryError("a worker was lost"))
+    assert (row(night)["status"], row(night)["error"]) == ("done", None)
+
+
+def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_symbol_and_target(
+    database_url, monkeypatch
+):
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
+    left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
+    sessions = {name: NIGHTS[-1] if name == "newest" else date(2021, 3, 1) for name in left}
+    with connect.transaction(database_url) as connection:
+        for place, night in enumerate(NIGHTS):
+            write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
+        write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
+        for name, given in left.items():
+            write.add(connection, "runs", run_row(name, str(sessions[name]), status="running", **given))
+    run_log.mark_cut_off(read_settings())
+    failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
+    assert failed == {name: run_log.CUT_OFF.format(as_of=as_of) for name, as_of in sessions.items()}
+
+
+def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    migrate.upgrade(read_settings().url)
+    own = runs_folder(read_settings()).relative_to(tmp_path)
+    weights = "artifacts/.0123456789ab-x1y2"
+    left = [f"{weights}/weights.safetensors", f"{weights}.old/model.json", f"{own}/0123456789ab/windows.npz"]
+    kept = [
+        "artifacts/0123456789ab/weights.safetensors",
+        "artifacts/.git/config",
+        "artifacts/.0123456789ab-mine/notes.txt",
+        f"{own}/mine/notes.txt",
+        "runs/0123456789ab/0123456789ab/windows.npz",  # of another ledger, whose night may be using it
+    ]
+    for name in (*left, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
+    run_log.delete_leftovers(read_settings())
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()} == set(kept)
+
+
+@pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
+def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, origin, spared):
+    settings = Settings().model_copy(update={"keep_artifacts": 2})
+    with connect.transaction(database_url) as connection:
+        start(connection, origins=(origin, "2024-03-06", "2024-03-08"), models=())
+        for place in range(5):
+            fitted = at(f"2024-03-0{place + 1}T22:00")
+            write.add(
+                connection, "models", model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}")
+            )
+        for place in range(3):  # m2 is champion, m1 was before it
+            write.add(connection, "promotions", promotion_row(f"m{place}", f"2024-03-0{place + 1}"))
+        said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
+        write.add(connection, "forecasts", *[forecast_row(model, session) for model, session in said])
+        night = make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
+        assert run_log.prunable_weights(connection, night) == spared
+
+
+def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
+    (tmp_path / "folder").mkdir()
+    real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    write_whole(link, lambda draft: draft.write_text("one"))
+    assert (real.read_text(), link.is_symlink()) == ("one", True)
+
+    def half(draft: Path) -> None:
+        draft.write_text("half")
+        raise OSError
+
+    with pytest.raises(OSError):
+        write_whole(link, half)
+    assert real.read_text() == "one"
+    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]

@@ -1,0 +1,303 @@
+"""Messages to people, at a web server and a mail server on loopback."""
+
+import json
+import logging
+import os
+import re
+from datetime import date
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from flows import cli, clock, options, reporting
+from forecasting.errors import HistoryError, UsageError
+from forecasting.night import health
+from forecasting.night.folders import runs_folder
+from forecasting.night.night import make_night
+from forecasting.night.run import run_missed
+from forecasting.publish import messages
+from forecasting.publish.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
+from forecasting.settings import Settings, read_settings
+from forecasting.store import connect, lock, read, write
+from forecasting.train import gate
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.flows.sinks import http_sink, smtp_sink
+from tests.flows.test_cli import run
+from tests.nights import after, damage_weights, night, rows
+from tests.store.rows import run_row
+
+pytestmark = [
+    pytest.mark.usefixtures("plain_flows"),
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),  # of apprise, before Python 3.13
+]
+
+HOSTILE = "<b>x</b> <!channel> <@U1> @everyone [a](http://evil.example) `c` & \x1b[31m"
+SHOWN = "‹b>x‹/b> ‹!channel> ‹＠U1> ＠everyone (a)(http://evil.example) 'c' & �(31m"  # noqa: RUF001 - as sent
+
+
+def settings_of(*addresses: str) -> Settings:
+    return Settings(notify=SecretStr(" ".join(addresses)))
+
+
+def sent(posted: list[str]) -> tuple[str, str]:
+    """Title and text of the one message."""
+    (body,) = map(json.loads, posted)
+    return body["title"].removeprefix("forecasting: "), body["message"]
+
+
+def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(monkeypatch):
+    from apprise.plugins.custom_json import NotifyJSON
+
+    with http_sink() as (url, posted), smtp_sink() as (server, mails):
+        addresses = (url.replace("http", "json"), f"{server}?from=a@example.org&to=b@example.org,c@example.org")
+        send(settings_of(*addresses), "drift, SBUX", f"SBUX: {HOSTILE}\nq5 < 1; q9<0.3>2", link="http://127.0.0.1/run")
+        assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nq5 < 1; q9<0.3>2\nhttp://127.0.0.1/run")
+        assert len(mails) == 2  # a recipient each
+        for mail in mails:
+            assert not [sign for sign in ("<b>", "<!channel", "@everyone", "[a](") if sign in mail]
+            assert "http://127.0.0.1/run" in mail
+        monkeypatch.setattr(NotifyJSON, "body_maxlen", 30)
+        text = "All well.\nSBUX: 12.0 M\nMSFT: 9.0 M"
+        send(settings_of(*addresses), "all well", text, link="link", page="<p>page</p>")
+    assert sent(posted[1:]) == ("all well", "All well.\nSBUX: 12.0 M\n…\nlink")
+    assert "<p>page</p>" in mails[-1]
+
+
+def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_is_sent(caplog):
+    caplog.set_level(logging.DEBUG)
+    with http_sink() as (url, posted):
+        gone = f"{url.replace('http', 'json')}/secret?-token=secret"
+        failed = send(settings_of("nowhere-secret", gone, url.replace("http", "json")), "drift", "AAA")
+    assert (len(posted), failed) == (1, 0.5)
+    assert "not sent by JSON, 1 of 2" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(("address", "found"), [("json://127.0.0.1:9", "was not sent by"), ("bogus://", "found 1,")])
+def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(address, found, capsys, monkeypatch):
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    options.quieten_nights()
+    send(settings_of(address), "all well", "AAA")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert found in line
+
+
+def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_without_repeating_it():
+    several = "json://127.0.0.1, mailto://a:secret@b.org?to=c@b.org,d@b.org mailtos://secret"
+    for address, found in (("", "none"), ("secret", "1, .* number 1 without"), (several, "3, .* number 3 mailtos://")):
+        with pytest.raises(UsageError, match=f"FORECASTING_NOTIFY.*found {found}") as refused:
+            check_addresses(settings_of(address))
+        assert "secret" not in str(refused.value)
+
+
+def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
+    monkeypatch.setattr(health, "CHECK_S", 600.0)
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    before, later = r"none at all\. XNYS opens at", "XNYS opened at .* before the next night"  # the later on Monday
+    for hours, words in ((65, later), (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume")):
+        monkeypatch.setattr(clock, "now", after(LAST, hours))
+        code, _, err = run("check", *["--notify"] * (hours == 13))
+        assert (code, bool(re.search(words, err))) == (4, True), err
+    assert sent(posted) == ("forecast.missing, SBUX volume", err.strip().replace("`", "'"))
+
+
+def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(tmp_path, posted, monkeypatch):
+    broken, addresses, address = tmp_path / "broken.toml", tmp_path / "addresses.toml", os.environ["FORECASTING_NOTIFY"]
+    broken.write_text("symbols")
+    addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
+    invalid = [("SYMBOLS", "sbux"), ("CRON", "bad"), ("SECRETS_DIR", "/nowhere"), ("DATA_DIR", f"{tmp_path}/lost")]
+    for name, value in [*invalid, ("CONFIG", f"{broken}"), ("CONFIG", f"{addresses}")]:
+        with monkeypatch.context() as one:
+            one.setenv(f"FORECASTING_{name}", value)
+            one.setenv("FORECASTING_NOTIFY", "" if value == str(addresses) else address)
+            _, _, err = run("check", "--notify")
+        assert sent(posted) == ("check.failed", err.strip().replace("`", "'"))
+        posted.clear()
+    for words in (("--symbols-file", "/nowhere"), ("--target", "vol"), ("--target", ""), ("--symbols", "SBUX")):
+        code, _, err = run("check", "--notify", *words)  # of options that are refused
+        title, text = sent(posted)
+        assert (code, title, text in err) == (2, "check.failed", True)
+        posted.clear()
+
+
+def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(night_folder, posted, monkeypatch):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    night(LAST)
+    messages.mark_missing(read_settings())
+    assert [run("check", "--notify")[0] for _ in range(2)] == [0, 0]
+    assert sent(posted[1:])[0] == "forecast.missing is over, TEST volume"
+    posted.clear()
+    monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://bar {os.environ['FORECASTING_NOTIFY']}")
+    code, _, err = run("check", "--notify")
+    assert (code, "number 1 foo://" in err) == (2, True)
+    assert sent(posted)[0] == "check.failed"
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN,CUT,NEW")
+    down = {"id": "n", "run_id": None, "symbol": "DOWN", "verdict": "unavailable", "detail": "No response."}
+    with connect.transaction(read_settings().url) as connection:
+        write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
+        write.add(connection, "runs", run_row("c", f"{LAST}", symbol="CUT", status="running"))
+        write.add(connection, "runs", run_row("o", "2024-03-05", symbol="NEW", status="failed", error="Gone."))
+        write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
+    code, _, err = run("check", "--notify")
+    title, text = sent(posted[1:])
+    assert (code, title) == (4, "forecast.missing, LATE+3-others volume")
+    assert err.startswith(text.replace("'", "`") + "\n")
+    first, late, down, cut, new, todo, fresh = text.splitlines()
+    counts = "1 without a bar, 1 failed, 1 cut off, 1 without a night."
+    assert first == f"4 of 5 symbols lack a live volume forecast from the session {LAST}: {counts}"
+    assert late.startswith(f"- LATE: The night of {LAST} has status late: No bar")
+    assert down == "- DOWN: The newest request, on 2024-03-09, was unavailable: No response."
+    assert cut == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here has its lock."
+    assert re.fullmatch(
+        r"- NEW: No night of that session has begun since [^.]*at all\. The night of .*5 has status failed: Gone\.", new
+    )
+    assert re.match(
+        r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. Correct [^.]*\. See [^.]*\. See", todo
+    )
+    assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
+    assert fresh == f"Fresh: TEST volume from the session {LAST}."
+    with lock.night_lock(read_settings().url, "night"):
+        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "status failed: Gone. A run is at work")):
+            monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
+            assert re.search(rf"{re.escape(words)}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
+    monkeypatch.setenv("FORECASTING_SOURCE", "csv:gone.csv")
+    assert re.search(r"\d\. Expected a file in source .* Correct that input, then", run("check")[2])
+
+
+def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
+    monkeypatch.setattr(clock, "now", after(LAST))
+    address, gone = os.environ["FORECASTING_NOTIFY"], "json://127.0.0.1:9"
+    for addresses, count in ((gone, 0), (gone, 0), (f"{gone} {address}", 1), (address, 1)):
+        monkeypatch.setenv("FORECASTING_NOTIFY", addresses)
+        night(LAST)  # but for the first, nothing is to do
+        assert len(posted) == count
+    title, text = sent(posted)
+    assert title == "1 volume forecast of Mon 11 Mar, all well"
+    assert text.startswith("All well.\n\nMon 11 Mar, the most unusual first:\n- TEST volume: ")
+    monkeypatch.setenv("FORECASTING_NOTIFY", f"foo://x {gone} {address}")
+    for alerts in ("", "median > 1"):  # of the first nothing is new
+        settings = read_settings().model_copy(update={"alerts": alerts})
+        send_digest(settings, [make_night("TEST", LAST, settings, now=clock.now)], now=clock.now)
+    reporting.send_digest(settings, [])  # once more, since one address did not take it
+    reporting.send_digest(settings, [])
+    assert [json.loads(body)["type"] for body in posted] == ["info", "warning", "warning"]
+    assert Settings(notify=SecretStr("none")).notify is None
+    monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
+    found = newest_digest(read_settings(), now=clock.now)
+    assert found.stale.endswith(
+        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See forecasting doctor."
+    )
+
+
+@pytest.mark.usefixtures("posted")
+def test_a_run_whose_digest_alone_cannot_be_made_ends_well_with_a_warning(night_folder, caplog):
+    settings = read_settings()
+    (runs_folder(settings) / "digest-volume").mkdir(parents=True)  # where it remembers what was sent
+    night(LAST)
+    assert rows("runs")[0]["status"] == "done"
+    (warning,) = [one.getMessage() for one in caplog.records if one.name == "forecasting.notify"]
+    assert warning.startswith("the digest of the run was not made: ")
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z")
+    words = "found APPL, range, whose alerts never hold"
+    refused, problem = newest_digest(read_settings(), now=clock.now).problems
+    assert "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged." in refused
+    assert words in problem
+    preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
+    assert (type(preview.exception), f"{preview.exception}") == (UsageError, f"{refused} {problem}")
+    assert "TEST median < 1" in preview.output
+    assert re.search(r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-08\n", preview.output)
+    both = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
+    assert (type(both), "--preview or --format" in str(both)) == (UsageError, True)
+    found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
+    assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
+    monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
+    assert wrong_alerts(read_settings()) == []
+    with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):  # which it has nothing of
+        newest_digest(read_settings(), now=clock.now)
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_folder, csv_of_bars, posted):
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
+    bars.loc[pd.Timestamp("2024-03-04"), "volume"] = -5
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    damage_weights(night_folder)
+    found = {row["check"]: row["found"] for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
+    assert re.search(r"\(TEST volume \w{12}: damaged\)", found["models"])
+    night(LAST, "skip")
+    title, text = sent(posted)
+    assert (title[:7], title[-16:]) == ("Stale, ", "3 things to know")
+    assert f"- data.missing, TEST volume, session {LAST}: volume impossible 2024-03-04." in text
+    assert "- TEST volume: fallback. " in text
+    assert "cannot be used" in text
+    assert f"- data.revised, TEST volume, session {LAST}: revised: " in text
+    digest = newest_digest(read_settings(), now=clock.now)
+    assert digest.title == title
+
+
+@pytest.mark.usefixtures("done_on_the_sixth")
+def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refresh_is_not(
+    night_folder, posted, monkeypatch
+):
+    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
+    for session in (date(2024, 3, 7), LAST):
+        monkeypatch.setattr(clock, "now", after(session))
+        night(session)
+    refreshed, taken_over = (json.loads(body)["message"] for body in posted)
+    assert refreshed.startswith("All well.")
+    assert f"promotion, TEST volume, session {LAST}: " in taken_over
+    assert "a fit from scratch (2 sessions since the last fit from scratch)" in taken_over
+
+
+def test_a_refused_first_fit_is_sent_and_leaves_no_champion(night_folder, posted, monkeypatch):
+    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
+    night(LAST)
+    assert sent(posted)[1].count("a quantile of a member is not finite") == 1
+    assert rows("promotions") == []
+
+
+def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
+    with pytest.raises(HistoryError) as failed:
+        run_missed(read_settings(), as_of=date(2022, 3, 8), mode="auto", now=clock.now)
+    title, text = sent(posted)
+    assert title == "1 failed, no volume forecast"
+    assert f"- TEST volume: failed. {failed.value}" in text
+
+
+@pytest.mark.usefixtures("night_folder")
+def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypatch):
+    monkeypatch.setenv("FORECASTING_CRON", "nightly")
+    with pytest.raises(UsageError, match="found 'nightly'"):
+        night()
+    title, text = sent(posted)
+    assert (title, "found 'nightly'" in text) == ("the run failed (night.failed)", True)
+
+
+def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, posted, monkeypatch, capsys):
+    monkeypatch.setattr(clock, "now", after(date(2024, 3, 6)))
+    night(date(2024, 3, 6))
+    monkeypatch.setattr(clock, "now", after(LAST))
+    monkeypatch.setenv("FORECASTING_ALERTS", "median > 20M")
+    night(mode="skip")
+    title, text = sent(posted[1:])
+    assert title == "1 volume forecast of Mon 11 Mar, 1 of 1 hit on Thu 7 Mar, 2 things to know"
+    assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
+    assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))
+    with connect.transaction(read_settings().url) as connection:  # of another symbol, whose newest bar is missing
+        issued, fetch = (read.row(connection, table, {}, order=["run_id"]) for table in ("forecasts", "fetches"))
+        asked = {"id": "k", "run_id": None, "symbol": "KO", "verdict": "unavailable", "detail": "No response."}
+        write.add(connection, "fetches", fetch | asked)
+        write.add(connection, "runs", run_row("k", "2024-03-06", symbol="KO", status="done"))
+        old = {"symbol": "KO", "horizon": 1, "origin_session": date(2024, 3, 6), "target_session": date(2024, 3, 7)}
+        write.add(connection, "forecasts", issued | old | {"role": "champion", "kind": "live"})
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,KO")
+    behind = newest_digest(read_settings(), now=clock.now).problems[0]
+    assert re.search(r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ", behind)
