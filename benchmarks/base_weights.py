@@ -2,16 +2,20 @@
 
     ends=$(printf -- '--to %d-12-31 ' 2014 2016 2018 2020 2022)
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
-    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --market VIX.csv
-    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --trees   # with '.[bench]'
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --market
+        VIX.csv
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --trees
+        # with '.[bench]'
 
-PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
-2,500 sessions of each symbol are the training rows, once without earnings dates and once with those that earnings.py
-infers from the bars up to the end of the span. With --market, a CSV file with the columns Date and Close, the weights
-are for symbols with a market series. With --trees, for every span the rows of the ten years before its end, with the
-shipped earnings dates and three in ten of them drawn by a seed, train one LightGBM of the absolute error over all
-symbols and horizons; its trees are stored as arrays, so that a night needs no LightGBM. Everything is written to
-forecasting/train/weights, next to other spans and kinds, with its hash in index.json or trees.json.
+PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target
+and span the newest 2,500 sessions of each symbol are the training rows, once without earnings dates
+and once with those that earnings.py infers from the bars up to the end of the span. With --market,
+a CSV file with the columns Date and Close, the weights are for symbols with a market series. With
+--trees, for every span the rows of the ten years before its end, with the shipped earnings dates
+and three in ten of them drawn by a seed, train one LightGBM of the absolute error over all symbols
+and horizons; its trees are stored as arrays, so that a night needs no LightGBM. Everything is
+written to forecasting/train/weights, next to other spans and kinds, with its hash in index.json or
+trees.json.
 """
 
 import argparse
@@ -50,11 +54,13 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
-HYPERPARAMETERS = Hyperparameters(2, 3e-3, batch_size=16)  # four epochs are no better (2.297 against 2.299)
+# Four epochs are no better (2.297 against 2.299)
+HYPERPARAMETERS = Hyperparameters(2, 3e-3, batch_size=16)
 
 SESSIONS = 2520
 SHARE = 0.3
-ROUNDS, LEAVES = 400, 63
+ROUNDS = 400
+LEAVES = 63
 PARAMETERS = {
     "objective": "l1",
     "num_leaves": LEAVES,
@@ -73,25 +79,37 @@ PARAMETERS = {
 
 def main() -> None:
     """Make and save what was requested of every span; print the cost of each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("panel", type=Path)
     parser.add_argument("--leave-out", action="append", default=[], help="a symbol to exclude")
-    parser.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
+    parser.add_argument(
+        "--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span"
+    )
     parser.add_argument("--market", type=Path, help="CSV file of the market series")
-    parser.add_argument("--trees", action="store_true", help="the boosted trees in place of the weights")
+    parser.add_argument(
+        "--trees", action="store_true", help="the boosted trees in place of the weights"
+    )
     options = parser.parse_args()
     panel = pd.read_parquet(options.panel)
     panel = panel[~panel["Symbol"].isin(options.leave_out)]
     spans = [sessions_index(date(1990, 1, 2), last)[-1].date() for last in options.to]
     if options.trees:
-        name, made, entries = "trees.json", "file", shipped_trees()
+        name = "trees.json"
+        made = "file"
+        entries = shipped_trees()
         symbols = sorted(set(panel["Symbol"]))
         entries += [make_trees(f"parquet:{options.panel}", symbols, newest) for newest in spans]
     else:
-        name, made, entries = "index.json", "folder", shipped_weights()
+        name = "index.json"
+        made = "folder"
+        entries = shipped_weights()
         market = None
         if options.market is not None:
-            market = MarketSeries(pd.read_csv(options.market, parse_dates=["Date"], index_col="Date")["Close"])
+            market = MarketSeries(
+                pd.read_csv(options.market, parse_dates=["Date"], index_col="Date")["Close"]
+            )
         entries += [
             make_weights(panel, target, newest, earnings=earnings, market=market)
             for newest, target, earnings in product(spans, TARGETS, (False, True))
@@ -103,11 +121,20 @@ def main() -> None:
 
 def order(entry: dict[str, Any]) -> tuple[int, ...]:
     """The place of an entry among those of its span."""
-    return (TARGETS.index(entry["target"]), entry["earnings"], entry["market"]) if "target" in entry else ()
+    return (
+        (TARGETS.index(entry["target"]), entry["earnings"], entry["market"])
+        if "target" in entry
+        else ()
+    )
 
 
 def make_weights(
-    panel: pd.DataFrame, target: Target, newest: date, *, earnings: bool, market: MarketSeries | None
+    panel: pd.DataFrame,
+    target: Target,
+    newest: date,
+    *,
+    earnings: bool,
+    market: MarketSeries | None,
 ) -> dict[str, Any]:
     """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
@@ -125,7 +152,9 @@ def make_weights(
     name = "-".join(parts)
     sha256 = save(checkpoint, WEIGHTS / name)
     seconds = time.perf_counter() - started
-    print(f"{name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
+    print(
+        f"{name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True
+    )
     return {
         "target": target,
         "trained_to": checkpoint.card.trained_to,
@@ -140,7 +169,9 @@ def make_weights(
 
 @one_blas_thread()
 def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
-    """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
+    """An ensemble fitted on all of `panel` together.
+
+    Its card's span is the widest, its scaler the first symbol's.
 
     `panel` has windows of one target, one per symbol, of any span.
     """
@@ -167,7 +198,12 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
 
 
 def windows_of(
-    bars: pd.DataFrame, newest: date, settings: Settings, *, earnings: bool, market: MarketSeries | None
+    bars: pd.DataFrame,
+    newest: date,
+    settings: Settings,
+    *,
+    earnings: bool,
+    market: MarketSeries | None,
 ) -> Windows:
     """One symbol's windows up to `newest`, with earnings inferred from its bars up to then, or without."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
@@ -183,9 +219,12 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
 
     started = time.perf_counter()
     rng = np.random.default_rng(0)
-    inputs, truth = [], []
+    inputs = []
+    truth = []
     for symbol in symbols:
-        settings = Settings(source=source, symbols=(symbol,)).model_copy(update={"train_sessions": SESSIONS})
+        settings = Settings(source=source, symbols=(symbol,)).model_copy(
+            update={"train_sessions": SESSIONS}
+        )
         bars, events, _ = load_series(settings, last=newest, now=now)
         windows = make_windows(bars, events, origin=newest, settings=settings)
         drawn = np.isfinite(windows.scaled) & (rng.random(windows.scaled.shape) < SHARE)
@@ -193,22 +232,35 @@ def make_trees(source: str, symbols: Sequence[str], newest: date) -> dict[str, A
         truth.append(windows.scaled[drawn])
     training = lightgbm.Dataset(np.concatenate(inputs), np.concatenate(truth), params=PARAMETERS)
     booster = lightgbm.train(PARAMETERS, training, num_boost_round=ROUNDS)
-    name, rows = f"trees-volume-{newest}.safetensors", sum(map(len, truth))
+    name = f"trees-volume-{newest}.safetensors"
+    rows = sum(map(len, truth))
     content = safetensors.numpy.save(vars(as_arrays(booster)))
     (WEIGHTS / name).write_bytes(content)
-    print(f"{name}: {len(symbols)} symbols, {rows} rows, {time.perf_counter() - started:.0f} s", flush=True)
+    print(
+        f"{name}: {len(symbols)} symbols, {rows} rows, {time.perf_counter() - started:.0f} s",
+        flush=True,
+    )
     sha256 = hashlib.sha256(content).hexdigest()
-    return {"trained_to": str(newest), "symbols": len(symbols), "rows": rows, "file": name, "sha256": sha256}
+    return {
+        "trained_to": str(newest),
+        "symbols": len(symbols),
+        "rows": rows,
+        "file": name,
+        "sha256": sha256,
+    }
 
 
 def as_arrays(booster: "lightgbm.Booster") -> Trees:
     """The trees of a booster, nodes numbered from the root down."""
     trees = [nodes_of(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
     most = max(map(len, trees))
-    padded = np.array([nodes + [(-1, 0.0, 0, 0)] * (most - len(nodes)) for nodes in trees])  # (T, N, 4)
+    # (T, N, 4)
+    padded = np.array([nodes + [(-1, 0.0, 0, 0)] * (most - len(nodes)) for nodes in trees])
     feature, left, right = (padded[..., k].astype(np.int16) for k in (0, 2, 3))
     largest = np.finfo(np.float32).max  # LightGBM's threshold above every value is larger
-    return Trees(feature, np.clip(padded[..., 1], -largest, largest).astype(np.float32), left, right)
+    return Trees(
+        feature, np.clip(padded[..., 1], -largest, largest).astype(np.float32), left, right
+    )
 
 
 def nodes_of(root: dict[str, Any]) -> list[tuple[int, float, int, int]]:
@@ -221,7 +273,8 @@ def nodes_of(root: dict[str, Any]) -> list[tuple[int, float, int, int]]:
             nodes.append((-1, node["leaf_value"], 0, 0))
         else:
             nodes.append((node["split_feature"], node["threshold"], 0, 0))
-            left, right = add(node["left_child"]), add(node["right_child"])
+            left = add(node["left_child"])
+            right = add(node["right_child"])
             nodes[place] = (node["split_feature"], node["threshold"], left, right)
         return place
 

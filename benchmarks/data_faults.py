@@ -2,10 +2,12 @@
 
     python benchmarks/data_faults.py PANEL.parquet [--nights 3] [--seed 0]
 
-PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. Of every symbol some nights are drawn;
-on each, every fault is put into the answer of the night, which the code of a night then assesses against the bars that
-it has stored: `held` is kept out of the ledger, `flagged` is stored with a finding. The same nights without a fault are
-the first row. The second table counts the findings on all sound bars, one fetch a symbol. Prints Markdown.
+PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. Of every symbol
+some nights are drawn; on each, every fault is put into the answer of the night, which the code of a
+night then assesses against the bars that
+it has stored: `held` is kept out of the ledger, `flagged` is stored with a finding. The same nights
+without a fault are the first row. The second table counts the findings on all sound bars, one fetch
+a symbol. Prints Markdown.
 """
 
 import argparse
@@ -51,7 +53,9 @@ Fault = Callable[[Night], pd.DataFrame]  # the answer with the fault
 
 def main() -> None:
     """Print both tables."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("panel", type=Path)
     options.add_argument("--nights", type=int, default=3)
     options.add_argument("--seed", type=int, default=0)
@@ -62,7 +66,9 @@ def main() -> None:
     print("| fault | held | flagged | not noticed | rules |\n|---|---:|---:|---:|---|")
     for name, fault in FAULTS.items():
         print(row(name, [outcome(name, night, fault) for night in drawn]), flush=True)
-    print("\n| rule | findings on sound bars | one in | per symbol and year |\n|---|---:|---:|---:|")
+    print(
+        "\n| rule | findings on sound bars | one in | per symbol and year |\n|---|---:|---:|---:|"
+    )
     bars = sum(map(len, series.values()))
     for rule, count in sorted(false_alarms(series).items()):
         print(f"| `{rule}` | {count} | {bars / max(count, 1):,.0f} | {252 * count / bars:.4f} |")
@@ -79,12 +85,16 @@ def panel(path: Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def nights(series: dict[str, pd.DataFrame], count: int, chosen: np.random.Generator) -> Iterator[Night]:
+def nights(
+    series: dict[str, pd.DataFrame], count: int, chosen: np.random.Generator
+) -> Iterator[Night]:
     """`count` nights of each symbol, at random sessions."""
     for symbol, bars in series.items():
         for end in chosen.integers(WINDOW, len(bars), count):
             own = bars.iloc[end - WINDOW : end + 1]
-            other = series[str(chosen.choice([name for name in series if name != symbol]))].reindex(own.index)
+            other = series[str(chosen.choice([name for name in series if name != symbol]))].reindex(
+                own.index
+            )
             if not other.isna().any().any():
                 yield Night(symbol, own, own.iloc[:-1], other)
 
@@ -114,7 +124,9 @@ def swapped(night: Night, rows: int) -> pd.DataFrame:
 
 def older(night: Night, sessions: int, rows: int) -> pd.DataFrame:
     """The newest rows are those of some sessions before, under the new dates."""
-    old = night.bars.iloc[-rows - sessions : len(night.bars) - sessions].set_axis(night.bars.index[-rows:])
+    old = night.bars.iloc[-rows - sessions : len(night.bars) - sessions].set_axis(
+        night.bars.index[-rows:]
+    )
     return pd.concat([night.bars.iloc[:-rows], old])
 
 
@@ -123,43 +135,70 @@ _PRICES = [*PRICES, "adj_close"]
 FAULTS: dict[str, Fault] = {
     "none": lambda night: night.bars,
     "volume in thousands, newest bar": lambda night: scaled(night, 0.001, ["volume"], 1),
-    "volume in thousands, whole history": lambda night: scaled(night, 0.001, ["volume"], WINDOW + 1),
+    "volume in thousands, whole history": lambda night: scaled(
+        night, 0.001, ["volume"], WINDOW + 1
+    ),
     "another symbol's newest bar": lambda night: swapped(night, 1),
     "another symbol's history": lambda night: swapped(night, WINDOW + 1),
     "another symbol's history, no symbol column": lambda night: swapped(night, WINDOW + 1),
     "stale: ends a session early": lambda night: night.bars.iloc[:-1],
-    "stale: the bars of a week ago under the dates of this week": lambda night: older(night, WEEK, WEEK),
+    "stale: the bars of a week ago under the dates of this week": lambda night: older(
+        night, WEEK, WEEK
+    ),
     "stale: the newest bar is that of a week ago": lambda night: older(night, WEEK, 1),
     "stale: the newest bar is that of a year ago": lambda night: older(night, 252, 1),
     "another currency, x 1.16, newest bar": lambda night: scaled(night, 1.16, _PRICES, 1),
     "another currency, x 0.93, newest bar": lambda night: scaled(night, 0.93, _PRICES, 1),
     "another currency, x 0.78, newest bar": lambda night: scaled(night, 0.78, _PRICES, 1),
     "another currency, x 150, newest bar": lambda night: scaled(night, 150.0, _PRICES, 1),
-    "another currency, x 0.93, whole history": lambda night: scaled(night, 0.93, _PRICES, WINDOW + 1),
+    "another currency, x 0.93, whole history": lambda night: scaled(
+        night, 0.93, _PRICES, WINDOW + 1
+    ),
     "repeated day: the newest bar is that of the session before": lambda night: older(night, 1, 1),
-    "missing week, before the newest bar": lambda night: night.bars.drop(index=night.bars.index[-WEEK - 1 : -1]),
-    "missing week, in a first answer": lambda night: night.bars.drop(index=night.bars.index[-60 : WEEK - 60]),
+    "missing week, before the newest bar": lambda night: night.bars.drop(
+        index=night.bars.index[-WEEK - 1 : -1]
+    ),
+    "missing week, in a first answer": lambda night: night.bars.drop(
+        index=night.bars.index[-60 : WEEK - 60]
+    ),
     "unrecorded split 2:1": lambda night: split(night, 2.0),
     "unrecorded split 3:2": lambda night: split(night, 1.5),
     "unrecorded split 5:4": lambda night: split(night, 1.25),
     "unrecorded reverse split 1:10": lambda night: split(night, 0.1),
 }
-STORED = {"missing week, before the newest bar": slice(-WEEK), "missing week, in a first answer": slice(0)}
+STORED = {
+    "missing week, before the newest bar": slice(-WEEK),
+    "missing week, in a first answer": slice(0),
+}
 """What of the bars before is stored, where not all is."""
 
 
 def outcome(name: str, night: Night, fault: Fault) -> tuple[str, list[str]]:
     """`held`, `flagged` or `not noticed`, and the rules of the findings on the night's own changes."""
-    bars, stored = fault(night), night.stored.iloc[STORED.get(name, slice(None))]
+    bars = fault(night)
+    stored = night.stored.iloc[STORED.get(name, slice(None))]
     named = not name.endswith("no symbol column")
     actions = implied_dividends(night.bars)
     last = night.bars.index[-1].date()
     fetched = Fetched(
-        "file", night.symbol, night.bars.index[0].date(), last, bars, actions, "", "", live=True, names_symbol=named
+        "file",
+        night.symbol,
+        night.bars.index[0].date(),
+        last,
+        bars,
+        actions,
+        "",
+        "",
+        live=True,
+        names_symbol=named,
     )
-    known = stored.drop(columns="adj_close").assign(version=1, settled=np.arange(len(stored)) < len(stored) - 1)
+    known = stored.drop(columns="adj_close").assign(
+        version=1, settled=np.arange(len(stored)) < len(stored) - 1
+    )
     request = Request(last, "file", "XNYS", 200)
-    revision = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None))
+    revision = assess(
+        fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None)
+    )
     rules = sorted({finding.rule for finding in revision.findings})
     if revision.error is not None:
         return "held", rules or [type(revision.error).__name__]
@@ -170,21 +209,32 @@ def row(name: str, outcomes: list[tuple[str, list[str]]]) -> str:
     """A line of the first table."""
     found = Counter(state for state, _ in outcomes)
     rules = Counter(rule for _, each in outcomes for rule in each)
-    shares = " | ".join(f"{found[state] / len(outcomes):.1%}" for state in ("held", "flagged", "not noticed"))
-    return f"| {name} | {shares} | {', '.join(f'{rule} {count}' for rule, count in rules.most_common(4))} |"
+    shares = " | ".join(
+        f"{found[state] / len(outcomes):.1%}" for state in ("held", "flagged", "not noticed")
+    )
+    return (
+        f"| {name} | {shares} | "
+        f"{', '.join(f'{rule} {count}' for rule, count in rules.most_common(4))} |"
+    )
 
 
 def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
     """Findings on sound bars by rule: each bar as the newest one, and as one of a whole history."""
     found: Counter[str] = Counter()
     for symbol, bars in series.items():
-        actions, last = implied_dividends(bars), bars.index[-1].date()
+        actions = implied_dividends(bars)
+        last = bars.index[-1].date()
         fetched = Fetched("file", symbol, bars.index[0].date(), last, bars, actions, "", "")
-        found.update(finding.rule for finding in check_bars(fetched, exchange="XNYS", known=None)[1])
+        found.update(
+            finding.rule for finding in check_bars(fetched, exchange="XNYS", known=None)[1]
+        )
         # As the newest of each night; the rules themselves decide on those that their limits name.
         multiple = volume_multiple(bars)
-        low, high = np.flatnonzero(multiple < PARTIAL_VOLUME), np.flatnonzero(multiple > INFLATED_QUIET)
-        found["partial_bar"] += sum(is_partial(bars.iloc[: at + 1], bars.index[at].date()) for at in low)
+        low = np.flatnonzero(multiple < PARTIAL_VOLUME)
+        high = np.flatnonzero(multiple > INFLATED_QUIET)
+        found["partial_bar"] += sum(
+            is_partial(bars.iloc[: at + 1], bars.index[at].date()) for at in low
+        )
         found["volume_inflated"] += sum(is_inflated(bars.iloc[: at + 1]) for at in high)
         found["quiet_move"] += int(quiet_moves(bars, bars, actions, exchange="XNYS").sum())
     return found

@@ -1,12 +1,16 @@
-"""How often the gate refuses sound fits, and fits damaged on purpose: nights in a row at past origins.
+"""How often the gate refuses sound fits, and fits damaged on purpose.
 
-    python benchmarks/gate.py --source parquet:panel.parquet --symbols MSFT,BA --other KO --target volume --nights 250
+Nights in a row at past origins.
 
-Prints one Markdown table: nights or trials, how many were refused, and the first reason. A damage is tried on every
-fifth night, on that night's own fit: median +0.4 in model scale, twice as wide, one member's weights replaced by noise
-of their own spread, the weights of another symbol fitted on the same night, a fit stopped after one of its epochs from
-random weights, and a card with a doubled scaler or half of the calendar effect. On every 125th night a fit from random
-weights is tried as if it were the first, with the same damages, and one that was trained on reversed features.
+    python benchmarks/gate.py --source parquet:panel.parquet --symbols MSFT,BA --other KO --target
+        volume --nights 250
+
+Prints one Markdown table: nights or trials, how many were refused, and the first reason. A damage
+is tried on every fifth night, on that night's own fit: median +0.4 in model scale, twice as wide,
+one member's weights replaced by noise of their own spread, the weights of another symbol fitted on
+the same night, a fit stopped after one of its epochs from random weights, and a card with a doubled
+scaler or half of the calendar effect. On every 125th night a fit from random weights is tried as if
+it were the first, with the same damages, and one that was trained on reversed features.
 """
 
 import argparse
@@ -31,12 +35,21 @@ from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.loop import Hyperparameters, Tensors, generator, named_weights, new_network, train
+from forecasting.train.loop import (
+    Hyperparameters,
+    Tensors,
+    generator,
+    named_weights,
+    new_network,
+    train,
+)
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.values import parse_date
 
-EVERY, FIRST_EVERY = 5, 125  # nights between two trials of each damage, and between two first fits
+# nights between two trials of each damage, and between two first fits
+EVERY = 5
+FIRST_EVERY = 125
 Weights = dict[str, Tensor]
 Damage = Callable[[Checkpoint, "Night"], Checkpoint]
 
@@ -44,19 +57,28 @@ Damage = Callable[[Checkpoint, "Night"], Checkpoint]
 class Night:
     """A night's window, and the other symbol's fit of the same night."""
 
-    def __init__(self, windows: Windows, settings: Settings, other: Checkpoint, number: int) -> None:
-        self.windows, self.settings, self.other, self.number = windows, settings, other, number
+    def __init__(
+        self, windows: Windows, settings: Settings, other: Checkpoint, number: int
+    ) -> None:
+        self.windows = windows
+        self.settings = settings
+        self.other = other
+        self.number = number
 
 
 def shifted(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Every median 0.4 higher, in model scale."""
-    return changed(fitted, "shape_bias", lambda bias: bias + torch.tensor([0.4] + [0.0] * (bias.shape[-1] - 1)))
+    return changed(
+        fitted, "shape_bias", lambda bias: bias + torch.tensor([0.4] + [0.0] * (bias.shape[-1] - 1))
+    )
 
 
 def wider(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Every interval twice as wide."""
     width = torch.tensor([0.0, float(np.log(2.0))])
-    return changed(fitted, "shape_bias", lambda bias: torch.cat([bias[:, :2] + width, bias[:, 2:]], dim=1))
+    return changed(
+        fitted, "shape_bias", lambda bias: torch.cat([bias[:, :2] + width, bias[:, 2:]], dim=1)
+    )
 
 
 def noisy(fitted: Checkpoint, night: Night) -> Checkpoint:
@@ -64,7 +86,9 @@ def noisy(fitted: Checkpoint, night: Night) -> Checkpoint:
     rng = generator(night.number, 0)
     member = f"{night.number % fitted.card.members}."
     drawn = {
-        name: torch.randn(weight.shape, generator=rng) * weight.std() if name.startswith(member) else weight
+        name: torch.randn(weight.shape, generator=rng) * weight.std()
+        if name.startswith(member)
+        else weight
         for name, weight in fitted.weights.items()
     }
     return replace(fitted, weights=drawn)
@@ -85,14 +109,17 @@ def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
 def doubled_scaler(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Every scale of the card twice as large."""
     steps, past = (
-        tuple(2.0 * scale for scale in scales) for scales in (fitted.card.step_scale, fitted.card.past_scale)
+        tuple(2.0 * scale for scale in scales)
+        for scales in (fitted.card.step_scale, fitted.card.past_scale)
     )
     return replace(fitted, card=replace(fitted.card, step_scale=steps, past_scale=past))
 
 
 def half_effect(fitted: Checkpoint, night: Night) -> Checkpoint:
     """Half of every calendar effect."""
-    return replace(fitted, card=replace(fitted.card, effect=tuple(0.5 * value for value in fitted.card.effect)))
+    return replace(
+        fitted, card=replace(fitted.card, effect=tuple(0.5 * value for value in fitted.card.effect))
+    )
 
 
 DAMAGES: dict[str, Damage] = {
@@ -115,7 +142,10 @@ def main() -> None:
         for name, verdict in nights_of(symbol, options):
             verdicts[name].append(verdict)
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
-    print(f"{options.source}, {options.symbols}, other {options.other}, {options.target}, from {options.first}.\n")
+    print(
+        f"{options.source}, {options.symbols}, other {options.other}, {options.target}, from "
+        f"{options.first}.\n"
+    )
     print("| fits | tried | refused | first reason |\n|---|---:|---:|---|")
     for name, found in verdicts.items():
         refused = [verdict.refused for verdict in found if verdict.refused]
@@ -124,7 +154,9 @@ def main() -> None:
 
 def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdict]]:
     """What the gate found about every fit of a symbol's nights, and about the damaged ones, by name."""
-    (windows, settings), (others, other_settings) = (whole(name, options) for name in (symbol, options.other))
+    (windows, settings), (others, other_settings) = (
+        whole(name, options) for name in (symbol, options.other)
+    )
     first = int(np.searchsorted(windows.origins, np.datetime64(options.first)))
     champion: Checkpoint | None = None
     other: Checkpoint | None = None
@@ -132,15 +164,24 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     for number in range(options.nights):
         known = windows.as_of(first + number, settings.train_sessions)
         scratch = champion is None or number % settings.scratch_every == 0
-        fitted = fit_scratch(known, settings=settings) if scratch else fit(known, parent=champion, settings=settings)
+        fitted = (
+            fit_scratch(known, settings=settings)
+            if scratch
+            else fit(known, parent=champion, settings=settings)
+        )
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
-            other = fit_scratch(others.as_of(row, other_settings.train_sessions), settings=other_settings)
+            other = fit_scratch(
+                others.as_of(row, other_settings.train_sessions), settings=other_settings
+            )
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
-        found += [(name, examine(one, known, settings=settings, champion=champion)) for name, one in judged.items()]
+        found += [
+            (name, examine(one, known, settings=settings, champion=champion))
+            for name, one in judged.items()
+        ]
         if number % FIRST_EVERY == 0:
             first_fit = fit(known, settings=settings)
             night = Night(known, settings, other, number)
@@ -168,7 +209,9 @@ def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
 
 def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
     """A symbol's windows over all of its bars, and its settings."""
-    asked = Settings(source=options.source, symbols=(symbol,), target=options.target, market=options.market)
+    asked = Settings(
+        source=options.source, symbols=(symbol,), target=options.target, market=options.market
+    )
     settings = asked.for_symbol(symbol)
     bars, events, _ = load_series(settings, last=None, now=now)
     return all_windows(bars, events, settings, market_series(settings, now=now)), settings
@@ -177,17 +220,22 @@ def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
 def changed(fitted: Checkpoint, parameter: str, change: Callable[[Tensor], Tensor]) -> Checkpoint:
     """The checkpoint with one parameter of every member changed."""
     weights = {
-        name: change(weight) if name.endswith(f".{parameter}") else weight for name, weight in fitted.weights.items()
+        name: change(weight) if name.endswith(f".{parameter}") else weight
+        for name, weight in fitted.weights.items()
     }
     return replace(fitted, weights=weights)
 
 
 def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--source", required=True, help="csv:PATH or parquet:PATH")
     parser.add_argument("--symbols", required=True, help="A,B,C")
-    parser.add_argument("--other", required=True, help="the symbol whose weights are put in their place")
+    parser.add_argument(
+        "--other", required=True, help="the symbol whose weights are put in their place"
+    )
     parser.add_argument("--market", help="market series: csv:PATH or parquet:PATH")
     parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2019, 6, 3))

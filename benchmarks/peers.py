@@ -1,12 +1,14 @@
 """This project compared with other libraries: the same rows, origins and information, in one run.
 
     pip install -e '.[bench]'
-    python benchmarks/peers.py --source csv:SBUX.csv --symbol SBUX --events csv:SBUX_earnings.csv --to 2024-03-07
+    python benchmarks/peers.py --source csv:SBUX.csv --symbol SBUX --events csv:SBUX_earnings.csv
+        --to 2024-03-07
 
-Every forecaster is fitted at the close of the first origin of each block, on the newest `train_sessions` rows up to it,
-and then reads each new session without another fit. Normal intervals of the statistical models are those of log volume.
-Hyperparameters of a peer (steps, trees, window scaling) are searched on the block before the first origin. Prints one
-Markdown table, and a note for each peer whose library is missing.
+Every forecaster is fitted at the close of the first origin of each block, on the newest
+`train_sessions` rows up to it, and then reads each new session without another fit. Normal
+intervals of the statistical models are those of log volume. Hyperparameters of a peer (steps,
+trees, window scaling) are searched on the block before the first origin. Prints one Markdown table,
+and a note for each peer whose library is missing.
 """
 
 import argparse
@@ -51,15 +53,29 @@ LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "fracast",
 H = len(HORIZONS)
 
 STATISTICAL_SESSIONS = 500
-"""Training sessions of AutoETS, AutoARIMA and Theta: their search time grows with them, their accuracy hardly does."""
+"""Training sessions of AutoETS, AutoARIMA and Theta: their search time grows with them, their
+accuracy hardly does."""
 
-ARIMA_FLAGS = (*EVENT_NAMES, "half_day", "third_friday", "triple_witching", "month_end", "before_holiday")
+ARIMA_FLAGS = (
+    *EVENT_NAMES,
+    "half_day",
+    "third_friday",
+    "triple_witching",
+    "month_end",
+    "before_holiday",
+)
 """AutoARIMA's regressors; over two years all flags together are collinear and end its search."""
 
-LIGHTGBM: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5}
+LIGHTGBM: dict[str, Any] = {
+    "num_leaves": 8,
+    "learning_rate": 0.05,
+    "min_data_in_leaf": 30,
+    "feature_fraction": 0.5,
+}
 """LightGBM's settings for a few thousand rows; the number of trees is searched."""
 
-TREE_COUNTS, STEPS = [120, 240, 480], [60, 150, 300]
+TREE_COUNTS = [120, 240, 480]
+STEPS = [60, 150, 300]
 """What is searched for LightGBM and for the neural peers."""
 
 Predict = Callable[[Block], Floats]
@@ -99,8 +115,12 @@ def main() -> None:
     options = arguments()
     warnings.filterwarnings("ignore")  # of other libraries
     logging.disable(logging.INFO)
-    settings = Settings(source=options.source, symbols=(options.symbol,), events=options.events, target="volume")
-    comparison = make_comparison(settings, last=options.last, origins=options.origins, every=options.refit_every)
+    settings = Settings(
+        source=options.source, symbols=(options.symbol,), events=options.events, target="volume"
+    )
+    comparison = make_comparison(
+        settings, last=options.last, origins=options.origins, every=options.refit_every
+    )
     walks: dict[str, Walk] = {}
     for name, run, library in forecasters():
         if library and importlib.util.find_spec(library) is None:
@@ -116,11 +136,17 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample"
+    )
     parser.add_argument("--symbol", default="^GSPC")
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
-    parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin")
+    parser.add_argument(
+        "--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin"
+    )
     parser.add_argument("--origins", type=int, default=252)
     parser.add_argument("--refit-every", type=int, default=63)
     return parser.parse_args()
@@ -131,7 +157,11 @@ def forecasters() -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], st
     return [
         ("ours", run_ours, ""),
         ("ridge", lambda c: {"ridge": walk(c, c.blocks, fit_ridge)}, ""),
-        ("LightGBM", lambda c: tuned(c, "LightGBM", lambda n: partial(fit_lightgbm, trees=n), TREE_COUNTS), "lightgbm"),
+        (
+            "LightGBM",
+            lambda c: tuned(c, "LightGBM", lambda n: partial(fit_lightgbm, trees=n), TREE_COUNTS),
+            "lightgbm",
+        ),
         ("statistical", run_statistical, "statsforecast"),
         ("Fracast", lambda c: {"Fracast (zero-shot)": walk(c, c.blocks, fit_fracast)}, "fracast"),
         ("LSTM", partial(run_neural, name="LSTM"), "neuralforecast"),
@@ -152,7 +182,11 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
         )
 
     def issued(raw: Floats) -> Floats:  # (n, 2, H, Q)
-        members = {NETWORK: raw[:, 0], LINEAR: raw[:, 1], TREES: tree_medians(comparison.windows, rows)}
+        members = {
+            NETWORK: raw[:, 0],
+            LINEAR: raw[:, 1],
+            TREES: tree_medians(comparison.windows, rows),
+        }
         return issue_in_order(comparison.windows, rows, members)
 
     blocks = comparison.earlier + comparison.blocks
@@ -171,16 +205,25 @@ def fit_ridge(known: Windows) -> Predict:
 
 
 def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
-    """A row per forecaster, ours first; skill and p of ours against each (Diebold-Mariano, mean over horizons)."""
+    """A row per forecaster, ours first.
+
+    Skill and p of ours against each (Diebold-Mariano, mean over horizons).
+    """
     titles = ("MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p")
     titles += ("CPU s a fit", "s a forecast")
-    lines = ["| forecaster | " + " | ".join(titles) + " | chosen |", "|---|" + "---:|" * len(titles) + "---|"]
+    lines = [
+        "| forecaster | " + " | ".join(titles) + " | chosen |",
+        "|---|" + "---:|" * len(titles) + "---|",
+    ]
     ours = losses_of(actual, next(iter(walks.values())).forecasts)
     known = np.isfinite(actual)
     for at, (name, peer) in enumerate(walks.items()):
         theirs = losses_of(actual, peer.forecasts)
         cells = [f"{np.nanmean(loss):.3f}" for loss in theirs]
-        cells += [f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f}%" for percent in (80, 90)]
+        cells += [
+            f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f}%"
+            for percent in (80, 90)
+        ]
         for our_loss, their_loss in zip(ours, theirs, strict=True):
             cells += skill_and_p(our_loss, their_loss) if at else ("", "")
         cells += [f"{peer.fit_cpu_s:.2f}", f"{peer.forecast_s:.3f}", peer.setting]
@@ -196,12 +239,16 @@ def losses_of(actual: Floats, quantiles: Floats) -> tuple[Floats, Floats]:
 def describe(options: argparse.Namespace, comparison: Comparison) -> str:
     """A sentence on the data, origins and fits."""
     rows = np.concatenate(comparison.blocks)
-    first, last = comparison.windows.origins[rows[0]], comparison.windows.origins[rows[-1]]
+    first = comparison.windows.origins[rows[0]]
+    last = comparison.windows.origins[rows[-1]]
     before = sum(map(len, comparison.earlier))
     return (
-        f"{options.source} {options.symbol}, volume, million shares, mean of horizons 1-{H}; {len(rows)} origins "
-        f"{first} .. {last}, {len(comparison.blocks)} fits each (every {options.refit_every} sessions). Ours is "
-        f"combined and calibrated on its forecasts of the {before} origins before; pretrained on other symbols."
+        f"{options.source} {options.symbol}, volume, million shares, mean of horizons 1-{H}; "
+        f"{len(rows)} origins "
+        f"{first} .. {last}, {len(comparison.blocks)} fits each (every {options.refit_every} "
+        "sessions). Ours is "
+        f"combined and calibrated on its forecasts of the {before} origins before; pretrained on "
+        "other symbols."
     )
 
 
@@ -209,7 +256,9 @@ def make_comparison(settings: Settings, *, last: date, origins: int, every: int)
     """The newest origins up to `last` in blocks of `every`, and as many blocks before them."""
     bars, events, _ = load_series(settings, last=None, now=now)
     windows = all_windows(bars, events, settings)
-    usable = np.flatnonzero((windows.origins <= np.datetime64(last)) & np.isfinite(windows.scaled).any(axis=1))
+    usable = np.flatnonzero(
+        (windows.origins <= np.datetime64(last)) & np.isfinite(windows.scaled).any(axis=1)
+    )
     blocks = -(-origins // every)
     first = len(usable) - origins
     cuts = [first + every * k for k in range(-blocks, blocks + 1)]
@@ -234,11 +283,16 @@ def walk(comparison: Comparison, blocks: list[Block], fit_one: Fit, setting: str
     return Walk(np.concatenate(forecasts), *seconds.mean(axis=0).tolist(), setting)
 
 
-def tuned(comparison: Comparison, name: str, fit_with: Callable[[Any], Fit], choices: list[Any]) -> dict[str, Walk]:
+def tuned(
+    comparison: Comparison, name: str, fit_with: Callable[[Any], Fit], choices: list[Any]
+) -> dict[str, Walk]:
     """The walk with the choice of least pinball loss on the block before the first origin (closed targets only)."""
     block = comparison.earlier[-1][:-H]
     actual = comparison.windows.scale(block).from_model(comparison.windows.scaled[block])
-    losses = [np.nanmean(pinball(actual, walk(comparison, [block], fit_with(choice)).forecasts)) for choice in choices]
+    losses = [
+        np.nanmean(pinball(actual, walk(comparison, [block], fit_with(choice)).forecasts))
+        for choice in choices
+    ]
     chosen = choices[int(np.argmin(losses))]
     return {name: walk(comparison, comparison.blocks, fit_with(chosen), str(chosen))}
 
@@ -252,7 +306,9 @@ def fit_lightgbm(known: Windows, *, trees: int) -> Predict:
 
     def fit_level(h: int, level: float) -> Any:  # noqa: ANN401 - ships no types
         rows = np.isfinite(known.scaled[:, h])
-        model = LGBMRegressor(objective="quantile", alpha=level, n_estimators=trees, n_jobs=1, verbose=-1, **LIGHTGBM)
+        model = LGBMRegressor(
+            objective="quantile", alpha=level, n_estimators=trees, n_jobs=1, verbose=-1, **LIGHTGBM
+        )
         return model.fit(columns[h][rows], known.scaled[rows, h])
 
     models = [[fit_level(h, level) for level in QUANTILES] for h in range(H)]
@@ -274,14 +330,20 @@ def run_statistical(comparison: Comparison) -> dict[str, Walk]:
         "Theta": (AutoTheta(season_length=5, decomposition_type="additive"), ()),
     }
     return {
-        name: walk(comparison, comparison.blocks, partial(fit_statistical, model=model, names=flags))
+        name: walk(
+            comparison, comparison.blocks, partial(fit_statistical, model=model, names=flags)
+        )
         for name, (model, flags) in models.items()
     }
 
 
 def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Predict:  # noqa: ANN401 - ships no types
-    """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads new sessions."""
-    series, newest = known.steps[:, 0], known.learnable_sessions
+    """A statsforecast model of the newest sessions.
+
+    At later rows it keeps its parameters and reads new sessions.
+    """
+    series = known.steps[:, 0]
+    newest = known.learnable_sessions
     columns = [known.flag_names.index(name) for name in names]
     training = slice(newest - STATISTICAL_SESSIONS, newest)
     columns = [column for column in columns if known.flags[training, column].any()]
@@ -293,10 +355,18 @@ def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Pr
             stop = known.warm_up + int(row) + 1
             span = slice(stop - STATISTICAL_SESSIONS, stop)
             exogenous = (
-                {"X": known.flags[span][:, columns], "X_future": known.future_flags[row][:, columns]} if columns else {}
+                {
+                    "X": known.flags[span][:, columns],
+                    "X_future": known.future_flags[row][:, columns],
+                }
+                if columns
+                else {}
             )
             forecast = model.forward(series[span], h=H, level=[50, 80, 90], **exogenous)
-            bounds = (forecast[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
+            bounds = (
+                forecast[key]
+                for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90")
+            )
             scaled[at] = np.column_stack(list(bounds))
         return np.exp(scaled)
 
@@ -304,7 +374,10 @@ def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Pr
 
 
 def fit_fracast(known: Windows) -> Predict:
-    """A small network whose weights are in its wheel, on log volume, without a fit; normal tails beyond its levels."""
+    """A small network whose weights are in its wheel, on log volume, without a fit.
+
+    Normal tails beyond its levels.
+    """
     from fracast import FracastModel
 
     model = FracastModel.from_pretrained()
@@ -328,7 +401,9 @@ def run_neural(comparison: Comparison, *, name: str) -> dict[str, Walk]:
     """A neuralforecast model with the steps and window scaler of least loss before the first origin."""
     choices = list(itertools.product(STEPS, ("robust", "identity")))
     title = f"neuralforecast {name}"
-    return tuned(comparison, title, lambda choice: partial(fit_neural, name=name, choice=choice), choices)
+    return tuned(
+        comparison, title, lambda choice: partial(fit_neural, name=name, choice=choice), choices
+    )
 
 
 def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Predict:
@@ -336,11 +411,16 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Predict
     from neuralforecast import NeuralForecast, models
     from neuralforecast.losses.pytorch import MQLoss
 
-    past, future = list(STEP_NAMES[1:]), [f"flag_{name}" for name in known.flag_names]
+    past = list(STEP_NAMES[1:])
+    future = [f"flag_{name}" for name in known.flag_names]
     learnable = known.steps[: known.learnable_sessions]
-    centre, spread = learnable.mean(axis=0), learnable.std(axis=0)
+    centre = learnable.mean(axis=0)
+    spread = learnable.std(axis=0)
     steps = (known.steps - centre) / spread
-    shape = {"LSTM": {"encoder_n_layers": 1, "encoder_hidden_size": 32, "decoder_hidden_size": 64}, "NHITS": {}}[name]
+    shape = {
+        "LSTM": {"encoder_n_layers": 1, "encoder_hidden_size": 32, "decoder_hidden_size": 64},
+        "NHITS": {},
+    }[name]
     model = getattr(models, name)(
         h=H,
         input_size=LOOKBACK,
@@ -357,19 +437,30 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Predict
         enable_model_summary=False,
         **shape,
     )
-    table = pd.DataFrame(np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32")
-    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # consecutive days, so without gaps
+    table = pd.DataFrame(
+        np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32"
+    )
+    # Consecutive days, so without gaps
+    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))
     forecaster = NeuralForecast(models=[model], freq="D")
     forecaster.fit(table.iloc[: known.learnable_sessions].assign(unique_id="0"))
 
     def predict(rows: Block) -> Floats:
         # Every origin is a separate series, so that one call forecasts them all.
         stops = [known.warm_up + int(row) + 1 for row in rows]
-        history = [table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops]
-        days = [table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D") for stop in stops]
-        flags = [pd.DataFrame(known.future_flags[row], columns=future, dtype="float32") for row in rows]
+        history = [
+            table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops
+        ]
+        days = [
+            table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D")
+            for stop in stops
+        ]
+        flags = [
+            pd.DataFrame(known.future_flags[row], columns=future, dtype="float32") for row in rows
+        ]
         ahead = [
-            coming.assign(ds=day, unique_id=f"{stop:05d}") for coming, day, stop in zip(flags, days, stops, strict=True)
+            coming.assign(ds=day, unique_id=f"{stop:05d}")
+            for coming, day, stop in zip(flags, days, stops, strict=True)
         ]
         forecasts = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead))
         values = forecasts.drop(columns=["unique_id", "ds"]).to_numpy(dtype=np.float64)

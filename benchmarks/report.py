@@ -3,8 +3,8 @@
     FORECASTING_SOURCE=sample forecasting catch-up --from 2018-01-02 --to 2018-12-28    # 250 nights
     python benchmarks/report.py forecasting-data --symbol ^GSPC
 
-Writes a page and the index by the library's own calls, and opens them from disk in Chromium, a phone's width and a
-desk's. Every figure is of this machine and this run.
+Writes a page and the index by the library's own calls, and opens them from disk in Chromium, a
+phone's width and a desk's. Every figure is of this machine and this run.
 """
 
 import argparse
@@ -29,20 +29,33 @@ _PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.start
 
 def main() -> None:
     """Write, open, and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--symbol", default="SBUX")
     options = parser.parse_args()
     settings = Settings(data_dir=options.folder, symbols=(options.symbol,), target="volume")
-    nights = fc.connect(data_dir=options.folder).history(options.symbol, target="volume")["origin_session"].nunique()
+    nights = (
+        fc.connect(data_dir=options.folder)
+        .history(options.symbol, target="volume")["origin_session"]
+        .nunique()
+    )
     page = seconds_of(lambda: write_reports(settings, None, now=lambda: datetime.now(UTC)))
     index = seconds_of(lambda: write_index(settings))
-    newest = max(options.folder.glob("reports/*-volume.html"), key=lambda path: path.stat().st_mtime)
-    print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, {datetime.now(UTC).date()}\n")
+    newest = max(
+        options.folder.glob("reports/*-volume.html"), key=lambda path: path.stat().st_mtime
+    )
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, "
+        f"{datetime.now(UTC).date()}\n"
+    )
     print("| | written in | size | first paint, phone | desk |\n|---|---:|---:|---:|---:|")
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
         print(row(f"page of {nights} nights", page, newest, browser))
         print(row("index", index, options.folder / "reports" / "index.html", browser))
         browser.close()
@@ -61,7 +74,10 @@ def seconds_of(work: Callable[[], object]) -> float:
 def row(name: str, spent: float, path: Path, browser: Browser) -> str:
     """A line of the table."""
     phone, desk = (first_paint(path, width, browser) for width in (390, 1280))
-    return f"| {name} | {spent:.2f} s | {path.stat().st_size / 1000:.0f} kB | {phone:.0f} ms | {desk:.0f} ms |"
+    return (
+        f"| {name} | {spent:.2f} s | {path.stat().st_size / 1000:.0f} kB | {phone:.0f} ms | "
+        f"{desk:.0f} ms |"
+    )
 
 
 def first_paint(path: Path, width: int, browser: Browser) -> float:

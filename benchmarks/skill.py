@@ -1,17 +1,22 @@
 """This project's forecasts against every baseline, by its walk-forward backtest, on one symbol or many.
 
-    python benchmarks/skill.py --source csv:SBUX.csv --symbol SBUX --target volume --from 2015-01-02 --to 2024-03-07
-    python benchmarks/skill.py --source parquet:panel.parquet --symbols all --from 2020-01-02 --to 2024-03-07
-    python benchmarks/skill.py --source parquet:panel.parquet --symbols confirming --from 2022-03-09 --to 2024-03-07 \
-        --as-published
+    python benchmarks/skill.py --source csv:SBUX.csv --symbol SBUX --target volume --from 2015-01-02
+        --to 2024-03-07
+    python benchmarks/skill.py --source parquet:panel.parquet --symbols all --from 2020-01-02
+        --to 2024-03-07
+    python benchmarks/skill.py --source parquet:panel.parquet --symbols confirming --from 2022-03-09
+        --to 2024-03-07 --as-published
 
-Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its best baseline, and
-the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
-horizons. With --as-published every night's fit and decisions are replayed, and the figures are of what was published;
-the model alone, refitted every `--refit-every` sessions, is a row or column beside it. For volume a second table has R²
-of log dollar volume. The first lines say whether these symbols and years chose settings or confirm them. --dates tells
-what was known of earnings: the listed dates (each known 21 sessions ahead unless its list says more), none, or these
-with a tenth of them moved or announced five sessions before (`late`) or a quarter of them a day off (`off`), by a seed.
+Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its
+best baseline, and the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's
+(two-sided, lag 4) on the mean over horizons. With --as-published every night's fit and decisions
+are replayed, and the figures are of what was published; the model alone, refitted every
+`--refit-every` sessions, is a row or column beside it. For volume a second table has R² of log
+dollar volume. The first lines say whether these symbols and years chose settings or confirm them.
+--dates tells
+what was known of earnings: the listed dates (each known 21 sessions ahead unless its list says
+more), none, or these with a tenth of them moved or announced five sessions before (`late`) or a
+quarter of them a day off (`off`), by a seed.
 """
 
 import argparse
@@ -42,7 +47,11 @@ from forecasting.train import trees
 from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS
 
-UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}
+UNITS = {
+    "volume": (1e-6, "million shares"),
+    "range": (100.0, "log points x 100"),
+    "close": (1.0, "the bar's currency"),
+}
 """Factor of a target's errors in the table, and their unit after it."""
 
 LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
@@ -51,12 +60,14 @@ LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
 PACKAGES = ("numpy", "pandas", "torch")
 
 DATES = ("listed", "none", "late", "off")
-LATE, OFF = 0.1, 0.25  # shares of dates that move or arrive late, and that are a session off
+# shares of dates that move or arrive late, and that are a session off
+LATE = 0.1
+OFF = 0.25
 LATE_BY = 5  # sessions before the reaction at which a late date is known
 LAST_CHOOSING = date(2022, 3, 8)
-"""The last origin on which settings are chosen, of half of the stocks: by a hash of their name, so that no taste is in
-it. The other half and the years after are looked at once a release: what they show confirms what was chosen since the
-split was made, on 2026-11-26."""
+"""The last origin on which settings are chosen, of half of the stocks: by a hash of their name, so
+that no taste is in it. The other half and the years after are looked at once a release: what
+they show confirms what was chosen since the split was made, on 2026-11-26."""
 
 
 def main() -> None:
@@ -70,31 +81,53 @@ def main() -> None:
         raise SystemExit("No symbol could be replayed; see the errors above.")
     scale, unit = UNITS[options.target]
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
-    print(f"{options.source}, {options.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};")
+    print(
+        f"{options.source}, {options.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};"
+    )
     print(f"{describe(results, options)}.")
     part = name_of([result.spec.symbol for result in results], options.first, options.last)
     print(f"These symbols and years are of the {part} set.\n")
-    print("\n".join(forecaster_table(results[0], scale) if len(results) == 1 else symbol_table(results, scale)))
+    print(
+        "\n".join(
+            forecaster_table(results[0], scale)
+            if len(results) == 1
+            else symbol_table(results, scale)
+        )
+    )
     if options.target == "volume":
         print("\n".join(["", *r2_table(results)]))
 
 
 def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample"
+    )
     of_panel = "A,B,C; of a panel also all, choosing, confirming"
     parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help=of_panel)
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
-    parser.add_argument("--dates", choices=DATES, default="listed", help="what was known of earnings")
-    parser.add_argument("--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none")
+    parser.add_argument(
+        "--dates", choices=DATES, default="listed", help="what was known of earnings"
+    )
+    parser.add_argument(
+        "--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none"
+    )
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
     parser.add_argument("--refit-every", type=int, default=21)
-    parser.add_argument("--as-published", action="store_true", help="replay every night's fit and decisions")
-    parser.add_argument("--without-trees", action="store_true", help="no boosted trees; with --workers 1")
-    parser.add_argument("--workers", type=int, default=0, help="processes that fit; 0 is one per core")
+    parser.add_argument(
+        "--as-published", action="store_true", help="replay every night's fit and decisions"
+    )
+    parser.add_argument(
+        "--without-trees", action="store_true", help="no boosted trees; with --workers 1"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that fit; 0 is one per core"
+    )
     return parser.parse_args()
 
 
@@ -104,14 +137,23 @@ def symbols_of(options: argparse.Namespace) -> list[str]:
         return [symbol.strip() for symbol in options.symbols.split(",")]
     kind, _, path = options.source.partition(":")
     if kind not in ("csv", "parquet"):
-        raise SystemExit(f"--symbols {options.symbols} needs csv:PATH or parquet:PATH; found {options.source!r}.")
+        raise SystemExit(
+            f"--symbols {options.symbols} needs csv:PATH or parquet:PATH; found {options.source!r}."
+        )
     panel = pd.read_parquet(Path(path)) if kind == "parquet" else pd.read_csv(Path(path))
     named = [name for name in panel.columns if name.lower() in ("symbol", "ticker")]
     if not named:
-        raise SystemExit(f"--symbols all needs a column symbol or ticker in {path}; found {', '.join(panel.columns)}.")
+        raise SystemExit(
+            f"--symbols all needs a column symbol or ticker in {path}; found "
+            f"{', '.join(panel.columns)}."
+        )
     found = sorted(panel[named[0]].astype(str).unique())
     chosen = options.symbols == "choosing"
-    return [symbol for symbol in found if options.symbols == "all" or symbol == "SBUX" or chooses(symbol) == chosen]
+    return [
+        symbol
+        for symbol in found
+        if options.symbols == "all" or symbol == "SBUX" or chooses(symbol) == chosen
+    ]
 
 
 def chooses(symbol: str) -> bool:
@@ -120,16 +162,30 @@ def chooses(symbol: str) -> bool:
 
 
 def name_of(symbols: list[str], first: date, last: date) -> str:
-    """What a table over these symbols and origins is of: it chose settings, confirms them, or is mixed."""
+    """What a table over these symbols and origins is of.
+
+    It chose settings, confirms them, or is mixed.
+    """
     if last <= LAST_CHOOSING and all(chooses(symbol) for symbol in symbols):
         return "choosing"
-    return "confirming" if first > LAST_CHOOSING or not any(chooses(symbol) for symbol in symbols) else "mixed"
+    return (
+        "confirming"
+        if first > LAST_CHOOSING or not any(chooses(symbol) for symbol in symbols)
+        else "mixed"
+    )
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
-    """The backtest of one symbol, without a cache; None, with the error printed, if it cannot be run."""
+    """The backtest of one symbol, without a cache.
+
+    None, with the error printed, if it cannot be run.
+    """
     settings = Settings(
-        source=options.source, symbols=(symbol,), events=options.events, target=options.target, market=options.market
+        source=options.source,
+        symbols=(symbol,),
+        events=options.events,
+        target=options.target,
+        market=options.market,
     )
     spec = BacktestSpec(
         symbol=symbol,
@@ -152,10 +208,13 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
 
 
 def simulated(events: pd.DataFrame, dates: str, symbol: str, *, exchange: str) -> pd.DataFrame:
-    """The events as a user might have had them; each symbol has its own draw, the same in every run.
+    """The events as a user might have had them.
 
-    `late`: of a tenth of the dates half are unknown until five sessions before, and half were announced for another
-    session, one to five away, and moved then. `off`: a quarter react a session before or after the one listed.
+    Each symbol has its own draw, the same in every run.
+
+    `late`: of a tenth of the dates half are unknown until five sessions before, and half were
+    announced for another session, one to five away, and moved then. `off`: a quarter react a
+    session before or after the one listed.
     """
     if dates == "listed" or events.empty:
         return events
@@ -164,25 +223,34 @@ def simulated(events: pd.DataFrame, dates: str, symbol: str, *, exchange: str) -
     days = calendar(exchange).sessions
     count = len(events)
     draw = np.random.default_rng(int(hashlib.sha256(symbol.encode()).hexdigest()[:8], 16))
-    drawn, sign = draw.random(count) < (LATE if dates == "late" else OFF), draw.choice([-1, 1], count)
+    drawn = draw.random(count) < (LATE if dates == "late" else OFF)
+    sign = draw.choice([-1, 1], count)
     at = days.get_indexer(events["session"])
     if dates == "off":
         return events.assign(session=events["session"].where(~drawn, days[at + sign]))
-    moved, by = drawn & (draw.random(count) < 0.5), draw.integers(1, 6, count)
+    moved = drawn & (draw.random(count) < 0.5)
+    by = draw.integers(1, 6, count)
     late = np.maximum(events["known_from"], days[at - LATE_BY])
-    right = events.assign(known_from=events["known_from"].where(~drawn, late), withdrawn_from=pd.NaT)
-    wrong = events[moved].assign(session=days[(at + sign * by)[moved]], withdrawn_from=days[at - LATE_BY][moved])
+    right = events.assign(
+        known_from=events["known_from"].where(~drawn, late), withdrawn_from=pd.NaT
+    )
+    wrong = events[moved].assign(
+        session=days[(at + sign * by)[moved]], withdrawn_from=days[at - LATE_BY][moved]
+    )
     return pd.concat([right, wrong], ignore_index=True) if moved.any() else right
 
 
 def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
     """Span, refits and seconds of all backtests together."""
-    origins, refits = sum(len(result.origins) for result in results), sum(result.refits for result in results)
+    origins = sum(len(result.origins) for result in results)
+    refits = sum(result.refits for result in results)
     seconds = sum(result.seconds for result in results)
-    first, last = min(result.origins[0] for result in results), max(result.origins[-1] for result in results)
+    first = min(result.origins[0] for result in results)
+    last = max(result.origins[-1] for result in results)
     symbols = results[0].spec.symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
-        f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
+        f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every "
+        f"{options.refit_every} sessions), "
         f"{seconds:.0f} s in all"
         + (f", market {options.market}" if options.market else "")
         + (f", earnings dates {options.dates}" if options.dates != "listed" else "")
@@ -208,49 +276,93 @@ def baselines_of(result: BacktestResult) -> dict[str, Floats]:
 
 def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
     """A row per forecaster, ours first; skill and p of ours against each."""
-    lines = row("forecaster", "MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p")
+    lines = row(
+        "forecaster",
+        "MAE",
+        "pinball",
+        "cover 80",
+        "cover 90",
+        "skill MAE",
+        "p",
+        "skill pinball",
+        "p",
+    )
     lines += ["|---|" + "---:|" * 8]
     published = ours_of(result)
     alone = {} if result.nights is None else {"the model alone": result.issued}
     for name, quantiles in {"**ours**": published, **alone, **baselines_of(result)}.items():
-        cells, skills = [], []
+        cells = []
+        skills = []
         for loss in LOSSES.values():
             theirs = loss(result.actual, quantiles)
             cells.append(number(mean(theirs) * scale))
-            skills += ["", ""] if quantiles is published else skill_and_p(loss(result.actual, published), theirs)
-        lines += row(name, *cells, *(f"{share:.1f}%" for share in covered(result, quantiles)), *skills)
+            skills += (
+                ["", ""]
+                if quantiles is published
+                else skill_and_p(loss(result.actual, published), theirs)
+            )
+        lines += row(
+            name, *cells, *(f"{share:.1f}%" for share in covered(result, quantiles)), *skills
+        )
     return [*lines, "", as_returns(result)] if result.spec.settings.target == "close" else lines
 
 
 def as_returns(result: BacktestResult) -> str:
-    """The pinball loss of log returns for a close: in prices, years of a high price have more weight."""
+    """The pinball loss of log returns for a close.
+
+    In prices, years of a high price have more weight.
+    """
     ours = pinball(np.log(result.actual), np.log(ours_of(result)))
     parts = []
     for name, quantiles in baselines_of(result).items():
         theirs = pinball(np.log(result.actual), np.log(quantiles))
         skill_text, p_value = skill_and_p(ours, theirs)
-        at = ", ".join(f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS)))
-        parts.append(f"{name} {100 * mean(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})")
+        at = ", ".join(
+            f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS))
+        )
+        parts.append(
+            f"{name} {100 * mean(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})"
+        )
     return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(parts)}."
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
     """A row per symbol, ours against the best baseline of each loss, and the number of symbols ahead."""
     over_best = ("best baseline", "skill", "p")
-    lines = row("symbol", "MAE", *over_best, "pinball", *over_best, "cover 80", "cover 90", "over alone", "s")
+    lines = row(
+        "symbol",
+        "MAE",
+        *over_best,
+        "pinball",
+        *over_best,
+        "cover 80",
+        "cover 90",
+        "over alone",
+        "s",
+    )
     lines += ["|---|" + "---:|---|---:|---:|" * 2 + "---:|" * 4]
-    gains, covers = [], []
+    gains = []
+    covers = []
     for result in results:
-        published, cells = ours_of(result), []
+        published = ours_of(result)
+        cells = []
         for loss in LOSSES.values():
             ours = loss(result.actual, published)
-            baselines = {name: loss(result.actual, quantiles) for name, quantiles in baselines_of(result).items()}
+            baselines = {
+                name: loss(result.actual, quantiles)
+                for name, quantiles in baselines_of(result).items()
+            }
             best = min(baselines, key=lambda name: mean(baselines[name]))
             cells += [number(mean(ours) * scale), f"{best} {number(mean(baselines[best]) * scale)}"]
             cells += skill_and_p(ours, baselines[best])
-        gains.append(skill(mean(ours), mean(loss(result.actual, result.issued))))  # the last loss is pinball
+        # The last loss is pinball
+        gains.append(skill(mean(ours), mean(loss(result.actual, result.issued))))
         covers.append(covered(result, published))
-        cells += [*(f"{share:.1f}%" for share in covers[-1]), f"{gains[-1]:+.2%}", f"{result.seconds:.0f}"]
+        cells += [
+            *(f"{share:.1f}%" for share in covers[-1]),
+            f"{gains[-1]:+.2%}",
+            f"{result.seconds:.0f}",
+        ]
         lines += row(result.spec.symbol, *cells)
     names = list(baselines_of(results[0]))
     over = {"the best baseline": names, **{name: [name] for name in names}}
@@ -260,9 +372,14 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
     return [
         *lines,
         "",
-        *(summary(title, np.array([skills_over(result, part) for result in results])) for title, part in over.items()),
-        f"As published against the model alone, pinball: mean {np.mean(gains):+.2%}, worst {min(gains):+.2%}. Coverage "
-        f"{cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: {low_90:.1f} to {high_90:.1f}).",
+        *(
+            summary(title, np.array([skills_over(result, part) for result in results]))
+            for title, part in over.items()
+        ),
+        f"As published against the model alone, pinball: mean {np.mean(gains):+.2%}, worst "
+        f"{min(gains):+.2%}. Coverage "
+        f"{cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: "
+        f"{low_90:.1f} to {high_90:.1f}).",
     ]
 
 
@@ -277,7 +394,9 @@ def skills_over(result: BacktestResult, names: list[str]) -> list[float]:
 
 def summary(baseline: str, skills: Floats) -> str:
     """The number of symbols ahead of a baseline, with median and worst skill; skills (S, 2)."""
-    ahead, median, worst = (skills > 0).sum(axis=0), np.median(skills, axis=0), skills.min(axis=0)
+    ahead = (skills > 0).sum(axis=0)
+    median = np.median(skills, axis=0)
+    worst = skills.min(axis=0)
     by_loss = [
         f"in {loss} {ahead[k]} of {len(skills)} (median {median[k]:+.1%}, worst {worst[k]:+.1%})"
         for k, loss in enumerate(LOSSES)
@@ -286,11 +405,16 @@ def summary(baseline: str, skills: Floats) -> str:
 
 
 def r2_table(results: list[BacktestResult]) -> list[str]:
-    """R² of log dollar volume over its mean of five sessions, ours and the ridge's: a row per symbol and the median."""
+    """R² of log dollar volume over its mean of five sessions, ours and the ridge's.
+
+    A row per symbol and the median.
+    """
     rows = {result.spec.symbol: r2_of(result) for result in results}
     titles = list(rows[results[0].spec.symbol])
     if len(rows) > 1:
-        rows["median"] = {title: float(np.median([row[title] for row in rows.values()])) for title in titles}
+        rows["median"] = {
+            title: float(np.median([row[title] for row in rows.values()])) for title in titles
+        }
     lines = [*row("R² over the mean of 5", *titles), "|---|" + "---:|" * len(titles)]
     for symbol, values in rows.items():
         lines += row(symbol, *(f"{100 * value:.1f}%" for value in values.values()))
@@ -299,12 +423,16 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
 
 def r2_of(result: BacktestResult) -> dict[str, float]:
     """R² by column of the table; as published too where nights were replayed."""
-    published = {} if result.nights is None else {"as published": partial(result.figures, of=result.nights)}
+    published = (
+        {} if result.nights is None else {"as published": partial(result.figures, of=result.nights)}
+    )
     found: dict[str, float] = {}
     for title, horizon in (("next session", 1), ("all horizons", None)):
         for name, figures in {"model alone": result.figures, **published}.items():
             part = figures(horizon)
-            found[f"{name}, {title}"] = part.r2_dollar_volume if part.r2_dollar_volume is not None else np.nan
+            found[f"{name}, {title}"] = (
+                part.r2_dollar_volume if part.r2_dollar_volume is not None else np.nan
+            )
         found[f"ridge, {title}"] = part.r2_baselines["ridge"]
     return found
 
@@ -312,7 +440,9 @@ def r2_of(result: BacktestResult) -> dict[str, float]:
 def covered(result: BacktestResult, quantiles: Floats) -> tuple[float, float]:
     """Percent of the actuals inside the central 80% and 90% intervals."""
     known = np.isfinite(result.actual)
-    first, second = (100 * float(inside(result.actual, quantiles, level)[known].mean()) for level in (80, 90))
+    first, second = (
+        100 * float(inside(result.actual, quantiles, level)[known].mean()) for level in (80, 90)
+    )
     return first, second
 
 
@@ -339,8 +469,13 @@ def row(*cells: str) -> list[str]:
 
 def machine(packages: tuple[str, ...] = PACKAGES) -> str:
     """Platform, cores and versions."""
-    versions = ", ".join(f"{name} {version(name) if find_spec(name) else 'missing'}" for name in packages)
-    return f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    versions = ", ".join(
+        f"{name} {version(name) if find_spec(name) else 'missing'}" for name in packages
+    )
+    return (
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{versions}"
+    )
 
 
 if __name__ == "__main__":

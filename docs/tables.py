@@ -30,7 +30,9 @@ def document() -> str:
         "Tables: " + ", ".join(f"[{table.name}](#{table.name})" for table in tables) + ".",
         "Views: " + ", ".join(f"[{name}](#{name}-view)" for name in VIEWS) + ".",
     ]
-    sections = [section(table.name, str(table.comment), TABLE_HEAD, table_rows(table)) for table in tables]
+    sections = [
+        section(table.name, str(table.comment), TABLE_HEAD, table_rows(table)) for table in tables
+    ]
     sections += [
         section(f"{view} (view)", VIEWS[view].row, VIEW_HEAD, view_rows(view, names))
         for view, names in view_columns().items()
@@ -46,11 +48,19 @@ def section(title: str, text: str, head: list[str], rows: list[str]) -> str:
 def table_rows(table: sa.Table) -> list[str]:
     """A row of the columns of one type and meaning; at the end those that mean what they do in an earlier table."""
     earlier = list(metadata.tables.values())
-    known = {(one.name, one.comment) for other in earlier[: earlier.index(table)] for one in other.columns}
+    known = {
+        (one.name, one.comment)
+        for other in earlier[: earlier.index(table)]
+        for one in other.columns
+    }
     same = [column for column in table.columns if (column.name, column.comment) in known]
     alike: dict[tuple[str, ...], list[str]] = {}
     for column in table.columns:
-        refers = [f"-> {key.target_fullname}" for key in column.foreign_keys if len(table.foreign_keys) < 6]
+        refers = [
+            f"-> {key.target_fullname}"
+            for key in column.foreign_keys
+            if len(table.foreign_keys) < 6
+        ]
         marks = ["key"] * column.primary_key + ["null"] * bool(column.nullable) + refers
         if column not in same:
             kind = ", ".join([type_text(column), *marks])
@@ -63,9 +73,17 @@ def table_rows(table: sa.Table) -> list[str]:
 def view_rows(view: str, columns: list[str]) -> list[str]:
     """A row a column with a meaning of its own, then one for all that mean what those of its table do."""
     table = VIEWS[view].table
-    same = [name for name in columns if name not in VIEWS[view].columns and name in metadata.tables[table].c]
+    same = [
+        name
+        for name in columns
+        if name not in VIEWS[view].columns and name in metadata.tables[table].c
+    ]
     rows = [f"| `{name}` | {text_of(view, name)} |" for name in columns if name not in same]
-    return rows + ([f"| {', '.join(f'`{name}`' for name in same)} | as in [{table}](#{table}) |"] if same else [])
+    return rows + (
+        [f"| {', '.join(f'`{name}`' for name in same)} | as in [{table}](#{table}) |"]
+        if same
+        else []
+    )
 
 
 def view_columns() -> dict[str, list[str]]:
@@ -73,7 +91,10 @@ def view_columns() -> dict[str, list[str]]:
     with sa.create_engine("sqlite://").begin() as connection:
         metadata.create_all(connection)
         create_views(connection, [])
-        return {name: [one["name"] for one in sa.inspect(connection).get_columns(name)] for name in VIEWS}
+        return {
+            name: [one["name"] for one in sa.inspect(connection).get_columns(name)]
+            for name in VIEWS
+        }
 
 
 def type_text(column: "sa.Column[object]") -> str:

@@ -1,4 +1,7 @@
-"""The backtest as a Prefect flow, started from a form in the UI; its figures are kept in table metrics."""
+"""The backtest as a Prefect flow, started from a form in the UI.
+
+Its figures are kept in table metrics.
+"""
 
 from datetime import date
 from typing import Annotated, Any
@@ -15,7 +18,13 @@ from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", description=guide("backtest"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(
+    name="backtest",
+    description=guide("backtest"),
+    flow_run_name=flow_run_name,
+    on_failure=[send_failed],
+    retries=0,
+)
 def backtest(
     first: date,
     last: date,
@@ -34,17 +43,35 @@ def backtest(
         last: Last origin session.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it FORECASTING_SOURCE.
-        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a night's.
-        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
+        source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
+            FORECASTING_SOURCE.
+        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS or a
+            night's.
+        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
+            FORECASTING_MARKET.
         refit_every: Sessions between refits of the model alone.
-        as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.
+        as_published: Whether to replay every night's fit and decisions too; about a third of a
+            second an origin.
     """
     with readable_errors():
-        settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
-        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
+        settings = narrowed(
+            symbols=symbol and (symbol,),
+            target=target,
+            source=source,
+            events=events,
+            market=market,
+        )
+        spec = backtest_spec(
+            settings,
+            first,
+            last,
+            refit_every=refit_every,
+            workers=1,
+            as_published=as_published,
+        )
         add_tags(subject_tags([spec.symbol], settings.target))
         with lock.night_lock(settings.url, "backtest"):
             document = walk_forward(spec, store=True, now=clock.now)
-    add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")  # the table metrics has them too
+    # The table metrics has them too
+    add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")
     return document

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from flows import clock
 from flows.nightly import run_nights
-from flows.reporting import add_tags, flow_run_name, last_state, publish_outcomes, readable_errors, send_failed
+from flows.reporting import (
+    add_tags,
+    flow_run_name,
+    last_state,
+    publish_outcomes,
+    readable_errors,
+    send_failed,
+)
 from forecasting.night.plan import narrowed, planned_span
 from forecasting.night.run import ledger
 from forecasting.report.prefect import guide, subject_tags
@@ -16,7 +23,13 @@ from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", description=guide("catch_up"), flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
+@flow(
+    name="catch-up",
+    description=guide("catch_up"),
+    flow_run_name=flow_run_name,
+    on_failure=[send_failed],
+    retries=0,
+)
 def catch_up(
     first: date,
     last: date,
@@ -40,11 +53,29 @@ def catch_up(
         refit_every: Sessions between fits; in between only the champion forecasts.
     """
     with readable_errors():
-        settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+        settings = narrowed(
+            symbols=symbols,
+            target=target,
+            source=source,
+            events=events,
+            market=market,
+        )
         add_tags(subject_tags(settings.symbols, settings.target))
-        migrate.check_ready(settings.url, writes=False)  # the lock is a table, which an older ledger lacks
+        # The lock is a table, which an older ledger lacks
+        migrate.check_ready(settings.url, writes=False)
         with lock.night_lock(settings.url, "night"), ledger(settings):
-            planned = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+            planned = planned_span(
+                settings,
+                first,
+                last,
+                refit_every=refit_every,
+                now=clock.now,
+            )
             nights = run_nights(planned, settings)
     nothing = f"Every session from {first} to {last} was already done."
-    return last_state(nights, settings, done=publish_outcomes(settings, nights), nothing=lambda: nothing)
+    return last_state(
+        nights,
+        settings,
+        done=publish_outcomes(settings, nights),
+        nothing=lambda: nothing,
+    )

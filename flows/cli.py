@@ -1,4 +1,7 @@
-"""The command line: options in, one library or flow call, text, JSON or a file out. Exit codes are those of errors."""
+"""The command line: options in, one library or flow call, text, JSON or a file out.
+
+Exit codes are those of errors.
+"""
 
 import os
 import signal
@@ -21,7 +24,10 @@ from forecasting.plain_text import without_password
 from forecasting.values import check_choice, parse_date
 from forecasting.vocabulary import Mode, Target
 
-ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
+ModelId = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it."),
+]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 DAILY = ("init", "run", "show", "digest", "report", "check", "serve")
@@ -36,7 +42,9 @@ class TwoGroups(options.Commands):
             names = [name for name in self.list_commands(ctx) if (name in DAILY) is is_daily]
             limit = formatter.width - 6 - max(map(len, names))
             with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
+                formatter.write_dl(
+                    [(name, self.commands[name].get_short_help_str(limit)) for name in names]
+                )
 
 
 def print_result(text: object, version: bool) -> None:
@@ -57,8 +65,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-group = partial(typer.Typer, cls=options.Commands, no_args_is_help=True, rich_markup_mode=None)
-models_app, db_app = group(help="List, show, promote and roll back models."), group(help="Manage the database schema.")
+group = partial(
+    typer.Typer,
+    cls=options.Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+models_app = group(help="List, show, promote and roll back models.")
+db_app = group(help="Manage the database schema.")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
@@ -73,7 +87,13 @@ def print_version(asked: bool) -> None:
 @app.callback()
 def before_command(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=print_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Take the options that come before a command."""
@@ -85,11 +105,14 @@ def init() -> None:
     from forecasting.ingest.sources.plugins import source_of
     from forecasting.settings import read_settings, write_config
 
-    source_of((settings := read_settings()).source, cache_dir=settings.data_dir)  # a misspelt one is an error
+    # A misspelt one is an error
+    source_of((settings := read_settings()).source, cache_dir=settings.data_dir)
     typer.echo(write_config())
 
 
-@app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
+@app.command(
+    epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08"
+)
 def run(
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
@@ -98,7 +121,9 @@ def run(
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
     options.quieten_nights()
-    session, fit, failed = parse(as_of), check_choice("mode", mode, Mode), None
+    session = parse(as_of)
+    fit = check_choice("mode", mode, Mode)
+    failed = None
     from flows.start import start_night
 
     try:
@@ -117,21 +142,35 @@ def show(as_json: AsJson = False, as_csv: options.AsCsv = False) -> None:
 
 
 def show_newest(
-    as_of: date | None, *, as_json: bool, as_csv: bool = False, error: SymbolsFailedError | None = None
+    as_of: date | None,
+    *,
+    as_json: bool,
+    as_csv: bool = False,
+    error: SymbolsFailedError | None = None,
 ) -> None:
-    """Print the newest night of each symbol, or that of a session; then raise what stopped the others."""
+    """Print the newest night of each symbol, or that of a session.
+
+    Then raise what stopped the others.
+    """
     from flows import console
     from forecasting.publish.pages import each_report
     from forecasting.store import migrate
     from forecasting.store.frames import python_strings
 
     in_force = settings()
-    if error is not None and migrate.is_missing(in_force.url):  # all were refused before there was a ledger
+    # All were refused before there was a ledger
+    if error is not None and migrate.is_missing(in_force.url):
         raise error
     is_brief = len(in_force.symbols) > 1 and not as_json
     with python_strings():
-        nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
-        if is_brief and len(nights.values) == 1:  # of the others there is none, so it is shown in full
+        nights = each_report(
+            in_force,
+            as_of,
+            now=clock.now,
+            brief=is_brief,
+        )
+        # Of the others there is none, so it is shown in full
+        if is_brief and len(nights.values) == 1:
             nights = each_report(in_force, as_of, now=clock.now)
         console.show_nights(list(nights.values.values()), as_json=as_json, as_csv=as_csv)
     if error is not None:
@@ -141,8 +180,12 @@ def show_newest(
 
 @app.command(epilog="Example: forecasting digest --format html > digest.html")
 def digest(
-    form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
-    preview: Annotated[bool, typer.Option("--preview", help="Count the nights on which each alert held.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")
+    ] = "text",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Count the nights on which each alert held.")
+    ] = False,
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.night.folders import INDEX, page_address
@@ -159,16 +202,28 @@ def digest(
         if wrong := wrong_alerts(settings()):
             raise UsageError(" ".join(wrong))
         return None if counts else "No forecast of these symbols is stored to count."
-    typer.echo(digest_in(form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)))
+    typer.echo(
+        digest_in(
+            form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)
+        )
+    )
     return None
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
 def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
-    """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
+    """Write each symbol's report page, and their index.
+
+    With --out, the page of one symbol alone goes there.
+    """
     from forecasting.publish.pages import write_reports
 
-    pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
+    pages, index = write_reports(
+        settings(),
+        out,
+        parse(as_of),
+        now=clock.now,
+    )
     for path in [*pages.values.values(), *index]:
         typer.echo(path)
     pages.raise_failed()
@@ -176,9 +231,14 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
 
 @app.command(epilog="Example, in any scheduler: forecasting check --notify")
 def check(
-    notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")
+    ] = False,
 ) -> str:
-    """Exit 4 unless each symbol has a live forecast. It must be of the newest session; without a database, exit 1."""
+    """Exit 4 unless each symbol has a live forecast. It must be of the newest session.
+
+    Without a database, exit 1.
+    """
     from forecasting.night.health import check_fresh
 
     return check_fresh(now=clock.now, sends=notify)
@@ -186,21 +246,35 @@ def check(
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
 def serve(
-    target: options.Targets = None, mode: options.ModeOption = "auto", switch_source: options.Switch = False
+    target: options.Targets = None,
+    mode: options.ModeOption = "auto",
+    switch_source: options.Switch = False,
 ) -> None:
-    """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
+    """Run the night on its schedule until stopped.
+
+    It uses the configured Prefect server, or starts its own.
+    """
     from flows.start import start_serving
 
-    start_serving(list(dict.fromkeys(target or [])), mode=check_choice("mode", mode, Mode), switch_source=switch_source)
+    start_serving(
+        list(dict.fromkeys(target or [])),
+        mode=check_choice("mode", mode, Mode),
+        switch_source=switch_source,
+    )
 
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")
 def catch_up(
     first: options.First = None,
     last: options.Last = None,
-    refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
+    refit_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sessions between fits.")
+    ] = 5,
 ) -> str:
-    """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
+    """Run missed sessions, oldest first. Each has the bars known by then.
+
+    The newest alone can be live.
+    """
     span = parse(first), parse(last)
     options.quieten_nights()
     from flows.start import start_catch_up
@@ -209,7 +283,9 @@ def catch_up(
 
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
-def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False) -> None:
+def ingest(
+    as_of: options.AsOf = None, switch_source: options.Switch = False, as_json: AsJson = False
+) -> None:
     """Bring the stored bars up to date and stop."""
     from flows import console
     from forecasting.night.run import ingest_only
@@ -226,25 +302,47 @@ def ingest(as_of: options.AsOf = None, switch_source: options.Switch = False, as
     fetched.raise_failed()
 
 
-@app.command(epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29")
+@app.command(
+    epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29"
+)
 def backtest(
     first: options.FirstOrigin,
     last: options.LastOrigin,
-    refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between refits.")] = 21,
-    as_published: Annotated[bool, typer.Option("--as-published", help="Replay every night's decisions too.")] = False,
+    refit_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sessions between refits.")
+    ] = 21,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Replay every night's decisions too.")
+    ] = False,
     out: options.Out = None,
     as_json: AsJson = False,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")] = 0,
-    store: Annotated[bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")
+    ] = 0,
+    store: Annotated[
+        bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")
+    ] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
     from flows import console
     from flows.progress import progress_bar
     from forecasting.audit.backtest import backtest_spec, walk_each
 
-    span = partial(backtest_spec, first=parse_date(first), last=parse_date(last), refit_every=refit_every)
+    span = partial(
+        backtest_spec,
+        first=parse_date(first),
+        last=parse_date(last),
+        refit_every=refit_every,
+    )
     spec_of = partial(span, workers=workers, as_published=as_published)
-    found = walk_each(settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out)
+    found = walk_each(
+        settings(),
+        spec_of,
+        store=store,
+        now=clock.now,
+        bar=progress_bar,
+        out=out,
+    )
     console.show_backtests(list(found.values.values()), as_json=as_json, out=out)
     found.raise_failed()
 
@@ -257,7 +355,13 @@ def verify(first: options.FirstVerified = None, last: options.LastVerified = Non
     from flows.progress import progress_bar
     from forecasting.audit.verify import verify as verify_nights
 
-    found = verify_nights(settings(), now=clock.now, first=parse(first), last=parse(last), bar=progress_bar)
+    found = verify_nights(
+        settings(),
+        now=clock.now,
+        first=parse(first),
+        last=parse(last),
+        bar=progress_bar,
+    )
     for sentence in found.values.values():
         console.echo(sentence)
     found.raise_failed()
@@ -265,19 +369,33 @@ def verify(first: options.FirstVerified = None, last: options.LastVerified = Non
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
 def export(
-    form: Annotated[str, typer.Argument(metavar="latest|history|bars|hubverse|nixtla", help="What is written.")],
+    form: Annotated[
+        str, typer.Argument(metavar="latest|history|bars|hubverse|nixtla", help="What is written.")
+    ],
     out: options.OutNeeded,
     as_of: options.AsOfBars = None,
 ) -> str:
     """Write forecasts, their history or bars to a file."""
     from forecasting.publish.export import export as write_export
 
-    return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
+    return write_export(
+        settings(),
+        form,
+        out,
+        now=clock.now,
+        as_of=parse(as_of),
+    )
 
 
-@app.command(epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting mcp")
+@app.command(
+    epilog="Example: FORECASTING_DATABASE_URL=postgresql://reader@localhost/forecast forecasting "
+    "mcp"
+)
 def mcp() -> None:
-    """Answer an assistant over standard input and output. It reads forecasts, history, skill and why."""
+    """Answer an assistant over standard input and output.
+
+    It reads forecasts, history, skill and why.
+    """
     from flows.assistant import serve_assistant
 
     serve_assistant(settings())
@@ -285,7 +403,9 @@ def mcp() -> None:
 
 @app.command(epilog="Example: forecasting worker --pool forecasting")
 def worker(
-    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")
+    ] = "forecasting",
 ) -> None:
     """Run Prefect's worker, where ledger and Prefect server are ready."""
     from flows.start import load_server
@@ -293,38 +413,58 @@ def worker(
     load_server().start_worker(pool)
 
 
-@app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")
+@app.command(
+    epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10"
+)
 def article(
     source: options.ArticleSource = "sample",
     symbol: OneSymbol = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.svg"),
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="First of the five seeds of its networks.")
+        int,
+        typer.Option(
+            min=0,
+            max=2**31 - 1,
+            metavar="N",
+            help="First of the five seeds of its networks.",
+        ),
     ] = 0,
 ) -> str:
     """Compare the model of the article that this project began with.
 
-    "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this project's model, on
-    one symbol.
+    "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this
+    project's model, on one symbol.
     """
     from flows import console
     from flows.progress import progress_bar
     from forecasting.audit.backtest import article_experiment
 
     day = parse(as_of)
-    result = article_experiment(settings(), as_of=day, seed=seed, now=clock.now, bar=progress_bar, out=out)
+    result = article_experiment(
+        settings(),
+        as_of=day,
+        seed=seed,
+        now=clock.now,
+        bar=progress_bar,
+        out=out,
+    )
     console.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
     console.show_table(
         ["model", "question", "what changed", "MAE"],
-        [[variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants],
+        [
+            [variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"]
+            for variant in result.variants
+        ],
     )
     if result.note:
         console.echo(result.note)
     return f"Figure: {out}"
 
 
-@app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
+@app.command(
+    epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast"
+)
 def doctor(as_json: AsJson = False) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
     from flows import console
@@ -337,9 +477,14 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command("settings", epilog="Example: FORECASTING_SYMBOLS=SBUX,MSFT forecasting settings --json")
+@app.command(
+    "settings", epilog="Example: FORECASTING_SYMBOLS=SBUX,MSFT forecasting settings --json"
+)
 def show_settings(as_json: AsJson = False) -> None:
-    """Print the settings, the variable that changes each, and where its value is from. Secrets stay hidden."""
+    """Print the settings, the variable that changes each, and where its value is from.
+
+    Secrets stay hidden.
+    """
     from flows import console
     from forecasting.ingest.sources.plugins import source_of
     from forecasting.report.terminal import settings_document, settings_listing
@@ -347,7 +492,11 @@ def show_settings(as_json: AsJson = False) -> None:
 
     in_force = settings()
     source_of(in_force.source, cache_dir=in_force.yahoo_cache)  # refuses one of no kind
-    console.show_rows(settings_document(in_force), partial(settings_listing, places=setting_places()), as_json=as_json)
+    console.show_rows(
+        settings_document(in_force),
+        partial(settings_listing, places=setting_places()),
+        as_json=as_json,
+    )
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
@@ -400,7 +549,10 @@ def models_show(model_id: ModelId, as_json: AsJson = False) -> None:
 
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
 def models_promote(model_id: ModelId) -> str:
-    """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
+    """Make a model champion from the next forecast on.
+
+    Refused when its weights cannot be loaded and run.
+    """
     from forecasting.night import models
 
     return models.promote(model_id, settings(), now=clock.now)
@@ -408,7 +560,10 @@ def models_promote(model_id: ModelId) -> str:
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
 def models_rollback(symbol: OneSymbol = None) -> str:
-    """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
+    """Return to the previous champion of one symbol. Run twice, it undoes itself.
+
+    Further back: models promote.
+    """
     from forecasting.night import models
 
     return models.roll_back(settings(), now=clock.now)
@@ -418,50 +573,73 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Refuse a repeated option, whose last value would count, and an empty one, which would be read as its default."""
     names = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     several = {"--symbol", *(["--target"] if "serve" in arguments[:1] else [])}
-    if repeated := next((name for name in names if names.count(name) > 1 and name not in several), ""):
-        raise UsageError(f"Expected {repeated} once: run once for each value. Only `serve` takes several --target.")
+    if repeated := next(
+        (name for name in names if names.count(name) > 1 and name not in several), ""
+    ):
+        raise UsageError(
+            f"Expected {repeated} once: run once for each value. Only `serve` takes several "
+            "--target."
+        )
     for before, argument in pairwise(["", *arguments]):
         name, equals, value = argument.partition("=")
         if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
             option = name if equals else before
             raise UsageError(
-                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an empty text. "
+                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an "
+                "empty text. "
                 "Leave the option out for its default, or check the variable that it comes from."
             )
 
 
 def _as_echoed(before: str, argument: str) -> str:
-    """The argument, without its password unless it is for an option that takes one: Click repeats what it refuses."""
+    """The argument, without its password unless it is for an option that takes one.
+
+    Click repeats what it refuses.
+    """
     name, option, _ = argument.partition("=")
     takes_one = {before, name if option else before} & {"--database-url", "--source"}
     return argument if takes_one else without_password(argument)
 
 
 def send_check(error: BaseException) -> None:
-    """Send why `check --notify` failed, its options refused perhaps: nobody may read what a scheduler prints."""
+    """Send why `check --notify` failed, its options refused perhaps.
+
+    Nobody may read what a scheduler prints.
+    """
     if sys.argv[1:2] != ["check"] or "--notify" not in sys.argv:
         return
     from forecasting.publish.messages import logger, send
     from forecasting.settings import settings_to_send
 
     settings = settings_to_send()
-    title = f"forecast.missing, {error.subject}" if isinstance(error, NoLiveForecastError) else "check.failed"
+    title = (
+        f"forecast.missing, {error.subject}"
+        if isinstance(error, NoLiveForecastError)
+        else "check.failed"
+    )
     send(settings, title, str(error))
     if settings.notify is None:
         logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
 
 
 def main(command: Callable[[], object] = app) -> None:
-    """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
-    # The library's lines are of a run's log in Prefect, also of those that `serve` and a worker start.
+    """Run the command of `sys.argv`.
+
+    Whatever goes wrong inside is one paragraph and an exit code.
+    """
+    # Prefect's client would report its use when it is imported
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # The library's lines are of a run's log in Prefect, also of those that `serve` and a worker
+    # start.
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
+    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of
+    # `run` and `serve`.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
     os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
-    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
+    # Latin-1 lacks the dash of ranges
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
         check_arguments(sys.argv[1:])
         sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
@@ -469,7 +647,11 @@ def main(command: Callable[[], object] = app) -> None:
     except SystemExit as ended:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
             starts_again = {"verify", "replay"} & set(sys.argv[:2])
-            then = "the same command starts again" if starts_again else "run the same command to continue"
+            then = (
+                "the same command starts again"
+                if starts_again
+                else "run the same command to continue"
+            )
             sys.stderr.write(f"Stopped; {then}.\n")
         if ended.code == UsageError.exit_code:  # Click's, of an option, which it has printed
             send_check(ended.__context__ or ended)

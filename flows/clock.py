@@ -1,9 +1,13 @@
-"""The only clock, and the wait of a night. Tests replace it; nothing in `forecasting` may read the time."""
+"""The only clock, and the wait of a night. Tests replace it.
+
+Nothing in `forecasting` may read the time.
+"""
 
 import time
 from datetime import UTC, datetime
 
-_SLICE_S = 30.0  # longest single sleep: after a suspension the machine checks the time again this soon
+# Longest single sleep: after a suspension the machine checks the time again this soon
+_SLICE_S = 30.0
 
 
 def now() -> datetime:

@@ -21,16 +21,24 @@ Rows = TypeVar("Rows")
 
 
 def width() -> int | None:
-    """The columns of the terminal; None where standard output is not one: whole lines for a file or a pipe."""
+    """The columns of the terminal; None where standard output is not one.
+
+    Whole lines for a file or a pipe.
+    """
     return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def echo(text: object) -> None:
-    """Print one paragraph, cleaned and capped: parts of it may come from a source, a file or the database."""
+    """Print one paragraph, cleaned and capped.
+
+    Parts of it may come from a source, a file or the database.
+    """
     typer.echo(paragraph(text, width=width()))
 
 
-def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False) -> None:
+def show_nights(
+    nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False
+) -> None:
     """Print one night in full, of several a line each, and where report and database are."""
     if as_json:
         typer.echo(json_text([night_document(data) for data in nights]))
@@ -48,8 +56,13 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
         echo(f"Database: {place(read_settings().url)}")
 
 
-def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None) -> None:
-    """Print each backtest's figures by horizon beside each baseline's error, or JSON; and where it was written to."""
+def show_backtests(
+    documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None
+) -> None:
+    """Print each backtest's figures by horizon beside each baseline's error, or JSON.
+
+    And where it was written to.
+    """
     if as_json and documents:
         typer.echo(json_text(documents[0] if len(documents) == 1 else documents))
         return
@@ -60,7 +73,9 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
         echo(f"Written to {out}")
 
 
-def show_rows(rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool = False) -> None:
+def show_rows(
+    rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_json: bool = False
+) -> None:
     """Print rows or a record as the table that `listing` makes of them, or as JSON with all that is known of each."""
     if as_json:
         typer.echo(json_text(rows))
@@ -68,6 +83,8 @@ def show_rows(rows: Rows, listing: Callable[[Rows], terminal.Listing], *, as_jso
         show_table(*listing(rows))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, in_lines: bool = False) -> None:
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, in_lines: bool = False
+) -> None:
     """Print one table and an empty line; text left, numbers right."""
     typer.echo(f"{text_table(columns, rows, width=width(), in_lines=in_lines)}\n")

@@ -1,4 +1,7 @@
-"""The night as a Prefect flow: ingest, preprocess, train, predict, evaluate, for every missed session, oldest first."""
+"""The night as a Prefect flow.
+
+Ingest, preprocess, train, predict, evaluate, for every missed session, oldest first.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,7 +31,14 @@ from forecasting.vocabulary import Mode, Target
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return ended(call_step("ingest", nights, rounds, switch_source))
+    return ended(
+        call_step(
+            "ingest",
+            nights,
+            rounds,
+            switch_source,
+        )
+    )
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
@@ -78,45 +88,92 @@ def nightly(
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it FORECASTING_SOURCE.
-        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS, else the source's.
-        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
-        as_of: The newest session whose bar may be used; without it the newest completed one and all missed before it.
+        source: yahoo, sample, an installed NAME or a file in FORECASTING_FILES; without it
+            FORECASTING_SOURCE.
+        events: yahoo, or dates as csv:PATH in FORECASTING_FILES; without it FORECASTING_EVENTS,
+            else the source's.
+        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
+            FORECASTING_MARKET.
+        as_of: The newest session whose bar may be used; without it the newest completed one and all
+            missed before it.
         mode: auto, scratch, warm or skip.
-        patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue with the stored bars;
-            for unattended runs.
+        patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue
+            with the stored bars; for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
     """
     with reporting.readable_errors(), ExitStack() as alone:
-        settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+        settings = narrowed(
+            symbols=symbols,
+            target=target,
+            source=source,
+            events=events,
+            market=market,
+        )
         reporting.add_tags(subject_tags(settings.symbols, settings.target))
         if patient and (skipped := reporting.skipped_as_busy(settings, alone)):
             return skipped
         with ExitStack() as held, ledger(settings):
             reporting.take_turn(settings, held, patient=patient)
             trigger = "schedule" if patient else "run"
-            planned = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
-            nights = run_nights(planned, settings, held if patient else None, switch_source=switch_source)
-    nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
-    return reporting.last_state(nights, settings, done=reporting.publish_outcomes(settings, nights), nothing=nothing)
+            planned = planned_nights(
+                settings,
+                as_of=as_of,
+                mode=mode,
+                now=clock.now,
+                trigger=trigger,
+            )
+            nights = run_nights(
+                planned,
+                settings,
+                held if patient else None,
+                switch_source=switch_source,
+            )
+    nothing = partial(
+        nothing_new,
+        settings,
+        as_of=as_of,
+        now=clock.now,
+    )
+    return reporting.last_state(
+        nights,
+        settings,
+        done=reporting.publish_outcomes(settings, nights),
+        nothing=nothing,
+    )
 
 
 def run_nights(
-    planned: list[Night], settings: Settings, held: ExitStack | None = None, *, switch_source: bool = False
+    planned: list[Night],
+    settings: Settings,
+    held: ExitStack | None = None,
+    *,
+    switch_source: bool = False,
 ) -> list[Night]:
     """The nights as they ended, each step a task.
 
-    An unattended run waits for late bars without the lock that it has `held`, so that other runs need not.
+    An unattended run waits for late bars without the lock that it has `held`, so that other runs
+    need not.
     """
     begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
     show_step(begun, "plan")
     caller = Caller(
         call=call_task,
         after=after_nights,
-        pause=partial(reporting.wait, settings, begun, held),
+        pause=partial(
+            reporting.wait,
+            settings,
+            begun,
+            held,
+        ),
         due=runtime.flow_run.scheduled_start_time if held else None,
     )
-    return run.run_nights(begun, settings, caller, now=clock.now, switch_source=switch_source)
+    return run.run_nights(
+        begun,
+        settings,
+        caller,
+        now=clock.now,
+        switch_source=switch_source,
+    )
 
 
 def after_nights(nights: Sequence[Night]) -> None:
@@ -126,7 +183,10 @@ def after_nights(nights: Sequence[Night]) -> None:
 
 
 class NightsFailedError(ForecastingError):
-    """Every night of a task failed, and so does the task in Prefect's list; the flow goes on with them."""
+    """Every night of a task failed, and so does the task in Prefect's list.
+
+    The flow goes on with them.
+    """
 
     def __init__(self, nights: list[Night]) -> None:
         """Carry the nights, each with its error; the message is that of the first."""
@@ -158,4 +218,6 @@ def call_task(step: Step, nights: list[Night], *more: Any) -> list[Night]:
     except NightsFailedError as failed:
         return failed.nights
     except Exception as error:  # of Prefect's server
-        return [replace(night, error=night.error or explained(error, now=clock.now)) for night in nights]
+        return [
+            replace(night, error=night.error or explained(error, now=clock.now)) for night in nights
+        ]

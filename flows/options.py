@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
     """The value of an option that overrides its variable, for this process and the flows it starts."""
     name = str(option.name)
-    if value and name in ("symbol", "symbols_file"):  # in either order, those of the file after those named
+    # In either order, those of the file after those named
+    if value and name in ("symbol", "symbols_file"):
         from forecasting.night.symbols import asked_symbols
 
         given = context.meta.setdefault("forecasting.symbols", {})
@@ -33,47 +34,133 @@ def override(context: typer.Context, option: typer.CallbackParam, value: Any) ->
     elif value:
         if name == "database_url" and without_password(value) != value:
             sys.stderr.write(
-                "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put "
-                "the URL into FORECASTING_DATABASE_URL, or a file of FORECASTING_SECRETS_DIR; change the password.\n"
+                "Warning: --database-url contains a password, which every user of this machine can "
+                "read in `ps`. Put "
+                "the URL into FORECASTING_DATABASE_URL, or a file of FORECASTING_SECRETS_DIR; "
+                "change the password.\n"
             )
         for text in value if isinstance(value, list) else [value]:
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
     return value
 
 
-def _option(name: str, metavar: str, text: str, default: str | bool = False, *, callback: Any = None) -> Any:  # noqa: ANN401
-    """An option with what its value is called, and its default in words; False hides that, True shows the real one."""
-    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
+def _option(
+    name: str,
+    metavar: str,
+    text: str,
+    default: str | bool = False,
+    *,
+    callback: Any = None,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """An option with what its value is called, and its default in words.
+
+    False hides that, True shows the real one.
+    """
+    return typer.Option(
+        name,
+        metavar=metavar,
+        help=text,
+        show_default=default,
+        callback=callback,
+    )
 
 
-_setting = partial(_option, callback=override)  # It overrides a variable: a command does nothing with it
+# It overrides a variable: a command does nothing with it
+_setting = partial(_option, callback=override)
 
 _TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
-_EVENTS = "Earnings dates: a file (columns announced, timing and, of several symbols, symbol), or yahoo."
+_EVENTS = (
+    "Earnings dates: a file (columns announced, timing and, of several symbols, symbol), or yahoo."
+)
 _MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
-_SBUX, _YAHOO = "FORECASTING_SYMBOLS, else SBUX", "FORECASTING_SOURCE, else yahoo"
-_LISTED, _VIX = "FORECASTING_EVENTS, else the source's", "FORECASTING_MARKET, else ^VIX of yahoo"
-_NONE, _FILE = "FORECASTING_COST_RATIO, else none", "FORECASTING_DATABASE_URL, else a SQLite file"
-_LINES, _URL = "A symbol a line; # begins a comment.", "SQLAlchemy URL without a password."
+_SBUX = "FORECASTING_SYMBOLS, else SBUX"
+_YAHOO = "FORECASTING_SOURCE, else yahoo"
+_LISTED = "FORECASTING_EVENTS, else the source's"
+_VIX = "FORECASTING_MARKET, else ^VIX of yahoo"
+_NONE = "FORECASTING_COST_RATIO, else none"
+_FILE = "FORECASTING_DATABASE_URL, else a SQLite file"
+_LINES = "A symbol a line; # begins a comment."
+_URL = "SQLAlchemy URL without a password."
 
 
 def of_settings(  # noqa: PLR0913 - each is an option
-    symbol: Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _SYMBOLS, _SBUX)] = None,
+    symbol: Annotated[
+        list[str] | None,
+        _setting(
+            "--symbol",
+            "SYMBOL",
+            _SYMBOLS,
+            _SBUX,
+        ),
+    ] = None,
     symbols_file: Annotated[Path | None, _setting("--symbols-file", "PATH", _LINES)] = None,
-    target: Annotated[str | None, _setting("--target", "TARGET", "volume, close or range.", _TARGET)] = None,
-    source: Annotated[str | None, _setting("--source", "SOURCE", _SOURCE, _YAHOO)] = None,
-    events: Annotated[str | None, _setting("--events", "csv:PATH|yahoo", _EVENTS, _LISTED)] = None,
-    market: Annotated[str | None, _setting("--market", "SERIES", _MARKET, _VIX)] = None,
-    cost_ratio: Annotated[str | None, _setting("--cost-ratio", "RATIO", _RATIO, _NONE)] = None,
-    database_url: Annotated[str | None, _setting("--database-url", "URL", _URL, _FILE)] = None,
+    target: Annotated[
+        str | None,
+        _setting(
+            "--target",
+            "TARGET",
+            "volume, close or range.",
+            _TARGET,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        _setting(
+            "--source",
+            "SOURCE",
+            _SOURCE,
+            _YAHOO,
+        ),
+    ] = None,
+    events: Annotated[
+        str | None,
+        _setting(
+            "--events",
+            "csv:PATH|yahoo",
+            _EVENTS,
+            _LISTED,
+        ),
+    ] = None,
+    market: Annotated[
+        str | None,
+        _setting(
+            "--market",
+            "SERIES",
+            _MARKET,
+            _VIX,
+        ),
+    ] = None,
+    cost_ratio: Annotated[
+        str | None,
+        _setting(
+            "--cost-ratio",
+            "RATIO",
+            _RATIO,
+            _NONE,
+        ),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        _setting(
+            "--database-url",
+            "URL",
+            _URL,
+            _FILE,
+        ),
+    ] = None,
 ) -> None:
-    """The options that override a setting: a command has those that TAKES names, and is called without them."""
+    """The options that override a setting.
+
+    A command has those that TAKES names, and is called without them.
+    """
 
 
-_SYMBOLS_OF, _INPUTS, _LEDGER = ("symbol", "symbols_file"), ("source", "events", "market"), ("database_url",)
+_SYMBOLS_OF = ("symbol", "symbols_file")
+_INPUTS = ("source", "events", "market")
+_LEDGER = ("database_url",)
 _SERIES = (*_SYMBOLS_OF, "target")
 TAKES = {
     "init": (*_SERIES, *_INPUTS),
@@ -82,7 +169,9 @@ TAKES = {
     "ingest": (*_SYMBOLS_OF, "source", *_LEDGER),
     "models_rollback": ("target", *_LEDGER),
     **dict.fromkeys(("run", "catch_up", "backtest", "doctor"), (*_SERIES, *_INPUTS, *_LEDGER)),
-    **dict.fromkeys(("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)),
+    **dict.fromkeys(
+        ("digest", "report", "check", "export", "verify", "models_list"), (*_SERIES, *_LEDGER)
+    ),
     **dict.fromkeys(("mcp", "worker", "models_show", "models_promote"), _LEDGER),
     **dict.fromkeys(("db_upgrade", "db_downgrade", "db_current"), _LEDGER),
 }
@@ -104,35 +193,138 @@ class Commands(TyperGroup):
             command.params = [*(options[name] for name in taken), *command.params]
 
 
-_ONE, _ITS_DEFAULT = "One symbol, as Yahoo writes it.", "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
-OneSymbol = Annotated[list[str] | None, _setting("--symbol", "SYMBOL", _ONE, _ITS_DEFAULT)]
+_ONE = "One symbol, as Yahoo writes it."
+_ITS_DEFAULT = "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
+OneSymbol = Annotated[
+    list[str] | None,
+    _setting(
+        "--symbol",
+        "SYMBOL",
+        _ONE,
+        _ITS_DEFAULT,
+    ),
+]
 _TARGETS = "volume, close or range; for several repeat the option."
-Targets = Annotated[list[str] | None, _setting("--target", "TARGET", _TARGETS, _TARGET)]
-ArticleSource = Annotated[str, _setting("--source", "SOURCE", _SOURCE, True)]
+Targets = Annotated[
+    list[str] | None,
+    _setting(
+        "--target",
+        "TARGET",
+        _TARGETS,
+        _TARGET,
+    ),
+]
+ArticleSource = Annotated[
+    str,
+    _setting(
+        "--source",
+        "SOURCE",
+        _SOURCE,
+        True,
+    ),
+]
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
-AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
-AsOfBars = Annotated[str | None, _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now")]
+AsOf = Annotated[
+    str | None,
+    _option(
+        "--as-of",
+        "DATE",
+        _AS_OF,
+        "the newest completed one",
+    ),
+]
+AsOfBars = Annotated[
+    str | None,
+    _option(
+        "--as-of",
+        "DATE",
+        "Bars as the night of DATE had them.",
+        "as they are now",
+    ),
+]
 _ORIGIN = "Origin session of the page, like 2024-03-08."
-AsOfOrigin = Annotated[str | None, _option("--as-of", "DATE", _ORIGIN, "the newest origin that has a forecast")]
-First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]
+AsOfOrigin = Annotated[
+    str | None,
+    _option(
+        "--as-of",
+        "DATE",
+        _ORIGIN,
+        "the newest origin that has a forecast",
+    ),
+]
+First = Annotated[
+    str | None,
+    _option(
+        "--from",
+        "DATE",
+        "Oldest session to run.",
+        "the oldest missed one",
+    ),
+]
 _VERIFIED = "Oldest session to re-run; what the nights before it left is copied."
-FirstVerified = Annotated[str | None, _option("--from", "DATE", _VERIFIED, "the oldest")]
-Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "the newest completed one")]
-LastVerified = Annotated[str | None, _option("--to", "DATE", "Newest session to re-run.", "the newest stored one")]
+FirstVerified = Annotated[
+    str | None,
+    _option(
+        "--from",
+        "DATE",
+        _VERIFIED,
+        "the oldest",
+    ),
+]
+Last = Annotated[
+    str | None,
+    _option(
+        "--to",
+        "DATE",
+        "Newest session to run.",
+        "the newest completed one",
+    ),
+]
+LastVerified = Annotated[
+    str | None,
+    _option(
+        "--to",
+        "DATE",
+        "Newest session to re-run.",
+        "the newest stored one",
+    ),
+]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
-ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
+ModeOption = Annotated[
+    str,
+    _option(
+        "--mode",
+        "MODE",
+        "auto, scratch, warm or skip.",
+        True,
+    ),
+]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
-OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
+OutNeeded = Annotated[
+    Path,
+    _option(
+        "--out",
+        "PATH",
+        "Path of the file to write.",
+        True,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
+AsCsv = Annotated[
+    bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")
+]
 _SWITCH = "Accept bars of another source, or another history, for a known symbol."
 Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
 
 def quieten_nights() -> None:
-    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends."""
-    logging.getLogger("forecasting").addHandler(logging.NullHandler())  # else Python itself prints warnings
+    """Keep log lines of nights off the terminal unless configured.
+
+    An error is printed once, when the command ends.
+    """
+    # Else Python itself prints warnings
+    logging.getLogger("forecasting").addHandler(logging.NullHandler())
     # But for a message that was not sent, which is in no table.
     logging.getLogger("forecasting.notify").addHandler(logging.lastResort or logging.NullHandler())
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -1,4 +1,7 @@
-"""How a run appears in Prefect, and what it sends: names, tags, states, artifacts, log lines, messages to people."""
+"""How a run appears in Prefect, and what it sends.
+
+Names, tags, states, artifacts, log lines, messages to people.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +29,13 @@ from forecasting.night.symbols import combined, explained, joined
 from forecasting.plain_text import plain_text
 from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights, outcome_page, update_index
-from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
+from forecasting.report.prefect import (
+    Artifact,
+    RunTimes,
+    night_artifact,
+    outcome_sentence,
+    outcome_tags,
+)
 from forecasting.settings import Settings, read_settings
 from forecasting.store import lock, migrate
 
@@ -42,8 +51,10 @@ _waiting: dict[UUID, datetime] = {}
 
 DIGEST_AFTER = timedelta(hours=1)  # of waiting, within which most late bars come
 
-TURN, ASK_EVERY = timedelta(hours=12), timedelta(seconds=15)
-"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and how often it asks.
+TURN = timedelta(hours=12)
+ASK_EVERY = timedelta(seconds=15)
+"""The longest that an unattended run waits for another one, of many symbols or years perhaps, and
+how often it asks.
 
 One that has been at work for longer may hang: those after it fail, which sends a message.
 """
@@ -70,7 +81,8 @@ def flow_run() -> FlowRun | None:
 def run_link() -> str:
     """The page of this flow run in Prefect's UI; empty outside one."""
     run = flow_run()
-    # The address that Prefect gives is that of the first version of its UI, which a browser would show (3.9.1).
+    # The address that Prefect gives is that of the first version of its UI, which a browser would
+    # show (3.9.1).
     return ((run and url_for(run)) or "").replace("/runs/", "/v2/runs/", 1)
 
 
@@ -87,7 +99,8 @@ def readable_errors() -> Iterator[None]:
         root.removeHandler(handler)
     library = logging.getLogger("forecasting")
     level = library.level
-    # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
+    # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be
+    # lost.
     library.setLevel(logging.INFO)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
@@ -98,15 +111,16 @@ def readable_errors() -> Iterator[None]:
     except Exception as error:
         raise explained(error, now=clock.now) from error
     finally:
-        # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
+        # The filter stays: Prefect logs a flow's exception after the flow, and this block with it,
+        # has ended.
         library.setLevel(level)
 
 
 class LastingHandler(PrefectConsoleHandler):
     """Prefect's handler, which goes on without its console where a killed worker no longer reads.
 
-    Rich raises SystemExit there, from the log call: the thread that writes the line would end, and a night with its
-    lock would wait for it for ever.
+    Rich raises SystemExit there, from the log call: the thread that writes the line would end, and
+    a night with its lock would wait for it for ever.
     """
 
     def __init__(self, handler: PrefectConsoleHandler) -> None:
@@ -121,23 +135,30 @@ class LastingHandler(PrefectConsoleHandler):
 
 
 def clean_record(name: str, *args: object, **named: object) -> logging.LogRecord:
-    """A log record, the library's cleaned and capped: a filter would have to be on every handler that Prefect adds."""
+    """A log record, the library's cleaned and capped.
+
+    A filter would have to be on every handler that Prefect adds.
+    """
     record = _made(name, *args, **named)
     if name.partition(".")[0] == "forecasting":
-        record.msg, record.args = plain_text(record.getMessage()), ()
+        record.msg = plain_text(record.getMessage())
+        record.args = ()
     return record
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(error := record.exc_info[1], Exception):
         if not isinstance(error, ForecastingError):
-            record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}", ()
+            record.msg = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}"
+            record.args = ()
         record.exc_info = record.exc_text = None
     return True
 
 
 def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
-    """The state of an unattended run that an earlier hour's makes needless; else None, with its lock in `held`.
+    """The state of an unattended run that an earlier hour's makes needless.
+
+    Else None, with its lock in `held`.
 
     Raises the LockedError where the earlier one has been at work for TURN.
     """
@@ -152,10 +173,14 @@ def skipped_as_busy(settings: Settings, held: ExitStack) -> State[Any] | None:
 
 
 def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
-    """Take the lock of the nights into `held`; while another run has it, an unattended one waits, as Queued."""
+    """Take the lock of the nights into `held`.
+
+    While another run has it, an unattended one waits, as Queued.
+    """
     until = clock.now() + TURN
     while True:
-        # The lock is a table, which an older ledger lacks; while the run waited, a ledger may have become a newer one.
+        # The lock is a table, which an older ledger lacks; while the run waited, a ledger may have
+        # become a newer one.
         migrate.check_ready(settings.url, writes=False)
         try:
             held.enter_context(lock.night_lock(settings.url, "night"))
@@ -167,8 +192,12 @@ def take_turn(settings: Settings, held: ExitStack, *, patient: bool) -> None:
             clock.wait_until(clock.now() + ASK_EVERY)
 
 
-def wait(settings: Settings, nights: Sequence[Night], held: ExitStack | None, until: datetime, why: str) -> None:
-    """Wait for the next round of requests, in the state Late with reasons; after DIGEST_AFTER the digest is sent.
+def wait(
+    settings: Settings, nights: Sequence[Night], held: ExitStack | None, until: datetime, why: str
+) -> None:
+    """Wait for the next round of requests, in the state Late with reasons.
+
+    After DIGEST_AFTER the digest is sent.
 
     Meanwhile other runs may have the lock that this one has `held`.
     """
@@ -196,13 +225,18 @@ def name_state(name: str, message: str, *, only: str = "") -> None:
         present = client.read_flow_run(run.id).state
         if present is not None and present.is_running() and (not only or present.name == only):
             # Forced: the server treats a second Running as a repeated start and would refuse it.
-            client.set_flow_run_state(run.id, Running(name=name, message=plain_text(message)), force=True)
+            client.set_flow_run_state(
+                run.id, Running(name=name, message=plain_text(message)), force=True
+            )
 
 
-def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]) -> State[Any]:
+def last_state(
+    nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]
+) -> State[Any]:
     """Failed, PartlyFailed where some symbols did not, Completed (`done`), WithoutBar, or Skipped (`nothing`).
 
-    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one.
+    The caller of the flow gets the ids of the nights that are done, None without any, or the errors
+    as one.
     """
     ids, failed, without_bar = outcome_of(nights)
     if failed:
@@ -217,13 +251,23 @@ def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothin
 
 
 def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed: sends its run's name and the error's message, unless its digest has it."""
+    """The hook of a flow that failed.
+
+    Sends its run's name and the error's message, unless its digest has it.
+    """
     if flow_run.id in _digested:
         return
-    words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    words = (state.message or "It left no message.").removeprefix(
+        "Flow run encountered an exception: "
+    )
     subject = " ".join(subject_of(flow_run.parameters))
     text = f"The run {flow_run.name} failed. {words}"
-    messages.send(read_settings(), f"{subject}: the run failed (night.failed)", text, link=run_link())
+    messages.send(
+        read_settings(),
+        f"{subject}: the run failed (night.failed)",
+        text,
+        link=run_link(),
+    )
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
@@ -232,7 +276,9 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
         if night.report is not None:
             about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
             page = report_path(night.settings, night.symbol, night.target)
-            add_artifact(night_artifact(night.report, page_address(night.settings, page.name) or page), about)
+            add_artifact(
+                night_artifact(night.report, page_address(night.settings, page.name) or page), about
+            )
 
 
 def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
@@ -240,23 +286,33 @@ def send_digest(settings: Settings, nights: Sequence[Night]) -> None:
     run = flow_run()
     if run is not None and run.id in _digested:
         return
-    is_made = messages.send_digest(settings, nights, now=clock.now, link=run_link())
+    is_made = messages.send_digest(
+        settings,
+        nights,
+        now=clock.now,
+        link=run_link(),
+    )
     if is_made and run is not None and nights:
         _digested.add(run.id)
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Send the digest of the run, add its page of all symbols, and tags; a sentence for the last state, if all went.
+    """Send the digest of the run, add its page of all symbols, and tags.
+
+    A sentence for the last state, if all went.
 
     A run without nights has neither page nor tags: what it finds is of earlier runs.
     """
     send_digest(settings, nights)
-    run, now = flow_run(), clock.now()
+    run = flow_run()
+    now = clock.now()
     if run is None or not nights:
         return ""
     try:
         newest = newest_nights(settings, nights)
-        times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
+        times = RunTimes(
+            run.expected_start_time or now, run.state.timestamp if run.state else now, now
+        )
         add_artifact(outcome_page(settings, newest, times), "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
@@ -266,10 +322,15 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
 
 
 def add_artifact(artifact: Artifact, about: str) -> None:
-    """Add an artifact to the flow run; no-op outside one, skipped with a warning `about` it when the server is down."""
+    """Add an artifact to the flow run.
+
+    No-op outside one, skipped with a warning `about` it when the server is down.
+    """
     if flow_run() is not None:
         with tolerate_outage(about):
-            create_markdown_artifact(key=artifact.key, markdown=artifact.body, description=artifact.description)
+            create_markdown_artifact(
+                key=artifact.key, markdown=artifact.body, description=artifact.description
+            )
 
 
 def add_tags(tags: Sequence[str]) -> None:
@@ -277,4 +338,6 @@ def add_tags(tags: Sequence[str]) -> None:
     if (run := flow_run()) is None:
         return
     with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
-        client.update_flow_run(run.id, tags=list(dict.fromkeys([*tags, *client.read_flow_run(run.id).tags])))
+        client.update_flow_run(
+            run.id, tags=list(dict.fromkeys([*tags, *client.read_flow_run(run.id).tags]))
+        )

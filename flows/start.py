@@ -59,10 +59,18 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the nights in this process; nothing is written where one of the checks before them fails."""
+    """Run the nights in this process.
+
+    Nothing is written where one of the checks before them fails.
+    """
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
+            nights = plan.check_nights(
+                own,
+                as_of=as_of,
+                mode=mode,
+                now=clock.now,
+            )
             through_prefect = reach_server(settings, until_done)
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
@@ -74,19 +82,38 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
                 nightly(as_of=as_of, mode=mode, switch_source=switch_source)
             return
     with watched_nights(), nights_here(settings, now=clock.now):
-        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+        planned = plan.planned_nights(
+            settings,
+            as_of=as_of,
+            mode=mode,
+            now=clock.now,
+        )
         show_step(planned, "plan")
-        nights = run_nights(planned, settings, BY_HAND, now=clock.now, switch_source=switch_source)
+        nights = run_nights(
+            planned,
+            settings,
+            BY_HAND,
+            now=clock.now,
+            switch_source=switch_source,
+        )
     concluded(nights, settings, now=clock.now)
     if not nights:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """Run the nights of a span in this process, after checks as of `start_night`; a sentence about the result."""
+    """Run the nights of a span in this process, after checks as of `start_night`.
+
+    A sentence about the result.
+    """
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            first, last = plan.checked_span(own, first, last, now=clock.now)
+            first, last = plan.checked_span(
+                own,
+                first,
+                last,
+                now=clock.now,
+            )
             through_prefect = reach_server(settings, until_done)
         if through_prefect:
             from flows.catch_up import catch_up
@@ -95,9 +122,20 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
                 done: list[str] = catch_up(first, last, refit_every=refit_every) or []
         else:
             with watched_nights(), nights_here(settings, now=clock.now):
-                planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+                planned = plan.planned_span(
+                    settings,
+                    first,
+                    last,
+                    refit_every=refit_every,
+                    now=clock.now,
+                )
                 show_step(planned, "plan")
-                nights = run_nights(planned, settings, BY_HAND, now=clock.now)
+                nights = run_nights(
+                    planned,
+                    settings,
+                    BY_HAND,
+                    now=clock.now,
+                )
             done = concluded(nights, settings, now=clock.now)
     names = ", ".join(settings.symbols)
     if not done:
@@ -131,13 +169,18 @@ def reach_server(settings: Settings, until_done: ExitStack) -> bool:
 
 
 def has_server(settings: Settings) -> bool:
-    """Whether a run goes through Prefect: a server is configured, or `serve` runs on this data folder.
+    """Whether a run goes through Prefect.
 
-    Prefect, which takes a second to import, is asked only where the environment or a file may name one.
+    A server is configured, or `serve` runs on this data folder.
+
+    Prefect, which takes a second to import, is asked only where the environment or a file may name
+    one.
     """
     if os.environ.get("PREFECT_API_URL") or (settings.data_dir / SERVED).exists():
         return load_server().has_server()
-    files = [file for file in (Path("prefect.toml"), Path(".env")) if file.is_file() and is_own(file)]
+    files = [
+        file for file in (Path("prefect.toml"), Path(".env")) if file.is_file() and is_own(file)
+    ]
     if "prefect" not in sys.modules and not files and not Path(_profiles()).exists():
         return False
     try:
@@ -148,16 +191,20 @@ def has_server(settings: Settings) -> bool:
 
 
 def load_server() -> ModuleType:
-    """The module flows.server, with which Prefect is imported; a UsageError names settings that stop it.
+    """The module flows.server, with which Prefect is imported.
 
-    Prefect takes settings from files of the working folder, code among them: none is another user's, as in /tmp.
+    A UsageError names settings that stop it.
+
+    Prefect takes settings from files of the working folder, code among them: none is another
+    user's, as in /tmp.
     """
     names = (".env", "prefect.toml", "pyproject.toml")
     files = [Path(name).absolute() for name in names if Path(name).is_file()]
     foreign = [str(file) for file in files if not is_own(file)]
     if foreign:
         raise UsageError(
-            f"Expected settings of Prefect in files of this user or root, found {', '.join(foreign)} of another user. "
+            "Expected settings of Prefect in files of this user or root, found "
+            f"{', '.join(foreign)} of another user. "
             "Go to another folder; or, if you trust the content, make the file yours."
         )
     try:
@@ -178,7 +225,9 @@ def _refused(error: OSError | ValueError, files: Sequence[Path]) -> str:
         name = str(next(iter(problem["loc"]), "settings"))
         reason = f"{name}: {problem['msg']}"
         variables = [
-            given for given in os.environ if given.startswith("PREFECT_") and given.endswith(f"_{name}".upper())
+            given
+            for given in os.environ
+            if given.startswith("PREFECT_") and given.endswith(f"_{name}".upper())
         ]
     anywhere = ["the environment", *files, _profiles()]
     place = " or ".join(variables) or f"setting of Prefect in {' or '.join(map(str, anywhere))}"
@@ -190,13 +239,25 @@ def _profiles() -> str:
     return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
 
 
-def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
-    """Serve the nightly deployment on its schedule, a run a target; runs missed while this was down start first."""
+def start_serving(
+    targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False
+) -> None:
+    """Serve the nightly deployment on its schedule, a run a target.
+
+    Runs missed while this was down start first.
+    """
     with ExitStack() as until_stopped:
         with before_start() as (settings, own):
-            plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
-            until_stopped.enter_context(lock.serve_lock(settings.data_dir))  # which makes the folder of PREFECT_HOME
-            if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
+            plan.check_nights(
+                own,
+                as_of=None,
+                mode=mode,
+                now=clock.now,
+            )
+            # Which makes the folder of PREFECT_HOME
+            until_stopped.enter_context(lock.serve_lock(settings.data_dir))
+            # Before Prefect is imported; the user's profiles hold
+            if not os.environ.get("PREFECT_HOME"):
                 os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
                 os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
             server = load_server()
@@ -208,22 +269,33 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
             try:
                 schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
             except ValueError:
-                raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}.") from None
+                raise UsageError(
+                    f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}."
+                ) from None
             address = until_stopped.enter_context(server.ensure_server())
         targets = targets or [settings.target]
         (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
-        subject, start = f"{', '.join(settings.symbols)} {', '.join(targets)}", f"{due:%A %Y-%m-%d at %H:%M %Z}"
+        subject = f"{', '.join(settings.symbols)} {', '.join(targets)}"
+        start = f"{due:%A %Y-%m-%d at %H:%M %Z}"
         echo(
-            f"{subject}: the next night starts on {start}, in {age(clock.now(), due)}. FORECASTING_CRON is "
+            f"{subject}: the next night starts on {start}, in {age(clock.now(), due)}. "
+            "FORECASTING_CRON is "
             f"{settings.cron}, FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
         )
-        slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
+        slugs = {
+            target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets
+        }
         clear_deployment(settings, slugs.values())
         signal.signal(signal.SIGINT, stop)
         nightly.serve(
             "nightly",
             schedules=[
-                Cron(settings.cron, timezone=str(settings.timezone), slug=slug, parameters={"target": target})
+                Cron(
+                    settings.cron,
+                    timezone=str(settings.timezone),
+                    slug=slug,
+                    parameters={"target": target},
+                )
                 for target, slug in slugs.items()
             ],
             parameters={"patient": True, "mode": mode, "switch_source": switch_source},
@@ -234,16 +306,22 @@ def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_so
 
 
 def stop(*_: object) -> None:
-    """End `serve` at Ctrl-C as at SIGTERM: at a KeyboardInterrupt Prefect would leave its runs as running."""
+    """End `serve` at Ctrl-C as at SIGTERM.
+
+    At a KeyboardInterrupt Prefect would leave its runs as running.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave the server behind
     sys.stderr.write("Stopped; run the same command to continue.\n")
     signal.raise_signal(signal.SIGTERM)
 
 
 def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
-    """Clear what an earlier `serve` left: schedules of other targets, and runs whose process has ended, as Crashed.
+    """Clear what an earlier `serve` left.
 
-    Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost power.
+    Schedules of other targets, and runs whose process has ended, as Crashed.
+
+    Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost
+    power.
     """
     from prefect import get_client
     from prefect.client.schemas import filters
@@ -257,30 +335,39 @@ def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
                 client.delete_deployment_schedule(deployment.id, schedule.id)
         begun = filters.FlowRunFilterStateType(any_=["PENDING", "RUNNING", "CANCELLING"])
         for run in client.read_flow_runs(
-            deployment_filter=filters.DeploymentFilter(id=filters.DeploymentFilterId(any_=[deployment.id])),
+            deployment_filter=filters.DeploymentFilter(
+                id=filters.DeploymentFilterId(any_=[deployment.id])
+            ),
             flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=begun)),
         ):
             target = run.parameters.get("target") or settings.target
             with suppress(LockedError), lock.unattended_lock(settings.data_dir, "nightly", target):
-                client.set_flow_run_state(run.id, Crashed(message="Its process was killed."), force=True)
+                client.set_flow_run_state(
+                    run.id, Crashed(message="Its process was killed."), force=True
+                )
 
 
 def all_checks() -> list[dict[str, str]]:
-    """What a night needs, checked without a change: a row each, with check, state (`ok` or `wrong`) and found."""
+    """What a night needs, checked without a change.
+
+    A row each, with check, state (`ok` or `wrong`) and found.
+    """
 
     def prefect() -> str:
         server = load_server()
         if not server.has_server():
             if (used := server.own_file(server.AUTH)).exists():
                 raise ForecastingError(
-                    "`forecasting serve` ran on this data folder and runs no longer: no night will start. Start it, or "
+                    "`forecasting serve` ran on this data folder and runs no longer: no night will "
+                    "start. Start it, or "
                     f"delete {used} if another scheduler starts them."
                 )
             return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
         with server.reached_server() as url:
             if server.is_idle():
                 raise ForecastingError(
-                    f"The server {url} responds, and no process takes the runs of its deployment nightly/nightly. "
+                    f"The server {url} responds, and no process takes the runs of its deployment "
+                    "nightly/nightly. "
                     "Start `forecasting serve`, or the worker of its work pool."
                 )
             return f"server {url} responds"

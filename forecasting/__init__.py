@@ -1,19 +1,53 @@
 """The forecasting library: functions of their arguments, the clock too, without a scheduler.
 
-`connect` is where a notebook or a script begins (docs/python.md). It and the other public names are loaded on first
+`connect` is where a notebook or a script begins (docs/python.md). It and the other public names are
+loaded on first
 use: `import forecasting` alone loads no library.
 """
 
 from typing import TYPE_CHECKING
 
 __version__ = "0.3.0"
-__all__ = ["Backtest", "Forecast", "Ledger", "__version__", "backtest", "connect", "forecast", "hubverse", "nixtla"]
-__all__ += ["BadDataError", "DataLateError", "ForecastingError", "HistoryError", "StoreError", "UsageError"]
+__all__ = [
+    "Backtest",
+    "Forecast",
+    "Ledger",
+    "__version__",
+    "backtest",
+    "connect",
+    "forecast",
+    "hubverse",
+    "nixtla",
+]
+__all__ += [
+    "BadDataError",
+    "DataLateError",
+    "ForecastingError",
+    "HistoryError",
+    "StoreError",
+    "UsageError",
+]
 
 
 if TYPE_CHECKING:  # which shall find no other name
-    from forecasting.api import Backtest, Forecast, Ledger, backtest, connect, forecast, hubverse, nixtla
-    from forecasting.errors import BadDataError, DataLateError, ForecastingError, HistoryError, StoreError, UsageError
+    from forecasting.api import (
+        Backtest,
+        Forecast,
+        Ledger,
+        backtest,
+        connect,
+        forecast,
+        hubverse,
+        nixtla,
+    )
+    from forecasting.errors import (
+        BadDataError,
+        DataLateError,
+        ForecastingError,
+        HistoryError,
+        StoreError,
+        UsageError,
+    )
 else:
 
     def __getattr__(name: str) -> object:

@@ -1,4 +1,7 @@
-"""The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`. No scheduler, no Prefect."""
+"""The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`.
+
+No scheduler, no Prefect.
+"""
 
 import logging
 import re
@@ -16,7 +19,13 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import BadDataError, DataLateError, ForecastingError, SymbolsFailedError, UsageError
+from forecasting.errors import (
+    BadDataError,
+    DataLateError,
+    ForecastingError,
+    SymbolsFailedError,
+    UsageError,
+)
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
@@ -30,23 +39,56 @@ from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.targets import TARGETS
 from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
-from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, Clock, Mode, Target
+from forecasting.vocabulary import (
+    BASELINE,
+    CHAMPION,
+    HORIZONS,
+    LSTM,
+    QUANTILE_COLUMNS,
+    Clock,
+    Mode,
+    Target,
+)
 
-_NAMES = {"unique_id": "symbol", "ticker": "symbol", "ds": "session", "date": "session", "adj close": "adj_close"}
+_NAMES = {
+    "unique_id": "symbol",
+    "ticker": "symbol",
+    "ds": "session",
+    "date": "session",
+    "adj close": "adj_close",
+}
 _DAYS = {"session", "date", "ds"}
 _SKILLS = ("vs_usual", "skill_vs_naive", "skill_vs_best", "pinball_vs_best")
 _SHARES = dict.fromkeys(("coverage_80", "coverage_90"), partial(percent, decimals=1))
 _SHARES |= dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1))
-_TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}  # numbers without an exponent
+# Numbers without an exponent
+_TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}
 _TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
 _FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
-_FIGURES += ["pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball", "coverage_80", "coverage_90"]
+_FIGURES += [
+    "pinball_vs_best",
+    "baseline_in_pinball",
+    "p_value_in_pinball",
+    "coverage_80",
+    "coverage_90",
+]
 _NEEDED = ("session", "open", "high", "low", "close", "volume")
-_TURN = threading.RLock()  # fits and migrations use state of the whole process: Alembic's context, Torch's threads
-logging.getLogger("forecasting").addHandler(logging.NullHandler())  # what a caller must know is raised or a warning
+# Fits and migrations use state of the whole process: Alembic's context, Torch's threads
+_TURN = threading.RLock()
+# What a caller must know is raised or a warning
+logging.getLogger("forecasting").addHandler(logging.NullHandler())
 
-__all__ = ["Backtest", "Forecast", "Ledger", "backtest", "connect", "forecast", "hubverse", "nixtla"]
+__all__ = [
+    "Backtest",
+    "Forecast",
+    "Ledger",
+    "backtest",
+    "connect",
+    "forecast",
+    "hubverse",
+    "nixtla",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +100,10 @@ class Drawing:
     def save(self, path: str | Path) -> None:
         """Write it to a file; a UsageError unless its name ends with .svg, or with .html for a page of it."""
         if Path(path).suffix.lower() not in (".svg", ".html"):
-            raise UsageError(f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with .html.")
+            raise UsageError(
+                f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with "
+                ".html."
+            )
         Path(path).write_text(self.svg, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
@@ -67,7 +112,10 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """A backtest of a series or more: `forecasts` and `figures`, as `forecast_frame` and `figure_frame` have them."""
+    """A backtest of a series or more.
+
+    `forecasts` and `figures`, as `forecast_frame` and `figure_frame` have them.
+    """
 
     forecasts: pd.DataFrame
     figures: pd.DataFrame
@@ -78,11 +126,16 @@ class Backtest:
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
 
     def plot(self, horizon: int = 1, *, symbol: str | None = None) -> Drawing:
-        """The network's medians and intervals at a horizon, 1 to 5, and the actual values; symbol as for a Forecast."""
+        """The network's medians and intervals at a horizon, 1 to 5, and the actual values.
+
+        Symbol as for a Forecast.
+        """
         if horizon not in HORIZONS:
             raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
         rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
-        return Drawing(backtest_svg(rows[rows["symbol"] == _chosen(rows["symbol"].unique().tolist(), symbol)]))
+        return Drawing(
+            backtest_svg(rows[rows["symbol"] == _chosen(rows["symbol"].unique().tolist(), symbol)])
+        )
 
     def __repr__(self) -> str:
         """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
@@ -92,15 +145,24 @@ class Backtest:
         return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
 
     def _title(self) -> str:
-        names, target = named(self.figures["symbol"].unique().tolist(), 3), str(self.figures["target"].iat[0])
-        span = f"origins {self.figures['window_from'].min():%Y-%m-%d} to {self.figures['window_to'].max():%Y-%m-%d}"
+        names = named(self.figures["symbol"].unique().tolist(), 3)
+        target = str(self.figures["target"].iat[0])
+        span = (
+            f"origins {self.figures['window_from'].min():%Y-%m-%d} to "
+            f"{self.figures['window_to'].max():%Y-%m-%d}"
+        )
         loss = "pinball loss" if TARGETS[target].moves_width else "absolute error"
-        return f"{names} {target}, {span}; horizon 0: mean over all; skill_vs_best, baseline and p_value: of {loss}."
+        return (
+            f"{names} {target}, {span}; horizon 0: mean over all; skill_vs_best, baseline and "
+            f"p_value: of {loss}."
+        )
 
     def _table(self) -> pd.DataFrame:
         keys = ["symbol", "horizon"]
         tests = self.figures.set_index(["metric", *keys])[["n", "baseline", "p_value"]]
-        best = tests.loc["skill_vs_best"].merge(tests.loc["pinball_vs_best"], on=keys, suffixes=("", "_in_pinball"))
+        best = tests.loc["skill_vs_best"].merge(
+            tests.loc["pinball_vs_best"], on=keys, suffixes=("", "_in_pinball")
+        )
         values = self.figures.pivot(index=keys, columns="metric", values="value")
         return values.join(best).filter(_FIGURES).reset_index()
 
@@ -109,10 +171,11 @@ class Backtest:
 class Forecast:
     """Forecasts of a frame of bars; a notebook shows them with their drawing.
 
-    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's unit (a
-    range of 0.015 is 1.5%), usual, vs_usual and why (as in view latest_forecasts), model (the network, `lstm`, or the
-    baseline in its place) and reason (of a baseline, else empty). `why` has the parts of each median, as `Ledger.why`:
-    of a close those of its 80% interval's width, while vs_usual is of the price. `drawings`, by symbol, are fans.
+    `quantiles`, S * h rows: symbol, target, origin_session, target_session, horizon, q05 to q95 in
+    the target's unit (a range of 0.015 is 1.5%), usual, vs_usual and why (as in view
+    latest_forecasts), model (the network, `lstm`, or the baseline in its place) and reason (of a
+    baseline, else empty). `why` has the parts of each median, as `Ledger.why`: of a close those of
+    its 80% interval's width, while vs_usual is of the price. `drawings`, by symbol, are fans.
     """
 
     quantiles: pd.DataFrame
@@ -134,7 +197,10 @@ class Forecast:
 
     def _repr_html_(self) -> str:
         each = self.quantiles.groupby("symbol")
-        shown = (self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE) for name, rows in each)
+        shown = (
+            self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE)
+            for name, rows in each
+        )
         return f"{''.join(shown)}<p>{self._note()}</p>"
 
     def _note(self) -> str:
@@ -153,27 +219,32 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 ) -> Forecast:
     """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
 
-    The same numbers as `forecasting run` gives of the first night of these bars: a network warm from the pretrained
-    weights, or a baseline where that fails the gate. Four to five seconds a series (2026-11-28), with log lines of
-    level INFO. What that command notes of the night, as a market series too old to be used, is a UserWarning here.
+    The same numbers as `forecasting run` gives of the first night of these bars: a network warm
+    from the pretrained weights, or a baseline where that fails the gate. Four to five seconds a
+    series (2026-11-28), with log lines of level INFO. What that command notes of the night, as a
+    market series too old to be used, is a UserWarning here.
 
     Args:
-        frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
-            close, volume, and symbol of several series; or as `download` of yfinance returns them; or Nixtla's long
-            form: unique_id, ds and these, `y` in place of volume (target volume) or close. Volume NaN where unknown;
-            prices above 0.
+        frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
+            open, high, low, close, volume, and symbol of several series; or as `download` of
+            yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
+            volume (target volume) or close. Volume NaN where unknown; prices above 0.
         h: Sessions ahead, 1 to 5.
-        symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the exchange, and so
-            the sessions; of a US stock the package knows the earnings dates. Without it `SERIES`, on New York's days.
+        symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
+            exchange, and so the sessions; of a US stock the package knows the earnings dates.
+            Without it `SERIES`, on New York's days.
         target: volume, close or range.
-        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`, which is
-            then not forecast itself.
-        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or yfinance's earnings_dates.
+        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of
+            `frame`, which is then not forecast itself.
+        events: Earnings dates: a frame (announced; timing `bmo`, `amc` or empty), days, or
+            yfinance's earnings_dates.
         now: The clock; without it the machine's.
 
     Raises:
-        UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is refused.
-        ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where other series succeed.
+        UsageError, BadDataError: A column is missing, a value is not valid, or the newest bar is
+            refused.
+        ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where
+            other series succeed.
     """
     from forecasting.night.run import run_missed
     from forecasting.publish.pages import each_report
@@ -181,22 +252,42 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
-    with _TURN, _frame_settings(settings, symbol, source=_check_frame(frame), market=market, events=events) as own:
+    with (
+        _TURN,
+        _frame_settings(
+            settings,
+            symbol,
+            source=_check_frame(frame),
+            market=market,
+            events=events,
+        ) as own,
+    ):
         migrate.upgrade(own.url)
         try:
-            run_missed(own, as_of=None, mode="auto", now=_clock(now))
+            run_missed(
+                own,
+                as_of=None,
+                mode="auto",
+                now=_clock(now),
+            )
         except SymbolsFailedError as error:
             if export.frame("latest", own).empty:
                 raise
             warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
-        found, why = export.frame("latest", own), export.frame("why", own)
+        found = export.frame("latest", own)
+        why = export.frame("why", own)
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
-    cut = {name: replace(one, forecasts=one.forecasts.query(f"horizon <= {h}")) for name, one in reports.items()}
+    cut = {
+        name: replace(one, forecasts=one.forecasts.query(f"horizon <= {h}"))
+        for name, one in reports.items()
+    }
     drawings = {name: fan_svg(one) for name, one in cut.items()}
     names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
     names += ["usual", "vs_usual", "why", "model", "reason"]
-    quantiles, parts = (rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why))
+    quantiles, parts = (
+        rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why)
+    )
     return Forecast(quantiles, parts, drawings)
 
 
@@ -204,14 +295,15 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
 class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
-    Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of, or no night
-    of the `target` that is given, raises. Without any, those of FORECASTING_SYMBOLS are read, which raise only where
-    all would; where it is not set, every symbol of the ledger. Without `target` (volume, close or range)
-    FORECASTING_TARGET is meant, without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day
-    is a date or a text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants
-    aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with
-    NaN where unknown; columns and types are the same without a row. `settings` are those of the environment, with the
-    database and the data folder of `connect`.
+    Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has
+    nothing of, or no night of the `target` that is given, raises. Without any, those of
+    FORECASTING_SYMBOLS are read, which raise only where all would; where it is not set, every
+    symbol of the ledger. Without `target` (volume, close or range) FORECASTING_TARGET is meant,
+    without `source` FORECASTING_SOURCE, and without `now`, a clock, the machine's. A day is a date
+    or a text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]),
+    instants aware UTC (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the
+    target's unit float64 with NaN where unknown; columns and types are the same without a row.
+    `settings` are those of the environment, with the database and the data folder of `connect`.
     """
 
     settings: Settings
@@ -221,33 +313,45 @@ class Ledger:
         return f"<Ledger {place(self.settings.url)}>"
 
     def latest(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """The newest published forecasts, a row a symbol and horizon: the columns of view latest_forecasts.
+        """The newest published forecasts, a row a symbol and horizon.
 
-        Raises a UsageError for a symbol or target that is not valid, or of which the ledger has nothing, and a
-        StoreError where the database cannot be read.
+        The columns of view latest_forecasts.
+
+        Raises a UsageError for a symbol or target that is not valid, or of which the ledger has
+        nothing, and a StoreError where the database cannot be read.
         """
         return export.frame("latest", self._asked(*symbols, target=target))
 
     def history(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
+        """Every forecast, of any role and kind, with its scores.
+
+        The columns of view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
         return export.frame("history", self._asked(*symbols, target=target))
 
     def skill(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
+        """The published forecasts against the best baseline over 20, 60 and 250 nights.
+
+        The columns of view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
         return export.frame("skill", self._asked(*symbols, target=target))
 
     def why(
-        self, *symbols: str | Iterable[str], target: Target | None = None, origin: date | str | None = None
+        self,
+        *symbols: str | Iterable[str],
+        target: Target | None = None,
+        origin: date | str | None = None,
     ) -> pd.DataFrame:
-        """The parts of published medians, factors of which the product is q50: the columns of table forecast_parts.
+        """The parts of published medians, factors of which the product is q50.
 
-        Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`; also when none is of it.
+        The columns of table forecast_parts.
+
+        Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`; also
+        when none is of it.
         """
         day = None if origin is None else check_day("origin", origin)
         return export.frame("why", self._asked(*symbols, target=target), day=day)
@@ -255,8 +359,9 @@ class Ledger:
     def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
 
-        With `as_of`, a session: the bars up to it as the night of that session had them, so that nothing restated
-        later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
+        With `as_of`, a session: the bars up to it as the night of that session had them, so that
+        nothing restated later is among them. Raises as `latest`; also when no fetch reaches
+        `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
         return export.frame("bars", self._asked(*symbols, bars=True), day=day)
@@ -273,22 +378,40 @@ class Ledger:
         as_of: date | str | None = None,
         mode: Mode = "auto",
     ) -> pd.DataFrame:
-        """The forecasts of the night after it was run: the columns of `history`, a row a forecast of any role.
+        """The forecasts of the night after it was run.
 
-        The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for. `as_of`
-        is the newest session whose bar may be used; without it the newest completed one, and all that are missing since
-        the last finished night. `source`, `market` and `events` are those of the command, `mode` auto, scratch, warm
-        or skip. Raises a ForecastingError where a check or the night failed, or the bar is late.
+        The columns of `history`, a row a forecast of any role.
+
+        The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not
+        waited for. `as_of` is the newest session whose bar may be used; without it the newest
+        completed one, and all that are missing since the last finished night. `source`, `market`
+        and `events` are those of the command, `mode` auto, scratch, warm or skip. Raises a
+        ForecastingError where a check or the night failed, or the bar is late.
         """
         from forecasting.night.run import run_missed  # loads torch, which readers do without
         from forecasting.night.steps.predict import ISSUED_BEFORE
         from forecasting.publish.pages import each_report
 
-        settings = self._settings([symbol], target=target, source=source, market=market, events=events)
+        settings = self._settings(
+            [symbol],
+            target=target,
+            source=source,
+            market=market,
+            events=events,
+        )
         day = None if as_of is None else check_day("as_of", as_of)
         with _TURN:
-            done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=_clock(now))
-        found = export.frame("history", settings).loc[lambda rows: rows["run_id"].isin(done)].reset_index(drop=True)
+            done = run_missed(
+                settings,
+                as_of=day,
+                mode=check_choice("mode", mode, Mode),
+                now=_clock(now),
+            )
+        found = (
+            export.frame("history", settings)
+            .loc[lambda rows: rows["run_id"].isin(done)]
+            .reset_index(drop=True)
+        )
         if CHAMPION not in set(found["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
         due = day or last_completed(_clock(now)(), settings.exchange_of(symbol))
@@ -308,41 +431,90 @@ class Ledger:
         events: pd.DataFrame | Sequence[Any] | str | None = None,
         refit_every: int = 21,
     ) -> Backtest:
-        """The nightly path replayed at the origins from `first` to `last`; nothing is stored in the ledger.
+        """The nightly path replayed at the origins from `first` to `last`.
 
-        `source`, `market` and `events` are those of the command, or frames in the forms that `forecast` takes;
-        `refit_every` is the number of sessions between fits. Raises a ForecastingError where a series has no bars
-        that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions after, are needed.
+        Nothing is stored in the ledger.
+
+        `source`, `market` and `events` are those of the command, or frames in the forms that
+        `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
+        ForecastingError where a series has no bars
+        that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions
+        after, are needed.
         """
         from forecasting.audit.backtest import backtest_spec, replayed
         from forecasting.backtests.walk_forward import figure_frame, forecast_frame
 
-        first, last = check_day("first", first), check_day("last", last)
+        first = check_day("first", first)
+        last = check_day("last", last)
         if not isinstance(refit_every, int) or refit_every < 1:
-            raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or more.")
+            raise UsageError(
+                f"Invalid refit_every {refit_every!r:.60}: expected a number of sessions, 1 or "
+                "more."
+            )
         inputs = {"source": source, "market": market, "events": events}
-        frames = {name: value for name, value in inputs.items() if not isinstance(value, str | None)}
-        own = self._settings([] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames))
+        frames = {
+            name: value for name, value in inputs.items() if not isinstance(value, str | None)
+        }
+        own = self._settings(
+            [] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames)
+        )
         given = {"market": own.market, "events": own.events} | frames
-        with _TURN, _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings:
+        with (
+            _TURN,
+            _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings,
+        ):
             each = map(settings.for_symbol, settings.symbols)
-            specs = [backtest_spec(one, first, last, refit_every=refit_every, workers=1) for one in each]
+            specs = [
+                backtest_spec(
+                    one,
+                    first,
+                    last,
+                    refit_every=refit_every,
+                    workers=1,
+                )
+                for one in each
+            ]
             results = [replayed(spec, now=_clock(now)) for spec in specs]
-        return Backtest(*(pd.concat(map(rows, results), ignore_index=True) for rows in (forecast_frame, figure_frame)))
+        return Backtest(
+            *(
+                pd.concat(map(rows, results), ignore_index=True)
+                for rows in (forecast_frame, figure_frame)
+            )
+        )
 
-    def _asked(self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False) -> Settings:
+    def _asked(
+        self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False
+    ) -> Settings:
         """The settings of one call that reads, with every symbol of the ledger where neither it nor they name any."""
-        several = [one if isinstance(one, Iterable) and not isinstance(one, str) else [one] for one in symbols]
+        several = [
+            one if isinstance(one, Iterable) and not isinstance(one, str) else [one]
+            for one in symbols
+        ]
         each = [name for some in several for name in some]
         settings = self._settings(each, target=target)
         if symbols and not each:
-            raise UsageError("Expected one symbol or more, found an empty list. Leave it out for all.")
+            raise UsageError(
+                "Expected one symbol or more, found an empty list. Leave it out for all."
+            )
         every = not each and "symbols" not in self.settings.model_fields_set
-        own = "" if each else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
-        return export.check_known(settings, None if bars else settings.target, advice=own, every=every)
+        own = (
+            ""
+            if each
+            else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
+        )
+        return export.check_known(
+            settings,
+            None if bars else settings.target,
+            advice=own,
+            every=every,
+        )
 
-    def _settings(self, symbols: Sequence[Any], *, target: object = None, **inputs: object) -> Settings:
-        asked: dict[str, object] = {name: check_text(name, text) for name, text in inputs.items() if text is not None}
+    def _settings(
+        self, symbols: Sequence[Any], *, target: object = None, **inputs: object
+    ) -> Settings:
+        asked: dict[str, object] = {
+            name: check_text(name, text) for name, text in inputs.items() if text is not None
+        }
         asked["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols))) or None
         asked["target"] = None if target is None else check_choice("target", target, Target)
         return _narrowed(self.settings, asked)
@@ -351,10 +523,10 @@ class Ledger:
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:
     """The ledger at `url`, under the FORECASTING_ variables of the environment.
 
-    `url` is a SQLAlchemy URL; without it FORECASTING_DATABASE_URL, else the SQLite file of `data_dir`, the folder of
-    weights and reports, where nights read and write; without it FORECASTING_DATA_DIR. Raises a StoreError where there
-    is no such database, or it is not migrated (`forecasting db upgrade` does it), and a UsageError for a variable or
-    URL that is not valid.
+    `url` is a SQLAlchemy URL; without it FORECASTING_DATABASE_URL, else the SQLite file of
+    `data_dir`, the folder of weights and reports, where nights read and write; without it
+    FORECASTING_DATA_DIR. Raises a StoreError where there is no such database, or it is not migrated
+    (`forecasting db upgrade` does it), and a UsageError for a variable or URL that is not valid.
     """
     if data_dir is not None and not isinstance(data_dir, Path):
         data_dir = Path(check_text("data_dir", data_dir))
@@ -363,7 +535,9 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     try:
         migrate.check_ready(settings.url, writes=False)
     except OSError as error:  # a path that is too long, or that this user may not look at
-        raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
+        raise UsageError(
+            f"Expected a database or data_dir that can be opened; found: {error.strerror}."
+        ) from None
     return Ledger(settings)
 
 
@@ -380,30 +554,48 @@ def backtest(  # noqa: PLR0913 - as `forecast`
 ) -> Backtest:
     """The nightly path replayed at the origins from `first` to `last` of each series of a frame, without a ledger.
 
-    The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for `Ledger.backtest`.
+    The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
+    `Ledger.backtest`.
     """
-    own, source = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None})), _check_frame(frame)
+    own = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None}))
+    source = _check_frame(frame)
     return own.backtest(
-        symbol, first, last, target=target, source=source, market=market, events=events, refit_every=refit_every
+        symbol,
+        first,
+        last,
+        target=target,
+        source=source,
+        market=market,
+        events=events,
+        refit_every=refit_every,
     )
 
 
 def _chosen(symbols: Collection[str], asked: str | None) -> str:
-    """The symbol asked for, None for the only one; a UsageError where it is not among the symbols."""
+    """The symbol asked for, None for the only one.
+
+    A UsageError where it is not among the symbols.
+    """
     if asked not in symbols and (asked or len(symbols) > 1):
         raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
     return asked or next(iter(symbols))
 
 
 def _clock(now: Clock | None) -> Clock:
-    """`now`, checked; without it the machine's clock, which `flows` has: this module is the library's own caller."""
+    """`now`, checked; without it the machine's clock, which `flows` has.
+
+    This module is the library's own caller.
+    """
     if now is None:
         from flows import clock
 
         return clock.now
     at = now() if callable(now) else None
     if not isinstance(at, datetime) or at.tzinfo is None:
-        raise UsageError(f"Invalid now {now!r:.60}: expected a function of an aware datetime, such as flows.clock.now.")
+        raise UsageError(
+            f"Invalid now {now!r:.60}: expected a function of an aware datetime, such as "
+            "flows.clock.now."
+        )
     return now
 
 
@@ -412,32 +604,62 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
     from forecasting.report.wording import notices, without_bar
 
     for name, report in reports.items():
-        texts = [notice.text for notice in notices(report) if notice.title not in ("Issued late", "Replay")]
+        texts = [
+            notice.text
+            for notice in notices(report)
+            if notice.title not in ("Issued late", "Replay")
+        ]
         if report.origin < newest:
-            texts.append(f"Its bars end with the session {report.origin}, before {newest}: its forecasts begin there.")
+            texts.append(
+                f"Its bars end with the session {report.origin}, before {newest}: its forecasts "
+                "begin there."
+            )
         if missing := without_bar(report.findings):
-            texts.append(f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}.")
+            texts.append(
+                f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}."
+            )
         for text in texts:
             warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
-    return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
+    return settings.model_copy(
+        update={name: value for name, value in asked.items() if value is not None}
+    )
 
 
 @contextmanager
 def _frame_settings(
     settings: Settings, symbol: str | None, *, source: object = None, market: object, events: object
 ) -> Iterator[Settings]:
-    """The settings with frames as files of a folder that is deleted; of bars, with their series as symbols."""
+    """The settings with frames as files of a folder that is deleted.
+
+    Of bars, with their series as symbols.
+    """
     with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
-        folder, each, own = Path(name), [str(settings.market)], dict[str, object]()
+        folder = Path(name)
+        each = [str(settings.market)]
+        own = dict[str, object]()
         if source is not None:
-            bars = _bars_of(source, symbol=None if symbol is None else check_symbol(symbol), target=settings.target)
+            bars = _bars_of(
+                source,
+                symbol=None if symbol is None else check_symbol(symbol),
+                target=settings.target,
+            )
             each = [*bars["symbol"].unique()]
             bars.to_parquet(folder / "bars.frame")
-            own = {"data_dir": folder, "database_url": None, "witness": None, "notify": None, "runner": "local"}
-            own |= {"source": f"parquet:{folder / 'bars.frame'}", "market": NO_MARKET, "events": None}
+            own = {
+                "data_dir": folder,
+                "database_url": None,
+                "witness": None,
+                "notify": None,
+                "runner": "local",
+            }
+            own |= {
+                "source": f"parquet:{folder / 'bars.frame'}",
+                "market": NO_MARKET,
+                "events": None,
+            }
         if isinstance(market, pd.DataFrame | pd.Series):
             closes = pd.DataFrame(market)
             # The one column is named after a series or a ticker.
@@ -445,13 +667,21 @@ def _frame_settings(
                 closes = closes.set_axis(["close"], axis="columns")
             _with_days(closes).to_parquet(folder / "market.frame")
             market = f"parquet:{folder / 'market.frame'}"
-        elif market not in (None, NO_MARKET, *each) and not str(market).startswith(("csv:", "parquet:")):
-            forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
+        elif market not in (None, NO_MARKET, *each) and not str(market).startswith(
+            ("csv:", "parquet:")
+        ):
+            forms = (
+                "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol "
+                "of the bars"
+            )
             raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
         if events is not None and not isinstance(events, str):
             dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
             if "symbol" in dates and not set(dates["symbol"]) & {symbol, *each}:
-                raise UsageError(f"Expected earnings dates of {symbol or named(each, 3)}, found none among the events.")
+                raise UsageError(
+                    f"Expected earnings dates of {symbol or named(each, 3)}, found none among the "
+                    "events."
+                )
             dates.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
             events = f"csv:{folder / 'events.frame'}"
         names = [symbol] if symbol else [name for name in each if name != market] or each
@@ -466,7 +696,10 @@ def _frame_settings(
 
 
 def _events_of(events: object, exchange: str) -> pd.DataFrame:
-    """Earnings dates in a file's columns: of a frame of ours, of days, or of instants as yfinance's earnings_dates."""
+    """Earnings dates in a file's columns.
+
+    Of a frame of ours, of days, or of instants as yfinance's earnings_dates.
+    """
     if isinstance(events, pd.DataFrame) and events.index.name != "Earnings Date":
         named = events.rename(columns=lambda column: str(column).lower())
         return named.assign(timing="") if "announced" in named and "timing" not in named else named
@@ -479,7 +712,11 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
 
 def _of_frames(error: ForecastingError) -> str:
     """The message, of a frame in place of its file, with advice on frames in place of that on commands."""
-    text = re.sub(r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame", r"the frame of \1", str(error))
+    text = re.sub(
+        r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame",
+        r"the frame of \1",
+        str(error),
+    )
     text = re.sub(r"Run again later[^.]*\.", "Correct or remove its newest rows.", text)
     return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
@@ -494,19 +731,29 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
     """The bars in this project's names, from those of Yahoo or Nixtla."""
     frame = _check_frame(frame)
     named_as = _with_days(frame)
-    rows = named_as.rename(columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower()))
+    rows = named_as.rename(
+        columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower())
+    )
     if len(TARGETS[target].columns) == 1:
         rows = rows.rename(columns={"y": target})
     if rows.columns.has_duplicates:
         twice = named_as.columns[rows.columns == rows.columns[rows.columns.duplicated()][0]]
-        raise UsageError(f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others.")
+        raise UsageError(
+            f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others."
+        )
     if missing := ["date" if name == "session" else name for name in _NEEDED if name not in rows]:
         found = f"{', '.join(missing)} missing among {', '.join(map(str, frame.columns))[:200]}"
-        raise UsageError(f"Expected bars with columns date (or ds), open, high, low, close and volume; {found}.")
-    for name in filter(lambda name: rows[name].dtype.kind == "O", rows):  # of several types; parquet takes one
+        raise UsageError(
+            f"Expected bars with columns date (or ds), open, high, low, close and volume; {found}."
+        )
+    # Of several types; parquet takes one
+    for name in filter(lambda name: rows[name].dtype.kind == "O", rows):
         rows[name] = rows[name].map(str).where(rows[name].notna())
     if undated := int(rows["session"].isna().sum()):
-        raise UsageError(f"Expected a date in each row of the bars, found none in {undated}. Correct or remove them.")
+        raise UsageError(
+            f"Expected a date in each row of the bars, found none in {undated}. Correct or remove "
+            "them."
+        )
     rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
         raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
@@ -517,9 +764,17 @@ def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its index as columns, unless that only counts rows or a column has the days."""
     if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
         level = int("Close" in frame.columns.get_level_values(0))
-        frame = pd.DataFrame(frame.stack(level, future_stack=True)).dropna(how="all").rename_axis(["date", "symbol"])
+        frame = (
+            pd.DataFrame(frame.stack(level, future_stack=True))
+            .dropna(how="all")
+            .rename_axis(["date", "symbol"])
+        )
     names = {str(name).lower() for name in frame.index.names}
-    has_days = _DAYS & {str(name).lower() for name in frame.columns} and not names & {"unique_id", "symbol", "ticker"}
+    has_days = _DAYS & {str(name).lower() for name in frame.columns} and not names & {
+        "unique_id",
+        "symbol",
+        "ticker",
+    }
     if has_days or isinstance(frame.index, pd.RangeIndex):
         return frame
     return frame.reset_index(names=[str(name or "date") for name in frame.index.names])

@@ -1,4 +1,7 @@
-"""Every error this project raises on purpose: one paragraph for the operator with what to do, and an exit code."""
+"""Every error this project raises on purpose.
+
+One paragraph for the operator with what to do, and an exit code.
+"""
 
 from datetime import date, datetime
 from typing import ClassVar, Literal
@@ -10,7 +13,10 @@ FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
 
 
 class ForecastingError(Exception):
-    """Base class: a condition that the operator can act on. The message is cleaned and capped; it may quote data."""
+    """Base class: a condition that the operator can act on. The message is cleaned and capped.
+
+    It may quote data.
+    """
 
     exit_code = 1
 
@@ -28,7 +34,10 @@ class UsageError(ForecastingError):
 
 
 class DataLateError(ForecastingError):
-    """The requested session has closed, but its bar is not available yet; `verdict` as of a SourceError."""
+    """The requested session has closed, but its bar is not available yet.
+
+    `verdict` as of a SourceError.
+    """
 
     exit_code = 3
     verdict: ClassVar[FailedVerdict] = "late"
@@ -36,11 +45,15 @@ class DataLateError(ForecastingError):
     def __init__(self, message: str, newest: date | None = None, why: str = "") -> None:
         super().__init__(message, newest, why)
         self.newest = newest  # session that has a usable bar; None without any
-        self.why = plain_text(why)  # sentences on a bar that came and is kept out or held back; else empty
+        # Sentences on a bar that came and is kept out or held back; else empty
+        self.why = plain_text(why)
 
 
 class NoLiveForecastError(ForecastingError):
-    """Symbols lack the live forecast of their newest session; the message may have several lines."""
+    """Symbols lack the live forecast of their newest session.
+
+    The message may have several lines.
+    """
 
     exit_code = 4
 
@@ -82,7 +95,10 @@ class HistoryError(ForecastingError):
 
 
 class NoBarError(HistoryError):
-    """A session whose bar has not come, though it was waited for or newer ones have: the run goes on without it."""
+    """A session whose bar has not come, though it was waited for or newer ones have.
+
+    The run goes on without it.
+    """
 
 
 class FitError(ForecastingError):
@@ -106,7 +122,10 @@ class StoreError(ForecastingError):
 
 
 class SymbolsFailedError(ForecastingError):
-    """Some of the symbols asked for failed, the others are done; exits as the failures where they agree, else 1."""
+    """Some of the symbols asked for failed, the others are done.
+
+    Exits as the failures where they agree, else 1.
+    """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message, exit_code)
@@ -114,7 +133,10 @@ class SymbolsFailedError(ForecastingError):
 
 
 class UnexpectedError(ForecastingError):
-    """An error that was not raised on purpose: of the operating system, of a library, or a fault of this code."""
+    """An error that was not raised on purpose.
+
+    Of the operating system, of a library, or a fault of this code.
+    """
 
 
 NUMERICAL_ERRORS = (FitError, ValueError, ArithmeticError)

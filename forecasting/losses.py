@@ -1,4 +1,7 @@
-"""Losses of quantile forecasts, and weighted quantiles; the training loss on tensors is in train/model.py."""
+"""Losses of quantile forecasts, and weighted quantiles.
+
+The training loss on tensors is in train/model.py.
+"""
 
 from collections.abc import Sequence
 
@@ -10,21 +13,27 @@ from forecasting.vocabulary import MEDIAN, QUANTILES
 Floats = NDArray[np.float64]
 
 EXACT = 1e-9
-"""Share of another loss below which a loss is that of an exact forecast: exp(log(3)) misses 3 by 4e-16."""
+"""Share of another loss below which a loss is that of an exact forecast: exp(log(3)) misses 3 by
+4e-16."""
 
 
 def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     """(...) pinball (quantile) losses of (..., Q) quantiles, mean over the seven levels, in their unit; NaN gives NaN.
 
-    At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and Bassett 1978).
+    At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and
+    Bassett 1978).
     """
-    above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)  # (..., Q)
+    # (..., Q)
+    above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)
     levels = np.asarray(QUANTILES)
     return np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
 
 
 def row_losses(actual: Floats, quantiles: Floats) -> Floats:
-    """(n,) pinball loss of each row of (N, H), mean over its known horizons; rows without one are left out."""
+    """(n,) pinball loss of each row of (N, H), mean over its known horizons.
+
+    Rows without one are left out.
+    """
     losses = pinball(actual, quantiles)
     known = np.isfinite(losses).any(axis=1)
     return np.nanmean(losses[known], axis=1)
@@ -38,5 +47,6 @@ def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
 def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:
     """(Q,) quantiles at levels (0 to 1, ascending) of (n,) values with positive weights, linear between the values."""
     order = np.argsort(values, kind="stable")
-    share = np.cumsum(weights[order]) - 0.5 * weights[order]  # a value is at the middle of its own weight
+    # A value is at the middle of its own weight
+    share = np.cumsum(weights[order]) - 0.5 * weights[order]
     return np.interp(levels, share / weights.sum(), values[order])

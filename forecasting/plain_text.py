@@ -1,7 +1,10 @@
-"""Text of others (sources, files, the database, exceptions) before a person reads it: the one place that cleans it.
+"""Text of others (sources, files, the database, exceptions) before a person reads it.
 
-Errors pass through it when they are made, log lines when they are logged, and the terminal, artifacts, events and
-states of Prefect before they are written. JSON and the HTML page escape by themselves.
+The one place that cleans it.
+
+Errors pass through it when they are made, log lines when they are logged, and the terminal,
+artifacts, events and states of Prefect before they are written. JSON and the HTML page escape by
+themselves.
 """
 
 import re
@@ -9,25 +12,28 @@ import unicodedata
 from collections.abc import Sequence
 
 LIMIT = 1500
-"""Characters: the longest message of ours has about 700. A warning before an error keeps both below 2,000."""
+"""Characters: the longest message of ours has about 700. A warning before an error keeps both below
+2,000."""
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 _SPECIAL = re.compile(r"[^ -~]")
-# A URL's password up to the end of the word, which may have been cut before its @; a port is none. Paths drop a slash.
+# A URL's password up to the end of the word, which may have been cut before its @; a port is none.
+# Paths drop a slash.
 _PASSWORD = re.compile(
     r"""(\b[a-z][\w+.-]{1,30}:/{1,2}[^\s/:@'"[]*:)(?!(?:\d{1,5}|(?-i:PORT))(?:[/?#\s'",;.)]|$)|(?-i:PASSWORD@))[^\s'"]+"""
     r"""|([?&](?:ssl)?password=)[^\s'"&]+""",
     re.IGNORECASE,
 )
-_QUERY = re.compile(r"""(\bhttps?://[^\s?'"]*\?)[^\s'"]+""", re.IGNORECASE)  # which may have a key of any name
+# Which may have a key of any name
+_QUERY = re.compile(r"""(\bhttps?://[^\s?'"]*\?)[^\s'"]+""", re.IGNORECASE)
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
     """The text in one line of at most `limit` characters, without control characters and secrets of URLs.
 
-    A URL's password and a web address's query become ***, line ends and tabs spaces. Escape codes, marks that reverse
-    the direction of writing, invisible characters and halves of surrogate pairs become U+FFFD: they could move the
-    cursor, hide text or make a print fail.
+    A URL's password and a web address's query become ***, line ends and tabs spaces. Escape codes,
+    marks that reverse the direction of writing, invisible characters and halves of surrogate pairs
+    become U+FFFD: they could move the cursor, hide text or make a print fail.
     """
     whole = str(text)
     if len(whole) > limit:
@@ -48,13 +54,19 @@ def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
 
 
 def of_each(text: str, symbol: str) -> str:
-    """The text of one symbol as that of several: one cause, as a network that is down, reads once for all of them."""
+    """The text of one symbol as that of several.
+
+    One cause, as a network that is down, reads once for all of them.
+    """
     own = rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])"
     return re.sub(own, "each", re.sub(f"(--symbol ){own}", r"\1SYMBOL", text))
 
 
 def ordinary_spaces(text: str) -> str:
-    """The text with spaces in place of no-break spaces: where people search it, as in a terminal."""
+    """The text with spaces in place of no-break spaces.
+
+    Where people search it, as in a terminal.
+    """
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -67,4 +79,8 @@ def _visible(found: re.Match[str]) -> str:
     character = found.group()
     if character.isspace() and unicodedata.category(character) != "Zs":
         return " "
-    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character).startswith("C") else character
+    return (
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(character).startswith("C")
+        else character
+    )

@@ -1,4 +1,7 @@
-"""Exchanges, by the names of exchange_calendars: that of a symbol, the days it trades, when they open and close."""
+"""Exchanges, by the names of exchange_calendars.
+
+That of a symbol, the days it trades, when they open and close.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from exchange_calendars import ExchangeCalendar
 
-OLDEST_DAY, NEWEST_DAY = date(1962, 1, 2), date(2060, 12, 31)
+OLDEST_DAY = date(1962, 1, 2)
+NEWEST_DAY = date(2060, 12, 31)
 """The span of all calendars: Yahoo's oldest daily bars start in 1962."""
 
-# Yahoo's suffixes whose sessions exchange_calendars has: the exchange's own, or those of one with the same days and
-# hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait, Qatar, Vietnam, and futures, whose next
-# session opens as one closes.
+# Yahoo's suffixes whose sessions exchange_calendars has: the exchange's own, or those of one with
+# the same days and hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait,
+# Qatar, Vietnam, and futures, whose next session opens as one closes.
 _SUFFIXES = """
 AQ=XLON AS=XAMS AT=ASEX AX=XASX BA=XBUE BD=XBUD BE=XHAM BK=XBKK BO=XBOM BR=XBRU CL=XBOG CN=XTSE CO=XCSE DE=XETR
 DU=XDUS F=XFRA HA=XHAM HE=XHEL HK=XHKG HM=XHAM IC=XICE IL=XLON IR=XDUB IS=XIST JK=XIDX JO=XJSE KL=XKLS KQ=XKRX
@@ -47,20 +51,31 @@ def is_us_stock(symbol: str) -> bool:
 
 
 def may_report_earnings(symbol: str) -> bool:
-    """Whether a company may stand behind it: not behind ^GSPC, EURUSD=X, ES=F or BTC-USD, as Yahoo writes them."""
-    _, hyphen, quote = symbol.rpartition("-")  # the classes of a share (BRK-B) have one or two letters
+    """Whether a company may stand behind it.
+
+    Not behind ^GSPC, EURUSD=X, ES=F or BTC-USD, as Yahoo writes them.
+    """
+    # The classes of a share (BRK-B) have one or two letters
+    _, hyphen, quote = symbol.rpartition("-")
     return not (symbol.startswith("^") or "=" in symbol or (hyphen and len(quote) == 3))
 
 
 def parse_exchanges(text: str) -> dict[str, str]:
-    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`, the last = of an entry separates; else a ValueError."""
+    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`, the last = of an entry separates.
+
+    Else a ValueError.
+    """
     exchanges: dict[str, str] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         symbol, _, exchange = (word.strip() for word in entry.rpartition("="))
         if not (symbol and exchange):
-            raise ValueError(f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}")
+            raise ValueError(
+                f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}"
+            )
         if exchanges.setdefault(symbol, exchange) != exchange:
-            raise ValueError(f"Expected one exchange of {symbol}, found {exchanges[symbol]} and {exchange}")
+            raise ValueError(
+                f"Expected one exchange of {symbol}, found {exchanges[symbol]} and {exchange}"
+            )
     return exchanges
 
 
@@ -71,38 +86,55 @@ def check_exchange(name: str) -> str:
     import exchange_calendars as xc
 
     if name not in xc.get_calendar_names():
-        raise ValueError(f"Expected an exchange of exchange_calendars (XNYS, XLON, XTKS, or 24/7), found {name!r}")
+        raise ValueError(
+            "Expected an exchange of exchange_calendars (XNYS, XLON, XTKS, or 24/7), found "
+            f"{name!r}"
+        )
     return name
 
 
 SOON = 30
-"""A calendar that ends within so many sessions is reported: those of some exchanges reach only the end of this year."""
+"""A calendar that ends within so many sessions is reported: those of some exchanges reach only the
+end of this year."""
 
 _UPDATE = "Update it: pip install --upgrade exchange-calendars"
 
 
 @lru_cache(maxsize=64)
 def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
-    """The exchange's calendar, 1962 to 2060 or as much of it as there is; a UsageError where it cannot be made."""
+    """The exchange's calendar, 1962 to 2060 or as much of it as there is.
+
+    A UsageError where it cannot be made.
+    """
     import exchange_calendars as xc
     import pandas as pd
 
     try:
         check_exchange(exchange)
-        first, last = pd.Timestamp(OLDEST_DAY), pd.Timestamp(NEWEST_DAY)  # xc's own are 20 years before today, 1 after
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # under pandas 3.1, for it to mend
+        # xc's own are 20 years before today, 1 after
+        first = pd.Timestamp(OLDEST_DAY)
+        last = pd.Timestamp(NEWEST_DAY)
+        # Under pandas 3.1, for it to mend
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             try:
                 return xc.get_calendar(exchange, start=first, end=last)
-            except ValueError:  # it covers less; only the calendar itself says how much: making it takes half a second
+            # It covers less; only the calendar itself says how much: making it takes half a second
+            except ValueError:
                 kind = type(xc.get_calendar(exchange))
-                start, end = max(first, kind.bound_min() or first), min(last, kind.bound_max() or last)
+                start = max(first, kind.bound_min() or first)
+                end = min(last, kind.bound_max() or last)
                 return xc.get_calendar(exchange, start=start, end=end)
-    # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
+    # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens,
+    # Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
-        problem = "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
+        problem = (
+            "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
+        )
         raise UsageError(
-            f"The calendar {exchange} {problem} exchange_calendars {xc.__version__} with pandas {pd.__version__}: "
-            f"{str(error)[:100]}. Upgrade either, or name one with the same sessions in FORECASTING_EXCHANGES."
+            f"The calendar {exchange} {problem} exchange_calendars {xc.__version__} with pandas "
+            f"{pd.__version__}: "
+            f"{str(error)[:100]}. Upgrade either, or name one with the same sessions in "
+            "FORECASTING_EXCHANGES."
         ) from None
 
 
@@ -113,36 +145,49 @@ def last_completed(at: datetime, exchange: str = "XNYS") -> date:
 
 
 def newest_up_to(day: date, exchange: str = "XNYS") -> date:
-    """The newest session up to `day`, which need not be traded; the calendar's oldest where that is later."""
+    """The newest session up to `day`, which need not be traded.
+
+    The calendar's oldest where that is later.
+    """
     days = calendar(exchange).sessions
     return days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
-    """The `n` sessions after `session`, which need not be traded; a ForecastingError where the calendar ends before."""
+    """The `n` sessions after `session`, which need not be traded.
+
+    A ForecastingError where the calendar ends before.
+    """
     days = calendar(exchange).sessions
     start = int(days.searchsorted(_stamp(session), side="right"))
     if start + n > len(days):
         raise ForecastingError(
-            f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, found sessions up to "
+            f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, found "
+            "sessions up to "
             f"{days[-1]:%Y-%m-%d}. {_UPDATE}"
         )
     return [day.date() for day in days[start : start + n]]
 
 
 def ends_soon(session: date, exchange: str = "XNYS") -> str:
-    """In words, that the exchange's calendar has at most SOON sessions after `session`; empty where it has more."""
+    """In words, that the exchange's calendar has at most SOON sessions after `session`.
+
+    Empty where it has more.
+    """
     days = calendar(exchange).sessions
     if len(days) - int(days.searchsorted(_stamp(session), side="right")) > SOON:
         return ""
     return (
-        f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, and a night needs the sessions "
+        f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, and a "
+        "night needs the sessions "
         f"after its own. {_UPDATE}"
     )
 
 
 def shift(session: date, by: int, exchange: str = "XNYS") -> date:
-    """The session `by` sessions after (before, when negative) the traded day `session`; raises as `next_sessions`.
+    """The session `by` sessions after (before, when negative) the traded day `session`.
+
+    Raises as `next_sessions`.
 
     The calendar's oldest session where it does not reach back that far (Riyadh's begins in 2021).
     """
@@ -168,7 +213,10 @@ def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.Dateti
 
 
 def holidays(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
-    """The days from `first` to `last` without a session on which the exchange usually trades; ascending."""
+    """The days from `first` to `last` without a session on which the exchange usually trades.
+
+    Ascending.
+    """
     return _cut(_holidays(exchange), first, last)
 
 
@@ -211,23 +259,31 @@ def _holidays(exchange: str) -> pd.DatetimeIndex:
     weekday = (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
     traded = np.isin(days, sessions)
     usual = np.is_busday(days, weekmask=made.weekmask)
-    # Tel Aviv traded on Sundays until 2026, Seoul on Saturdays until 1998. Under pandas 3.1, exchange_calendars 4.13
-    # makes their sessions without regard to these weeks: where the weeks differ, sessions decide.
+    # Tel Aviv traded on Sundays until 2026, Seoul on Saturdays until 1998. Under pandas 3.1,
+    # exchange_calendars 4.13 makes their sessions without regard to these weeks: where the weeks
+    # differ, sessions decide.
     for start, end, weekmask in getattr(made, "special_weekmasks", ()):
-        span = (days >= np.datetime64(start or days[0], "D")) & (days <= np.datetime64(end or days[-1], "D"))
+        span = (days >= np.datetime64(start or days[0], "D")) & (
+            days <= np.datetime64(end or days[-1], "D")
+        )
         differs = span & (np.is_busday(days, weekmask=weekmask) != usual)
         usual[differs] = np.isin(weekday[differs], weekday[span & traded])
     return pd.DatetimeIndex(days[usual & ~traded]).as_unit("ns")
 
 
 def _cut(days: pd.DatetimeIndex, first: date, last: date) -> pd.DatetimeIndex:
-    return days[days.searchsorted(_stamp(first), side="left") : days.searchsorted(_stamp(last), side="right")]
+    return days[
+        days.searchsorted(_stamp(first), side="left") : days.searchsorted(
+            _stamp(last), side="right"
+        )
+    ]
 
 
 def _stamp(day: date) -> pd.Timestamp:
     import pandas as pd
 
-    # pandas cannot compare days before 1677 or after 2262 with a calendar's: leap years outside of every one, instead.
+    # pandas cannot compare days before 1677 or after 2262 with a calendar's: leap years outside of
+    # every one, instead.
     return pd.Timestamp(min(max(day.year, 1904), 2096), day.month, day.day)
 
 

@@ -1,4 +1,7 @@
-"""Settings of a night, read once: options, FORECASTING_ variables, secret files, forecasting.toml, in this order."""
+"""Settings of a night, read once.
+
+Options, FORECASTING_ variables, secret files, forecasting.toml, in this order.
+"""
 
 import difflib
 import hashlib
@@ -16,7 +19,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -47,24 +58,33 @@ from forecasting.values import (
 from forecasting.vocabulary import Target as Target
 
 OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
-"""Names after FORECASTING_ besides the settings: forecasting.toml, secret files, and what containers read."""
+"""Names after FORECASTING_ besides the settings: forecasting.toml, secret files, and what
+containers read."""
 
 MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of four centuries
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 
-# Those that joined later count where they differ from the default, so that hashes and ids from before do not change.
+# Those that joined later count where they differ from the default, so that hashes and ids from
+# before do not change.
 _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
-_PATHS = ("data_dir", "source", "witness", "events", "market")  # settings that may have a path, of ~ too
+# Settings that may have a path, of ~ too
+_PATHS = ("data_dir", "source", "witness", "events", "market")
 
-_JOINED = {"alerts": "; ", "notify": " "}  # what is between the values of a list in forecasting.toml
+# What is between the values of a list in forecasting.toml
+_JOINED = {"alerts": "; ", "notify": " "}
 
 EXAMPLES = (
-    {"database_url": "postgresql:///forecast", "witness": "csv:second.csv", "events": "csv:dates.csv", "market": "^VIX"}
+    {
+        "database_url": "postgresql:///forecast",
+        "witness": "csv:second.csv",
+        "events": "csv:dates.csv",
+        "market": "^VIX",
+    }
     | {"notify": "ntfys://ntfy.example.org/forecasts"}
     | {"workers": 2, "shard_size": 50, "dask_address": "tcp://localhost:8786", "cost_ratio": 2.0}
 )
@@ -80,7 +100,10 @@ def _valid_symbol(symbol: str) -> str:
 
 
 def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    """The symbols without repetition; pydantic's own bound would count the invalid ones as missing."""
+    """The symbols without repetition.
+
+    Pydantic's own bound would count the invalid ones as missing.
+    """
     if not symbols:
         raise ValueError("Expected a symbol or several, found none")
     return tuple(dict.fromkeys(symbols))
@@ -93,59 +116,143 @@ _Exchange = Annotated[str, AfterValidator(check_exchange)]
 class Settings(BaseSettings):
     """Frozen settings; each field is read from the variable FORECASTING_ and its name in capitals.
 
-    An empty variable counts as not set, because compose files and shells pass unset variables as empty.
+    An empty variable counts as not set, because compose files and shells pass unset variables as
+    empty.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FORECASTING_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="FORECASTING_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+    )
 
-    data_dir: Path = Field(Path("forecasting-data"), description="Folder of the database, artifacts and reports.")
-    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
+    data_dir: Path = Field(
+        Path("forecasting-data"), description="Folder of the database, artifacts and reports."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir."
+    )
     symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
         ("SBUX",), description="Symbols of a night, comma separated."
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
-    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
-    witness: str | None = Field(None, description="Second source, with which each night compares; if not set, none.")
+    source: str = Field(
+        "yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
+    )
+    witness: str | None = Field(
+        None, description="Second source, with which each night compares; if not set, none."
+    )
     events: str | None = Field(
-        None, description="Earnings dates: csv:PATH (columns announced, timing, symbol) or yahoo; else the source's."
+        None,
+        description="Earnings dates: csv:PATH (columns announced, timing, symbol) or yahoo; else "
+        "the source's.",
     )
     market: str | None = Field(
-        None, description="Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."
+        None,
+        description="Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else "
+        "^VIX of yahoo.",
     )
     files: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="Folders of the files that flow parameters may name, comma separated; else sources in data_dir."
+        (),
+        description="Folders of the files that flow parameters may name, comma separated; else "
+        "sources in data_dir.",
     )
-    exchange: _Exchange = Field("XNYS", description="Exchange of symbols without a suffix, as in exchange_calendars.")
+    exchange: _Exchange = Field(
+        "XNYS", description="Exchange of symbols without a suffix, as in exchange_calendars."
+    )
     exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode] = Field(
-        default_factory=dict, description="Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."
+        default_factory=dict,
+        description="Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,...",
     )
-    train_sessions: int = Field(2500, ge=300, le=MOST, description="Sessions of the rolling training window.")
-    members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
-    scratch_every: int = Field(21, ge=1, le=MOST, description="Sessions between fits from scratch in mode auto.")
-    max_model_age: int = Field(63, ge=1, le=MOST, description="Sessions after which a champion is no longer published.")
+    train_sessions: int = Field(
+        2500,
+        ge=300,
+        le=MOST,
+        description="Sessions of the rolling training window.",
+    )
+    members: int = Field(
+        3,
+        ge=1,
+        le=32,
+        description="Networks in the ensemble.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of all random numbers.",
+    )
+    scratch_every: int = Field(
+        21,
+        ge=1,
+        le=MOST,
+        description="Sessions between fits from scratch in mode auto.",
+    )
+    max_model_age: int = Field(
+        63,
+        ge=1,
+        le=MOST,
+        description="Sessions after which a champion is no longer published.",
+    )
     cron: Annotated[str, AfterValidator(check_cron)] = Field(
-        "30 5-8 * * 2-6", description="When `serve` starts the night; a later hour finds it done or makes up for it."
+        "30 5-8 * * 2-6",
+        description="When `serve` starts the night; a later hour finds it done or makes up for it.",
     )
-    timezone: ZoneInfo = Field(ZoneInfo("America/New_York"), description="Time zone of cron and late_until.")
-    late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
-    runner: Literal["local", "processes", "dask"] = Field("local", description="Where the shards of a night run.")
-    workers: int | None = Field(None, ge=1, le=1024, description="Processes or Dask workers; if not set, one a core.")
-    shard_size: int | None = Field(None, ge=1, le=MOST, description="Symbols a shard; if not set, 3 shards a worker.")
-    dask_address: str | None = Field(None, description="Scheduler of runner dask, tcp://HOST:8786; else own workers.")
+    timezone: ZoneInfo = Field(
+        ZoneInfo("America/New_York"), description="Time zone of cron and late_until."
+    )
+    late_until: time = Field(
+        time(9), description="Time at which a night stops waiting for its bar."
+    )
+    runner: Literal["local", "processes", "dask"] = Field(
+        "local", description="Where the shards of a night run."
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Processes or Dask workers; if not set, one a core.",
+    )
+    shard_size: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Symbols a shard; if not set, 3 shards a worker.",
+    )
+    dask_address: str | None = Field(
+        None, description="Scheduler of runner dask, tcp://HOST:8786; else own workers."
+    )
     cost_ratio: float | None = Field(
-        None, gt=0.0, allow_inf_nan=False, description="Cost of too high over too low, to name the cheapest quantile."
+        None,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Cost of too high over too low, to name the cheapest quantile.",
     )
     notify: Annotated[
-        SecretStr | None, AfterValidator(lambda urls: None if urls and urls.get_secret_value() == "none" else urls)
-    ] = Field(None, description="Addresses of messages about nights, as URLs of apprise; if not set, or none, none.")
+        SecretStr | None,
+        AfterValidator(lambda urls: None if urls and urls.get_secret_value() == "none" else urls),
+    ] = Field(
+        None,
+        description="Addresses of messages about nights, as URLs of apprise; if not set, or none, "
+        "none.",
+    )
     alerts: Annotated[str, AfterValidator(lambda text: text.strip("; "))] = Field(
-        "", description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"
+        "",
+        description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; "
+        "SBUX q90 > 20e6",
     )
     pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(
-        "", description="Address of the folder reports on a web server, https://HOST/reports, to which messages link."
+        "",
+        description="Address of the folder reports on a web server, https://HOST/reports, to which "
+        "messages link.",
     )
-    keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
+    keep_artifacts: int = Field(
+        60,
+        ge=5,
+        le=MOST,
+        description="Nights whose weight files are kept.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -156,7 +263,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable."""
+        """Where settings come from, the first first.
+
+        A file of FORECASTING_SECRETS_DIR is named as the variable.
+        """
         folder = os.environ.get("FORECASTING_SECRETS_DIR") or None
         if folder and not Path(folder).is_dir():
             raise SettingsError(f"no folder {folder}")
@@ -183,7 +293,9 @@ class Settings(BaseSettings):
         if re.search("[\ud800-\udfff]", value):
             raise ValueError("Expected text in UTF-8, found other bytes")
         if info.field_name in _PATHS:
-            value = re.sub("^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value)
+            value = re.sub(
+                "^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value
+            )
         if info.field_name == "market" and not chooses_market(value):
             raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
         if info.field_name == "witness" and value == info.data.get("source"):
@@ -199,7 +311,10 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly."""
+        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own.
+
+        The hash changes accordingly.
+        """
         return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
 
     @property
@@ -208,9 +323,16 @@ class Settings(BaseSettings):
         chosen = self.market or ("^VIX" if self.source == "yahoo" else NO_MARKET)
         if chosen == NO_MARKET:
             return None
-        symbol = market_symbol(chosen)  # has the VIX's sessions, whatever `exchange` says of symbols without a suffix
-        exchange, own_file = exchange_of(symbol, overrides=self.exchanges, default="XNYS"), symbol != chosen
-        return MarketChoice(symbol, chosen if own_file else self.source, exchange, own_file)
+        # Has the VIX's sessions, whatever `exchange` says of symbols without a suffix
+        symbol = market_symbol(chosen)
+        exchange = exchange_of(symbol, overrides=self.exchanges, default="XNYS")
+        own_file = symbol != chosen
+        return MarketChoice(
+            symbol,
+            chosen if own_file else self.source,
+            exchange,
+            own_file,
+        )
 
     @property
     def yahoo_cache(self) -> Path:
@@ -223,12 +345,16 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{encoded(self.data_dir.absolute() / 'forecasting.db')}"
         # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
+        return re.sub(
+            r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value()
+        )
 
     @property
     def hash(self) -> str:
         """Twelve hex digits over the settings that change a forecast's numbers."""
-        return hashlib.sha256(json.dumps(self.forecast_fields(), sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            json.dumps(self.forecast_fields(), sort_keys=True).encode()
+        ).hexdigest()[:12]
 
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
@@ -247,16 +373,28 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         places = setting_places()
-        problems = "; ".join(_problem(problem, places) for problem in error.errors(include_url=False))
-        raise UsageError(f"Invalid setting. {problems}. Once it is valid, `forecasting settings` lists all.") from None
+        problems = "; ".join(
+            _problem(problem, places) for problem in error.errors(include_url=False)
+        )
+        raise UsageError(
+            f"Invalid setting. {problems}. Once it is valid, `forecasting settings` lists all."
+        ) from None
     except (OSError, ValueError) as error:  # which quotes no secret
-        raise UsageError(f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}.") from None
+        raise UsageError(
+            f"Expected FORECASTING_SECRETS_DIR to be a folder of text files; found: {error}."
+        ) from None
 
 
 def settings_to_send() -> Settings:
-    """The defaults and FORECASTING_NOTIFY, from each place that can be read: another setting may be invalid."""
-    given, folder = dict[str, Any](), os.environ.get("FORECASTING_SECRETS_DIR", "")
-    secrets = SecretsSettingsSource(Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None)
+    """The defaults and FORECASTING_NOTIFY, from each place that can be read.
+
+    Another setting may be invalid.
+    """
+    given = dict[str, Any]()
+    folder = os.environ.get("FORECASTING_SECRETS_DIR", "")
+    secrets = SecretsSettingsSource(
+        Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None
+    )
     for place in (EnvSettingsSource(Settings), secrets, _config_values):
         with suppress(UsageError, OSError, ValueError):
             given = place() | given
@@ -267,7 +405,9 @@ def settings_to_send() -> Settings:
 
 def setting_places() -> dict[str, str]:
     """Where each setting that is no default comes from: `environment`, or its file."""
-    secrets = SecretsSettingsSource(Settings, secrets_dir=os.environ.get("FORECASTING_SECRETS_DIR") or None)()
+    secrets = SecretsSettingsSource(
+        Settings, secrets_dir=os.environ.get("FORECASTING_SECRETS_DIR") or None
+    )()
     return {
         **dict.fromkeys(_config_values(), f"{config_file()}"),
         **{name: f"{os.environ['FORECASTING_SECRETS_DIR']}/forecasting_{name}" for name in secrets},
@@ -276,15 +416,21 @@ def setting_places() -> dict[str, str]:
 
 
 def _config_values() -> dict[str, Any]:
-    """What the file of settings has; a relative data_dir is of its own folder, wherever a command is run."""
+    """What the file of settings has.
+
+    A relative data_dir is of its own folder, wherever a command is run.
+    """
     config = config_file()
     try:
         text = config.read_text("utf-8") if config else ""
-        values = {name.lower(): value for name, value in tomllib.loads(text).items()}  # as variables, in any case
+        # As variables, in any case
+        values = {name.lower(): value for name, value in tomllib.loads(text).items()}
     except (OSError, ValueError) as error:  # which quotes no content
         named = " (FORECASTING_CONFIG)" if os.environ.get("FORECASTING_CONFIG") else ""
         found = getattr(error, "strerror", None) or error
-        raise UsageError(f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.') from None
+        raise UsageError(
+            f'Expected TOML, such as symbols = "SBUX,MSFT", in {config}{named}; found: {found}.'
+        ) from None
     if config and "data_dir" in values:
         values["data_dir"] = config.parent / Path(str(values["data_dir"])).expanduser()
     return values
@@ -300,22 +446,28 @@ def _check_private(config: Mapping[str, object]) -> None:
     if file is None or not held:
         return
     state = file.stat()
-    others = 0o077 if state.st_uid == os.getuid() else 0o007  # by its group a service reads a file of root
+    # By its group a service reads a file of root
+    others = 0o077 if state.st_uid == os.getuid() else 0o007
     if state.st_mode & others:
         raise UsageError(
-            f"Expected {file} to be readable by its user alone, since it holds {' and '.join(held)}; found mode "
-            f"{stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 {file}`, and change a secret that others may have read."
+            f"Expected {file} to be readable by its user alone, since it holds "
+            f"{' and '.join(held)}; found mode "
+            f"{stat.S_IMODE(state.st_mode):04o}. Run `chmod 600 {file}`, and change a secret that "
+            "others may have read."
         )
 
 
 def config_file() -> Path | None:
     """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
 
-    Else the nearest in or above the working folder. A file of another user, as in /tmp, is passed over.
+    Else the nearest in or above the working folder. A file of another user, as in /tmp, is passed
+    over.
     """
     if named := os.environ.get("FORECASTING_CONFIG"):
         return Path(named)
-    data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default).absolute()
+    data_dir = Path(
+        os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default
+    ).absolute()
     for folder in (*data_dir.parents, *Path("forecasting.toml").absolute().parents):
         file = folder / "forecasting.toml"
         if os.access(file, os.R_OK) and is_own(file):
@@ -324,38 +476,65 @@ def config_file() -> Path | None:
 
 
 def is_own(file: Path) -> bool:
-    """Whether the file, and a link that leads to it, are this user's or root's: another's may be a trap."""
+    """Whether the file, and a link that leads to it, are this user's or root's.
+
+    Another's may be a trap.
+    """
     return {file.stat().st_uid, file.lstat().st_uid} <= {0, os.getuid()}
 
 
 def write_config() -> str:
     """The path of the ./forecasting.toml that it has written, and of another one that is found from here.
 
-    Each setting has its meaning and what options and variables give, else a comment with the default or an example.
+    Each setting has its meaning and what options and variables give, else a comment with the
+    default or an example.
     """
-    path, before = Path("forecasting.toml").absolute(), config_file()
+    path = Path("forecasting.toml").absolute()
+    before = config_file()
     # JSON but for tables: what it has of strings, numbers and lists is TOML too.
-    given = read_settings().model_dump(mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS})
+    given = read_settings().model_dump(
+        mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS}
+    )
     values = Settings.model_construct().model_dump(mode="json") | EXAMPLES | given
-    lines = ["# Settings, commented out with the default or an example. Options and FORECASTING_NAME come first."]
+    lines = [
+        "# Settings, commented out with the default or an example. Options and FORECASTING_NAME "
+        "come first."
+    ]
     for name, field in Settings.model_fields.items():
         text = json.dumps(values[name], ensure_ascii=False)
         text = text.replace(": ", " = ") if isinstance(values[name], dict) else text
-        lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
+        lines += [
+            "",
+            *textwrap.wrap(
+                f"{field.description}",
+                100,
+                initial_indent="# ",
+                subsequent_indent="# ",
+            ),
+        ]
         lines.append(f"{'' if name in {*given, 'data_dir'} else '# '}{name} = {text}")
     try:
         path.touch(0o600, exist_ok=False)  # it has places for secrets
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     except OSError as error:
         do = "Edit the one there or move it away; or go to another folder."
-        raise UsageError(f"Expected to write a new file {path}; found: {error.strerror}. {do}") from None
+        raise UsageError(
+            f"Expected to write a new file {path}; found: {error.strerror}. {do}"
+        ) from None
     if before is None:
         return f"{path}"
-    return f"{path}, which is read here before {before}" if config_file() == path else f"{path}, after {before}"
+    return (
+        f"{path}, which is read here before {before}"
+        if config_file() == path
+        else f"{path}, after {before}"
+    )
 
 
 def encoded(path: Path) -> str:
-    """The path percent-encoded, but for its slashes: `?` and %XX in the name of a folder are part of it."""
+    """The path percent-encoded, but for its slashes.
+
+    `?` and %XX in the name of a folder are part of it.
+    """
     return quote(str(path), errors="surrogateescape")
 
 
@@ -372,7 +551,8 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
     if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
         near = _nearest(name, Settings.model_fields)
         return f"{place}: no such setting{f' ({near}?)' if near else ''}"
-    own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
+    # Our messages name what was found themselves
+    own = problem["type"] in ("value_error", "assertion_error")
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     if problem["type"] == "zoneinfo_str":
@@ -381,18 +561,32 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), "")
+    return next(
+        iter(
+            difflib.get_close_matches(
+                name,
+                list(known),
+                n=1,
+                cutoff=0.75,
+            )
+        ),
+        "",
+    )
 
 
 def _check_names() -> None:
-    """Refuse variables and secret files that would be ignored: their names are nearly, but not, those of settings."""
+    """Refuse variables and secret files that would be ignored.
+
+    Their names are nearly, but not, those of settings.
+    """
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
     misspelt = [*_misspelt(os.environ), *_misspelt(files)]
     if misspelt:
         raise UsageError(
             "Expected names of settings in the environment and in FORECASTING_SECRETS_DIR, found "
-            f"{'; '.join(misspelt)}. Correct or remove each; `forecasting settings` lists all settings."
+            f"{'; '.join(misspelt)}. Correct or remove each; `forecasting settings` lists all "
+            "settings."
         )
 
 

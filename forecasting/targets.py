@@ -1,4 +1,7 @@
-"""What differs between the targets: their values, models and words. All else is the same for each."""
+"""What differs between the targets: their values, models and words.
+
+All else is the same for each.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -8,10 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 PRICE_TOLERANCE = 1e-5
-"""Relative difference up to which two prices are the same: those of Yahoo's responses, and of another share basis,
-differ in their last digits."""
+"""Relative difference up to which two prices are the same: those of Yahoo's responses, and of
+another share basis, differ in their last digits."""
 
-Values = TypeVar("Values", float, NDArray[np.float64], pd.Series)
+Values = TypeVar(
+    "Values",
+    float,
+    NDArray[np.float64],
+    pd.Series,
+)
 
 
 @dataclass(frozen=True)
@@ -21,12 +29,15 @@ class TargetRules:
     # Values
     columns: tuple[str, ...]  # of a bar that its value needs
     unit: Literal["shares", "money", "percent"]
-    grain: float  # what losses are rounded to, in its unit, so that their sums are exact in any order
+    # What losses are rounded to, in its unit, so that their sums are exact in any order
+    grain: float
     tolerance: tuple[float, float]  # relative and absolute: values no further apart are the same
     # Models
     baselines: tuple[str, ...]  # the naive one first
-    network_weight: float  # of the combined forecast, the linear model has the rest, before enough has closed
-    first_factor: float  # of the widths before anything has closed: learned in-sample they are too narrow
+    # Of the combined forecast, the linear model has the rest, before enough has closed
+    network_weight: float
+    # Of the widths before anything has closed: learned in-sample they are too narrow
+    first_factor: float
     row_half_life: float  # sessions after which a row's weight in the linear model is half
     # Words
     label: str
@@ -39,13 +50,19 @@ class TargetRules:
     change_decimals: int = 0  # of a change against usual in percent
     note: str = ""
     # Models
-    moves_width: bool = False  # inputs move the width of its interval: its median is a random walk's
-    own_series: Literal["log_volume", "log_range"] = "log_range"  # of a bar's, whose past it depends on
-    effect_half_life: float = np.inf  # sessions after which a session's weight in a calendar effect is half
+    # Inputs move the width of its interval: its median is a random walk's
+    moves_width: bool = False
+    # Of a bar's, whose past it depends on
+    own_series: Literal["log_volume", "log_range"] = "log_range"
+    # Sessions after which a session's weight in a calendar effect is half
+    effect_half_life: float = np.inf
     has_trees: bool = False  # where trees gain (docs/experiments.md)
 
     def to_present(self, values: Values, split_factor: Values | float) -> Values:
-        """Values of before a split, on the share basis after it; `split_factor` is new shares per share."""
+        """Values of before a split, on the share basis after it.
+
+        `split_factor` is new shares per share.
+        """
         if self.per_split == 0:
             return values
         return values * split_factor if self.per_split == 1 else values * (1.0 / split_factor)
@@ -71,8 +88,8 @@ TARGETS: dict[str, TargetRules] = {
         verb="is expected to trade",
         per_split=1,
         own_series="log_volume",
-        # The effect of index funds grows: from 2020 on a Russell reconstitution traded twice the ten-year mean. Effects
-        # on the range are stable, and estimated best from every session.
+        # The effect of index funds grows: from 2020 on a Russell reconstitution traded twice the
+        # ten-year mean. Effects on the range are stable, and estimated best from every session.
         effect_half_life=1000.0,
         has_trees=True,
     ),

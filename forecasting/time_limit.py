@@ -13,9 +13,12 @@ class TimeLimitError(Exception):
 
 
 def within(seconds: float, work: Callable[[], Result], *, name: str) -> Result:
-    """The result of `work`, run in a thread of its own; its error, or a TimeLimitError, is raised here.
+    """The result of `work`, run in a thread of its own.
 
-    After `seconds` the thread, a daemon, is left behind: it ends by limits of its own, or with the process.
+    Its error, or a TimeLimitError, is raised here.
+
+    After `seconds` the thread, a daemon, is left behind: it ends by limits of its own, or with the
+    process.
     """
     result: Future[Result] = Future()
 

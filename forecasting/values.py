@@ -11,27 +11,38 @@ from forecasting.sessions import NEWEST_DAY, OLDEST_DAY
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
-"""Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
+"""Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and
+Prefect names."""
 
-MARKET_FORMS = "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to 14 of A-Z 0-9 . - = ^"
+MARKET_FORMS = (
+    "none, a symbol in capitals as ^VIX, or csv:PATH or parquet:PATH named with up to "
+    "14 of A-Z 0-9 . - = ^"
+)
 """What chooses a market series, in words."""
 
 NO_MARKET = "none"
 
-SCHEDULE = "five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7), such as 30 5-8 * * 2-6"
+SCHEDULE = (
+    "five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7), such as 30 "
+    "5-8 * * 2-6"
+)
 """What FORECASTING_CRON takes, in words."""
 
 _FILE = re.compile(r"(csv|parquet):(.+)")
-_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)  # a zone of its own would be ignored
+# A zone of its own would be ignored
+_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
 
 
 def check_symbol(symbol: str) -> str:
     """`symbol` itself; a UsageError for lower-case letters and characters outside Yahoo's ticker alphabet."""
     if not isinstance(symbol, str):  # Python's callers may give anything
-        raise UsageError(f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Loop over several.")
+        raise UsageError(
+            f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Loop over several."
+        )
     if not SYMBOL.fullmatch(symbol):
         raise UsageError(
-            f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
+            f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, "
+            "^GSPC); "
             "write it as Yahoo does, in capitals."
         )
     return symbol
@@ -43,13 +54,19 @@ def listed(text: str) -> list[str]:
 
 
 def source_name(source: str) -> str:
-    """FORECASTING_SOURCE as the ledger names it: a file is the same by any path, so `csv:PATH` is `csv:FILE`."""
+    """FORECASTING_SOURCE as the ledger names it.
+
+    A file is the same by any path, so `csv:PATH` is `csv:FILE`.
+    """
     found = _FILE.fullmatch(source)
     return source if found is None else f"{found[1]}:{PurePath(found[2]).name}"
 
 
 def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - a Literal, and one of its values
-    """`value` itself, one of a Literal's; anything else is a UsageError, which names the option or argument."""
+    """`value` itself, one of a Literal's.
+
+    Anything else is a UsageError, which names the option or argument.
+    """
     *others, last = get_args(kind)
     if not isinstance(value, str) or value not in (*others, last):
         raise UsageError(f"Invalid {name} {value!r:.60}: expected {', '.join(others)} or {last}.")
@@ -57,12 +74,17 @@ def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - 
 
 
 def check_option(name: str, text: str) -> str:
-    """`text` itself, the value of an option that overrides the setting `name`; an error names the option."""
+    """`text` itself, the value of an option that overrides the setting `name`.
+
+    An error names the option.
+    """
     if name == "target":
         check_choice("--target", text, Target)
     if name == "market" and not chooses_market(text):
         raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
-    if name == "cost_ratio" and not (re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?", text) and float(text) > 0.0):
+    if name == "cost_ratio" and not (
+        re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?", text) and float(text) > 0.0
+    ):
         raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0.")
     return text
 
@@ -72,30 +94,47 @@ def parse_date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        problem = "no such day" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "expected the form 2024-03-08"
+        problem = (
+            "no such day"
+            if re.fullmatch(r"\d{4}-\d\d-\d\d", text)
+            else "expected the form 2024-03-08"
+        )
         raise UsageError(f"Invalid date {text[:40]!r}: {problem}.") from None
     if not OLDEST_DAY <= day <= NEWEST_DAY:
-        raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
+        raise UsageError(
+            f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it."
+        )
     return day
 
 
 def check_day(name: str, day: object) -> date:
-    """The day that a caller from Python gives: a date, its ISO text, or a naive midnight, as in a frame's index."""
+    """The day that a caller from Python gives.
+
+    A date, its ISO text, or a naive midnight, as in a frame's index.
+    """
     if isinstance(day, str):
         return parse_date(day)
-    if isinstance(day, datetime) and day == day and day.tzinfo is None and day.time() == time():  # NaT is not itself
+    # NaT is not itself
+    if isinstance(day, datetime) and day == day and day.tzinfo is None and day.time() == time():
         day = day.date()
     if type(day) is not date:
-        raise UsageError(f"Invalid {name} {day!r:.60}: expected a datetime.date or a text such as '2024-03-08'.")
+        raise UsageError(
+            f"Invalid {name} {day!r:.60}: expected a datetime.date or a text such as '2024-03-08'."
+        )
     return parse_date(str(day))
 
 
 def check_text(name: str, text: object) -> str:
-    """`text` itself, which a caller from Python gives; an empty one, as of a variable that is not set, is refused."""
+    """`text` itself, which a caller from Python gives.
+
+    An empty one, as of a variable that is not set, is refused.
+    """
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
     if not text.strip():
-        raise UsageError(f"Invalid {name}: expected a text, found an empty one. Leave it out for the default.")
+        raise UsageError(
+            f"Invalid {name}: expected a text, found an empty one. Leave it out for the default."
+        )
     return text
 
 
@@ -134,7 +173,8 @@ class ForecastAlert:
     symbol: str  # whose forecast; empty for every symbol's
     value: str  # median, width (of the 80% interval) or a quantile, as q90
     sign: str  # > or <
-    number: float  # what the value is compared with, in the target's own unit, or times the usual value
+    # What the value is compared with, in the target's own unit, or times the usual value
+    number: float
     of_usual: bool  # whether it is times the usual value
     text: str  # as the user wrote it
     target: str = ""  # of what; empty for each
@@ -150,26 +190,46 @@ _ALERT = re.compile(
 
 def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
     """The conditions of a text with semicolons between, as `median > 1.5 usual; SBUX q90 > 20e6`, and what is none."""
-    alerts, refused = list[ForecastAlert](), list[str]()
+    alerts = list[ForecastAlert]()
+    refused = list[str]()
     for part in filter(None, map(str.strip, text.split(";"))):
         if found := _ALERT.fullmatch(part):
             symbol, target, value, sign, number, usual = found.groups("")
-            alerts.append(ForecastAlert(symbol, value, sign, float(number), bool(usual), part, target))
+            alerts.append(
+                ForecastAlert(
+                    symbol,
+                    value,
+                    sign,
+                    float(number),
+                    bool(usual),
+                    part,
+                    target,
+                )
+            )
         else:
             refused.append(part)
     return alerts, refused
 
 
 def check_hour(value: object) -> object:
-    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML: a number would count as seconds."""
+    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML.
+
+    A number would count as seconds.
+    """
     if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
-        raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}")
+        raise ValueError(
+            f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}"
+        )
     return value
 
 
 def check_cron(text: str) -> str:
-    """`text` itself, a schedule with numbers in their ranges or a name as @daily; the rest is checked by Prefect."""
-    each = [re.findall(r"(?<![/\d])\d+", field) for field in text.split()]  # but for the step after a slash
+    """`text` itself, a schedule with numbers in their ranges or a name as @daily.
+
+    The rest is checked by Prefect.
+    """
+    # But for the step after a slash
+    each = [re.findall(r"(?<![/\d])\d+", field) for field in text.split()]
     limited = zip(each, (59, 23, 31, 12, 7), strict=False)
     too_large = any(int(number) > most for some, most in limited for number in some)
     if not re.fullmatch(r"@\w+|\S+(\s+\S+){4}", text) or too_large:

@@ -1,6 +1,7 @@
 """The closed sets: targets, modes, kinds, roles, stages, horizons and quantile levels; and ids.
 
-No numpy here: the settings import this module, and `forecasting --help` must start without loading it.
+No numpy here: the settings import this module, and `forecasting --help` must start without loading
+it.
 """
 
 import hashlib
@@ -9,7 +10,8 @@ from datetime import date, datetime
 from typing import Literal, TypeAlias
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Returns the present instant, aware UTC. Only `flows` has one; the library takes it as an argument."""
+"""Returns the present instant, aware UTC. Only `flows` has one; the library takes it as an
+argument."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how much is done and how much there is in all."""
@@ -21,7 +23,8 @@ Mode = Literal["auto", "scratch", "warm", "skip"]
 """How tonight's challenger is fitted; `auto` chooses and records the reason, `skip` fits none."""
 
 Kind = Literal["live", "late", "replay"]
-"""When a forecast was issued: before its first target session opened, before it closed, or after that."""
+"""When a forecast was issued: before its first target session opened, before it closed, or after
+that."""
 
 KINDS: tuple[Kind, ...] = ("live", "late", "replay")
 """Order of preference where one origin was forecast more than once."""
@@ -39,13 +42,16 @@ SILENCED: Literal["silenced"] = "silenced"
 """The champion's own forecast on a night on which a baseline is published in its place."""
 
 LSTM = "lstm"
-"""Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a baseline's."""
+"""Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a
+baseline's."""
 
 PUBLISHED_LINE = ""
-"""Column `line` of table `standings` for the published forecasts; for a forecaster it is its name. Sorts first."""
+"""Column `line` of table `standings` for the published forecasts; for a forecaster it is its name.
+Sorts first."""
 
 Stage = Literal["first_print", "settled"]
-"""Which version of a bar a score uses: the first stored, or the one that a later fetch has confirmed."""
+"""Which version of a bar a score uses: the first stored, or the one that a later fetch has
+confirmed."""
 
 HORIZONS = (1, 2, 3, 4, 5)
 """Sessions ahead of the origin that every forecast covers."""
@@ -57,7 +63,8 @@ QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 """Column names of the same levels, in the same order."""
 
 MEDIAN = QUANTILES.index(0.50)
-LOW_80, HIGH_80 = QUANTILES.index(0.10), QUANTILES.index(0.90)
+LOW_80 = QUANTILES.index(0.10)
+HIGH_80 = QUANTILES.index(0.90)
 """Positions of the median and of the ends of the 80% interval among the levels."""
 
 RANDOM = "drawn"

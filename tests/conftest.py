@@ -1,4 +1,7 @@
-"""Databases, a Prefect server, one small night and safety for all tests: none reaches anything of the user's."""
+"""Databases, a Prefect server, one small night and safety for all tests.
+
+None reaches anything of the user's.
+"""
 
 import gc
 import os
@@ -16,31 +19,44 @@ from unittest import mock
 import pytest
 import sqlalchemy as sa
 
-# Before anything imports prefect, which reads these once: a flow run by accident fails at once and leaves no file.
+# Before anything imports prefect, which reads these once: a flow run by accident fails at once and
+# leaves no file.
 _PREFECT_HOME = tempfile.mkdtemp(prefix="forecasting-tests-prefect-")
 for name in [name for name in os.environ if name.startswith(("PREFECT_", "FORECASTING_"))]:
     del os.environ[name]
-os.environ |= {"PREFECT_HOME": _PREFECT_HOME, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "DO_NOT_TRACK": "1"}
+os.environ |= {
+    "PREFECT_HOME": _PREFECT_HOME,
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "DO_NOT_TRACK": "1",
+}
 # Workers share the cores: threads of torch and BLAS beside them only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # `tests.builders`, whatever folder pytest starts in
+# `tests.builders`, whatever folder pytest starts in
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 DATABASES = ["sqlite", "postgres"]
 
 
 def refuse_untyped(value: date) -> str:
-    raise TypeError(f"{value!r} was bound without SQLAlchemy's type: Python 3.12 deprecates sqlite3's own adapters.")
+    raise TypeError(
+        f"{value!r} was bound without SQLAlchemy's type: Python 3.12 deprecates sqlite3's own "
+        "adapters."
+    )
 
 
-# On every Python as on the newest: the columns' types make text of dates and instants before sqlite3 sees them.
+# On every Python as on the newest: the columns' types make text of dates and instants before
+# sqlite3 sees them.
 for kind in (date, datetime):
     sqlite3.register_adapter(kind, refuse_untyped)
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """With the slow tests one worker more than cores: two of them wait for processes of a Prefect server at first."""
+    """With the slow tests one worker more than cores.
+
+    Two of them wait for processes of a Prefect server at first.
+    """
     cores = yield
     return cores + ("not slow" not in config.option.markexpr)
 
@@ -77,7 +93,10 @@ _prefect_servers: dict[str, ExitStack] = {}  # what runs of them, by the name of
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Stop a Prefect server after the last test of its files; an idle one takes a fortieth of a core until the end."""
+    """Stop a Prefect server after the last test of its files.
+
+    An idle one takes a fortieth of a core until the end.
+    """
     from tests.distribution import is_of
 
     try:
@@ -97,7 +116,10 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
-    """A command in the test's own process writes its options to the environment; none of them outlives the test."""
+    """A command in the test's own process writes its options to the environment.
+
+    None of them outlives the test.
+    """
     with mock.patch.dict(os.environ):
         yield
 
@@ -197,7 +219,9 @@ def prefect_server() -> Iterator[None]:
     with ExitStack() as stack:
         _prefect_servers["prefect_server"] = stack
         password = "admin:test"
-        started = processes.prefect_server(Path(_PREFECT_HOME), PREFECT_SERVER_API_AUTH_STRING=password)
+        started = processes.prefect_server(
+            Path(_PREFECT_HOME), PREFECT_SERVER_API_AUTH_STRING=password
+        )
         client = {PREFECT_API_URL: stack.enter_context(started), PREFECT_API_AUTH_STRING: password}
         # The thread of the heartbeat ends a run with up to a second of sleep.
         stack.enter_context(temporary_settings(client | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
@@ -211,7 +235,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
     from tests.flows import processes
 
-    folder, port = tmp_path_factory.mktemp("served"), processes.free_port()
+    folder = tmp_path_factory.mktemp("served")
+    port = processes.free_port()
     with ExitStack() as stack:
         _prefect_servers["served"] = stack
 
@@ -252,17 +277,23 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture
 def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flows and tasks run as plain functions, without Prefect; a night takes a third of the time."""
+    """Flows and tasks run as plain functions, without Prefect.
+
+    A night takes a third of the time.
+    """
     from tests.plain_flows import without_prefect
 
     without_prefect(monkeypatch.setattr)
 
 
 @pytest.fixture
-def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def night_folder(
+    tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The data folder of a small night: one network, a short window.
 
-    A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a flow fails at once.
+    A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a
+    flow fails at once.
     """
     from tests.builders import set_small_night
 
@@ -280,18 +311,24 @@ def real_pages(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def folders_of_nights(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> dict[int, Path]:
+def folders_of_nights(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> dict[int, Path]:
     """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of the month."""
     from tests.nights import leave_nights
 
     return {
-        day: leave_nights([date(2024, 3, day)], tmp_path_factory.mktemp("night"), migrated_sqlite_file)
+        day: leave_nights(
+            [date(2024, 3, day)], tmp_path_factory.mktemp("night"), migrated_sqlite_file
+        )
         for day in (6, 7)
     }
 
 
 @pytest.fixture
-def done_on_the_sixth(folders_of_nights: dict[int, Path], night_folder: Path, night_url: str) -> None:
+def done_on_the_sixth(
+    folders_of_nights: dict[int, Path], night_folder: Path, night_url: str
+) -> None:
     """The night of 2024-03-06 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 
@@ -299,7 +336,9 @@ def done_on_the_sixth(folders_of_nights: dict[int, Path], night_folder: Path, ni
 
 
 @pytest.fixture
-def done_on_the_seventh(folders_of_nights: dict[int, Path], night_folder: Path, night_url: str) -> None:
+def done_on_the_seventh(
+    folders_of_nights: dict[int, Path], night_folder: Path, night_url: str
+) -> None:
     """The night of 2024-03-07 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 

@@ -1,6 +1,7 @@
 """The queries of docs/sql.md with their answers, and the command that writes the answers anew.
 
-`python -m tests.cookbook` runs the document's commands in a temporary folder and replaces every answer in the document.
+`python -m tests.cookbook` runs the document's commands in a temporary folder and replaces every
+answer in the document.
 """
 
 import contextlib
@@ -21,7 +22,9 @@ from forecasting.store.connect import begun, engine
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "sql.md"
 _RECIPE = re.compile(
-    r"^## \d+\. (?P<title>.+?)\n(?P<text>.*?)```sql\n(?P<query>.*?)```\n\n(?P<answer>.*?)\n*(?=^## |\Z)", re.M | re.S
+    r"^## \d+\. (?P<title>.+?)\n(?P<text>.*?)```sql\n(?P<query>.*?)```\n\n(?P<answer>.*?)\n*(?=^## "
+    r"|\Z)",
+    re.M | re.S,
 )
 NO_ROWS = "(no rows)"
 
@@ -36,7 +39,9 @@ class Recipe(NamedTuple):
 
 def recipes(text: str) -> list[Recipe]:
     """The questions of a document, with their queries and answers."""
-    return [Recipe(found["title"], found["query"], found["answer"]) for found in _RECIPE.finditer(text)]
+    return [
+        Recipe(found["title"], found["query"], found["answer"]) for found in _RECIPE.finditer(text)
+    ]
 
 
 def queries(text: str) -> list[str]:
@@ -48,7 +53,11 @@ def queries(text: str) -> list[str]:
 def commands(text: str) -> list[list[str]]:
     """The words of the `forecasting` commands in the document's first block for a shell."""
     (block, *_) = re.findall(r"^```sh\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    return [line.partition("#")[0].split()[1:] for line in block.splitlines() if line.startswith("forecasting ")]
+    return [
+        line.partition("#")[0].split()[1:]
+        for line in block.splitlines()
+        if line.startswith("forecasting ")
+    ]
 
 
 @contextlib.contextmanager
@@ -60,7 +69,8 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
     from tests.plain_flows import without_prefect
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("FORECASTING_")]:  # a reader's, or a test's before
+        # A reader's, or a test's before
+        for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
             patch.delenv(name)
         patch.setenv("FORECASTING_DATA_DIR", str(folder))
         patch.setenv("FORECASTING_SOURCE", "sample")
@@ -73,14 +83,19 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
 
 
 def answer(url: str, query: str) -> str:
-    """The rows of the query as a Markdown table: instants to the minute, other numbers with four digits."""
+    """The rows of the query as a Markdown table.
+
+    Instants to the minute, other numbers with four digits.
+    """
     with begun(url, engine(url)) as connection:
         result = connection.exec_driver_sql(query.strip().removesuffix(";").replace("%", "%%"))
         names = list(result.keys())
         rows = [[shown(value) for value in row] for row in result]
     if not rows:
         return NO_ROWS
-    numeric = [all(re.fullmatch(r"-?[\d,.]+|", row[place]) for row in rows) for place in range(len(names))]
+    numeric = [
+        all(re.fullmatch(r"-?[\d,.]+|", row[place]) for row in rows) for place in range(len(names))
+    ]
     lines = [names, ["---:" if right else "---" for right in numeric], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -104,9 +119,12 @@ def with_answers(text: str, url: str) -> str:
     """The document with the answers of a ledger."""
 
     def renewed(found: re.Match[str]) -> str:
-        whole, first = found[0], found.start()
+        whole = found[0]
+        first = found.start()
         return (
-            whole[: found.start("answer") - first] + answer(url, found["query"]) + whole[found.end("answer") - first :]
+            whole[: found.start("answer") - first]
+            + answer(url, found["query"])
+            + whole[found.end("answer") - first :]
         )
 
     return _RECIPE.sub(renewed, text)

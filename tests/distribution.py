@@ -1,4 +1,7 @@
-"""Which tests are slow, and which worker runs a test: one for a whole file, and for all files of one Prefect server."""
+"""Which tests are slow, and which worker runs a test.
+
+One for a whole file, and for all files of one Prefect server.
+"""
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -13,7 +16,8 @@ FILES_OF = {
         "tests/flows/test_runners.py",
     ),
 }
-"""The files that use a fixture which starts a Prefect server, in their order; kept complete by `server_of`."""
+"""The files that use a fixture which starts a Prefect server, in their order; kept complete by
+`server_of`."""
 
 ROWS_OF_NIGHTS = (
     "tests/backtests/test_nights.py",
@@ -39,10 +43,14 @@ def server_of(item: pytest.Item) -> str | None:
     Raises:
         pytest.UsageError: The test's file is not listed in FILES_OF under that fixture.
     """
-    (server, *_) = [name for name in FILES_OF if name in getattr(item, "fixturenames", ())] or [None]
+    (server, *_) = [name for name in FILES_OF if name in getattr(item, "fixturenames", ())] or [
+        None
+    ]
     file = file_of(item.nodeid)
     if server is not None and _SERVER.get(file) != server:
-        raise pytest.UsageError(f"Expected {file} among FILES_OF[{server!r}] in tests/distribution.py, as it uses it.")
+        raise pytest.UsageError(
+            f"Expected {file} among FILES_OF[{server!r}] in tests/distribution.py, as it uses it."
+        )
     return server
 
 
@@ -81,8 +89,9 @@ def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
 class OneWorkerAFile(LoadScopeScheduling):
     """Hands out whole files, and the files of one Prefect server together, in the order of collection.
 
-    Each of these fixtures is then made once. `--dist loadgroup` would need marks in the ids of tests, which pytest 9.2
-    no longer takes from pytest-xdist 3.8: without a message, the groups of both workers were mixed.
+    Each of these fixtures is then made once. `--dist loadgroup` would need marks in the ids of
+    tests, which pytest 9.2 no longer takes from pytest-xdist 3.8: without a message, the groups of
+    both workers were mixed.
     """
 
     def _split_scope(self, nodeid: str) -> str:

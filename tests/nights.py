@@ -25,7 +25,8 @@ from tests.plain_flows import without_prefect
 from tests.postgres import copied
 
 ON_BOTH_DATABASES = pytest.mark.parametrize("night_url", ["sqlite", "postgres"], indirect=True)
-"""For commands that write in a way of their own; tests/store has all statements on both, boundaries the nights."""
+"""For commands that write in a way of their own; tests/store has all statements on both, boundaries
+the nights."""
 
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 """What may differ between two ways to the same night."""
@@ -46,18 +47,25 @@ def counts() -> dict[str, int]:
     """The number of rows of every table."""
     with connect.reading(read_settings().url) as connection:
         counted = sa.select(sa.func.count())
-        return {name: connection.scalar(counted.select_from(table)) or 0 for name, table in metadata.tables.items()}
+        return {
+            name: connection.scalar(counted.select_from(table)) or 0
+            for name, table in metadata.tables.items()
+        }
 
 
 def nights_done(url: str) -> int:
     """The number of nights of a ledger that are done."""
     with connect.reading(url) as connection:
-        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
+        return int(
+            connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0
+        )
 
 
 def timeless(name: str) -> list[dict[str, object]]:
     """The table's rows without times and Prefect's ids, which alone may differ between two ways to the same night."""
-    kept = [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)]
+    kept = [
+        {k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)
+    ]
     return sorted(kept, key=str)
 
 
@@ -66,7 +74,13 @@ def contents(url: str) -> dict[str, list[str]]:
     with connect.reading(url) as connection:
         return {
             table.name: sorted(
-                str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
+                str(
+                    {
+                        name: value
+                        for name, value in row.items()
+                        if not any(part in name for part in TIMES)
+                    }
+                )
                 for row in connection.execute(table.select()).mappings()
             )
             for table in metadata.sorted_tables
@@ -93,7 +107,8 @@ def damage_weights(folder: Path) -> None:
 def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pytest.MonkeyPatch]:
     """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.
 
-    TEST.csv is written there; `migrated` is a SQLite file without rows, `settings` are those of `set_small_night`.
+    TEST.csv is written there; `migrated` is a SQLite file without rows, `settings` are those of
+    `set_small_night`.
     """
     (folder / "TEST.csv").write_text(csv_of_small_night())
     shutil.copy(migrated, folder / "ledger.db")
@@ -122,7 +137,10 @@ def copy_ledger(file: Path, url: str) -> None:
     if not url.startswith("sqlite:"):
         copied(f"sqlite:///{file}", url)
         return
-    with closing(sqlite3.connect(file)) as done, closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as own:
+    with (
+        closing(sqlite3.connect(file)) as done,
+        closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as own,
+    ):
         done.backup(own)
 
 
@@ -138,7 +156,9 @@ def killed(*args: object, **kwargs: object) -> None:
 def killed_before(table: str) -> Callable[..., int]:
     """In place of `write.add`: a kill before the first row of a table is written."""
     add = write.add
-    return lambda connection, name, *added: killed() if name == table else add(connection, name, *added)
+    return lambda connection, name, *added: (
+        killed() if name == table else add(connection, name, *added)
+    )
 
 
 def broken(*args: object, **kwargs: object) -> None:

@@ -1,6 +1,7 @@
 """Executes docs/forecasts.ipynb: `python -m tests.notebook` writes its outputs anew.
 
-The notebook reads the ledger of docs/sql.md, which `python -m tests.notebook` makes in a temporary folder.
+The notebook reads the ledger of docs/sql.md, which `python -m tests.notebook` makes in a temporary
+folder.
 """
 
 import os
@@ -30,13 +31,20 @@ def executed(ledger: Path) -> nbformat.NotebookNode:
         # The kernel starts in docs/, as Jupyter does, and finds the library of this checkout.
         environment = os.environ | {"PYTHONPATH": str(cookbook.ROOT)}
         resources = {"metadata": {"path": str(Path(folder) / "docs")}}
-        NotebookClient(notebook, timeout=120, record_timing=False, resources=resources).execute(env=environment)
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        NotebookClient(notebook, timeout=120, record_timing=False, resources=resources).execute(
+            env=environment
+        )
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
     return notebook
 
 
 def main() -> None:
-    """Write the notebook with the outputs of a ledger: of the folder given, else of one made for it."""
+    """Write the notebook with the outputs of a ledger.
+
+    Of the folder given, else of one made for it.
+    """
     if len(sys.argv) > 1:
         nbformat.write(executed(Path(sys.argv[1])), sys.argv[2] if len(sys.argv) > 2 else NOTEBOOK)
         return

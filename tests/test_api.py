@@ -17,7 +17,9 @@ from forecasting.publish.export import BARS_COLUMNS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE
+)
 EVE = date(2024, 3, 7)
 
 
@@ -25,7 +27,9 @@ EVE = date(2024, 3, 7)
 def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with bars of SBUX and an empty ledger where docs/python.md expects them."""
     (tmp_path / "forecasting-data").mkdir()
-    Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "forecasting-data" / "forecasting.db")
+    Path(sqlite_url.removeprefix("sqlite:///")).rename(
+        tmp_path / "forecasting-data" / "forecasting.db"
+    )
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "SBUX.csv")
     for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
@@ -57,7 +61,9 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path
 
 
 @pytest.mark.slow
-def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(folder: Path) -> None:
+def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(
+    folder: Path,
+) -> None:
     code = """
 import sys
 import forecasting as fc
@@ -72,24 +78,37 @@ assert not {"prefect", "typer"} & set(sys.modules)
 import flows.nightly, flows.catch_up, flows.server
 assert "torch" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)}
+    )
 
 
 def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) -> None:
-    for missing in ({"url": f"sqlite:///{folder / 'missing.db'}"}, {"data_dir": folder / "elsewhere"}):
+    for missing in (
+        {"url": f"sqlite:///{folder / 'missing.db'}"},
+        {"data_dir": folder / "elsewhere"},
+    ):
         with pytest.raises(StoreError):
             fc.connect(**missing)
-    for empty in ({"url": ""}, {"data_dir": " "}):  # of a variable that is not set: not the default ledger
+    # Of a variable that is not set: not the default ledger
+    for empty in ({"url": ""}, {"data_dir": " "}):
         with pytest.raises(UsageError, match="found an empty one"):
             fc.connect(**empty)
 
 
-def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(folder, tmp_path_factory, monkeypatch):
-    here, mine = tmp_path_factory.mktemp("here"), folder / "forecasting-data"
+def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(
+    folder, tmp_path_factory, monkeypatch
+):
+    here = tmp_path_factory.mktemp("here")
+    mine = folder / "forecasting-data"
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(here))
     monkeypatch.setattr("forecasting.night.plan.missed_nights", lambda *_, **__: 1 / 0)
-    with pytest.raises(ForecastingError, match=f"ZeroDivisionError.* Its traceback is in {mine}/errors/"):
-        fc.connect(data_dir=mine).run_night("SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now)
+    with pytest.raises(
+        ForecastingError, match=f"ZeroDivisionError.* Its traceback is in {mine}/errors/"
+    ):
+        fc.connect(data_dir=mine).run_night(
+            "SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now
+        )
     assert list(here.iterdir()) == []
 
 

@@ -40,12 +40,17 @@ TOLERANCE = 0.05
 
 @pytest.fixture(scope="module")
 def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings(), cookbook.ledger(tmp_path_factory.mktemp("cookbook"), TEXT) as url:
+    with (
+        warnings.catch_warnings(),
+        cookbook.ledger(tmp_path_factory.mktemp("cookbook"), TEXT) as url,
+    ):
         yield url
 
 
 @pytest.fixture(scope="module")
-def postgres_ledger(sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+def postgres_ledger(
+    sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str
+) -> Iterator[str]:
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
         copied(sqlite_ledger, url)
         yield url
@@ -65,15 +70,24 @@ def matches(found: str, expected: str, tolerance: float) -> bool:
     number = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
     if re.sub(number, "#", found) != re.sub(number, "#", expected):
         return False
-    numbers = [[float(text.replace(",", "")) for text in re.findall(number, cell)] for cell in (found, expected)]
+    numbers = [
+        [float(text.replace(",", "")) for text in re.findall(number, cell)]
+        for cell in (found, expected)
+    ]
     pairs = zip(*numbers, strict=True)
-    return all(one == pytest.approx(other, rel=tolerance, abs=tolerance / 2) for one, other in pairs)
+    return all(
+        one == pytest.approx(other, rel=tolerance, abs=tolerance / 2) for one, other in pairs
+    )
 
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_query_has_the_answer_of_the_document(ledger: str, title: str) -> None:
-    """The same columns and as many rows, each cell as `matches`; `python -m tests.cookbook` writes the answers anew."""
-    found, wanted = cells(cookbook.answer(ledger, RECIPES[title].query)), cells(RECIPES[title].answer)
+    """The same columns and as many rows, each cell as `matches`.
+
+    `python -m tests.cookbook` writes the answers anew.
+    """
+    found = cells(cookbook.answer(ledger, RECIPES[title].query))
+    wanted = cells(RECIPES[title].answer)
     assert (found[0], len(found)) == (wanted[0], len(wanted))
     for row, other in zip(found[2:], wanted[2:], strict=True):
         for name, cell, expected in zip(found[0], row, other, strict=True):
@@ -92,56 +106,107 @@ def test_every_query_of_the_readme_runs_and_names_one_target(ledger: str) -> Non
 def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str) -> None:
     guide = (cookbook.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     settings = Settings(database_url=SecretStr(ledger), source="sample")
-    found = digest_in("text", newest_digest(settings, now=lambda: at("2019-01-02T10:30"))).partition("\n\nUsual is")[0]
+    found = digest_in(
+        "text", newest_digest(settings, now=lambda: at("2019-01-02T10:30"))
+    ).partition("\n\nUsual is")[0]
     assert matches(found, guide.partition("```text\n")[2].partition("\n```")[0], TOLERANCE), found
 
 
 def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger: str) -> None:
     recipe = yaml.safe_load((cookbook.ROOT / "docs" / "datasette.yaml").read_text(encoding="utf-8"))
     query = recipe["databases"]["forecasting"]["queries"]["coming"]["sql"]
-    with contextlib.closing(sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///"))) as connection:
-        found = {symbol: connection.execute(query, {"symbol": symbol}).fetchall() for symbol in ("", SYMBOL, "SBUX")}
+    with contextlib.closing(
+        sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///"))
+    ) as connection:
+        found = {
+            symbol: connection.execute(query, {"symbol": symbol}).fetchall()
+            for symbol in ("", SYMBOL, "SBUX")
+        }
     assert [len(rows) for rows in found.values()] == [5, 5, 0]
-    assert matches(found[""][0][4], "4,947,394,315", TOLERANCE)  # question 1: its median one session ahead
+    # Question 1: its median one session ahead
+    assert matches(found[""][0][4], "4,947,394,315", TOLERANCE)
 
 
 def outputs(notebook: Path) -> list[str]:
     """The text of every output, words and numbers one space apart."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    texts = ["".join(output["data"]["text/plain"]) for cell in cells for output in cell.get("outputs", [])]
+    texts = [
+        "".join(output["data"]["text/plain"])
+        for cell in cells
+        for output in cell.get("outputs", [])
+    ]
     return [" ".join(text.split()) for text in texts]
 
 
 def test_the_notebook_runs_and_has_its_outputs(sqlite_ledger: str, tmp_path: Path) -> None:
-    """`python -m tests.notebook` writes the outputs anew; in a process of its own, for Jupyter warns of much."""
-    folder, written = Path(sqlite_ledger.removeprefix("sqlite:///")).parent, tmp_path / "executed.ipynb"
+    """`python -m tests.notebook` writes the outputs anew.
+
+    In a process of its own, for Jupyter warns of much.
+    """
+    folder = Path(sqlite_ledger.removeprefix("sqlite:///")).parent
+    written = tmp_path / "executed.ipynb"
     command = [sys.executable, "-m", "tests.notebook", str(folder), str(written)]
-    ran = subprocess.run(command, cwd=cookbook.ROOT, capture_output=True, text=True, check=False, timeout=120)
+    ran = subprocess.run(
+        command, cwd=cookbook.ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
     assert ran.returncode == 0, ran.stderr
-    found, expected = outputs(written), outputs(cookbook.ROOT / "docs" / "forecasts.ipynb")
+    found = outputs(written)
+    expected = outputs(cookbook.ROOT / "docs" / "forecasts.ipynb")
     assert len(found) == len(expected) == 5
     for one, other in zip(found, expected, strict=True):
-        assert matches(one, other, 4 * TOLERANCE), (one, other)  # one of 13 actuals more inside an interval is 0.08
+        # One of 13 actuals more inside an interval is 0.08
+        assert matches(one, other, 4 * TOLERANCE), (one, other)
 
 
 @pytest.fixture(params=DATABASES)
 def seeded(request: pytest.FixtureRequest) -> str:
-    """A ledger with what the sample lacks: a failed night, a restated bar, a refused fit, an open finding."""
+    """A ledger with what the sample lacks.
+
+    A failed night, a restated bar, a refused fit, an open finding.
+    """
     url = request.getfixturevalue(f"{request.param}_url")
-    night, day = at("2018-12-28T22:00"), date(2018, 12, 27)
-    fetch = {"id": "f1", "source": "sample", "symbol": SYMBOL, "title": "S&P 500", "row_count": 1, "verdict": "revised"}
-    fetch |= {"first_asked": day, "last_asked": day, "fetched_at": night, "payload_hash": "0", "library_version": "1"}
+    night = at("2018-12-28T22:00")
+    day = date(2018, 12, 27)
+    fetch = {
+        "id": "f1",
+        "source": "sample",
+        "symbol": SYMBOL,
+        "title": "S&P 500",
+        "row_count": 1,
+        "verdict": "revised",
+    }
+    fetch |= {
+        "first_asked": day,
+        "last_asked": day,
+        "fetched_at": night,
+        "payload_hash": "0",
+        "library_version": "1",
+    }
     bar = {"symbol": SYMBOL, "session": day, "fetch_id": "f1", "first_seen_at": night}
-    finding = {"id": "x", "symbol": SYMBOL, "session": day, "rule": "price_spike", "severity": "flag", "fetch_id": "f1"}
+    finding = {
+        "id": "x",
+        "symbol": SYMBOL,
+        "session": day,
+        "rule": "price_spike",
+        "severity": "flag",
+        "fetch_id": "f1",
+    }
     with connect.transaction(url) as connection:
         connection.execute(sa.insert(schema.fetches), [fetch])
-        for version, (volume, close) in enumerate(((100, 8.0), (120, 8.0), (240, 4.0)), 1):  # restated; split 2 for 1
+        # restated; split 2 for 1
+        for version, (volume, close) in enumerate(((100, 8.0), (120, 8.0), (240, 4.0)), 1):
             numbers = {"version": version, "volume": volume, "close": close, "superseded_at": night}
             connection.execute(sa.insert(schema.bar_versions), [bar | numbers])
-        connection.execute(sa.insert(schema.findings), [finding | {"detail": "twice the day before"}])
+        connection.execute(
+            sa.insert(schema.findings), [finding | {"detail": "twice the day before"}]
+        )
         failed = {"symbol": SYMBOL, "status": "failed", "error": "No usable response."}
         write.add(connection, "runs", run_row("r1", "2018-12-28", **failed))
-        write.add(connection, "models", model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day))
+        write.add(
+            connection,
+            "models",
+            model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day),
+        )
     return url
 
 

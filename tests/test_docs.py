@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [path for folder in (".", "docs", "deploy", "tests") for path in sorted((ROOT / folder).glob("*.md"))]
+DOCUMENTS = [
+    path
+    for folder in (".", "docs", "deploy", "tests")
+    for path in sorted((ROOT / folder).glob("*.md"))
+]
 INDEX = ROOT / "docs" / "README.md"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -26,7 +30,11 @@ def without_fences(text: str) -> str:
 def links_in(text: str) -> list[str]:
     """Targets of the Markdown links outside code, without those to the web."""
     prose = re.sub(r"`[^`\n]*`", "", without_fences(text))
-    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", target)]
+    return [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose)
+        if not re.match(r"[a-z]+:", target)
+    ]
 
 
 def anchors_in(text: str) -> set[str]:
@@ -43,17 +51,26 @@ def dead_links(document: Path, text: str) -> list[str]:
         linked = (document.parent / path).resolve() if path else document
         found = linked.exists() and linked.is_relative_to(ROOT)
         if found and anchor:
-            found = anchor in anchors_in(text if linked == document else linked.read_text(encoding="utf-8"))
+            found = anchor in anchors_in(
+                text if linked == document else linked.read_text(encoding="utf-8")
+            )
         if not found:
             dead.append(target)
     return dead
 
 
 def paths_in(text: str) -> list[str]:
-    """Files and folders named in backticks: with a suffix or a slash at the end, without a placeholder."""
+    """Files and folders named in backticks.
+
+    With a suffix or a slash at the end, without a placeholder.
+    """
     words = re.findall(r"`([^`\n]+)`", without_fences(text))
     words = [word for word in words if not PLACEHOLDER.search(word)]
-    return [word for word in words if re.fullmatch(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|yaml|sh|sql|html))", word)]
+    return [
+        word
+        for word in words
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|yaml|sh|sql|html))", word)
+    ]
 
 
 def functions_in(text: str) -> list[tuple[str, str]]:
@@ -68,7 +85,10 @@ def functions_in(text: str) -> list[tuple[str, str]]:
 
 def file_of(path: str) -> Path:
     """A path of docs/architecture.md, which starts at the repository or at the library."""
-    return next((folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()), ROOT / path)
+    return next(
+        (folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()),
+        ROOT / path,
+    )
 
 
 def names_in(module: Path) -> set[str]:
@@ -77,11 +97,15 @@ def names_in(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters(document: Path) -> None:
+def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters(
+    document: Path,
+) -> None:
     text = document.read_text(encoding="utf-8")
     assert dead_links(document, text) == []
     if document.name != "CHANGELOG.md":  # it names files of earlier releases
-        paths = {path for path in paths_in(text) if path.split("/")[0] in TOP_FOLDERS} - NOT_IN_THE_REPOSITORY
+        paths = {
+            path for path in paths_in(text) if path.split("/")[0] in TOP_FOLDERS
+        } - NOT_IN_THE_REPOSITORY
         assert [path for path in paths if not (ROOT / path).exists()] == []
     wrapped = re.sub(r"```text\n.*?```", "", text, flags=re.DOTALL)  # as it is printed
     long = [line for line in wrapped.splitlines() if len(line) > 120 and not line.startswith("|")]
@@ -89,12 +113,19 @@ def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters
 
 
 def test_every_path_and_function_of_the_architecture_is_where_it_says() -> None:
-    paths, functions = paths_in(ARCHITECTURE), functions_in(ARCHITECTURE)
+    paths = paths_in(ARCHITECTURE)
+    functions = functions_in(ARCHITECTURE)
     assert (len(paths) > 25, len(functions) > 10) == (True, True)
-    assert [path for path in paths if path not in NOT_IN_THE_REPOSITORY and not file_of(path).exists()] == []
-    assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
+    assert [
+        path for path in paths if path not in NOT_IN_THE_REPOSITORY and not file_of(path).exists()
+    ] == []
+    assert [
+        (module, name) for module, name in functions if name not in names_in(file_of(module))
+    ] == []
 
 
 def test_every_document_is_in_the_index() -> None:
-    linked = {(ROOT / "docs" / link).resolve() for link in links_in(INDEX.read_text(encoding="utf-8"))}
+    linked = {
+        (ROOT / "docs" / link).resolve() for link in links_in(INDEX.read_text(encoding="utf-8"))
+    }
     assert linked == {*DOCUMENTS, *(ROOT / "docs").glob("*.ipynb")} - {INDEX}

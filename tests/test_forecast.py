@@ -41,7 +41,9 @@ def stored(tmp_path: Path) -> fc.Ledger:
 
 
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
-def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored, tmp_path, monkeypatch):
+def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
+    stored, tmp_path, monkeypatch
+):
     before = sorted(tmp_path.rglob("*"))
     found = fc.forecast(BARS, symbol="TEST", h=np.int64(3))
     assert sorted(tmp_path.rglob("*")) == before
@@ -53,12 +55,16 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     product = found.why.groupby("horizon")["factor"].prod()
     assert product.to_numpy() == pytest.approx(found.quantiles["q50"].to_numpy(), rel=1e-9)
     of_night = stored.why("TEST", origin=LAST).query("horizon <= 3")
-    pd.testing.assert_frame_equal(found.why.drop(columns="model_id"), of_night.drop(columns="model_id"))
+    pd.testing.assert_frame_equal(
+        found.why.drop(columns="model_id"), of_night.drop(columns="model_id")
+    )
     assert "<svg" not in f"{found!r}{found.plot()!r}"
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     close = replace(found, quantiles=found.quantiles.assign(target="close"))
     assert [found in {found}, close in [found]] == [True, False]
-    assert ["is of the price" in text for text in (repr(close), close._repr_html_(), repr(found))] == [1, 1, 0]
+    assert [
+        "is of the price" in text for text in (repr(close), close._repr_html_(), repr(found))
+    ] == [1, 1, 0]
     shown = [day in found.plot().svg for day in ("TEST, Mon 11 Mar: ", "Wed 13 Mar", "Fri 15 Mar")]
     assert shown == [True, True, False]
     with pytest.raises(UsageError, match=r"fan\.png': expected one that ends with \.svg"):
@@ -67,16 +73,22 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(stored
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
     monkeypatch.setenv("FORECASTING_SEED", "1")
     with pytest.warns(UserWarning, match="issued before, by a run under other settings"):
-        assert "champion" not in set(fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="skip")["role"])
+        assert "champion" not in set(
+            fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="skip")["role"]
+        )
 
 
-def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_the_forecast_is_called() -> None:
+def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_the_forecast_is_called() -> (
+    None
+):
     frame = BARS.assign(volume=BARS["volume"].shift(-1))
     with pytest.warns(UserWarning) as told:
         fc.forecast(frame, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(BARS, market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), BARS[:-2].assign(symbol="KO")]))
-    market, volume, short, early = [str(warning.message) for warning in told if warning.filename == __file__]
+    market, volume, short, early = [
+        str(warning.message) for warning in told if warning.filename == __file__
+    ]
     assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
@@ -84,9 +96,17 @@ def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_th
 
 
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too() -> None:
-    listed = pd.DataFrame({"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York"))
+    listed = pd.DataFrame(
+        {"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York")
+    )
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"]})
-    calls = [{"frame": DOWNLOADED.swaplevel(axis=1), "market": "^VIX", "events": listed.rename_axis("Earnings Date")}]
+    calls = [
+        {
+            "frame": DOWNLOADED.swaplevel(axis=1),
+            "market": "^VIX",
+            "events": listed.rename_axis("Earnings Date"),
+        }
+    ]
     calls += [{"frame": BARS, "symbol": "TEST", "market": INDEX["close"], "events": events}]
     with ThreadPoolExecutor(2) as threads:
         of_frame, expected = threads.map(lambda given: fc.forecast(**given), calls)
@@ -99,18 +119,25 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
     short = bars[0].tail(50).assign(unique_id="MSFT")
     frame = pd.concat([short, bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
-    frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).astype({"y": object})
+    frame = (
+        frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).astype({"y": object})
+    )
     frame = frame.set_index("unique_id")
     events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
-    with pytest.warns(UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"):
-        found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"].to_frame("^VIX"), events=events)
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 symbols failed\. MSFT: Expected at least .*; found 50"
+    ):
+        found = fc.forecast(
+            frame, market=random_bars(days=700, seed=9)["close"].to_frame("^VIX"), events=events
+        )
     assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
     assert (found.long["ds"] > found.long["cutoff"]).all()
     assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
     assert found.plot("AAPL")._repr_svg_().startswith("<svg")
     shown = found._repr_html_()
     assert [name in shown for name in ("e+0", "q05")] == [False, False]
-    places = [shown.index(text) for text in ("AAPL, ", "<td>AAPL<", "VOD.L, ", "<td>VOD.L<")]  # drawing, rows
+    # drawing, rows
+    places = [shown.index(text) for text in ("AAPL, ", "<td>AAPL<", "VOD.L, ", "<td>VOD.L<")]
     assert places == sorted(places)
     for symbol in ("SBUX", None):
         with pytest.raises(UsageError, match=rf"AAPL, VOD\.L, found {symbol!r}"):
@@ -126,39 +153,90 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ({"symbol": ["A", "B"]}, UsageError, r"\['A', 'B'\]: expected one"),
         ({"frame": BARS.reset_index(drop=True)}, UsageError, "date missing among"),
         ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
-        ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
+        (
+            {"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"},
+            UsageError,
+            "of MSFT, found no row",
+        ),
         ({"frame": BARS["volume"]}, UsageError, "found Series"),
         ({"frame": None}, UsageError, "found NoneType"),
         ({"frame": BARS.assign(Ticker="A", symbol="A")}, UsageError, "of Ticker and symbol"),
         ({"frame": BARS.assign(y=1.0)}, UsageError, "of volume and y"),
-        ({"frame": BARS.assign(ds=BARS.index.where(BARS.index < LAST.isoformat()))}, UsageError, "found none in 1"),
+        (
+            {"frame": BARS.assign(ds=BARS.index.where(BARS.index < LAST.isoformat()))},
+            UsageError,
+            "found none in 1",
+        ),
         (
             {"frame": BARS.assign(open=-1.0)},
             BadDataError,
             r"2024-03-08; the frame of bars has no usable bar .*kept out.*its newest rows",
         ),
-        ({"frame": pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]])}, BadDataError, "jump.*its newest rows"),
+        (
+            {"frame": pd.concat([BARS[:-1], BARS[-1:] * [*[1e3] * 5, 1]])},
+            BadDataError,
+            "jump.*its newest rows",
+        ),
         (
             {"frame": BARS.assign(volume="many")},
             UsageError,
             r"^the frame of bars row 1: expected a number for volume",
         ),
-        ({"market": BARS[["open", "high"]]}, UsageError, r"^the frame of market lacks close; .*order and case\.$"),
-        ({"events": BARS.tail()}, UsageError, r"^the frame of events lacks announced, timing; .* Expected announced"),
-        ({"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})}, UsageError, "dates of SERIES, found none"),
-        ({"events": [LAST, "soon"]}, UsageError, r"row 2: expected a date like 2024-01-30, .*; found 'soon'. .* row"),
-        ({"frame": pd.concat([BARS, AHEAD])}, BadDataError, "row of SERIES is of Saturday .* no session of XNYS"),
-        ({"frame": pd.concat([BARS, AHEAD.shift(9999, "D")])}, BadDataError, "newest row of SERIES .* after today"),
-        ({"frame": BARS.shift(16, "h")}, UsageError, r"\.dt\.tz_localize.*normalize.* found '.* 16:00:00'"),
-        ({"market": [13.1, 14.2]}, UsageError, r"Expected as market a frame .* found \[13\.1, 14\.2\]"),
+        (
+            {"market": BARS[["open", "high"]]},
+            UsageError,
+            r"^the frame of market lacks close; .*order and case\.$",
+        ),
+        (
+            {"events": BARS.tail()},
+            UsageError,
+            r"^the frame of events lacks announced, timing; .* Expected announced",
+        ),
+        (
+            {"events": pd.DataFrame({"announced": [LAST], "symbol": "TSLA"})},
+            UsageError,
+            "dates of SERIES, found none",
+        ),
+        (
+            {"events": [LAST, "soon"]},
+            UsageError,
+            r"row 2: expected a date like 2024-01-30, .*; found 'soon'. .* row",
+        ),
+        (
+            {"frame": pd.concat([BARS, AHEAD])},
+            BadDataError,
+            "row of SERIES is of Saturday .* no session of XNYS",
+        ),
+        (
+            {"frame": pd.concat([BARS, AHEAD.shift(9999, "D")])},
+            BadDataError,
+            "newest row of SERIES .* after today",
+        ),
+        (
+            {"frame": BARS.shift(16, "h")},
+            UsageError,
+            r"\.dt\.tz_localize.*normalize.* found '.* 16:00:00'",
+        ),
+        (
+            {"market": [13.1, 14.2]},
+            UsageError,
+            r"Expected as market a frame .* found \[13\.1, 14\.2\]",
+        ),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
         ({"frame": BARS.tail(435)}, HistoryError, "at least 436 sessions .*; found 435"),
         ({"frame": BARS.assign(volume=float("nan"))}, HistoryError, "choose target range or close"),
-        ({"frame": DOWNLOADED.tail(50), "symbol": "TEST"}, HistoryError, "of TEST at 2024-03-08; found 50"),
+        (
+            {"frame": DOWNLOADED.tail(50), "symbol": "TEST"},
+            HistoryError,
+            "of TEST at 2024-03-08; found 50",
+        ),
     ],
 )
-def test_what_cannot_be_forecast_is_raised_and_not_printed_too(given, error, words, monkeypatch, capfd):
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook: Python itself prints warnings
+def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
+    given, error, words, monkeypatch, capfd
+):
+    # As in a notebook: Python itself prints warnings
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with pytest.raises(error, match=words) as raised:
         fc.forecast(**{"frame": BARS} | given)
     assert not re.search(r"/|\.frame|--|the file|again later", str(raised.value))
@@ -175,18 +253,27 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     with pytest.raises(UsageError, match="found an empty list"):
         stored.latest([])
     with pytest.raises(UsageError, match=r"dates\.csv"):
-        stored.run_night("TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv")
+        stored.run_night(
+            "TEST", source="parquet:bars.parquet", market="none", events="csv:dates.csv"
+        )
     stored.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
     with pytest.raises(UsageError, match="no column role"):
         fc.nixtla(stored.latest("TEST"))
-    assert len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
-    with pytest.raises(UsageError, match=r"Expected symbols of the ledger with nights of volume \(TEST\), found SBUX"):
+    assert (
+        len(stored.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(stored.bars("TEST")) > 300
+    )
+    with pytest.raises(
+        UsageError,
+        match=r"Expected symbols of the ledger with nights of volume \(TEST\), found SBUX",
+    ):
         stored.history(["TEST", "SBUX"])
     reading = (stored.latest, stored.why, stored.bars)
     assert [len(call()) for call in reading] == [len(call("TEST")) for call in reading]
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
     for call in (fc.connect().latest, fc.connect().history, fc.connect().bars):
-        with pytest.raises(UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"):
+        with pytest.raises(
+            UsageError, match=r" \(TEST\), found SBUX\. That is FORECASTING_SYMBOLS, or its d"
+        ):
             call()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,TEST")
     assert len(fc.connect().latest()) == 5
@@ -197,16 +284,36 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
     assert len(stored.why("TEST", origin=LAST)) > 0
 
 
-def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(stored: fc.Ledger) -> None:
-    frame = BARS.rename_axis("ds").reset_index().rename(columns={"volume": "y"}).assign(unique_id="TEST")
+def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(
+    stored: fc.Ledger,
+) -> None:
+    frame = (
+        BARS.rename_axis("ds")
+        .reset_index()
+        .rename(columns={"volume": "y"})
+        .assign(unique_id="TEST")
+    )
     INDEX[["close"]].rename_axis("date").to_csv("vix.csv")
     pd.DataFrame({"announced": ["2024-01-30"], "timing": [""]}).to_csv("dates.csv", index=False)
-    bars, vix, days, files = "parquet:bars.parquet", INDEX["close"], ["2024-01-30"], ("csv:vix.csv", "csv:dates.csv")
+    bars = "parquet:bars.parquet"
+    vix = INDEX["close"]
+    days = ["2024-01-30"]
+    files = ("csv:vix.csv", "csv:dates.csv")
     others = (
-        stored.backtest("TEST", "2024-02-01", "2024-02-20", source=source, market=market, events=events, refit_every=30)
+        stored.backtest(
+            "TEST",
+            "2024-02-01",
+            "2024-02-20",
+            source=source,
+            market=market,
+            events=events,
+            refit_every=30,
+        )
         for source, market, events in ((bars, vix, days), (bars, *files))
     )
-    of_frame = fc.backtest(frame, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30)
+    of_frame = fc.backtest(
+        frame, "2024-02-01", "2024-02-20", market=vix, events=days, refit_every=30
+    )
     for other in others:
         pd.testing.assert_frame_equal(of_frame.forecasts, other.forecasts)
     panel = pd.concat([frame, frame.assign(unique_id="KO")])
@@ -224,17 +331,29 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg
-    assert [text in drawn for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")] == [True] * 3
+    assert [
+        text in drawn
+        for text in ("TEST volume, horizon 5", ">Thu 8 Feb 2024<", ">Tue 27 Feb 2024<")
+    ] == [True] * 3
     figures = of_frame.figures
     other = figures["baseline"].mask(figures["metric"] == "pinball_vs_best", "another")
     viewed = replace(of_frame, figures=figures.assign(baseline=other))
     views = repr(viewed), viewed._repr_html_()
-    ours = of_frame.forecasts.query("model == 'lstm'").sort_values(["target_session", "origin_session"])
+    ours = of_frame.forecasts.query("model == 'lstm'").sort_values(
+        ["target_session", "origin_session"]
+    )
     long = of_frame.long
     assert long["unique_id"].unique().tolist() == ["TEST"]
     mae = figures.query("horizon == 5 and metric == 'mae'")["value"].item()
-    words = {f"{mae:,.0f}": True, "TEST volume, origins 2024-02-01 to 2024-02-20; ": True, "mae_har": False}
+    words = {
+        f"{mae:,.0f}": True,
+        "TEST volume, origins 2024-02-01 to 2024-02-20; ": True,
+        "mae_har": False,
+    }
     words |= {"p_value_in_pinball": True, "another": True}
     assert all((text in shown) == there for text, there in words.items() for shown in views)
     columns = ["target_session", "origin_session", "actual", "q10"]
-    assert long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist() == ours[columns].to_numpy().tolist()
+    assert (
+        long[["ds", "cutoff", "y", "LSTM-lo-80"]].to_numpy().tolist()
+        == ours[columns].to_numpy().tolist()
+    )

@@ -22,22 +22,30 @@ def naive_pinball(actual, quantiles):
 def naive_rows(actual, quantiles):
     rows = []
     for row, forecasts in zip(actual, quantiles, strict=True):
-        losses = [naive_pinball(y, q) for y, q in zip(row, forecasts, strict=True) if np.isfinite(y)]
+        losses = [
+            naive_pinball(y, q) for y, q in zip(row, forecasts, strict=True) if np.isfinite(y)
+        ]
         if losses:
             rows.append(sum(losses) / len(losses))
     return rows
 
 
 def test_pinball_equals_its_naive_twin():
-    expected = [naive_pinball(y, q) for y, q in zip(ACTUAL.ravel(), FORECASTS.reshape(-1, len(QUANTILES)), strict=True)]
+    expected = [
+        naive_pinball(y, q)
+        for y, q in zip(ACTUAL.ravel(), FORECASTS.reshape(-1, len(QUANTILES)), strict=True)
+    ]
     np.testing.assert_allclose(pinball(ACTUAL, FORECASTS).ravel(), expected)
 
 
 def test_pinball_is_zero_for_an_exact_forecast_charges_each_side_its_level_and_is_nan_where_nothing_came():
     assert np.isnan(pinball(np.nan, FORECASTS[0, 0]))
     assert pinball(2.0, np.full(len(QUANTILES), 2.0)) == 0.0
-    low, high = np.zeros(len(QUANTILES)), np.zeros(len(QUANTILES))
-    low[-1], high[-1] = -1.0, 1.0  # only the 95% quantile is off, by one below and by one above
+    low = np.zeros(len(QUANTILES))
+    high = np.zeros(len(QUANTILES))
+    # only the 95% quantile is off, by one below and by one above
+    low[-1] = -1.0
+    high[-1] = 1.0
     assert pinball(0.0, low) == pytest.approx(0.95 / len(QUANTILES))
     assert pinball(0.0, high) == pytest.approx(0.05 / len(QUANTILES))
 
@@ -54,7 +62,9 @@ def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_ro
 def naive_weighted_quantile(values, level, weights):
     """The value at `level` on the line through (share of the weight below a value and half of its own, value)."""
     pairs = sorted(zip(values, weights, strict=True))
-    total, below, points = sum(weights), 0.0, []
+    total = sum(weights)
+    below = 0.0
+    points = []
     for value, weight in pairs:
         points.append(((below + weight / 2) / total, value))
         below += weight
@@ -67,7 +77,8 @@ def naive_weighted_quantile(values, level, weights):
 
 
 def test_weighted_quantiles_equal_their_naive_twin():
-    values, weights = RNG.normal(size=40), RNG.uniform(0.1, 3.0, 40)
+    values = RNG.normal(size=40)
+    weights = RNG.uniform(0.1, 3.0, 40)
     levels = (0.0, *QUANTILES, 1.0)
     expected = [naive_weighted_quantile(values, level, weights) for level in levels]
     np.testing.assert_allclose(weighted_quantiles(values, levels, weights), expected)

@@ -15,8 +15,14 @@ import yaml
 from forecasting import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCKERFILE = re.sub(r"^#.*\n", "", (ROOT / "deploy" / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
-STEPS = [(line.split()[0], line.partition(" ")[2].strip()) for line in DOCKERFILE.splitlines() if line.strip()]
+DOCKERFILE = re.sub(
+    r"^#.*\n", "", (ROOT / "deploy" / "Dockerfile").read_text(), flags=re.M
+).replace("\\\n", " ")
+STEPS = [
+    (line.split()[0], line.partition(" ")[2].strip())
+    for line in DOCKERFILE.splitlines()
+    if line.strip()
+]
 """Instruction and arguments of each step of the image."""
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -30,37 +36,55 @@ VARIABLES = dict(word.split("=", 1) for words in arguments_of("ENV") for word in
 COPIED = [source for *sources, _ in arguments_of("COPY") for source in sources]
 
 
-def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else() -> None:
-    in_context = re.findall(r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.M)
+def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else() -> (
+    None
+):
+    in_context = re.findall(
+        r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.M
+    )
     within = {source for source in COPIED for folder in COPIED if source.startswith(f"{folder}/")}
     assert sorted(in_context) == sorted(set(COPIED) - within)
     assert all((ROOT / source).exists() for source in COPIED)
     folders = {source for source in COPIED if (ROOT / source).is_dir()}
     (made,) = re.findall(r"for package in ([^;]+);", DOCKERFILE)  # installed before the code
-    (built,) = re.findall(r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text())
+    (built,) = re.findall(
+        r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text()
+    )
     assert set(made.split()) == {name.rstrip("*") for name in yaml.safe_load(built)} == folders
 
 
 def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest() -> None:
-    *locked, ours = [shlex.split(command) for command in re.findall(r"pip install ([^&\n]*)", DOCKERFILE)]
-    assert [command[-1] for command in locked] == ["deploy/locks/runtime.lock", "deploy/locks/torch-cpu.lock"]
+    *locked, ours = [
+        shlex.split(command) for command in re.findall(r"pip install ([^&\n]*)", DOCKERFILE)
+    ]
+    assert [command[-1] for command in locked] == [
+        "deploy/locks/runtime.lock",
+        "deploy/locks/torch-cpu.lock",
+    ]
     assert all({"--no-deps", "--require-hashes"} <= set(command) for command in locked)
     assert ours == ["--no-deps", "--no-build-isolation", "--editable", "."]
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"].values()
     named = [base for (base,) in arguments_of("FROM")] + [service["image"] for service in services]
     others = [image for image in named if image != "forecasting"]  # built here
     assert len(others) == 3
-    assert [image for image in others if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
+    assert [
+        image for image in others if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)
+    ] == []
 
 
 def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> None:
-    ((user,),), ((volume,),) = arguments_of("USER"), arguments_of("VOLUME")
+    ((user,),) = arguments_of("USER")
+    ((volume,),) = arguments_of("VOLUME")
     names = [name for name, _ in STEPS]
     assert user != "root"
     assert f"chown {user} {volume}" in DOCKERFILE
-    assert names.index("USER") > max(place for place, name in enumerate(names) if name in ("RUN", "COPY"))
+    assert names.index("USER") > max(
+        place for place, name in enumerate(names) if name in ("RUN", "COPY")
+    )
     folders = {name: value for name, value in VARIABLES.items() if value.startswith("/")}
-    assert {"PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY", "FORECASTING_DATA_DIR"} <= set(folders)
+    assert {"PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY", "FORECASTING_DATA_DIR"} <= set(
+        folders
+    )
     assert all(value.startswith(f"{volume}/") for value in folders.values())
 
 
@@ -82,13 +106,18 @@ for name in entrypoints.split():
 import migrations
 print(migrations.__file__)
 """
-"""Runs commands and loads flows in one process, which imports everything once, and prints where from."""
+"""Runs commands and loads flows in one process, which imports everything once, and prints where
+from."""
 
 
 @pytest.mark.slow
-def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deployment_in_an_empty_folder(tmp_path: Path):
+def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deployment_in_an_empty_folder(
+    tmp_path: Path,
+):
     """With the variables of the image, which has the same packages."""
-    source, unpacked, empty = tmp_path / "source", tmp_path / "unpacked", tmp_path / "empty"
+    source = tmp_path / "source"
+    unpacked = tmp_path / "unpacked"
+    empty = tmp_path / "empty"
     source.mkdir()
     empty.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "forecasting", "flows", "migrations"):
@@ -100,22 +129,42 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(unpacked)
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
-    assert {"migrations/env.py", "migrations/script.py.mako", "flows/nightly.py", "forecasting/py.typed"} <= names
+    assert {
+        "migrations/env.py",
+        "migrations/script.py.mako",
+        "flows/nightly.py",
+        "forecasting/py.typed",
+    } <= names
     assert f"forecasting-{__version__}.dist-info/METADATA" in names
-    shipped = {"report/templates/page.html", "ingest/sbux_earnings.csv", "ingest/filed_earnings.txt.gz"}
+    shipped = {
+        "report/templates/page.html",
+        "ingest/sbux_earnings.csv",
+        "ingest/filed_earnings.txt.gz",
+    }
     assert {f"forecasting/{name}" for name in shipped} <= names
-    says = {"db upgrade": "at revision", "db current": "newest", "--help": "Usage", "--version": __version__}
+    says = {
+        "db upgrade": "at revision",
+        "db current": "newest",
+        "--help": "Usage",
+        "--version": __version__,
+    }
     deployments = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
     entrypoints = sorted({str(unpacked / one["entrypoint"]) for one in deployments})
     assert len(entrypoints) == 3
-    in_image = {name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()}
+    in_image = {
+        name: value.replace("/data", str(tmp_path / "data")) for name, value in VARIABLES.items()
+    }
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     environment |= {"PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", COMMANDS, " ".join(entrypoints), *says]
-    done = subprocess.run(command, cwd=empty, env=environment | in_image, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=empty, env=environment | in_image, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     *printed, imported_from = done.stdout.split(END)
-    assert [text for text, part in zip(printed, says.values(), strict=True) if part not in text] == []
+    assert [
+        text for text, part in zip(printed, says.values(), strict=True) if part not in text
+    ] == []
     assert (tmp_path / "data" / "forecasting" / "forecasting.db").exists()
     assert imported_from.strip().startswith(str(unpacked))
 
@@ -124,27 +173,43 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_names(path: Path) -> None:
+def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_names(
+    path: Path,
+) -> None:
     used = re.findall(r"uses: (.*)", path.read_text())
     assert used
-    assert [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    assert [
+        line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+    ] == []
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {}
-    rights = {f"{name}: {right}" for job in workflow["jobs"].values() for name, right in job["permissions"].items()}
+    rights = {
+        f"{name}: {right}"
+        for job in workflow["jobs"].values()
+        for name, right in job["permissions"].items()
+    }
     assert rights <= {"contents: read", "id-token: write", "attestations: write"}
     assert ("id-token: write" in rights) == (path.stem == "release")
 
 
-@pytest.mark.parametrize("python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"])
-def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path: Path, python: str) -> None:
+@pytest.mark.parametrize(
+    "python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"]
+)
+def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(
+    tmp_path: Path, python: str
+) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("pyproject.toml", *(f"deploy/locks/{name}.lock" for name in ("installer", "runtime", "torch-cpu"))):
+    for name in (
+        "pyproject.toml",
+        *(f"deploy/locks/{name}.lock" for name in ("installer", "runtime", "torch-cpu")),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     link = tmp_path / ".venv" / "bin" / "python"
     link.parent.mkdir(parents=True)
     link.symlink_to(python)
-    own = tmp_path / "own"  # stands in for `python -m venv`, which takes seconds and keeps a link that is there, too
+    # Stands in for `python -m venv`, which takes seconds and keeps a link that is there, too
+    own = tmp_path / "own"
     own.write_text(f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\nmkdir -p $3/bin\n'
                    f'[ -L $3/bin/python ] || ln -s {sys.executable} $3/bin/python\n')  # fmt: skip
     own.chmod(0o755)

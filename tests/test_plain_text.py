@@ -25,14 +25,29 @@ def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit: int) -> No
     ("text", "shown"),
     [
         ("at postgresql://me:hunter2@db:5432/x, say", "at postgresql://me:*** say"),
-        ("found 'postgresql+psycopg://me:hun'", "found 'postgresql+psycopg://me:***'"),  # cut before its @
+        # Cut before its @
+        ("found 'postgresql+psycopg://me:hun'", "found 'postgresql+psycopg://me:***'"),
         ("file postgresql:/me:hunter2@db/x", "file postgresql:/me:***"),  # as pathlib writes it
         ("https://:hunter2@gate/api", "https://:***"),
         ("db/x?password=hunter2&sslpassword=hunter2", "db/x?password=***&sslpassword=***"),
         ("for url 'https://gate:443/api?key=hunter2&x=1'.", "for url 'https://gate:443/api?***'."),
-        *((text, text) for text in ("http://127.0.0.1:4200/api", "tcp://host:8786.", "sqlite:////a:b@c/x.db")),
-        *((text, text) for text in ("postgresql://me@db/x", "csv:/srv/bars:2.csv", "http://[::1]:80/", "12:30:45")),
-        *((text, text) for text in ("like postgresql://USER:PASSWORD@HOST:5432/NAME", "http://HOST:PORT/PATH")),
+        *(
+            (text, text)
+            for text in ("http://127.0.0.1:4200/api", "tcp://host:8786.", "sqlite:////a:b@c/x.db")
+        ),
+        *(
+            (text, text)
+            for text in (
+                "postgresql://me@db/x",
+                "csv:/srv/bars:2.csv",
+                "http://[::1]:80/",
+                "12:30:45",
+            )
+        ),
+        *(
+            (text, text)
+            for text in ("like postgresql://USER:PASSWORD@HOST:5432/NAME", "http://HOST:PORT/PATH")
+        ),
     ],
 )
 def test_the_password_or_query_of_a_url_is_not_repeated(text: str, shown: str) -> None:
@@ -46,6 +61,8 @@ def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown() -> None:
 
 
 @pytest.mark.parametrize("kind", [ForecastingError, UsageError, DataLateError, RateLimitedError])
-def test_every_error_of_ours_is_clean_and_survives_another_process(kind: type[ForecastingError]) -> None:
+def test_every_error_of_ours_is_clean_and_survives_another_process(
+    kind: type[ForecastingError],
+) -> None:
     assert str(pickle.loads(pickle.dumps(kind(HOSTILE)))) == plain_text(HOSTILE)
     assert len(str(kind("x" * 5_000_000))) == LIMIT

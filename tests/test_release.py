@@ -25,7 +25,11 @@ Pins = dict[tuple[str, str], set[str]]
 
 LOCKED: Pins = {
     (package["name"], package["version"]): {
-        file["hash"] for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        file["hash"]
+        for file in [
+            *package.get("wheels", []),
+            *([package["sdist"]] if "sdist" in package else []),
+        ]
     }
     for package in PACKAGES
     if "version" in package
@@ -34,7 +38,9 @@ LOCKED: Pins = {
 
 def pins_of(name: str) -> Pins:
     """The pins of a file in deploy/locks/."""
-    text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace(
+        "\\\n", " "
+    )
     found: Pins = {}
     for line in text.splitlines():
         requirement, *hashes = line.split(" --hash=")
@@ -54,12 +60,16 @@ def required(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_an_index(name: str) -> None:
+def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_an_index(
+    name: str,
+) -> None:
     pins = pins_of(name)
     assert len(pins) == 1 if name == "installer.lock" else len(pins) > 20
     assert all(pins.values())
     assert {pin: hashes for pin, hashes in pins.items() if LOCKED.get(pin) != hashes} == {}
-    assert [one for one in names_of(pins) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    assert [
+        one for one in names_of(pins) if one.startswith(("nvidia", "cuda", "triton", "torch"))
+    ] == []
     assert "://" not in (LOCKS / name).read_text()
     addresses = set(re.findall(r"\w+://[^/\"]+", (ROOT / "uv.lock").read_text()))
     assert addresses == {"https://pypi.org", "https://files.pythonhosted.org"}
@@ -71,15 +81,20 @@ def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> No
     for extra, texts in PROJECT["optional-dependencies"].items():
         stated += [(extra, Requirement(text)) for text in texts]
     locked = {
-        (extra[1] if (extra := re.search(r"extra == '(\w+)'", one.get("marker", ""))) else None, one["name"],
+        (extra[1] if (extra := re.search(r"extra == "
+                                         r"'(\w+)'", one.get("marker", ""))) else None, one["name"],
          Requirement(f"{one['name']}{one.get('specifier', '')}").specifier)
         for one in ours["metadata"]["requires-dist"]
     }  # fmt: skip
     assert locked == {(extra, canonicalize_name(one.name), one.specifier) for extra, one in stated}
 
 
-def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python() -> None:
-    runtime, development, torch = (pins_of(f"{name}.lock") for name in ("runtime", "development", "torch-cpu"))
+def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python() -> (
+    None
+):
+    runtime, development, torch = (
+        pins_of(f"{name}.lock") for name in ("runtime", "development", "torch-cpu")
+    )
     assert required(PROJECT["dependencies"]) - names_of(runtime) == {"torch"}
     assert "setuptools" in names_of(runtime)  # without it, pip fetches the build backend unchecked
     assert runtime.items() <= development.items()
@@ -98,7 +113,9 @@ ENTRY = '[[accepted]]\nid = "GHSA-1"\nuntil = 2027-01-31\nreason = "Its parser i
 
 def test_an_accepted_advisory_states_why_and_passes_up_to_its_date() -> None:
     assert accepted(ENTRY, date(2027, 1, 31)) == ["GHSA-1"]
-    with pytest.raises(SystemExit, match=r"GHSA-1 was accepted until 2027-01-31 \(Its parser is not used.\)"):
+    with pytest.raises(
+        SystemExit, match=r"GHSA-1 was accepted until 2027-01-31 \(Its parser is not used.\)"
+    ):
         accepted(ENTRY, date(2027, 2, 1))
     without = [re.sub(rf"{name}.*\n", "", ENTRY) for name in ("id", "until", "reason")]
     for entry in (*without, ENTRY.replace("2027-01-31", '"2027-01-31"')):
@@ -115,13 +132,26 @@ ENTRIES = json.loads((sbom.WEIGHTS / "index.json").read_text())
 def test_every_set_of_shipped_weights_and_trees_is_a_model_with_span_files_and_command() -> None:
     assert sbom.version() == __version__
     models = [sbom.model_of(entry) for entry in ENTRIES]
-    assert {model["name"] for model in models} == {path.name for path in sbom.WEIGHTS.iterdir() if path.is_dir()}
+    assert {model["name"] for model in models} == {
+        path.name for path in sbom.WEIGHTS.iterdir() if path.is_dir()
+    }
     (newest,) = [model for model in models if model["name"] == "volume-2024-03-08-market"]
     said = {one["name"].removeprefix("forecasting:"): one["value"] for one in newest["properties"]}
-    assert (said["trained_from"], said["trained_to"], said["rows"]) == ("2014-04-03", "2024-03-08", "234906")
+    assert (said["trained_from"], said["trained_to"], said["rows"]) == (
+        "2014-04-03",
+        "2024-03-08",
+        "234906",
+    )
     made = "python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to 2024-03-08"
     assert said["command"] == f"{made} --market VIX.csv"
-    trees = [sbom.trees_of(entry) for entry in json.loads((sbom.WEIGHTS / "trees.json").read_text())]
+    trees = [
+        sbom.trees_of(entry) for entry in json.loads((sbom.WEIGHTS / "trees.json").read_text())
+    ]
     assert trees[-1]["properties"][0]["value"] == f"{made} --trees"
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sbom.WEIGHTS.glob("*.safetensors")}
-    assert {file["name"]: file["hashes"][0]["content"] for one in trees for file in one["components"]} == files
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sbom.WEIGHTS.glob("*.safetensors")
+    }
+    assert {
+        file["name"]: file["hashes"][0]["content"] for one in trees for file in one["components"]
+    } == files

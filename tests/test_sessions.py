@@ -15,13 +15,21 @@ def test_one_off_holidays_and_early_closes_are_known() -> None:
 
 
 def test_each_exchange_has_its_own_holidays_and_hours() -> None:
-    first, last = date(2024, 5, 3), date(2024, 5, 7)
+    first = date(2024, 5, 3)
+    last = date(2024, 5, 7)
     assert sessions.between(first, last, "XLON") == [first, last]
     assert sessions.between(first, last) == [first, date(2024, 5, 6), last]
     assert sessions.opens_at(date(2024, 5, 7), "XLON") == datetime(2024, 5, 7, 7, 0, tzinfo=UTC)
-    at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)  # London has closed, New York trades, in Tokyo it is tomorrow
-    assert [sessions.last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
-    assert [sessions.today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
+    # London has closed, New York trades, in Tokyo it is tomorrow
+    at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)
+    assert [sessions.last_completed(at, name) for name in ("XLON", "XNYS")] == [
+        date(2024, 5, 7),
+        date(2024, 5, 6),
+    ]
+    assert [sessions.today(at, name) for name in ("XNYS", "XTKS")] == [
+        date(2024, 5, 7),
+        date(2024, 5, 8),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,24 +49,38 @@ def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first
 
 
 @pytest.mark.parametrize("sundays", [True, False])
-def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch: pytest.MonkeyPatch, sundays: bool) -> None:
-    # As Tel Aviv's until 2026-01-04; without Sundays as exchange_calendars makes such a calendar under pandas 3.1.
+def test_the_holidays_of_a_changed_week_follow_the_sessions(
+    monkeypatch: pytest.MonkeyPatch, sundays: bool
+) -> None:
+    # As Tel Aviv's until 2026-01-04; without Sundays as exchange_calendars makes such a calendar
+    # under pandas 3.1.
     before = pd.date_range("2025-12-01", "2026-01-04")
     traded = before[before.day_of_week.isin([0, 1, 2, 3, 6] if sundays else [0, 1, 2, 3, 4])]
     made = SimpleNamespace(
-        sessions=traded.append(pd.bdate_range("2026-01-05", "2026-01-30")).drop(["2025-12-10", "2026-01-09"]),
+        sessions=traded.append(pd.bdate_range("2026-01-05", "2026-01-30")).drop(
+            ["2025-12-10", "2026-01-09"]
+        ),
         weekmask="1111100",
         special_weekmasks=[(None, pd.Timestamp("2026-01-04"), "1111001")],
     )
     monkeypatch.setattr(sessions, "calendar", lambda exchange: made)
-    assert sessions._holidays.__wrapped__("XTAE").strftime("%Y-%m-%d").tolist() == ["2025-12-10", "2026-01-09"]
+    assert sessions._holidays.__wrapped__("XTAE").strftime("%Y-%m-%d").tolist() == [
+        "2025-12-10",
+        "2026-01-09",
+    ]
 
 
 def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last() -> None:
-    oldest, newest = (sessions.calendar(name).sessions[place].date() for name, place in (("XSAU", 0), ("XSHG", -1)))
+    oldest, newest = (
+        sessions.calendar(name).sessions[place].date()
+        for name, place in (("XSAU", 0), ("XSHG", -1))
+    )
     assert sessions.shift(date(2021, 3, 1), -2500, "XSAU") == oldest
     assert sessions.next_sessions(sessions.shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
-    found = f"XSHG after {newest} in exchange_calendars, found sessions up to {newest}.*--upgrade exchange-calendars"
+    found = (
+        f"XSHG after {newest} in exchange_calendars, found sessions up to {newest}.*--upgrade "
+        "exchange-calendars"
+    )
     with pytest.raises(ForecastingError, match=found):
         sessions.shift(newest, 1, "XSHG")
 
@@ -73,13 +95,22 @@ def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
 
 
 def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:
-    pairs = "SBUX=XNYS BRK-B=XNYS ^GSPC=XNYS VOD.L=XLON SAP.DE=XETR 7203.T=XTKS 0700.HK=XHKG RY.TO=XTSE MC.PA=XPAR "
-    pairs += "ASML.AS=XAMS VOLV-B.ST=XSTO BRK.B=XNYS L=XNYS ES=F=XNYS"  # a class of shares as others write it; Loews
+    pairs = (
+        "SBUX=XNYS BRK-B=XNYS ^GSPC=XNYS VOD.L=XLON SAP.DE=XETR 7203.T=XTKS 0700.HK=XHKG "
+        "RY.TO=XTSE MC.PA=XPAR "
+    )
+    # A class of shares as others write it; Loews
+    pairs += "ASML.AS=XAMS VOLV-B.ST=XSTO BRK.B=XNYS L=XNYS ES=F=XNYS"
     for symbol, _, exchange in (pair.rpartition("=") for pair in pairs.split()):
         assert sessions.exchange_of(symbol, overrides={}, default="XNYS") == exchange
     exchanges = sessions.parse_exchanges("VOD.L=XAMS, ABC=XTKS,ES=F=CMES,")
     assert exchanges == {"VOD.L": "XAMS", "ABC": "XTKS", "ES=F": "CMES"}
-    for symbol, exchange in {"VOD.L": "XAMS", "ES=F": "CMES", "RY.TO": "XTSE", "ABCD": "XPAR"}.items():
+    for symbol, exchange in {
+        "VOD.L": "XAMS",
+        "ES=F": "CMES",
+        "RY.TO": "XTSE",
+        "ABCD": "XPAR",
+    }.items():
         assert sessions.exchange_of(symbol, overrides=exchanges, default="XPAR") == exchange
 
 
@@ -90,7 +121,12 @@ def test_an_entry_that_is_no_pair_or_a_second_exchange_is_refused(text: str) -> 
 
 
 def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
-    assert {sessions.check_exchange(name) for name in sessions._BY_SUFFIX.values()} >= {"XLON", "XTKS", "XETR", "XHKG"}
+    assert {sessions.check_exchange(name) for name in sessions._BY_SUFFIX.values()} >= {
+        "XLON",
+        "XTKS",
+        "XETR",
+        "XHKG",
+    }
     with pytest.raises(ValueError, match="'XLONDON'"):
         sessions.check_exchange("XLONDON")
 
@@ -98,4 +134,6 @@ def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
 def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:
     companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
     others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
-    assert [name for name in (*companies, *others) if sessions.may_report_earnings(name)] == list(companies)
+    assert [name for name in (*companies, *others) if sessions.may_report_earnings(name)] == list(
+        companies
+    )

@@ -10,8 +10,22 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import EXAMPLES, Settings, read_settings, setting_places, settings_to_send, write_config
-from forecasting.values import ForecastAlert, MarketChoice, check_day, check_option, check_symbol, parse_alerts
+from forecasting.settings import (
+    EXAMPLES,
+    Settings,
+    read_settings,
+    setting_places,
+    settings_to_send,
+    write_config,
+)
+from forecasting.values import (
+    ForecastAlert,
+    MarketChoice,
+    check_day,
+    check_option,
+    check_symbol,
+    parse_alerts,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,20 +50,41 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
         ("SYMBOLS", [",", " , "], "Expected a symbol or several, found none"),
         ("EXCHANGES", ["vod=XLON"], "Invalid symbol 'vod': expected 1 to 15 of A-Z"),
         ("COST_RATIO", ["0", "-3", "inf", "nan", "three"], ""),
-        ("CRON", ["30 5 * *", "nightly", "* * * * * *", "0 25 * * *", "0 0-99 * * *"], "Expected five fields"),
+        (
+            "CRON",
+            ["30 5 * *", "nightly", "* * * * * *", "0 25 * * *", "0 0-99 * * *"],
+            "Expected five fields",
+        ),
         (
             "TIMEZONE",
             ["Mars/Olympus", "America", "/etc/passwd", "../UTC", "x" * 300, "New York"],
             "expected a time zone such as America/New_York",
         ),
-        ("PAGES_URL", ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"], "Expected an"),
+        (
+            "PAGES_URL",
+            ["file:///reports", "https://host/a b", "https://user:pw@host/", "javascript:x"],
+            "Expected an",
+        ),
         ("WITNESS", ["yahoo"], "Expected another source"),
-        *((name, ["csv:\udcff"], "Expected text in UTF-8") for name in ("WITNESS", "TIMEZONE", "NOTIFY", "DATA_DIR")),
-        ("MARKET", ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"], "Expected none, a symbol"),
-        ("LATE_UNTIL", ["9", "9:00", "24:00", "09:00Z", "09:00+02:00", "09:00:00.5", "9 am"], "Expected a time of"),
+        *(
+            (name, ["csv:\udcff"], "Expected text in UTF-8")
+            for name in ("WITNESS", "TIMEZONE", "NOTIFY", "DATA_DIR")
+        ),
+        (
+            "MARKET",
+            ["vix", "VIX.csv", "csv:a name with spaces.csv", "None"],
+            "Expected none, a symbol",
+        ),
+        (
+            "LATE_UNTIL",
+            ["9", "9:00", "24:00", "09:00Z", "09:00+02:00", "09:00:00.5", "9 am"],
+            "Expected a time of",
+        ),
     ],
 )
-def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_shown(monkeypatch, name, texts, words):
+def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_shown(
+    monkeypatch, name, texts, words
+):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1/ledger")
     monkeypatch.setenv("FORECASTING_SEED", "many")
     for text in texts:
@@ -57,7 +92,8 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         with pytest.raises(UsageError) as refused:
             read_settings()
         assert f"FORECASTING_{name}: {words}" in str(refused.value)
-        assert "FORECASTING_SEED: expected a valid integer" in str(refused.value)  # each of them is named
+        # Each of them is named
+        assert "FORECASTING_SEED: expected a valid integer" in str(refused.value)
         assert "hunter2" not in str(refused.value)
 
 
@@ -67,7 +103,8 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         ("cost_ratio", "3", 3.0),
         ("alerts", "median > 1.5 usual", "median > 1.5 usual"),
         ("alerts", " ; ", ""),
-        ("alerts", "median >> 1.5", "median >> 1.5"),  # no night is lost for it: the digest names it
+        # No night is lost for it: the digest names it
+        ("alerts", "median >> 1.5", "median >> 1.5"),
         ("witness", "house:x", "house:x"),
         ("pages_url", "https://host.example:8443/reports/", "https://host.example:8443/reports"),
         ("late_until", "07:15", time(7, 15)),
@@ -75,7 +112,9 @@ def test_an_invalid_variable_is_named_with_what_is_expected_and_no_secret_is_sho
         ("cron", "*/90 0-23/2 L JAN,3 5l", "*/90 0-23/2 L JAN,3 5l"),
     ],
 )
-def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(monkeypatch, name, text, value):
+def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(
+    monkeypatch, name, text, value
+):
     unset = read_settings()
     monkeypatch.setenv(f"FORECASTING_{name.upper()}", text)
     assert (getattr(read_settings(), name), read_settings().hash) == (value, unset.hash)
@@ -84,17 +123,30 @@ def test_a_setting_that_changes_no_number_of_a_forecast_changes_no_hash(monkeypa
 def test_settings_that_joined_later_are_of_the_hash_where_they_are_not_the_defaults():
     for name in ("scratch_every", "max_model_age"):
         usual = getattr(Settings(), name)
-        assert Settings(**{name: usual + 1}).hash != Settings().hash == Settings(**{name: usual}).hash
+        assert (
+            Settings(**{name: usual + 1}).hash != Settings().hash == Settings(**{name: usual}).hash
+        )
     hashes = [Settings(source=source).hash for source in ("yahoo", "sample")]
     assert hashes[0] == hashes[1] == Settings().hash
-    assert Settings(market="csv:a/VIX.csv").hash == Settings(market="parquet:b/vix.parquet").hash != Settings().hash
+    assert (
+        Settings(market="csv:a/VIX.csv").hash
+        == Settings(market="parquet:b/vix.parquet").hash
+        != Settings().hash
+    )
 
 
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
-    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("NOTIFI", "NOTIFY")],
+    [
+        ("SYMBOL", "SYMBOLS"),
+        ("DATADIR", "DATA_DIR"),
+        ("TIME_ZONE", "TIMEZONE"),
+        ("NOTIFI", "NOTIFY"),
+    ],
 )
-def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_left(monkeypatch, wrong, nearest):
+def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_left(
+    monkeypatch, wrong, nearest
+):
     for name in ("DB_PASSWORD", "OWNED_BY"):
         monkeypatch.setenv(f"FORECASTING_{name}", "x")
     read_settings()
@@ -103,14 +155,23 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_others_are_lef
         read_settings()
 
 
-@pytest.mark.parametrize("wrong", ["forecasting_databse_url", "forecasting_database_url.txt", "FORECASTING_NOTIFI"])
+@pytest.mark.parametrize(
+    "wrong", ["forecasting_databse_url", "forecasting_database_url.txt", "FORECASTING_NOTIFI"]
+)
 def test_a_misspelt_secret_file_is_refused_and_others_are_left(monkeypatch, tmp_path, wrong):
     monkeypatch.setenv("FORECASTING_SECRETS_DIR", str(tmp_path))
-    for name in ("forecasting_db_password", "forecasting_owned_by", "web_database_url", "forecasting_notify"):
+    for name in (
+        "forecasting_db_password",
+        "forecasting_owned_by",
+        "web_database_url",
+        "forecasting_notify",
+    ):
         (tmp_path / name).write_text("none")
     read_settings()
     (tmp_path / wrong).write_text("hunter2")
-    with pytest.raises(UsageError, match=rf"FORECASTING_SECRETS_DIR, found {wrong} \(FORECASTING_\w+\?\)"):
+    with pytest.raises(
+        UsageError, match=rf"FORECASTING_SECRETS_DIR, found {wrong} \(FORECASTING_\w+\?\)"
+    ):
         read_settings()
 
 
@@ -118,8 +179,10 @@ def test_a_misspelt_secret_file_is_refused_and_others_are_left(monkeypatch, tmp_
 def folder(tmp_path, monkeypatch):
     """The working folder, two folders below one that has a forecasting.toml."""
     (tmp_path / "forecasting.toml").write_text(
-        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\nlate_until = 07:15:00\n'
-        'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\nAlerts = ["median > 2 usual", "SBUX q90 > 2e7"]\n'
+        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\nlate_until = '
+        "07:15:00\n"
+        'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\nAlerts = ["median > 2 usual", "SBUX q90 > '
+        '2e7"]\n'
     )
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
@@ -131,22 +194,39 @@ def test_the_nearest_file_above_the_data_folder_else_the_working_one_is_read_and
 ):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     found = read_settings()
-    assert (found.symbols, found.target, found.late_until) == (("SBUX", "VOD.L"), "close", time(7, 15))
-    assert (found.exchanges, found.cost_ratio, found.data_dir) == ({"VOD.L": "XAMS"}, 2.0, folder / "ledger")
+    assert (found.symbols, found.target, found.late_until) == (
+        ("SBUX", "VOD.L"),
+        "close",
+        time(7, 15),
+    )
+    assert (found.exchanges, found.cost_ratio, found.data_dir) == (
+        {"VOD.L": "XAMS"},
+        2.0,
+        folder / "ledger",
+    )
     assert found.alerts == "median > 2 usual; SBUX q90 > 2e7"
     (folder / "a" / "forecasting.toml").write_text('symbols = "MSFT"')
-    assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
+    assert (read_settings().symbols, read_settings().data_dir) == (
+        ("MSFT",),
+        Path("forecasting-data"),
+    )
     monkeypatch.setenv("FORECASTING_DATA_DIR", "/nowhere/data")
     assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("/nowhere/data"))
     monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "home.toml"))
     (folder / "a" / "home.toml").write_text('data_dir = "~/data"\nsource = "csv:~/SBUX.csv"')
     monkeypatch.delenv("FORECASTING_DATA_DIR")
-    assert (read_settings().data_dir, read_settings().source) == (Path.home() / "data", f"csv:{Path.home()}/SBUX.csv")
+    assert (read_settings().data_dir, read_settings().source) == (
+        Path.home() / "data",
+        f"csv:{Path.home()}/SBUX.csv",
+    )
     monkeypatch.delenv("FORECASTING_CONFIG")
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder / "elsewhere"))
     assert read_settings().symbols == ("SBUX", "VOD.L")
-    (folder / "forecasting.toml").write_text("late_until = 9")  # of which pydantic would make nine seconds
-    with pytest.raises(UsageError, match=r"late_until in .*: Expected a time .* such as 09:00, found 9"):
+    # Of which pydantic would make nine seconds
+    (folder / "forecasting.toml").write_text("late_until = 9")
+    with pytest.raises(
+        UsageError, match=r"late_until in .*: Expected a time .* such as 09:00, found 9"
+    ):
         read_settings()
     monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "forecasting.toml"))
     assert read_settings().symbols == ("MSFT",)
@@ -161,7 +241,11 @@ def test_each_setting_is_listed_with_its_place(folder, monkeypatch):
     in_file = dict.fromkeys(
         ["data_dir", "symbols", "target", "late_until", "exchanges", "cost_ratio", "alerts"], config
     )
-    assert setting_places() == {**in_file, "notify": str(folder / "forecasting_notify"), "seed": "environment"}
+    assert setting_places() == {
+        **in_file,
+        "notify": str(folder / "forecasting_notify"),
+        "seed": "environment",
+    }
 
 
 def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypatch):
@@ -174,15 +258,23 @@ def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('databas_url = "postgresql://u:hunter2@h/d"', "databas_url in {}: no such setting (database_url?)"),
+        (
+            'databas_url = "postgresql://u:hunter2@h/d"',
+            "databas_url in {}: no such setting (database_url?)",
+        ),
         ('[forecasting]\nnotify = "hunter2"', "forecasting in {}: no such setting."),
         ("notify = 42\nseed = 'many'", "seed in {}: expected a valid integer, found 'many'"),
         ("members = 2", "setting. FORECASTING_CRON: Expected five fields"),
-        ("seed =", 'TOML, such as symbols = "SBUX,MSFT", in {} (FORECASTING_CONFIG); found: Invalid value'),
+        (
+            "seed =",
+            'TOML, such as symbols = "SBUX,MSFT", in {} (FORECASTING_CONFIG); found: Invalid value',
+        ),
         (None, "in {} (FORECASTING_CONFIG); found: No such file"),
     ],
 )
-def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, monkeypatch, text, words):
+def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(
+    tmp_path, monkeypatch, text, words
+):
     monkeypatch.setenv("FORECASTING_CONFIG", str(tmp_path / "own.toml"))
     monkeypatch.setenv("FORECASTING_CRON", "nightly")
     if text is not None:
@@ -194,13 +286,21 @@ def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, mon
     assert not any(other in str(refused.value) for other in ("hunter2", "42,", "SECRETS_DIR"))
 
 
-def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_one_above(tmp_path, monkeypatch):
-    given = {"SYMBOLS": "SBUX,VOD.L", "EXCHANGES": "VOD.L=XAMS", "LATE_UNTIL": "07:15", "COST_RATIO": "2"}
+def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_one_above(
+    tmp_path, monkeypatch
+):
+    given = {
+        "SYMBOLS": "SBUX,VOD.L",
+        "EXCHANGES": "VOD.L=XAMS",
+        "LATE_UNTIL": "07:15",
+        "COST_RATIO": "2",
+    }
     given |= {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": "postgresql://u:hunter2@h/d"}
     with monkeypatch.context() as patch:
         for name, text in given.items():
             patch.setenv(f"FORECASTING_{name}", text)
-        settings, path = read_settings(), tmp_path / "forecasting.toml"
+        settings = read_settings()
+        path = tmp_path / "forecasting.toml"
         assert write_config() == str(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with pytest.raises(UsageError, match=r"forecasting\.toml; found: File exists\. Edit"):
@@ -219,13 +319,19 @@ def test_a_written_file_gives_the_same_settings_replaces_none_and_stands_before_
 @pytest.mark.parametrize(
     ("mode", "text", "held"),
     [
-        (0o644, 'database_url = "postgresql://u:hunter2@h/d"\nnotify = ["json://hunter2"]', "database_url and notify"),
+        (
+            0o644,
+            'database_url = "postgresql://u:hunter2@h/d"\nnotify = ["json://hunter2"]',
+            "database_url and notify",
+        ),
         (0o640, 'notify = "json://hunter2"', "notify"),
         (0o600, 'notify = "json://hunter2"', ""),
         (0o644, 'database_url = "postgresql:///d"\nnotify = "none"', ""),
     ],
 )
-def test_a_file_that_others_can_read_is_refused_by_name_where_it_has_a_secret(tmp_path, mode, text, held):
+def test_a_file_that_others_can_read_is_refused_by_name_where_it_has_a_secret(
+    tmp_path, mode, text, held
+):
     path = tmp_path / "forecasting.toml"
     path.write_text(text)
     path.chmod(mode)
@@ -233,12 +339,16 @@ def test_a_file_that_others_can_read_is_refused_by_name_where_it_has_a_secret(tm
         read_settings()
     if held:
         assert f"Expected {path} to" in str(refused.value)
-        assert f"it holds {held}; found mode {mode:04o}. Run `chmod 600 {path}`" in str(refused.value)
+        assert f"it holds {held}; found mode {mode:04o}. Run `chmod 600 {path}`" in str(
+            refused.value
+        )
         assert "hunter2" not in str(refused.value)
         assert settings_to_send().notify is not None  # that a night failed for it is sent
 
 
-def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_and_defaults_where_there_are(tmp_path):
+def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_and_defaults_where_there_are(
+    tmp_path,
+):
     write_config()
     path = tmp_path / "forecasting.toml"
     lines = [line.removeprefix("# ") for line in path.read_text().splitlines() if " = " in line]
@@ -258,13 +368,24 @@ def test_each_line_of_a_written_file_and_all_are_valid_without_the_comment_sign_
         ("yahoo", "none", None),
         ("parquet:panel.parquet", "^GSPC", MarketChoice("^GSPC", "parquet:panel.parquet", "XNYS")),
         ("yahoo", "csv:data/VIX.csv", MarketChoice("^VIX", "csv:data/VIX.csv", "XNYS", True)),
-        ("sample", "parquet:^vix.parquet", MarketChoice("^VIX", "parquet:^vix.parquet", "XNYS", True)),
+        (
+            "sample",
+            "parquet:^vix.parquet",
+            MarketChoice("^VIX", "parquet:^vix.parquet", "XNYS", True),
+        ),
         ("yahoo", "VUSA.L", MarketChoice("VUSA.L", "yahoo", "XLON")),
         ("yahoo", "^N225", MarketChoice("^N225", "yahoo", "XTKS")),
     ],
 )
-def test_the_setting_or_its_default_chooses_symbol_source_and_exchange_of_the_market_series(source, market, chosen):
-    assert Settings(source=source, market=market, exchange="XTKS", exchanges="^N225=XTKS").market_choice == chosen
+def test_the_setting_or_its_default_chooses_symbol_source_and_exchange_of_the_market_series(
+    source, market, chosen
+):
+    assert (
+        Settings(
+            source=source, market=market, exchange="XTKS", exchanges="^N225=XTKS"
+        ).market_choice
+        == chosen
+    )
 
 
 def test_a_symbol_is_accepted_as_yahoo_writes_it_and_no_other():
@@ -289,15 +410,24 @@ def test_a_day_is_a_date_inside_the_calendars_its_text_or_a_midnight():
 def test_an_option_is_refused_as_it_was_typed():
     for given in (("target", "range"), ("market", "none"), ("cost_ratio", "2.5")):
         assert check_option(*given) == given[1]
-    wrong = {"target": ["volumes", ""], "market": ["VIX.csv"], "cost_ratio": ["0", "-1", "nan", "1e999", "three"]}
+    wrong = {
+        "target": ["volumes", ""],
+        "market": ["VIX.csv"],
+        "cost_ratio": ["0", "-1", "nan", "1e999", "three"],
+    }
     for name, text in ((name, text) for name, texts in wrong.items() for text in texts):
-        with pytest.raises(UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "):
+        with pytest.raises(
+            UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "
+        ):
             check_option(name, text)
 
 
 def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
     text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; close q10 < 9"
-    wrong = "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > 1e999|q90 > 1 often"
+    wrong = (
+        "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
+        "1e999|q90 > 1 often"
+    )
     wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
     alerts, refused = parse_alerts("; ".join([text, *wrong.split("|")]))
     assert refused == wrong.split("|")

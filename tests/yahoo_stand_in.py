@@ -26,10 +26,14 @@ ZONE = "America/New_York"
 Edit = Callable[[pd.DataFrame], pd.DataFrame]
 """Changes the rows served: columns timestamp, session, open, high, low, close, adj_close, volume."""
 
-HTML, JSON = "text/html", "application/json"
+HTML = "text/html"
+JSON = "application/json"
 BROKEN: dict[str, tuple[int, bytes, str, int | None]] = {
     "429": (429, b"Too Many Requests", "text/plain", None),
-    **{code: (int(code), b"<html><body>Internal Server Error</body></html>", HTML, None) for code in ("500", "502")},
+    **{
+        code: (int(code), b"<html><body>Internal Server Error</body></html>", HTML, None)
+        for code in ("500", "502")
+    },
     "down": (200, b"<html><body>Will be right back...</body></html>", HTML, None),
     "truncated": (200, b'{"chart":{"result":[{"meta":{"curr', JSON, None),
     "empty": (200, b"", JSON, None),
@@ -37,7 +41,11 @@ BROKEN: dict[str, tuple[int, bytes, str, int | None]] = {
 }
 """Status, body, type and stated length of an answer that is not one of charts."""
 
-WORDS = {"404": "No data found, symbol may be delisted", "401": "Unauthorized", "422": "Invalid input"}
+WORDS = {
+    "404": "No data found, symbol may be delisted",
+    "401": "Unauthorized",
+    "422": "Invalid input",
+}
 """Of the errors that a chart's answer may state."""
 
 ANSWERS = (*BROKEN, *WORDS, "dropped", "silent")
@@ -48,34 +56,47 @@ PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
 
 
 COOKIE_HOSTS = ("fc.yahoo.com", "guce.yahoo.com")
-"""Where yfinance gets a cookie before its first request; name servers that block advertisements swallow them."""
+"""Where yfinance gets a cookie before its first request; name servers that block advertisements
+swallow them."""
 
 CALENDAR = "/v1/finance/visualization"
 
 CALENDAR_ANSWERS = ("no_documents", "no_timing", "refused")
-"""Faults of the calendar beside those of ANSWERS: no table, a column less, and an error in Yahoo's words."""
+"""Faults of the calendar beside those of ANSWERS: no table, a column less, and an error in Yahoo's
+words."""
 
 MARKET = "^VIX"
 """Served beside every symbol; its requests have a fault of their own, and no edit."""
 
 
 def market_bars(bars: pd.DataFrame) -> pd.DataFrame:
-    """Bars of an index on the same sessions: without volume, between 10 and 40, with a jump like that of 2018."""
+    """Bars of an index on the same sessions.
+
+    Without volume, between 10 and 40, with a jump like that of 2018.
+    """
     rng = np.random.default_rng(len(bars))
-    close = 14.0 * np.exp(0.3 * np.sin(np.arange(len(bars)) / 40.0) + rng.normal(0.0, 0.05, len(bars)))
+    close = 14.0 * np.exp(
+        0.3 * np.sin(np.arange(len(bars)) / 40.0) + rng.normal(0.0, 0.05, len(bars))
+    )
     close[len(bars) // 2 :][:3] *= 2.2
-    index = pd.DataFrame({"open": close, "high": close * 1.02, "low": close * 0.98, "close": close}, index=bars.index)
+    index = pd.DataFrame(
+        {"open": close, "high": close * 1.02, "low": close * 0.98, "close": close}, index=bars.index
+    )
     return index.assign(adj_close=close, volume=np.nan)
 
 
 class StandIn:
     """Yahoo's chart, crumb, quote, earnings pages and calendar for one or more symbols, as of the day `today`.
 
-    Bars and actions are on the newest share basis; a split after `today` is not yet applied, a dividend not yet in
-    Adj Close, and no newer bar is there: moving `today` replays Yahoo's restatements night by night.
+    Bars and actions are on the newest share basis; a split after `today` is not yet applied, a
+    dividend not yet in
+    Adj Close, and no newer bar is there: moving `today` replays Yahoo's restatements night by
+    night.
     """
 
-    def __init__(self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX") -> None:
+    def __init__(
+        self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX"
+    ) -> None:
         self.series = {symbol: (bars, make_actions([]) if actions is None else actions)}
         self.series[MARKET] = (market_bars(bars), make_actions([]))
         self.listed: dict[str, tuple[str, str]] = {}
@@ -83,7 +104,8 @@ class StandIn:
         self.today: date = bars.index[-1].date()
         self.edits: list[Edit] = []
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
-        # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or timing.
+        # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or
+        # timing.
         self.calendar: list[tuple[str, str | None, str | None]] = []
         self.calendar_fault: str | None = None
         self.silent_hosts: tuple[str, ...] = ()  # accept a request and never answer
@@ -93,7 +115,9 @@ class StandIn:
         self.released = threading.Event()  # set once it shuts down
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -125,19 +149,29 @@ class StandIn:
 
     def fail(self, *faults: str) -> None:
         """Break the next chart requests, one fault each, in this order. Without faults: heal."""
-        self._faults, self._always = list(faults), None
+        self._faults = list(faults)
+        self._always = None
 
     def fail_always(self, fault: str) -> None:
         """Break every chart request until `fail()`."""
-        self._faults, self._always = [], fault
+        self._faults = []
+        self._always = fault
 
     def charts(self) -> list[str]:
         """The chart requests so far, look-ups of the time zone included, those of the market series left out."""
-        return [path for path in self.requests if "/v8/finance/chart/" in path and MARKET not in unquote(path)]
+        return [
+            path
+            for path in self.requests
+            if "/v8/finance/chart/" in path and MARKET not in unquote(path)
+        ]
 
     def market_charts(self) -> list[str]:
         """The chart requests of the market series so far."""
-        return [path for path in self.requests if "/v8/finance/chart/" in path and MARKET in unquote(path)]
+        return [
+            path
+            for path in self.requests
+            if "/v8/finance/chart/" in path and MARKET in unquote(path)
+        ]
 
     def calendar_requests(self) -> list[str]:
         """The requests for the earnings calendar so far."""
@@ -167,7 +201,9 @@ class StandIn:
         meta = {"instrumentType": "EQUITY", "exchangeTimezoneName": zone, "currency": currency}
         if fault == "no_timezone":
             del meta["exchangeTimezoneName"]
-        result = _result(rows, meta, adjclose=fault != "no_adjclose") | {"events": _events(actions, first, last, zone)}
+        result = _result(rows, meta, adjclose=fault != "no_adjclose") | {
+            "events": _events(actions, first, last, zone)
+        }
         if fault == "no_bars":
             result = {"meta": meta, "indicators": {"quote": [{}]}}
         return {"chart": {"result": [] if fault == "no_result" else [result], "error": None}}
@@ -194,7 +230,9 @@ class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is gene
         if host in COOKIE_HOSTS:
             kwargs["timeout"] = min(kwargs["timeout"], self.cookie_limit_s)
         query = f"?{parts.query}" if parts.query else ""
-        return super().request(method, f"{self.stand_in}/{host}{parts.path}{query}", *args, **kwargs)
+        return super().request(
+            method, f"{self.stand_in}/{host}{parts.path}{query}", *args, **kwargs
+        )
 
 
 def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr) -> None:
@@ -227,7 +265,9 @@ def forget_yahoo() -> None:
 
 
 @contextmanager
-def asked_here(stand_in: StandIn, setattr_: Callable[[object, str, object], None]) -> Iterator[StandIn]:
+def asked_here(
+    stand_in: StandIn, setattr_: Callable[[object, str, object], None]
+) -> Iterator[StandIn]:
     """Within the block yfinance asks the stand-in, and remembers nothing from before the block or for after it."""
     forget_yahoo()
     try:
@@ -238,7 +278,9 @@ def asked_here(stand_in: StandIn, setattr_: Callable[[object, str, object], None
         forget_yahoo()
 
 
-def as_known_on(bars: pd.DataFrame, actions: pd.DataFrame, today: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+def as_known_on(
+    bars: pd.DataFrame, actions: pd.DataFrame, today: date
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The bars up to `today`, before the splits that were still to come, and the actions known by then."""
     stamp = pd.Timestamp(today)
     later = actions[(actions["kind"] == "split") & (actions["session"] > stamp)]["value"].prod()
@@ -272,7 +314,10 @@ def missing_row(*days: date) -> Edit:
 
 
 def late_split(day: date, ratio: float) -> Edit:
-    """The split of `day` is not yet in the history: earlier prices stay high, earlier volumes low."""
+    """The split of `day` is not yet in the history.
+
+    Earlier prices stay high, earlier volumes low.
+    """
 
     def edit(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.copy()
@@ -285,11 +330,18 @@ def late_split(day: date, ratio: float) -> Edit:
 
 
 def live_bar(day: date, *, share: float = 0.2) -> Edit:
-    """An unfinished bar of `day`, stamped noon, with a share of the last volume; a final bar stays beside it."""
+    """An unfinished bar of `day`, stamped noon, with a share of the last volume.
+
+    A final bar stays beside it.
+    """
 
     def edit(rows: pd.DataFrame) -> pd.DataFrame:
-        bar = rows.iloc[[-1]].assign(session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0))
-        return pd.concat([rows, bar.assign(volume=(bar["volume"] * share).round())], ignore_index=True)
+        bar = rows.iloc[[-1]].assign(
+            session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0)
+        )
+        return pd.concat(
+            [rows, bar.assign(volume=(bar["volume"] * share).round())], ignore_index=True
+        )
 
     return edit
 
@@ -305,7 +357,10 @@ def _seconds(days: Any, *, hour: float, zone: str = ZONE) -> np.ndarray:
 
 def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict[str, Any]:
     columns = {
-        name: [None if np.isnan(value) else value for value in rows[name].to_numpy(dtype=float).tolist()]
+        name: [
+            None if np.isnan(value) else value
+            for value in rows[name].to_numpy(dtype=float).tolist()
+        ]
         for name in ("open", "high", "low", "close", "adj_close", "volume")
     }
     adjusted = columns.pop("adj_close")
@@ -331,7 +386,8 @@ def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str
 def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # else every answer waits 40 ms for the client's acknowledgement of its headers
+        # Else every answer waits 40 ms for the client's acknowledgement of its headers
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             stand_in.requests.append(self.path)
@@ -348,7 +404,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 elif "/calendar/earnings" in self.path:
                     self._send(200, _earnings_page(stand_in.earnings), "text/html")
                 elif "/v10/finance/quoteSummary/" in self.path or "/v7/finance/quote" in self.path:
-                    self._send(404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol()))
+                    self._send(
+                        404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol())
+                    )
                 else:
                     self._send(200, b"<html><body>consent, cookie</body></html>", "text/html")
 
@@ -367,7 +425,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             elif symbol not in stand_in.series:
                 self._send(404, _error("chart", WORDS["404"]))
             else:
-                asked = {"period1": ["0"], "period2": ["9" * 10]} | parse_qs(urlsplit(self.path).query)
+                asked = {"period1": ["0"], "period2": ["9" * 10]} | parse_qs(
+                    urlsplit(self.path).query
+                )
                 first, last = (int(asked[name][0]) for name in ("period1", "period2"))
                 self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
 
@@ -379,7 +439,12 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 self._send(200, b'{"finance": {"result": [], "error": null}}')
             elif fault == "no_timing":
                 table = _calendar_table(stand_in.calendar, asked)
-                self._send(200, table.replace(b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'))
+                self._send(
+                    200,
+                    table.replace(
+                        b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'
+                    ),
+                )
             elif fault is not None:
                 self._break(fault)
             else:
@@ -393,7 +458,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 stand_in.released.wait()
             self.close_connection = True  # dropped
 
-        def _send(self, status: int, body: bytes, kind: str = JSON, length: int | None = None) -> None:
+        def _send(
+            self, status: int, body: bytes, kind: str = JSON, length: int | None = None
+        ) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body) if length is None else length))
@@ -408,7 +475,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
 
 
 def _error(part: str, words: str) -> bytes:
-    return json.dumps({part: {"result": None, "error": {"code": "Not Found", "description": words}}}).encode()
+    return json.dumps(
+        {part: {"result": None, "error": {"code": "Not Found", "description": words}}}
+    ).encode()
 
 
 def _earnings_page(lines: list[str]) -> bytes:
@@ -416,23 +485,39 @@ def _earnings_page(lines: list[str]) -> bytes:
         return b"<html><body>nothing here</body></html>"
     names = ("Symbol", "Company", "Earnings Date", "EPS Estimate", "Reported EPS", "Surprise (%)")
     head = "".join(f"<th>{name}</th>" for name in names)
-    rows = "".join(f"<tr><td>SBUX</td><td>-</td><td>{line}</td><td>1</td><td>-</td><td>-</td></tr>" for line in lines)
+    rows = "".join(
+        f"<tr><td>SBUX</td><td>-</td><td>{line}</td><td>1</td><td>-</td><td>-</td></tr>"
+        for line in lines
+    )
     return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
 
 
-def _calendar_table(events: list[tuple[str, str | None, str | None]], asked: dict[str, Any]) -> bytes:
-    """Yahoo's calendar as yfinance reads it, of the requested symbols and days; days are compared as texts."""
+def _calendar_table(
+    events: list[tuple[str, str | None, str | None]], asked: dict[str, Any]
+) -> bytes:
+    """Yahoo's calendar as yfinance reads it, of the requested symbols and days.
+
+    Days are compared as texts.
+    """
     assert (asked["entityIdType"], asked["query"]["operator"]) == ("sp_earnings", "AND")
-    tickers, first, last = [], "", ""
+    tickers = []
+    first = ""
+    last = ""
     for one in asked["query"]["operands"]:
         if one["operator"] == "OR":
-            tickers += [each["operands"][1] for each in one["operands"] if each["operands"][0] == "ticker"]
+            tickers += [
+                each["operands"][1] for each in one["operands"] if each["operands"][0] == "ticker"
+            ]
         elif one["operator"] == "GTE":
             first = one["operands"][1]
         elif one["operator"] == "LTE":
             last = one["operands"][1]
     names = [("Symbol", "STRING"), ("Company Name", "STRING"), ("Market Cap (Intraday)", "NUMBER")]
-    names += [("Event Name", "STRING"), ("Event Start Date", "DATE"), ("Event Start Date", "STRING")]
+    names += [
+        ("Event Name", "STRING"),
+        ("Event Start Date", "DATE"),
+        ("Event Start Date", "STRING"),
+    ]
     names += [(name, "NUMBER") for name in ("EPS Estimate", "Reported EPS", "Surprise (%)")]
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]

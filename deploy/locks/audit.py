@@ -1,9 +1,12 @@
-"""Checks every locked package against the known advisories; ends with 1 if one applies that is not accepted.
+"""Checks every locked package against the known advisories.
+
+Ends with 1 if one applies that is not accepted.
 
     make audit
 
-It asks PyPI for the advisories, and also ends with 1 if it gets no answer about a package. An advisory that does not
-concern this project is accepted in advisories.toml, with a reason and a date until which that holds.
+It asks PyPI for the advisories, and also ends with 1 if it gets no answer about a package. An
+advisory that does not concern this project is accepted in advisories.toml, with a reason and a date
+until which that holds.
 """
 
 import argparse
@@ -21,7 +24,9 @@ _PIN = re.compile(r"^[\w.-]+==[\w.]+(?: ; [^\\\n]*)?", re.MULTILINE)
 
 def main() -> int:
     """Audit the locks; pip-audit's exit status."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     ignored = accepted((LOCKS / "advisories.toml").read_text(), datetime.now(UTC).date())
     with tempfile.TemporaryDirectory() as folder:
         pins = Path(folder, "requirements.txt")
@@ -36,11 +41,16 @@ def main() -> int:
             "--requirement",
             str(pins),
         ]
-        return subprocess.run(command + [f"--ignore-vuln={name}" for name in ignored], check=False).returncode
+        return subprocess.run(
+            command + [f"--ignore-vuln={name}" for name in ignored], check=False
+        ).returncode
 
 
 def all_pins() -> list[str]:
-    """The requirement of each package of the locks, without hashes; torch as PyPI names its release."""
+    """The requirement of each package of the locks, without hashes.
+
+    Torch as PyPI names its release.
+    """
     locks = sorted(LOCKS.glob("*.lock"))
     return sorted({pin.strip() for lock in locks for pin in _PIN.findall(lock.read_text())})
 
@@ -57,14 +67,20 @@ def accepted(text: str, today: date) -> list[str]:
     """
     entries = tomllib.loads(text).get("accepted", [])
     for entry in entries:
-        if set(entry) != {"id", "until", "reason"} or not isinstance(entry["until"], date) or not entry["reason"]:
+        if (
+            set(entry) != {"id", "until", "reason"}
+            or not isinstance(entry["until"], date)
+            or not entry["reason"]
+        ):
             raise SystemExit(
-                f"Expected id, until (a date) and reason in each [[accepted]] of advisories.toml: {entry}."
+                "Expected id, until (a date) and reason in each [[accepted]] of advisories.toml: "
+                f"{entry}."
             )
         if entry["until"] < today:
             raise SystemExit(
                 f"{entry['id']} was accepted until {entry['until']} ({entry['reason']}). "
-                "Update the package, or look again whether it concerns this project and write a new date."
+                "Update the package, or look again whether it concerns this project and write a "
+                "new date."
             )
     return [entry["id"] for entry in entries]
 

@@ -1,10 +1,12 @@
-"""Writes the bill of materials of an installation by the locks: CycloneDX, pretrained weights included.
+"""Writes the bill of materials of an installation by the locks.
+
+CycloneDX, pretrained weights included.
 
     make sbom
 
-dist/sbom.cdx.json lists every package of runtime.lock and torch-cpu.lock with its hashes, and the pretrained weights as
-machine-learning models: training span, hashes of their files, and the command that made them. The same commit gives the
-same bytes. It does not list what the base image holds.
+dist/sbom.cdx.json lists every package of runtime.lock and torch-cpu.lock with its hashes, and the
+pretrained weights as machine-learning models: training span, hashes of their files, and the command
+that made them. The same commit gives the same bytes. It does not list what the base image holds.
 """
 
 import argparse
@@ -27,7 +29,9 @@ Component = dict[str, Any]
 
 def main() -> None:
     """Write and validate the bill; print what it holds."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     bom = bill_of_packages()
     models = [model_of(entry) for entry in json.loads((WEIGHTS / "index.json").read_text())]
     models += [trees_of(entry) for entry in json.loads((WEIGHTS / "trees.json").read_text())]
@@ -46,7 +50,9 @@ def main() -> None:
 
 def version() -> str:
     """The package's version, which pyproject.toml reads from there too."""
-    (found,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "forecasting" / "__init__.py").read_text(), re.MULTILINE)
+    (found,) = re.findall(
+        r'^__version__ = "(.+)"$', (ROOT / "forecasting" / "__init__.py").read_text(), re.MULTILINE
+    )
     return str(found)
 
 
@@ -54,9 +60,25 @@ def bill_of_packages() -> dict[str, Any]:
     """The bill that cyclonedx-py makes of the two locks, named after the packages rather than their lines."""
     locks = "".join((LOCKS / name).read_text() for name in ("runtime.lock", "torch-cpu.lock"))
     # It warns that its bill does not say what depends on what, which is added in `main`.
-    command = [sys.executable, "-W", "ignore::UserWarning", "-m", "cyclonedx_py", "requirements", "-"]
-    options = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-reproducible", "--spec-version", "1.6"]
-    made = subprocess.run([*command, *options], input=locks, stdout=subprocess.PIPE, text=True, check=True)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::UserWarning",
+        "-m",
+        "cyclonedx_py",
+        "requirements",
+        "-",
+    ]
+    options = [
+        "--pyproject",
+        str(ROOT / "pyproject.toml"),
+        "--output-reproducible",
+        "--spec-version",
+        "1.6",
+    ]
+    made = subprocess.run(
+        [*command, *options], input=locks, stdout=subprocess.PIPE, text=True, check=True
+    )
     bom: dict[str, Any] = json.loads(made.stdout)
     for component in bom["components"]:
         component["bom-ref"] = component["purl"]
@@ -81,7 +103,8 @@ def model_of(entry: dict[str, Any]) -> Component:
         "bom-ref": f"weights/{entry['folder']}",
         "name": entry["folder"],
         "version": entry["trained_to"],
-        "description": f"Pretrained weights for target {entry['target']}: {entry['members']} networks, averaged.",
+        "description": f"Pretrained weights for target {entry['target']}: {entry['members']} "
+        "networks, averaged.",
         "licenses": [{"license": {"id": "MIT"}}],
         "components": files_of(entry, card["weights_sha256"]),
         "modelCard": model_card(entry, card),
@@ -111,19 +134,25 @@ def file_of(path: Path, expected: str) -> Component:
     """
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
-        raise SystemExit(f"Expected {path} with SHA-256 {expected}; it has {found}. Restore it from the release.")
+        raise SystemExit(
+            f"Expected {path} with SHA-256 {expected}; it has {found}. Restore it from the release."
+        )
     return {"type": "file", "name": path.name, "hashes": [{"alg": "SHA-256", "content": found}]}
 
 
 def trees_of(entry: dict[str, Any]) -> Component:
     """The component of boosted trees, an entry of trees.json."""
-    command = f"python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to {entry['trained_to']} --trees"
+    command = (
+        "python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to "
+        f"{entry['trained_to']} --trees"
+    )
     return {
         "type": "machine-learning-model",
         "bom-ref": f"weights/{entry['file']}",
         "name": entry["file"].removesuffix(".safetensors"),
         "version": entry["trained_to"],
-        "description": f"Boosted trees for target volume, of {entry['rows']} rows of {entry['symbols']} stocks.",
+        "description": f"Boosted trees for target volume, of {entry['rows']} rows of "
+        f"{entry['symbols']} stocks.",
         "licenses": [{"license": {"id": "MIT"}}],
         "components": [file_of(WEIGHTS / entry["file"], entry["sha256"])],
         "properties": [{"name": "forecasting:command", "value": command}],
@@ -134,8 +163,10 @@ def model_card(entry: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
     """Task, network and training data, as CycloneDX has them."""
     stocks = {
         "type": "dataset",
-        "name": f"Daily bars of {entry['symbols']} large US stocks, {card['trained_from']} to {card['trained_to']}",
-        "description": "Not shipped. docs/model.md describes the stocks, their dates and the limits.",
+        "name": f"Daily bars of {entry['symbols']} large US stocks, {card['trained_from']} to "
+        f"{card['trained_to']}",
+        "description": "Not shipped. docs/model.md describes the stocks, their dates and the "
+        "limits.",
     }
     return {
         "modelParameters": {

@@ -1,9 +1,11 @@
-"""The model of the article this project comes from: as printed, without its leaks, and compared with this project's.
+"""The model of the article this project comes from.
 
-"How to apply LSTM using PyTorch", as printed: 253 daily rows; inputs open, high, low, close and adjusted close; target
-the volume of the *same* day; StandardScaler and MinMaxScaler fitted on all rows; the first 200 rows train, the last 53
-test; an LSTM of 2 units over one step, 128 ReLU units, Adam at 1e-3, 1,000 epochs of squared error over all rows at
-once.
+As printed, without its leaks, and compared with this project's.
+
+"How to apply LSTM using PyTorch", as printed: 253 daily rows; inputs open, high, low, close and
+adjusted close; target the volume of the *same* day; StandardScaler and MinMaxScaler fitted on all
+rows; the first 200 rows train, the last 53 test; an LSTM of 2 units over one step, 128 ReLU units,
+Adam at 1e-3, 1,000 epochs of squared error over all rows at once.
 """
 
 from __future__ import annotations
@@ -20,21 +22,39 @@ from forecasting.vocabulary import Progress
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-ROWS, TRAIN_ROWS = 253, 200  # the article's rows, and the number of training rows among them
+# the article's rows, and the number of training rows among them
+ROWS = 253
+TRAIN_ROWS = 200
 EPOCHS = 1_000
 INPUTS = ("open", "high", "low", "close", "adj_close")
-_HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
-_SAME, _NEXT = "A session's volume from the same session's prices", "The next session's volume"
+_HIDDEN = 2
+_DENSE = 128
+_LEARNING_RATE = 1e-3
+_SAME = "A session's volume from the same session's prices"
+_NEXT = "The next session's volume"
 _TEXTS = (
     (
         "As printed",
         _SAME,
-        "High, low and close are known only when the volume is; the scalers have seen the test rows.",
+        "High, low and close are known only when the volume is; the scalers have seen the test "
+        "rows.",
     ),
-    ("Scalers apart", _SAME, "The test rows' range no longer shapes what the network sees; nothing is forecast yet."),
-    ("Next session", f"{_NEXT} from this session's prices", "Inputs known in advance: the first that is a forecast."),
+    (
+        "Scalers apart",
+        _SAME,
+        "The test rows' range no longer shapes what the network sees; nothing is forecast yet.",
+    ),
+    (
+        "Next session",
+        f"{_NEXT} from this session's prices",
+        "Inputs known in advance: the first that is a forecast.",
+    ),
     ("Last value", f"{_NEXT} is this session's", "No model at all: what any forecast has to beat."),
-    ("Ours", f"{_NEXT} from all known when this one closed", "Our median, fitted on the sessions before this one."),
+    (
+        "Ours",
+        f"{_NEXT} from all known when this one closed",
+        "Our median, fitted on the sessions before this one.",
+    ),
 )
 
 
@@ -45,7 +65,8 @@ class Variant:
     name: str
     question: str  # what is forecast from what
     change: str  # the difference from the variant before, and why it matters
-    maes: tuple[float, ...]  # mean absolute error over the test sessions, in shares; one for each seed
+    # Mean absolute error over the test sessions, in shares; one for each seed
+    maes: tuple[float, ...]
     forecast: pd.Series  # shares by session, of the first seed: at least the test sessions
 
     @property
@@ -60,7 +81,8 @@ class ArticleResult:
 
     title: str
     volume: pd.Series  # (D,) shares by session; the last D - TRAIN_ROWS are the test sessions
-    variants: tuple[Variant, ...]  # as printed first, then each leak removed, then last value, then ours if given
+    # As printed first, then each leak removed, then last value, then ours if given
+    variants: tuple[Variant, ...]
     note: str  # a remark about the rows; may be empty
 
 
@@ -75,63 +97,105 @@ def run_article(
 ) -> ArticleResult:
     """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
 
-    `ours` are this project's medians one session ahead, in shares, by target session: one for each test session. A
-    HistoryError for fewer than ROWS sessions with prices and a volume.
+    `ours` are this project's medians one session ahead, in shares, by target session: one for each
+    test session. A HistoryError for fewer than ROWS sessions with prices and a volume.
     """
     rows, note = _rows(bars)
-    prices, volume = rows[list(INPUTS)], rows["volume"]
+    prices = rows[list(INPUTS)]
+    volume = rows["volume"]
     actual = volume.iloc[TRAIN_ROWS:]
-    # The next session's volume from the prices before it: the first session has none, so one training row less.
+    # The next session's volume from the prices before it: the first session has none, so one
+    # training row less.
     networks = [(prices, volume, ROWS), (prices, volume, TRAIN_ROWS)]
     networks.append((prices.shift(1).iloc[1:], volume.iloc[1:], TRAIN_ROWS - 1))
     forecasts: list[list[pd.Series]] = []
     for inputs, targets, scaled_on in networks:
         forecasts.append([])
         for seed in seeds:
-            forecasts[-1].append(_forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs))
+            forecasts[-1].append(
+                _forecast(
+                    inputs,
+                    targets,
+                    scaled_on=scaled_on,
+                    seed=seed,
+                    epochs=epochs,
+                )
+            )
             progress(sum(map(len, forecasts)), len(networks) * len(seeds))
-    forecasts += [[volume.shift(1).iloc[1:]], *([] if ours is None else [[ours.loc[actual.index].astype(float)]])]
+    forecasts += [
+        [volume.shift(1).iloc[1:]],
+        *([] if ours is None else [[ours.loc[actual.index].astype(float)]]),
+    ]
     variants = [
-        Variant(*texts, tuple(float(np.abs(made.loc[actual.index] - actual).mean()) for made in each), each[0])
+        Variant(
+            *texts,
+            tuple(float(np.abs(made.loc[actual.index] - actual).mean()) for made in each),
+            each[0],
+        )
         for texts, each in zip(_TEXTS, forecasts, strict=False)
     ]
-    return ArticleResult(title, volume, tuple(variants), note)
+    return ArticleResult(
+        title,
+        volume,
+        tuple(variants),
+        note,
+    )
 
 
 def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
-    """The sessions that `run_article` forecasts, the newest complete ones of `bars`; raises as it does."""
+    """The sessions that `run_article` forecasts, the newest complete ones of `bars`.
+
+    Raises as it does.
+    """
     return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
 
 
 def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    known = bars.assign(adj_close=bars["close"]) if "adj_close" not in bars or bars["adj_close"].isna().all() else bars
+    known = (
+        bars.assign(adj_close=bars["close"])
+        if "adj_close" not in bars or bars["adj_close"].isna().all()
+        else bars
+    )
     complete = known[[*INPUTS, "volume"]].astype(float).dropna()
     if len(complete) < ROWS:
         raise HistoryError(
-            f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found {len(complete)}. "
+            f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found "
+            f"{len(complete)}. "
             "Give a file with more sessions."
         )
     note = "" if known is bars else "The source has no adjusted close; the close is used instead."
     return complete.iloc[-ROWS:], note
 
 
-def _forecast(prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seed: int, epochs: int) -> pd.Series:
-    """Shares of every row, the last 53 of which never train; the scalers are fitted on the first `scaled_on` rows."""
+def _forecast(
+    prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seed: int, epochs: int
+) -> pd.Series:
+    """Shares of every row, the last 53 of which never train.
+
+    The scalers are fitted on the first `scaled_on` rows.
+    """
     import torch
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
     from torch import nn
 
     from forecasting.train.loop import one_thread
 
-    inputs, targets = prices.to_numpy(), volume.to_numpy()[:, None]
-    price_scaler, volume_scaler = StandardScaler().fit(inputs[:scaled_on]), MinMaxScaler().fit(targets[:scaled_on])
+    inputs = prices.to_numpy()
+    targets = volume.to_numpy()[:, None]
+    price_scaler = StandardScaler().fit(inputs[:scaled_on])
+    volume_scaler = MinMaxScaler().fit(targets[:scaled_on])
     x = torch.from_numpy(price_scaler.transform(inputs).astype(np.float32))[:, None, :]  # (N, 1, F)
     y = torch.from_numpy(volume_scaler.transform(targets).astype(np.float32))  # (N, 1)
     train_rows = len(x) - (ROWS - TRAIN_ROWS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lstm = nn.LSTM(x.shape[-1], _HIDDEN, batch_first=True)
-        head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
+        head = nn.Sequential(
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, _DENSE),
+            nn.ReLU(),
+            nn.Linear(_DENSE, 1),
+        )
     optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
     with one_thread():
         for _ in range(epochs):

@@ -1,8 +1,10 @@
 """Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
 
-The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
-steps under its own settings, on the fetch that its forecasts name, in the order in which the nights were made: a past
-session that was run later finds the champions that it found. So every forecast, score, decision and model must be the
+The source is not asked. The input tables are copied to an empty database, and each night runs there
+through the same
+steps under its own settings, on the fetch that its forecasts name, in the order in which the nights
+were made: a past session that was run later finds the champions that it found. So every forecast,
+score, decision and model must be the
 same bit for bit: same machine, same code.
 """
 
@@ -37,7 +39,9 @@ from forecasting.store.frames import Row
 from forecasting.store.schema import FORECAST_KEY, metadata
 from forecasting.vocabulary import Clock, Mode
 
-OmissionKind = Literal["no_night", "no_forecasts", "no_run", "not_done", "other_hash", "other_settings"]
+OmissionKind = Literal[
+    "no_night", "no_forecasts", "no_run", "not_done", "other_hash", "other_settings"
+]
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,17 @@ MAY_DIFFER = [
 
 
 def verify(
-    settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None, bar: Bar = no_bar
+    settings: Settings,
+    *,
+    now: Clock,
+    first: date | None = None,
+    last: date | None = None,
+    bar: Bar = no_bar,
 ) -> Outcomes[str]:
     """A sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit; else its error.
 
-    The ledger of the re-run stays in the folder `verify` of the data folder. What the nights before `first` left is
-    copied. To leave out something that is stored of the span is an error.
+    The ledger of the re-run stays in the folder `verify` of the data folder. What the nights before
+    `first` left is copied. To leave out something that is stored of the span is an error.
     """
     migrate.check_ready(settings.url, writes=False)
 
@@ -98,32 +107,66 @@ def verify(
         newest = min(last, last_completed(now(), own.exchange)) if last else None
         nights, left, by_hand = nights_of_span(own, first, newest)
         if first is not None:
-            copy_state(nights[0], own, scratch, before=first)
+            copy_state(
+                nights[0],
+                own,
+                scratch,
+                before=first,
+            )
         with bar(f"{own.symbols[0]} {own.target}") as advance:
             for done, row in enumerate(nights):
                 advance(done, len(nights))
                 after = [hand for hand in by_hand if hand["session"] == row["as_of"]]
                 try:
                     with weights_as_then(row, own, scratch):
-                        rerun_night(row, settings_of(row, scratch), after, now=now)
+                        rerun_night(
+                            row,
+                            settings_of(row, scratch),
+                            after,
+                            now=now,
+                        )
                 except ForecastingError as error:
-                    night = f"The night of {row['as_of']} of {row['symbol']} {row['target']} cannot be run again"
-                    raise ForecastingError(f"{night}; its rows or its fetch may have been changed: {error}") from None
-        return compare(own, scratch, nights, left, first)
+                    night = (
+                        f"The night of {row['as_of']} of {row['symbol']} {row['target']} "
+                        "cannot be run again"
+                    )
+                    raise ForecastingError(
+                        f"{night}; its rows or its fetch may have been changed: {error}"
+                    ) from None
+        return compare(
+            own,
+            scratch,
+            nights,
+            left,
+            first,
+        )
 
     with lock.verify_lock(settings.data_dir):
         scratch = scratch_ledger(settings)
         return each_symbol(settings, compared, now=now)
 
 
-def nights_of_span(settings: Settings, first: date | None, last: date | None) -> tuple[list[Row], Left, list[Row]]:
+def nights_of_span(
+    settings: Settings, first: date | None, last: date | None
+) -> tuple[list[Row], Left, list[Row]]:
     """The finished nights of a symbol in a span, in the order made, the others, and the promotions by hand."""
-    symbol, target = settings.symbols[0], settings.target
+    symbol = settings.symbols[0]
+    target = settings.target
     with connect.reading(settings.url) as connection:
         made = _made(connection, symbol, target)
         of_hand = {"symbol": symbol, "target": target, "trigger": ["promote", "rollback"]}
-        by_hand = read.table_rows(connection, "promotions", of_hand, order=("session", "decided_at"))
-        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+        by_hand = read.table_rows(
+            connection,
+            "promotions",
+            of_hand,
+            order=("session", "decided_at"),
+        )
+        newest = read.newest(
+            connection,
+            "bar_versions",
+            "session",
+            {"symbol": symbol},
+        )
     none = f"{symbol} has no finished {target} night in that span; there is nothing to verify."
     if not made:
         raise UsageError(f"{none} Check --symbol and --target.")
@@ -131,12 +174,18 @@ def nights_of_span(settings: Settings, first: date | None, last: date | None) ->
     days = sorted(session for _, session in made)
     first = first or days[0]
     last = last or max(days[-1], newest or days[-1])
-    nights, left = _divided(made, first, last, settings)
+    nights, left = _divided(
+        made,
+        first,
+        last,
+        settings,
+    )
     if not nights and any(omission.is_stored for omission in left):
         raise ForecastingError(f"{symbol} {target}: {_named(left)}")
     if not nights:
         raise UsageError(f"{none} Choose --from and --to from {days[0]} to {days[-1]}.")
-    # A night by a clock that is behind is issued after all others of its symbol (night/steps/predict.py).
+    # A night by a clock that is behind is issued after all others of its symbol
+    # (night/steps/predict.py).
     return sorted(nights, key=itemgetter("issued_at", "as_of", "started_at")), left, by_hand
 
 
@@ -150,12 +199,16 @@ def _made(connection: connect.Connection, symbol: str, target: str) -> dict[tupl
     return made
 
 
-def _divided(made: dict[tuple[str, date], Row], first: date, last: date, settings: Settings) -> tuple[list[Row], Left]:
+def _divided(
+    made: dict[tuple[str, date], Row], first: date, last: date, settings: Settings
+) -> tuple[list[Row], Left]:
     """The nights of a span that can be run again, and the others."""
     nights = []
     left = Left()
     days = {session for _, session in made}
-    without = [session for session in between(first, last, settings.exchange) if session not in days]
+    without = [
+        session for session in between(first, last, settings.exchange) if session not in days
+    ]
     if without:
         left[Omission("no_night", is_stored=False)] = without
     for key in sorted(made, key=itemgetter(1)):
@@ -202,14 +255,20 @@ def _named(left: Left) -> str:
 def settings_of(row: Row, settings: Settings) -> Settings:
     """The settings with those of a night in their place, as its row has them."""
     try:
-        fields = {name: value for name, value in json.loads(row["settings"]).items() if name != "events"}
+        fields = {
+            name: value for name, value in json.loads(row["settings"]).items() if name != "events"
+        }
         exchanges = settings.exchanges | {row["symbol"]: fields["exchange"]}
     except (ValueError, AttributeError, KeyError):
         raise StoreError(
-            f"Expected a JSON object with `exchange` in column settings of table runs for the night of {row['as_of']} "
-            f"of {row['symbol']} {row['target']}; found {row['settings'][:60]!r}. Restore the row {row['id']}."
+            "Expected a JSON object with `exchange` in column settings of table runs for the "
+            f"night of {row['as_of']} "
+            f"of {row['symbol']} {row['target']}; found {row['settings'][:60]!r}. Restore the row "
+            f"{row['id']}."
         ) from None
-    own = settings.model_copy(update={"market": None, "source": row["source"], "exchanges": exchanges} | fields)
+    own = settings.model_copy(
+        update={"market": None, "source": row["source"], "exchanges": exchanges} | fields
+    )
     return own.for_symbol(row["symbol"])
 
 
@@ -225,10 +284,19 @@ def scratch_ledger(settings: Settings) -> Settings:
 
 
 def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: date) -> None:
-    """Copy what nights before a session left for a later one; an ArtifactError where weights that it used are gone."""
+    """Copy what nights before a session left for a later one.
+
+    An ArtifactError where weights that it used are gone.
+    """
     symbol = night["symbol"]
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
-        write.copy_nights(source, target, symbol, settings.target, before=before)
+        write.copy_nights(
+            source,
+            target,
+            symbol,
+            settings.target,
+            before=before,
+        )
         champion = read.champion(target, symbol, settings.target)
         for row in read.table_rows(target, "models", {"symbol": symbol, "target": settings.target}):
             if row["artifact_path"] is not None:
@@ -236,12 +304,19 @@ def copy_state(night: Row, settings: Settings, scratch: Settings, *, before: dat
     if champion is None or (state := weights_state(champion, scratch)) == "kept":
         return
     with connect.reading(settings.url) as connection:
-        forecast = {"symbol": symbol, "target": settings.target, "run_id": night["id"], "model_id": champion["id"]}
+        forecast = {
+            "symbol": symbol,
+            "target": settings.target,
+            "run_id": night["id"],
+            "model_id": champion["id"],
+        }
         was_used = read.row(connection, "forecasts", forecast) is not None
     if was_used or state != "damaged":  # of an older format they were as unusable to the night
         raise ArtifactError(
-            f"A re-run of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
-            f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or leave --from out."
+            f"A re-run of {symbol} {settings.target} from {before} on begins with the champion of "
+            "that day, model "
+            f"{champion['id']}, whose weights are {state}. Restore them, choose a later --from, or "
+            "leave --from out."
         )
 
 
@@ -252,10 +327,20 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
     with connect.reading(scratch.url) as connection:
         champion = read.champion(connection, *series.values(), session=row["as_of"])
     with connect.reading(settings.url) as connection:
-        used = read.values(connection, "forecasts", "model_id", series | {"origin_session": row["as_of"]})
-    # A readable champion has forecasts; but one that is too old, where tonight's fit took its place, has none.
+        used = read.values(
+            connection,
+            "forecasts",
+            "model_id",
+            series | {"origin_session": row["as_of"]},
+        )
+    # A readable champion has forecasts; but one that is too old, where tonight's fit took its
+    # place, has none.
     is_lost = row["mode"] == "skip" or row["mode_kind"] == "unreadable"
-    kept = weights_folder(champion, scratch) if champion and is_lost and champion["id"] not in used else None
+    kept = (
+        weights_folder(champion, scratch)
+        if champion and is_lost and champion["id"] not in used
+        else None
+    )
     if champion is None or kept is None or not kept.exists():
         yield
         return
@@ -271,9 +356,25 @@ def weights_as_then(row: Row, settings: Settings, scratch: Settings) -> Iterator
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
     asked: Mode = row["mode"] if row["mode_kind"] == "asked" else "auto"
-    night = make_night(row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"])
+    night = make_night(
+        row["symbol"],
+        row["as_of"],
+        settings,
+        now=now,
+        mode=asked,
+        trigger=row["trigger"],
+    )
     stored = {"stored_id": row["id"], "stored_fetch": row["fetch_id"]}
-    (done,) = run_shard([replace(night, source=row["source"], has_page=False, **stored)])
+    (done,) = run_shard(
+        [
+            replace(
+                night,
+                source=row["source"],
+                has_page=False,
+                **stored,
+            )
+        ]
+    )
     if done.error is not None:
         raise done.error
     with connect.transaction(settings.url) as connection:
@@ -288,17 +389,30 @@ class Evidence:
     later: int  # forecasts that a later run issued again, which are left out
 
 
-def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left, first: date | None) -> str:
-    """How much of the nights is the same, and what is left; a ForecastingError names what is not."""
+def compare(
+    settings: Settings, scratch: Settings, nights: list[Row], left: Left, first: date | None
+) -> str:
+    """How much of the nights is the same, and what is left.
+
+    A ForecastingError names what is not.
+    """
     nights = sorted(nights, key=itemgetter("as_of"))
     stored = _evidence(settings.url, nights, settings)
     rerun = _evidence(scratch.url, nights, settings).tables
-    rerun["scores"] = _expected(rerun["scores"], stored.tables["scores"], nights, scratch)
+    rerun["scores"] = _expected(
+        rerun["scores"],
+        stored.tables["scores"],
+        nights,
+        scratch,
+    )
 
     found = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
     found.append(_not_live(stored.tables["forecasts"], settings.exchange))
     differences = [frame for frame in found if len(frame)]
-    totals = {noun: len(stored.tables[name].index.union(rerun[name].index)) for name, noun in NOUNS.items()}
+    totals = {
+        noun: len(stored.tables[name].index.union(rerun[name].index))
+        for name, noun in NOUNS.items()
+    }
     symbol = settings.symbols[0]
     count = quantity(len(nights), "night")
     if differences:
@@ -306,8 +420,10 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
         each.to_csv(path, index=False)
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ when run again, the "
-            f"first a {_in_words(each.iloc[0])}. {_about_code(nights, left, each)} All differences are in {path}, the "
+            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ "
+            "when run again, the "
+            f"first a {_in_words(each.iloc[0])}. {_about_code(nights, left, each)} All differences "
+            f"are in {path}, the "
             f"ledger of the re-run in {scratch.data_dir}."
         )
 
@@ -315,8 +431,10 @@ def compare(settings: Settings, scratch: Settings, nights: list[Row], left: Left
     more = f", {quantity(stored.later, 'forecast')} of a later run" if stored.later else ""
     more += f", nights before {first}, which were copied" if first else ""
     sentence = (
-        f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all {same} the same to the "
-        f"bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files, standings{more}."
+        f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all "
+        f"{same} the same to the "
+        f"bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files, "
+        f"standings{more}."
     )
     if any(omission.is_stored for omission in left):
         raise ForecastingError(sentence)
@@ -358,12 +476,21 @@ def _rows(connection: connect.Connection, table: str, where: Row) -> pd.DataFram
     return pd.DataFrame(read.table_rows(connection, table, where), columns=columns, dtype=object)
 
 
-def _expected(rerun: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings) -> pd.DataFrame:
+def _expected(
+    rerun: pd.DataFrame, stored: pd.DataFrame, nights: list[Row], scratch: Settings
+) -> pd.DataFrame:
     """The scores of the re-run without those by a bar that came after the last fetch of all, unless one is stored."""
     fetches = {"id": [row["fetch_id"] for row in nights]}
     of_targets = {"symbol": scratch.symbols[0], "session": list(rerun["target_session"].unique())}
     with connect.reading(scratch.url) as connection:
-        newest = max(read.values(connection, "fetches", "fetched_at", fetches))
+        newest = max(
+            read.values(
+                connection,
+                "fetches",
+                "fetched_at",
+                fetches,
+            )
+        )
         bars = _rows(connection, "bar_versions", of_targets)
 
     bars = bars.rename(columns={"session": "target_session", "version": "bar_version"})
@@ -393,14 +520,20 @@ def _differences(name: str, stored: pd.DataFrame, rerun: pd.DataFrame) -> pd.Dat
         values = changed.stack(level=0, future_stack=True).dropna(how="all")
         found.append(values.rename_axis([*stored.index.names, "column"]).reset_index())
     each = pd.concat([frame.astype(object) for frame in found])
-    return each.sort_values([str(key) for key in stored.index.names], kind="stable").assign(what=NOUNS[name])
+    return each.sort_values([str(key) for key in stored.index.names], kind="stable").assign(
+        what=NOUNS[name]
+    )
 
 
 def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
     """The stored forecasts that are `live` although their instant is too late, as rows of `_differences`."""
     live = forecasts[forecasts["kind"] == "live"].reset_index()
-    instants = live[["issued_at", "session"]].drop_duplicates()  # a night has one, and the calendar is slow
-    kinds = [kind_of(issued_at, session, exchange) for issued_at, session in instants.itertuples(index=False)]
+    # A night has one, and the calendar is slow
+    instants = live[["issued_at", "session"]].drop_duplicates()
+    kinds = [
+        kind_of(issued_at, session, exchange)
+        for issued_at, session in instants.itertuples(index=False)
+    ]
     other = instants.assign(rerun=kinds).query("rerun != 'live'")
     found = live.merge(other).assign(what=NOUNS["forecasts"], column="kind", stored="live")
     return found[["what", "session", "horizon", "id", "second_kind", *_VALUES]]
@@ -408,13 +541,18 @@ def _not_live(forecasts: pd.DataFrame, exchange: str) -> pd.DataFrame:
 
 def _counts(differences: pd.DataFrame, totals: dict[str, int]) -> str:
     counts = differences.drop(columns=_VALUES).drop_duplicates()["what"].value_counts()
-    return ", ".join(f"{counts[noun]} of {quantity(totals[noun], noun)}" for noun in NOUNS.values() if noun in counts)
+    return ", ".join(
+        f"{counts[noun]} of {quantity(totals[noun], noun)}"
+        for noun in NOUNS.values()
+        if noun in counts
+    )
 
 
 def _in_words(difference: pd.Series) -> str:
     key = difference[_KEYS].dropna()
     where = ", ".join(f"{name} {value}" for name, value in key.items() if value != "")
-    was, came = difference["stored"], difference["rerun"]
+    was = difference["stored"]
+    came = difference["rerun"]
     if difference["column"]:
         was, came = (plain_text(value, limit=80) for value in (was, came))
         found = f"{difference['column']} was stored as {was} and comes out as {came}"
@@ -426,12 +564,23 @@ def _in_words(difference: pd.Series) -> str:
 
 
 def _about_code(nights: list[Row], left: Left, differences: pd.DataFrame) -> str:
-    """Where to look for the cause of a difference: other code, or the same on other packages or changed rows."""
-    code = f"The code is the same, {code_version()}: look for another machine, other packages, or rows changed since."
+    """Where to look for the cause of a difference.
+
+    Other code, or the same on other packages or changed rows.
+    """
+    code = (
+        f"The code is the same, {code_version()}: look for another machine, other packages, or "
+        "rows changed since."
+    )
     others = [row for row in nights if row["code_version"] != code_version()]
     if others:
-        code = f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other code, the newest by "
-        code += f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
+        code = (
+            f"{len(others)} of the nights, up to {others[-1]['as_of']}, were made by other "
+            "code, the newest by "
+        )
+        code += (
+            f"{others[-1]['code_version']}; this is {code_version()}, whose forecasts may differ."
+        )
         later = [row["as_of"] for row in nights if row["as_of"] > others[-1]["as_of"]]
         if later:
             code += f" --from {later[0]} verifies the nights of this code, on what the others left."

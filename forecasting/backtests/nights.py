@@ -1,8 +1,12 @@
-"""Nights replayed at past origins as a nightly run works them: what is published, not what a model could do.
+"""Nights replayed at past origins as a nightly run works them.
 
-Each origin has its fit (warm or from scratch, by the same rules), the gate, the promotion, the combined and calibrated
-forecast of the champion, the control charts and the fallback. The functions are those of a night; only the store is
-missing: arrays take its place. A night decides on the scores of the session before, as live ones do.
+What is published, not what a model could do.
+
+Each origin has its fit (warm or from scratch, by the same rules), the gate, the promotion, the
+combined and calibrated forecast of the champion, the control charts and the fallback. The functions
+are those of a night; only the store is
+missing: arrays take its place. A night decides on the scores of the session before, as live ones
+do.
 """
 
 from contextlib import suppress
@@ -19,7 +23,13 @@ from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
-from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published, unusable
+from forecasting.predict.fallback import (
+    SCORED_ORIGINS,
+    ChampionFacts,
+    Published,
+    choose_published,
+    unusable,
+)
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
@@ -30,7 +40,8 @@ from forecasting.train.linear import linear_forecast
 from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
-H, Q = len(HORIZONS), len(QUANTILES)
+H = len(HORIZONS)
+Q = len(QUANTILES)
 Block = NDArray[np.int64]  # rows of the windows, ascending
 
 
@@ -39,11 +50,14 @@ class Nights:
     """What n nights in a row published."""
 
     issued: Floats  # (n, H, Q) the published quantiles, in the target's own unit
-    network: Floats  # (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion
+    # (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion
+    network: Floats
     baselines: dict[str, Floats]  # (n, H, Q) of each baseline, refitted every night
-    published: list[Published]  # who was published, `champion` or a baseline's name, with the reason
+    # Who was published, `champion` or a baseline's name, with the reason
+    published: list[Published]
     modes: list[decisions.ModeChoice]  # how each night's fit was made, and why
-    verdicts: list[Verdict | None]  # what the gate found about it; None where the numbers allowed no fit
+    # What the gate found about it; None where the numbers allowed no fit
+    verdicts: list[Verdict | None]
 
     def counts(self) -> dict[str, int]:
         """Numbers of nights: network or baseline published, fitted warm or from scratch, without a fit that passed."""
@@ -69,33 +83,61 @@ def replay_nights(
     return walk.nights
 
 
-def past_at(at: int, rows: Block, scaled: Floats, network: Floats, linear: Floats, trees: Floats) -> Past:
-    """The forecasts before place `at` of the rows, with the targets that had closed by then; all in model scale."""
+def past_at(
+    at: int, rows: Block, scaled: Floats, network: Floats, linear: Floats, trees: Floats
+) -> Past:
+    """The forecasts before place `at` of the rows, with the targets that had closed by then.
+
+    All in model scale.
+    """
     earlier = slice(max(0, at - MAX_FORECASTS), at)
-    known = (rows[earlier, None] + np.array(HORIZONS) <= rows[at]) & np.isfinite(network[earlier, :1, 0])
-    return Past(np.where(known, scaled[earlier], np.nan), network[earlier], linear[earlier], trees[earlier])
+    known = (rows[earlier, None] + np.array(HORIZONS) <= rows[at]) & np.isfinite(
+        network[earlier, :1, 0]
+    )
+    return Past(
+        np.where(known, scaled[earlier], np.nan),
+        network[earlier],
+        linear[earlier],
+        trees[earlier],
+    )
 
 
 class _Walk:
     """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
 
     def __init__(self, windows: Windows, rows: Block, settings: Settings) -> None:
-        self.windows, self.rows, self.settings = windows, rows, settings
-        n, names = len(rows), baseline_names(settings.target)
+        self.windows = windows
+        self.rows = rows
+        self.settings = settings
+        n = len(rows)
+        names = baseline_names(settings.target)
         self.scaled = windows.scaled[rows]
         self.actual = windows.scale(rows).from_model(self.scaled[..., None])[..., 0]
-        self.raw = np.full((2, n, H, Q), np.nan)  # the champion's and the linear model's, in model scale
+        # The champion's and the linear model's, in model scale
+        self.raw = np.full((2, n, H, Q), np.nan)
         self.trees = np.full((n, H), np.nan)  # medians, in model scale
         self.pinball = {name: np.full((n, H), np.nan) for name in (CHAMPION, *names)}
         self.inside_80 = np.full((n, H), np.nan)
         self.champion: Checkpoint | None = None
-        self.scratch_to: date | None = None  # the last training session of the newest fit from scratch
+        # The last training session of the newest fit from scratch
+        self.scratch_to: date | None = None
         self.in_fallback = False
-        issued, network = np.empty((n, H, Q)), np.full((n, H, Q), np.nan)
-        self.nights = Nights(issued, network, {name: np.empty((n, H, Q)) for name in names}, [], [], [])
+        issued = np.empty((n, H, Q))
+        network = np.full((n, H, Q), np.nan)
+        self.nights = Nights(
+            issued,
+            network,
+            {name: np.empty((n, H, Q)) for name in names},
+            [],
+            [],
+            [],
+        )
 
     def work_off(self, night: int) -> None:
-        """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
+        """Fit, examine, forecast and publish as at the close of the night's row.
+
+        Then decide who is champion next.
+        """
         windows = self.windows.as_of(int(self.rows[night]), self.settings.train_sessions)
         losses = self._losses(night)
         mode = self._mode(night, windows, losses)
@@ -105,9 +147,19 @@ class _Walk:
             self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
         self.trees[night] = tree_medians(windows)
         recent = decisions.newest_origins(losses, SCORED_ORIGINS)
-        facts, raw, issued = self._attempt(night, windows, recent, self.champion or successor)
+        facts, raw, issued = self._attempt(
+            night,
+            windows,
+            recent,
+            self.champion or successor,
+        )
         if self.champion is not None and successor is not None and unusable(facts):
-            instead = self._attempt(night, windows, recent, successor)
+            instead = self._attempt(
+                night,
+                windows,
+                recent,
+                successor,
+            )
             facts, raw, issued = (facts, raw, issued) if unusable(instead[0]) else instead
         if facts.finite:
             self.raw[:, night] = raw
@@ -117,7 +169,9 @@ class _Walk:
         ours = published.forecaster == CHAMPION
         self.in_fallback = not ours if facts.finite else self.in_fallback
         self.nights.network[night] = issued
-        self.nights.issued[night] = issued if ours else self.nights.baselines[published.forecaster][night]
+        self.nights.issued[night] = (
+            issued if ours else self.nights.baselines[published.forecaster][night]
+        )
         self.nights.published.append(published)
         self.nights.modes.append(mode)
         self.nights.verdicts.append(verdict)
@@ -136,14 +190,24 @@ class _Walk:
             )
         return decisions.choose_mode("auto", facts, scratch_every=self.settings.scratch_every)
 
-    def _successor(self, mode: decisions.ModeChoice, windows: Windows) -> tuple[Verdict | None, Checkpoint | None]:
-        """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
+    def _successor(
+        self, mode: decisions.ModeChoice, windows: Windows
+    ) -> tuple[Verdict | None, Checkpoint | None]:
+        """What the gate found about the night's fit, and the fit if it passed.
+
+        None where the numbers allow no fit.
+        """
         try:
             if mode.method == "scratch" or self.champion is None:
                 fitted = fit_scratch(windows, settings=self.settings)
             else:
                 fitted = fit(windows, parent=self.champion, settings=self.settings)
-            verdict = examine(fitted, windows, settings=self.settings, champion=self.champion)
+            verdict = examine(
+                fitted,
+                windows,
+                settings=self.settings,
+                champion=self.champion,
+            )
         except NUMERICAL_ERRORS:
             return None, None
         return verdict, None if verdict.refused else fitted
@@ -151,18 +215,38 @@ class _Walk:
     def _attempt(
         self, night: int, windows: Windows, recent: pd.DataFrame, model: Checkpoint | None
     ) -> tuple[ChampionFacts, Floats, Floats]:
-        """Whether a model's forecast may be published, what it was combined from, and itself; NaN without one."""
-        raw, issued = np.full((2, H, Q), np.nan), np.full((H, Q), np.nan)
+        """Whether a model's forecast may be published, what it was combined from, and itself.
+
+        NaN without one.
+        """
+        raw = np.full((2, H, Q), np.nan)
+        issued = np.full((H, Q), np.nan)
         if model is not None:
             scale = windows.scale()
             with suppress(*NUMERICAL_ERRORS):
                 network = scale.to_model(network_quantiles(model, windows))
                 linear = scale.to_model(linear_forecast(windows).quantiles)
-                past = past_at(night, self.rows, self.scaled, self.raw[0], self.raw[1], self.trees)
-                issued = issue(network, linear, self.trees[night], past, scale=scale, target=windows.target).quantiles
+                past = past_at(
+                    night,
+                    self.rows,
+                    self.scaled,
+                    self.raw[0],
+                    self.raw[1],
+                    self.trees,
+                )
+                issued = issue(
+                    network,
+                    linear,
+                    self.trees[night],
+                    past,
+                    scale=scale,
+                    target=windows.target,
+                ).quantiles
                 raw = np.stack([network, linear])
         deficit = decisions.deficit_of(recent)
-        usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
+        usable = [
+            name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()
+        ]
         facts = ChampionFacts(
             champion="of the replay" if model else None,
             baseline=decisions.fallback_baseline(recent, deficit, usable),
@@ -180,17 +264,24 @@ class _Walk:
 
     def _losses(self, night: int) -> pd.DataFrame:
         first = max(0, night - DRIFT_ORIGINS - H)
-        origins, horizons = np.repeat(np.arange(first, night), H), np.tile(np.arange(H), night - first)
+        origins = np.repeat(np.arange(first, night), H)
+        horizons = np.tile(np.arange(H), night - first)
         scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]
-        origins, horizons = origins[scored], horizons[scored]
-        windows, names = self.windows, sorted(self.pinball)
+        origins = origins[scored]
+        horizons = horizons[scored]
+        windows = self.windows
+        names = sorted(self.pinball)
         table = pd.DataFrame(
             {
                 "origin_session": np.repeat(windows.origins[self.rows[origins]], len(names)),
                 "horizon": np.repeat(horizons + 1, len(names)),
-                "target_session": np.repeat(windows.target_sessions[self.rows[origins], horizons], len(names)),
+                "target_session": np.repeat(
+                    windows.target_sessions[self.rows[origins], horizons], len(names)
+                ),
                 "forecaster": np.tile(np.array(names, dtype=object), len(origins)),
-                "pinball": np.column_stack([self.pinball[name][origins, horizons] for name in names]).ravel(),
+                "pinball": np.column_stack(
+                    [self.pinball[name][origins, horizons] for name in names]
+                ).ravel(),
                 "inside_80": np.repeat(self.inside_80[origins, horizons], len(names)),
             }
         )

@@ -1,9 +1,12 @@
-"""The decisions of a night, each with its reason: how the challenger is fitted, who is champion, and on what evidence.
+"""The decisions of a night, each with its reason.
 
-A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No scores are compared: the
-champion is refreshed every night, and the losses of two fits a night apart differ by less than any test finds. The
-procedure (warm chains, fits from scratch, combination, fallback) is chosen by replaying nights (docs/experiments.md),
-and guarded by the control charts and the fallback, which watch the published forecasts.
+How the challenger is fitted, who is champion, and on what evidence.
+
+A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No
+scores are compared: the champion is refreshed every night, and the losses of two fits a night apart
+differ by less than any test finds. The procedure (warm chains, fits from scratch, combination,
+fallback) is chosen by replaying nights (docs/experiments.md), and guarded by the control charts and
+the fallback, which watch the published forecasts.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
 Method = Literal["scratch", "warm", "skip"]
 FITS: tuple[Method, ...] = ("scratch", "warm")  # the methods by which a night makes a network
 ModeKind = Literal["asked", "first", "unreadable", "changed", "drift", "age", "epochs", "routine"]
-"""Kind of a mode's reason: the user's choice, no champion yet, a champion that no warm fit can go on from, other inputs
-since its chain of fits began, an alarm of the control charts, a chain that is old or has many epochs, none of these."""
+"""Kind of a mode's reason: the user's choice, no champion yet, a champion that no warm fit can go
+on from, other inputs since its chain of fits began, an alarm of the control charts, a chain that
+is old or has many epochs, none of these."""
 
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80% intervals fell to 68%."""
@@ -46,7 +50,8 @@ class ModeChoice:
 class ChainFacts:
     """The facts about the champion that the mode depends on."""
 
-    sessions_since_scratch: int  # sessions since the newest fit from scratch of this symbol and target
+    # Sessions since the newest fit from scratch of this symbol and target
+    sessions_since_scratch: int
     chain_epochs: int  # epochs of the champion's chain of warm fits, its fit from scratch included
     drift: str = ""  # the alarm of the control chart; empty without one
     damage: str = ""  # why its weights are none to continue from; empty if they are
@@ -54,14 +59,19 @@ class ChainFacts:
 
 
 def changed_inputs(card: Card, windows: Windows) -> str:
-    """What has arrived or vanished since a champion's chain of fits began, in words; empty for nothing.
+    """What has arrived or vanished since a champion's chain of fits began, in words.
+
+    Empty for nothing.
 
     A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
     """
     events = ("earnings dates have", card.has_events, windows.has_events)
     for what, had, has in (events, ("the market series has", card.has_market, windows.has_market)):
         if had != has:
-            return f"{what} {'arrived' if has else 'vanished'} since the champion's chain of fits began"
+            return (
+                f"{what} {'arrived' if has else 'vanished'} since the champion's chain of fits "
+                "began"
+            )
     return ""
 
 
@@ -73,7 +83,9 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
         return ModeChoice("scratch", "first", "no champion yet")
     if champion.damage:
         why = champion.damage.partition(". ")[0]
-        return ModeChoice("scratch", "unreadable", f"no warm fit can go on from the champion: {why}")
+        return ModeChoice(
+            "scratch", "unreadable", f"no warm fit can go on from the champion: {why}"
+        )
     if requested != "auto":
         return ModeChoice(requested, "asked", f"asked for: {requested}")
     if champion.changed:
@@ -85,12 +97,17 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
     if sessions >= scratch_every:
         return ModeChoice("scratch", "age", since)
     if champion.chain_epochs >= MAX_CHAIN_EPOCHS:
-        return ModeChoice("scratch", "epochs", f"the chain of warm fits has had {champion.chain_epochs} epochs")
+        return ModeChoice(
+            "scratch", "epochs", f"the chain of warm fits has had {champion.chain_epochs} epochs"
+        )
     return ModeChoice("warm", "routine", since)
 
 
 def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[bool, str]:
-    """Whether tonight's fit becomes champion, and the reason; what speaks against the fit is in words, or empty."""
+    """Whether tonight's fit becomes champion, and the reason.
+
+    What speaks against the fit is in words, or empty.
+    """
     obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
     if obstacle:
         stays = "The champion stays" if has_champion else "There is still no champion"
@@ -102,7 +119,8 @@ def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tup
 
 
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
-"""One row per origin, horizon and forecaster: `champion`, the network whether published or not, or a baseline's name.
+"""One row per origin, horizon and forecaster: `champion`, the network whether published or not, or
+a baseline's name.
 
 Pinball loss in the target's unit; inside_80 is 1.0 or 0.0.
 """
@@ -115,16 +133,22 @@ def newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def best_baseline(losses: pd.DataFrame) -> str:
-    """The baseline of least mean pinball loss on the origins and horizons that all of them have; empty without any."""
+    """The baseline of least mean pinball loss on the origins and horizons that all of them have.
+
+    Empty without any.
+    """
     means = _table(losses).drop(columns=CHAMPION, errors="ignore").dropna().mean()
     return str(means.idxmin()) if len(means) and means.notna().all() else ""
 
 
 def deficit_of(losses: pd.DataFrame) -> Deficit | None:
-    """How the network did against the best baseline; None with fewer than MIN_ORIGINS origins to compare.
+    """How the network did against the best baseline.
 
-    Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network (published or not)
-    and of every baseline; losses are means over the horizons, then over the origins.
+    None with fewer than MIN_ORIGINS origins to compare.
+
+    Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network
+    (published or not) and of every baseline; losses are means over the horizons, then over the
+    origins.
     """
     table = _table(losses)
     if CHAMPION not in table.columns or table.shape[1] == 1:
@@ -135,12 +159,23 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
         return None
     means = by_origin.mean()
     best = str(means.drop(CHAMPION).idxmin())
-    statistic, _ = diebold_mariano(by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1])
-    return Deficit(best, len(by_origin), float(means[CHAMPION]), float(means[best]), statistic)
+    statistic, _ = diebold_mariano(
+        by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1]
+    )
+    return Deficit(
+        best,
+        len(by_origin),
+        float(means[CHAMPION]),
+        float(means[best]),
+        statistic,
+    )
 
 
 def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
-    """The baseline to publish in the network's place: the best by these losses, else the last, usually strongest."""
+    """The baseline to publish in the network's place.
+
+    The best by these losses, else the last, usually strongest.
+    """
     best = deficit.baseline if deficit else best_baseline(losses)
     return best if best in usable else usable[-1]
 
@@ -148,4 +183,6 @@ def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Seq
 def _table(losses: pd.DataFrame) -> pd.DataFrame:
     # pivot, not pivot_table: a duplicate must raise, not be averaged.
     known = losses.dropna(subset=["pinball"])
-    return known.pivot(index=["origin_session", "horizon"], columns="forecaster", values="pinball").sort_index()
+    return known.pivot(
+        index=["origin_session", "horizon"], columns="forecaster", values="pinball"
+    ).sort_index()

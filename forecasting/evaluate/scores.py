@@ -1,7 +1,9 @@
-"""Scores and costs of quantile forecasts. Every error is forecast minus actual: positive is too high.
+"""Scores and costs of quantile forecasts. Every error is forecast minus actual.
 
-A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages. Lower is better,
-except in `skill`.
+Positive is too high.
+
+A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages.
+Lower is better, except in `skill`.
 """
 
 import math
@@ -15,35 +17,54 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.windows import values_of
-from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
+from forecasting.vocabulary import (
+    CHALLENGER,
+    CHAMPION,
+    MEDIAN,
+    PUBLISHED_LINE,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    Target,
+)
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
 
 RATIOS = (1, 3, 9, 19)  # cost ratios whose level is one of QUANTILES: 0.5, 0.25, 0.1 and 0.05
-MEAN_SESSIONS = 5  # the newest sessions with a known dollar volume whose mean log is the forecast that R² compares with
+# The newest sessions with a known dollar volume whose mean log is the forecast that R² compares
+# with
+MEAN_SESSIONS = 5
 _BAR = ("open", "high", "low", "close", "volume")
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """(...) weighted interval scores of (..., Q) quantiles: median, 80 and 90% intervals, in the target's unit.
+    """(...) weighted interval scores of (..., Q) quantiles.
 
-    Bracher, Ray, Gneiting and Reich (2021), "Evaluating epidemic forecasts in an interval format", equation 1 with
-    weights 1/2 for the median and alpha/2 for the interval that leaves alpha outside. Equals twice the mean pinball
-    loss over those five levels.
+    Median, 80 and 90% intervals, in the target's unit.
+
+    Bracher, Ray, Gneiting and Reich (2021), "Evaluating epidemic forecasts in an interval format",
+    equation 1 with weights 1/2 for the median and alpha/2 for the interval that leaves alpha
+    outside. Equals twice the mean pinball loss over those five levels.
     """
-    actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
+    actuals = np.asarray(actual, dtype=float)
+    forecasts = np.asarray(quantiles, dtype=float)
     total: Floats = 0.5 * np.abs(actuals - forecasts[..., MEDIAN])
     for percent, (low, high) in INTERVALS.items():
-        lower, upper, alpha = forecasts[..., low], forecasts[..., high], 1.0 - percent / 100
+        lower = forecasts[..., low]
+        upper = forecasts[..., high]
+        alpha = 1.0 - percent / 100
         missed = np.maximum(lower - actuals, 0.0) + np.maximum(actuals - upper, 0.0)
         total = total + alpha / 2 * (upper - lower) + missed
     return total / (len(INTERVALS) + 0.5)
 
 
 def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) -> NDArray[np.bool_]:
-    """Whether each actual fell into the central `percent` interval, its ends included; False where NaN."""
-    actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
+    """Whether each actual fell into the central `percent` interval, its ends included.
+
+    False where NaN.
+    """
+    actuals = np.asarray(actual, dtype=float)
+    forecasts = np.asarray(quantiles, dtype=float)
     low, high = INTERVALS[percent]
     return (forecasts[..., low] <= actuals) & (actuals <= forecasts[..., high])
 
@@ -57,22 +78,28 @@ def skill(score: float, baseline_score: float) -> float:
 
 
 def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[Any, Any]]:
-    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value; plain Python values.
+    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value.
 
-    `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`, `model` (the model's
-    name), `stage`, `bar_version` and the bar's open, high, low, close and volume (NaN unknown).
+    Plain Python values.
+
+    `due` has a row per forecast and bar version, all of one target: the columns of `forecasts`,
+    `model` (the model's name), `stage`, `bar_version` and the bar's open, high, low, close and
+    volume (NaN unknown).
     """
     if due.empty:
         return []
     actual = values_of(target, due[list(_BAR)].astype(float))  # NULL volumes arrive as None
     known = np.isfinite(actual)
-    due, actual = due.loc[known].reset_index(drop=True), actual[known]
+    due = due.loc[known].reset_index(drop=True)
+    actual = actual[known]
     quantiles = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
     key = ["model_id", "symbol", "target", "kind", "stage", "role", "model"]
     rows = pd.DataFrame({name: due[name].astype(object) for name in key}).assign(
         origin_session=[pd.Timestamp(value).date() for value in due["origin_session"]],
         target_session=[pd.Timestamp(value).date() for value in due["target_session"]],
-        issued_at=pd.Series([pd.Timestamp(value).to_pydatetime() for value in due["issued_at"]], dtype=object),
+        issued_at=pd.Series(
+            [pd.Timestamp(value).to_pydatetime() for value in due["issued_at"]], dtype=object
+        ),
         horizon=due["horizon"].astype(int),
         bar_version=due["bar_version"].astype(int),
         actual=actual,
@@ -82,7 +109,8 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
         inside_80=inside(actual, quantiles, 80),
         inside_90=inside(actual, quantiles, 90),
     )
-    # to_dict converts NumPy scalars to Python values, which database drivers accept; an instant it would not keep.
+    # to_dict converts NumPy scalars to Python values, which database drivers accept; an instant it
+    # would not keep.
     return [{**row, "scored_at": scored_at} for row in rows.to_dict("records")]
 
 
@@ -100,10 +128,10 @@ def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
 def optimal_level(ratio: float) -> float:
     """The level, 0 to 1, of the quantile with the least expected cost; 0.5 for a ratio of 1.
 
-    A forecast q of an actual y costs `ratio` * (q - y) where it is too high and y - q where it is too low, in the
-    target's unit. The expected cost is least at the quantile of level 1 / (1 + ratio): the newsvendor's solution
-    (Arrow, Harris and Marschak 1951), the pinball loss of Koenker and Bassett (1978) times 1 + ratio; Gneiting (2011),
-    "Quantiles as optimal point forecasts".
+    A forecast q of an actual y costs `ratio` * (q - y) where it is too high and y - q where it is
+    too low, in the target's unit. The expected cost is least at the quantile of level 1 / (1 +
+    ratio): the newsvendor's solution (Arrow, Harris and Marschak 1951), the pinball loss of Koenker
+    and Bassett (1978) times 1 + ratio; Gneiting (2011), "Quantiles as optimal point forecasts".
     """
     return 1.0 / (1.0 + ratio)
 
@@ -119,7 +147,8 @@ def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
     above = int(np.searchsorted(QUANTILES, level))
     if QUANTILES[above] == level:  # as issued, to the last bit
         return np.array(forecasts[..., above])
-    low, high = QUANTILES[above - 1], QUANTILES[above]
+    low = QUANTILES[above - 1]
+    high = QUANTILES[above]
     share = (level - low) / (high - low)
     return (1.0 - share) * forecasts[..., above - 1] + share * forecasts[..., above]
 
@@ -135,7 +164,10 @@ def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
 
 @dataclass(frozen=True)
 class DollarVolumes:
-    """What R² needs beside the forecasts, for n origins; dollars stand for the currency of the bars."""
+    """What R² needs beside the forecasts, for n origins.
+
+    Dollars stand for the currency of the bars.
+    """
 
     close: Floats  # (n,) close of the newest session up to the origin with a known dollar volume
     mean: Floats  # (n,) mean log dollar volume of that session and the four known ones before it
@@ -145,7 +177,10 @@ class DollarVolumes:
 def dollar_volumes(
     bars: pd.DataFrame, origins: NDArray[np.datetime64], target_sessions: NDArray[np.datetime64]
 ) -> DollarVolumes:
-    """The dollar volumes at n origins (n,) and of their target sessions (n, H), by bars up to each; 0 is unknown."""
+    """The dollar volumes at n origins (n,) and of their target sessions (n, H), by bars up to each.
+
+    0 is unknown.
+    """
     known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)]
     closes, volumes = (known[name].to_numpy(dtype=np.float64) for name in ("close", "volume"))
     series = pd.DataFrame({"close": closes, "log": np.log(closes * volumes)}, index=known.index)
@@ -160,17 +195,23 @@ def dollar_volumes(
 
 
 def dollar_volume_r2(volumes: DollarVolumes, shares: Floats) -> float:
-    """R² of log dollar volume over its mean of five sessions: 1 is exact, 0 as good as the mean, negative worse.
+    """R² of log dollar volume over its mean of five sessions.
 
-    Goyenko, Kelly, Moskowitz, Su and Zhang (2024), "Trading Volume Alpha", NBER working paper 33037: with y the log of
-    shares traded times the closing price, R² = 1 - sum (y - forecast of y)² / sum (y - mean of the five newest y)².
+    1 is exact, 0 as good as the mean, negative worse.
 
-    A forecast of shares becomes one of dollars at the close of its origin: the price is taken for a random walk, and
-    its move until the target session is part of the error, of the forecast's and of the mean's. Both sides of a split
-    have the same dollars. Differences from the paper: the forecast is the median, not the mean of the log; one symbol
-    at a time, where the paper pools stocks and sessions; horizons beyond the first, against the origin's mean.
+    Goyenko, Kelly, Moskowitz, Su and Zhang (2024), "Trading Volume Alpha", NBER working paper
+    33037: with y the log of shares traded times the closing price, R² = 1 - sum (y - forecast of
+    y)² / sum (y - mean of the five newest y)².
 
-    `shares` are (n, H) median forecasts; of several horizons R² is that of the mean of their mean squared errors.
+    A forecast of shares becomes one of dollars at the close of its origin: the price is taken for a
+    random walk, and its move until the target session is part of the error, of the forecast's and
+    of the mean's. Both sides of a split
+    have the same dollars. Differences from the paper: the forecast is the median, not the mean of
+    the log; one symbol at a time, where the paper pools stocks and sessions; horizons beyond the
+    first, against the origin's mean.
+
+    `shares` are (n, H) median forecasts; of several horizons R² is that of the mean of their mean
+    squared errors.
     """
     ours = np.log(shares) + np.log(volumes.close)[:, None] - volumes.actual
     means = volumes.mean[:, None] - volumes.actual

@@ -10,33 +10,42 @@ from numpy.typing import ArrayLike
 from forecasting.losses import Floats
 
 SIZE = 0.10  # probability that a confidence set misses the true best
-_REPS, _SEED = 1000, 0  # of the bootstrap
+# of the bootstrap
+_REPS = 1000
+_SEED = 0
 
 PAIRS_A_SESSION = 10
-"""Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a reader's trust.
+"""Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a
+reader's trust.
 
-At the 5% level it calls two equal forecasters different in 4 to 11% of tries then, in up to 24% with fewer.
+At the 5% level it calls two equal forecasters different in 4 to 11% of tries then, in up to 24%
+with fewer.
 """
 
 
 def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tuple[float, float]:
     """Statistic and p-value of Diebold and Mariano's test (1995) of equal expected loss.
 
-    The statistic is negative when the first lost less, infinite when the differences never vary, 0 when all are 0; the
-    p-value is two-sided. The small-sample correction is that of Harvey, Leybourne and Newbold (1997).
+    The statistic is negative when the first lost less, infinite when the differences never vary, 0
+    when all are 0; the p-value is two-sided. The small-sample correction is that of Harvey,
+    Leybourne and Newbold (1997).
 
-    The variance of the mean difference sums the autocovariances up to the lag h - 1; the statistic is scaled by
-    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's t. That sum can be zero or
-    negative; Bartlett's weights (Newey and West 1987) at the same lag then replace it.
+    The variance of the mean difference sums the autocovariances up to the lag h - 1; the statistic
+    is scaled by sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's
+    t. That sum can be zero or negative; Bartlett's weights (Newey and West 1987) at the same lag
+    then replace it.
 
-    Losses are (n,), of the same origins, ascending; a pair with a NaN on either side is dropped. `horizon` is in
-    sessions, for a mean over horizons the longest. A ValueError for unequal lengths, or too few pairs.
+    Losses are (n,), of the same origins, ascending; a pair with a NaN on either side is dropped.
+    `horizon` is in sessions, for a mean over horizons the longest. A ValueError for unequal
+    lengths, or too few pairs.
     """
     difference = _differences(loss_a, loss_b)
-    n, lag = len(difference), horizon - 1
+    n = len(difference)
+    lag = horizon - 1
     if lag < 0 or n <= lag + 1:
         raise ValueError(
-            f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, found {n}; "
+            f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, "
+            f"found {n}; "
             "compare more origins."
         )
     from scipy.special import stdtr  # scipy.stats takes most of a second to import
@@ -52,12 +61,17 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> tu
         variance = max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
     if variance == 0.0:
         return (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
-    statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
+    statistic = (
+        mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
+    )
     return statistic, float(2 * stdtr(n - 1, -abs(statistic)))
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
-    """The p-value of `diebold_mariano`; None with fewer than PAIRS_A_SESSION pairs for each session of the horizon."""
+    """The p-value of `diebold_mariano`.
+
+    None with fewer than PAIRS_A_SESSION pairs for each session of the horizon.
+    """
     if len(_differences(loss_a, loss_b)) < PAIRS_A_SESSION * horizon:
         return None
     return diebold_mariano(loss_a, loss_b, horizon=horizon)[1]
@@ -66,25 +80,40 @@ def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> 
 def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict[str, float]]:
     """The forecasters that do not differ significantly from the best, best mean loss first, and every one's p-value.
 
-    Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
+    Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap,
+    fixed seed.
 
-    `losses` have a row per origin, ascending, and a column per forecaster; a row with a NaN is dropped. `block` is the
-    bootstrap's mean block length in rows, at least the longest horizon. A ValueError for fewer than two complete rows.
+    `losses` have a row per origin, ascending, and a column per forecaster; a row with a NaN is
+    dropped. `block` is the bootstrap's mean block length in rows, at least the longest horizon. A
+    ValueError for fewer than two complete rows.
     """
     complete = losses.dropna().astype(float)
     if len(complete) < 2 or complete.shape[1] == 0:
         raise ValueError(
-            f"Expected at least two complete rows and one column of losses, found {complete.shape}; widen the window."
+            "Expected at least two complete rows and one column of losses, found "
+            f"{complete.shape}; widen the window."
         )
-    # Equal columns differ with zero variance, by which the bootstrap would divide: one column represents all of them.
+    # Equal columns differ with zero variance, by which the bootstrap would divide: one column
+    # represents all of them.
     first: dict[bytes, Hashable] = {}
-    representative = {name: first.setdefault(complete[name].to_numpy().tobytes(), name) for name in complete.columns}
+    representative = {
+        name: first.setdefault(complete[name].to_numpy().tobytes(), name)
+        for name in complete.columns
+    }
     distinct = complete[list(dict.fromkeys(representative.values()))]
     p_distinct: dict[Hashable, float] = {distinct.columns[0]: 1.0}
     if distinct.shape[1] > 1:
         from arch.bootstrap import MCS
 
-        search = MCS(distinct, size=SIZE, reps=_REPS, block_size=block, method="R", bootstrap="stationary", seed=_SEED)
+        search = MCS(
+            distinct,
+            size=SIZE,
+            reps=_REPS,
+            block_size=block,
+            method="R",
+            bootstrap="stationary",
+            seed=_SEED,
+        )
         search.compute()
         p_distinct = search.pvalues["Pvalue"].to_dict()
     p_values = {str(name): float(p_distinct[representative[name]]) for name in complete.columns}
@@ -93,8 +122,12 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> tuple[list[str], dict
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
-    a, b = np.asarray(loss_a, dtype=float), np.asarray(loss_b, dtype=float)
+    a = np.asarray(loss_a, dtype=float)
+    b = np.asarray(loss_b, dtype=float)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"Expected paired losses of one dimension and equal length, found {a.shape} and {b.shape}.")
+        raise ValueError(
+            f"Expected paired losses of one dimension and equal length, found {a.shape} and "
+            f"{b.shape}."
+        )
     difference: Floats = a - b
     return difference[~np.isnan(difference)]

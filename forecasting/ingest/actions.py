@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 COLUMNS = ["session", "kind", "value"]
 
 SAME_VALUE = 1e-3
-"""Relative difference below which two values are the same: a file's dividends come from its rounded Adj Close."""
+"""Relative difference below which two values are the same: a file's dividends come from its rounded
+Adj Close."""
 
 
 def make_actions(rows: Iterable[tuple[object, str, float]]) -> pd.DataFrame:
-    """The rows (session, kind, value) as a frame, ascending by session and kind; no rows give an empty frame."""
+    """The rows (session, kind, value) as a frame, ascending by session and kind.
+
+    No rows give an empty frame.
+    """
     frame = pd.DataFrame(list(rows), columns=COLUMNS)
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     frame["kind"] = frame["kind"].astype(str)
@@ -28,7 +32,12 @@ def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     stored = known.set_index(["session", "kind"])["value"]
     stored = stored[~stored.index.duplicated(keep="last")]
     before = stored.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
-    same = np.isclose(actions["value"].to_numpy(), before, rtol=SAME_VALUE, atol=0.0)
+    same = np.isclose(
+        actions["value"].to_numpy(),
+        before,
+        rtol=SAME_VALUE,
+        atol=0.0,
+    )
     return actions[~same].reset_index(drop=True)
 
 
@@ -39,12 +48,16 @@ def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float6
 
 
 def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) the step of Adj Close / Close that dividends explain less the one found: positive where one is not named."""
+    """(D,) the step of Adj Close / Close that dividends explain less the one found.
+
+    Positive where one is not named.
+    """
     if len(bars) < 2:
         return np.zeros(len(bars))
     factor = _adjustment(bars)
     found = np.append(1.0, factor[:-1] / factor[1:])
-    amount, before = dividends_on(bars.index, actions), bars["close"].shift().to_numpy()
+    amount = dividends_on(bars.index, actions)
+    before = bars["close"].shift().to_numpy()
     explained = np.where(amount > 0, 1.0 - amount / before, 1.0)
     return np.asarray(np.nan_to_num(explained - found))
 
@@ -58,15 +71,28 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     step = np.nan_to_num(1.0 - factor[:-1] / factor[1:])
     # Files round prices coarsely; and the session after a single wrong close moves the ratio back.
     least = max(5e-4, 4.0 * float(np.median(np.abs(step))))
-    before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))  # the larger ratio of the two sessions before,
-    after = np.fmin(factor[1:], np.append(factor[2:], np.nan))  # and the smaller one of the two after
-    found = np.flatnonzero((step > least) & (1.0 - before / after > 0.5 * least) & (factor[1:] < 1.0 + least))
+    # The larger ratio of the two sessions before,
+    before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))
+    # And the smaller one of the two after
+    after = np.fmin(factor[1:], np.append(factor[2:], np.nan))
+    found = np.flatnonzero(
+        (step > least) & (1.0 - before / after > 0.5 * least) & (factor[1:] < 1.0 + least)
+    )
     values = np.round(close[found] * step[found], 4)
-    return make_actions(zip(bars.index[found + 1], ["dividend"] * len(found), values, strict=True))
+    return make_actions(
+        zip(
+            bars.index[found + 1],
+            ["dividend"] * len(found),
+            values,
+            strict=True,
+        )
+    )
 
 
 def _adjustment(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) Adj Close / Close; NaN where one of them is unknown or no price."""
     closes = (bars[name].to_numpy() for name in ("adj_close", "close"))
-    adjusted, close = (np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in closes)
+    adjusted, close = (
+        np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in closes
+    )
     return np.asarray(adjusted / close)

@@ -1,9 +1,10 @@
 """The rules that reject an impossible bar or flag a doubtful one, and what they find.
 
-Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. Reject rules fired on no bar of them,
-or on plainly broken rows alone; flag rules fired less than once in 25,000 bars. High volume and moves up to x2 are
-news and left alone; an unknown volume is always flagged, because volume is what is forecast. Limits against the usual
-of the 63 sessions before carry their false alarms over 575,920 bars of 95 liquid US stocks, 2000 to 2024.
+Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. Reject rules fired
+on no bar of them, or on plainly broken rows alone; flag rules fired less than once in 25,000 bars.
+High volume and moves up to x2 are news and left alone; an unknown volume is always flagged, because
+volume is what is forecast. Limits against the usual of the 63 sessions before carry their false
+alarms over 575,920 bars of 95 liquid US stocks, 2000 to 2024.
 """
 
 from dataclasses import dataclass
@@ -19,40 +20,60 @@ from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 
-STALE_EARNINGS = "earnings_stale"  # the rule of the finding on a source that lists no coming earnings date
-UNREAD_EARNINGS = "earnings_unread"  # the rule of the finding, of a night's session, on a list that cannot be read
+# The rule of the finding on a source that lists no coming earnings date
+STALE_EARNINGS = "earnings_stale"
+# The rule of the finding, of a night's session, on a list that cannot be read
+UNREAD_EARNINGS = "earnings_unread"
 _LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS, UNREAD_EARNINGS)
-_OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
-SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
-_JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0
+# A close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
+_OUTSIDE = 1e-3
+SPIKE_REJECT = 5.0
+_SPIKE_FLAG = 2.0
+_JUMP_FLAG = 2.0
+_RANGE_FLAG = 2.0
 _ADJUSTMENT_FLAG = 1e-3
-_MOST_SHARES, _HIGHEST_PRICE = 1e14, 1e12  # past a thousand times the largest of any exchange; 2^63 shares end a night
+# past a thousand times the largest of any exchange; 2^63 shares end a night
+_MOST_SHARES = 1e14
+_HIGHEST_PRICE = 1e12
 
 PARTIAL_VOLUME = 0.4
-"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 424 finished bars."""
+"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 424
+finished bars."""
 
-INFLATED_QUIET, INFLATED = 5.0, 20.0
-"""Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice the usual (1 in
-1,570; of true volumes times 10 it holds 94%), 20 whatever the range (1 in 38,000). The hold ends with the next bar."""
+INFLATED_QUIET = 5.0
+INFLATED = 20.0
+"""Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice
+the usual (1 in 1,570; of true volumes times 10 it holds 94%), 20 whatever the range (1 in
+38,000). The hold ends with the next bar."""
 
-OUTLIER_LOW, OUTLIER_HIGH = 0.05, 30.0
+OUTLIER_LOW = 0.05
+OUTLIER_HIGH = 30.0
 """Multiples of the usual volume outside which any new bar is flagged: 12 bars, 1 in 47,993."""
 
-QUIET_MOVE, QUIET_SIGMAS = 0.06, 4.0
-"""Log move from the last close to both open and close, and in standard deviations of daily log returns, past which a
-session of usual range and volume is doubtful: no market moves that far without trading."""
+QUIET_MOVE = 0.06
+QUIET_SIGMAS = 4.0
+"""Log move from the last close to both open and close, and in standard deviations of daily log
+returns, past which a session of usual range and volume is doubtful: no market moves that far
+without trading."""
 
 OTHER_UNIT = 300.0
-"""Multiple of the usual volume past which, or under its inverse, two sessions in a row are in another unit, as
-thousands of shares: of two sessions in a row the largest multiple in 577,915 bars was 36, the least 0.14."""
+"""Multiple of the usual volume past which, or under its inverse, two sessions in a row are in
+another unit, as thousands of shares: of two sessions in a row the largest multiple in 577,915
+bars was 36, the least 0.14."""
 
-BEFORE, FEWEST_BEFORE = 63, 20  # sessions whose median is the usual, and the fewest that have one
+# sessions whose median is the usual, and the fewest that have one
+BEFORE = 63
+FEWEST_BEFORE = 20
 _ORDINARY = 4
-"""Sessions of the 63 past a limit of volume from which on passing it is ordinary: of simulated volumes whose logs vary
-by 0.9, as small caps' do, 1 in 85 is held as unfinished, before it was 1 in 9. Of liquid stocks it spares 1 in 30."""
+"""Sessions of the 63 past a limit of volume from which on passing it is ordinary: of simulated
+volumes whose logs vary by 0.9, as small caps' do, 1 in 85 is held as unfinished, before it was 1
+in 9. Of liquid stocks it spares 1 in 30."""
 
 _QUIET_RANGE = 2.0  # times the usual log(high / low)
-_QUIET_VOLUME, _BUSY_VOLUME, _BUSY_MOVE = 2.0, 3.0, 0.15  # a split multiplies volume too, by 1.2 to 1.5
+# a split multiplies volume too, by 1.2 to 1.5
+_QUIET_VOLUME = 2.0
+_BUSY_VOLUME = 3.0
+_BUSY_MOVE = 0.15
 
 
 @dataclass(frozen=True)
@@ -61,19 +82,26 @@ class Finding:
 
     session: date
     rule: str  # as stored in table `findings`
-    severity: Literal["reject", "flag"]  # `reject` keeps the row out of the bars, `flag` only records it
+    # `reject` keeps the row out of the bars, `flag` only records it
+    severity: Literal["reject", "flag"]
     value: float | None  # the offending number
     detail: str  # one sentence that explains the rule
 
     @property
     def is_persistent(self) -> bool:
-        """Whether it stays open until a response no longer shows it; any other is cleared by its own fetch."""
+        """Whether it stays open until a response no longer shows it.
+
+        Any other is cleared by its own fetch.
+        """
         return self.severity == "reject" or self.rule in _LASTING
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule on a frame of D bars: its name, (D,) which rows break it, (D,) the offending numbers, and a sentence."""
+    """A rule on a frame of D bars.
+
+    Its name, (D,) which rows break it, (D,) the offending numbers, and a sentence.
+    """
 
     name: str
     broken: NDArray[np.bool_]
@@ -86,60 +114,166 @@ def impossible_rows(bars: pd.DataFrame, exchange: str) -> list[Rule]:
     price = bars[PRICES].to_numpy()
     opened, high, low, close = price.T
     volume = bars["volume"].to_numpy()
-    traded = sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange) if len(bars) else bars.index
-    lowest, highest = np.min(price, axis=1, initial=np.inf), np.max(price, axis=1, initial=0.0)
+    traded = (
+        sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange)
+        if len(bars)
+        else bars.index
+    )
+    lowest = np.min(price, axis=1, initial=np.inf)
+    highest = np.max(price, axis=1, initial=0.0)
     no_volume = (volume < 0) | (volume > _MOST_SHARES)
     return [
-        Rule("off_calendar", ~bars.index.isin(traded), close, "The exchange did not trade on this day."),
-        Rule("price_unknown", np.isnan(price).any(axis=1), volume, "A price is missing; the value is the volume."),
-        Rule("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
-        Rule("price_not_positive", lowest <= 0.0, lowest, "The lowest of the four prices is not above 0."),
-        Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
-        Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1% outside low .. high."),
-        Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1% outside low .. high."),
-        Rule("volume_impossible", no_volume, volume, "Volume is negative, infinite or above 10^14."),
+        Rule(
+            "off_calendar",
+            ~bars.index.isin(traded),
+            close,
+            "The exchange did not trade on this day.",
+        ),
+        Rule(
+            "price_unknown",
+            np.isnan(price).any(axis=1),
+            volume,
+            "A price is missing; the value is the volume.",
+        ),
+        Rule(
+            "price_infinite",
+            highest > _HIGHEST_PRICE,
+            close,
+            "A price is infinite, or above 10^12.",
+        ),
+        Rule(
+            "price_not_positive",
+            lowest <= 0.0,
+            lowest,
+            "The lowest of the four prices is not above 0.",
+        ),
+        Rule(
+            "high_below_low",
+            high < low,
+            high - low,
+            "High lies below low by the value.",
+        ),
+        Rule(
+            "close_outside_range",
+            _outside(close, low, high),
+            close,
+            "Close lies over 0.1% outside low .. high.",
+        ),
+        Rule(
+            "open_outside_range",
+            _outside(opened, low, high),
+            opened,
+            "Open lies over 0.1% outside low .. high.",
+        ),
+        Rule(
+            "volume_impossible",
+            no_volume,
+            volume,
+            "Volume is negative, infinite or above 10^14.",
+        ),
     ]
 
 
 def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[Rule]:
-    """The rules that a row breaks beside its neighbours; `live` also judges the newest volume, maybe unfinished."""
-    partial, inflated = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
+    """The rules that a row breaks beside its neighbours.
+
+    `live` also judges the newest volume, maybe unfinished.
+    """
+    partial = np.zeros(len(bars), dtype=bool)
+    inflated = np.zeros(len(bars), dtype=bool)
     if live and len(bars):
-        # Where the newest sessions, several, have volumes in another unit, the user has accepted it.
-        in_unit = int(np.logical_and.accumulate(is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :]))[::-1]).sum())
+        # Where the newest sessions, several, have volumes in another unit, the user has accepted
+        # it.
+        in_unit = int(
+            np.logical_and.accumulate(
+                is_other_unit(volume_multiple(bars.iloc[-2 * BEFORE :]))[::-1]
+            ).sum()
+        )
         newest = bars.iloc[-in_unit:] if in_unit > 1 else bars
         partial[-1] = is_partial(newest, bars.index[-1].date(), exchange)
         inflated[-1] = is_inflated(newest)
     volume = bars["volume"].to_numpy()
     return [
         spike_rule(bars, SPIKE_REJECT),
-        Rule("partial_bar", partial, volume, "The newest volume is below 0.4 of the median of 63."),
-        Rule("volume_inflated", inflated, volume, "The newest volume is too high for its price range."),
+        Rule(
+            "partial_bar",
+            partial,
+            volume,
+            "The newest volume is below 0.4 of the median of 63.",
+        ),
+        Rule(
+            "volume_inflated",
+            inflated,
+            volume,
+            "The newest volume is too high for its price range.",
+        ),
     ]
 
 
 def doubts(
-    bars: pd.DataFrame, actions: pd.DataFrame, known: pd.DataFrame | None, changed: NDArray[np.bool_]
+    bars: pd.DataFrame,
+    actions: pd.DataFrame,
+    known: pd.DataFrame | None,
+    changed: NDArray[np.bool_],
 ) -> list[Finding]:
-    """The findings recorded only, on `changed` rows ((D,) bool); on an unknown volume unless the `known` have it."""
+    """The findings recorded only, on `changed` rows ((D,) bool).
+
+    On an unknown volume unless the `known` have it.
+    """
     close = bars["close"].to_numpy()
     moved = (bars["close"] / bars["close"].shift()).fillna(1.0).to_numpy()
-    jump, reach = np.maximum(moved, 1.0 / moved), (bars["high"] / bars["low"]).to_numpy()
+    jump = np.maximum(moved, 1.0 / moved)
+    reach = (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
     repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
-    gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
+    gap = adjustment_mismatch(bars, actions)
+    multiple = volume_multiple(bars)
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
     rules = [
         spike_rule(bars, _SPIKE_FLAG),
-        Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
-        Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
-        Rule("volume_outlier", outlier, multiple, "Volume is this multiple of the median of the 63 sessions before."),
-        Rule("row_repeats", repeats, close, "All five numbers repeat those of an earlier session."),
-        Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
+        Rule(
+            "price_jump",
+            jump > _JUMP_FLAG,
+            jump,
+            "Close moved by this factor since the session before.",
+        ),
+        Rule(
+            "wide_range",
+            reach > _RANGE_FLAG,
+            reach,
+            "High is this many times low.",
+        ),
+        Rule(
+            "volume_outlier",
+            outlier,
+            multiple,
+            "Volume is this multiple of the median of the 63 sessions before.",
+        ),
+        Rule(
+            "row_repeats",
+            repeats,
+            close,
+            "All five numbers repeat those of an earlier session.",
+        ),
+        Rule(
+            "adj_close_mismatch",
+            np.abs(gap) > _ADJUSTMENT_FLAG,
+            gap,
+            "Adj Close and the dividends named disagree.",
+        ),
     ]
-    unknown = bars["volume"].isna() & (True if known is None else known["volume"].reindex(bars.index).isna())
-    no_volume = Rule("volume_unknown", unknown.to_numpy(), close * np.nan, "The source gives no volume, or 0.")
-    found = [finding for rule in rules for finding in findings_of(bars, rule, rule.broken & changed)]
+    unknown = bars["volume"].isna() & (
+        True if known is None else known["volume"].reindex(bars.index).isna()
+    )
+    no_volume = Rule(
+        "volume_unknown",
+        unknown.to_numpy(),
+        close * np.nan,
+        "The source gives no volume, or 0.",
+    )
+    found = [
+        finding for rule in rules for finding in findings_of(bars, rule, rule.broken & changed)
+    ]
     return found + findings_of(bars, no_volume, no_volume.broken)
 
 
@@ -147,36 +281,64 @@ def spike_rule(bars: pd.DataFrame, limit: float) -> Rule:
     """The rule on a close that left both neighbours in one direction by more than the factor `limit` and came back."""
     into, out = ((bars["close"] / bars["close"].shift(by)).to_numpy() for by in (1, -1))
     spike = np.fmax(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
-    return Rule("price_spike", spike > limit, spike, "Close left both neighbours by this factor and came back.")
+    return Rule(
+        "price_spike",
+        spike > limit,
+        spike,
+        "Close left both neighbours by this factor and came back.",
+    )
 
 
 def without(bars: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` without the rows that break a rule, and one finding a row: the first rule that it breaks."""
+    """`bars` without the rows that break a rule, and one finding a row.
+
+    The first rule that it breaks.
+    """
     broken = np.zeros(len(bars), dtype=bool)
     findings = []
     for rule in rules:
-        findings += findings_of(bars, rule, rule.broken & ~broken, "reject")
+        findings += findings_of(
+            bars,
+            rule,
+            rule.broken & ~broken,
+            "reject",
+        )
         broken |= rule.broken
     return (bars[~broken] if broken.any() else bars), findings
 
 
 def findings_of(
-    bars: pd.DataFrame, rule: Rule, rows: NDArray[np.bool_], severity: Literal["reject", "flag"] = "flag"
+    bars: pd.DataFrame,
+    rule: Rule,
+    rows: NDArray[np.bool_],
+    severity: Literal["reject", "flag"] = "flag",
 ) -> list[Finding]:
-    """One finding on each of the `rows` ((D,) bool) of a rule; its value is None where it is not finite."""
+    """One finding on each of the `rows` ((D,) bool) of a rule.
+
+    Its value is None where it is not finite.
+    """
     return [
-        Finding(day.date(), rule.name, severity, value if np.isfinite(value) else None, rule.detail)
+        Finding(
+            day.date(),
+            rule.name,
+            severity,
+            value if np.isfinite(value) else None,
+            rule.detail,
+        )
         for day, value in zip(bars.index[rows], rule.value[rows].tolist(), strict=True)
     ]
 
 
-def _outside(price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _outside(
+    price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     return (price < low * (1.0 - _OUTSIDE)) | (price > high * (1.0 + _OUTSIDE))
 
 
 def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) volume over the median of the 63 sessions before; NaN with fewer than 20 known ones."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # infinite volumes are another rule's finding
+    # Infinite volumes are another rule's finding
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         return np.asarray(bars["volume"].to_numpy() / _usual(bars["volume"]))
 
 
@@ -186,10 +348,13 @@ def is_other_unit(multiple: NDArray[np.float64] | pd.Series) -> NDArray[np.bool_
 
 
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
-    """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
+    """Whether the bar of `session` looks unfinished.
 
-    Not an early close, whose median is 0.38 of the usual; nor a volume as low as that of the full session before, which
-    is finished, or of four of the 63. On SBUX it would have held 3 finished bars in 14 years, each a day.
+    A full session with less than 0.4 of the usual volume.
+
+    Not an early close, whose median is 0.38 of the usual; nor a volume as low as that of the full
+    session before, which is finished, or of four of the 63. On SBUX it would have held 3 finished
+    bars in 14 years, each a day.
     """
     stamp = pd.Timestamp(session)
     if stamp not in bars.index or session in early_closes(session, session, exchange):
@@ -199,40 +364,60 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
     low = multiple < PARTIAL_VOLUME
     before = newest.index[-2:][0].date()
     after_full = before not in early_closes(before, before, exchange)
-    is_usual = (after_full and low.all() and _is_level(multiple)) or _is_ordinary(newest["volume"], PARTIAL_VOLUME)
+    is_usual = (after_full and low.all() and _is_level(multiple)) or _is_ordinary(
+        newest["volume"], PARTIAL_VOLUME
+    )
     return bool(low[-1] and not is_usual)
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
-    """Whether the newest volume is too high for its range; not after one as high, which is finished."""
+    """Whether the newest volume is too high for its range.
+
+    Not after one as high, which is finished.
+    """
     newest = bars.iloc[-BEFORE - 2 :]
-    multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
+    multiple = volume_multiple(newest)[-2:]
+    reach = _range_multiple(newest)[-1]
     high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)
     is_usual = (multiple > INFLATED_QUIET).all() and _is_level(multiple)
-    return bool(high and not is_usual and not _is_ordinary(1.0 / newest["volume"], 1.0 / INFLATED_QUIET))
+    return bool(
+        high and not is_usual and not _is_ordinary(1.0 / newest["volume"], 1.0 / INFLATED_QUIET)
+    )
 
 
-def quiet_moves(bars: pd.DataFrame, known: pd.DataFrame, actions: pd.DataFrame, *, exchange: str) -> NDArray[np.bool_]:
+def quiet_moves(
+    bars: pd.DataFrame, known: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
+) -> NDArray[np.bool_]:
     """(D,) whether open and close left the close before by far on a session of usual range and volume.
 
-    An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series look like this. False
-    alarms: 10 in 575,920. Found, on the same bars: 90 to 93% of such splits, 85% of prices times 1.16 or 0.86, 57%
-    of prices times 0.93. Left out are a session of a named split, and one whose session before has a close neither in
-    `bars` nor in the `known` ones: over a week a market moves that far.
+    An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series
+    look like this. False
+    alarms: 10 in 575,920. Found, on the same bars: 90 to 93% of such splits, 85% of prices times
+    1.16 or 0.86, 57% of prices times 0.93. Left out are a session of a named split, and one whose
+    session before has a close neither in `bars` nor in the `known` ones: over a week a market moves
+    that far.
     """
     if bars.empty:
         return np.zeros(0, dtype=bool)
-    close, opened = bars["close"].to_numpy(), bars["open"].to_numpy()
+    close = bars["close"].to_numpy()
+    opened = bars["open"].to_numpy()
     closes = bars["close"].combine_first(known["close"])
     days = sessions_index(closes.index[0].date(), closes.index[-1].date(), exchange)
     last = closes.reindex(days).shift().reindex(bars.index).to_numpy()
-    # A dividend counts where it brings the two closes nearer: some are in another currency, or a hundredfold.
+    # A dividend counts where it brings the two closes nearer: some are in another currency, or a
+    # hundredfold.
     ex_dividend = last - dividends_on(bars.index, actions)
     split = bars.index.isin(actions.loc[actions["kind"] == "split", "session"])
-    with np.errstate(invalid="ignore", divide="ignore"):  # a dividend above the close is another rule's finding
-        last = np.where(np.abs(np.log(close / ex_dividend)) < np.abs(np.log(close / last)), ex_dividend, last)
-        to_open, to_close = np.log(opened / last), np.log(close / last)
-    move = np.where(np.sign(to_open) == np.sign(to_close), np.minimum(np.abs(to_open), np.abs(to_close)), 0.0)
+    # A dividend above the close is another rule's finding
+    with np.errstate(invalid="ignore", divide="ignore"):
+        last = np.where(
+            np.abs(np.log(close / ex_dividend)) < np.abs(np.log(close / last)), ex_dividend, last
+        )
+        to_open = np.log(opened / last)
+        to_close = np.log(close / last)
+    move = np.where(
+        np.sign(to_open) == np.sign(to_close), np.minimum(np.abs(to_open), np.abs(to_close)), 0.0
+    )
     spread = pd.Series(to_close).shift().rolling(BEFORE, min_periods=FEWEST_BEFORE).std().to_numpy()
     volume = volume_multiple(bars)
     usual_volume = (volume < _QUIET_VOLUME) | ((move > _BUSY_MOVE) & (volume < _BUSY_VOLUME))
@@ -241,7 +426,10 @@ def quiet_moves(bars: pd.DataFrame, known: pd.DataFrame, actions: pd.DataFrame, 
 
 
 def _is_level(multiple: NDArray[np.float64]) -> bool:
-    """Whether two multiples of the usual volume are both what any session may have: no other unit, no wrong row."""
+    """Whether two multiples of the usual volume are both what any session may have.
+
+    No other unit, no wrong row.
+    """
     return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
 
 

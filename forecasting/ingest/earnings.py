@@ -1,8 +1,8 @@
 """Earnings dates: of files, filings or a source's lists, the sessions that react, and the nights that may use them.
 
-An event row is never changed: a later one of the same session and kind replaces it, or ends it (`withdrawn`). Of a
-quarter in several lists the first one's date counts: a file's or the bundled one, the stored one, a shipped filing's,
-the source's.
+An event row is never changed: a later one of the same session and kind replaces it, or ends it
+(`withdrawn`). Of a quarter in several lists the first one's date counts: a file's or the bundled
+one, the stored one, a shipped filing's, the source's.
 """
 
 import gzip
@@ -21,7 +21,14 @@ from forecasting.errors import BadDataError, SourceError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, UNREAD_EARNINGS, Finding
 from forecasting.ingest.bars import are_midnights
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
-from forecasting.ingest.sources.files import Table, faults, first_faults, misfits, read_days, read_file
+from forecasting.ingest.sources.files import (
+    Table,
+    faults,
+    first_faults,
+    misfits,
+    read_days,
+    read_file,
+)
 from forecasting.ingest.sources.plugins import called
 from forecasting.sessions import calendar
 
@@ -40,48 +47,70 @@ TIMINGS = ("bmo", "amc", "")  # before the market opens, after it closes, or not
 WITHDRAWN = "withdrawn"
 """The known_rule of a row that withdraws an event: origins from its known_from on may not use it."""
 
-_MOVED_WITHIN = 30  # sessions between a coming date and the one that replaces it; the next quarter's is twice as far
+# Sessions between a coming date and the one that replaces it; the next quarter's is twice as far
+_MOVED_WITHIN = 30
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
-_YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
+# Those of the calendars; an older or later day has no session that reacts
+_YEARS = range(1962, 2060)
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
 _BUNDLED = Path(str(files("forecasting.ingest") / "sbux_earnings.csv"))
 _FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
 _FILING_EXCHANGE = "XNYS"
 
 FILINGS = "sec-8k"
-"""Source of the days on which 505 US companies filed their results with the SEC (form 8-K, item 2.02), shipped."""
+"""Source of the days on which 505 US companies filed their results with the SEC (form 8-K, item
+2.02), shipped."""
 
-_REPORTS = 8  # past ones whose median says when the next is due; of 1 to 16 and all, most right on 95 stocks
-_FIRST_ORIGIN = 435  # sessions of bars before any origin: 186 of warm-up and 250 rows, the last one its own
+# Past ones whose median says when the next is due; of 1 to 16 and all, most right on 95 stocks
+_REPORTS = 8
+# Sessions of bars before any origin: 186 of warm-up and 250 rows, the last one its own
+_FIRST_ORIGIN = 435
 
-_LISTED_AFTER = timedelta(days=60)  # the next date may be missing for so long; it is then about a month ahead
+# The next date may be missing for so long; it is then about a month ahead
+_LISTED_AFTER = timedelta(days=60)
 _AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
 _BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
-_QUARTER, _YEAR = timedelta(days=100), timedelta(days=365)
+_QUARTER = timedelta(days=100)
+_YEAR = timedelta(days=365)
 _SAME_QUARTER = pd.Timedelta(days=45)
-_ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2% are further off
+# From one, two or three years after an earlier filing; 2.2% are further off
+_ON_RHYTHM = pd.Timedelta(days=14)
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
-    """Earnings dates of a CSV, of `symbol` if it has such a column: announced (naive midnight), timing, scheduled."""
+    """Earnings dates of a CSV, of `symbol` if it has such a column.
+
+    Announced (naive midnight), timing, scheduled.
+    """
     table = _table(path)
     rows = table.of_symbol(symbol)
     timing = rows["timing"].str.strip().str.lower()
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
-    untimed = faults(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing)
+    untimed = faults(
+        ~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing
+    )
     if len(reasons := first_faults(misfits(rows), undated, untimed)):
         raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
-    return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True})
+    return pd.DataFrame(
+        {"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True}
+    )
 
 
 def _table(path: Path) -> Table:
-    return read_file(path, "csv", "events csv:PATH", needed=("announced", "timing"))
+    return read_file(
+        path,
+        "csv",
+        "events csv:PATH",
+        needed=("announced", "timing"),
+    )
 
 
 def no_events() -> pd.DataFrame:
     """No earnings dates: columns announced, timing, scheduled."""
     never = pd.DatetimeIndex([]).as_unit("ns")
-    return pd.DataFrame({"announced": never, "timing": pd.Series(dtype=str), "scheduled": pd.Series(dtype=bool)})
+    return pd.DataFrame(
+        {"announced": never, "timing": pd.Series(dtype=str), "scheduled": pd.Series(dtype=bool)}
+    )
 
 
 def nothing_stored() -> pd.DataFrame:
@@ -90,12 +119,18 @@ def nothing_stored() -> pd.DataFrame:
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
-    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; none of another symbol."""
+    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv.
+
+    None of another symbol.
+    """
     return read_events_csv(_BUNDLED) if symbol == "SBUX" else no_events()
 
 
 def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
-    """Days of a US company's filings of results, as read_events_csv; one off its rhythm was not scheduled."""
+    """Days of a US company's filings of results, as read_events_csv.
+
+    One off its rhythm was not scheduled.
+    """
     line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
     if line is None:
         return no_events()
@@ -128,7 +163,8 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
         read_events_csv(path, symbols[0])
     elif _table(path).places is None:
         raise UsageError(
-            f"Expected a column symbol in {path.name}, whose earnings dates would count for each of {len(symbols)} "
+            f"Expected a column symbol in {path.name}, whose earnings dates would count for each "
+            f"of {len(symbols)} "
             "symbols. Add it, or run one symbol with this file."
         )
     return path.name
@@ -138,7 +174,8 @@ def _path(option: str) -> Path:
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(
-            f"Expected events as csv:PATH, with columns announced and timing, or {OF_YAHOO}; found {option!r:.60}."
+            f"Expected events as csv:PATH, with columns announced and timing, or {OF_YAHOO}; found "
+            f"{option!r:.60}."
         )
     return Path(path)
 
@@ -151,35 +188,50 @@ class Reports:
     volume: pd.Series  # by session
 
     def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
-        """Whether a report on each session, of unknown hour, will come after its close; no without any in the bars.
+        """Whether a report on each session, of unknown hour, will come after its close.
 
-        It will where the sessions after reports had more volume than the reports' own, at the median of the newest
-        eight closed when the date became known. The first ones decide on each other: one answer for all origins.
+        No without any in the bars.
+
+        It will where the sessions after reports had more volume than the reports' own, at the
+        median of the newest
+        eight closed when the date became known. The first ones decide on each other: one answer for
+        all origins.
         """
         volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
         own = np.unique(days.get_indexer(self.announced))
         own = own[(own >= 0) & (own < len(days) - 1)]
         own = own[np.isfinite(volume[own + 1] - volume[own])]
         started = days.searchsorted(self.volume.index[0]) if len(own) else 0
-        ends = own.searchsorted(np.maximum(at - _KNOWN_AHEAD, started + _FIRST_ORIGIN))  # before it: own + 1 <= it
+        # Before it: own + 1 <= it
+        ends = own.searchsorted(np.maximum(at - _KNOWN_AHEAD, started + _FIRST_ORIGIN))
         past = [own[max(0, end - _REPORTS) : end] for end in ends]
-        return np.array([bool(len(some)) and np.median(volume[some + 1] - volume[some]) > 0.0 for some in past], bool)
+        return np.array(
+            [bool(len(some)) and np.median(volume[some + 1] - volume[some]) > 0.0 for some in past],
+            bool,
+        )
 
 
 def reacting(
-    events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None, reports: Reports | None = None
+    events: pd.DataFrame,
+    *,
+    exchange: str = "XNYS",
+    seen: date | None = None,
+    reports: Reports | None = None,
 ) -> pd.DataFrame:
     """The sessions that react to the events, and the first origin session that may use each, in COLUMNS, ascending.
 
-    After the close the next session reacts, else the announcement's own, or the next one traded. Reactions after the
-    day `seen`, on which a live source listed them, are known from then on; others 21 sessions ahead, as companies
-    announce a date weeks before; one that was not scheduled once it has happened.
+    After the close the next session reacts, else the announcement's own, or the next one traded.
+    Reactions after the day `seen`, on which a live source listed them, are known from then on;
+    others 21 sessions ahead, as companies announce a date weeks before; one that was not scheduled
+    once it has happened.
     """
     days = calendar(exchange).sessions
-    events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
+    # Some calendars end this year; a later session is not known
+    events = events[events["announced"] < days[-1]]
     announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
     at = days.searchsorted(announced)
-    late, untimed = (events["timing"] == "amc").to_numpy(copy=True), (events["timing"] == "").to_numpy()
+    late = (events["timing"] == "amc").to_numpy(copy=True)
+    untimed = (events["timing"] == "").to_numpy()
     if reports is not None and untimed.any():
         late[untimed] = reports.come_late(at[untimed], days)
     at += late & (days[at] == announced)  # after the close: the session after it
@@ -199,7 +251,9 @@ def reacting(
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
-    return frame.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)[COLUMNS]
+    return frame.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)[
+        COLUMNS
+    ]
 
 
 @dataclass(frozen=True)
@@ -216,11 +270,14 @@ class Asking:
     @property
     def is_asked(self) -> bool:
         """Whether its source is asked at all."""
-        return self.file is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
+        return self.file is None and isinstance(
+            self.source, EarningsSource | EarningsCalendarSource
+        )
 
 
 Calendar = Callable[[], Mapping[str, pd.DataFrame] | SourceError]
-"""The calendar's dates by symbol (columns announced, timing), or why it could not be read; requested when called first.
+"""The calendar's dates by symbol (columns announced, timing), or why it could not be read;
+requested when called first.
 """
 
 
@@ -243,12 +300,25 @@ def calendar_of(symbols: Sequence[Asking]) -> Calendar:
     def calendar() -> dict[str, pd.DataFrame] | SourceError:
         if not asked or not isinstance(source := asked[0].source, EarningsCalendarSource):
             return {}
-        names, sessions = [one.symbol for one in asked], [one.session for one in asked]
-        request = partial(source.earnings_calendar, names, min(sessions) - _BEFORE, max(sessions) + _AHEAD)
-        rows = _list_of(source, request, f"calendar of {len(names)} symbols", columns=("symbol", "announced", "timing"))
+        names = [one.symbol for one in asked]
+        sessions = [one.session for one in asked]
+        request = partial(
+            source.earnings_calendar,
+            names,
+            min(sessions) - _BEFORE,
+            max(sessions) + _AHEAD,
+        )
+        rows = _list_of(
+            source,
+            request,
+            f"calendar of {len(names)} symbols",
+            columns=("symbol", "announced", "timing"),
+        )
         if isinstance(rows, SourceError):
             return rows
-        return {str(symbol): dates.drop(columns="symbol") for symbol, dates in rows.groupby("symbol")}
+        return {
+            str(symbol): dates.drop(columns="symbol") for symbol, dates in rows.groupby("symbol")
+        }
 
     return calendar
 
@@ -261,9 +331,14 @@ def _list_of(
         with called(source):
             listed = request()
         has_columns = isinstance(listed, pd.DataFrame) and set(columns) <= set(listed.columns)
-        if not (has_columns and are_midnights(listed["announced"]) and set(listed["timing"].map(str)) <= set(TIMINGS)):
+        if not (
+            has_columns
+            and are_midnights(listed["announced"])
+            and set(listed["timing"].map(str)) <= set(TIMINGS)
+        ):
             raise BadDataError(
-                f"Expected earnings dates with the columns {', '.join(columns)}, announced as naive midnights, "
+                f"Expected earnings dates with the columns {', '.join(columns)}, announced as "
+                "naive midnights, "
                 "timing as bmo, amc or empty."
             )
     except SourceError as error:
@@ -272,10 +347,20 @@ def _list_of(
     return listed
 
 
-def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Series, seen_at: datetime) -> Lists:
-    """The earnings dates of a file or bundled, of filings, and of the source; without a calendar, if the others end."""
-    exchange, night = asking.exchange, asking.session
-    usable = read_events_csv(_path(asking.file), asking.symbol) if asking.file else bundled_events(asking.symbol)
+def lists_of_night(
+    asking: Asking, calendar: Calendar | None, *, volume: pd.Series, seen_at: datetime
+) -> Lists:
+    """The earnings dates of a file or bundled, of filings, and of the source.
+
+    Without a calendar, if the others end.
+    """
+    exchange = asking.exchange
+    night = asking.session
+    usable = (
+        read_events_csv(_path(asking.file), asking.symbol)
+        if asking.file
+        else bundled_events(asking.symbol)
+    )
     filed = filed_events(asking.symbol, exchange=exchange)
     newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
     is_needed = calendar is not None or newest <= pd.Timestamp(night)
@@ -284,13 +369,23 @@ def lists_of_night(asking: Asking, calendar: Calendar | None, *, volume: pd.Seri
     if is_needed:
         listed, unread = listed_events(asking, calendar or dict)
     filed = _of_other_quarters(filed, usable["announced"])
-    stated = dict(zip(listed["announced"], listed["timing"], strict=True))  # of filings no timing is known
-    filed = filed.assign(timing=pd.Series([stated.get(day, "") for day in filed["announced"]], filed.index, dtype=str))
+    # Of filings no timing is known
+    stated = dict(zip(listed["announced"], listed["timing"], strict=True))
+    filed = filed.assign(
+        timing=pd.Series(
+            [stated.get(day, "") for day in filed["announced"]], filed.index, dtype=str
+        )
+    )
     announced = [dates["announced"] for dates in (usable, filed, listed, asking.stored)]
     reports = Reports(pd.DatetimeIndex(np.concatenate(announced)), volume)
 
     def placed(dates: pd.DataFrame, source: str, *, seen: date | None = None) -> pd.DataFrame:
-        found = reacting(dates, exchange=exchange, seen=seen, reports=reports)
+        found = reacting(
+            dates,
+            exchange=exchange,
+            seen=seen,
+            reports=reports,
+        )
         return found.assign(source=source, first_seen_at=pd.Timestamp(seen_at))
 
     return Lists(
@@ -327,20 +422,36 @@ def listed_events(asking: Asking, listed: Calendar) -> tuple[pd.DataFrame, Sourc
     own = no_events()
     if isinstance(asking.source, EarningsSource) and not (is_coming and has_newest):
         request = partial(asking.source.earnings_dates, asking.symbol)
-        received = _list_of(asking.source, request, f"dates of {asking.symbol}", columns=("announced", "timing"))
+        received = _list_of(
+            asking.source,
+            request,
+            f"dates of {asking.symbol}",
+            columns=("announced", "timing"),
+        )
         if isinstance(received, SourceError):
             unread = received
         else:
             own = received
-    both = [dates for dates in (_of_other_quarters(own, of_calendar["announced"]), of_calendar) if len(dates)]
+    both = [
+        dates
+        for dates in (_of_other_quarters(own, of_calendar["announced"]), of_calendar)
+        if len(dates)
+    ]
     listed_dates = pd.concat(both).sort_values("announced", ignore_index=True) if both else own
     return listed_dates, unread
 
 
 def events_of_backtest(asking: Asking, *, volume: pd.Series) -> pd.DataFrame:
     """The earnings dates that a symbol's first night has, as `reacting`, with a column source."""
-    lists = lists_of_night(asking, None, volume=volume, seen_at=datetime.fromtimestamp(0, UTC))
-    return valid_events(changes(asking, lists))[[*COLUMNS, "source"]].sort_values("session", ignore_index=True)
+    lists = lists_of_night(
+        asking,
+        None,
+        volume=volume,
+        seen_at=datetime.fromtimestamp(0, UTC),
+    )
+    return valid_events(changes(asking, lists))[[*COLUMNS, "source"]].sort_values(
+        "session", ignore_index=True
+    )
 
 
 def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
@@ -349,7 +460,15 @@ def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
     The second at once if its list is empty.
     """
     if lists.unread is not None:
-        return [Finding(asking.session, UNREAD_EARNINGS, "flag", None, str(lists.unread))]
+        return [
+            Finding(
+                asking.session,
+                UNREAD_EARNINGS,
+                "flag",
+                None,
+                str(lists.unread),
+            )
+        ]
     if not asking.is_asked and lists.filed.empty:
         return []
     night = pd.Timestamp(asking.session)
@@ -360,38 +479,68 @@ def doubts_of_lists(asking: Asking, lists: Lists) -> list[Finding]:
     if is_recent or (known > night).any() or not newest >= night - _YEAR:  # NaT: none
         return []
     detail = "The newest known earnings date is of this session; no list has a coming one."
-    return [Finding(newest.date(), STALE_EARNINGS, "flag", None, detail)]
+    return [
+        Finding(
+            newest.date(),
+            STALE_EARNINGS,
+            "flag",
+            None,
+            detail,
+        )
+    ]
 
 
 def changes(asking: Asking, lists: Lists) -> pd.DataFrame:
-    """The rows, STORED, that the night adds to the stored ones: of each list its new dates, and withdrawals.
+    """The rows, STORED, that the night adds to the stored ones.
 
-    A date without timing that is stored keeps the session that it was given first: the fits of a chain go on from flags
-    that stay where they were.
+    Of each list its new dates, and withdrawals.
+
+    A date without timing that is stored keeps the session that it was given first: the fits of a
+    chain go on from flags that stay where they were.
     """
-    night, stored = pd.Timestamp(asking.session), asking.stored
-    before, corrigible = valid_events(stored), (asking.source.name, FILINGS)
-    usable, listed = _as_stored(lists.usable, before), _as_stored(lists.listed, before)
+    night = pd.Timestamp(asking.session)
+    stored = asking.stored
+    before = valid_events(stored)
+    corrigible = (asking.source.name, FILINGS)
+    usable = _as_stored(lists.usable, before)
+    listed = _as_stored(lists.listed, before)
     usable = unseen(stored, usable)
     history = _joined(stored, usable)
     coming = listed.loc[listed["session"] > night, "announced"]
     filed = _of_other_quarters(lists.filed, pd.concat([valid_events(history)["announced"], coming]))
     history = _joined(history, filed)
     valid = valid_events(history)
-    # A date seen on an earlier night stays known from that night. Of the past, what is stored is more exact than a
-    # list, but for the hour of an announcement.
+    # A date seen on an earlier night stays known from that night. Of the past, what is stored is
+    # more exact than a list, but for the hour of an announcement.
     other = listed.index.isin(_of_other_quarters(listed, valid["announced"]).index)
     is_timed = listed["announced"].isin(valid["announced"])
-    new = listed[(other | is_timed | (listed["session"] > night)) & ~listed["session"].isin(valid["session"])]
+    new = listed[
+        (other | is_timed | (listed["session"] > night)) & ~listed["session"].isin(valid["session"])
+    ]
     newest = history[history["session"] > night].drop_duplicates(KEY, keep="last")
     announced = newest[newest["source"].isin(corrigible) & (newest["known_rule"] != WITHDRAWN)]
-    moved = withdrawn(announced, listed, session=asking.session, exchange=asking.exchange)
+    moved = withdrawn(
+        announced,
+        listed,
+        session=asking.session,
+        exchange=asking.exchange,
+    )
     ended = moved.assign(source=asking.source.name, first_seen_at=lists.seen_at)
-    return _joined(usable, filed, new, ended)
+    return _joined(
+        usable,
+        filed,
+        new,
+        ended,
+    )
 
 
-def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
-    """Rows that withdraw the coming events, from this session on, that a list has moved: another one is close by."""
+def withdrawn(
+    coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS"
+) -> pd.DataFrame:
+    """Rows that withdraw the coming events, from this session on, that a list has moved.
+
+    Another one is close by.
+    """
     days = calendar(exchange).sessions
     ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
     before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
@@ -402,7 +551,11 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
 
 def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
     """The rows, those without timing that are stored without one as they are stored."""
-    untimed = valid[valid["timing"] == ""].drop_duplicates("announced", keep="last").set_index("announced")
+    untimed = (
+        valid[valid["timing"] == ""]
+        .drop_duplicates("announced", keep="last")
+        .set_index("announced")
+    )
     is_stored = (rows["timing"] == "") & rows["announced"].isin(untimed.index)
     if not is_stored.any():
         return rows
@@ -420,15 +573,27 @@ def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, in the order first seen, as intervals of origins: known_from to before `withdrawn_from` (or NaT)."""
+    """The rows, in the order first seen, as intervals of origins.
+
+    Known_from to before `withdrawn_from` (or NaT).
+    """
     ending = rows["known_rule"] == WITHDRAWN
     ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
     rows = rows.assign(interval=ended - ending)  # a withdrawal belongs to the interval that it ends
     key = [*KEY, "interval"]
     ends = rows.loc[ending, [*key, "known_from"]].rename(columns={"known_from": "withdrawn_from"})
-    intervals = rows[~ending].drop_duplicates(key, keep="last").merge(ends, on=key, how="left").drop(columns="interval")
+    intervals = (
+        rows[~ending]
+        .drop_duplicates(key, keep="last")
+        .merge(ends, on=key, how="left")
+        .drop(columns="interval")
+    )
     valid = intervals["withdrawn_from"].isna()
-    newer = intervals[valid].duplicated(["announced", "kind"], keep="last").reindex(intervals.index, fill_value=False)
+    newer = (
+        intervals[valid]
+        .duplicated(["announced", "kind"], keep="last")
+        .reindex(intervals.index, fill_value=False)
+    )
     return intervals[~valid | ~newer]
 
 

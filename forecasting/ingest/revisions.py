@@ -23,46 +23,69 @@ from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import BEFORE, FEWEST_BEFORE, PRICES, Finding, is_other_unit
 from forecasting.ingest.bars import changed_rows, check_bars, no_bars
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.splits import ACCEPTED, MOVED, SAME_RATIO, basis, hold_jumps, on_one_basis, rebase, shown_splits
+from forecasting.ingest.splits import (
+    ACCEPTED,
+    MOVED,
+    SAME_RATIO,
+    basis,
+    hold_jumps,
+    on_one_basis,
+    rebase,
+    shown_splits,
+)
 from forecasting.sessions import after
 from forecasting.targets import PRICE_TOLERANCE
 
 Refusal = DataLateError | HistoryError | SourceError
 """Why a night cannot use a fetch."""
 
-Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
+Verdict = (
+    Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"]
+    | FailedVerdict
+)
 
-VOLUME_ALARM = 5e-3  # share beyond which a restated settled volume is a finding; a restated settled price always is
+# Share beyond which a restated settled volume is a finding; a restated settled price always is
+VOLUME_ALARM = 5e-3
 RESTATED = 20
-"""Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis stays.
+"""Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis
+stays.
 
-Yahoo restates single volumes of the last days; another unit, vendor or rounding restates hundreds, and would replace
-the record that forecasts were made from.
+Yahoo restates single volumes of the last days; another unit, vendor or rounding restates hundreds,
+and would replace the record that forecasts were made from.
 """
 
-_ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
+# The smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
+_ADJUSTMENT = 1e-4
 
 _VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
 _NO_VERSIONS = pd.DataFrame(columns=_VERSION_COLUMNS)
 
 _NOTHING_KNOWN = pd.DataFrame(
-    {**dict.fromkeys([*PRICES, "volume"], np.zeros(0)), "version": np.zeros(0, int), "settled": np.zeros(0, bool)},
+    {
+        **dict.fromkeys([*PRICES, "volume"], np.zeros(0)),
+        "version": np.zeros(0, int),
+        "settled": np.zeros(0, bool),
+    },
     index=pd.DatetimeIndex([], name="session"),
 )
 
 MATCH = 0.01  # relative difference within which two closes of one session are the same
 MATCHING_SHARE = 0.95
-"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best pair matches on 20%
-of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two downloads of SBUX, 19 months apart, match on all of 253."""
+"""Least share of the common sessions whose closes match. Of 8,930 pairs of 95 US stocks the best
+pair matches on 20% of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two downloads of
+SBUX, 19 months apart, match on all of 253."""
 
 FEWEST = 63
-"""Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then there is a note."""
+"""Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then
+there is a note."""
 
 _RETURNS = "The hold ends when the source returns to the stored"
 _SWITCH = "`forecasting run` with --switch-source"
 _UNIT_RETURNS = f"{_RETURNS} unit; {_SWITCH} accepts the new one, once."
 _HISTORY_RETURNS = f"{_RETURNS} history; {_SWITCH} accepts its new history, once."
-_OTHERS_RETURN = f"{_RETURNS} history. Forecast another company in another data folder; {_SWITCH} joins the two."
+_OTHERS_RETURN = (
+    f"{_RETURNS} history. Forecast another company in another data folder; {_SWITCH} joins the two."
+)
 _BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
 
 
@@ -71,8 +94,10 @@ class StoredBars:
     """The stored bars of a symbol before a fetch."""
 
     bars: pd.DataFrame  # current versions, columns as `read.bars`
-    actions: pd.DataFrame  # dividends and splits, the newest value of each: columns session, kind, value
-    adjustment: tuple[date, float] | None  # session and Adj Close / Close of the newest fetch that has one
+    # Dividends and splits, the newest value of each: columns session, kind, value
+    actions: pd.DataFrame
+    # Session and Adj Close / Close of the newest fetch that has one
+    adjustment: tuple[date, float] | None
 
 
 NOTHING_STORED = StoredBars(no_bars(), make_actions([]), None)
@@ -86,7 +111,8 @@ class Request:
     source: str  # the option that names the source, for messages
     exchange: str
     sessions_needed: int  # fewest that a forecast needs
-    accept: bool = False  # take a history that differs from the stored one: the user gave --switch-source
+    # Take a history that differs from the stored one: the user gave --switch-source
+    accept: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,14 +121,18 @@ class Revision:
 
     verdict: Verdict  # the most important change
     detail: str  # all changes, in one line
-    versions: pd.DataFrame  # columns session, version, open, high, low, close, volume: the rows to append
-    settled: list[date]  # sessions whose version, after the append, a later session's fetch has confirmed
-    # Session, kind, value: new dividends, or with a new value, and the splits for which this fetch rebased the bars; a
-    # split is recorded with the bars that show it, neither before nor after.
+    # Columns session, version, open, high, low, close, volume: the rows to append
+    versions: pd.DataFrame
+    # Sessions whose version, after the append, a later session's fetch has confirmed
+    settled: list[date]
+    # Session, kind, value: new dividends, or with a new value, and the splits for which this fetch
+    # rebased the bars; a split is recorded with the bars that show it, neither before nor after.
     new_actions: pd.DataFrame
     findings: list[Finding]  # restatements past the limits, and held bars
-    held: list[date] = field(default_factory=list)  # sessions fetched and kept out for now; with the newest, it is late
-    until_accepted: bool = False  # the hold lasts until the source returns to the stored history or the user accepts it
+    # Sessions fetched and kept out for now; with the newest, it is late
+    held: list[date] = field(default_factory=list)
+    # The hold lasts until the source returns to the stored history or the user accepts it
+    until_accepted: bool = False
     error: Refusal | None = None  # with one, only the findings are stored
     note: str = ""  # a doubt about the fetch that stops nothing
 
@@ -110,43 +140,110 @@ class Revision:
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     """What the fetched bars change about the stored ones, with every finding, and whether the night can use them."""
     exchange = request.exchange
-    fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions, exchange=exchange)
-    symbol, accept = fetched.symbol, request.accept
+    fetched = on_one_basis(
+        fetched,
+        known=stored.bars,
+        known_actions=stored.actions,
+        exchange=exchange,
+    )
+    symbol = fetched.symbol
+    accept = request.accept
     bars, findings = check_bars(fetched, exchange=exchange, known=stored.bars)
-    common, share, ratio = (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
+    common, share, ratio = (
+        (FEWEST, 1.0, 1.0) if fetched.names_symbol else compare(stored.bars, bars)
+    )
     if common >= FEWEST and share < MATCHING_SHARE and not accept:
         detail = (
-            f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} (median ratio "
+            f"Of {common} common sessions {share:.0%} have the stored close within {MATCH:.0%} "
+            "(median ratio "
             f"x{ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
         )
         other = BadDataError(
-            f"{fetched.source} has no symbol column, and its rows are not the stored series of {symbol}. {detail} "
+            f"{fetched.source} has no symbol column, and its rows are not the stored series of "
+            f"{symbol}. {detail} "
             f"Correct the symbol or the file; {_SWITCH} accepts the new series."
         )
         newest = stored.bars.index.intersection(bars.index)[-1].date()
-        return nothing_changed(other, [Finding(newest, "other_series", "reject", share, detail)])
+        return nothing_changed(
+            other,
+            [
+                Finding(
+                    newest,
+                    "other_series",
+                    "reject",
+                    share,
+                    detail,
+                )
+            ],
+        )
     unit = _other_volume_unit(fetched.bars, stored.bars)
     if unit is not None and not accept:
         usable = fetched.bars.index[fetched.bars.index < pd.Timestamp(unit.session)]
         subject = f"{symbol}'s bars are held back from {unit.session} on"
-        return nothing_changed(_held(subject, unit.detail, _UNIT_RETURNS, usable), [unit])
-    error = _unusable(bars, stored.bars, symbol, request, findings)
+        return nothing_changed(
+            _held(
+                subject,
+                unit.detail,
+                _UNIT_RETURNS,
+                usable,
+            ),
+            [unit],
+        )
+    error = _unusable(
+        bars,
+        stored.bars,
+        symbol,
+        request,
+        findings,
+    )
     if error is not None:
         return nothing_changed(error, findings)
     subject = f"{symbol}'s bar of {request.session} is held back"
-    apart = None if accept else _detached(bars, stored.bars, fetched, request)
+    apart = (
+        None
+        if accept
+        else _detached(
+            bars,
+            stored.bars,
+            fetched,
+            request,
+        )
+    )
     if apart is not None:
-        return nothing_changed(_held(subject, apart.detail, _OTHERS_RETURN, bars.index[:0]), [*findings, apart])
-    revision = explain(stored, bars, actions=fetched.actions, exchange=exchange, accept=accept)
+        return nothing_changed(
+            _held(
+                subject,
+                apart.detail,
+                _OTHERS_RETURN,
+                bars.index[:0],
+            ),
+            [*findings, apart],
+        )
+    revision = explain(
+        stored,
+        bars,
+        actions=fetched.actions,
+        exchange=exchange,
+        accept=accept,
+    )
     accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
         ends = f"{_refusal(revision.findings, revision.held[0])}{_BY_ITSELF}"
         ends = _HISTORY_RETURNS if revision.until_accepted else ends
         usable = bars.index.difference(pd.DatetimeIndex(revision.held))
-        return nothing_changed(_held(subject, f"{revision.detail.rstrip('.')}.", ends, usable), revision.findings)
+        return nothing_changed(
+            _held(
+                subject,
+                f"{revision.detail.rstrip('.')}.",
+                ends,
+                usable,
+            ),
+            revision.findings,
+        )
     note = (
-        f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for {symbol} "
+        f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were "
+        f"stored for {symbol} "
         f"before: check that it is the series of {symbol}."
     )
     return replace(revision, note=note if common < FEWEST else "")
@@ -155,22 +252,37 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
 def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     """As `assess` for a market series; never an error: older bars are stored without the newest.
 
-    Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no volume judged.
+    Its jumps are news (the VIX doubled on 2018-02-05): no split is searched, no jump held and no
+    volume judged.
     """
-    bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars, of_index=True)
-    revision = explain(stored, bars, actions=None, exchange=request.exchange, accept=request.accept)
+    bars, findings = check_bars(
+        fetched,
+        exchange=request.exchange,
+        known=stored.bars,
+        of_index=True,
+    )
+    revision = explain(
+        stored,
+        bars,
+        actions=None,
+        exchange=request.exchange,
+        accept=request.accept,
+    )
     return replace(revision, findings=[*findings, *revision.findings])
 
 
 def prices_alone(fetched: Fetched) -> Fetched:
     """The fetch without volume, Adj Close, dividends and splits, which an index does not have."""
-    return replace(fetched, bars=fetched.bars.assign(volume=np.nan, adj_close=np.nan), actions=make_actions([]))
+    return replace(
+        fetched, bars=fetched.bars.assign(volume=np.nan, adj_close=np.nan), actions=make_actions([])
+    )
 
 
 def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]:
     """Sessions in common, the share of them whose closes match, and the median of fetched over stored close.
 
-    Each divided by the median ratio they match too: another unit, or wholly rebased; after a split in two parts.
+    Each divided by the median ratio they match too: another unit, or wholly rebased; after a split
+    in two parts.
     """
     common = known.index.intersection(bars.index)
     if common.empty:
@@ -181,7 +293,8 @@ def compare(known: pd.DataFrame, bars: pd.DataFrame) -> tuple[int, float, float]
     matching = 0
     for part in (ratio[:at], ratio[at:]):
         if len(part):
-            from_one, from_median = np.abs(part - 1.0), np.abs(part / np.nanmedian(part) - 1.0)
+            from_one = np.abs(part - 1.0)
+            from_median = np.abs(part / np.nanmedian(part) - 1.0)
             apart = from_one if np.nanmedian(from_one) <= np.nanmedian(from_median) else from_median
             matching += int((apart <= MATCH).sum())
     return len(common), matching / len(common), float(np.nanmedian(ratio))
@@ -200,10 +313,17 @@ def _other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | No
         return None
     times = float(new.iloc[first:].median() / known.median())
     detail = (
-        f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: another unit, "
+        f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: "
+        "another unit, "
         "as thousands of shares."
     )
-    return Finding(new.index[first].date(), "volume_unit", "reject", times, detail)
+    return Finding(
+        new.index[first].date(),
+        "volume_unit",
+        "reject",
+        times,
+        detail,
+    )
 
 
 def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateError:
@@ -214,7 +334,10 @@ def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateErr
 def _unusable(
     bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request, findings: list[Finding]
 ) -> DataLateError | HistoryError | None:
-    """The error of a fetch without the newest bar, or with too few for a forecast; None of any other."""
+    """The error of a fetch without the newest bar, or with too few for a forecast.
+
+    None of any other.
+    """
     newest = bars.index[-1].date() if len(bars) else None
     if newest != request.session:
         why = _refusal(findings, request.session)
@@ -229,13 +352,17 @@ def _unusable(
     if found >= request.sessions_needed:
         return None
     return HistoryError(
-        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} at "
+        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} "
+        "at "
         f"{request.session}; found {found}. Use a source with a longer history, or wait."
     )
 
 
 def _refusal(findings: list[Finding], session: date) -> str:
-    """The rule that keeps the session's bar out, with its number, as a sentence and a space; empty without one."""
+    """The rule that keeps the session's bar out, with its number, as a sentence and a space.
+
+    Empty without one.
+    """
     for finding in findings:
         if finding.session == session and finding.severity == "reject":
             value = "" if finding.value is None else f", {finding.value:.6g}"
@@ -243,20 +370,35 @@ def _refusal(findings: list[Finding], session: date) -> str:
     return ""
 
 
-def _detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request) -> Finding | None:
-    """The finding on bars that begin sessions after the stored ones, which were requested too; None for any other."""
+def _detached(
+    bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request
+) -> Finding | None:
+    """The finding on bars that begin sessions after the stored ones, which were requested too.
+
+    None for any other.
+    """
     if stored.empty or bars.empty or fetched.first_asked > stored.index[-1].date():
         return None
-    ends, begins = stored.index[-1].date(), bars.index[0].date()
+    ends = stored.index[-1].date()
+    begins = bars.index[0].date()
     missing = len(after(ends, begins, request.exchange)) - 1
     if missing < 1:
         return None
     detail = (
-        f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with {missing} missing between, "
-        "though the stored ones were requested too: its response is cut off, or the symbol is another company's now."
+        f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with "
+        f"{missing} missing between, "
+        "though the stored ones were requested too: its response is cut off, or the symbol is "
+        "another company's now."
     )
-    # On the first session of the response, which it covers once it is accepted, so that its fetch clears the finding.
-    return Finding(begins, "history_detached", "reject", float(missing), detail)
+    # On the first session of the response, which it covers once it is accepted, so that its fetch
+    # clears the finding.
+    return Finding(
+        begins,
+        "history_detached",
+        "reject",
+        float(missing),
+        detail,
+    )
 
 
 def explain(
@@ -269,7 +411,8 @@ def explain(
 ) -> Revision:
     """The changes of the fetched `bars`, the whole window or any part of it, to the stored ones.
 
-    `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no split explains.
+    `actions` is None for an index, whose jumps are not held. With `accept` a history counts that no
+    split explains.
     """
     known = stored.bars if len(stored.bars) else _NOTHING_KNOWN
     new_actions = changed_actions(stored.actions, make_actions([]) if actions is None else actions)
@@ -279,29 +422,65 @@ def explain(
     if factor is None and not accept:
         ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
         moved = ratios[(ratios - 1.0).abs() > MOVED]
-        detail = f"Prices of {len(moved)} known bars moved (median x{moved.median():.4g}), and no split explains how."
-        return _nothing_stored(known, bars, dividends, "rebase_unexplained", float(moved.median()), detail)
+        detail = (
+            f"Prices of {len(moved)} known bars moved (median x{moved.median():.4g}), and no "
+            "split explains how."
+        )
+        return _nothing_stored(
+            known,
+            bars,
+            dividends,
+            "rebase_unexplained",
+            float(moved.median()),
+            detail,
+        )
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
-    splits = shown_splits(factor, bars, new_splits, stored=stored.actions)
-    kept, findings = bars, list[Finding]()
+    splits = shown_splits(
+        factor,
+        bars,
+        new_splits,
+        stored=stored.actions,
+    )
+    kept = bars
+    findings = list[Finding]()
     if actions is not None:
         # A split for which this fetch rebases the bars explains no jump of its session.
-        shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"]) & (len(known) > 0)
-        kept, findings = hold_jumps(expected, bars, actions[~shown], exchange=exchange)
+        shown = (
+            (actions["kind"] == "split")
+            & actions["session"].isin(splits["session"])
+            & (len(known) > 0)
+        )
+        kept, findings = hold_jumps(
+            expected,
+            bars,
+            actions[~shown],
+            exchange=exchange,
+        )
     versions = _versions(expected, kept, factor)
     restated = _restated_bars(expected, versions, factor=factor)
     alarming = restated[restated["alarming"]]
     if len(alarming) > RESTATED and not accept:
-        ratio, prices = float((1.0 + alarming["volume"]).median()), int((alarming["price"] > PRICE_TOLERANCE).sum())
+        ratio = float((1.0 + alarming["volume"]).median())
+        prices = int((alarming["price"] > PRICE_TOLERANCE).sum())
         detail = (
-            f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices "
+            f"{len(alarming)} settled bars would be restated by one fetch (volume by a median of "
+            f"x{ratio:.4g}, prices "
             f"of {prices}); expected at most {RESTATED}."
         )
-        return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
+        return _nothing_stored(
+            known,
+            bars,
+            dividends,
+            "history_restated",
+            ratio,
+            detail,
+        )
     single = restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]]
-    held, new = bars.index[len(kept) :], int((~versions["session"].isin(known.index)).sum())
-    rebased, adjusted = factor[factor != 1.0], (kept["adj_close"] / kept["close"]).dropna()
+    held = bars.index[len(kept) :]
+    new = int((~versions["session"].isin(known.index)).sum())
+    rebased = factor[factor != 1.0]
+    adjusted = (kept["adj_close"] / kept["close"]).dropna()
     step = 1.0  # also where one of the two is not known
     if stored.adjustment is not None:
         day, before = stored.adjustment
@@ -310,7 +489,8 @@ def explain(
         ("held", len(held) > 0),
         ("first", known.empty),
         ("split", len(rebased) > 0),
-        # A night makes the bar of the night before final; that its volume has moved until then is no news to anybody.
+        # A night makes the bar of the night before final; that its volume has moved until then is
+        # no news to anybody.
         ("revised", bool(single["settled"].any()) or (len(single) > 0 and not new)),
         ("dividend", len(dividends) > 0 or abs(step - 1.0) > _ADJUSTMENT),
         ("extended", new > 0),
@@ -321,7 +501,10 @@ def explain(
         f"{len(held)} held" if len(held) else "",
         f"split x{rebased.iloc[-1]:g}" if len(rebased) else "",
         f"{len(single)} restated ({_largest(single)})" if len(single) else "",
-        *(f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in dividends.tail(3).itertuples()),
+        *(
+            f"dividend {row.value:g} on {row.session:%Y-%m-%d}"
+            for row in dividends.tail(3).itertuples()
+        ),
         f"{len(dividends) - 3} earlier dividends" if len(dividends) > 3 else "",
         f"Adj Close x{step:.6f}" if abs(step - 1.0) > _ADJUSTMENT else "",
     ]
@@ -330,7 +513,12 @@ def explain(
         next(verdict for verdict, holds in verdicts if holds),
         (", ".join(filter(None, changes)) or "no change") + newest,
         versions,
-        _settled(known, kept, versions, of_index=actions is None),
+        _settled(
+            known,
+            kept,
+            versions,
+            of_index=actions is None,
+        ),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
         [*findings, *_alarms(alarming, accept=accept)],
         held=[day.date() for day in held],
@@ -338,18 +526,35 @@ def explain(
 
 
 def nothing_changed(error: Refusal, findings: Sequence[Finding] = ()) -> Revision:
-    """The revision of a request without usable bars: the error's verdict and message, and its findings."""
-    return Revision(error.verdict, str(error), _NO_VERSIONS, [], make_actions([]), [*findings], error=error)
+    """The revision of a request without usable bars.
+
+    The error's verdict and message, and its findings.
+    """
+    return Revision(
+        error.verdict,
+        str(error),
+        _NO_VERSIONS,
+        [],
+        make_actions([]),
+        [*findings],
+        error=error,
+    )
 
 
 def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
-    """The newest session and its Adj Close / Close, which the next fetch's dividends will lower; None without one."""
+    """The newest session and its Adj Close / Close, which the next fetch's dividends will lower.
+
+    None without one.
+    """
     factor = (bars["adj_close"] / bars["close"]).dropna()
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
-    """New and restated bars, and after a split all earlier ones; bars outside the fetch are rebased by the factor."""
+    """New and restated bars, and after a split all earlier ones.
+
+    Bars outside the fetch are rebased by the factor.
+    """
     rebased = factor.index[factor != 1.0]
     rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
     rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
@@ -361,8 +566,13 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
     return rows.rename_axis("session").reset_index()[_VERSION_COLUMNS]
 
 
-def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool) -> list[date]:
-    """The sessions that this fetch makes final: all but its newest, if their volume is known or no session has one."""
+def _settled(
+    known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool
+) -> list[date]:
+    """The sessions that this fetch makes final.
+
+    All but its newest, if their volume is known or no session has one.
+    """
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]
@@ -376,14 +586,35 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *,
 
 
 def _nothing_stored(
-    known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame, rule: str, value: float, detail: str
+    known: pd.DataFrame,
+    bars: pd.DataFrame,
+    dividends: pd.DataFrame,
+    rule: str,
+    value: float,
+    detail: str,
 ) -> Revision:
-    # On the newest known session: it stays the newest while no bar is stored, so later nights add no other finding.
+    # On the newest known session: it stays the newest while no bar is stored, so later nights add
+    # no other finding.
     newest = known.index.intersection(bars.index)[-1].date()
     held = [day.date() for day in bars.index.difference(known.index)]
-    finding = Finding(newest, rule, "reject", value, detail)
+    finding = Finding(
+        newest,
+        rule,
+        "reject",
+        value,
+        detail,
+    )
     detail = f"nothing stored: {detail}"
-    return Revision("held", detail, _NO_VERSIONS, [], dividends, [finding], held=held, until_accepted=True)
+    return Revision(
+        "held",
+        detail,
+        _NO_VERSIONS,
+        [],
+        dividends,
+        [finding],
+        held=held,
+        until_accepted=True,
+    )
 
 
 def _largest(restated: pd.DataFrame) -> str:
@@ -396,8 +627,13 @@ def _largest(restated: pd.DataFrame) -> str:
     return f"a volume that was unknown on {restated['session'].iloc[0]:%Y-%m-%d}"
 
 
-def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series) -> pd.DataFrame:
-    """The known bars that get a new version: columns session, price, volume (relative changes), differs, alarming."""
+def _restated_bars(
+    expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series
+) -> pd.DataFrame:
+    """The known bars that get a new version.
+
+    Columns session, price, volume (relative changes), differs, alarming.
+    """
     now = versions[versions["session"].isin(expected.index)].set_index("session")
     before = expected.loc[now.index]
     price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)
@@ -405,7 +641,8 @@ def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd
     rebased = factor.loc[now.index] != 1.0
     price = price.mask(rebased & (price < SAME_RATIO), 0.0)
     volume = volume.mask(rebased & ((now["volume"] - before["volume"]).abs() <= 1.0), 0.0)
-    filled, settled = before["volume"].isna() & now["volume"].notna(), before["settled"].astype(bool)
+    filled = before["volume"].isna() & now["volume"].notna()
+    settled = before["settled"].astype(bool)
     moved = (price > PRICE_TOLERANCE) | (volume.abs() > VOLUME_ALARM)
     columns = {"price": price, "volume": volume, "settled": settled, "alarming": settled & moved}
     differs = (price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled
@@ -413,12 +650,32 @@ def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd
 
 
 def _alarms(settled: pd.DataFrame, *, accept: bool) -> list[Finding]:
-    """Findings on restated settled bars; one for all of them where the user accepted more than RESTATED."""
+    """Findings on restated settled bars.
+
+    One for all of them where the user accepted more than RESTATED.
+    """
     if accept and len(settled) > RESTATED:
-        detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
-        return [Finding(settled["session"].iloc[-1].date(), ACCEPTED, "flag", float(len(settled)), detail)]
+        detail = (
+            f"{len(settled)} settled bars were restated up to this session, as "
+            "--switch-source permitted."
+        )
+        return [
+            Finding(
+                settled["session"].iloc[-1].date(),
+                ACCEPTED,
+                "flag",
+                float(len(settled)),
+                detail,
+            )
+        ]
     return [
-        Finding(day.date(), f"{what}_restated", "flag", share, f"A settled {what} was restated by this share.")
+        Finding(
+            day.date(),
+            f"{what}_restated",
+            "flag",
+            share,
+            f"A settled {what} was restated by this share.",
+        )
         for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM))
         for day, share in zip(settled["session"], settled[what].tolist(), strict=True)
         if abs(share) > least

@@ -10,16 +10,22 @@ from forecasting.ingest.bar_rules import PRICES, Finding, quiet_moves, volume_mu
 from forecasting.ingest.bars import changed_rows
 from forecasting.ingest.sources import Fetched
 
-HOLD_JUMP, HOLD_SPLIT = 3, 10
-"""Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
+HOLD_JUMP = 3
+HOLD_SPLIT = 10
+"""Newest sessions in which a split-like jump is held: without a named split, and with one that the
+history ignores."""
 
 MOVED = 1e-2  # relative difference that a restated close moves less than, and a rebased one more
 SAME_RATIO = 1e-3
-"""Relative difference within which prices moved by a split's ratio: files write 0.3333, Yahoo rounds to 6 decimals."""
+"""Relative difference within which prices moved by a split's ratio: files write 0.3333, Yahoo
+rounds to 6 decimals."""
 
-_SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5% of these: once in 42,000 liquid bars
+# Within 5% of these: once in 42,000 liquid bars
+_SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])
 _SMALL_SPLIT = np.log(1.2)  # a day's move may be as large
-_QUARTER, _OFTEN = 63, 4  # a price of 0.0001 doubles by a tick: one that did so four times in a quarter was not split
+# a price of 0.0001 doubles by a tick: one that did so four times in a quarter was not split
+_QUARTER = 63
+_OFTEN = 4
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 _WEEK = pd.Timedelta(days=7)
 _LASTING = 3
@@ -27,107 +33,157 @@ _PROVEN = np.concatenate([_SPLIT_RATIOS, 1.0 / _SPLIT_RATIOS, [1.5, 1.0 / 1.5]])
 _LEVEL = 0.1
 
 _JUMPS = {
-    "split_not_applied": "The source names a split on this session, but its history is not on the new share basis.",
-    "split_like_jump": "Close moved like a split since the session before, and no named split explains it.",
-    "quiet_move": "Prices moved by this factor since the session before on a usual range and volume: a split that the "
+    "split_not_applied": "The source names a split on this session, but its history is not on the "
+    "new share basis.",
+    "split_like_jump": "Close moved like a split since the session before, and no named split "
+    "explains it.",
+    "quiet_move": "Prices moved by this factor since the session before on a usual range and "
+    "volume: a split that the "
     "source does not name, another currency, or another series.",
 }
 
 ACCEPTED = "history_accepted"
-"""The rule of the finding on a history in another unit, or of another vendor, that the user accepted."""
+"""The rule of the finding on a history in another unit, or of another vendor, that the user
+accepted."""
 
 BREAKS = (ACCEPTED, *_JUMPS)
-"""The rules of flags on a session before which the stored bars may be on another share basis or in another unit."""
+"""The rules of flags on a session before which the stored bars may be on another share basis or in
+another unit."""
 
 
-def on_one_basis(fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str) -> Fetched:
+def on_one_basis(
+    fetched: Fetched, *, known: pd.DataFrame, known_actions: pd.DataFrame, exchange: str
+) -> Fetched:
     """The fetch on its newest share basis, where the source leaves its history on the one before a split."""
-    bars, actions = fetched.bars, fetched.actions
+    bars = fetched.bars
+    actions = fetched.actions
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
     splits = []
     for day, value in zip(stored["session"], stored["value"], strict=True):
-        before, after = ratio[ratio.index < day].tail(5).median(), ratio[ratio.index >= day].head(5).median()
+        before = ratio[ratio.index < day].tail(5).median()
+        after = ratio[ratio.index >= day].head(5).median()
         moved = before / (1.0 if np.isnan(after) else after)
         if abs(np.log(value)) > _SMALL_SPLIT and abs(moved * value - 1.0) < MOVED:
             splits.append((day, value))
     proven = proven_splits(bars, actions, exchange=exchange)
     splits += [(day, value) for day, value in proven if day not in known.index]
     for day, value in splits:
-        before, close, adjusted = bars.index < day, bars["close"], bars["adj_close"]
+        before = bars.index < day
+        close = bars["close"]
+        adjusted = bars["adj_close"]
         factor = pd.Series(np.where(before, value, 1.0), index=bars.index)
         step = adjusted[~before].head(1).sum() / adjusted[before].iloc[-1]
-        # Else Adj Close is on the newest basis already; a late response may have no bar of the split's session yet.
+        # Else Adj Close is on the newest basis already; a late response may have no bar of the
+        # split's session yet.
         follows = step > 0.0 and abs(np.log(step * value)) < abs(np.log(step))
         bars = rebase(bars, factor).assign(adj_close=adjusted / factor if follows else adjusted)
         apart = (actions["session"] - day).abs()
-        leap = (apart == pd.Timedelta(0)) & (actions["value"] > _LEVEL * close[before].iloc[-1])  # of such an Adj Close
+        # Of such an Adj Close
+        leap = (apart == pd.Timedelta(0)) & (actions["value"] > _LEVEL * close[before].iloc[-1])
         same = np.where(actions["kind"] == "split", apart <= _WEEK, leap)
-        actions = pd.concat([actions[~same], make_actions([(day, "split", value)])], ignore_index=True)
+        actions = pd.concat(
+            [actions[~same], make_actions([(day, "split", value)])], ignore_index=True
+        )
     return replace(fetched, bars=bars, actions=actions)
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # impossible prices are another rule's findings
-def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str) -> list[tuple[pd.Timestamp, float]]:
+def proven_splits(
+    bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
+) -> list[tuple[pd.Timestamp, float]]:
     """Session and ratio k of each split before which the bars are on the old share basis.
 
-    From one session on three closes are 1 / k of the three before, within a tenth. Of a split that the source does not
-    name, k is 2, 3, 4, 5, 10, 20, 3:2 or an inverse, and the median of three volumes is nearer to k times the usual
-    than to the usual, and at most twice as far. A market's own move may be as large as a k below 2: that takes a
-    session of usual range too. False alarms: 0 in 577,915 bars of 95 liquid US stocks, 2000 to 2024. Of unnamed splits
-    put into these it finds 64% of 3:2, 83% of 2:1, 91% of 3:1 and 93 to 95% of larger ones.
+    From one session on three closes are 1 / k of the three before, within a tenth. Of a split that
+    the source does not name, k is 2, 3, 4, 5, 10, 20, 3:2 or an inverse, and the median of three
+    volumes is nearer to k times the usual than to the usual, and at most twice as far. A market's
+    own move may be as large as a k below 2: that takes a
+    session of usual range too. False alarms: 0 in 577,915 bars of 95 liquid US stocks, 2000 to
+    2024. Of unnamed splits put into these it finds 64% of 3:2, 83% of 2:1, 91% of 3:1 and 93 to 95%
+    of larger ones.
     """
-    close, log_2 = bars["close"].to_numpy(), np.log(2.0)
+    close = bars["close"].to_numpy()
+    log_2 = np.log(2.0)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].prod()
     steps = np.flatnonzero(np.abs(np.diff(np.log(close))) > _SMALL_SPLIT) + 1
     found: list[tuple[pd.Timestamp, float]] = []
     for row in steps[(steps >= _LASTING) & (steps <= len(close) - _LASTING)].tolist():
-        day, around = bars.index[row], close[row - _LASTING : row + _LASTING] / close[row - 1]
+        day = bars.index[row]
+        around = close[row - _LASTING : row + _LASTING] / close[row - 1]
         ratios = named[[day]].to_numpy() if day in named.index else _PROVEN
         value = float(ratios[np.argmin(np.abs(np.log(ratios * np.median(around[_LASTING:]))))])
         around[_LASTING:] *= value
         if np.abs(around - 1.0).max() >= _LEVEL:
             continue
-        size, volume = abs(np.log(value)), np.median(volume_multiple(bars)[row : row + _LASTING])
+        size = abs(np.log(value))
+        volume = np.median(volume_multiple(bars)[row : row + _LASTING])
         trades_so = size / 2.0 < np.sign(np.log(value)) * np.log(volume) < size + log_2
-        is_far = size >= log_2 or quiet_moves(bars, bars, make_actions([]), exchange=exchange)[row]
+        is_far = (
+            size >= log_2
+            or quiet_moves(
+                bars,
+                bars,
+                make_actions([]),
+                exchange=exchange,
+            )[row]
+        )
         if is_far and (trades_so or day in named.index):
             found.append((day, value))
     return found
 
 
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
-    """New shares per old share for every known session; None where no split explains how the prices moved."""
+    """New shares per old share for every known session.
+
+    None where no split explains how the prices moved.
+    """
     named = pd.Series(1.0, index=known.index)
     for session, value in zip(splits["session"], splits["value"], strict=True):
         named[known.index < session] *= value
     common = known.index.intersection(bars.index)
-    before, now = known.loc[common], bars.loc[common]
-    ratio, expected = (before["close"] / now["close"]).to_numpy(), named.reindex(common).to_numpy()
-    if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < SAME_RATIO:
+    before = known.loc[common]
+    now = bars.loc[common]
+    ratio = (before["close"] / now["close"]).to_numpy()
+    expected = named.reindex(common).to_numpy()
+    if (expected != 1.0).any() and np.nanmedian(
+        np.abs(ratio / expected - 1.0)[expected != 1.0]
+    ) < SAME_RATIO:
         return named
     moved = np.abs(ratio - 1.0) > MOVED
     count = int(moved.sum())
     if count < max(3.0, 0.05 * len(common)):
-        leaps, stored_leaps = (np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before))
+        leaps, stored_leaps = (
+            np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (now, before)
+        )
         in_other_unit = leaps & ~stored_leaps & before["settled"].astype(bool)
         return None if in_other_unit.any() else pd.Series(1.0, index=known.index)
     factor = float(np.median(ratio[moved]))
     volumes = (now["volume"] / before["volume"])[moved].median()
-    agreed = (np.abs(ratio[moved] / factor - 1.0) < SAME_RATIO).mean() > 0.98 and abs(volumes / factor - 1.0) < MOVED
+    agreed = (np.abs(ratio[moved] / factor - 1.0) < SAME_RATIO).mean() > 0.98 and abs(
+        volumes / factor - 1.0
+    ) < MOVED
     if not agreed or not moved[:count].all():
         return None
     unmoved = common[count:]
-    if len(unmoved):  # a late rebase closes a jump between the two sessions; one that opens it is no split
-        steps = [abs(np.log(frame["close"].iloc[count] / frame["close"].iloc[count - 1])) for frame in (now, before)]
+    # A late rebase closes a jump between the two sessions; one that opens it is no split
+    if len(unmoved):
+        steps = [
+            abs(np.log(frame["close"].iloc[count] / frame["close"].iloc[count - 1]))
+            for frame in (now, before)
+        ]
         if steps[0] > steps[1] and abs(np.log(factor)) > _SMALL_SPLIT:
             return None
     old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
     return pd.Series(np.where(old, factor, 1.0), index=known.index)
 
 
-def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
-    """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars."""
+def shown_splits(
+    factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame
+) -> pd.DataFrame:
+    """The new `splits` that the fetch shows.
+
+    On the first fetch all of the past, later those that rebased the bars.
+    """
     if factor.empty and len(bars):
         return splits[splits["session"] <= bars.index[-1]]
     if (factor == 1.0).all():
@@ -136,17 +192,28 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *,
     rows: list[tuple[object, str, float]] = []
     earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
     for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > SAME_RATIO).tolist():
-        last, value = factor.index[i], float(factor.iloc[i] / after[i])
-        named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < MOVED)].head(1)
+        last = factor.index[i]
+        value = float(factor.iloc[i] / after[i])
+        named = splits[
+            (splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < MOVED)
+        ].head(1)
         later = bars.index[bars.index > last]
         unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
-        rows += [(day, "split", float(ratio)) for day, ratio in zip(named["session"], named["value"], strict=True)]
+        rows += [
+            (day, "split", float(ratio))
+            for day, ratio in zip(named["session"], named["value"], strict=True)
+        ]
         rows += [] if len(named) else [(unnamed, "split", round(value, 6))]
-    return make_actions((day, kind, value * float(earlier.get(day, 1.0))) for day, kind, value in rows)
+    return make_actions(
+        (day, kind, value * float(earlier.get(day, 1.0))) for day, kind, value in rows
+    )
 
 
 def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
-    """`known` on the new share basis: prices divided by the factor, volumes multiplied and rounded to whole shares."""
+    """`known` on the new share basis.
+
+    Prices divided by the factor, volumes multiplied and rounded to whole shares.
+    """
     rebased = known.copy()
     if (factor != 1.0).any():
         rebased[PRICES] = known[PRICES].div(factor, axis=0)
@@ -157,31 +224,51 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
 def hold_jumps(
     expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame, *, exchange: str
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` before the first one held, and the findings on split-like jumps: mixed bases would corrupt every window.
+    """`bars` before the first one held, and the findings on split-like jumps.
 
-    `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase them.
+    Mixed bases would corrupt every window.
+
+    `expected` are the stored bars on the basis of the fetch; `actions` lack the splits that rebase
+    them.
     """
     if bars.empty:
         return bars, []
-    close, earlier = bars["close"].to_numpy(), expected["close"][expected.index < bars.index[0]]
+    close = bars["close"].to_numpy()
+    earlier = expected["close"][expected.index < bars.index[0]]
     before = float(earlier.iloc[-1]) if len(earlier) else np.nan
     ratio = close / np.append(close[0] if np.isnan(before) else before, close[:-1])
-    quiet = quiet_moves(bars, expected, actions, exchange=exchange)
+    quiet = quiet_moves(
+        bars,
+        expected,
+        actions,
+        exchange=exchange,
+    )
     named = actions[actions["kind"] == "split"].set_index("session")["value"]
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
-    ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
+    ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (
+        np.abs(np.log(ratio * value)) < np.abs(np.log(ratio))
+    )
     apart = np.maximum(ratio, 1.0 / ratio)
     like_a_split = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1)
-    often = pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy() >= _OFTEN
+    often = (
+        pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy() >= _OFTEN
+    )
     near = (like_a_split & ~often) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)
-    is_new = ~bars.index.isin(expected.index) & (len(expected) > 0)  # once it is not held any more, it is flagged
+    # Once it is not held any more, it is flagged
+    is_new = ~bars.index.isin(expected.index) & (len(expected) > 0)
     near &= (value == 1.0) & ((age <= HOLD_JUMP) | is_new)
     doubtful = changed_rows(bars, expected) & (near | quiet | ignored)
     held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
     rule = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
     findings = [
-        Finding(bars.index[i].date(), str(rule[i]), "reject" if held[i] else "flag", float(ratio[i]), _JUMPS[rule[i]])
+        Finding(
+            bars.index[i].date(),
+            str(rule[i]),
+            "reject" if held[i] else "flag",
+            float(ratio[i]),
+            _JUMPS[rule[i]],
+        )
         for i in np.flatnonzero(doubtful).tolist()
     ]
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings

@@ -1,7 +1,9 @@
 """Findings on volumes and closes that differ between the stored bars and a second source, the witness.
 
-The newest sessions that both have are compared; of the witness the ratio alone is stored. A ratio that several sessions
-share is one finding: another share basis, currency, unit or market, as one exchange's volume against that of all.
+The newest sessions that both have are compared; of the witness the ratio alone is stored. A ratio
+that several sessions
+share is one finding: another share basis, currency, unit or market, as one exchange's volume
+against that of all.
 """
 
 from collections.abc import Sequence
@@ -13,19 +15,23 @@ from numpy.typing import NDArray
 
 from forecasting.ingest.bar_rules import Finding
 
-SESSIONS = 20  # newest sessions compared: a volume that a vendor completes a day or a week later is compared again
+# Newest sessions compared: a volume that a vendor completes a day or a week later is compared again
+SESSIONS = 20
 CLOSE_LIMIT = 0.01
-"""Relative difference past which two closes disagree, as in revisions.py. Of 176 sessions of AAPL and IBM, 2017, from
-Yahoo and from another vendor, the closes differ by 0.3% at most."""
+"""Relative difference past which two closes disagree, as in revisions.py. Of 176 sessions of AAPL
+and IBM, 2017, from Yahoo and from another vendor, the closes differ by 0.3% at most."""
 
 VOLUME_LIMIT = 1.25
-"""Factor, either way, past which two volumes disagree. On the same sessions they differ by 1.3% at most, but for one
-that the other vendor has with a fifteenth; two downloads of one vendor, 19 months apart, by 2.2%. A newest volume that
-is still counted may lack a quarter: reported of Yahoo and of others."""
+"""Factor, either way, past which two volumes disagree. On the same sessions they differ by 1.3% at
+most, but for one that the other vendor has with a fifteenth; two downloads of one vendor, 19
+months apart, by 2.2%. A newest volume that is still counted may lack a quarter: reported of
+Yahoo and of others."""
 
 _POSSIBLE = 1e-12, 1e14  # of a price or volume; the bars of a witness pass no rule before this one
 
-_FEWEST, _MOST = 3, 2 / 3  # sessions that share a ratio, and their share of those past the limit
+# sessions that share a ratio, and their share of those past the limit
+_FEWEST = 3
+_MOST = 2 / 3
 
 _FACTOR = "_factor"
 
@@ -37,45 +43,95 @@ Stored = Sequence[tuple[date, str, float | None]]
 
 _REASONS = {
     "witness_close": "another share basis, currency or series",
-    "witness_volume": "another unit, another series, or another market: one exchange's volume against that of all",
+    "witness_volume": "another unit, another series, or another market: one exchange's volume "
+    "against that of all",
 }
 
 
-def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored) -> list[Finding]:
-    """The findings not among the `stored` ones, ascending by session; the value of each is the witness's multiple.
+def disagreements(
+    bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored
+) -> list[Finding]:
+    """The findings not among the `stored` ones, ascending by session.
 
-    Volumes are compared on one share basis: multiplied by the ratio of closes where that brings the two together.
+    The value of each is the witness's multiple.
+
+    Volumes are compared on one share basis: multiplied by the ratio of closes where that brings the
+    two together.
     """
     common = bars.index[-SESSIONS:].intersection(of_witness.index)
     there, here = (side.reindex(common)[["close", "volume"]] for side in (of_witness, bars))
-    there, here = (side.where((side >= _POSSIBLE[0]) & (side <= _POSSIBLE[1])) for side in (there, here))
+    there, here = (
+        side.where((side >= _POSSIBLE[0]) & (side <= _POSSIBLE[1])) for side in (there, here)
+    )
     close, volume = np.log(there.to_numpy() / here.to_numpy()).T
     far = np.abs(close) > np.log1p(CLOSE_LIMIT)
     volume = np.where(far & (np.abs(volume + close) < np.abs(volume)), volume + close, volume)
-    findings = _findings("witness_close", close, np.log1p(CLOSE_LIMIT), common, witness)
-    findings += _findings("witness_volume", volume, np.log(VOLUME_LIMIT), common, witness)
+    findings = _findings(
+        "witness_close",
+        close,
+        np.log1p(CLOSE_LIMIT),
+        common,
+        witness,
+    )
+    findings += _findings(
+        "witness_volume",
+        volume,
+        np.log(VOLUME_LIMIT),
+        common,
+        witness,
+    )
     new = (finding for finding in findings if not _is_stored(finding, stored))
     return sorted(new, key=lambda finding: (finding.session, finding.rule))
 
 
-def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str) -> list[Finding]:
-    """Findings on log ratios past the limit: one on those that share a ratio (if none, on most), one on each other."""
+def _findings(
+    rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str
+) -> list[Finding]:
+    """Findings on log ratios past the limit.
+
+    One on those that share a ratio (if none, on most), one on each other.
+    """
     far = np.flatnonzero(np.abs(ratio) > limit)
-    alike = np.array([_is_alike(one, float(np.median(ratio[far]))) for one in ratio[far]], dtype=bool)
+    alike = np.array(
+        [_is_alike(one, float(np.median(ratio[far]))) for one in ratio[far]], dtype=bool
+    )
     group = far[alike] if alike.sum() >= max(_FEWEST, _MOST * len(far)) else far[:0]
-    is_other_series = not len(group) and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
+    is_other_series = (
+        not len(group) and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
+    )
     group = far if is_other_series else group
-    alone, detail = (i for i in far.tolist() if i not in group), f"{witness} has this multiple of the bar's."
-    found = [Finding(sessions[i].date(), rule, "flag", float(np.exp(ratio[i])), detail) for i in alone]
+    alone = (i for i in far.tolist() if i not in group)
+    detail = f"{witness} has this multiple of the bar's."
+    found = [
+        Finding(
+            sessions[i].date(),
+            rule,
+            "flag",
+            float(np.exp(ratio[i])),
+            detail,
+        )
+        for i in alone
+    ]
     if len(group):
         multiples = np.exp(ratio[group])
-        span = " to ".join(dict.fromkeys(f"{multiple:.4g}" for multiple in (multiples.min(), multiples.max())))
+        span = " to ".join(
+            dict.fromkeys(f"{multiple:.4g}" for multiple in (multiples.min(), multiples.max()))
+        )
         detail = (
-            f"{witness} has {span} times the bar's on {len(group)} of {len(sessions)} sessions since "
+            f"{witness} has {span} times the bar's on {len(group)} of {len(sessions)} sessions "
+            "since "
             f"{sessions[group[0]].date()}: {_REASONS[rule]}."
         )
         value = None if is_other_series else float(np.median(multiples))
-        found.append(Finding(sessions[group[-1]].date(), f"{rule}{_FACTOR}", "flag", value, detail))
+        found.append(
+            Finding(
+                sessions[group[-1]].date(),
+                f"{rule}{_FACTOR}",
+                "flag",
+                value,
+                detail,
+            )
+        )
     return found
 
 
@@ -88,7 +144,10 @@ def _is_stored(finding: Finding, stored: Stored) -> bool:
     """Whether it is stored already: a session's own, or one on several with a like ratio."""
     if finding.value is None:
         return any(rule == finding.rule and value is None for _, rule, value in stored)
-    ratio, several = np.log(finding.value), f"{finding.rule.removesuffix(_FACTOR)}{_FACTOR}"
-    if any(rule == several and value and _is_alike(ratio, np.log(value)) for _, rule, value in stored):
+    ratio = np.log(finding.value)
+    several = f"{finding.rule.removesuffix(_FACTOR)}{_FACTOR}"
+    if any(
+        rule == several and value and _is_alike(ratio, np.log(value)) for _, rule, value in stored
+    ):
         return True
     return any((day, rule) == (finding.session, finding.rule) for day, rule, _ in stored)

@@ -1,4 +1,7 @@
-"""The folders and files below the data folder: their names, files written whole, and the deletion of known files."""
+"""The folders and files below the data folder.
+
+Their names, files written whole, and the deletion of known files.
+"""
 
 import logging
 import os
@@ -15,30 +18,40 @@ from forecasting.store.connect import place
 from forecasting.vocabulary import Target, short_id
 
 INDEX = "index.html"
-ARTIFACTS, REPORTS, BACKTESTS = "artifacts", "reports", "backtests"
+ARTIFACTS = "artifacts"
+REPORTS = "reports"
+BACKTESTS = "backtests"
 """Folders of the models' folders, of pages, and of finished refits."""
 
 SERVED = "prefect-server.json"  # The file in which `serve` names its Prefect server
 logger = logging.getLogger("forecasting.store")
 
-# `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and without leading dot.
+# `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and
+# without leading dot.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 def child_folder(parent: Path, name: str) -> Path:
-    """The folder `name` directly in `parent`, which need not exist; an ArtifactError for another name or a link."""
+    """The folder `name` directly in `parent`, which need not exist.
+
+    An ArtifactError for another name or a link.
+    """
     folder = parent / name
     if not _NAME.fullmatch(name) or folder.is_symlink():
         found = f"a symbolic link at {name}" if _NAME.fullmatch(name) else f"{name[:40]!r}"
         raise ArtifactError(
-            f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, found {found}. Nothing "
+            f"Expected an id of letters, digits, - and _ as the name of a folder in {parent}, "
+            f"found {found}. Nothing "
             "was read or deleted; correct that row of the database, or put the folder itself there."
         )
     return folder
 
 
 def delete_files(folder: Path, patterns: Sequence[str]) -> None:
-    """Delete the files of `folder` that match a pattern, then the folder when it is empty; else there is a log line."""
+    """Delete the files of `folder` that match a pattern, then the folder when it is empty.
+
+    Else there is a log line.
+    """
     try:
         if folder.is_symlink():
             raise OSError("it is a symbolic link")
@@ -51,7 +64,10 @@ def delete_files(folder: Path, patterns: Sequence[str]) -> None:
 
 
 def runs_folder(settings: Settings) -> Path:
-    """The parent of the folders of all runs of this ledger: two ledgers on one data folder have the same ids."""
+    """The parent of the folders of all runs of this ledger.
+
+    Two ledgers on one data folder have the same ids.
+    """
     return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
 
 
@@ -60,7 +76,9 @@ def network_id(run_id: str, method: str) -> str:
     return short_id("model", run_id, method)
 
 
-def report_path(settings: Settings, symbol: str, target: Target, *, origin: date | None = None) -> Path:
+def report_path(
+    settings: Settings, symbol: str, target: Target, *, origin: date | None = None
+) -> Path:
     """The report page of a symbol and target; of the past night `origin` a page of its own."""
     return settings.data_dir.absolute() / REPORTS / page_name(symbol, target, origin=origin)
 
@@ -76,8 +94,12 @@ def page_address(settings: Settings, name: str) -> str:
 
 
 def check_writable(out: Path) -> None:
-    """Raise a UsageError for a path that no file can be written to: checked before the work whose result goes there."""
-    folder, reason = out.absolute().parent, ""
+    """Raise a UsageError for a path that no file can be written to.
+
+    Checked before the work whose result goes there.
+    """
+    folder = out.absolute().parent
+    reason = ""
     try:
         if out.is_dir():
             reason = "it is a folder"
@@ -88,13 +110,20 @@ def check_writable(out: Path) -> None:
     except OSError as error:  # too long
         reason = str(error.strerror)
     if reason:
-        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {reason}. Name another.")
+        raise UsageError(
+            f"Expected the path of a file to write, found {str(out)[:100]!r}: {reason}. Name "
+            "another."
+        )
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
-    """The file `out`, there whole or not at all, through links too: `write` is given the path of a draft beside it."""
+    """The file `out`, there whole or not at all, through links too.
+
+    `write` is given the path of a draft beside it.
+    """
     out = out.resolve()
-    # Not the process's id: on a shared folder, containers that each have ids of their own have the same ones.
+    # Not the process's id: on a shared folder, containers that each have ids of their own have the
+    # same ones.
     draft = out.with_name(f".forecasting-{secrets.token_hex(8)}.part")
     try:
         write(draft)

@@ -10,7 +10,13 @@ from datetime import date, datetime, timedelta
 from itertools import product
 from typing import get_args
 
-from forecasting.errors import FailedVerdict, ForecastingError, NoLiveForecastError, StoreError, UsageError
+from forecasting.errors import (
+    FailedVerdict,
+    ForecastingError,
+    NoLiveForecastError,
+    StoreError,
+    UsageError,
+)
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.night.folders import ARTIFACTS, REPORTS
@@ -23,7 +29,14 @@ from forecasting.plain_text import named
 from forecasting.publish import messages
 from forecasting.report.page import environment
 from forecasting.report.units import quantity
-from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
+from forecasting.sessions import (
+    closes_at,
+    ends_soon,
+    holidays,
+    last_completed,
+    next_sessions,
+    opens_at,
+)
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
@@ -31,20 +44,28 @@ from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import CHAMPION, HORIZONS, Clock, Target
 
-CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
-ASKED = 20  # Symbols without a night of which a check asks a file; of more it would take too long, as `doctor` may
+# Seconds within which a check ends, whatever the database does: a scheduler waits for it
+CHECK_S = 10.0
+# Symbols without a night of which a check asks a file; of more it would take too long, as `doctor`
+# may
+ASKED = 20
 LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` calls it wrong
-STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
+# Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
+STATEMENT_S = 3
 
 
 def check_fresh(*, now: Clock, sends: bool = False) -> str:
-    """A sentence that names symbols and sessions; a NoLiveForecastError where one lacks its live forecast."""
+    """A sentence that names symbols and sessions.
+
+    A NoLiveForecastError where one lacks its live forecast.
+    """
     settings = read_settings()
     try:
         rows = within(CHECK_S, lambda: _states(settings, now=now), name="check")
     except TimeLimitError:
         raise StoreError(
-            f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check server, disk and locks."
+            f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check "
+            "server, disk and locks."
         ) from None
     missing = [row for row in rows if row["cause"]]
     shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
@@ -63,22 +84,37 @@ def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_held = lock.is_held(settings.url, "night")
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        rows = [_state(connection, settings.for_symbol(symbol), now(), is_held) for symbol in settings.symbols]
+        rows = [
+            _state(
+                connection,
+                settings.for_symbol(symbol),
+                now(),
+                is_held,
+            )
+            for symbol in settings.symbols
+        ]
     without = [row for row in rows if row["cause"] == "without a night"]
     for row in without if len(without) <= ASKED else ():
         own = settings.for_symbol(row["symbol"])
         try:
             check_events(own.events, own.symbols)
             check_market(own)
-            _newest_of_source(own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=now)
+            _newest_of_source(
+                own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=now
+            )
         except ForecastingError as refused:  # as it refuses a run, which leaves no row
             row |= {"cause": "without a usable input", "error": str(refused)}
     return rows
 
 
 def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | None) -> Row:
-    """Whether the newest completed session has a live forecast, for check.txt: without one, `cause` says why."""
-    symbol, exchange, series = own.symbols[0], own.exchange, {"symbol": own.symbols[0], "target": own.target}
+    """Whether the newest completed session has a live forecast, for check.txt.
+
+    Without one, `cause` says why.
+    """
+    symbol = own.symbols[0]
+    exchange = own.exchange
+    series = {"symbol": own.symbols[0], "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error", "is_unknown")))
     row |= {"symbol": symbol, "exchange": exchange, "cause": ""}
     try:
@@ -86,23 +122,46 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         return row | {"cause": "without a calendar", "error": str(ended)}
-    newest = read.newest(connection, "forecasts", "origin_session", series | {"kind": "live", "role": CHAMPION})
+    newest = read.newest(
+        connection,
+        "forecasts",
+        "origin_session",
+        series | {"kind": "live", "role": CHAMPION},
+    )
     row |= {"session": due, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= due:
-        unknown = read.newest_flag(connection, symbol, ["volume_unknown"], first=due, last=due, known_at=at)
+        unknown = read.newest_flag(
+            connection,
+            symbol,
+            ["volume_unknown"],
+            first=due,
+            last=due,
+            known_at=at,
+        )
         return row | {"is_unknown": unknown is not None}
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         return row | {"cause": "issued late"}
-    begun = read.row(connection, "runs", series | {"as_of": due}, order=("status DESC", "started_at DESC"))
+    begun = read.row(
+        connection,
+        "runs",
+        series | {"as_of": due},
+        order=("status DESC", "started_at DESC"),
+    )
     if begun and begun["status"] == "running":
         cause = {True: "at work", False: "cut off", None: "at work or cut off"}[is_held]
         return row | {"cause": cause, "night": begun}
     if begun and begun["status"] != "done":
         return row | {"cause": _why_stopped(begun["status"]), "night": begun}
-    closed, asked = closes_at(due, exchange), read.newest_fetch(connection, symbol, with_bars=False)
+    closed = closes_at(due, exchange)
+    asked = read.newest_fetch(connection, symbol, with_bars=False)
     if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
         return row | {"cause": _why_stopped(asked["verdict"]), "fetch": asked}
-    stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+    stopped = read.unfinished_run(
+        connection,
+        symbol,
+        own.target,
+        after=newest or date.min,
+    )
     row |= {"closed": closed, "last": stopped, "has_any": read.row(connection, "forecasts", series)}
     return row | {"cause": "waiting" if is_held else "without a night"}
 
@@ -114,7 +173,12 @@ def _why_stopped(kind: str) -> str:
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its source, which is asked where it is a file, or what a run would refuse."""
-    night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
+    night = make_night(
+        own.symbols[0],
+        newest_session(own, now=now),
+        own,
+        now=now,
+    )
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
     early = early_end([night], now=now)  # of a file, which is read
@@ -129,12 +193,19 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def database() -> str:
         migrate.check_ready(settings.url)
         with connect.reading(settings.url) as connection:
-            for table in schema.metadata.tables:  # a damaged file opens, and fails where its pages are read
+            # A damaged file opens, and fails where its pages are read
+            for table in schema.metadata.tables:
                 read.row(connection, table, {})
-        return f"at revision {migrate.current(settings.url)}, all {len(schema.metadata.tables)} tables readable"
+        return (
+            f"at revision {migrate.current(settings.url)}, all {len(schema.metadata.tables)} "
+            "tables readable"
+        )
 
     def sessions() -> str:
-        newest = {name: last_completed(now(), name) for name in map(settings.exchange_of, settings.symbols)}
+        newest = {
+            name: last_completed(now(), name)
+            for name in map(settings.exchange_of, settings.symbols)
+        }
         ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
         each = ", ".join(f"{session} of {exchange}" for exchange, session in newest.items())
         return ". ".join([f"newest completed: {each}", *ends])
@@ -146,16 +217,25 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         found.raise_failed()
         oldest, early = min(found.values.values())
         state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"
-        return ". ".join(filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early]))
+        return ". ".join(
+            filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early])
+        )
 
     def models() -> str:
         migrate.check_ready(settings.url, writes=False)
         with connect.reading(settings.url) as connection:
-            every = [read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))]
+            every = [
+                read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))
+            ]
         rows = [row | {"state": weights_state(row, settings)} for row in every if row is not None]
-        if lost := ["{symbol} {target} {id}: {state}".format_map(row) for row in rows if row["state"] != "kept"]:
+        if lost := [
+            "{symbol} {target} {id}: {state}".format_map(row)
+            for row in rows
+            if row["state"] != "kept"
+        ]:
             raise StoreError(
-                f"The weights of published models are not as they were written ({named(lost, 3)}). Restore them from a "
+                f"The weights of published models are not as they were written ({named(lost, 3)}). "
+                "Restore them from a "
                 "backup; without it the next night fits from scratch."
             )
         return f"weights of {quantity(len(rows), 'published model')} as they were written"
@@ -172,10 +252,16 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, REPORTS, "")):
             found = next(path for path in (folder, *folder.parents) if path.exists())
             if not os.access(found, os.W_OK | os.X_OK):
-                raise UsageError(f"Expected a folder in FORECASTING_DATA_DIR that this user can write; found {found}.")
+                raise UsageError(
+                    "Expected a folder in FORECASTING_DATA_DIR that this user can write; found "
+                    f"{found}."
+                )
         free = shutil.disk_usage(found).free / 2**30
         if free < LEAST_FREE:
-            raise StoreError(f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} GiB.")
+            raise StoreError(
+                f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} "
+                "GiB."
+            )
         return f"{free:.1f} GiB free"
 
     return {
@@ -184,7 +270,11 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "source": source,
         "market": lambda: check_market(settings, now=now),
         **({} if migrate.is_missing(settings.url) else {"models": models}),
-        **({"events": lambda: check_events(settings.events, settings.symbols)} if settings.events else {}),
+        **(
+            {"events": lambda: check_events(settings.events, settings.symbols)}
+            if settings.events
+            else {}
+        ),
         **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
         **({"alerts": alerts} if settings.alerts else {}),
@@ -204,14 +294,25 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """The reason that nights had nothing to do; without `as_of` the holidays since too, up to ten days."""
+    """The reason that nights had nothing to do.
+
+    Without `as_of` the holidays since too, up to ten days.
+    """
     each = [settings.for_symbol(symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
-    sentences = [f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."]
+    sentences = [
+        f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."
+    ]
     for day, exchange in newest if as_of is None else ():
         # Today's from the hour on at which its session would have closed.
         past = (now() - closes_at(day, exchange)).days
-        closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange) if 0 < past < 10 else ()
+        closed = (
+            holidays(day + timedelta(days=1), day + timedelta(days=past), exchange)
+            if 0 < past < 10
+            else ()
+        )
         if len(closed):
-            sentences.append(f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}.")
+            sentences.append(
+                f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}."
+            )
     return " ".join(sentences)

@@ -14,10 +14,14 @@ from forecasting.vocabulary import LSTM, Clock, short_id
 
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
-    """The checkpoint of a model row; an ArtifactError where it is missing, pruned, altered, or of other code."""
+    """The checkpoint of a model row.
+
+    An ArtifactError where it is missing, pruned, altered, or of other code.
+    """
     if model["artifact_path"] is None or model["artifact_hash"] is None:
         raise ArtifactError(
-            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
+            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or "
+            "fit anew."
         )
     return load(weights_folder(model, settings), model["artifact_hash"])
 
@@ -32,18 +36,23 @@ def why_not_runnable(model: Row, settings: Settings) -> str:
 
 
 def weights_folder(model: Row, settings: Settings) -> Path:
-    """The folder that a model row names, which need not exist; an ArtifactError where it is none of ours."""
+    """The folder that a model row names, which need not exist.
+
+    An ArtifactError where it is none of ours.
+    """
     path = PurePosixPath(model["artifact_path"])
     if path.parent != PurePosixPath(ARTIFACTS):
         raise ArtifactError(
-            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found {str(path)[:60]!r}. Nothing was "
+            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/NAME, found "
+            f"{str(path)[:60]!r}. Nothing was "
             "read; correct that row of table models."
         )
     folder = child_folder(settings.data_dir.absolute() / ARTIFACTS, path.name)
     for file in (folder / name for name in FILES):
         if file.resolve().parent != folder.resolve():
             raise ArtifactError(
-                f"Expected a file at {file}, found a symbolic link to a place outside its folder. It was not read; put "
+                f"Expected a file at {file}, found a symbolic link to a place outside its folder. "
+                "It was not read; put "
                 "the file itself there."
             )
     return folder
@@ -53,20 +62,32 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
     """The networks of each symbol, newest first, and what came of each symbol."""
 
     def networks(own: Settings) -> list[Row]:
-        symbol, target = own.symbols[0], own.target
+        symbol = own.symbols[0]
+        target = own.target
         series = {"symbol": symbol, "target": target}
         with connect.reading(own.url) as connection:
             champion = read.champion(connection, symbol, target) or {}
             rows = [
-                {**row, "champion": row["id"] == champion.get("id"), "weights": weights_state(row, own)}
-                for row in read.table_rows(connection, "models", series, order=("created_at DESC", "id"))
+                {
+                    **row,
+                    "champion": row["id"] == champion.get("id"),
+                    "weights": weights_state(row, own),
+                }
+                for row in read.table_rows(
+                    connection,
+                    "models",
+                    series,
+                    order=("created_at DESC", "id"),
+                )
                 if row["name"] == LSTM
             ]
             if not rows:
                 check_forecast(connection, symbol, target)
                 raise StoreError(
-                    f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a "
-                    f"baseline's. For the reason: forecasting show --symbol {symbol} --target {target}"
+                    f"Expected a {target} network of {symbol} in the database; found none: its "
+                    "forecasts are a "
+                    f"baseline's. For the reason: forecasting show --symbol {symbol} --target "
+                    f"{target}"
                 )
         return rows
 
@@ -85,7 +106,9 @@ def show_model(model_id: str, settings: Settings) -> Row:
             weights = "none: a baseline is fitted anew each night from the bars"
         else:
             weights = why_not_runnable(model, settings)
-            weights = weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
+            weights = (
+                weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
+            )
         return {**model, "weights": weights, **read.lineage(connection, model["id"])}
 
 
@@ -104,7 +127,10 @@ def weights_state(model: Row, settings: Settings) -> str:
 
 
 def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on; no fit that the gate refused is."""
+    """A sentence that names the model published from the next forecast on.
+
+    No fit that the gate refused is.
+    """
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
@@ -113,11 +139,20 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
             wrong = f"is the baseline {model['name']}; a champion is a network"
         if wrong:
             raise UsageError(f"{model['id']} {wrong}. See: forecasting models list")
-        return make_champion(connection, model, settings, trigger="promote", now=now)
+        return make_champion(
+            connection,
+            model,
+            settings,
+            trigger="promote",
+            now=now,
+        )
 
 
 def roll_back(settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on: the champion before the present one."""
+    """A sentence that names the model published from the next forecast on.
+
+    The champion before the present one.
+    """
     symbol = only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
@@ -125,34 +160,74 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
         if before is None:
             check_forecast(connection, symbol, settings.target)
             raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
-        return make_champion(connection, before, settings, trigger="rollback", now=now)
+        return make_champion(
+            connection,
+            before,
+            settings,
+            trigger="rollback",
+            now=now,
+        )
 
 
 def stored_model(connection: connect.Connection, model_id: str) -> Row:
-    """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
+    """The row of a model, by its id or the beginning of its id that no other model has.
+
+    A UsageError without one.
+    """
     model = read.row(connection, "models", {"id": model_id})
     found = [model] if model else read.models_beginning(connection, model_id, limit=5)
     if len(found) != 1:
-        ids = f"{model_id!r} begins {', '.join(row['id'] for row in found)}" if found else f"no model {model_id!r}"
-        expected = "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
+        ids = (
+            f"{model_id!r} begins {', '.join(row['id'] for row in found)}"
+            if found
+            else f"no model {model_id!r}"
+        )
+        expected = (
+            "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
+        )
         raise UsageError(f"{expected}; found {ids}.")
     return dict(found[0])
 
 
-def make_champion(connection: connect.Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
+def make_champion(
+    connection: connect.Connection, model: Row, settings: Settings, *, trigger: str, now: Clock
+) -> str:
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
     load_model(model, settings)
-    decided_at, symbol, target = now(), model["symbol"], model["target"]
+    decided_at = now()
+    symbol = model["symbol"]
+    target = model["target"]
     champion = read.champion(connection, symbol, target)
     if champion is not None and champion["id"] == model["id"]:
         return f"{model['id']} is the champion of {symbol} {target} already."
     reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
     series = {"symbol": symbol, "target": target}
     # A night without a fit decides nothing: its forecast was still the former champion's.
-    decided, done = read.newest(connection, "promotions", "session", series), read.newest_finished(connection, **series)
-    row = series | {"id": short_id("promotion", trigger, model["id"], decided_at.isoformat()), "trigger": trigger}
-    row |= {"session": max(filter(None, (model["trained_to"], decided, done))), "decided_at": decided_at}
-    row |= {"champion": champion and champion["id"], "challenger": model["id"], "winner": model["id"]}
+    decided = read.newest(
+        connection,
+        "promotions",
+        "session",
+        series,
+    )
+    done = read.newest_finished(connection, **series)
+    row = series | {
+        "id": short_id(
+            "promotion",
+            trigger,
+            model["id"],
+            decided_at.isoformat(),
+        ),
+        "trigger": trigger,
+    }
+    row |= {
+        "session": max(filter(None, (model["trained_to"], decided, done))),
+        "decided_at": decided_at,
+    }
+    row |= {
+        "champion": champion and champion["id"],
+        "challenger": model["id"],
+        "winner": model["id"],
+    }
     write.add(connection, "promotions", row | {"origins": 0, "reason": reason})
     return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
 

@@ -1,4 +1,7 @@
-"""A night: one symbol's session, from plan to report. Each step returns it with what the step found, or its error."""
+"""A night: one symbol's session, from plan to report.
+
+Each step returns it with what the step found, or its error.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +35,23 @@ class Night:
     settings: Settings = field(repr=False)  # of this symbol and target alone
     now: Clock = field(repr=False)
     mode: Mode = "auto"
-    trigger: str = "run"  # by hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
+    # By hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
+    trigger: str = "run"
     source: str = ""  # of the bars; of a market series it may be another one than the settings'
     has_page: bool = True  # whether evaluate writes its page: not where the past is re-run
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
     fetch_id: str = ""  # of ingest, then of preprocess: the fetch that brought the bars
-    data_as_of: datetime | None = None  # of preprocess, with its windows: that fetch's instant; nothing later is used
-    challenger: str = ""  # of train: the id of tonight's model; empty without one that passed the gate
+    # Of preprocess, with its windows: that fetch's instant; nothing later is used
+    data_as_of: datetime | None = None
+    # Of train: the id of tonight's model; empty without one that passed the gate
+    challenger: str = ""
     report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     is_done: bool = False  # of evaluate: whether it came to its end
-    error: ForecastingError | None = None  # what stopped the night; a NoBarError where the run goes on without it
+    # What stopped the night; a NoBarError where the run goes on without it
+    error: ForecastingError | None = None
 
     @property
     def target(self) -> Target:
@@ -54,7 +61,13 @@ class Night:
     @property
     def id(self) -> str:
         """The same for the same night under the same settings, so that a repeated run finds its rows."""
-        parts = (self.symbol, self.session.isoformat(), self.target, source_name(self.source), self.settings.hash)
+        parts = (
+            self.symbol,
+            self.session.isoformat(),
+            self.target,
+            source_name(self.source),
+            self.settings.hash,
+        )
         return self.stored_id or short_id("run", *parts)
 
     @property
@@ -64,7 +77,10 @@ class Night:
 
     @property
     def folder(self) -> Path:
-        """Where the steps of the night leave files to each other; emptied when the night is done."""
+        """Where the steps of the night leave files to each other.
+
+        Emptied when the night is done.
+        """
         return runs_folder(self.settings) / self.id
 
     @property
@@ -73,7 +89,10 @@ class Night:
         return self.folder / WINDOWS
 
     def then(self, step: str, work: Callable[[Night], Night]) -> Night:
-        """The night after `work`, with the seconds that it took or the error that stopped it; as it is if one has."""
+        """The night after `work`, with the seconds that it took or the error that stopped it.
+
+        As it is if one has.
+        """
         if self.error is not None:
             return self
         started = time.perf_counter()
@@ -86,12 +105,29 @@ class Night:
 
 
 def make_night(
-    symbol: str, session: date, settings: Settings, *, now: Clock, mode: Mode = "auto", trigger: str = "run"
+    symbol: str,
+    session: date,
+    settings: Settings,
+    *,
+    now: Clock,
+    mode: Mode = "auto",
+    trigger: str = "run",
 ) -> Night:
-    """The night of a symbol under its own settings: its own exchange, and so its own hash. Its session has closed."""
+    """The night of a symbol under its own settings: its own exchange, and so its own hash.
+
+    Its session has closed.
+    """
     own = settings.for_symbol(symbol)
     check_closed(session, own.exchange, now=now)
-    return Night(symbol, session, own, now, mode, trigger, own.source)
+    return Night(
+        symbol,
+        session,
+        own,
+        now,
+        mode,
+        trigger,
+        own.source,
+    )
 
 
 def check_closed(session: date, exchange: str, *, now: Clock) -> None:
@@ -100,8 +136,10 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
     newest = last_completed(at, exchange)
     if session > newest:
         raise UsageError(
-            f"Expected a session of {exchange} that has closed; found {session}, and the newest that has closed is "
-            f"{newest}. Name that one or an older one, or correct this machine's clock, which is at "
+            f"Expected a session of {exchange} that has closed; found {session}, and the newest "
+            "that has closed is "
+            f"{newest}. Name that one or an older one, or correct this machine's clock, which is "
+            "at "
             f"{at:%Y-%m-%d %H:%M} UTC."
         )
 
@@ -115,16 +153,25 @@ def by_symbol(nights: Sequence[Night]) -> list[list[Night]]:
 
 
 def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
-    """The nights in the order in which they are run: the first of each symbol, then the second, and so on."""
-    return [[night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))]
+    """The nights in the order in which they are run.
+
+    The first of each symbol, then the second, and so on.
+    """
+    return [
+        [night for night in some if night is not None] for some in zip_longest(*by_symbol(nights))
+    ]
 
 
 _SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "seconds")
-_OPTIONS = ("target", "source", "events", "market")  # that a run may have been given in place of the settings
+# That a run may have been given in place of the settings
+_OPTIONS = ("target", "source", "events", "market")
 
 
 def sent(night: Night) -> dict[str, Any]:
-    """What travels to a worker: never settings, which may contain a password; with the id, which the worker checks."""
+    """What travels to a worker: never settings, which may contain a password.
+
+    With the id, which the worker checks.
+    """
     options = {name: getattr(night.settings, name) for name in _OPTIONS}
     values = {name: getattr(night, name) for name in _SENT}
     return {"id": night.id, "release": __version__, "options": options, "night": values}
@@ -134,14 +181,17 @@ def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night
     """The night under the settings of a worker, whose release and settings must be those of the run."""
     if values["release"] != __version__:
         raise UsageError(
-            f"Expected on this worker forecasting {values['release']}, the release of the run; found {__version__}. "
+            f"Expected on this worker forecasting {values['release']}, the release of the run; "
+            f"found {__version__}. "
             "Install one release on all machines, then run again."
         )
     own = settings.model_copy(update=values["options"]).for_symbol(values["night"]["symbol"])
     night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(
-            f"Expected on this worker the settings of the run that submitted {night.symbol} {night.session}; found "
-            "others (target, train_sessions, seed, members or exchange). Set the same FORECASTING_ variables."
+            f"Expected on this worker the settings of the run that submitted {night.symbol} "
+            f"{night.session}; found "
+            "others (target, train_sessions, seed, members or exchange). Set the same FORECASTING_ "
+            "variables."
         )
     return night

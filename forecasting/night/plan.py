@@ -1,4 +1,7 @@
-"""Which nights are to do, under which settings: those in force, and what a form or a schedule names over them."""
+"""Which nights are to do, under which settings.
+
+Those in force, and what a form or a schedule names over them.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +27,16 @@ from forecasting.night.steps.preprocess import market_night, missing_closes
 from forecasting.night.symbols import each_symbol, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS
-from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, shift, today
+from forecasting.sessions import (
+    after,
+    between,
+    is_session,
+    last_completed,
+    newest_up_to,
+    next_sessions,
+    shift,
+    today,
+)
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.values import NO_MARKET, source_name
@@ -38,28 +50,70 @@ LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing
 def planned_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
 ) -> list[Night]:
-    """The nights to do, each symbol's oldest first; of one that cannot begin, one with the error, as its row has it."""
-    night = Night("", as_of or now().date(), settings, now, mode, trigger, settings.source)
-    missed = partial(missed_nights, as_of=as_of, mode=mode, now=now, trigger=trigger)
+    """The nights to do, each symbol's oldest first.
+
+    Of one that cannot begin, one with the error, as its row has it.
+    """
+    night = Night(
+        "",
+        as_of or now().date(),
+        settings,
+        now,
+        mode,
+        trigger,
+        settings.source,
+    )
+    missed = partial(
+        missed_nights,
+        as_of=as_of,
+        mode=mode,
+        now=now,
+        trigger=trigger,
+    )
     return _planned(night, missed, is_newest=as_of is None)
 
 
-def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
+def planned_span(
+    settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
+) -> list[Night]:
     """As `planned_nights` those of a span, every `refit_every`-th of a symbol from `first` on with a fit."""
-    night = Night("", last, settings, now, trigger="catch-up", source=settings.source)
+    night = Night(
+        "",
+        last,
+        settings,
+        now,
+        trigger="catch-up",
+        source=settings.source,
+    )
     modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
 
     def spanned(own: Settings) -> list[Night]:
-        made = partial(make_night, own.symbols[0], settings=own, now=now, trigger="catch-up")
-        return [made(session, mode=mode) for session, mode in zip(between(first, last, own.exchange), cycle(modes))]
+        made = partial(
+            make_night,
+            own.symbols[0],
+            settings=own,
+            now=now,
+            trigger="catch-up",
+        )
+        return [
+            made(session, mode=mode)
+            for session, mode in zip(between(first, last, own.exchange), cycle(modes))
+        ]
 
     return _planned(night, spanned, is_newest=False)
 
 
-def _planned(night: Night, nights_of: Callable[[Settings], list[Night]], *, is_newest: bool) -> list[Night]:
-    """The nights of each symbol that are not done; where they cannot begin `night`, maybe of its newest session."""
-    settings, failed = night.settings, list[Night]()
-    migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
+def _planned(
+    night: Night, nights_of: Callable[[Settings], list[Night]], *, is_newest: bool
+) -> list[Night]:
+    """The nights of each symbol that are not done.
+
+    Where they cannot begin `night`, maybe of its newest session.
+    """
+    settings = night.settings
+    failed = list[Night]()
+    # A run of a worker may be the first one of another release
+    migrate.check_ready(settings.url, writes=False)
     mark_cut_off(settings)  # what killed nights left, for the caller holds the lock of the nights
     delete_leftovers(settings)
 
@@ -70,13 +124,23 @@ def _planned(night: Night, nights_of: Callable[[Settings], list[Night]], *, is_n
     found = each_symbol(settings, of_symbol, now=night.now)
     for symbol, error in found.errors.items():
         logger.error("%s: %s", symbol, error)
-        stopped = replace(night, symbol=symbol, settings=settings.for_symbol(symbol), error=error)
+        stopped = replace(
+            night,
+            symbol=symbol,
+            settings=settings.for_symbol(symbol),
+            error=error,
+        )
         exchange = stopped.settings.exchange
-        with suppress(UsageError):  # its exchange has no calendar, and so no session that a row could be of
+        # Its exchange has no calendar, and so no session that a row could be of
+        with suppress(UsageError):
             closed = last_completed(night.now(), exchange)
             stopped = replace(stopped, session=closed) if is_newest else stopped
             is_refused = night.trigger != "schedule" and is_refusal(settings, symbol, error)
-            if is_session(stopped.session, exchange) and stopped.session <= closed and not is_refused:
+            if (
+                is_session(stopped.session, exchange)
+                and stopped.session <= closed
+                and not is_refused
+            ):
                 mark_stopped(stopped, error)
         failed.append(stopped)
     return not_done([*failed, *chain(*found.values.values())])
@@ -85,7 +149,10 @@ def _planned(night: Night, nights_of: Callable[[Settings], list[Night]], *, is_n
 def missed_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
 ) -> list[Night]:
-    """The nights of one symbol to work off, oldest first: the one asked for, or all since the newest finished night."""
+    """The nights of one symbol to work off, oldest first.
+
+    The one asked for, or all since the newest finished night.
+    """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
         sessions = [as_of]
@@ -94,12 +161,26 @@ def missed_nights(
         sessions = _after_finished(settings, last) or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
     symbol = settings.symbols[0]
-    return [make_night(symbol, session, settings, now=now, mode=mode, trigger=trigger) for session in sessions]
+    return [
+        make_night(
+            symbol,
+            session,
+            settings,
+            now=now,
+            mode=mode,
+            trigger=trigger,
+        )
+        for session in sessions
+    ]
 
 
 def _after_finished(settings: Settings, last: date) -> list[date]:
-    """The sessions after the newest finished night of one symbol, up to `last`; none before its first."""
-    # Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
+    """The sessions after the newest finished night of one symbol, up to `last`.
+
+    None before its first.
+    """
+    # Finished, not forecast: a night that was cut off after its forecasts still owes its scores and
+    # its decision.
     with connect.reading(settings.url) as connection:
         newest = read.newest_finished(connection, settings.symbols[0], settings.target)
     return after(newest, last, settings.exchange) if newest else []
@@ -110,34 +191,57 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     if not nights:
         return []
     with connect.reading(nights[0].settings.url) as connection:
-        done = set(read.values(connection, "runs", "id", {"id": [night.id for night in nights], "status": "done"}))
+        done = set(
+            read.values(
+                connection,
+                "runs",
+                "id",
+                {"id": [night.id for night in nights], "status": "done"},
+            )
+        )
     return [night for night in nights if night.id not in done]
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[Night]:
-    """The nights asked for, done or not; refused, before anything starts, where a mistake in an option stops all."""
+    """The nights asked for, done or not.
+
+    Refused, before anything starts, where a mistake in an option stops all.
+    """
     check_inputs(settings)
 
     def check(own: Settings) -> list[Night]:
-        missed = missed_nights(own, as_of=as_of, mode=mode, now=now)
+        missed = missed_nights(
+            own,
+            as_of=as_of,
+            mode=mode,
+            now=now,
+        )
         if mode == "warm":
             with connect.reading(own.url) as connection:
                 champion = read.champion(connection, own.symbols[0], own.target)
             if champion is None:
                 what = f"a champion of {own.symbols[0]} {own.target}"
-                raise UsageError(f"Mode warm starts from {what}; there is none yet. Use mode scratch.")
+                raise UsageError(
+                    f"Mode warm starts from {what}; there is none yet. Use mode scratch."
+                )
             load_model(champion, own)
         return missed
 
     found = each_symbol(settings, check, now=now)
-    # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the planned night's.
-    if not found.values and all(is_refusal(settings, symbol, error) for symbol, error in found.errors.items()):
+    # Of a known symbol, rows that are read and cannot be used leave a row in runs: that is the
+    # planned night's.
+    if not found.values and all(
+        is_refusal(settings, symbol, error) for symbol, error in found.errors.items()
+    ):
         found.raise_failed()
     return list(chain(*found.values.values()))
 
 
 def check_inputs(settings: Settings) -> None:
-    """Raise where the ledger, the witness or a file cannot be used: forecasts without it would hide a mistake."""
+    """Raise where the ledger, the witness or a file cannot be used.
+
+    Forecasts without it would hide a mistake.
+    """
     migrate.check_ready(settings.url)
     check_source(settings)
     witness_of(settings)
@@ -150,33 +254,54 @@ def check_source(settings: Settings) -> Source:
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
         raise UsageError(
-            f"Expected a column symbol in {source.name}, the source of {named(settings.symbols, 3)}; found none. "
+            f"Expected a column symbol in {source.name}, the source of "
+            f"{named(settings.symbols, 3)}; found none. "
             "Name one symbol, or add the column."
         )
     return source
 
 
 def check_market(settings: Settings, *, now: Clock | None = None) -> str:
-    """The market series and its source, or `none`; raises where a file has no closes of it, or none for the nights."""
+    """The market series and its source, or `none`.
+
+    Raises where a file has no closes of it, or none for the nights.
+    """
     if (choice := settings.market_choice) is None:
         return NO_MARKET
-    source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
+    source = plugins.source_of(
+        choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file
+    )
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
         for own in map(settings.for_symbol, settings.symbols):
             # Any other source may be a file that has ended too, and is checked by itself.
             due = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
-            market = market_night(make_night(own.symbols[0], due, own, now=now))
+            market = market_night(
+                make_night(
+                    own.symbols[0],
+                    due,
+                    own,
+                    now=now,
+                )
+            )
             if market is not None and newest < market.session:
                 if newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                    raise BadDataError(f"{missing_closes(market, newest)} Bring it up to date or choose market none.")
+                    raise BadDataError(
+                        f"{missing_closes(market, newest)} Bring it up to date or choose market "
+                        "none."
+                    )
                 state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
 
 
-def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
-    """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols."""
+def checked_span(
+    settings: Settings, first: date | None, last: date | None, *, now: Clock
+) -> tuple[date, date]:
+    """The first and last session to catch up.
+
+    Those given, else from the oldest missed to the newest of all symbols.
+    """
     check_inputs(settings)
     newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
     if not newest.values:
@@ -196,26 +321,38 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     if not is_session(day, exchange):
         before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(
-            f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which it does not trade. "
+            f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which it does "
+            "not trade. "
             f"The newest one before it that has closed is {before}."
         )
     check_closed(day, exchange, now=now)
 
 
 def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) -> date:
-    """The newest session of one symbol's nights: the newest completed one, or of a file that ends before it its newest.
+    """The newest session of one symbol's nights.
 
-    An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
+    The newest completed one, or of a file that ends before it its newest.
+
+    An unattended night waits for the newest completed one, for a file that ends before it is a feed
+    that is late.
     """
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
-    symbol, exchange = settings.symbols[0], settings.exchange
+    symbol = settings.symbols[0]
+    exchange = settings.exchange
     completed = last_completed(now(), exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
-    held, day = plugins.newest_session(source, symbol), today(now(), exchange)
+    held = plugins.newest_session(source, symbol)
+    day = today(now(), exchange)
     if held and settings.source.endswith(FRAME) and (held > day or not is_session(held, exchange)):
-        why = f"after today, {day}" if held > day else f"no session of {exchange} (FORECASTING_EXCHANGES)"
-        raise BadDataError(f"The newest row of {symbol} is of {held:%A} {held}, {why}. Remove or correct it.")
+        why = (
+            f"after today, {day}"
+            if held > day
+            else f"no session of {exchange} (FORECASTING_EXCHANGES)"
+        )
+        raise BadDataError(
+            f"The newest row of {symbol} is of {held:%A} {held}, {why}. Remove or correct it."
+        )
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 
 
@@ -223,35 +360,54 @@ def early_end(nights: Sequence[Night], *, now: Clock) -> str:
     """A sentence about a source that ends before the newest completed session of the nights' exchange; else empty."""
     for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
         if night.session < (completed := last_completed(now(), night.settings.exchange)):
-            ends = f"The source {source_name(night.source)} ends with the session {night.session} of {night.symbol}"
-            return f"{ends}, before the newest completed one, {completed}: its night is of that session, and not live."
+            ends = (
+                f"The source {source_name(night.source)} ends with the session {night.session} "
+                f"of {night.symbol}"
+            )
+            return (
+                f"{ends}, before the newest completed one, {completed}: its night is of that "
+                "session, and not live."
+            )
     return ""
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
-    """The settings in force, overridden by flow parameters that are valid and permitted; None keeps a setting."""
+    """The settings in force, overridden by flow parameters that are valid and permitted.
+
+    None keeps a setting.
+    """
     chosen = {name: value for name, value in given.items() if value is not None}
     current = read_settings()
     own = [option for option in (current.source, current.events, current.market) if option]
     folders = current.files or (current.data_dir.absolute() / "sources",)
     for kind in ("source", "events", "market"):
         if kind in chosen:
-            check_permitted(chosen[kind], kind=kind, given=own, folders=folders)
+            check_permitted(
+                chosen[kind],
+                kind=kind,
+                given=own,
+                folders=folders,
+            )
     try:
         return Settings.model_validate({**dict(current), **chosen})
     except ValidationError as error:
-        problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
+        problems = "; ".join(
+            f"{problem['loc'][0]}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
         raise UsageError(f"Invalid flow parameter. {problems}.") from None
 
 
 def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
     """Raise a UsageError where a flow parameter names a source or a file that the environment does not permit.
 
-    Permitted are names without an argument, the options `given` by the environment, and files in one of the folders,
-    symbolic links followed. The error is the same whether the file exists or not.
+    Permitted are names without an argument, the options `given` by the environment, and files in
+    one of the folders, symbolic links followed. The error is the same whether the file exists or
+    not.
     """
     name, _, argument = text.partition(":")
-    is_file, resolved = name in ("csv", "parquet"), Path()
+    is_file = name in ("csv", "parquet")
+    resolved = Path()
     with suppress(OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
         resolved = Path(argument).resolve()
     is_inside = is_file and any(resolved.is_relative_to(folder.resolve()) for folder in folders)
@@ -260,8 +416,10 @@ def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequ
     allowed = ", ".join(str(folder) for folder in folders)
     what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
     raise UsageError(
-        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a source without an "
-        f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file there, add its folder "
+        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a "
+        "source without an "
+        f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file "
+        "there, add its folder "
         "to FORECASTING_FILES, or use the command line."
     )
 
@@ -276,6 +434,10 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     """`nightly-SBUX-volume-2024-03-08`: a run's name in Prefect's list, by its newest session, else by its day."""
-    days = [given["first"], given["last"]] if flow == "backtest" else [given.get("as_of") or given.get("last")]
+    days = (
+        [given["first"], given["last"]]
+        if flow == "backtest"
+        else [given.get("as_of") or given.get("last")]
+    )
     named = days if any(days) else [now().date()]
     return plain_text("-".join([flow, *subject_of(given), *map(str, named)]), limit=LONGEST_NAME)

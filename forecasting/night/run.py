@@ -36,11 +36,15 @@ from forecasting.vocabulary import Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
 
-LARGEST = 50  # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory
+# Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in
+# memory
+LARGEST = 50
 SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
 LONGEST_S = 12 * 3600.0  # That a run waits for a worker's shard, of years of nights perhaps
-DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
-"""Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
+DASK_CONNECT_S = 30.0
+DASK_WORKER_S = 300.0
+"""Seconds until a Dask scheduler must respond, and until it must have its first worker: machines
+take minutes."""
 
 
 Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
@@ -52,14 +56,21 @@ def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> lis
 
 
 def train(nights: Sequence[Night]) -> list[Night]:
-    """Each night with its challenger; without one where the night fits none, or none that passes the gate."""
-    from forecasting.night.steps.train import fit_challenger  # takes torch: a process that waits for nights needs none
+    """Each night with its challenger.
+
+    Without one where the night fits none, or none that passes the gate.
+    """
+    # Takes torch: a process that waits for nights needs none
+    from forecasting.night.steps.train import fit_challenger
 
     return [night.then("train", fit_challenger) for night in nights]
 
 
 def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after one of the five steps, which is called as the function that it is; `more` is of ingest."""
+    """The nights after one of the five steps, which is called as the function that it is.
+
+    `more` is of ingest.
+    """
     steps: dict[Step, Callable[..., list[Night]]] = {
         "ingest": request,
         "preprocess": preprocess,
@@ -72,21 +83,33 @@ def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  
 
 @dataclass(frozen=True)
 class Caller:
-    """Who has nights run, and how: by default as plain functions, in silence, and without a pause."""
+    """Who has nights run, and how.
+
+    By default as plain functions, in silence, and without a pause.
+    """
 
     call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
-    after: Callable[[Sequence[Night]], object] = lambda nights: None  # what follows once some nights have ended
+    # What follows once some nights have ended
+    after: Callable[[Sequence[Night]], object] = lambda nights: None
     pause: Wait = lambda until, why: None
-    due: datetime | None = None  # when an unattended run was, which retries and gives up its lock in a pause; else None
+    # When an unattended run was, which retries and gives up its lock in a pause; else None
+    due: datetime | None = None
 
 
 PLAINLY = Caller()
 
 
 def run_nights(
-    nights: Sequence[Night], settings: Settings, caller: Caller = PLAINLY, *, now: Clock, switch_source: bool = False
+    nights: Sequence[Night],
+    settings: Settings,
+    caller: Caller = PLAINLY,
+    *,
+    now: Clock,
+    switch_source: bool = False,
 ) -> list[Night]:
-    """The nights of a plan as they ended: each batch of symbols is requested, then its shards take the other steps.
+    """The nights of a plan as they ended.
+
+    Each batch of symbols is requested, then its shards take the other steps.
 
     The caller holds the lock of the nights.
     """
@@ -97,10 +120,21 @@ def run_nights(
             done.extend(workers.results())
         caller.pause(until, why)
 
-    rounds = Rounds(nights, settings, due=caller.due, now=now, wait=pause)
+    rounds = Rounds(
+        nights,
+        settings,
+        due=caller.due,
+        now=now,
+        wait=pause,
+    )
     with opened_workers(settings, caller) as workers:
         for due in rounds:
-            fetched = caller.call("ingest", due, rounds, switch_source)
+            fetched = caller.call(
+                "ingest",
+                due,
+                rounds,
+                switch_source,
+            )
             for shard in shards(rounds.take(fetched), settings):
                 workers.submit(shard)
         done.extend(workers.results())
@@ -109,7 +143,10 @@ def run_nights(
 
 
 def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
-    """The nights of some symbols whose bars are stored, as they ended: the first of each symbol, then the second."""
+    """The nights of some symbols whose bars are stored, as they ended.
+
+    The first of each symbol, then the second.
+    """
     steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
     done: list[Night] = []
     for turn in in_turn(nights):
@@ -121,10 +158,23 @@ def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
-    missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    """The ids of the symbol's nights, done.
+
+    Of the session `as_of`, or all that are missing, oldest first.
+    """
+    missed = plan.check_nights(
+        settings,
+        as_of=as_of,
+        mode=mode,
+        now=now,
+    )
     with nights_here(settings, now=now):
-        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        planned = plan.planned_nights(
+            settings,
+            as_of=as_of,
+            mode=mode,
+            now=now,
+        )
         nights = run_nights(planned, settings, now=now)
     concluded(nights, settings, now=now)
     left = plan.not_done(missed)
@@ -149,7 +199,13 @@ def ingest_only(
         check_events(settings.events, settings.symbols)
         session = as_of or plan.newest_session(own, now=now)
         plan.check_session(session, own.exchange, now=now)
-        night = make_night(own.symbols[0], session, settings, now=now, trigger="ingest")
+        night = make_night(
+            own.symbols[0],
+            session,
+            settings,
+            now=now,
+            trigger="ingest",
+        )
         spans = [(night, first_session(session, own))]
         with lock.night_lock(own.url, "night"):
             (done,) = fetch_and_store(spans, {}, switch_source=switch_source)
@@ -165,7 +221,10 @@ def ingest_only(
 
 
 def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
-    """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
+    """The ids of the nights that are done.
+
+    The digest of the run is sent, its failures are raised as one.
+    """
     done, failed, _ = outcome_of(nights)
     messages.send_digest(settings, nights, now=now)
     if failed:
@@ -174,8 +233,12 @@ def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> lis
 
 
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
-    """The nights cut into shards of so many symbols: FORECASTING_SHARD_SIZE, else several for each worker."""
-    workers, symbols = workers_of(settings), by_symbol(nights)
+    """The nights cut into shards of so many symbols.
+
+    FORECASTING_SHARD_SIZE, else several for each worker.
+    """
+    workers = workers_of(settings)
+    symbols = by_symbol(nights)
     count = workers * SHARDS_A_WORKER if workers > 1 else 1
     size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
     for start in range(0, len(symbols), size):
@@ -184,33 +247,49 @@ def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]
 
 def workers_of(settings: Settings) -> int:
     """How many workers run shards at the same time."""
-    return 1 if settings.runner == "local" else min(settings.workers or cpu_count(), len(settings.symbols))
+    return (
+        1
+        if settings.runner == "local"
+        else min(settings.workers or cpu_count(), len(settings.symbols))
+    )
 
 
 class Workers:
     """Shards of a caller's nights: run by processes of this machine, by Dask's workers, or in this process."""
 
     def __init__(self, caller: Caller, executor: Callable[[], Executor] | None = None) -> None:
-        """`executor` is called for each shard: joblib makes a new one after a killed process. None: this process."""
+        """`executor` is called for each shard: joblib makes a new one after a killed process.
+
+        None: this process.
+        """
         self._caller = caller
         self._executor = executor
         self._ended: list[Night] = []
         self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
 
     def submit(self, shard: list[Night]) -> None:
-        """Let a worker run the shard, while the caller requests the bars of others; without one, run it."""
+        """Let a worker run the shard, while the caller requests the bars of others.
+
+        Without one, run it.
+        """
         if self._executor is None:
             self._ended += run_shard(shard, self._caller)
             return
         values = [sent(night) for night in shard]
-        future = self._executor().submit(run_sent, values, shard[0].now, connect.locks_of(shard[0].settings.url))
+        future = self._executor().submit(
+            run_sent,
+            values,
+            shard[0].now,
+            connect.locks_of(shard[0].settings.url),
+        )
         self._submitted.append((shard, future))
 
     def results(self) -> list[Night]:
         """The nights that have ended since the last call, of all shards.
 
         Raises:
-            ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still go on.
+            ForecastingError: A worker has not returned a shard for LONGEST_S. Its nights may still
+                go on.
         """
         while self._submitted:
             self._ended += self._result(*self._submitted.pop(0))
@@ -223,13 +302,16 @@ class Workers:
         wait([future], timeout=LONGEST_S)
         if not future.done():
             raise ForecastingError(
-                f"Expected the {len(shard)} nights of a shard from a worker within {LONGEST_S / 3600:.0f} hours; it is "
+                f"Expected the {len(shard)} nights of a shard from a worker within "
+                f"{LONGEST_S / 3600:.0f} hours; it is "
                 "still at work. Look at that process, end it, then run again."
             )
         try:
             values = future.result()
         except Exception as error:  # a night's own is among its values
-            logger.warning("the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error)
+            logger.warning(
+                "the worker of %d nights was lost, killed for memory perhaps: %r", len(shard), error
+            )
             return run_shard(shard, self._caller)
         nights = [replace(night, **found) for night, found in zip(shard, values, strict=True)]
         self._caller.after(nights)
@@ -271,7 +353,8 @@ def opened_workers(settings: Settings, caller: Caller) -> Iterator[Workers]:
         try:
             yield Workers(caller, processes)
         except BaseException:
-            processes().shutdown(kill_workers=True)  # one that hangs would keep this process from its end
+            # One that hangs would keep this process from its end
+            processes().shutdown(kill_workers=True)
             raise
 
 
@@ -280,9 +363,11 @@ def dask_client(settings: Settings) -> Iterator[Any]:
     """A client of the scheduler in the settings, or of a cluster of its own, once a worker is there."""
     if find_spec("distributed") is None:
         raise UsageError(
-            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install "
+            "'forecasting[dask]'"
         )
-    from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
+    # Not at the top: it changes how exceptions are pickled
+    from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
     address = settings.dask_address
@@ -298,22 +383,31 @@ def dask_client(settings: Settings) -> Iterator[Any]:
         except (OSError, ValueError, TimeoutError) as error:
             where = f"at FORECASTING_DASK_ADDRESS {address}" if address else "of its own"
             raise ForecastingError(
-                f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both (docs/cluster.md), or "
+                f"Expected a Dask scheduler with a worker {where}; found: {error}. Start both "
+                "(docs/cluster.md), or "
                 "correct the address; then run again: the bars are stored."
             ) from error
         yield client
 
 
 def own_cluster(workers: int, folder: Path) -> dict[str, object]:
-    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
+    """The arguments of a `LocalCluster` that no other user of this machine can use.
 
-    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
-    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
-    imported from its scratch folder, by default one in the temporary folder that another user could have made.
+    Its scratch files lie in `folder`.
+
+    Dask asks for no password and runs what it is sent: each connection needs the certificate that
+    this cluster makes for itself. Its HTTP server, which needs none, has no dashboard and listens
+    to this machine alone. Modules are imported from its scratch folder, by default one in the
+    temporary folder that another user could have made.
     """
     own = {"local_directory": str(folder)}
     scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}
+    return own | {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "security": True,
+        "scheduler_kwargs": scheduler,
+    }
 
 
 @contextmanager
@@ -325,7 +419,10 @@ def ledger(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
-    """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
+    """A block in which nights run without Prefect, under their lock.
+
+    An error that stops all of them is sent.
+    """
     try:
         with lock.night_lock(settings.url, "night"), ledger(settings):
             try:

@@ -1,4 +1,7 @@
-"""A night's own row in `runs`, from its first write to its end; and the rows and files that killed nights leave."""
+"""A night's own row in `runs`, from its first write to its end.
+
+And the rows and files that killed nights leave.
+"""
 
 import json
 import logging
@@ -27,18 +30,31 @@ from forecasting.vocabulary import RunStatus
 logger = logging.getLogger("forecasting.night")
 
 NOTES = (
-    *("waiting", "until", "no_bar", "waited", "clock", "assessment", "calendar_end", "second_source", "market"),
+    *(
+        "waiting",
+        "until",
+        "no_bar",
+        "waited",
+        "clock",
+        "assessment",
+        "calendar_end",
+        "second_source",
+        "market",
+    ),
     *("no_model", "refused", "issued_before"),
 )
 """What a night may note, in the order of column note; each is a sentence."""
 
 CUT_OFF = (
-    "The night was cut off before its end: its process was stopped or killed, or the machine. What it had written is "
+    "The night was cut off before its end: its process was stopped or killed, or the machine. What "
+    "it had written is "
     "complete; `forecasting run --as-of {as_of}` completes the night."
 )
 
-# `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and then moves it.
-_RUN, _HALF_WRITTEN = re.compile(r"[0-9a-f]{12}"), re.compile(r"\.[0-9a-f]{12}-.*")
+# `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and
+# then moves it.
+_RUN = re.compile(r"[0-9a-f]{12}")
+_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{12}-.*")
 
 
 @lru_cache(maxsize=1)
@@ -48,39 +64,93 @@ def code_version() -> str:
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return __version__
-    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
-    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
+    # A service's user reads a checkout that is root's, which git refuses unless the folder is
+    # declared safe.
+    command = [
+        git,
+        "-c",
+        f"safe.directory={root}",
+        "-C",
+        str(root),
+        "rev-parse",
+        "--short=7",
+        "HEAD",
+    ]
+    found = subprocess.run(  # noqa: S603 - no shell, our own folder
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
 
 
 def model_row(night: Night) -> Row:
     """What the rows in `models` of a night's network and baselines have in common."""
-    made_by = {"seed": night.settings.seed, "settings_hash": night.settings.hash, "code_version": code_version()}
+    made_by = {
+        "seed": night.settings.seed,
+        "settings_hash": night.settings.hash,
+        "code_version": code_version(),
+    }
     return {"symbol": night.symbol, "target": night.target} | made_by
 
 
 def open_run(
-    connection: connect.Connection, night: Night, *, started_at: datetime, notes: dict[str, str] | None = None
+    connection: connect.Connection,
+    night: Night,
+    *,
+    started_at: datetime,
+    notes: dict[str, str] | None = None,
 ) -> None:
-    """Add the night's row unless it is there; one that is run again keeps its first start and what it noted before."""
-    settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
-    row = {"id": night.id, "as_of": night.session, "symbol": night.symbol, "target": night.target, "status": "running"}
-    row |= {"source": source_name(night.source), "trigger": night.trigger, "flow_run_id": night.flow_run_id}
+    """Add the night's row unless it is there.
+
+    One that is run again keeps its first start and what it noted before.
+    """
+    settings = night.settings.forecast_fields() | {
+        "events": source_name(night.settings.events or "")
+    }
+    row = {
+        "id": night.id,
+        "as_of": night.session,
+        "symbol": night.symbol,
+        "target": night.target,
+        "status": "running",
+    }
+    row |= {
+        "source": source_name(night.source),
+        "trigger": night.trigger,
+        "flow_run_id": night.flow_run_id,
+    }
     row |= {"started_at": started_at, "code_version": code_version()}
     row |= {"settings_hash": night.settings.hash, "settings": json.dumps(settings, sort_keys=True)}
-    if not write.add(connection, "runs", row) and _row(connection, night)["status"] in ("late", "failed"):
-        write.update(connection, "runs", night.id, {"status": "running", "error": None})
+    if not write.add(connection, "runs", row) and _row(connection, night)["status"] in (
+        "late",
+        "failed",
+    ):
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            {"status": "running", "error": None},
+        )
     add_notes(connection, night, {"waiting": "", "until": "", **(notes or {})})
 
 
 def add_notes(connection: connect.Connection, night: Night, notes: dict[str, str]) -> None:
-    """Note, by kind, what the night's row should say; an empty text takes the note of that kind away."""
+    """Note, by kind, what the night's row should say.
+
+    An empty text takes the note of that kind away.
+    """
     stored = notes_of(_row(connection, night))
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
         words = " ".join(kept[kind] for kind in NOTES if kind in kept)
-        write.update(connection, "runs", night.id, {"notes": json.dumps(kept) if kept else "", "note": words})
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            {"notes": json.dumps(kept) if kept else "", "note": words},
+        )
 
 
 def notes_of(row: Row) -> dict[str, str]:
@@ -89,23 +159,47 @@ def notes_of(row: Row) -> dict[str, str]:
 
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
-    """Write values and notes to the night's row, unless it is done: by another run, after a worker was lost."""
+    """Write values and notes to the night's row, unless it is done.
+
+    By another run, after a worker was lost.
+    """
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=night.now(), notes=notes)
+        open_run(
+            connection,
+            night,
+            started_at=night.now(),
+            notes=notes,
+        )
         if _row(connection, night)["status"] != "done":
-            write.update(connection, "runs", night.id, values)
+            write.update(
+                connection,
+                "runs",
+                night.id,
+                values,
+            )
 
 
 def mark_stopped(night: Night, error: ForecastingError) -> None:
-    """Say in the row of a night what stopped it; where it cannot be written, a warning hides neither it nor others."""
+    """Say in the row of a night what stopped it.
+
+    Where it cannot be written, a warning hides neither it nor others.
+    """
     try:
         mark(night, {"status": stopped_status(error), "error": str(error)} | _seconds(night))
     except StoreError as unwritten:
-        logger.warning("%s %s: its row in runs lacks its error: %s", night.symbol, night.session, unwritten)
+        logger.warning(
+            "%s %s: its row in runs lacks its error: %s",
+            night.symbol,
+            night.session,
+            unwritten,
+        )
 
 
 def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
-    """Whether an error refuses the command of a person, which leaves no trace: a wrong option, or a misspelt symbol."""
+    """Whether an error refuses the command of a person, which leaves no trace.
+
+    A wrong option, or a misspelt symbol.
+    """
     if not isinstance(error, BadDataError):
         return isinstance(error, UsageError)
     with connect.reading(settings.url) as connection:
@@ -113,7 +207,10 @@ def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
 
 
 def stopped_status(error: Exception | None) -> RunStatus:
-    """The status of a night that an error stopped: `late` where its bar may still come, else `failed`."""
+    """The status of a night that an error stopped.
+
+    `late` where its bar may still come, else `failed`.
+    """
     return "late" if isinstance(error, DataLateError) else "failed"
 
 
@@ -121,10 +218,21 @@ def close(night: Night) -> Night:
     """The night, marked done, and its symbol's old weights without a path."""
     with connect.transaction(night.settings.url) as connection:
         for model_id in prunable_weights(connection, night):
-            write.update(connection, "models", model_id, {"artifact_path": None})  # before its file is deleted
+            # Before its file is deleted
+            write.update(
+                connection,
+                "models",
+                model_id,
+                {"artifact_path": None},
+            )
         # The error is of an attempt before this one.
         done = {"status": "done", "finished_at": night.now(), "error": None}
-        write.update(connection, "runs", night.id, done | _seconds(night))
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            done | _seconds(night),
+        )
     return replace(night, is_done=True)
 
 
@@ -138,13 +246,31 @@ def _row(connection: connect.Connection, night: Night) -> Row:
 
 def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
     """The models without the newest `keep_artifacts` fits, those of the forecasts of as many origins, and champions."""
-    symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
+    symbol = night.symbol
+    target = night.target
+    kept = night.settings.keep_artifacts
     champion = read.champion(connection, symbol, target)
-    then = read.champion(connection, symbol, target, session=night.session)  # another one where the night is run again
+    # Another one where the night is run again
+    then = read.champion(
+        connection,
+        symbol,
+        target,
+        session=night.session,
+    )
     before = read.champion_before(connection, symbol, target)
     needed = {row["id"] for row in (champion, then, before) if row is not None}
-    needed |= read.models_of_newest(connection, symbol, target, origins=kept)
-    networks = read.network_ids(connection, symbol, target, pruned=False)
+    needed |= read.models_of_newest(
+        connection,
+        symbol,
+        target,
+        origins=kept,
+    )
+    networks = read.network_ids(
+        connection,
+        symbol,
+        target,
+        pruned=False,
+    )
     return [model_id for model_id in networks[kept:] if model_id not in needed]
 
 
@@ -160,7 +286,15 @@ def delete_files_of(nights: Sequence[Night]) -> None:
         folder = settings.data_dir.absolute() / ARTIFACTS
         present = {path.name for path in folder.glob("*")}
         with connect.reading(settings.url) as connection:
-            pruned = [read.network_ids(connection, night.symbol, night.target, pruned=True) for night in done]
+            pruned = [
+                read.network_ids(
+                    connection,
+                    night.symbol,
+                    night.target,
+                    pruned=True,
+                )
+                for night in done
+            ]
         for model_id in sorted(present.intersection(chain(*pruned))):
             delete_files(folder / model_id, FILES)
     except Exception as error:  # whatever it is, the nights are done
@@ -168,28 +302,54 @@ def delete_files_of(nights: Sequence[Night]) -> None:
 
 
 def mark_cut_off(settings: Settings) -> None:
-    """Mark the nights that were cut off as failed: under the lock, whatever still runs is of a process that ended."""
+    """Mark the nights that were cut off as failed.
+
+    Under the lock, whatever still runs is of a process that ended.
+    """
     with connect.reading(settings.url) as connection:
         running = read.running(connection)
     if running:
         logger.warning("%d nights were cut off before their end", len(running))
         with connect.transaction(settings.url) as connection:
             for run_id, as_of in running.items():
-                write.update(connection, "runs", run_id, {"status": "failed", "error": CUT_OFF.format(as_of=as_of)})
+                write.update(
+                    connection,
+                    "runs",
+                    run_id,
+                    {"status": "failed", "error": CUT_OFF.format(as_of=as_of)},
+                )
 
 
 def delete_leftovers(settings: Settings) -> None:
-    """Delete what nights left when they were killed: windows, weights half written, and weights without a row."""
+    """Delete what nights left when they were killed.
+
+    Windows, weights half written, and weights without a row.
+    """
     folder = settings.data_dir.absolute() / ARTIFACTS
     left = [(path, [*FILES]) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)]
-    left += [(path, [WINDOWS]) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)]
+    left += [
+        (path, [WINDOWS]) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)
+    ]
     with connect.reading(settings.url) as connection:
-        not_done = read.values(connection, "runs", "id", {"status": ["running", "late", "failed"]})
+        not_done = read.values(
+            connection,
+            "runs",
+            "id",
+            {"status": ["running", "late", "failed"]},
+        )
         fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
-        # Run again, a night may fit by another method, into another folder. On most mornings there is none.
+        # Run again, a night may fit by another method, into another folder. On most mornings there
+        # is none.
         if fits:
             present = fits.intersection(path.name for path in folder.glob("*"))
-            without_row = present.difference(read.values(connection, "models", "id", {"id": sorted(present)}))
+            without_row = present.difference(
+                read.values(
+                    connection,
+                    "models",
+                    "id",
+                    {"id": sorted(present)},
+                )
+            )
             left += [(folder / model_id, [*FILES]) for model_id in sorted(without_row)]
     for path, patterns in left:
         delete_files(path, patterns)

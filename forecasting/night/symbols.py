@@ -1,4 +1,7 @@
-"""The symbols of a command, the same work for each, and their errors in words: no failure stops or hides another."""
+"""The symbols of a command, the same work for each, and their errors in words.
+
+No failure stops or hides another.
+"""
 
 import errno
 import os
@@ -10,7 +13,13 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
+from forecasting.errors import (
+    ForecastingError,
+    StoreError,
+    SymbolsFailedError,
+    UnexpectedError,
+    UsageError,
+)
 from forecasting.plain_text import named, of_each, plain_text
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
@@ -30,25 +39,39 @@ MAX_CHARACTERS = 1_000_000  # Of a traceback file; a recursion's is longer
 KEPT = 200  # Newest traceback files that stay: an error that comes back every night fills no disk
 
 ADVICE = {
-    errno.ENOSPC: "Free space on that disk, then run again: what is stored is complete, and no row is written twice.",
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right to write there."),
-    errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during the run.",
+    errno.ENOSPC: "Free space on that disk, then run again: what is stored is complete, and no row "
+    "is written twice.",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "Give this user the right to write there."
+    ),
+    errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during "
+    "the run.",
     errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
 }
 
 
-def explained(error: Exception, *, now: Clock, settings: Settings | None = None) -> ForecastingError:
+def explained(
+    error: Exception, *, now: Clock, settings: Settings | None = None
+) -> ForecastingError:
     """The error in one paragraph: itself when it is ours, else what it is and the file of its traceback."""
     if isinstance(error, ForecastingError):
         return error
     if isinstance(error, OSError) and error.errno in ADVICE:
-        what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
-        return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {ADVICE[error.errno]}")
-    kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
+        what = (
+            f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
+        )
+        return UnexpectedError(
+            f"The operating system refused {what}: {error.strerror}. {ADVICE[error.errno]}"
+        )
+    kind = type(error).__name__
+    cause = " ".join(str(error).split())[:300] or "no message"
     package = type(error).__module__.partition(".")[0]
     if kind == "UnfinishedRun":
         found = "Prefect did not take the end of this run, as after its UI's Cancel"
-        do = "Cancel ends only runs of a worker or of `serve`: the nights went on to their end; see `forecasting show`."
+        do = (
+            "Cancel ends only runs of a worker or of `serve`: the nights went on to their end; "
+            "see `forecasting show`."
+        )
     elif package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in cause:
         found = "Prefect's server did not respond as expected during this command"
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
@@ -66,13 +89,23 @@ def _keep(text: str, now: Clock, settings: Settings | None) -> str:
     """A sentence about the file, readable by this user alone, to which the text of a traceback was written."""
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
     # Not read_settings: a variable of the environment may be what is wrong.
-    data_dir = settings.data_dir if settings else Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data")
+    data_dir = (
+        settings.data_dir
+        if settings
+        else Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data")
+    )
     own = data_dir.absolute() / FOLDER
     for folder in (own, Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)  # mode 0600: it may quote a URL
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            # Mode 0600: it may quote a URL
+            handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)
+            with os.fdopen(
+                handle,
+                "w",
+                encoding="utf-8",
+                errors="backslashreplace",
+            ) as file:
                 file.write(text)
         except OSError:
             continue
@@ -84,7 +117,10 @@ def _keep(text: str, now: Clock, settings: Settings | None) -> str:
 
 @dataclass(frozen=True)
 class Outcomes(Generic[Value]):
-    """What came of each symbol, in the order of the settings: its value, or the error that stopped it."""
+    """What came of each symbol, in the order of the settings.
+
+    Its value, or the error that stopped it.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     errors: dict[str, ForecastingError] = field(default_factory=dict)
@@ -95,7 +131,9 @@ class Outcomes(Generic[Value]):
             raise combined(self.errors, of=len(self.values) + len(self.errors))
 
 
-def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: Clock) -> Outcomes[Value]:
+def each_symbol(
+    settings: Settings, work: Callable[[Settings], Value], *, now: Clock
+) -> Outcomes[Value]:
     """What came of `work` for each symbol, on the settings of that symbol."""
     outcomes = Outcomes[Value]()
     for symbol in settings.symbols:
@@ -107,25 +145,39 @@ def each_symbol(settings: Settings, work: Callable[[Settings], Value], *, now: C
 
 
 def combined(failed: Mapping[str, ForecastingError], *, of: int) -> ForecastingError:
-    """One error for the failures of `of` symbols: of one symbol its own, else one paragraph that quotes each cause."""
+    """One error for the failures of `of` symbols.
+
+    Of one symbol its own, else one paragraph that quotes each cause.
+    """
     if of == 1:
         return next(iter(failed.values()))
-    causes = quoted({symbol: plain_text(error) for symbol, error in failed.items()}, most=QUOTED_SYMBOLS)
+    causes = quoted(
+        {symbol: plain_text(error) for symbol, error in failed.items()}, most=QUOTED_SYMBOLS
+    )
     codes = {error.exit_code for error in failed.values()}
     text = f"{len(failed)} of {of} symbols failed. {' '.join(causes)}"
     return SymbolsFailedError(text, codes.pop() if len(codes) == 1 else 1)
 
 
 def quoted(found: Mapping[str, str], *, most: int) -> list[str]:
-    """Each cause once, after its symbols, shortened where there are several; of more than `most`, how many more."""
-    causes, lines = dict[str, list[str]](), list[str]()
+    """Each cause once, after its symbols, shortened where there are several.
+
+    Of more than `most`, how many more.
+    """
+    causes = dict[str, list[str]]()
+    lines = list[str]()
     for symbol, text in found.items():
         causes.setdefault(of_each(text, symbol), []).append(symbol)
     limit = QUOTED // min(len(causes), QUOTED_SYMBOLS)
     for cause, symbols in list(causes.items())[:most]:
         words = found[symbols[0]] if len(symbols) == 1 else cause
-        is_named = len(symbols) == 1 and cause.startswith("each")  # The words begin with the symbol already
-        lines.append(plain_text(words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit))
+        # The words begin with the symbol already
+        is_named = len(symbols) == 1 and cause.startswith("each")
+        lines.append(
+            plain_text(
+                words if is_named else f"{named(symbols, QUOTED_SYMBOLS)}: {words}", limit=limit
+            )
+        )
     more = quantity(len(causes) - most, "other failure")
     return lines + [f"And {more}."] * (len(causes) > most)
 
@@ -137,12 +189,16 @@ def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
         lines = file.read_text("utf-8-sig").splitlines() if file is not None else []
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"Expected a text file with one symbol a line in --symbols-file {str(file)[-200:]}; found: "
-            f"{error.strerror if isinstance(error, OSError) else 'no UTF-8 text'}. Name another file."
+            f"Expected a text file with one symbol a line in --symbols-file {str(file)[-200:]}; "
+            "found: "
+            f"{error.strerror if isinstance(error, OSError) else 'no UTF-8 text'}. Name another "
+            "file."
         ) from None
     for place, line in enumerate(lines, 1):
         try:
-            symbols += [check_symbol(symbol) for symbol in [line.partition("#")[0].strip()] if symbol]
+            symbols += [
+                check_symbol(symbol) for symbol in [line.partition("#")[0].strip()] if symbol
+            ]
         except UsageError as error:
             raise UsageError(f"--symbols-file {file}, line {place}: {error}") from None
     if file is not None and not symbols:
@@ -151,18 +207,25 @@ def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
 
 
 def only_symbol(settings: Settings, command: str) -> str:
-    """The symbol of the settings, for a command that takes one alone; raises a UsageError for several."""
+    """The symbol of the settings, for a command that takes one alone.
+
+    Raises a UsageError for several.
+    """
     symbols = settings.symbols
     if len(symbols) > 1:
         raise UsageError(
-            f"Expected one symbol for `{command}`, found {len(symbols)}: {named(symbols, NAMED)}. Name one with "
+            f"Expected one symbol for `{command}`, found {len(symbols)}: {named(symbols, NAMED)}. "
+            "Name one with "
             "--symbol."
         )
     return symbols[0]
 
 
 def joined(symbols: Sequence[str]) -> str:
-    """The symbols in the name of a run or task: `SBUX`, `SBUX+MSFT`; of more than three `SBUX+249-others`."""
+    """The symbols in the name of a run or task: `SBUX`, `SBUX+MSFT`.
+
+    Of more than three `SBUX+249-others`.
+    """
     return "+".join(symbols) if len(symbols) <= NAMED else f"{symbols[0]}+{len(symbols) - 1}-others"
 
 
@@ -171,11 +234,23 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
     try:
         read.published(connection, symbol, target)
     except StoreError as error:
-        run = read.unfinished_run(connection, symbol, target, after=date.min)
+        run = read.unfinished_run(
+            connection,
+            symbol,
+            target,
+            after=date.min,
+        )
         if run is None or not (reason := run["error"] or run["note"]):
-            lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
-            held = f". The database holds forecasts of {named(lines, HELD_NAMED)}: choose by --symbol." if lines else ""
+            lines = [
+                f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)
+            ]
+            held = (
+                f". The database holds forecasts of {named(lines, HELD_NAMED)}: choose by --symbol."
+                if lines
+                else ""
+            )
             raise StoreError(f"{error}{held}") from None
         raise StoreError(
-            f"{symbol} has no {target} forecast; its night of {run['as_of']} has status {run['status']}: {reason}"
+            f"{symbol} has no {target} forecast; its night of {run['as_of']} has status "
+            f"{run['status']}: {reason}"
         ) from None

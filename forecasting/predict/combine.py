@@ -1,7 +1,10 @@
-"""The forecast issued at an origin: the network's and the linear model's quantiles, combined and calibrated.
+"""The forecast issued at an origin.
 
-A weight and online conformal factors are estimated in model scale on past forecasts whose target session has closed;
-raw quantiles are stored with each, so that a change of these rules changes no history.
+The network's and the linear model's quantiles, combined and calibrated.
+
+A weight and online conformal factors are estimated in model scale on past forecasts whose target
+session has closed; raw quantiles are stored with each, so that a change of these rules changes no
+history.
 """
 
 import json
@@ -20,20 +23,24 @@ from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
 
-H, Q = len(HORIZONS), len(QUANTILES)
-MIN_FORECASTS = 60  # minimum number of past forecasts to learn the weight from; with fewer the usual one is used
+H = len(HORIZONS)
+Q = len(QUANTILES)
+# Minimum number of past forecasts to learn the weight from; with fewer the usual one is used
+MIN_FORECASTS = 60
 MAX_FORECASTS = 500  # maximum number of past forecasts that are used
 _HALF_LIFE = 250.0  # forecasts: which model is better drifts, so older ones have less weight
 _PRIOR = 600.0  # weight of the usual share or weight, in forecasts
 _SIDES = np.sign(np.array(QUANTILES) - 0.5)
 _MIN_DISTANCE = 1e-9  # for a quantile equal to the median, which has no distance to widen
 _BOUNDS = (0.5, 2.5)
-# Change of a log factor by one session outside, inside it is a fraction. 0.005 leaves some spans of 500 forecasts at a
-# coverage of 75%; 0.02 costs close 0.1% of pinball loss.
+# Change of a log factor by one session outside, inside it is a fraction. 0.005 leaves some spans of
+# 500 forecasts at a coverage of 75%; 0.02 costs close 0.1% of pinball loss.
 _STEP = 0.015
-_OUTSIDE = 2.0 * np.minimum(QUANTILES, 1.0 - np.array(QUANTILES))  # nominal share outside the pair of a level
+# Nominal share outside the pair of a level
+_OUTSIDE = 2.0 * np.minimum(QUANTILES, 1.0 - np.array(QUANTILES))
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear model has the rest
-_USUAL_SHARE = 0.3  # of the trees; of 0.3 to 0.5, which gain as much, the one that loses least where they are worse
+# Of the trees; of 0.3 to 0.5, which gain as much, the one that loses least where they are worse
+_USUAL_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -49,30 +56,49 @@ class Past:
 def read_past(past: pd.DataFrame) -> Past:
     """Past forecasts of the store as arrays; rows without raw quantiles are left out.
 
-    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON issued with them.
+    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON
+    issued with them.
     """
     with_raw = past[past["calibration"].astype(str).str.startswith("{")]
-    origins, at = np.unique(with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True)
+    origins, at = np.unique(
+        with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True
+    )
     place = with_raw["horizon"].to_numpy(dtype=np.int64) - 1
     raw = [json.loads(text) for text in with_raw["calibration"]]
     actual = np.full((len(origins), H), np.nan)
-    both, trees = np.full((2, len(origins), H, Q), np.nan), np.full((len(origins), H), np.nan)
+    both = np.full((2, len(origins), H, Q), np.nan)
+    trees = np.full((len(origins), H), np.nan)
     if raw:
         level, spread = (np.array([entry[name] for entry in raw]) for name in ("level", "spread"))
         actual[at, place] = (np.log(with_raw["actual"].to_numpy(dtype=np.float64)) - level) / spread
         both[0, at, place] = [entry["network"] for entry in raw]
         both[1, at, place] = [entry["partner"] for entry in raw]
         trees[at, place] = [entry.get("trees", np.nan) for entry in raw]
-    return Past(np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan), both[0], both[1], trees)
+    return Past(
+        np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan),
+        both[0],
+        both[1],
+        trees,
+    )
 
 
 def learn_weight(past: Past, target: Target) -> float:
-    """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS."""
-    return _learned(past, lambda weight: combine(past.network, past.linear, weight), TARGETS[target].network_weight)
+    """The network's share of the combined forecast, in tenths.
+
+    The target's usual one below MIN_FORECASTS.
+    """
+    return _learned(
+        past,
+        lambda weight: combine(past.network, past.linear, weight),
+        TARGETS[target].network_weight,
+    )
 
 
 def learn_share(past: Past, combined: Floats) -> float:
-    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined; as `learn_weight`."""
+    """The trees' share of the median, in tenths, beside past quantiles (n, H, Q) as combined.
+
+    As `learn_weight`.
+    """
     of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
     return _learned(of_trees, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
 
@@ -84,7 +110,9 @@ def _learned(past: Past, quantiles: Callable[[float], Floats], usual: float) -> 
         return usual
     age = np.arange(len(past.actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
-    losses = np.array([np.nansum(recent * pinball(past.actual, quantiles(weight))) for weight in _WEIGHTS])
+    losses = np.array(
+        [np.nansum(recent * pinball(past.actual, quantiles(weight))) for weight in _WEIGHTS]
+    )
     losses = losses / np.sum(recent * known)
     # An average of losses is itself uncertain: a distance from the usual weight is penalised.
     prior = _PRIOR / (_PRIOR + recent.sum())
@@ -92,12 +120,18 @@ def _learned(past: Past, quantiles: Callable[[float], Floats], usual: float) -> 
 
 
 def combine(network: Floats, linear: Floats, weight: float) -> Floats:
-    """Weighted mean of the quantiles, level by level; as sharp as its members, while a mixture would be wider."""
+    """Weighted mean of the quantiles, level by level.
+
+    As sharp as its members, while a mixture would be wider.
+    """
     return weight * network + (1.0 - weight) * linear
 
 
 def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
-    """Quantiles (.., H, Q) moved by a share of the way from their median to the trees' (.., H); as they are for NaN."""
+    """Quantiles (.., H, Q) moved by a share of the way from their median to the trees' (.., H).
+
+    As they are for NaN.
+    """
     moved = share * (trees - quantiles[..., MEDIAN])
     return quantiles + np.where(np.isfinite(moved), moved, 0.0)[..., None]
 
@@ -105,17 +139,20 @@ def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
 def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     """(Q,) factors for the distance of the combined quantiles of tonight, all horizons, from the median.
 
-    Quantile tracking, an online conformal rule (Gibbs and Candes 2021; Angelopoulos, Candes and Tibshirani 2023): the
-    log factor of a pair of levels rises with each target that closes outside the pair as it was widened then, and
-    falls with each one inside, at rates that balance at nominal coverage. All horizons and both sides have one factor:
-    factors of their own were mostly noise. Starts at the target's usual factor with the oldest forecast.
+    Quantile tracking, an online conformal rule (Gibbs and Candes 2021; Angelopoulos, Candes and
+    Tibshirani 2023): the log factor of a pair of levels rises with each target that closes outside
+    the pair as it was widened then, and falls with each one inside, at rates that balance at
+    nominal coverage. All horizons and both sides have one factor: factors of their own were mostly
+    noise. Starts at the target's usual factor with the oldest forecast.
     """
-    # (n, H, Q) log of the actuals' distance from the median on each quantile's side, in units of the quantile's: NaN
-    # where unknown; minus infinity on the other side of the median, and for the median.
+    # (n, H, Q) log of the actuals' distance from the median on each quantile's side, in units of
+    # the quantile's: NaN where unknown; minus infinity on the other side of the median, and for the
+    # median.
     median = quantiles[..., [MEDIAN]]
     usual = np.maximum(_SIDES * (quantiles - median), _MIN_DISTANCE)
     with np.errstate(divide="ignore"):
-        distances = np.log(np.maximum(_SIDES * (actual[..., None] - median), 0.0) / usual)  # the maximum of NaN is NaN
+        # The maximum of NaN is NaN
+        distances = np.log(np.maximum(_SIDES * (actual[..., None] - median), 0.0) / usual)
     logs = np.zeros((len(actual) + 1, Q))  # of each night; the last one is tonight
     logs[0] = np.log(TARGETS[target].first_factor)
     for night in range(1, len(logs)):
@@ -124,14 +161,19 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
         closed = distances[rows, places]
         outside = (closed > logs[rows]).astype(float)
         excess = np.where(np.isnan(closed), 0.0, outside - _OUTSIDE / 2.0).sum(axis=0)
-        logs[night] = np.clip(logs[night - 1] + _STEP / H * (excess + excess[::-1]), *np.log(_BOUNDS))
+        logs[night] = np.clip(
+            logs[night - 1] + _STEP / H * (excess + excess[::-1]), *np.log(_BOUNDS)
+        )
     factors: Floats = np.exp(logs[-1])
     factors[MEDIAN] = 1.0
     return factors
 
 
 def widen(quantiles: Floats, factors: Floats) -> Floats:
-    """Quantiles (.., H, Q) at `factors` times their distance from the median; sorted, in case neighbours cross."""
+    """Quantiles (.., H, Q) at `factors` times their distance from the median.
+
+    Sorted, in case neighbours cross.
+    """
     median = quantiles[..., MEDIAN : MEDIAN + 1]
     return np.sort(median + factors * (quantiles - median), axis=-1)
 
@@ -142,22 +184,34 @@ class Issued:
 
     quantiles: Floats  # (H, Q) in the target's own unit; ascending
     past_forecasts: NDArray[np.int64]  # (H,) number of closed forecasts that the calibration uses
-    calibration: list[str]  # H JSON texts with the raw quantiles, scaling, weights and factors, for `read_past`
+    # H JSON texts with the raw quantiles, scaling, weights and factors, for `read_past`
+    calibration: list[str]
     by_trees: Floats  # (H,) what the trees have multiplied the median by
 
 
-def network_quantiles(checkpoint: Checkpoint, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
+def network_quantiles(
+    checkpoint: Checkpoint, windows: Windows, rows: NDArray[np.int64] | None = None
+) -> Floats:
     """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     from forecasting.train.prepare import member_quantiles
 
     requested = np.array([len(windows) - 1]) if rows is None else rows
-    quantiles = windows.scale(requested).from_model(member_quantiles(checkpoint, windows, requested)[0])
+    quantiles = windows.scale(requested).from_model(
+        member_quantiles(checkpoint, windows, requested)[0]
+    )
     return quantiles[0] if rows is None else quantiles
 
 
-def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
+def issue(
+    network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target
+) -> Issued:
     """The forecast to issue at one origin, from quantiles (H, Q) and the trees' medians (H,), all in model scale."""
-    past = Past(*(values[-MAX_FORECASTS:] for values in (past.actual, past.network, past.linear, past.trees)))
+    past = Past(
+        *(
+            values[-MAX_FORECASTS:]
+            for values in (past.actual, past.network, past.linear, past.trees)
+        )
+    )
     weight = learn_weight(past, target)
     past_combined = combine(past.network, past.linear, weight)
     share = learn_share(past, past_combined)
@@ -170,9 +224,16 @@ def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: 
         raw: dict[str, object] = {"trees": float(trees[h])} if np.isfinite(trees[h]) else {}
         raw |= {"network": network[h].tolist(), "partner": linear[h].tolist()}
         raw |= {"level": float(scale.level), "spread": float(scale.spread[h])}
-        texts.append(json.dumps(raw | {"weight": weight, "share": share, "factors": factors.tolist()}))
+        texts.append(
+            json.dumps(raw | {"weight": weight, "share": share, "factors": factors.tolist()})
+        )
     by_trees = scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN]
-    return Issued(quantiles, np.isfinite(past.actual).sum(axis=0), texts, by_trees)
+    return Issued(
+        quantiles,
+        np.isfinite(past.actual).sum(axis=0),
+        texts,
+        by_trees,
+    )
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:

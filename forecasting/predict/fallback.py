@@ -6,21 +6,25 @@ from typing import Literal
 
 from forecasting.vocabulary import CHAMPION, HORIZONS
 
-WINDOW_ORIGINS = 250  # newest scored origins over which the network is compared with the best baseline: about a year
+# Newest scored origins over which the network is compared with the best baseline: about a year
+WINDOW_ORIGINS = 250
 SCORED_ORIGINS = WINDOW_ORIGINS + len(HORIZONS) - 1
 """Newest scored origins that hold them: the newest of all are not scored at every horizon yet."""
 
 BREAK_SESSIONS = 22
-"""Sessions for which a forecast says that its bars have a break: the level of each input is a mean of as many."""
+"""Sessions for which a forecast says that its bars have a break: the level of each input is a mean
+of as many."""
 
 MIN_ORIGINS = 60  # minimum number of them: with fewer the statistic is as likely to be chance
 TOLERANCE = 0.05  # relative excess of the network's pinball loss that is tolerated
-ENTER, LEAVE = 3.0, 1.0
-"""Diebold-Mariano statistics above which a baseline comes to be published, and below which it ceases to be.
+ENTER = 3.0
+LEAVE = 1.0
+"""Diebold-Mariano statistics above which a baseline comes to be published, and below which it
+ceases to be.
 
-The best baseline is chosen afterwards, so a statistic of 2 would be passed by chance. With an excess of 2% over 60
-origins and no test, as until release 0.2, fallback cost volume 1.3% of pinball loss at the mean of ten stocks; with
-these limits it never sets in on them (docs/experiments.md).
+The best baseline is chosen afterwards, so a statistic of 2 would be passed by chance. With an
+excess of 2% over 60 origins and no test, as until release 0.2, fallback cost volume 1.3% of pinball
+loss at the mean of ten stocks; with these limits it never sets in on them (docs/experiments.md).
 """
 
 
@@ -42,13 +46,17 @@ class ChampionFacts:
     champion: str | None  # its model id; None without a champion
     baseline: str  # the best baseline by the scores so far, or the default one while there are none
     damage: str = ""  # why its artifact could not be loaded or run; empty if it could
-    age_sessions: int | None = None  # from its last training session to the origin; None is no objection
+    # From its last training session to the origin; None is no objection
+    age_sessions: int | None = None
     max_age_sessions: int = 63  # sessions after which it is no longer published
     finite: bool = True  # whether each of tonight's quantiles is a finite number
     deficit: Deficit | None = None  # None with fewer than MIN_ORIGINS scored origins
-    in_fallback: bool = False  # whether a baseline was published in the network's place on the night before
-    no_fit: str = ""  # without a champion, why tonight's fit is none; empty where none was asked for
-    bars_break: tuple[date, str] | None = None  # a jump in the last BREAK_SESSIONS that no split explains
+    # Whether a baseline was published in the network's place on the night before
+    in_fallback: bool = False
+    # Without a champion, why tonight's fit is none; empty where none was asked for
+    no_fit: str = ""
+    # A jump in the last BREAK_SESSIONS that no split explains
+    bars_break: tuple[date, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,19 +69,26 @@ class Published:
 
 
 def choose_published(facts: ChampionFacts) -> Published:
-    """The champion, or the best baseline where there is an objection; the first objection is the reason.
+    """The champion, or the best baseline where there is an objection.
 
-    In order: no champion; `unusable`; a loss above the best baseline's by more than TOLERANCE with a statistic above
-    ENTER. Where a baseline was published the night before, one above LEAVE is enough, whatever the excess.
+    The first objection is the reason.
+
+    In order: no champion; `unusable`; a loss above the best baseline's by more than TOLERANCE with
+    a statistic above ENTER. Where a baseline was published the night before, one above LEAVE is
+    enough, whatever the excess.
     """
     if facts.champion is None:
-        objection = f"there is no champion yet: {facts.no_fit.strip().rstrip('.')}".removesuffix(": ")
+        objection = f"there is no champion yet: {facts.no_fit.strip().rstrip('.')}".removesuffix(
+            ": "
+        )
     else:
         objection = unusable(facts) or _behind(facts)
     near = ""
     if facts.bars_break is not None:
         session, rule = facts.bars_break
-        near = f"the bars before {session} may be on another share basis or in another unit ({rule})"
+        near = (
+            f"the bars before {session} may be on another share basis or in another unit ({rule})"
+        )
     if objection:
         reason = f"{objection}; {facts.baseline} is published instead"
         return Published(facts.baseline, "fallback", f"{reason}; {near}" if near else reason)
@@ -81,12 +96,18 @@ def choose_published(facts: ChampionFacts) -> Published:
 
 
 def unusable(facts: ChampionFacts) -> str:
-    """Why the champion's forecast cannot be published, so that tonight's fit takes its place; empty when it can."""
+    """Why the champion's forecast cannot be published, so that tonight's fit takes its place.
+
+    Empty when it can.
+    """
     if facts.damage:
         return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
         limit = f"limit {facts.max_age_sessions}"
-        return f"champion {facts.champion} was trained {facts.age_sessions} sessions before the origin ({limit})"
+        return (
+            f"champion {facts.champion} was trained {facts.age_sessions} sessions before the "
+            f"origin ({limit})"
+        )
     if not facts.finite:
         return f"champion {facts.champion} made a forecast that is not finite"
     return ""
@@ -96,14 +117,19 @@ def _behind(facts: ChampionFacts) -> str:
     deficit = facts.deficit
     if deficit is None:
         return ""
-    large = facts.in_fallback or deficit.network_pinball > deficit.baseline_pinball * (1.0 + TOLERANCE)
+    large = facts.in_fallback or deficit.network_pinball > deficit.baseline_pinball * (
+        1.0 + TOLERANCE
+    )
     if not (large and deficit.statistic > (LEAVE if facts.in_fallback else ENTER)):
         return ""
-    network, baseline = deficit.network_pinball, deficit.baseline_pinball
+    network = deficit.network_pinball
+    baseline = deficit.baseline_pinball
     excess = f" by {network / baseline - 1:.1%}" if baseline else ""
     return (
-        f"the network is behind{excess}: mean pinball {_number(network)} against {_number(baseline)} of "
-        f"{deficit.baseline} over the last {deficit.origins} scored origins, Diebold-Mariano {deficit.statistic:+.1f}"
+        f"the network is behind{excess}: mean pinball {_number(network)} against "
+        f"{_number(baseline)} of "
+        f"{deficit.baseline} over the last {deficit.origins} scored origins, Diebold-Mariano "
+        f"{deficit.statistic:+.1f}"
     )
 
 
@@ -111,7 +137,9 @@ def margin_of(deficit: Deficit, *, in_fallback: bool) -> dict[str, str | float |
     """How near the network is to being behind, as columns of table fallback_margins."""
     return {
         "baseline": deficit.baseline,
-        "deficit": deficit.network_pinball / deficit.baseline_pinball - 1.0 if deficit.baseline_pinball else 0.0,
+        "deficit": deficit.network_pinball / deficit.baseline_pinball - 1.0
+        if deficit.baseline_pinball
+        else 0.0,
         "origins": deficit.origins,
         "statistic": deficit.statistic,
         "limit_statistic": LEAVE if in_fallback else ENTER,

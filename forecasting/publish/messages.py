@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("forecasting.notify")
 
-# What chat services make mentions, links and code of, each in its own way, beside HTML, which apprise escapes; as signs
-# that look alike. A > alone opens nothing, nor does < before a space or a digit, as in an alert.
+# What chat services make mentions, links and code of, each in its own way, beside HTML, which
+# apprise escapes; as signs that look alike. A > alone opens nothing, nor does < before a space or a
+# digit, as in an alert.
 _SIGNS = str.maketrans("[]`@", "()'\uff20")
 
 NIGHTS = 250  # Newest nights of a symbol over which an alert is counted: a year
@@ -49,17 +50,31 @@ def newest_digest(settings: Settings, *, now: Clock) -> Digest:
     lines = newest_nights(settings)
     if not any(line.run for line in lines):  # as of a misspelt symbol
         check_known(settings, None, advice=" Name them by --symbol.")
-    return _digest(settings, lines, (), now())
+    return _digest(
+        settings,
+        lines,
+        (),
+        now(),
+    )
 
 
 def send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, link: str = "") -> bool:
-    """Send the one message of a run about its nights, ended or not; without any that of the newest if the last failed.
+    """Send the one message of a run about its nights, ended or not.
 
-    None where nothing is new: a symbol that fails for good is tried by every run of a morning. False, with a warning,
-    where it cannot be made: the run goes on, or is about to end with errors of its nights, which this would hide.
+    Without any that of the newest if the last failed.
+
+    None where nothing is new: a symbol that fails for good is tried by every run of a morning.
+    False, with a warning,
+    where it cannot be made: the run goes on, or is about to end with errors of its nights, which
+    this would hide.
     """
     try:
-        _send_digest(settings, nights, now=now, link=link)
+        _send_digest(
+            settings,
+            nights,
+            now=now,
+            link=link,
+        )
     except Exception as error:
         logger.warning("the digest of the run was not made: %s", explained(error, now=now))
         return False
@@ -71,14 +86,28 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     last = sent.read_text(encoding="utf-8") if sent.is_file() else None  # empty: it was not sent
     if settings.notify is None or not (nights or last == ""):
         return
-    digest = _digest(settings, newest_nights(settings, nights), nights, now())
-    text, session = digest_in("text", digest), last_completed(now(), settings.exchange_of(settings.symbols[0]))
+    digest = _digest(
+        settings,
+        newest_nights(settings, nights),
+        nights,
+        now(),
+    )
+    text = digest_in("text", digest)
+    session = last_completed(now(), settings.exchange_of(settings.symbols[0]))
     if last == (of_text := short_id("digest", session.isoformat(), text)):
         return
     link = page_address(settings, INDEX) or link
     kind = "warning" if digest.problems or digest.stale or digest.alerts else "info"
-    failed = send(settings, digest.title, text, link=link, page=digest_in("html", digest, link=link), kind=kind)
-    is_sent = failed == 0.0 or (last == "" and failed < 1.0)  # because of one address, the others get it twice at most
+    failed = send(
+        settings,
+        digest.title,
+        text,
+        link=link,
+        page=digest_in("html", digest, link=link),
+        kind=kind,
+    )
+    # Because of one address, the others get it twice at most
+    is_sent = failed == 0.0 or (last == "" and failed < 1.0)
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text if is_sent else "", encoding="utf-8")
 
@@ -89,39 +118,80 @@ def alert_counts(
     targets: Sequence[str] = (),
     last: date = date.max,
 ) -> list[Row]:
-    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol; a UsageError without any.
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
 
-    Of the settings' target, or of each of `targets`: an alert that names none is of every target. Nights are of
-    sessions up to `last`.
+    A UsageError without any.
+
+    Of the settings' target, or of each of `targets`: an alert that names none is of every target.
+    Nights are of sessions up to `last`.
     """
     if not settings.alerts:
-        raise UsageError("Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 usual'.")
+        raise UsageError(
+            "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 "
+            "usual'."
+        )
     migrate.check_ready(settings.url, writes=False)
-    alerts, counts = parse_alerts(settings.alerts)[0], list[Row]()
+    alerts = parse_alerts(settings.alerts)[0]
+    counts = list[Row]()
     with connect.reading(settings.url) as connection:
         for target in targets or [settings.target]:
-            counts += read.alerts_held(connection, settings.symbols, target, alerts, nights=NIGHTS, last=last)
+            counts += read.alerts_held(
+                connection,
+                settings.symbols,
+                target,
+                alerts,
+                nights=NIGHTS,
+                last=last,
+            )
     return counts
 
 
 def wrong_alerts(settings: Settings) -> list[str]:
     """A sentence about parts of FORECASTING_ALERTS that are no conditions, and one about those that can never hold."""
     alerts, refused = parse_alerts(settings.alerts)
-    form = "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
+    form = (
+        "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > "
+        "20e6`"
+    )
     found = f"{', '.join(repr(part[:40]) for part in refused)}. Correct it; the others are judged."
     wrong = [f"conditions with ; between, each {form}; found {found}"] if refused else []
-    names = {name for one in alerts for name in (one.symbol, one.target)} - {"", settings.target, *settings.symbols}
+    names = {name for one in alerts for name in (one.symbol, one.target)} - {
+        "",
+        settings.target,
+        *settings.symbols,
+    }
     if names:  # each run asks, most without such an alert
-        with suppress(StoreError), connect.reading(settings.url) as connection:  # without a ledger none is unknown
-            names -= {one for of in ("symbol", "target") for one in read.values(connection, "runs", of, {of: [*names]})}
-            found = f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. Correct them."
-            wrong += [f"symbols and targets of the settings or of the ledger; found {found}"] if names else []
+        # Without a ledger none is unknown
+        with suppress(StoreError), connect.reading(settings.url) as connection:
+            names -= {
+                one
+                for of in ("symbol", "target")
+                for one in read.values(
+                    connection,
+                    "runs",
+                    of,
+                    {of: [*names]},
+                )
+            }
+            found = (
+                f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. "
+                "Correct them."
+            )
+            wrong += (
+                [f"symbols and targets of the settings or of the ledger; found {found}"]
+                if names
+                else []
+            )
     return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 
 
-def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime) -> Digest:
+def _digest(
+    settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Night], at: datetime
+) -> Digest:
     run_ids = [night.id for night in nights] or [line.run["id"] for line in lines if line.run]
-    stored, requests, replayed = [line for line in lines if line.forecast], dict[str, str](), dict[str, list[str]]()
+    stored = [line for line in lines if line.forecast]
+    requests = dict[str, str]()
+    replayed = dict[str, list[str]]()
     due = {line.symbol: _due(line, settings, at) for line in stored}
     told = " ".join(str(line.forecast["reason"]) for line in stored)  # why a baseline is published
     with connect.reading(settings.url) as connection:
@@ -129,20 +199,34 @@ def _digest(settings: Settings, lines: Sequence[SymbolLine], nights: Sequence[Ni
         for line in stored:
             if as_day(line.forecast["origin_session"]) < due[line.symbol]:
                 if asked := read.newest_fetch(connection, line.symbol, with_bars=False):
-                    request = "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}".format(**asked)
+                    request = (
+                        "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}"
+                    ).format(**asked)
                     requests[line.symbol] = f"{request.rstrip('.')}."
             elif days := _without_live(connection, line, settings.exchange_of(line.symbol)):
-                what = f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: made afterwards."
+                what = (
+                    f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: "
+                    "made afterwards."
+                )
                 replayed.setdefault(what, []).append(f"{line.symbol} {line.target}")
     of_replays = [f"{named(names, NAMED)}: {what}" for what, names in replayed.items()]
     findings = [*wrong_alerts(settings), *of_replays, *of_runs]
     last = max((night.session for night in nights), default=date.max)
     alerts = alert_counts(settings, last=last) if settings.alerts else []
-    return make_digest(lines, due=due, requests=requests, findings=findings, alerts=alerts)
+    return make_digest(
+        lines,
+        due=due,
+        requests=requests,
+        findings=findings,
+        alerts=alerts,
+    )
 
 
 def _due(line: SymbolLine, settings: Settings, at: datetime) -> date:
-    """The newest completed session, from which a forecast is current; of a run of the past the line's own."""
+    """The newest completed session, from which a forecast is current.
+
+    Of a run of the past the line's own.
+    """
     if line.is_past:
         return as_day(line.forecast["origin_session"])
     return last_completed(at, settings.exchange_of(line.symbol))
@@ -153,13 +237,26 @@ def _without_live(connection: connect.Connection, line: SymbolLine, exchange: st
     if line.result is None or line.is_past:
         return []
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
-    live, late, replay = (read.newest(connection, "scores", "target_session", of | {"kind": kind}) for kind in KINDS)
-    return after(live, replay, exchange) if live and replay and replay > max(live, late or live) else []
+    live, late, replay = (
+        read.newest(
+            connection,
+            "scores",
+            "target_session",
+            of | {"kind": kind},
+        )
+        for kind in KINDS
+    )
+    return (
+        after(live, replay, exchange)
+        if live and replay and replay > max(live, late or live)
+        else []
+    )
 
 
 def _of_runs(connection: connect.Connection, run_ids: Sequence[str], told: str) -> list[str]:
     """What a person should see of completed runs, at most NAMED sentences of a kind: nobody reads 500."""
-    found, findings = dict[str, list[str]](), list[str]()
+    found = dict[str, list[str]]()
+    findings = list[str]()
     runs = (read.row(connection, "runs", {"id": run_id, "status": "done"}) for run_id in run_ids)
     for run in filter(None, runs):
         for kind, words in _notable(connection, run, told):
@@ -176,12 +273,23 @@ def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tu
     of_run = {"symbol": run["symbol"], "run_id": run["id"]}
     fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.row(connection, "promotions", {"run_id": run["id"]})
-    fit = read.row(connection, "models", {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]})
+    fit = read.row(
+        connection,
+        "models",
+        {"symbol": run["symbol"], "target": run["target"], "run_id": run["id"]},
+    )
     if fetch is not None:
         if fetch["verdict"] in ("split", "revised", "held"):  # dividends and new bars are routine
             yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
         # New since the first of the night's requests.
-        began = pd.Timestamp(read.values(connection, "fetches", "fetched_at", of_run)[0])
+        began = pd.Timestamp(
+            read.values(
+                connection,
+                "fetches",
+                "fetched_at",
+                of_run,
+            )[0]
+        )
         found = read.findings(connection, fetch["id"])
         if new := without_bar(found[found["since"] >= began]):
             yield "data.missing", f"{new}."
@@ -191,16 +299,25 @@ def _notable(connection: connect.Connection, run: Row, told: str) -> Iterator[tu
         yield "drift", run["mode_reason"]
     if fit is not None and fit["refused"] and fit["refused"] not in told:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
-    before = decision["champion"] if decision and decision["winner"] != decision["champion"] else None
+    before = (
+        decision["champion"] if decision and decision["winner"] != decision["champion"] else None
+    )
     if before and fit is not None and fit["method"] == "scratch":
-        yield "promotion", f"{fit['id']}, a fit from scratch ({run['mode_reason']}), replaces {before} from now on"
+        yield (
+            "promotion",
+            f"{fit['id']}, a fit from scratch ({run['mode_reason']}), replaces {before} from now on",
+        )
 
 
 def send_failed(settings: Settings, error: ForecastingError) -> None:
     """Send what stopped a run; not that another one has the lock, which is told to the person who has started it."""
     if not isinstance(error, LockedError):
         subject = f"{joined(settings.symbols)} {settings.target}"
-        send(settings, f"{subject}: the run failed (night.failed)", f"The run of {subject} failed. {error}")
+        send(
+            settings,
+            f"{subject}: the run failed (night.failed)",
+            f"The run of {subject} failed. {error}",
+        )
 
 
 def mark_missing(settings: Settings) -> None:
@@ -211,10 +328,22 @@ def mark_missing(settings: Settings) -> None:
 
 
 def send_fresh(settings: Settings, text: str) -> None:
-    """Send, once after a check that missed a forecast, that none is missing; raises as `check_addresses`."""
+    """Send, once after a check that missed a forecast, that none is missing.
+
+    Raises as `check_addresses`.
+    """
     check_addresses(settings)
     over = f"forecast.missing is over, {joined(settings.symbols)} {settings.target}"
-    if _mark(settings).is_file() and send(settings, over, text, kind="success") < 1.0:
+    if (
+        _mark(settings).is_file()
+        and send(
+            settings,
+            over,
+            text,
+            kind="success",
+        )
+        < 1.0
+    ):
         _mark(settings).unlink()
 
 
@@ -222,11 +351,22 @@ def _mark(settings: Settings) -> Path:
     return runs_folder(settings) / f"missing-{short_id(settings.target, *settings.symbols)}"
 
 
-def send(settings: Settings, title: str, text: str, *, link: str = "", page: str = "", kind: str = "failure") -> float:
-    """Send one message, to mail as the HTML `page` if there is one; the share of usable addresses without it.
+def send(
+    settings: Settings,
+    title: str,
+    text: str,
+    *,
+    link: str = "",
+    page: str = "",
+    kind: str = "failure",
+) -> float:
+    """Send one message, to mail as the HTML `page` if there is one.
 
-    Title and text may quote others, whose texts the page has escaped; a text too long for a service is cut. `kind`, one
-    of apprise's, is the message's colour in chats. A warning names each address that did not take it.
+    The share of usable addresses without it.
+
+    Title and text may quote others, whose texts the page has escaped; a text too long for a service
+    is cut. `kind`, one of apprise's, is the message's colour in chats. A warning names each address
+    that did not take it.
     """
     if settings.notify is None:
         return 0.0
@@ -236,12 +376,24 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
     services, refused = _services(settings)
     if refused not in text:  # of a check, it may be the message itself
         logger.warning(refused)
-    title, failed = f"forecasting: {title}", 0
+    title = f"forecasting: {title}"
+    failed = 0
     for place, service in enumerate(services, 1):
-        as_page = bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
-        body = page if as_page else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
+        as_page = (
+            bool(page) and isinstance(service, NotifyEmail) and len(page) <= service.body_maxlen
+        )
+        body = (
+            page
+            if as_page
+            else f"{_cut(text, service.body_maxlen - len(link) - 1)}\n{link}".strip()
+        )
         form = NotifyFormat.HTML if as_page else NotifyFormat.TEXT
-        if not Apprise([service]).notify(body, title=_plain(title), body_format=form, notify_type=NotifyType(kind)):
+        if not Apprise([service]).notify(
+            body,
+            title=_plain(title),
+            body_format=form,
+            notify_type=NotifyType(kind),
+        ):
             failed += 1
             which = f"{service.service_name}, {place} of {len(services)}"
             logger.warning("%s was not sent by %s: `apprise -vv` has the reason", title, which)
@@ -249,7 +401,10 @@ def send(settings: Settings, title: str, text: str, *, link: str = "", page: str
 
 
 def check_addresses(settings: Settings) -> str:
-    """The services that messages go to; a UsageError, which quotes no address, where apprise cannot use one."""
+    """The services that messages go to.
+
+    A UsageError, which quotes no address, where apprise cannot use one.
+    """
     services, refused = _services(settings)
     if refused:
         raise UsageError(refused)
@@ -260,18 +415,26 @@ def _services(settings: Settings) -> tuple[list[NotifyBase], str]:
     """The services of the addresses that apprise can use, and a sentence about those that it cannot."""
     from apprise import Apprise
 
-    for name in ("apprise", "urllib3.connectionpool"):  # whose lines have whole URLs, or the path of a webhook
+    # Whose lines have whole URLs, or the path of a webhook
+    for name in ("apprise", "urllib3.connectionpool"):
         logging.getLogger(name).disabled = True
-    services, text = Apprise(), settings.notify.get_secret_value() if settings.notify else ""
-    addresses = re.split(r"(?i)[\s,]+(?=[a-z0-9]+://)", text.strip())  # as apprise does, so that each has its place
+    services = Apprise()
+    text = settings.notify.get_secret_value() if settings.notify else ""
+    # As apprise does, so that each has its place
+    addresses = re.split(r"(?i)[\s,]+(?=[a-z0-9]+://)", text.strip())
     refused = [
         f"number {place} {(re.match('(?i)[a-z0-9]+://', address) or ['without a scheme'])[0]}"
         for place, address in enumerate(addresses, 1)
         if not services.add(address)
     ]
     found = f"{len(addresses)}, of which it cannot use {', '.join(refused)}" if text else "none"
-    expected = "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or slack://A/B/C; found"
-    return list(services), f"{expected} {found}. Its documentation lists those of each service." if refused else ""
+    expected = (
+        "Expected URLs of apprise in FORECASTING_NOTIFY, such as ntfys://ntfy.sh/TOPIC or "
+        "slack://A/B/C; found"
+    )
+    return list(
+        services
+    ), f"{expected} {found}. Its documentation lists those of each service." if refused else ""
 
 
 def _plain(text: str) -> str:
@@ -281,4 +444,8 @@ def _plain(text: str) -> str:
 def _cut(text: str, limit: int) -> str:
     """The text clean, without its last lines where it is longer than `limit` characters."""
     body = "\n".join(map(_plain, text.splitlines()))
-    return body if len(body) <= limit else f"{body[: limit - 2].rpartition(chr(10))[0] or body[: limit - 2]}\n…"
+    return (
+        body
+        if len(body) <= limit
+        else f"{body[: limit - 2].rpartition(chr(10))[0] or body[: limit - 2]}\n…"
+    )

@@ -1,4 +1,7 @@
-"""The report: its data from the store, its pages and their index on disk; and what came of each symbol of a run."""
+"""The report: its data from the store, its pages and their index on disk.
+
+And what came of each symbol of a run.
+"""
 
 import json
 import logging
@@ -14,10 +17,24 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import ForecastingError, StoreError
-from forecasting.night.folders import INDEX, check_writable, page_address, page_name, report_path, write_whole
+from forecasting.night.folders import (
+    INDEX,
+    check_writable,
+    page_address,
+    page_name,
+    report_path,
+    write_whole,
+)
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
-from forecasting.night.symbols import ADVICE, Outcomes, check_forecast, each_symbol, explained, only_symbol
+from forecasting.night.symbols import (
+    ADVICE,
+    Outcomes,
+    check_forecast,
+    each_symbol,
+    explained,
+    only_symbol,
+)
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
@@ -35,16 +52,23 @@ from forecasting.vocabulary import CHAMPION, Clock, Target
 logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250  # Nights and scores that the page is given
-LINE_ORIGINS = 40  # Scored origins that a line of a listing, which shows the newest 20, needs where 20 are live
+# Scored origins that a line of a listing, which shows the newest 20, needs where 20 are live
+LINE_ORIGINS = 40
 BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
 RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
-INDEX_SESSIONS, INDEX_DAYS = 30, 60  # Sessions of a chart in the index, and days that hold them on any exchange
+# Sessions of a chart in the index, and days that hold them on any exchange
+INDEX_SESSIONS = 30
+INDEX_DAYS = 60
 RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
-REPORT_NEAR = timedelta(4)  # Between a forecast's session and a report's that is named beside it: two sessions, mostly
+# Between a forecast's session and a report's that is named beside it: two sessions, mostly
+REPORT_NEAR = timedelta(4)
 
 
 def publish_page(night: Night) -> Night:
-    """The night with what it shows; its symbol's page of the newest forecast is written. `update_index` comes last."""
+    """The night with what it shows; its symbol's page of the newest forecast is written.
+
+    `update_index` comes last.
+    """
     newest = _written(night.settings)[1]
     if newest.origin == night.session:
         return replace(night, report=newest)
@@ -53,26 +77,48 @@ def publish_page(night: Night) -> Night:
         return replace(night, report=page_data(connection, own))
 
 
-def _written(own: Settings, *, as_of: date | None = None, out: Path | None = None) -> tuple[Path, ReportData]:
-    """The page of one symbol's settings, and what it shows; at its own place with links to the index and the others."""
+def _written(
+    own: Settings, *, as_of: date | None = None, out: Path | None = None
+) -> tuple[Path, ReportData]:
+    """The page of one symbol's settings, and what it shows.
+
+    At its own place with links to the index and the others.
+    """
     with connect.reading(own.url) as connection:
         data = page_data(connection, report_data(connection, own, origin=as_of))
     if out is not None:
         return write_page(render_page(data), out), data
-    path = report_path(own, data.symbol, data.target, origin=as_of)
+    path = report_path(
+        own,
+        data.symbol,
+        data.target,
+        origin=as_of,
+    )
     others = {target: report_path(own, data.symbol, target) for target in get_args(Target)}
-    links = [(target, other.name) for target, other in others.items() if other != path and other.is_file()]
+    links = [
+        (target, other.name)
+        for target, other in others.items()
+        if other != path and other.is_file()
+    ]
     return write_page(render_page(data, links=[("All symbols", INDEX), *links]), path), data
 
 
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> Outcomes[ReportData]:
-    """One report for each symbol, of the session `as_of` or the newest; `brief` has the scores of a listing alone."""
+    """One report for each symbol, of the session `as_of` or the newest.
+
+    `brief` has the scores of a listing alone.
+    """
 
     def report(own: Settings) -> ReportData:
         with connect.reading(own.url) as connection:
-            return report_data(connection, own, origin=as_of, brief=brief)
+            return report_data(
+                connection,
+                own,
+                origin=as_of,
+                brief=brief,
+            )
 
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -82,7 +128,10 @@ def each_report(
 def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
 ) -> tuple[Outcomes[Path], list[Path]]:
-    """The path of each symbol's page, of its night `as_of` or the newest, or at `out`; and that of the index."""
+    """The path of each symbol's page, of its night `as_of` or the newest, or at `out`.
+
+    And that of the index.
+    """
     if out is not None:
         only_symbol(settings, "report --out")
         check_writable(out)
@@ -114,38 +163,80 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
                 _written(night.settings)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
-        logger.warning("the index of the pages was not written: %s", explained(error, now=now, settings=settings))
+        logger.warning(
+            "the index of the pages was not written: %s",
+            explained(error, now=now, settings=settings),
+        )
 
 
 def report_data(
     connection: Connection, own: Settings, *, origin: date | None = None, brief: bool = False
 ) -> ReportData:
     """The newest night of one symbol's settings, or the one of `origin` and the scores known by then, maybe `brief`."""
-    symbol, target = own.symbols[0], own.target
+    symbol = own.symbols[0]
+    target = own.target
     calendar(own.exchange)  # which all views need: where it cannot be made, the symbol fails
     try:
-        published = read.published(connection, symbol, target, origin=origin)
+        published = read.published(
+            connection,
+            symbol,
+            target,
+            origin=origin,
+        )
     except StoreError:
         check_forecast(connection, symbol, target)
         raise  # it has forecasts of other origins
     row = published.iloc[0].to_dict()  # all are of one night
     run = read.row(connection, "runs", {"id": row["run_id"]}) or {}
     fetch = read.row(connection, "fetches", {"id": row["fetch_id"]}) or {}
-    newest, known_at = row["origin_session"], row["data_as_of"]
+    newest = row["origin_session"]
+    known_at = row["data_as_of"]
     # A page of a past night is not about the nights after it.
-    unfinished = read.unfinished_run(connection, symbol, target, after=newest.date()) if origin is None else None
+    unfinished = (
+        read.unfinished_run(
+            connection,
+            symbol,
+            target,
+            after=newest.date(),
+        )
+        if origin is None
+        else None
+    )
     request = read.newest_fetch(connection, symbol, with_bars=False) if unfinished else None
     events = read.events(connection, symbol)
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
-    oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing
-    # As stored at the night's fetch: where a split has come since, the night's forecasts are on the basis before it.
-    bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
-    scores = partial(read.scored, connection, symbol, target, last=origin, known_at=known_at)
+    # A session takes a day and a half: some may be missing
+    oldest = newest.date() - timedelta(days=2 * shown)
+    # As stored at the night's fetch: where a split has come since, the night's forecasts are on the
+    # basis before it.
+    bars = read.bars(
+        connection,
+        symbol,
+        first=oldest,
+        last=newest.date(),
+        known_at=known_at,
+    ).iloc[-shown:]
+    scores = partial(
+        read.scored,
+        connection,
+        symbol,
+        target,
+        last=origin,
+        known_at=known_at,
+    )
     scored = scores(origins=LINE_ORIGINS if brief else SHOWN_SESSIONS)
-    live = scored.query("kind == 'live' and role == 'champion' and horizon == 1")["origin_session"].nunique()
+    live = scored.query("kind == 'live' and role == 'champion' and horizon == 1")[
+        "origin_session"
+    ].nunique()
     if brief and scored["origin_session"].nunique() == LINE_ORIGINS and live < ENOUGH_LIVE:
         scored = scores(origins=SHOWN_SESSIONS)  # of these older ones, late or replayed, count too
-    parts = read.parts(connection, [symbol], [target], first=newest.date(), last=newest.date())
+    parts = read.parts(
+        connection,
+        [symbol],
+        [target],
+        first=newest.date(),
+        last=newest.date(),
+    )
     return ReportData(
         run=run,
         fetch=fetch,
@@ -159,7 +250,9 @@ def report_data(
         unfinished=unfinished,
         decision=read.row(connection, "promotions", {"run_id": run["id"]}),
         margin=read.row(connection, "fallback_margins", {"run_id": run["id"]}),
-        parts={night["horizon"]: parts.get(_key(night), []) for night in published.to_dict("records")},
+        parts={
+            night["horizon"]: parts.get(_key(night), []) for night in published.to_dict("records")
+        },
         alike=() if brief else _alike(connection, row, scored),
         exchange=own.exchange,
         currency=str(fetch.get("currency", "")),
@@ -167,30 +260,53 @@ def report_data(
     )
 
 
-LEAST_ALIKE = 10  # Scored nights among which three are like tonight's: of fewer the nearest is a far one
+# Scored nights among which three are like tonight's: of fewer the nearest is a far one
+LEAST_ALIKE = 10
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    return tuple(as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY)
+    return tuple(
+        as_day(row[name]) if name == "origin_session" else row[name] for name in FORECAST_KEY
+    )
 
 
-def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame) -> list[tuple[date, float, float]]:
+def _alike(
+    connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame
+) -> list[tuple[date, float, float]]:
     """Next session, median and actual of the three scored nights whose parts' logs are nearest to those of `row`."""
     key = ["origin_session", "model_id", "kind"]
     tonight = tuple(row[name] for name in key)
     closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
     if closed.empty:
         return []
-    first, last = as_day(closed.index.get_level_values("origin_session").min()), as_day(row["origin_session"])
-    parts = read.parts(connection, [row["symbol"]], [row["target"]], first=first, last=last, horizons=[1])
-    factors = {(pd.Timestamp(origin), *own): dict(some[1:]) for (_, _, origin, _, *own), some in parts.items()}
+    first = as_day(closed.index.get_level_values("origin_session").min())
+    last = as_day(row["origin_session"])
+    parts = read.parts(
+        connection,
+        [row["symbol"]],
+        [row["target"]],
+        first=first,
+        last=last,
+        horizons=[1],
+    )
+    factors = {
+        (pd.Timestamp(origin), *own): dict(some[1:])
+        for (_, _, origin, _, *own), some in parts.items()
+    }
     logs = pd.DataFrame.from_dict(factors, orient="index").fillna(1.0).transform("log")
     closed = closed[closed.index.isin(logs.index)]
     if tonight not in logs.index or len(closed) < LEAST_ALIKE:
         return []
     distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
     nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
-    return [*zip(map(as_day, nearest["target_session"]), nearest["q50"], nearest["actual"], strict=True)]
+    return [
+        *zip(
+            map(as_day, nearest["target_session"]),
+            nearest["q50"],
+            nearest["actual"],
+            strict=True,
+        )
+    ]
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -198,23 +314,62 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
     if (before := read.done_before(connection, run)) is None:
         return []
     now, then = (
-        json.loads(row["settings"]) | {"source": row["source"], "market": read.market_of_run(connection, row["id"])}
+        json.loads(row["settings"])
+        | {"source": row["source"], "market": read.market_of_run(connection, row["id"])}
         for row in (run, before)
     )
-    return [(name, then.get(name), now.get(name)) for name in sorted(then | now) if then.get(name) != now.get(name)]
+    return [
+        (name, then.get(name), now.get(name))
+        for name in sorted(then | now)
+        if then.get(name) != now.get(name)
+    ]
 
 
 def page_data(connection: Connection, data: ReportData) -> ReportData:
-    """The same night with what its page alone shows: past nights as issued, first prints, champions, lineage."""
-    symbol, target, origin, last = data.symbol, data.target, data.origin, pd.Timestamp(data.origin)
-    champions = read.view(connection, "champions", symbol, target)
-    champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)  # not known on that night
-    newest, known_at = data.history.index[-RESTATED_SESSIONS:], data.forecasts["data_as_of"].iloc[0]
+    """The same night with what its page alone shows.
+
+    Past nights as issued, first prints, champions, lineage.
+    """
+    symbol = data.symbol
+    target = data.target
+    origin = data.origin
+    last = pd.Timestamp(data.origin)
+    champions = read.view(
+        connection,
+        "champions",
+        symbol,
+        target,
+    )
+    # Not known on that night
+    champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)
+    newest = data.history.index[-RESTATED_SESSIONS:]
+    known_at = data.forecasts["data_as_of"].iloc[0]
     days = {"first": as_day(newest[0]), "last": as_day(newest[-1])}
-    first = read.first_prints(connection, symbol, **days, basis_at=known_at)
-    issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at)
-    parts = read.parts(connection, [symbol], [target], first=as_day(issued["origin_session"].min()), last=origin)
-    own = (issued["origin_session"].dt.date, *(issued[name] for name in ("horizon", "model_id", "kind")))
+    first = read.first_prints(
+        connection,
+        symbol,
+        **days,
+        basis_at=known_at,
+    )
+    issued = read.issued(
+        connection,
+        symbol,
+        target,
+        origins=SHOWN_SESSIONS,
+        last=origin,
+        basis_at=known_at,
+    )
+    parts = read.parts(
+        connection,
+        [symbol],
+        [target],
+        first=as_day(issued["origin_session"].min()),
+        last=origin,
+    )
+    own = (
+        issued["origin_session"].dt.date,
+        *(issued[name] for name in ("horizon", "model_id", "kind")),
+    )
     of_each = [parts.get((symbol, target, *key), []) for key in zip(*own, strict=True)]
     return replace(
         data,
@@ -226,14 +381,18 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
 
 
 def write_page(page: str, path: Path) -> Path:
-    """The path of the page, which is there whole or not at all; a ForecastingError where it cannot be written."""
+    """The path of the page, which is there whole or not at all.
+
+    A ForecastingError where it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     except OSError as error:
         do = ADVICE.get(error.errno or 0, "Correct that, then run again.")
         raise ForecastingError(
-            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. {do} Or name another path: "
+            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. {do} Or name "
+            "another path: "
             "forecasting report --out PATH. Forecasts and scores are stored."
         ) from error
     return path
@@ -246,33 +405,67 @@ def symbol_lines(
     folder: Path | None = None,
     last: date = date.max,
 ) -> list[SymbolLine]:
-    """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds.
+    """A line for each of the published forecasts one session ahead.
+
+    Linked are the pages that `folder` holds.
 
     Results are of sessions up to `last`.
     """
-    events = read.events_near(connection, {night["target_session"] for night in nights}, REPORT_NEAR)
+    events = read.events_near(
+        connection, {night["target_session"] for night in nights}, REPORT_NEAR
+    )
     skills = read.newest_skills(connection)
     lines: list[SymbolLine] = []
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     for origin in sorted({night["origin_session"] for night in nights}):
         some = [night for night in nights if night["origin_session"] == origin]
         symbols = {night["symbol"] for night in some}
-        bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(INDEX_DAYS), last=origin)
+        bars = read.bars_of_symbols(
+            connection,
+            symbols,
+            first=origin - timedelta(INDEX_DAYS),
+            last=origin,
+        )
         by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
-        results = read.last_results(connection, symbols, first=origin - timedelta(RESULT_DAYS), last=last)
+        results = read.last_results(
+            connection,
+            symbols,
+            first=origin - timedelta(RESULT_DAYS),
+            last=last,
+        )
         runs = read.newest_runs(connection, symbols, first=origin)
-        parts = read.parts(connection, symbols, get_args(Target), first=origin, last=origin, horizons=[1])
+        parts = read.parts(
+            connection,
+            symbols,
+            get_args(Target),
+            first=origin,
+            last=origin,
+            horizons=[1],
+        )
         for night in some:
-            key, page = (night["symbol"], night["target"]), page_name(night["symbol"], night["target"])
-            known = [event for event in events.get(night["symbol"], []) if as_day(event["known_from"]) <= origin]
-            near = [event for event in known if abs(as_day(event["session"]) - night["target_session"]) <= REPORT_NEAR]
+            key = (night["symbol"], night["target"])
+            page = page_name(night["symbol"], night["target"])
+            known = [
+                event
+                for event in events.get(night["symbol"], [])
+                if as_day(event["known_from"]) <= origin
+            ]
+            near = [
+                event
+                for event in known
+                if abs(as_day(event["session"]) - night["target_session"]) <= REPORT_NEAR
+            ]
             line = SymbolLine(
                 symbol=night["symbol"],
                 target=night["target"],
                 run=runs.get(key),
                 forecast=night,
                 values=_values(by_symbol.get(night["symbol"]), night),
-                events=[event["kind"] for event in near if as_day(event["session"]) == night["target_session"]],
+                events=[
+                    event["kind"]
+                    for event in near
+                    if as_day(event["session"]) == night["target_session"]
+                ],
                 reports=[(as_day(event["announced"]), event["timing"]) for event in near],
                 result=results.get(key),
                 skill=skills.get(key),
@@ -286,7 +479,8 @@ def symbol_lines(
 def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
     if bars is None:
         return []
-    # As the night had them, as on its page: a split stored since would set its forecast beside bars on another basis.
+    # As the night had them, as on its page: a split stored since would set its forecast beside bars
+    # on another basis.
     known = bars["first_seen_at"] <= night["data_as_of"]
     bars = bars[known & ~(bars["superseded_at"] <= night["data_as_of"])]
     return [float(value) for value in actual_of(night["target"], bars.iloc[-INDEX_SESSIONS:])]
@@ -302,7 +496,15 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     with connect.reading(settings.url) as connection:
         forecasts, past = _newest_forecasts(connection, settings, last=last)
         lines = {line.symbol: line for line in symbol_lines(connection, forecasts, last=last)}
-        runs = {symbol: read.newest_run(connection, symbol, settings.target, last=last) for symbol in settings.symbols}
+        runs = {
+            symbol: read.newest_run(
+                connection,
+                symbol,
+                settings.target,
+                last=last,
+            )
+            for symbol in settings.symbols
+        }
     found: list[SymbolLine] = []
     for symbol in settings.symbols:
         run = _with_failure(runs[symbol], failed.get(symbol))
@@ -312,11 +514,21 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
             continue
         opens = opens_at(line.session, settings.exchange_of(symbol))
         page = page_address(settings, page_name(symbol, settings.target))
-        found.append(replace(line, run=run, opens=opens, page=page, is_past=symbol in past))
+        found.append(
+            replace(
+                line,
+                run=run,
+                opens=opens,
+                page=page,
+                is_past=symbol in past,
+            )
+        )
     return found
 
 
-def _newest_forecasts(connection: Connection, settings: Settings, *, last: date) -> tuple[list[Row], set[str]]:
+def _newest_forecasts(
+    connection: Connection, settings: Settings, *, last: date
+) -> tuple[list[Row], set[str]]:
     """The newest published forecast of each symbol of origins up to `last`, and the symbols that have newer ones."""
     found: list[Row] = []
     past: set[str] = set()
@@ -328,7 +540,12 @@ def _newest_forecasts(connection: Connection, settings: Settings, *, last: date)
             found.append(newest)
             continue
         past.add(symbol)
-        before = read.newest_night(connection, symbol, settings.target, last=last)
+        before = read.newest_night(
+            connection,
+            symbol,
+            settings.target,
+            last=last,
+        )
         if before is not None:
             found.append(before)
     return found, past
@@ -344,5 +561,10 @@ def _with_failure(run: Row | None, failed: Night | None) -> Row | None:
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
     """The page of a run on these nights."""
     with connect.reading(settings.url) as connection:
-        durations = read.view(connection, "night_durations", None, settings.target)
+        durations = read.view(
+            connection,
+            "night_durations",
+            None,
+            settings.target,
+        )
     return outcome_artifact(nights, durations, times)

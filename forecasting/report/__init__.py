@@ -1,1 +1,4 @@
-"""The report of a night, made of ReportData: one self-contained page, and a chart and tables for artifacts."""
+"""The report of a night, made of ReportData.
+
+One self-contained page, and a chart and tables for artifacts.
+"""

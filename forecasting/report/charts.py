@@ -16,7 +16,10 @@ from forecasting.report.units import Unit, long_day, percent, quantity, short_da
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
-TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0  # margins of the plot area, in SVG units, which are CSS pixels at full size
+# margins of the plot area, in SVG units, which are CSS pixels at full size
+TOP = 26.0
+BOTTOM = 42.0
+RIGHT = 8.0
 
 
 @dataclass(frozen=True)
@@ -35,23 +38,41 @@ class Axes:
         return self.floor - (value - self.low) / (self.high - self.low) * (self.floor - TOP)
 
 
-def make_axes(values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool) -> Axes:
-    """A plot area whose axis holds all finite `values`, with three to six round ticks; `from_zero` for bars."""
+def make_axes(
+    values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool
+) -> Axes:
+    """A plot area whose axis holds all finite `values`, with three to six round ticks.
+
+    `from_zero` for bars.
+    """
     finite = [value for value in values if math.isfinite(value)]
-    lowest, highest = (0.0 if from_zero else min(finite)), max(finite)
+    lowest = 0.0 if from_zero else min(finite)
+    highest = max(finite)
     room = (highest - lowest or abs(highest) or 1.0) * 0.06
-    low, high = (0.0 if from_zero else lowest - room), highest + room
+    low = 0.0 if from_zero else lowest - room
+    high = highest + room
     ticks = round_ticks(low, high)
     left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
-    return Axes(left, width - RIGHT, height - BOTTOM, low, high, ticks)
+    return Axes(
+        left,
+        width - RIGHT,
+        height - BOTTOM,
+        low,
+        high,
+        ticks,
+    )
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
-    """The multiples of a 1, 2 or 5 step between `low` and `high`, both included: three to six of them."""
+    """The multiples of a 1, 2 or 5 step between `low` and `high`, both included.
+
+    Three to six of them.
+    """
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.75)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
     return tuple(k * step for k in range(first, last + 1))
 
 
@@ -59,17 +80,45 @@ def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
     """A tick without needless decimals."""
     shown = [value / unit.scale for value in ticks]
     fine = 1e-6 * (max(shown) - min(shown))
-    decimals = next((d for d in range(9) if all(abs(round(value, d) - value) <= fine for value in shown)), 9)
+    decimals = next(
+        (d for d in range(9) if all(abs(round(value, d) - value) <= fine for value in shown)), 9
+    )
     return f"{unit.before}{tick / unit.scale:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
-    parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
+    parts = (
+        []
+        if unit.before
+        else [
+            text(
+                0.0,
+                12.0,
+                unit.name,
+                css="axis",
+            )
+        ]
+    )
     for tick in plot.ticks:
         y = plot.y(tick)
-        parts.append(line(plot.left, y, plot.right, y, css="floor" if tick == 0 else "grid"))
-        parts.append(text(plot.left - 6, y + 4, tick_label(tick, unit, plot.ticks), css="axis end"))
+        parts.append(
+            line(
+                plot.left,
+                y,
+                plot.right,
+                y,
+                css="floor" if tick == 0 else "grid",
+            )
+        )
+        parts.append(
+            text(
+                plot.left - 6,
+                y + 4,
+                tick_label(tick, unit, plot.ticks),
+                css="axis end",
+            )
+        )
     return "".join(parts)
 
 
@@ -80,8 +129,11 @@ def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
 
 def box(x: float, y1: float, y2: float, *, width: float, css: str) -> str:
     """A rectangle between two heights, given in either order."""
-    top, height = min(y1, y2), max(abs(y2 - y1), 0.5)
-    return f'<rect class="{css}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+    top = min(y1, y2)
+    height = max(abs(y2 - y1), 0.5)
+    return (
+        f'<rect class="{css}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+    )
 
 
 def text(x: float, y: float, label: str, *, css: str) -> str:
@@ -97,14 +149,23 @@ def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = Fals
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     """The marks of one session, under an invisible area that shows `tip` under the pointer."""
-    area = box(x, TOP - 8, plot.floor, width=width, css="hit")
+    area = box(
+        x,
+        TOP - 8,
+        plot.floor,
+        width=width,
+        css="hit",
+    )
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
 def drawing(width: float, height: float, *, label: str, marks: Iterable[str], css: str) -> str:
     """The SVG element; `label` is its text alternative."""
     stated = f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" {stated}>{"".join(marks)}</svg>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" '
+        f"{stated}>{''.join(marks)}</svg>"
+    )
 
 
 Layout = Literal["wide", "narrow"]
@@ -114,73 +175,204 @@ BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "ban
 SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
-_LABEL_WIDTH, _NEAREST = 58.0, 42.0  # of a week's label, and from label to label where sessions are few
+# of a week's label, and from label to label where sessions are few
+_LABEL_WIDTH = 58.0
+_NEAREST = 42.0
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
-    """Forecasts made one session ahead: 80 and 90% intervals, median, actual: a dot inside 80%, a cross outside 90%."""
-    unit, ahead = data.unit, data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
+    """Forecasts made one session ahead: 80 and 90% intervals, median, actual.
+
+    A dot inside 80%, a cross outside 90%.
+    """
+    unit = data.unit
+    ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
     values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
-    plot = make_axes(values, width=width, height=height, unit=unit, from_zero=not TARGETS[data.target].moves_width)
-    # Few forecasts in a wide chart would be very wide columns: they keep the width of one among twenty.
+    plot = make_axes(
+        values,
+        width=width,
+        height=height,
+        unit=unit,
+        from_zero=not TARGETS[data.target].moves_width,
+    )
+    # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
+    # twenty.
     step = (plot.right - plot.left) / max(len(ahead), 20)
-    marks, wide = [grid(plot, unit)], min(step * 0.7, 16.0)
+    marks = [grid(plot, unit)]
+    wide = min(step * 0.7, 16.0)
     for position, row in enumerate(ahead.to_dict("records")):
-        x, y, median = plot.left + position * step, plot.y(row["actual"]), plot.y(row["q50"])
-        middle, left = x + step / 2, x + step / 2 - wide / 2
-        drawn = [box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in BANDS[:2]]
-        drawn.append(line(left, median, left + wide, median, css="median"))
+        x = plot.left + position * step
+        y = plot.y(row["actual"])
+        median = plot.y(row["q50"])
+        middle = x + step / 2
+        left = x + step / 2 - wide / 2
+        drawn = [
+            box(
+                left,
+                plot.y(row[low]),
+                plot.y(row[high]),
+                width=wide,
+                css=css,
+            )
+            for low, high, css in BANDS[:2]
+        ]
+        drawn.append(
+            line(
+                left,
+                median,
+                left + wide,
+                median,
+                css="median",
+            )
+        )
         if row["inside_80"]:
             drawn.append(_dot(middle, y))
         elif row["inside_90"]:
             drawn.append(_diamond(middle, y, 4.5))
         else:
-            drawn += [line(middle - 4, y - rise, middle + 4, y + rise, css="cross") for rise in (4, -4)]
+            drawn += [
+                line(
+                    middle - 4,
+                    y - rise,
+                    middle + 4,
+                    y + rise,
+                    css="cross",
+                )
+                for rise in (4, -4)
+            ]
         tip = (
             f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
-            f"{'inside' if row['inside_80'] else 'outside'} {80 if row['inside_80'] or row['inside_90'] else 90}%\n"
+            f"{'inside' if row['inside_80'] else 'outside'} "
+            f"{80 if row['inside_80'] or row['inside_90'] else 90}%\n"
             f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
             f"{row['kind']}, from {short_day(row['origin_session'])}"
         )
-        marks.append(slot(x, plot, width=step, tip=tip, marks="".join(drawn)))
+        marks.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip=tip,
+                marks="".join(drawn),
+            )
+        )
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
-    label = f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80% interval."
-    return drawing(width, height, label=label, marks=marks, css=layout)
+    label = (
+        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals "
+        "inside the 80% interval."
+    )
+    return drawing(
+        width,
+        height,
+        label=label,
+        marks=marks,
+        css=layout,
+    )
 
 
 def coverage_strip(share: float, low: float, high: float, level: float) -> str:
-    """A small scale from 50 to 100%: the band where the share should lie, a tick at the level, a dot at the share."""
-    width, height = 150.0, 22.0
+    """A small scale from 50 to 100%.
+
+    The band where the share should lie, a tick at the level, a dot at the share.
+    """
+    width = 150.0
+    height = 22.0
 
     def at(value: float) -> float:
         return 6 + (max(value, 0.5) - 0.5) / 0.5 * (width - 12)
 
     marks = [
-        line(6, 11, width - 6, 11, css="grid"),
-        box(at(low), 5, 17, width=max(at(high) - at(low), 2), css="band80"),
-        line(at(level), 3, at(level), 19, css="median"),
+        line(
+            6,
+            11,
+            width - 6,
+            11,
+            css="grid",
+        ),
+        box(
+            at(low),
+            5,
+            17,
+            width=max(at(high) - at(low), 2),
+            css="band80",
+        ),
+        line(
+            at(level),
+            3,
+            at(level),
+            19,
+            css="median",
+        ),
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
-    label = f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
-    return drawing(width, height, label=label, marks=marks, css="strip")
+    label = (
+        f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
+    )
+    return drawing(
+        width,
+        height,
+        label=label,
+        marks=marks,
+        css="strip",
+    )
 
 
 def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
-    """A column a horizon, up where the published forecast is better; a skill of `limit` fills half the height."""
-    width, reach, room = 190.0, 24.0, 15.0
+    """A column a horizon, up where the published forecast is better.
+
+    A skill of `limit` fills half the height.
+    """
+    width = 190.0
+    reach = 24.0
+    room = 15.0
     middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
-    height = middle + (reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3)
-    step, marks, labels = width / len(skills_by_horizon), [line(0, middle, width, middle, css="floor")], []
+    height = middle + (
+        reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3
+    )
+    step = width / len(skills_by_horizon)
+    marks = [
+        line(
+            0,
+            middle,
+            width,
+            middle,
+            css="floor",
+        )
+    ]
+    labels = []
     for position, (horizon, skill) in enumerate(sorted(skills_by_horizon.items())):
-        x, rise = position * step, 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
-        end, css = middle - rise, "gain" if rise >= 0 else "loss"
-        marks.append(box(x + step * 0.28, middle, end, width=step * 0.44, css=css))
+        x = position * step
+        rise = 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
+        end = middle - rise
+        css = "gain" if rise >= 0 else "loss"
+        marks.append(
+            box(
+                x + step * 0.28,
+                middle,
+                end,
+                width=step * 0.44,
+                css=css,
+            )
+        )
         value = percent(skill, signed=True)
-        marks.append(text(x + step / 2, end - 4 if rise >= 0 else end + 12, value, css="value middle"))
+        marks.append(
+            text(
+                x + step / 2,
+                end - 4 if rise >= 0 else end + 12,
+                value,
+                css="value middle",
+            )
+        )
         labels.append(f"{horizon} ahead {value}")
-    return drawing(width, height, label=", ".join(labels), marks=marks, css="bars")
+    return drawing(
+        width,
+        height,
+        label=", ".join(labels),
+        marks=marks,
+        css="bars",
+    )
 
 
 def _dot(x: float, y: float) -> str:
@@ -192,76 +384,223 @@ def _diamond(x: float, y: float, r: float) -> str:
 
 
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
-    """Dates at even steps: under the first session of every k-th week; when there are few, under every k-th session."""
-    every, few = math.ceil(_LABEL_WIDTH / (5 * step)), math.ceil(_NEAREST / step)
-    labels, weeks = [], [(session.toordinal() - 1) // 7 for session in sessions]
+    """Dates at even steps: under the first session of every k-th week.
+
+    When there are few, under every k-th session.
+    """
+    every = math.ceil(_LABEL_WIDTH / (5 * step))
+    few = math.ceil(_NEAREST / step)
+    labels = []
+    weeks = [(session.toordinal() - 1) // 7 for session in sessions]
     for position, session in enumerate(sessions):
-        x, week = plot.left + (position + 0.5) * step, weeks[position]
+        x = plot.left + (position + 0.5) * step
+        week = weeks[position]
         is_week_start = position > 0 and week != weeks[position - 1] and week % every == 0
         is_labelled = position % few == 0 if len(sessions) < 12 else is_week_start
         if is_labelled and x + 26 < plot.left + max(len(sessions), 20) * step:
-            labels.append(text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
-            labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
+            labels.append(
+                text(
+                    x,
+                    plot.floor + 16,
+                    f"{session.day} {session:%b}",
+                    css="axis middle",
+                )
+            )
+            labels.append(
+                line(
+                    x,
+                    plot.floor,
+                    x,
+                    plot.floor + 4,
+                    css="floor",
+                )
+            )
     return labels
 
 
-_SHARE = Unit(0.01, 0, "", "%")
+_SHARE = Unit(
+    0.01,
+    0,
+    "",
+    "%",
+)
 _HEIGHT = 240.0
 
 
 def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
-    """Skill over time with the line of no skill, 0; above it the published forecasts lost less than the baseline."""
+    """Skill over time with the line of no skill, 0.
+
+    Above it the published forecasts lost less than the baseline.
+    """
     width = SIZES[layout][0]
-    plot = make_axes([*skill["skill"], 0.0], width=width, height=_HEIGHT, unit=_SHARE, from_zero=False)
+    plot = make_axes(
+        [*skill["skill"], 0.0],
+        width=width,
+        height=_HEIGHT,
+        unit=_SHARE,
+        from_zero=False,
+    )
     step = (plot.right - plot.left) / len(skill)
-    points, slots = [], []
+    points = []
+    slots = []
     for place, row in enumerate(skill.to_dict("records")):
         x = plot.left + (place + 0.5) * step
-        tip = f"20 nights to {short_day(row['session'])}\nskill {percent(row['skill'], signed=True, decimals=1)}"
-        slots.append(slot(x - step / 2, plot, width=step, tip=tip, marks=""))
+        tip = (
+            f"20 nights to {short_day(row['session'])}\nskill "
+            f"{percent(row['skill'], signed=True, decimals=1)}"
+        )
+        slots.append(
+            slot(
+                x - step / 2,
+                plot,
+                width=step,
+                tip=tip,
+                marks="",
+            )
+        )
         if row["skill"] == row["skill"]:
             points.append((x, plot.y(row["skill"])))
     marks = [grid(plot, _SHARE), path(points, css="median")]
-    marks += [text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end"), *slots]
+    marks += [
+        text(
+            plot.right - 4,
+            plot.y(0.0) - 5,
+            "no skill",
+            css="axis end",
+        ),
+        *slots,
+    ]
     marks += session_labels(plot, list(skill["session"]), step=step)
     last = percent(float(skill["skill"].iloc[-1]), signed=True)
-    label = f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is {last}."
-    return drawing(width, _HEIGHT, label=label, marks=marks, css=layout)
+    label = (
+        f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is "
+        f"{last}."
+    )
+    return drawing(
+        width,
+        _HEIGHT,
+        label=label,
+        marks=marks,
+        css=layout,
+    )
 
 
 def pit_bars(shares: pd.DataFrame) -> str:
-    """A column a gap between quantiles: observed over expected share, and the band of it by chance; 1 is right."""
+    """A column a gap between quantiles: observed over expected share, and the band of it by chance.
+
+    1 is right.
+    """
     rows = shares.to_dict("records")
     tops = [max(row["share"], row["high"]) / row["expected"] for row in rows]
-    unit = Unit(1.0, 1, "", "", bare="times as many as expected")
-    plot = make_axes([*tops, 1.0], width=480.0, height=_HEIGHT, unit=unit, from_zero=True)
+    unit = Unit(
+        1.0,
+        1,
+        "",
+        "",
+        bare="times as many as expected",
+    )
+    plot = make_axes(
+        [*tops, 1.0],
+        width=480.0,
+        height=_HEIGHT,
+        unit=unit,
+        from_zero=True,
+    )
     step = (plot.right - plot.left) / len(rows)
     marks = [grid(plot, unit)]
     for place, row in enumerate(rows):
-        observed, low, high = (plot.y(row[name] / row["expected"]) for name in ("share", "low", "high"))
+        observed, low, high = (
+            plot.y(row[name] / row["expected"]) for name in ("share", "low", "high")
+        )
         x = plot.left + place * step
         middle = x + step / 2
-        drawn = box(x + step * 0.2, observed, plot.floor, width=step * 0.6, css="bar")
-        drawn += line(middle, low, middle, high, css="median thin")
-        tip = f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} expected\n"
+        drawn = box(
+            x + step * 0.2,
+            observed,
+            plot.floor,
+            width=step * 0.6,
+            css="bar",
+        )
+        drawn += line(
+            middle,
+            low,
+            middle,
+            high,
+            css="median thin",
+        )
+        tip = (
+            f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} "
+            "expected\n"
+        )
         tip += f"{percent(row['low'])} to {percent(row['high'])} by chance"
-        edge = row["place"].replace("below ", "<").replace("above ", ">").replace(" to ", "\N{EN DASH}").rstrip("%")
-        marks.append(slot(x, plot, width=step, tip=tip, marks=drawn))
-        marks.append(text(middle, plot.floor + 16, edge, css="axis middle"))
-    marks.append(line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"))
-    marks.append(text((plot.left + plot.right) / 2, plot.floor + 32, "place among the quantiles, %", css="axis middle"))
-    label = f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected share."
-    return drawing(480.0, _HEIGHT, label=label, marks=marks, css="pit")
+        edge = (
+            row["place"]
+            .replace("below ", "<")
+            .replace("above ", ">")
+            .replace(" to ", "\N{EN DASH}")
+            .rstrip("%")
+        )
+        marks.append(
+            slot(
+                x,
+                plot,
+                width=step,
+                tip=tip,
+                marks=drawn,
+            )
+        )
+        marks.append(
+            text(
+                middle,
+                plot.floor + 16,
+                edge,
+                css="axis middle",
+            )
+        )
+    marks.append(
+        line(
+            plot.left,
+            plot.y(1.0),
+            plot.right,
+            plot.y(1.0),
+            css="usual",
+        )
+    )
+    marks.append(
+        text(
+            (plot.left + plot.right) / 2,
+            plot.floor + 32,
+            "place among the quantiles, %",
+            css="axis middle",
+        )
+    )
+    label = (
+        f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected "
+        "share."
+    )
+    return drawing(
+        480.0,
+        _HEIGHT,
+        label=label,
+        marks=marks,
+        css="pit",
+    )
 
 
-FAN_WIDTH, FAN_HEIGHT = 520.0, 272.0  # on a phone it is shown at seven tenths of that, so its letters are large
+# on a phone it is shown at seven tenths of that, so its letters are large
+FAN_WIDTH = 520.0
+FAN_HEIGHT = 272.0
 FAN_SESSIONS = 40
-_FAN_LEFT, _FAN_LEGEND = 10.0, 22.0  # margins of the fan beside its labels, and below them
+# margins of the fan beside its labels, and below them
+_FAN_LEFT = 10.0
+_FAN_LEGEND = 22.0
 _FAN_KEY = [(0.0, 6.0, "inner", "80% interval"), (124.0, 6.0, "outer", "90% interval")]
-_FAN_KEY += [(248.0, 0.0, "median", "median"), (344.0, 0.0, "known", "actual")]  # from the left, half the height
+# From the left, half the height
+_FAN_KEY += [(248.0, 0.0, "median", "median"), (344.0, 0.0, "known", "actual")]
 _FAN_SHOWS = "actual values, median, 80% and 90% interval"
 _AHEAD = 3.0  # times that a session of the fan is wider than one before it: a label fits below it
-# An image has no style of the page's: it carries its own, which in a notebook changes no other, with a background.
+# An image has no style of the page's: it carries its own, which in a notebook changes no other,
+# with a background.
 _STYLE = """<style>
 .fan { max-width: 620px }
 .fan text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
@@ -280,31 +619,73 @@ def fan_markdown(data: ReportData) -> str:
 
 def fan_svg(data: ReportData) -> str:
     """The drawing, oldest session left, scaled from the smallest to the largest value shown."""
-    ahead, past = data.rows, data.history["value"].iloc[-FAN_SESSIONS:]
+    ahead = data.rows
+    past = data.history["value"].iloc[-FAN_SESSIONS:]
     known = past.astype(float).reset_index(drop=True)
-    fan = ahead[list(QUANTILE_COLUMNS)].astype(float).set_axis(known.index[-1] + _AHEAD * (ahead.index + 1.0))
-    newest = known.dropna().iloc[-1:]  # the fan opens from it; where none of those shown is known, it has no opening
+    fan = (
+        ahead[list(QUANTILE_COLUMNS)]
+        .astype(float)
+        .set_axis(known.index[-1] + _AHEAD * (ahead.index + 1.0))
+    )
+    # The fan opens from it; where none of those shown is known, it has no opening
+    newest = known.dropna().iloc[-1:]
     fan = pd.concat([pd.DataFrame(dict.fromkeys(fan, newest)), fan])
     origin = short_day(data.origin) if len(ahead) > 2 else ""  # else it and the last day overlap
     days = {0.0: short_day(past.index[0]), [*known.index, *newest.index][-1]: origin}
     days[fan.index[-1]] = short_day(ahead["target_session"].iloc[-1])
-    title = f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: {data.unit.text(ahead['q50'].iloc[0])}"
-    return _fan(data.unit, fan, known, days=days, title=title)
+    title = (
+        f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: "
+        f"{data.unit.text(ahead['q50'].iloc[0])}"
+    )
+    return _fan(
+        data.unit,
+        fan,
+        known,
+        days=days,
+        title=title,
+    )
 
 
 def backtest_svg(rows: pd.DataFrame) -> str:
     """The drawing of one forecaster's medians and intervals at a horizon, by target session, and of the actuals."""
-    rows, symbol, target = rows.reset_index(drop=True), rows["symbol"].iloc[0], rows["target"].iloc[0]
-    unit = unit_for(target, usual=float(rows["actual"].median()), symbol=symbol, currency="")
-    days = {float(place): short_day(rows["target_session"][place], with_year=True) for place in (0, len(rows) - 1)}
+    rows, symbol, target = (
+        rows.reset_index(drop=True),
+        rows["symbol"].iloc[0],
+        rows["target"].iloc[0],
+    )
+    unit = unit_for(
+        target,
+        usual=float(rows["actual"].median()),
+        symbol=symbol,
+        currency="",
+    )
+    days = {
+        float(place): short_day(rows["target_session"][place], with_year=True)
+        for place in (0, len(rows) - 1)
+    }
     title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
-    return _fan(unit, rows, rows["actual"], days=days, title=title)
+    return _fan(
+        unit,
+        rows,
+        rows["actual"],
+        days=days,
+        title=title,
+    )
 
 
-def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str) -> str:
+def _fan(
+    unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str
+) -> str:
     """Intervals, medians, a line through the known values that is cut where one is unknown, and days, all by place."""
-    shown, last = [*known, *fan["q05"], *fan["q95"]], max(days)
-    plot = make_axes(shown, width=FAN_WIDTH - _FAN_LEFT, height=FAN_HEIGHT - _FAN_LEGEND, unit=unit, from_zero=False)
+    shown = [*known, *fan["q05"], *fan["q95"]]
+    last = max(days)
+    plot = make_axes(
+        shown,
+        width=FAN_WIDTH - _FAN_LEFT,
+        height=FAN_HEIGHT - _FAN_LEGEND,
+        unit=unit,
+        from_zero=False,
+    )
     step = (plot.right - plot.left) / last
 
     def points(values: pd.Series) -> list[tuple[float, float]]:
@@ -318,26 +699,83 @@ def _fan(unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, s
     marks += [path(points(part), css="known") for _, part in parts if len(part) > 1]
     marks.append(path(points(fan["q50"]), css="median"))
     for place, day in days.items():
-        x, gap = plot.left + step * place, 6.0 if 0.0 < place < last else 0.0
-        marks += [line(x, TOP, x, plot.floor, css="grid")] if gap else []  # of a session between the first and the last
-        marks.append(text(x - gap, plot.floor + 24, day, css="end" if place else ""))
+        x = plot.left + step * place
+        gap = 6.0 if 0.0 < place < last else 0.0
+        # Of a session between the first and the last
+        marks += (
+            [
+                line(
+                    x,
+                    TOP,
+                    x,
+                    plot.floor,
+                    css="grid",
+                )
+            ]
+            if gap
+            else []
+        )
+        marks.append(
+            text(
+                x - gap,
+                plot.floor + 24,
+                day,
+                css="end" if place else "",
+            )
+        )
     for left, half, css, name in _FAN_KEY:
         middle = plot.floor + 48
-        marks.append(box(plot.left + left, middle - half, middle + half, width=18, css=css))
-        marks.append(text(plot.left + left + 24, middle + 5, name, css=""))
-    marks += [text(plot.right, 14, title, css="end strong"), "</g>"]
-    return drawing(FAN_WIDTH, FAN_HEIGHT, label=f"{title}; {_FAN_SHOWS}", marks=marks, css="fan")
+        marks.append(
+            box(
+                plot.left + left,
+                middle - half,
+                middle + half,
+                width=18,
+                css=css,
+            )
+        )
+        marks.append(
+            text(
+                plot.left + left + 24,
+                middle + 5,
+                name,
+                css="",
+            )
+        )
+    marks += [
+        text(
+            plot.right,
+            14,
+            title,
+            css="end strong",
+        ),
+        "</g>",
+    ]
+    return drawing(
+        FAN_WIDTH,
+        FAN_HEIGHT,
+        label=f"{title}; {_FAN_SHOWS}",
+        marks=marks,
+        css="fan",
+    )
 
 
 def sparkline(line: SymbolLine) -> str:
     """A row of the index: the last sessions, and beside them the box and the median of the forecast."""
-    known, row = line.known, line.forecast
+    known = line.known
+    row = line.forecast
     shown = [*known, row["q10"], row["q90"]]
-    low, scale, step = min(shown), 26.0 / (max(shown) - min(shown) or 1.0), 116.0 / max(len(known) - 1, 1)
+    low = min(shown)
+    scale = 26.0 / (max(shown) - min(shown) or 1.0)
+    step = 116.0 / max(len(known) - 1, 1)
     bottom, middle, top = (28.0 - (row[name] - low) * scale for name in ("q10", "q50", "q90"))
-    points = "L".join(f"{n * step:.1f} {28.0 - (value - low) * scale:.1f}" for n, value in enumerate(known))
+    points = "L".join(
+        f"{n * step:.1f} {28.0 - (value - low) * scale:.1f}" for n, value in enumerate(known)
+    )
     history = f'<path d="M{points}"/>' if known else ""
     return (
-        f'<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">{history}<rect x="121" width="9" '
-        f'y="{top:.1f}" height="{max(bottom - top, 1.0):.1f}"/><path class="m" d="M120 {middle:.1f}H131"/></svg>'
+        f'<svg viewBox="0 0 132 30" width="132" height="30" aria-hidden="true">{history}<rect '
+        'x="121" width="9" '
+        f'y="{top:.1f}" height="{max(bottom - top, 1.0):.1f}"/><path class="m" d="M120 '
+        f'{middle:.1f}H131"/></svg>'
     )

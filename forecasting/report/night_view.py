@@ -32,23 +32,35 @@ class Why:
     target: Target
     session: date
     special_days: Sequence[str]
-    parts: Sequence[tuple[str, float]]  # in order, the usual level first; empty where they are unknown
+    # In order, the usual level first; empty where they are unknown
+    parts: Sequence[tuple[str, float]]
 
     @property
     def product(self) -> float:
-        """Of the factors beside the usual level: of a close the width of its interval in usual ones; NaN if unknown."""
+        """Of the factors beside the usual level.
+
+        Of a close the width of its interval in usual ones; NaN if unknown.
+        """
         return math.prod(factor for _, factor in self.parts[1:]) if self.parts else math.nan
 
     def against_usual(self, share: float) -> str:
-        """The change against usual in words: of the median a `share`, of a close that of its interval's width."""
+        """The change against usual in words.
+
+        Of the median a `share`, of a close that of its interval's width.
+        """
         if not TARGETS[self.target].moves_width:
             return percent(share, signed=True)
-        return f"width {percent(self.product - 1.0, signed=True)}" if self.parts else percent(math.nan)
+        return (
+            f"width {percent(self.product - 1.0, signed=True)}" if self.parts else percent(math.nan)
+        )
 
 
 @dataclass(frozen=True)
 class SessionLine:
-    """What is published for one session, as bare numbers in the night's unit: a row of every table of the night."""
+    """What is published for one session, as bare numbers in the night's unit.
+
+    A row of every table of the night.
+    """
 
     session: date
     median: str
@@ -68,35 +80,51 @@ class SessionLine:
 
 @dataclass(frozen=True)
 class ReportData:
-    """One night of one symbol and target. Mappings carry the tables' column names, frames the columns listed.
+    """One night of one symbol and target.
 
-    Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares, price, log(high / low)).
-    Frames may hold more columns and need no order.
+    Mappings carry the tables' column names, frames the columns listed.
+
+    Sessions may be dates, timestamps or ISO text; values are in the target's own unit (shares,
+    price, log(high / low)). Frames may hold more columns and need no order.
     """
 
     run: Mapping[str, Any]  # the row of `runs`, as fetch and model of what was published
     fetch: Mapping[str, Any]
     model: Mapping[str, Any]
-    forecasts: pd.DataFrame  # the published rows of the newest origin, one per horizon, of table forecasts
-    history: pd.DataFrame  # by session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
-    events: pd.DataFrame  # session (the one that reacts), kind and known_from; history and coming sessions alike
-    scored: pd.DataFrame  # of about 250 origins, as read.scored; role champion: as published, whichever model made it
+    # The published rows of the newest origin, one per horizon, of table forecasts
+    forecasts: pd.DataFrame
+    # By session, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows
+    history: pd.DataFrame
+    # Session (the one that reacts), kind and known_from; history and coming sessions alike
+    events: pd.DataFrame
+    # Of about 250 origins, as read.scored; role champion: as published, whichever model made it
+    scored: pd.DataFrame
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
-    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not published) and
-    # `split_factor` (shares of this night per share when issued) of past nights and this one, for its page.
+    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not
+    # published) and `split_factor` (shares of this night per share when issued) of past nights and
+    # this one, for its page.
     issued: pd.DataFrame = field(default_factory=pd.DataFrame)
-    first_prints: pd.Series[float] | None = None  # the values as first stored, by session, of the newest sessions
+    # The values as first stored, by session, of the newest sessions
+    first_prints: pd.Series[float] | None = None
     champions: pd.DataFrame | None = None  # rows of view champions, up to this night
-    lineage: Mapping[str, Any] | None = None  # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
-    decision: Mapping[str, Any] | None = None  # the row of `promotions` of this night; None without one
+    # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
+    lineage: Mapping[str, Any] | None = None
+    # The row of `promotions` of this night; None without one
+    decision: Mapping[str, Any] | None = None
     margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`
-    unfinished: Mapping[str, Any] | None = None  # the row of `runs` of a newer night that waits, or failed
-    changed: Sequence[tuple[str, object, object]] = ()  # inputs that the last finished night had not: name, then, now
-    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)  # by horizon, as in forecast_parts
-    alike: Sequence[tuple[date, float, float]] = ()  # session, median and actual of nights whose parts were most alike
+    # The row of `runs` of a newer night that waits, or failed
+    unfinished: Mapping[str, Any] | None = None
+    # Inputs that the last finished night had not: name, then, now
+    changed: Sequence[tuple[str, object, object]] = ()
+    # By horizon, as in forecast_parts
+    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    # session, median and actual of nights whose parts were most alike
+    alike: Sequence[tuple[date, float, float]] = ()
     exchange: str = "XNYS"
-    currency: str = "USD"  # of prices, as the source writes it (USD, GBp); empty where it is unknown
-    cost_ratio: float | None = None  # cost of an overestimate per unit over that of an underestimate
+    # Of prices, as the source writes it (USD, GBp); empty where it is unknown
+    currency: str = "USD"
+    # Cost of an overestimate per unit over that of an underestimate
+    cost_ratio: float | None = None
 
     @property
     def symbol(self) -> str:
@@ -116,7 +144,12 @@ class ReportData:
     @cached_property
     def unit(self) -> Unit:
         """The unit in which the night's values are easiest to read."""
-        return unit_for(self.target, usual=self.usual, symbol=self.symbol, currency=self.currency)
+        return unit_for(
+            self.target,
+            usual=self.usual,
+            symbol=self.symbol,
+            currency=self.currency,
+        )
 
     @cached_property
     def record(self) -> TrackRecord:
@@ -146,7 +179,14 @@ class ReportData:
             )
             for row in self.rows.to_dict("records")
             for days in [self.special_days(row["target_session"])]
-            for why in [Why(self.target, row["target_session"], days, self.parts.get(row["horizon"], ()))]
+            for why in [
+                Why(
+                    self.target,
+                    row["target_session"],
+                    days,
+                    self.parts.get(row["horizon"], ()),
+                )
+            ]
         ]
 
     @cached_property
@@ -158,7 +198,10 @@ class ReportData:
         return values[[session <= origin for session in values.index]].dropna()
 
     def special_days(self, session: date, *, known: date = date.max) -> list[str]:
-        """What is special about a session, `known` by a night: earnings, half day, expiry, after a holiday."""
+        """What is special about a session, `known` by a night.
+
+        Earnings, half day, expiry, after a holiday.
+        """
         kinds = [kind for kind, since in self._event_kinds.get(session, []) if since <= known]
         return list(dict.fromkeys([*kinds, *calendar_notes(session, self.exchange)]))
 
@@ -166,7 +209,9 @@ class ReportData:
     def _event_kinds(self) -> dict[date, list[tuple[str, date]]]:
         kinds: dict[date, list[tuple[str, date]]] = {}
         for event in self.events.to_dict("records"):
-            kinds.setdefault(as_day(event["session"]), []).append((event["kind"], as_day(event["known_from"])))
+            kinds.setdefault(as_day(event["session"]), []).append(
+                (event["kind"], as_day(event["known_from"]))
+            )
         return kinds
 
     @cached_property
@@ -190,28 +235,41 @@ class ReportData:
     def model_age(self) -> int | None:
         """Sessions from the model's last training session to the origin; None of a baseline."""
         trained_to = self.model["trained_to"]
-        return None if trained_to is None else len(after(as_day(trained_to), self.origin, self.exchange))
+        return (
+            None
+            if trained_to is None
+            else len(after(as_day(trained_to), self.origin, self.exchange))
+        )
 
 
 @dataclass(frozen=True)
 class SymbolLine:
-    """The newest night of a symbol and target: a row of the index, of a run's page and of the digest."""
+    """The newest night of a symbol and target.
+
+    A row of the index, of a run's page and of the digest.
+    """
 
     symbol: str
     target: Target
-    run: Mapping[str, Any] | None  # the newest row of `runs`, whatever came of it; None before the first night
-    # The published row of table forecasts one session ahead, with `title` and `currency` of its fetch; empty where
-    # there is none, and then nothing that is said of it can be asked for.
+    # The newest row of `runs`, whatever came of it; None before the first night
+    run: Mapping[str, Any] | None
+    # The published row of table forecasts one session ahead, with `title` and `currency` of its
+    # fetch; empty where there is none, and then nothing that is said of it can be asked for.
     forecast: Mapping[str, Any] = field(default_factory=dict)
-    values: Sequence[float] = ()  # known values up to the origin, oldest first, in the target's own unit; NaN: unknown
+    # Known values up to the origin, oldest first, in the target's own unit; NaN: unknown
+    values: Sequence[float] = ()
     events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
-    reports: Sequence[tuple[date, str]] = ()  # day and timing of those that the session, or one near it, reacts to
-    result: Mapping[str, Any] | None = None  # the newest score one session ahead, of a replay where all are, and `q50`
-    skill: float | None = None  # in error against the best baseline, last 20 sessions, 0.1 for a tenth less
+    # Day and timing of those that the session, or one near it, reacts to
+    reports: Sequence[tuple[date, str]] = ()
+    # The newest score one session ahead, of a replay where all are, and `q50`
+    result: Mapping[str, Any] | None = None
+    # In error against the best baseline, last 20 sessions, 0.1 for a tenth less
+    skill: float | None = None
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
     opens: datetime | None = None  # when the session that is forecast opens
     page: str = ""  # file name or address of its page; empty where there is none
-    is_past: bool = False  # whether the ledger has a newer forecast of it: a run was of a past night
+    # Whether the ledger has a newer forecast of it: a run was of a past night
+    is_past: bool = False
 
     @property
     def known(self) -> list[float]:
@@ -227,7 +285,12 @@ class SymbolLine:
     def unit(self) -> Unit:
         """The unit in which its values are written; of the median where no value is known."""
         usual = self.usual if math.isfinite(self.usual) else float(self.forecast["q50"])
-        return unit_for(self.target, usual=usual, symbol=self.symbol, currency=str(self.forecast["currency"] or ""))
+        return unit_for(
+            self.target,
+            usual=usual,
+            symbol=self.symbol,
+            currency=str(self.forecast["currency"] or ""),
+        )
 
     @property
     def session(self) -> date:
@@ -246,7 +309,10 @@ class SymbolLine:
 
     @property
     def change(self) -> str:
-        """The change against usual, of a close that of its interval's width; a dash where that is unknown."""
+        """The change against usual, of a close that of its interval's width.
+
+        A dash where that is unknown.
+        """
         return self.why.against_usual(self.vs_usual)
 
     @property
@@ -256,7 +322,10 @@ class SymbolLine:
 
     @property
     def factor(self) -> float:
-        """The median in usual values, of a close its interval's width in usual widths; NaN where it is unknown."""
+        """The median in usual values, of a close its interval's width in usual widths.
+
+        NaN where it is unknown.
+        """
         return self.why.product if TARGETS[self.target].moves_width else 1.0 + self.vs_usual
 
     @property
@@ -269,16 +338,26 @@ class SymbolLine:
         """What is special about the session."""
         hours = {"bmo": " before the open", "amc": " after the close", "": ", hour unknown"}
         reports = [
-            f"a report {'came' if day < self.session else 'comes'} on {short_day(day)}{hours[timing]}"
+            f"a report {'came' if day < self.session else 'comes'} on "
+            f"{short_day(day)}{hours[timing]}"
             for day, timing in self.reports
             if not self.events
         ]
-        return [*self.events, *reports, *filter(None, str(self.forecast["calendar"] or "").split(", "))]
+        return [
+            *self.events,
+            *reports,
+            *filter(None, str(self.forecast["calendar"] or "").split(", ")),
+        ]
 
     @property
     def why(self) -> Why:
         """What its median is made of."""
-        return Why(self.target, self.session, self.special_days, self.parts)
+        return Why(
+            self.target,
+            self.session,
+            self.special_days,
+            self.parts,
+        )
 
     @property
     def hit(self) -> str:
@@ -288,7 +367,11 @@ class SymbolLine:
     @property
     def off(self) -> float:
         """By what share of its median the newest result was off; 0 where that is unknown."""
-        return abs(self.result["actual"] / self.result["q50"] - 1.0) if self.result and self.result["q50"] else 0.0
+        return (
+            abs(self.result["actual"] / self.result["q50"] - 1.0)
+            if self.result and self.result["q50"]
+            else 0.0
+        )
 
     @property
     def status(self) -> str:
@@ -304,7 +387,11 @@ class SymbolLine:
     def unusual(self) -> list[str]:
         """How its forecast differs from a live one of the network: late or replay, fallback."""
         pairs = (("kind", "live"), ("status", "ok"))
-        return [str(self.forecast[name]) for name, usual in pairs if self.forecast.get(name, usual) != usual]
+        return [
+            str(self.forecast[name])
+            for name, usual in pairs
+            if self.forecast.get(name, usual) != usual
+        ]
 
     @property
     def state(self) -> str:
@@ -318,11 +405,17 @@ class SymbolLine:
     @property
     def remedy(self) -> str:
         """The command that makes its newest night."""
-        return f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or says why not."
+        return (
+            f"`forecasting run --symbol {self.symbol} --target {self.target}` makes it, or "
+            "says why not."
+        )
 
     @property
     def problem(self) -> tuple[str, str] | None:
-        """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
+        """What is wrong with the newest night, like failed, late, fallback, and why.
+
+        None where all is well.
+        """
         if self.status != "done":
             unsaid = "It has not ended yet." if self.run else self.remedy
             return self.status, self.reason or unsaid
@@ -334,5 +427,8 @@ class SymbolLine:
     @property
     def is_behind(self) -> bool:
         """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
-        run, origin = self.run, as_day(self.forecast["origin_session"])
-        return run is not None and self.status in ("late", "failed") and as_day(run["as_of"]) > origin
+        run = self.run
+        origin = as_day(self.forecast["origin_session"])
+        return (
+            run is not None and self.status in ("late", "failed") and as_day(run["as_of"]) > origin
+        )

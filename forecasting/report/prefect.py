@@ -1,7 +1,8 @@
 """What Prefect's UI shows: the page of a night, of a run and of a backtest, a run's message and tags, and its guides.
 
-A card in the list of a run's artifacts shows thirty characters of a description, an artifact's page sixty of a table's
-row on a desk and thirty-five on a phone: what matters most comes first, and long texts are Markdown.
+A card in the list of a run's artifacts shows thirty characters of a description, an artifact's page
+sixty of a table's row on a desk and thirty-five on a phone: what matters most comes first, and long
+texts are Markdown.
 """
 
 import math
@@ -40,9 +41,15 @@ def guide(flow: str) -> str:
 
 
 def night_artifact(data: ReportData, page: Path | str) -> Artifact:
-    """The night on one page, tomorrow first; `page` is the path or the web address of its report page."""
+    """The night on one page, tomorrow first.
+
+    `page` is the path or the web address of its report page.
+    """
     line = data.lines[0]
-    about = f"{data.symbol} {short_day(line.session)}: {wording.headline(data)['median']}, 80% {line.span_80}"
+    about = (
+        f"{data.symbol} {short_day(line.session)}: {wording.headline(data)['median']}, 80% "
+        f"{line.span_80}"
+    )
     body = environment().get_template("night.md").render(data=data, page=page).rstrip()
     return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), body)
 
@@ -61,12 +68,17 @@ def artifact_key(what: str, *subject: str) -> str:
 
 def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     """The figures of a backtest, as `backtest` prints them; its description names their unit."""
-    symbol, target = str(document["symbol"]), str(document["target"])
+    symbol = str(document["symbol"])
+    target = str(document["target"])
     unit = wording.backtest_unit(document)
     about = f"{symbol} {target}, in {unit.name}: origins {document['from']} to {document['to']}"
     parts = terminal.backtest_parts(document)
-    body = [markdown_text(part) if isinstance(part, str) else table_markdown(*part) for part in parts]
-    return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), "\n\n".join(body))
+    body = [
+        markdown_text(part) if isinstance(part, str) else table_markdown(*part) for part in parts
+    ]
+    return Artifact(
+        artifact_key("backtest", symbol, target), markdown_text(about), "\n\n".join(body)
+    )
 
 
 class RunTimes(NamedTuple):
@@ -105,13 +117,28 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
     if len(nights) == 1:
         return f"{nights[0].symbol} {statuses[0]}"
     worst_first = sorted(set(statuses), key=lambda status: _SEVERITY.get(status, len(_SEVERITY)))
-    return f"{len(nights)} symbols: {', '.join(f'{statuses.count(status)} {status}' for status in worst_first)}"
+    return (
+        f"{len(nights)} symbols: "
+        f"{', '.join(f'{statuses.count(status)} {status}' for status in worst_first)}"
+    )
 
 
-def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes) -> Artifact:
-    """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long."""
-    ordered = sorted(nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf)
-    shown = {"nights": ordered, "counts": counts_of(nights), "actions": _actions(ordered), "key_of": artifact_key}
+def outcome_artifact(
+    nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes
+) -> Artifact:
+    """The page of a run, which a person on call opens first.
+
+    What to do, the forecasts, how late and how long.
+    """
+    ordered = sorted(
+        nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
+    )
+    shown = {
+        "nights": ordered,
+        "counts": counts_of(nights),
+        "actions": _actions(ordered),
+        "key_of": artifact_key,
+    }
     shown |= {"lateness": _lateness(nights, times), "durations": _durations(nights, durations)}
     about = f"{counts_of(nights)}, {nights[0].target}"
     body = environment().get_template("outcomes.md").render(shown).rstrip()
@@ -134,16 +161,24 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     ]
     if any(status in ("failed", "late") for status, _ in reasons):
         lines.append(
-            "The next night makes up for what failed or is late. At once: `prefect deployment run nightly/nightly`"
+            "The next night makes up for what failed or is late. At once: `prefect deployment run "
+            "nightly/nightly`"
         )
     if any(status == "fallback" for status, _ in reasons):
-        lines.append("After a fallback nothing: the best baseline is published until the network passes again.")
+        lines.append(
+            "After a fallback nothing: the best baseline is published until the network passes "
+            "again."
+        )
     return lines or ["Nothing."]
 
 
 def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
-    wait, took = times.started - times.due, times.ended - times.started
-    lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
+    wait = times.started - times.due
+    took = times.ended - times.started
+    lines = [
+        f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this "
+        "page."
+    ]
     # A night that failed or is late leaves what an earlier one published.
     issued = [night for night in nights if night.status == "done" and night.forecast]
     in_time = [night for night in issued if night.forecast["kind"] == "live"]
@@ -151,10 +186,14 @@ def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
     if live:
         margin, closest = min(live, key=lambda pair: pair[0])
         lines.append(
-            f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, {closest.symbol}, "
+            f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, "
+            f"{closest.symbol}, "
             f"{_span(margin)} before {short_day(closest.session)} opened."
         )
-    for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
+    for kind, meaning in (
+        ("late", "Issued after its session had opened"),
+        ("replay", "Made for a past session"),
+    ):
         if symbols := [night.symbol for night in issued if night.forecast["kind"] == kind]:
             lines.append(f"{meaning} ({kind}): {named(symbols, SHOWN)}.")
     return lines
@@ -172,17 +211,26 @@ def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
         return ""
     symbols = [run["symbol"] for run in runs]
     of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
-    usual, known = of_step[["median_seconds", "p95_seconds"]].sum(), of_step["n"].min()
-    spent_on = {step: sum(float(run[f"seconds_{step}"] or 0.0) for run in runs) for step in wording.STAGES}
+    usual = of_step[["median_seconds", "p95_seconds"]].sum()
+    known = of_step["n"].min()
+    spent_on = {
+        step: sum(float(run[f"seconds_{step}"] or 0.0) for run in runs) for step in wording.STAGES
+    }
     rows: list[list[str]] = []
     for step, spent in (spent_on | {"total": sum(spent_on.values())}).items():
-        median, high = (float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds"))
+        median, high = (
+            float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds")
+        )
         slow = "slow" if known.get(step, 0) >= SLOW_NIGHTS and spent > high else ""
         rows.append([step, seconds(spent), seconds(median), seconds(high), slow])
     which = f"{len(runs)} symbols together" if len(runs) > 1 else str(symbols[0])
     # One request brings the bars of several missed nights: the others have no duration of it.
-    least, most = int(known.min()), int(known.max())
+    least = int(known.min())
+    most = int(known.max())
     count = quantity(most, "night") if least == most else f"{least} to {most} nights"
     table = table_markdown(["step", "this night", "median", "95th", "note"], rows)
-    about = f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of {count}."
+    about = (
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th "
+        f"percentile of {count}."
+    )
     return f"{about}\n\n{table}"

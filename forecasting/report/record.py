@@ -18,12 +18,21 @@ from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import EXACT
 from forecasting.report.units import as_day
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import HORIZONS, KINDS, LSTM, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
+from forecasting.vocabulary import (
+    HORIZONS,
+    KINDS,
+    LSTM,
+    PUBLISHED_LINE,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    Target,
+)
 
 ENOUGH_LIVE = 20  # live origins from which on late and replayed forecasts no longer count
 WINDOWS = (20, 60)  # newest origins whose record is shown
 SKILL_WINDOW = 20  # nights of each value of skill over time
-ENOUGH_NIGHTS = 30  # nights from which on skill is drawn over time: fewer give a line of a few points
+# Nights from which on skill is drawn over time: fewer give a line of a few points
+ENOUGH_NIGHTS = 30
 ENOUGH_FOR_SHARES = 20  # forecasts from which on shares of them are shown
 
 _NIGHT = ["origin_session", "horizon"]
@@ -32,7 +41,10 @@ _PAIR = [*_NIGHT, "kind"]
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per origin and horizon, oldest first: of what was published, and of each forecaster's own."""
+    """One score per origin and horizon, oldest first.
+
+    Of what was published, and of each forecaster's own.
+    """
 
     published: pd.DataFrame
     others: pd.DataFrame  # of each baseline, and the network's own
@@ -64,7 +76,10 @@ class TrackRecord:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
+        """The rows of `skills` without p_value.
+
+        Tests take longer than a line of hundreds of symbols should.
+        """
         means = {"absolute": "mae", "pinball": "pinball"}
         means |= {f"{name}_theirs": f"their_{mean}" for name, mean in means.items()}
         groups = self._pairs.groupby(["name", "horizon"])
@@ -81,59 +96,84 @@ class TrackRecord:
     def skills(self) -> pd.DataFrame:
         """Losses of the published forecasts and of each other on the same sessions, best baseline first, network last.
 
-        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours / theirs: positive
-        when ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss,
-        two-sided; NaN below ten origins for each session of the horizon, where its size is off.
+        A row a forecaster and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours /
+        theirs: positive when ours is better, NaN when theirs is 0), p_value of Diebold and
+        Mariano's test of equal pinball loss, two-sided; NaN below ten origins for each session of
+        the horizon, where its size is off.
         """
-        losses, by_origin = self.losses, self._pairs.groupby(["name", "horizon", "origin_session"])
-        means = by_origin[["pinball", "pinball_theirs"]].mean()  # over the horizons, where all are pooled
+        losses = self.losses
+        by_origin = self._pairs.groupby(["name", "horizon", "origin_session"])
+        # Over the horizons, where all are pooled
+        means = by_origin[["pinball", "pinball_theirs"]].mean()
         keys = losses[["forecaster", "horizon"]].itertuples(index=False, name=None)
-        p_values = [p_value_of_enough(*means.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS)) for key in keys]
+        p_values = [
+            p_value_of_enough(*means.loc[key].to_numpy().T, horizon=key[1] or max(HORIZONS))
+            for key in keys
+        ]
         return losses.assign(p_value=np.array(p_values, dtype=float))
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
         """Losses of both on the same origin and horizon: each as horizon 0, then as its own."""
-        ours, theirs = self.published[[*_PAIR, "error", "pinball"]], self.others[[*_PAIR, "name", "error", "pinball"]]
+        ours = self.published[[*_PAIR, "error", "pinball"]]
+        theirs = self.others[[*_PAIR, "name", "error", "pinball"]]
         pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
         pooled = pd.concat([pairs.assign(horizon=0), pairs])
-        return pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
+        return pooled.assign(
+            absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs()
+        )
 
     def comparisons(self, skills: pd.DataFrame) -> pd.DataFrame:
-        """Those of `skills` or `losses` that are shown: with the network's where a baseline was published for it."""
+        """Those of `skills` or `losses` that are shown.
+
+        With the network's where a baseline was published for it.
+        """
         return skills if self.fallbacks else skills[skills["forecaster"] != LSTM]
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
     """The scores that count: live before late before replay, of each line the newest forecast by its settled score.
 
-    Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does.
+    Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind
+    does.
     """
     rows = by_line(scored, model="name")
-    # Best first: the kind, then the newest forecast, the smallest id of those issued at one instant.
+    # Best first: the kind, then the newest forecast, the smallest id of those issued at one
+    # instant.
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
-    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True]).drop(columns="place")
+    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True]).drop(
+        columns="place"
+    )
     for column in ("origin_session", "target_session"):  # many rows share a session
-        rows[column] = rows[column].map({day: as_day(day) for day in rows[column].unique()}).astype(object)
+        rows[column] = (
+            rows[column].map({day: as_day(day) for day in rows[column].unique()}).astype(object)
+        )
     rows = rows.drop_duplicates(["line", *_NIGHT]).sort_values([*_NIGHT, "line"], ignore_index=True)
     is_published = rows["line"] == PUBLISHED_LINE
     if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
     is_published = rows["line"] == PUBLISHED_LINE
-    return TrackRecord(*(rows[chosen].reset_index(drop=True) for chosen in (is_published, ~is_published)))
+    return TrackRecord(
+        *(rows[chosen].reset_index(drop=True) for chosen in (is_published, ~is_published))
+    )
 
 
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     """The record of the newest `origins` whose forecast one session ahead has a score."""
     kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
     frames = (record.published, record.others)
-    return TrackRecord(*(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames))
+    return TrackRecord(
+        *(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames)
+    )
 
 
 def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
-    """The row of `losses` of the best baseline one session ahead, by view live_skill's rule; None without any.
+    """The row of `losses` of the best baseline one session ahead, by view live_skill's rule.
 
-    Skill against it is lowest, of those with a score on at least 9 in 10 of the nights; one without a loss is best.
+    None without any.
+
+    Skill against it is lowest, of those with a score on at least 9 in 10 of the nights; one without
+    a loss is best.
     """
     ahead = record.losses.query("horizon == 1 and forecaster != @LSTM")
     usable = ahead[10 * ahead["n"] >= 9 * len(record.ahead(1))]
@@ -145,7 +185,9 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
     """The published forecasts one session ahead against the best baseline, over each of WINDOWS with more origins."""
     rows: dict[int, dict[str, Any]] = {}
     for newest in (newest_origins(record, origins) for origins in WINDOWS):
-        ahead, best, in_pinball = newest.ahead(1), best_ahead(newest, "mae") or {}, best_ahead(newest, "pinball") or {}
+        ahead = newest.ahead(1)
+        best = best_ahead(newest, "mae") or {}
+        in_pinball = best_ahead(newest, "pinball") or {}
         rows[len(ahead)] = {
             "n": len(ahead),
             "mae": float(ahead["error"].abs().mean()),
@@ -169,7 +211,16 @@ def coverages(record: TrackRecord) -> pd.DataFrame:
         for horizon, group in record.published.groupby("horizon"):
             low, high = binomial_band(len(group), level)
             share = float(group[column].astype(float).mean())
-            rows.append({"level": level, "horizon": horizon, "n": len(group), "share": share, "low": low, "high": high})
+            rows.append(
+                {
+                    "level": level,
+                    "horizon": horizon,
+                    "n": len(group),
+                    "share": share,
+                    "low": low,
+                    "high": high,
+                }
+            )
     return pd.DataFrame(rows, columns=["level", "horizon", "n", "share", "low", "high"])
 
 
@@ -207,45 +258,88 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
         if low == 0.0 or high == 1.0:
             place = f"below {high:.0%}" if low == 0.0 else f"above {low:.0%}"
         band = binomial_band(len(ahead), high - low)
-        row = {"place": place, "n": len(ahead), "expected": high - low, "share": float(np.mean(gaps == gap))}
+        row = {
+            "place": place,
+            "n": len(ahead),
+            "expected": high - low,
+            "share": float(np.mean(gaps == gap)),
+        }
         rows.append(row | {"low": band[0], "high": band[1]})
     return pd.DataFrame(rows)
 
 
 def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
-    """Errors one session ahead by weekday, then by what `notes_of` a session names; none below ENOUGH_FOR_SHARES."""
+    """Errors one session ahead by weekday, then by what `notes_of` a session names.
+
+    None below ENOUGH_FOR_SHARES.
+    """
     ahead = record.ahead(1)
     ahead = ahead.iloc[: len(ahead) if len(ahead) >= ENOUGH_FOR_SHARES else 0]
     days = [[f"{session:%A}", *notes_of(session)] for session in ahead["target_session"]]
-    each = pd.DataFrame({"day": days, "error": ahead["error"], "inside_80": ahead["inside_80"]}).explode("day")
+    each = pd.DataFrame(
+        {"day": days, "error": ahead["error"], "inside_80": ahead["inside_80"]}
+    ).explode("day")
     each = each.assign(mae=each["error"].abs(), n=1).astype({"inside_80": float})
     groups = each.groupby("day", sort=False)
-    found = groups[["mae", "error", "inside_80"]].mean().rename(columns={"error": "bias"}).assign(n=groups["n"].sum())
-    in_order = sorted(found.index, key=lambda day: list(day_name).index(day) if day in day_name else len(day_name))
+    found = (
+        groups[["mae", "error", "inside_80"]]
+        .mean()
+        .rename(columns={"error": "bias"})
+        .assign(n=groups["n"].sum())
+    )
+    in_order = sorted(
+        found.index, key=lambda day: list(day_name).index(day) if day in day_name else len(day_name)
+    )
     return found.loc[in_order].reset_index()
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
-    """The sessions whose value has changed since its first print, newest first: session, first, now, change (share)."""
+    """The sessions whose value has changed since its first print, newest first.
+
+    Session, first, now, change (share).
+    """
     both = pd.DataFrame({"first": first, "now": now.astype(float)}).dropna()
     rtol, atol = TARGETS[target].tolerance
-    changed = both[~np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)].sort_index(ascending=False)
-    return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
+    changed = both[
+        ~np.isclose(
+            both["now"],
+            both["first"],
+            rtol=rtol,
+            atol=atol,
+        )
+    ].sort_index(ascending=False)
+    return (
+        changed.assign(change=changed["now"] / changed["first"] - 1.0)
+        .rename_axis("session")
+        .reset_index()
+    )
 
 
 def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
     """The quantile of least expected cost of each forecast, where an overestimate costs `ratio` times as much."""
-    return pd.Series(quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)), index=rows.index, dtype=float)
+    return pd.Series(
+        quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)),
+        index=rows.index,
+        dtype=float,
+    )
 
 
 def realised_costs(record: TrackRecord, ratio: float) -> list[dict[Any, Any]]:
-    """Mean costs one session ahead as in view costs: of what was published, then of baselines, the cheapest first."""
-    ours, theirs = record.ahead(1).assign(name="published"), record.baselines[record.baselines["horizon"] == 1]
+    """Mean costs one session ahead as in view costs.
+
+    Of what was published, then of baselines, the cheapest first.
+    """
+    ours = record.ahead(1).assign(name="published")
+    theirs = record.baselines[record.baselines["horizon"] == 1]
     rows = pd.concat([ours, theirs]) if len(theirs) else ours
     rows["cost"] = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
     rows["median_cost"] = cost(rows["actual"], rows["q50"], ratio=ratio)
-    published = rows.loc[rows["name"] == "published", [*_PAIR, "cost"]].rename(columns={"cost": "published_cost"})
-    groups = rows.merge(published, on=_PAIR).groupby("name")[["cost", "median_cost", "published_cost"]]
+    published = rows.loc[rows["name"] == "published", [*_PAIR, "cost"]].rename(
+        columns={"cost": "published_cost"}
+    )
+    groups = rows.merge(published, on=_PAIR).groupby("name")[
+        ["cost", "median_cost", "published_cost"]
+    ]
     means = groups.mean()
     means.insert(0, "n", groups.size())
     means.insert(3, "saving", _skill_of(means["cost"], means["median_cost"]))

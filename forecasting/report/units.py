@@ -1,4 +1,7 @@
-"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%. One unit per page, so that columns can be compared."""
+"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%.
+
+One unit per page, so that columns can be compared.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,7 +20,10 @@ _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 @dataclass(frozen=True)
 class Unit:
-    """How the target's values are written: divided by `scale`, with `decimals`, between `before` and `after`."""
+    """How the target's values are written.
+
+    Divided by `scale`, with `decimals`, between `before` and `after`.
+    """
 
     scale: float
     decimals: int
@@ -51,21 +57,49 @@ class Unit:
 
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
-    """The unit of a target with the usual value `usual`, maybe NaN: about three digits; an index has points."""
+    """The unit of a target with the usual value `usual`, maybe NaN: about three digits.
+
+    An index has points.
+    """
     kind = TARGETS[target].unit
     if kind == "percent":
-        return Unit(0.01, 2, "", "%")
+        return Unit(
+            0.01,
+            2,
+            "",
+            "%",
+        )
     if kind == "money":
         bare, currency = ("points", "") if symbol.startswith("^") else ("price", currency)
-        # Cents, three digits of a price below one unit, and five of a currency pair, which moves by half a percent; the
-        # usual value is not finite without a known close.
+        # Cents, three digits of a price below one unit, and five of a currency pair, which moves by
+        # half a percent; the usual value is not finite without a known close.
         digits = 5 if symbol.endswith("=X") else 3
         decimals = max(2, digits - 1 - math.floor(math.log10(usual))) if usual > 0.0 else 2
-        return Unit(1.0, decimals, "$", "") if currency == "USD" else Unit(1.0, decimals, "", currency, bare)
+        return (
+            Unit(
+                1.0,
+                decimals,
+                "$",
+                "",
+            )
+            if currency == "USD"
+            else Unit(
+                1.0,
+                decimals,
+                "",
+                currency,
+                bare,
+            )
+        )
     typical = usual if usual > 1.0 else 1.0  # a NaN too
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if math.isnan(usual) else max(0, 2 - int(math.log10(typical / scale)))
-    return Unit(scale, decimals, "", f"{letter} {SHARES}".strip())
+    return Unit(
+        scale,
+        decimals,
+        "",
+        f"{letter} {SHARES}".strip(),
+    )
 
 
 def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
@@ -77,7 +111,10 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
 
 
 def change(value: float, other: float, *, target: Target) -> str:
-    """The relative change from `other`, signed, of a close to a tenth of a percent; a dash where that is unknown."""
+    """The relative change from `other`, signed, of a close to a tenth of a percent.
+
+    A dash where that is unknown.
+    """
     share = value / other - 1.0 if other else float("nan")
     return percent(share, signed=True, decimals=TARGETS[target].change_decimals)
 

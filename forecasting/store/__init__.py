@@ -1,1 +1,4 @@
-"""The ledger in SQL. Reads and writes take an open connection and never commit; the caller holds the transaction."""
+"""The ledger in SQL. Reads and writes take an open connection and never commit.
+
+The caller holds the transaction.
+"""

@@ -1,4 +1,7 @@
-"""Query results as frames, in the types that the library computes with, or as rows; and parts of many queries."""
+"""Query results as frames, in the types that the library computes with, or as rows.
+
+And parts of many queries.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,36 +19,75 @@ from forecasting.store.schema import FORECAST_KEY, UtcDateTime, metadata
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
 
-# A view's columns have no type of their own; they take that of the table column of the same name, or are listed here.
+# A view's columns have no type of their own; they take that of the table column of the same name,
+# or are listed here.
 _OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
     **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
     **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }
-_CONVERTED = {name: kind for name, kind in _OF_VIEWS.items() if isinstance(kind, sa.Date | sa.Boolean | UtcDateTime)}
-_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions", "better", "step_order", "cost_ratio", "place"}
+_CONVERTED = {
+    name: kind
+    for name, kind in _OF_VIEWS.items()
+    if isinstance(kind, sa.Date | sa.Boolean | UtcDateTime)
+}
+_WHOLE = {
+    "horizon",
+    "version",
+    "bar_version",
+    "n",
+    "window_sessions",
+    "better",
+    "step_order",
+    "cost_ratio",
+    "place",
+}
 """Whole numbers that are never NULL; other numbers become floats."""
 
 
 def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
-    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats."""
+    """The statement's rows in its order.
+
+    Dates as naive midnights, instants as aware UTC, numbers as floats.
+    """
     kinds = {column.name: column.type for column in statement.selected_columns}
     return _frame(connection.execute(statement), kinds)
 
 
 def view(
-    connection: sa.Connection, name: str, symbol: str | None, target: str | None = None, *, origin: date | None = None
+    connection: sa.Connection,
+    name: str,
+    symbol: str | None,
+    target: str | None = None,
+    *,
+    origin: date | None = None,
 ) -> pd.DataFrame:
-    """The rows of a view or table for a symbol, target and origin, of any where None; typed as by `frame`."""
+    """The rows of a view or table for a symbol, target and origin, of any where None.
+
+    Typed as by `frame`.
+    """
     asked = {"symbol": symbol, "target": target, "origin_session": origin}
     equal = {column: value for column, value in asked.items() if value is not None}
     condition = " AND ".join(f"{column} = :{column}" for column in equal)
-    return _frame(view_result(connection, name, condition, **equal), _OF_VIEWS)
+    return _frame(
+        view_result(
+            connection,
+            name,
+            condition,
+            **equal,
+        ),
+        _OF_VIEWS,
+    )
 
 
-def view_result(connection: sa.Connection, view: str, condition: str, **values: object) -> sa.CursorResult[Any]:
-    """The rows of a view under a condition in SQL; each of its values has the type of the column of its name."""
+def view_result(
+    connection: sa.Connection, view: str, condition: str, **values: object
+) -> sa.CursorResult[Any]:
+    """The rows of a view under a condition in SQL.
+
+    Each of its values has the type of the column of its name.
+    """
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
     typed = (sa.bindparam(name, value, _OF_VIEWS.get(name)) for name, value in values.items())
     return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))
@@ -69,12 +111,16 @@ def table_rows(
     return rows(connection, _chosen(table, where, order))
 
 
-def row(connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()) -> Row | None:
+def row(
+    connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
+) -> Row | None:
     """The first of such rows; None when there is none."""
     return first_row(connection, _chosen(table, where, order).limit(1))
 
 
-def values(connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:
+def values(
+    connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]
+) -> list[Any]:
     """The distinct values of a column in such rows, ascending."""
     chosen = _chosen(table, where, [column]).with_only_columns(metadata.tables[table].c[column])
     return list(connection.scalars(chosen.distinct()))
@@ -88,11 +134,16 @@ def newest(connection: sa.Connection, table: str, column: str, where: Mapping[st
 
 def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> sa.Select[Any]:
     of = metadata.tables[table].c
-    equal = (of[name].in_(value) if isinstance(value, list) else of[name] == value for name, value in where.items())
+    equal = (
+        of[name].in_(value) if isinstance(value, list) else of[name] == value
+        for name, value in where.items()
+    )
     return sa.select(metadata.tables[table]).where(*equal).order_by(*map(sa.text, order))
 
 
-def of_series(table: sa.FromClause, symbol: str | None, target: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+def of_series(
+    table: sa.FromClause, symbol: str | None, target: str | None
+) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that a row is of a symbol and target."""
     return table.c.symbol == symbol, table.c.target == target
 
@@ -108,20 +159,29 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
 
 
 def python_strings() -> AbstractContextManager[None]:
-    """Within the block, strings of new frames are Python's objects: Arrow's cost a warm night a tenth more CPU."""
+    """Within the block, strings of new frames are Python's objects.
+
+    Arrow's cost a warm night a tenth more CPU.
+    """
     return pd.option_context("mode.string_storage", "python")
 
 
 def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> pd.DataFrame:
     names = list(result.keys())
     columns: list[tuple[Any, ...]] = list(zip(*result.all(), strict=True)) or [()] * len(names)
-    typed = {name: _typed(values, name, kinds.get(name)) for name, values in zip(names, columns, strict=True)}
+    typed = {
+        name: _typed(values, name, kinds.get(name))
+        for name, values in zip(names, columns, strict=True)
+    }
     return pd.DataFrame(typed)
 
 
-def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> NDArray[Any] | pd.Index | pd.Series:
+def _typed(
+    values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None
+) -> NDArray[Any] | pd.Index | pd.Series:
     if isinstance(kind, sa.Date):
-        return np.array(values, dtype="datetime64[D]").astype("datetime64[ns]")  # ten times as fast as to_datetime
+        # Ten times as fast as to_datetime
+        return np.array(values, dtype="datetime64[D]").astype("datetime64[ns]")
     if isinstance(kind, UtcDateTime):
         naive = [None if value is None else value.replace(tzinfo=None) for value in values]
         return pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"), tz=UTC)
@@ -131,6 +191,8 @@ def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> 
         known = [None if value is None else bool(value) for value in values]
         return pd.Series(known, dtype=object if None in known else bool)
     # A number by its column, but `error` of scores is a text in runs; or by its values.
-    if float in (types := set(map(type, values))) or (isinstance(kind, sa.Float | sa.Integer) and str not in types):
+    if float in (types := set(map(type, values))) or (
+        isinstance(kind, sa.Float | sa.Integer) and str not in types
+    ):
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)

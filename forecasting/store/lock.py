@@ -27,17 +27,22 @@ from forecasting.store.connect import (
 LockName = Literal["night", "backtest"]
 
 LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
-"""Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM has nothing to do."""
+"""Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM
+has nothing to do."""
 
 
 @contextmanager
 def night_lock(url: str, name: LockName) -> Iterator[None]:
-    """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres; LockedError if another does."""
+    """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres.
+
+    LockedError if another does.
+    """
     if is_sqlite(parse(url)):
         with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
         return
-    with ExitStack() as held:  # the lock ends with the transaction, and the transaction with the connection
+    # The lock ends with the transaction, and the transaction with the connection
+    with ExitStack() as held:
         try:
             connection = held.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
@@ -48,15 +53,20 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
         held.enter_context(written_under(url, Lock(LOCKED[name], session)))
         try:
             yield
-        finally:  # also of a run that failed: of a lost connection it would raise in place of the run's own error
+        # Also of a run that failed: of a lost connection it would raise in place of the run's own
+        # error
+        finally:
             with suppress(DatabaseError):
-                # Before the connection closes: the server notices a closed one only after a while, and a run started
-                # at once would find the lock held.
+                # Before the connection closes: the server notices a closed one only after a while,
+                # and a run started at once would find the lock held.
                 connection.rollback()
 
 
 def is_held(url: str, name: LockName) -> bool | None:
-    """Whether a run on this machine or this server has the lock, without taking it; None where that cannot be read."""
+    """Whether a run on this machine or this server has the lock, without taking it.
+
+    None where that cannot be read.
+    """
     if not is_sqlite(parse(url)):
         return bool(lock_holder(url, LOCKED[name]))
     try:  # a system other than Linux has no such list
@@ -67,11 +77,15 @@ def is_held(url: str, name: LockName) -> bool | None:
 
 @contextmanager
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
-    """A block in which neither nights nor a backtest run, for a change of the schema; LockedError while one does."""
+    """A block in which neither nights nor a backtest run, for a change of the schema.
+
+    LockedError while one does.
+    """
     if is_sqlite(parse(url)):
         with ExitStack() as held:
             for name in LOCKED:
-                # Without a file no run holds it, and the runs' user could not lock one that another user makes here.
+                # Without a file no run holds it, and the runs' user could not lock one that another
+                # user makes here.
                 if _lock_path(url, name).exists():
                     held.enter_context(_locked_file(_lock_path(url, name), _refusal(name)))
             yield
@@ -83,26 +97,43 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 
 
 def serve_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while this process alone serves nights of the data folder: two would share a deployment."""
+    """The lock file, open while this process alone serves nights of the data folder.
+
+    Two would share a deployment.
+    """
     refusal = (
-        f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start one for all: "
+        f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start "
+        "one for all: "
         "`forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
     )
     return _locked_in(folder, "serve", refusal)
 
 
 def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper:
-    """The lock file, open during an unattended run, also while it waits; LockedError while an earlier one is at work.
+    """The lock file, open during an unattended run, also while it waits.
 
-    Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for ever.
+    LockedError while an earlier one is at work.
+
+    Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for
+    ever.
     """
-    refusal = f"An earlier unattended run of {target} is at work ({{}}) and takes these nights. If it hangs, end it."
+    refusal = (
+        f"An earlier unattended run of {target} is at work ({{}}) and takes these nights. "
+        "If it hangs, end it."
+    )
     return _locked_in(folder, f"{deployment}-{target}", refusal)
 
 
 def verify_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while nights are verified in a folder of the data folder; LockedError in another process."""
-    return _locked_in(folder, "verify", f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end.")
+    """The lock file, open while nights are verified in a folder of the data folder.
+
+    LockedError in another process.
+    """
+    return _locked_in(
+        folder,
+        "verify",
+        f"Another `verify` runs on the data folder {folder} ({{}}). Wait for its end.",
+    )
 
 
 def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
@@ -112,7 +143,10 @@ def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
 
 
 def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
-    """The open lock file with the name of this process, whose closing releases the lock; else LockedError."""
+    """The open lock file with the name of this process, whose closing releases the lock.
+
+    Else LockedError.
+    """
     import fcntl
 
     with ExitStack() as opened:
@@ -120,20 +154,23 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             file = opened.enter_context(os.fdopen(handle, "r+", encoding="utf-8"))
             with suppress(PermissionError):  # another user's
-                os.fchmod(handle, 0o600)  # who can read it can lock it; of a release before 0.3 all could
+                # Who can read it can lock it; of a release before 0.3 all could
+                os.fchmod(handle, 0o600)
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.truncate(0)
             file.write(session_name().removeprefix("forecasting, "))
             file.flush()
         except BlockingIOError:
-            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)  # it writes its name as it takes the lock
+            # It writes its name as it takes the lock
+            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
             holder = file.read().strip() or "process unknown"
             named = f"{holder}, since {since:%Y-%m-%d %H:%M} UTC"
             raise LockedError(refusal.replace("{}", named), since) from None
         except OSError as error:
             raise StoreError(
-                f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "
+                f"The lock file {path} cannot be opened or written: {error.strerror}. Check its "
+                "folder, this user's "
                 "rights and the disk's space; `forecasting db upgrade` creates folder and database."
             ) from error
         opened.pop_all()
@@ -147,7 +184,9 @@ def _lock_path(url: str, name: LockName) -> Path:
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     try:
-        connection.execute(sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"))
+        connection.execute(
+            sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
+        )
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != "55P03":  # not available
             raise
@@ -155,14 +194,17 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
         raise LockedError(_refusal(name).replace("{}", holder)) from None
 
 
-# Of the transaction, not of the session, which behind a pooler is another program's in the next transaction.
+# Of the transaction, not of the session, which behind a pooler is another program's in the next
+# transaction.
 _OF_HOLDER = sa.text(
-    "SELECT set_config('application_name', :name, true), set_config('idle_in_transaction_session_timeout', '0', true)"
+    "SELECT set_config('application_name', :name, true), "
+    "set_config('idle_in_transaction_session_timeout', '0', true)"
 )
 
 
 def _refusal(name: str) -> str:
     return (
-        f"The lock {name!r} of this database is held by another run ({{}}). Wait until it has ended, or end it; a "
+        f"The lock {name!r} of this database is held by another run ({{}}). Wait until it has "
+        "ended, or end it; a "
         "killed process leaves no lock behind."
     )

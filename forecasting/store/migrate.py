@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.store.connect import begun, engine, is_sqlite, parse, place, reading, sqlite_path, transaction
+from forecasting.store.connect import (
+    begun,
+    engine,
+    is_sqlite,
+    parse,
+    place,
+    reading,
+    sqlite_path,
+    transaction,
+)
 from forecasting.store.lock import LOCKED, no_run
 from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS, text_of
@@ -18,19 +27,26 @@ from forecasting.vocabulary import short_id
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrade the schema to `revision` in one transaction, creating a SQLite file and its folder; the newest has views.
+    """Upgrade the schema to `revision` in one transaction, creating a SQLite file and its folder.
 
-    At `revision` it only mends views and comments. A LockedError where the schema would change under a run.
+    The newest has views.
+
+    At `revision` it only mends views and comments. A LockedError where the schema would change
+    under a run.
     """
     parsed = parse(url)
     if is_sqlite(parsed):
         folder = sqlite_path(parsed).parent
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who can read a ledger's lock can hold it
+            # Who can read a ledger's lock can hold it
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            reason = "a file has that name" if isinstance(error, FileExistsError) else error.strerror
+            reason = (
+                "a file has that name" if isinstance(error, FileExistsError) else error.strerror
+            )
             raise StoreError(
-                f"The folder {folder} for the database cannot be created: {reason}. Name another with "
+                f"The folder {folder} for the database cannot be created: {reason}. Name another "
+                "with "
                 "FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a user who can."
             ) from error
     _migrate(url, revision, "upgrade")
@@ -43,7 +59,10 @@ def is_missing(url: str) -> bool:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views."""
+    """Downgrade the schema to `revision` (`base` for none) in one transaction.
+
+    An older one has no views.
+    """
     _check_there(url)
     _migrate(url, revision, "downgrade")
 
@@ -70,20 +89,27 @@ def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(importlib.resources.files("migrations")).replace("%", "%%"))
+    config.set_main_option(
+        "script_location", str(importlib.resources.files("migrations")).replace("%", "%%")
+    )
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         config.attributes["connection"] = connection
-        if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
-            # Without a table to lock yet any role that may connect could hold the other lock: only the upgrade suffers.
+        # Of two upgrades at once the second waits, then has nothing to do
+        if connection.dialect.name == "postgresql":
+            # Without a table to lock yet any role that may connect could hold the other lock: only
+            # the upgrade suffers.
             first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
             connection.execute(sa.text(_FIRST_LOCK if first else _LOCK))
-        found, destination = _revision(connection), head() if revision == "head" else revision
+        found = _revision(connection)
+        destination = head() if revision == "head" else revision
         if found is not None:
             _check_known(url, found)
             if found != destination:
                 until_committed.enter_context(no_run(url, connection))
-        stay = found == destination == head() and _has_views(connection)  # made anew, they wait for every reader
-        grants = [] if stay else _drop_views(connection)  # SQLite refuses to rebuild a table that a view reads
+        # Made anew, they wait for every reader
+        stay = found == destination == head() and _has_views(connection)
+        # SQLite refuses to rebuild a table that a view reads
+        grants = [] if stay else _drop_views(connection)
         try:
             (command.upgrade if action == "upgrade" else command.downgrade)(config, revision)
         except CommandError as error:
@@ -97,9 +123,14 @@ def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """The revisions of this code, newest first: the numbers of the migrations' files, which Alembic would run."""
+    """The revisions of this code, newest first.
+
+    The numbers of the migrations' files, which Alembic would run.
+    """
     files = (importlib.resources.files("migrations") / "versions").iterdir()
-    return tuple(sorted((file.name[:4] for file in files if re.match(r"\d{4}_", file.name)), reverse=True))
+    return tuple(
+        sorted((file.name[:4] for file in files if re.match(r"\d{4}_", file.name)), reverse=True)
+    )
 
 
 def _revision(connection: Connection) -> str | None:
@@ -111,8 +142,10 @@ def _revision(connection: Connection) -> str | None:
 def _check_there(url: str) -> None:
     if is_missing(url):
         raise StoreError(
-            f"There is no database at {place(url)}. `forecasting run` creates it, with a first forecast, "
-            "`forecasting db upgrade` an empty one; if it should exist already, check FORECASTING_DATA_DIR and "
+            f"There is no database at {place(url)}. `forecasting run` creates it, with a first "
+            "forecast, "
+            "`forecasting db upgrade` an empty one; if it should exist already, check "
+            "FORECASTING_DATA_DIR and "
             "FORECASTING_DATABASE_URL."
         )
 
@@ -120,13 +153,15 @@ def _check_there(url: str) -> None:
 def _check_known(url: str, found: str) -> None:
     if re.fullmatch("000[1-8]", found):
         raise StoreError(
-            f"The database {place(url)} is at revision {found}, which this release cannot upgrade. Upgrade it with "
+            f"The database {place(url)} is at revision {found}, which this release cannot upgrade. "
+            "Upgrade it with "
             "release 0.2 first (forecasting db upgrade), after a backup."
         )
     if found not in _revisions():
         raise StoreError(
             f"The database {place(url)} is at revision {found}, which this code does not have "
-            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another program. "
+            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another "
+            "program. "
             "Upgrade forecasting, or name another database."
         )
 
@@ -138,7 +173,8 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
         found = _revision(connection)
         if found is None:
             raise StoreError(
-                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first, "
+                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db "
+                "upgrade` on it first, "
                 "or name another if it is another program's."
             )
         _check_known(url, found)
@@ -150,7 +186,8 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
         if writes:
             if connection.dialect.name == "postgresql":
                 _check_rights(url, connection)
-            # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction.
+            # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only
+            # transaction.
             runs = metadata.tables["runs"]
             connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
 
@@ -158,25 +195,42 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
 def _check_rights(url: str, connection: Connection) -> None:
     filled = metadata.tables.keys() - LOCKED.values()
     updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
-    needed = [*((name, right) for name in filled for right in ("SELECT", "INSERT")), *((n, "UPDATE") for n in updated)]
+    needed = [
+        *((name, right) for name in filled for right in ("SELECT", "INSERT")),
+        *((n, "UPDATE") for n in updated),
+    ]
     may = sa.func.has_any_column_privilege
-    missing = [f"{right} on {name}" for name, right in needed if not connection.scalar(sa.select(may(name, right)))]
+    missing = [
+        f"{right} on {name}"
+        for name, right in needed
+        if not connection.scalar(sa.select(may(name, right)))
+    ]
     if missing:
         raise StoreError(
-            f"The database {place(url)} cannot be written by this user, who lacks {', '.join(missing)}. "
-            "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql again."
+            f"The database {place(url)} cannot be written by this user, who lacks "
+            f"{', '.join(missing)}. "
+            "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql "
+            "again."
         )
 
 
 def _has_views(connection: Connection) -> bool:
-    """Whether Postgres has these very views and comments, by the digest in a comment; SQLite has none."""
-    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(sa.inspect(connection).get_view_names()):
+    """Whether Postgres has these very views and comments, by the digest in a comment.
+
+    SQLite has none.
+    """
+    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(
+        sa.inspect(connection).get_view_names()
+    ):
         return False
     return bool(connection.scalar(_STORED_DIGEST) == _digest())
 
 
 def _drop_views(connection: Connection) -> list[str]:
-    """The GRANT statements that people had issued on the views, for `create_views`; the views are dropped."""
+    """The GRANT statements that people had issued on the views, for `create_views`.
+
+    The views are dropped.
+    """
     grants: list[str] = []
     if connection.dialect.name == "postgresql":
         grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
@@ -193,21 +247,37 @@ def create_views(connection: Connection, grants: list[str]) -> None:
         connection.exec_driver_sql(grant)
     if connection.dialect.name == "postgresql":
         for (relation, column), text in meanings(connection).items():
-            what = f"COLUMN {relation}.{column}" if column else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
+            what = (
+                f"COLUMN {relation}.{column}"
+                if column
+                else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
+            )
             quoted = text.replace("'", "''").replace("%", "%%")
             connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
-        connection.exec_driver_sql(f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'")
+        connection.exec_driver_sql(
+            f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'"
+        )
 
 
 def _digest() -> str:
-    texts = [str(one.comment) for table in metadata.tables.values() for one in (table, *table.columns)]
+    texts = [
+        str(one.comment) for table in metadata.tables.values() for one in (table, *table.columns)
+    ]
     return short_id(*(f"{name} {view}" for name, view in VIEWS.items()), *texts)
 
 
 def meanings(connection: Connection) -> dict[tuple[str, str], str]:
-    """The text of every table, view and column, by both names; an empty one for the table or view itself."""
-    tables, made = metadata.tables.values(), sa.inspect(connection)
-    texts = {(table.name, column.name): str(column.comment) for table in tables for column in table.columns}
+    """The text of every table, view and column, by both names.
+
+    An empty one for the table or view itself.
+    """
+    tables = metadata.tables.values()
+    made = sa.inspect(connection)
+    texts = {
+        (table.name, column.name): str(column.comment)
+        for table in tables
+        for column in table.columns
+    }
     texts |= {(table.name, ""): str(table.comment) for table in tables}
     of_views = ((name, column["name"]) for name in VIEWS for column in made.get_columns(name))
     texts |= {(name, ""): view.row for name, view in VIEWS.items()}
@@ -220,6 +290,7 @@ _STORED_DIGEST = sa.text(
 )
 _GRANTS = sa.text(
     "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
-    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants "
+    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM "
+    "information_schema.role_table_grants "
     "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
 )

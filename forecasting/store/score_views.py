@@ -7,7 +7,14 @@ from typing import NamedTuple
 from forecasting.evaluate.scores import MEAN_SESSIONS, RATIOS, nearest_level
 from forecasting.losses import EXACT
 from forecasting.store.schema import FORECAST_KEY
-from forecasting.vocabulary import CHALLENGER, CHAMPION, LSTM, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import (
+    CHALLENGER,
+    CHAMPION,
+    LSTM,
+    PUBLISHED_LINE,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+)
 
 
 class View(NamedTuple):
@@ -29,7 +36,10 @@ WINDOWS = (20, 60, 250)
 """Newest nights with a score of what was published that standings and costs are summed over."""
 
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
-_FORECASTER_TEXT = "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a baseline."
+_FORECASTER_TEXT = (
+    "`published` (whichever model made it), `lstm` (the champion's own, published "
+    "or not) or a baseline."
+)
 
 
 def _names(alias: str, names: tuple[str, ...]) -> str:
@@ -46,8 +56,8 @@ def _skill(loss: str, other: str) -> str:
     return f"1 - {loss} / CASE WHEN {other} > {EXACT} * {loss} THEN {other} END"
 
 
-# The newest forecast of a slot counts, by its settled score where there is one. A published forecast counts twice: as
-# published, and as its forecaster's own.
+# The newest forecast of a slot counts, by its settled score where there is one. A published
+# forecast counts twice: as published, and as its forecaster's own.
 _FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
 SCORE_VIEWS["counted_scores"] = View(
     f"""
@@ -63,15 +73,17 @@ FROM (
 ) c
 WHERE c.place = 1
 """,
-    "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of its newest forecast, "
+    "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of "
+    "its newest forecast, "
     "settled before first print.",
     "scores",
     {"forecaster": _FORECASTER_TEXT},
 )
 
-# From sums that write.add_scores makes: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a
-# minute. Against a baseline without an error the skill is undefined (NULL): no forecast can be better. Replays stay out
-# once there are live nights: their skill is not a live one, and a query without a filter on kind would have both.
+# From sums that write.add_scores makes: windows over years of scores took SQLite 0.1 s a symbol,
+# Postgres half a minute. Against a baseline without an error the skill is undefined (NULL): no
+# forecast can be better. Replays stay out once there are live nights: their skill is not a live
+# one, and a query without a filter on kind would have both.
 _WINDOW = ("symbol", "target", "kind", "horizon", "window_sessions")
 _LINE = _names("c", _WINDOW)
 _PUBLISHED = f"""c.line = '{PUBLISHED_LINE}' AND (c.kind <> 'replay' OR NOT EXISTS (
@@ -106,13 +118,16 @@ SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.mae, c.baseline AS best_ba
 FROM ranked c
 WHERE c.place = 1
 """,
-    "The published forecasts of one horizon against the best baseline over the newest 20, 60 or 250 nights with a "
-    "score. Kinds are apart; replays are left out beside live nights. Losses are on the share basis of their nights.",
+    "The published forecasts of one horizon against the best baseline over the newest 20, 60 or "
+    "250 nights with a "
+    "score. Kinds are apart; replays are left out beside live nights. Losses are on the share "
+    "basis of their nights.",
     "standings",
     {
         "n": "Nights of the window with a score of what was published.",
         "mae": "Mean absolute error of the published forecasts, in the target's unit.",
-        "best_baseline": "Baseline with scores of 9 in 10 of the nights, where skill is lowest; NULL without one.",
+        "best_baseline": "Baseline with scores of 9 in 10 of the nights, where skill is lowest; "
+        "NULL without one.",
         "baseline_mae": "Mean absolute error of its own forecasts on the nights that both have.",
         "skill": "1 - mae / baseline_mae on these nights: positive is better than the baseline.",
         "pinball": "Mean pinball loss of the published forecasts, in the target's unit.",
@@ -120,17 +135,20 @@ WHERE c.place = 1
         "coverage_80": "Share of actual values inside the 80% interval; 0.8 is exact.",
         "coverage_90": "Share inside the 90% interval; 0.9 is exact.",
         "network_n": "Nights with a score of the network's own forecast too.",
-        "network_mae": "Mean absolute error of the network's own forecasts, published or not; NULL without one.",
+        "network_mae": "Mean absolute error of the network's own forecasts, published or not; NULL "
+        "without one.",
         "network_pinball": "Mean pinball loss of the same forecasts.",
-        "skill_vs_network": "1 - mae / network_mae: positive where baselines in its place were better.",
+        "skill_vs_network": "1 - mae / network_mae: positive where baselines in its place were "
+        "better.",
         "pinball_skill_vs_network": "The same in pinball loss.",
     },
 )
 
 
-# The formula is in evaluate/scores.py. Dollars at the origin, and the mean, come from the bars as stored when
-# the forecast's own were fetched (`data_as_of`): what is compared with has seen no later bar either, and no split in
-# between has another share basis. POWER(x, 2), because both databases would compute each x of x * x by itself.
+# The formula is in evaluate/scores.py. Dollars at the origin, and the mean, come from the bars as
+# stored when the forecast's own were fetched (`data_as_of`): what is compared with has seen no
+# later bar either, and no split in between has another share basis. POWER(x, 2), because both
+# databases would compute each x of x * x by itself.
 def _newest_dollars(columns: str, sessions: int) -> str:
     """A subquery: `columns` of the newest sessions up to the origin with a dollar volume, as stored at the fetch."""
     return f"""(
@@ -161,12 +179,15 @@ FROM (
 ) c
 WHERE c.place = 1
 """,
-    "R² of log dollar volume (q50 times the origin's close) of one horizon against the mean of five sessions (Goyenko "
-    "et al. 2024); target volume only, rows as in live_skill. SQLite needs its mathematical functions.",
+    "R² of log dollar volume (q50 times the origin's close) of one horizon against the mean of "
+    "five sessions (Goyenko "
+    "et al. 2024); target volume only, rows as in live_skill. SQLite needs its mathematical "
+    "functions.",
     "standings",
     {
         "n": "Nights of the window with a score of what was published.",
-        "r2": "1 - sum of squared errors / that of the mean: 1 is exact, 0 as good as the mean; NULL if that is exact.",
+        "r2": "1 - sum of squared errors / that of the mean: 1 is exact, 0 as good as the mean; "
+        "NULL if that is exact.",
     },
 )
 
@@ -189,7 +210,8 @@ FROM (
 ) p
 WHERE p.place = 1
 """,
-    "One forecaster against one other over all origins with a score of both, for one kind and horizon; a row in each "
+    "One forecaster against one other over all origins with a score of both, for one kind and "
+    "horizon; a row in each "
     "order. Across a split, losses on both share bases are averaged; pages bring them to one.",
     "scores",
     {
@@ -200,7 +222,8 @@ WHERE p.place = 1
         "last_origin": "Newest of them.",
         "mae": "Mean absolute error of the forecaster on them, in the target's unit.",
         "rival_mae": "The same of the rival.",
-        "skill": "1 - mae / rival_mae: positive where the forecaster is better; NULL for a rival without an error.",
+        "skill": "1 - mae / rival_mae: positive where the forecaster is better; NULL for a rival "
+        "without an error.",
         "pinball": "Mean pinball loss of the forecaster on them, in the target's unit.",
         "rival_pinball": "The same of the rival.",
         "pinball_skill": "As skill, in pinball loss.",
@@ -221,14 +244,17 @@ def _cost(whose: str, column: str) -> str:
 
 
 def _cost_of_level(whose: str) -> str:
-    each = " ".join(f"WHEN {ratio} THEN {_cost(whose, column)}" for ratio, column in _LEVEL_OF.items())
+    each = " ".join(
+        f"WHEN {ratio} THEN {_cost(whose, column)}" for ratio, column in _LEVEL_OF.items()
+    )
     return f"CASE r.cost_ratio {each} END"
 
 
-# What was published is put beside each row by a window: SQLite has no statistics of a ledger, and searched a joined
-# subquery of it row by row, 5 s of CPU for a symbol's year of nights.
+# What was published is put beside each row by a window: SQLite has no statistics of a ledger, and
+# searched a joined subquery of it row by row, 5 s of CPU for a symbol's year of nights.
 _PUBLISHED_VALUES = ", ".join(
-    f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER w AS published_{name}" for name in _NEEDED
+    f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER w AS published_{name}"
+    for name in _NEEDED
 )
 
 SCORE_VIEWS["costs"] = View(
@@ -263,12 +289,15 @@ FROM (
 ) p
 WHERE p.place = 1
 """,
-    "What a forecaster's forecasts of one horizon would have cost over the newest 20, 60 or 250 nights, where an "
-    "underestimate costs 1 per unit and an overestimate `cost_ratio`. Across a split, both share bases are averaged.",
+    "What a forecaster's forecasts of one horizon would have cost over the newest 20, 60 or 250 "
+    "nights, where an "
+    "underestimate costs 1 per unit and an overestimate `cost_ratio`. Across a split, both share "
+    "bases are averaged.",
     "scores",
     {
         "window_sessions": "Newest 20, 60 or 250 nights with a score of what was published.",
-        "cost_ratio": "Cost of an overestimate per unit over that of an underestimate: 1, 3, 9 or 19.",
+        "cost_ratio": "Cost of an overestimate per unit over that of an underestimate: 1, 3, 9 or "
+        "19.",
         "level": "Level of the quantile with the least expected cost, 1 / (1 + cost_ratio).",
         "forecaster": _FORECASTER_TEXT,
         "n": "Nights of the window with a score of it and of what was published.",
@@ -276,8 +305,10 @@ WHERE p.place = 1
         "last_origin": "Newest of them.",
         "cost": "Mean cost of the forecaster's quantile of that level.",
         "median_cost": "Mean cost of its median.",
-        "saving": "1 - cost / median_cost: positive where the quantile was cheaper; NULL for medians without a cost.",
+        "saving": "1 - cost / median_cost: positive where the quantile was cheaper; NULL for "
+        "medians without a cost.",
         "published_cost": "Mean cost of the published quantile of that level on the same nights.",
-        "published_saving": "1 - published_cost / cost: positive where it was cheaper; NULL without a cost.",
+        "published_saving": "1 - published_cost / cost: positive where it was cheaper; NULL "
+        "without a cost.",
     },
 )

@@ -1,8 +1,10 @@
-"""The views that people query, as SQL for both databases. `migrate.upgrade` creates them, again where one has changed.
+"""The views that people query, as SQL for both databases.
 
-Filters on symbol and target reach the tables' keys through every step. SQLite passes a filter on through a window only
-when all windows of the step have one PARTITION BY, and never through GROUP BY or a UNION ALL; neither database passes
-it into a common table expression that is used twice.
+`migrate.upgrade` creates them, again where one has changed.
+
+Filters on symbol and target reach the tables' keys through every step. SQLite passes a filter on
+through a window only when all windows of the step have one PARTITION BY, and never through GROUP BY
+or a UNION ALL; neither database passes it into a common table expression that is used twice.
 """
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
@@ -33,16 +35,22 @@ WHERE superseded_at IS NULL
 """,
     "The current version of one session's bar.",
     "bar_versions",
-    {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
+    {
+        "settled": "Whether the fetch of a later night has confirmed it.",
+        "version": "1, or more once restated.",
+    },
 )
 
 PARTS = (
     *("weekday", "month", "month_end", "index", "expiry", "holiday", "report", "quarter", "market"),
     *("recent", "network", "trees", "combination", "baseline"),
 )
-"""Parts of a median beside its usual level, in the order of `why`; one that does less than 1.5% is left out."""
+"""Parts of a median beside its usual level, in the order of `why`; one that does less than 1.5% is
+left out."""
 
-_OF_PART = "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"
+_OF_PART = (
+    "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"
+)
 _WHY = f"""(
         SELECT SUBSTR({" || ".join(f"max(CASE t.part WHEN '{part}' THEN t.text ELSE '' END)" for part in PARTS)}, 3)
         FROM (
@@ -66,7 +74,8 @@ def _is_last(alias: str, later: str) -> str:
         )"""
 
 
-# As in view special_days, which joined would be read whole: of an announcement that moved the session seen last.
+# As in view special_days, which joined would be read whole: of an announcement that moved the
+# session seen last.
 _EVENT = f"""(
         SELECT max({_EVENT_TEXT.format("e")}) FROM events e
         WHERE e.symbol = f.symbol AND e.session = f.target_session AND {_is_last("e", "n")} AND NOT EXISTS (
@@ -75,7 +84,8 @@ _EVENT = f"""(
         )
     )"""
 
-# The fence, a window, keeps Postgres from looking for the newest origin again for every forecast: 2 s for 100 symbols.
+# The fence, a window, keeps Postgres from looking for the newest origin again for every forecast: 2
+# s for 100 symbols.
 VIEWS["latest_forecasts"] = View(
     f"""
 WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)}),
@@ -112,10 +122,13 @@ FROM (
     "The published forecast of one horizon at the newest origin; live before late before replay.",
     "forecasts",
     {
-        "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before 0.3.",
+        "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before "
+        "0.3.",
         "vs_usual": "q50 / usual - 1: 0.9 is 90% above usual.",
-        "special_day": "What is special about the target session: calendar and earnings, as in special_days.",
-        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL before 0.3.",
+        "special_day": "What is special about the target session: calendar and earnings, as in "
+        "special_days.",
+        "why": "Parts of q50 / usual, of close of the interval's width: `report x1.90`; NULL "
+        "before 0.3.",
     },
 )
 
@@ -161,10 +174,12 @@ FROM (
 ) f
 WHERE f.place = 1
 """,
-    "One published forecast of a target session, with its change and error; across a split on two share bases.",
+    "One published forecast of a target session, with its change and error; across a split on two "
+    "share bases.",
     "forecasts",
     {
-        "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the target session.",
+        "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the "
+        "target session.",
         "actual": "Actual value, settled where it is; NULL without one.",
     },
 )
@@ -194,7 +209,8 @@ FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
     },
 )
 
-# The newest session counts before the newest decision, as in read.champion: a span replayed today changes its own days.
+# The newest session counts before the newest decision, as in read.champion: a span replayed today
+# changes its own days.
 VIEWS["champions"] = View(
     """
 WITH decided AS (
@@ -217,7 +233,8 @@ FROM changed c JOIN models m ON m.id = c.winner
     "promotions",
     {
         "from_session": "Session of the decision; forecasts of later origins use the model.",
-        "to_session": "Session of the decision that replaced it, usually the last origin it forecast; NULL: champion.",
+        "to_session": "Session of the decision that replaced it, usually the last origin it "
+        "forecast; NULL: champion.",
         "model_id": "The champion, an id of `models`.",
         "model": "Its name: `lstm`.",
         "method": "How it was fitted: `scratch` or `warm`.",
@@ -228,8 +245,8 @@ FROM changed c JOIN models m ON m.id = c.winner
     },
 )
 
-# As in read.events: the newest row of a session and kind counts unless it withdraws the event; of an announcement that
-# is valid under several sessions only the one first seen last.
+# As in read.events: the newest row of a session and kind counts unless it withdraws the event; of
+# an announcement that is valid under several sessions only the one first seen last.
 VIEWS["special_days"] = View(
     f"""
 WITH newest AS (
@@ -257,7 +274,8 @@ SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
 ) AS ahead
 FROM days d
 """,
-    "One special session of a symbol: earnings, past and announced, or a special calendar day among those forecast.",
+    "One special session of a symbol: earnings, past and announced, or a special calendar day "
+    "among those forecast.",
     "events",
     {
         "session": "The session; of earnings the one that reacts.",
@@ -275,8 +293,8 @@ _TIMED = (*_STEPS, "total")
 # 0.0: of a night without a step, SQLite would make a whole number of 0.
 _TOTAL = " + ".join(f"COALESCE(r.seconds_{step}, 0.0)" for step in _STEPS)
 
-# What retraining gained: the skill of the night's challenger against the champion's own forecast of the same origin,
-# published or silenced, once both are scored.
+# What retraining gained: the skill of the night's challenger against the champion's own forecast of
+# the same origin, published or silenced, once both are scored.
 VIEWS["night_log"] = View(
     f"""
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
@@ -301,7 +319,8 @@ FROM runs r
     {
         "seconds_total": "Sum of the five steps' seconds; a step that has not ended counts 0.",
         "decision": "Reason of the promotion that the run decided; NULL without one.",
-        "skill_gained": "1 - challenger's / champion's own pinball loss on the night's forecasts; NULL until scored.",
+        "skill_gained": "1 - challenger's / champion's own pinball loss on the night's forecasts; "
+        "NULL until scored.",
         "seconds_cost": "Seconds of the fit; NULL for a night without one.",
         "run_id": "The run, an id of `runs`.",
     },
@@ -312,7 +331,10 @@ _OF_STEP = "PARTITION BY t.symbol, t.target, t.step"
 
 
 def _quantile(level: float) -> str:
-    """Linear interpolation between the two nearest of n ordered values; SQLite has no percentile_cont."""
+    """Linear interpolation between the two nearest of n ordered values.
+
+    SQLite has no percentile_cont.
+    """
     distance = f"abs(o.place - 1 - {level} * (o.n - 1))"
     return f"sum(CASE WHEN {distance} < 1 THEN o.seconds * (1 - {distance}) ELSE 0 END) OVER w"
 
@@ -345,7 +367,8 @@ SELECT s.symbol, s.target, s.step, s.step_order, s.n, s.median_seconds, s.p95_se
 FROM summed s
 WHERE s.place = 1
 """,
-    f"How long one step of a night takes, over the newest {DURATION_NIGHTS} finished nights of a symbol and target.",
+    f"How long one step of a night takes, over the newest {DURATION_NIGHTS} finished nights of a "
+    "symbol and target.",
     "runs",
     {
         "step": "`ingest`, `preprocess`, `train`, `predict`, `evaluate`, or `total`, their sum.",
@@ -361,7 +384,15 @@ WHERE s.place = 1
 
 
 def text_of(view: str, column: str) -> str:
-    """The meaning of a view's column: its own text, that of the view's source table, or of table scores."""
+    """The meaning of a view's column.
+
+    Its own text, that of the view's source table, or of table scores.
+    """
     own = VIEWS[view].columns
-    source, scores = metadata.tables[VIEWS[view].table], metadata.tables["scores"]
-    return own[column] if column in own else str((source if column in source.c else scores).c[column].comment)
+    source = metadata.tables[VIEWS[view].table]
+    scores = metadata.tables["scores"]
+    return (
+        own[column]
+        if column in own
+        else str((source if column in source.c else scores).c[column].comment)
+    )

@@ -1,4 +1,7 @@
-"""Write statements of the ledger. A row whose key exists is left as it is; each function counts the rows it added."""
+"""Write statements of the ledger. A row whose key exists is left as it is.
+
+Each function counts the rows it added.
+"""
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
@@ -27,26 +30,43 @@ from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, finding_id
 
-_OF_FETCHED = ("source", "symbol", "title", "currency", "first_asked", "last_asked", "library_version")
+_OF_FETCHED = (
+    "source",
+    "symbol",
+    "title",
+    "currency",
+    "first_asked",
+    "last_asked",
+    "library_version",
+)
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
 def add(connection: sa.Connection, table: str, *rows: Row) -> int:
-    """The number of rows added to a table: those whose key did not exist; a row that violates a constraint raises."""
+    """The number of rows added to a table: those whose key did not exist.
+
+    A row that violates a constraint raises.
+    """
     into = schema.metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
         alike.setdefault(frozenset(row), []).append(plain(row, into))
     statement = _insert(into, connection.dialect.name)
     counted = {"preserve_rowcount": True}  # SQLAlchemy drops an insert's count unless asked
-    return sum(connection.execute(statement, some, execution_options=counted).rowcount for some in alike.values())
+    return sum(
+        connection.execute(statement, some, execution_options=counted).rowcount
+        for some in alike.values()
+    )
 
 
 def plain(row: Row, table: sa.Table) -> Row:
     """The row in the table's types: no NaN or NaT, no numpy types, sessions as dates."""
     makers = _makers(table)
     # NaN and NaT are not equal to themselves.
-    return {name: None if value is None or value != value else makers[name](value) for name, value in row.items()}
+    return {
+        name: None if value is None or value != value else makers[name](value)
+        for name, value in row.items()
+    }
 
 
 @lru_cache
@@ -58,7 +78,10 @@ def _insert(table: sa.Table, dialect: str) -> sa.Insert:
 @lru_cache
 def _makers(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
     kinds = {column.name: column.type for column in table.columns}
-    return {name: next(make for kind, make in _PLAIN if isinstance(made, kind)) for name, made in kinds.items()}
+    return {
+        name: next(make for kind, make in _PLAIN if isinstance(made, kind))
+        for name, made in kinds.items()
+    }
 
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
@@ -75,9 +98,18 @@ _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
 
 
 def add_fetch(
-    connection: sa.Connection, fetched: Fetched, revision: Revision, *, fetch_id: str, fetched_at: datetime, run_id: str
+    connection: sa.Connection,
+    fetched: Fetched,
+    revision: Revision,
+    *,
+    fetch_id: str,
+    fetched_at: datetime,
+    run_id: str,
 ) -> bool:
-    """Whether the fetch was added with what it changes; a second write under the same id changes nothing."""
+    """Whether the fetch was added with what it changes.
+
+    A second write under the same id changes nothing.
+    """
     adjusted = adjustment(fetched.bars)
     sessions = fetched.bars.index
     row = {
@@ -98,43 +130,90 @@ def add_fetch(
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
-    add(connection, "corporate_actions", *_rows(revision.new_actions[["session", "kind", "value"]], seen))
-    _add_findings(connection, fetched, revision.findings, fetch_id=fetch_id, fetched_at=fetched_at)
+    add(
+        connection,
+        "corporate_actions",
+        *_rows(revision.new_actions[["session", "kind", "value"]], seen),
+    )
+    _add_findings(
+        connection,
+        fetched,
+        revision.findings,
+        fetch_id=fetch_id,
+        fetched_at=fetched_at,
+    )
     return True
 
 
 def _add_findings(
-    connection: sa.Connection, fetched: Fetched, findings: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
+    connection: sa.Connection,
+    fetched: Fetched,
+    findings: Sequence[Finding],
+    *,
+    fetch_id: str,
+    fetched_at: datetime,
 ) -> None:
     """Add the new findings of a fetch, and clear open ones on the sessions that it covers and that it no longer shows.
 
-    A persistent one keeps the fetch that first showed it, unless its value is another; others are cleared by their own.
+    A persistent one keeps the fetch that first showed it, unless its value is another; others are
+    cleared by their own.
     """
-    rows_open = read.table_rows(connection, "findings", {"symbol": fetched.symbol, "cleared_at": None})
+    rows_open = read.table_rows(
+        connection, "findings", {"symbol": fetched.symbol, "cleared_at": None}
+    )
     still_open = {(row["session"], row["rule"], row["severity"]): row for row in rows_open}
     keyed = [((finding.session, finding.rule, finding.severity), finding) for finding in findings]
-    persistent = [(key, finding) for key, finding in keyed if finding.is_persistent and key in still_open]
+    persistent = [
+        (key, finding) for key, finding in keyed if finding.is_persistent and key in still_open
+    ]
     stored = np.array([still_open[key]["value"] for key, _ in persistent], dtype=float)
     found = np.array([finding.value for _, finding in persistent], dtype=float)
-    is_same = np.isclose(found, stored, rtol=_SAME_VALUE, atol=0.0, equal_nan=True)
+    is_same = np.isclose(
+        found,
+        stored,
+        rtol=_SAME_VALUE,
+        atol=0.0,
+        equal_nan=True,
+    )
     same = {key for (key, _), alike in zip(persistent, is_same, strict=True) if alike}
     if len(fetched.bars):
-        first, table = max(fetched.first_asked, fetched.bars.index[0].date()), schema.findings
+        first = max(fetched.first_asked, fetched.bars.index[0].date())
+        table = schema.findings
         covered = (key for key in still_open.keys() - same if first <= key[0] <= fetched.last_asked)
         if gone := [still_open[key]["id"] for key in covered]:
-            connection.execute(sa.update(table).where(table.c.id.in_(gone)).values(cleared_at=fetched_at))
+            connection.execute(
+                sa.update(table).where(table.c.id.in_(gone)).values(cleared_at=fetched_at)
+            )
     new = [finding for key, finding in keyed if not (finding.is_persistent and key in same)]
-    add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
+    add_flags(
+        connection,
+        fetched.symbol,
+        new,
+        fetch_id=fetch_id,
+        fetched_at=fetched_at,
+    )
 
 
 def add_flags(
-    connection: sa.Connection, symbol: str, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
+    connection: sa.Connection,
+    symbol: str,
+    found: Sequence[Finding],
+    *,
+    fetch_id: str,
+    fetched_at: datetime,
 ) -> int:
-    """Add findings on the bars as of a fetch, whose instant is `fetched_at`; no open one is cleared."""
+    """Add findings on the bars as of a fetch, whose instant is `fetched_at`.
+
+    No open one is cleared.
+    """
     names = ("session", "rule", "severity", "value", "detail")
     rows = [
         {name: getattr(finding, name) for name in names}
-        | {"id": finding_id(fetch_id, finding.session, finding.rule), "symbol": symbol, "fetch_id": fetch_id}
+        | {
+            "id": finding_id(fetch_id, finding.session, finding.rule),
+            "symbol": symbol,
+            "fetch_id": fetch_id,
+        }
         | {"cleared_at": None if finding.is_persistent else fetched_at}
         for finding in found
     ]
@@ -142,9 +221,17 @@ def add_flags(
 
 
 def add_events(
-    connection: sa.Connection, symbol: str, frame: pd.DataFrame, *, source: str, first_seen_at: datetime
+    connection: sa.Connection,
+    symbol: str,
+    frame: pd.DataFrame,
+    *,
+    source: str,
+    first_seen_at: datetime,
 ) -> int:
-    """Add the events of a list, columns KEY and VALUES, that are new or moved; the others stay as first seen."""
+    """Add the events of a list, columns KEY and VALUES, that are new or moved.
+
+    The others stay as first seen.
+    """
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
@@ -153,7 +240,9 @@ def add_events(
 def update(connection: sa.Connection, table: str, row_id: str, values: Row) -> int:
     """Update columns of the row of a table that has an id; 0 when there is no such row."""
     into = schema.metadata.tables[table]
-    return connection.execute(sa.update(into).where(into.c.id == row_id).values(plain(values, into))).rowcount
+    return connection.execute(
+        sa.update(into).where(into.c.id == row_id).values(plain(values, into))
+    ).rowcount
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
@@ -168,8 +257,9 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
 _SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
 _SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
 _OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
-# The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite reads a DISTINCT to
-# its end. A value of its own: neither database passes a subquery's into the view.
+# The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite
+# reads a DISTINCT to its end. A value of its own: neither database passes a subquery's into the
+# view.
 _OLDEST = sa.text(f"""
 WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)})
 SELECT min(coalesce((
@@ -211,15 +301,24 @@ DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SUMMED)}
 
 def write_standings(connection: sa.Connection, symbol: str, target: str, kind: str) -> None:
     """Write the standings of one symbol, target and kind from its scores."""
-    scope, table = {"symbol": symbol, "target": target, "kind": kind}, schema.standings
+    scope = {"symbol": symbol, "target": target, "kind": kind}
+    table = schema.standings
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
     connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
     oldest = connection.scalar(_OLDEST, scope)
-    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * TARGETS[target].grain})
+    connection.execute(
+        _STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * TARGETS[target].grain}
+    )
 
 
-INPUT_TABLES = (schema.fetches, schema.bar_versions, schema.corporate_actions, schema.events, schema.findings)
+INPUT_TABLES = (
+    schema.fetches,
+    schema.bar_versions,
+    schema.corporate_actions,
+    schema.events,
+    schema.findings,
+)
 """The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
 
@@ -230,9 +329,13 @@ def copy_inputs(source: sa.Connection, target: sa.Connection) -> None:
             target.execute(sa.insert(table), [dict(row) for row in batch])
 
 
-def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
+def copy_nights(
+    source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date
+) -> None:
     """Copy what the nights of sessions before `before` wrote, and their scores, to a copy of the inputs."""
-    runs, models, scores = schema.runs, schema.models, schema.scores
+    runs = schema.runs
+    models = schema.models
+    scores = schema.scores
     of_runs = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
     chosen = {
         "runs": runs.c.as_of < before,
@@ -243,12 +346,15 @@ def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_ta
     }
     for name, condition in chosen.items():
         table = schema.metadata.tables[name]
-        found = rows(source, sa.select(table).where(*of_series(table, symbol, of_target), condition))
+        found = rows(
+            source, sa.select(table).where(*of_series(table, symbol, of_target), condition)
+        )
         add_scores(target, found) if name == "scores" else add(target, name, *found)
 
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
-    table, at = schema.bar_versions, seen["first_seen_at"]
+    table = schema.bar_versions
+    at = seen["first_seen_at"]
     settled = {pd.Timestamp(day) for day in revision.settled}
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
@@ -261,7 +367,9 @@ def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> N
         same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
         superseded = sa.exists().where(same, later.c.version > table.c.version)
         span = table.c.session.between(min(restated).date(), max(restated).date())
-        connection.execute(sa.update(table).where(*current, span, superseded).values(superseded_at=at))
+        connection.execute(
+            sa.update(table).where(*current, span, superseded).values(superseded_at=at)
+        )
     confirmed = sorted(day.date() for day in settled - {row["session"] for row in rows})
     if confirmed:
         provisional = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
@@ -269,6 +377,10 @@ def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> N
 
 
 def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
-    names = frame.columns.tolist()  # once: iterating over an index of texts takes longer than building the row
+    # once: iterating over an index of texts takes longer than building the row
+    names = frame.columns.tolist()
     columns = [frame[name].tolist() for name in names]
-    return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
+    return [
+        {**dict(zip(names, values, strict=True)), **constant}
+        for values in zip(*columns, strict=True)
+    ]

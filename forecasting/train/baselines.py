@@ -1,8 +1,8 @@
 """Baseline models: closed-form fits, in milliseconds, with quantiles from their own past errors.
 
-A baseline is fitted on every row whose target is known and can forecast any row, as the network can. Its quantiles are
-its median plus the quantiles of its past errors or (ridge, har) of its leave-one-out errors; those of har_volatility
-are past returns at the volatility that it forecasts.
+A baseline is fitted on every row whose target is known and can forecast any row, as the network
+can. Its quantiles are its median plus the quantiles of its past errors or (ridge, har) of its
+leave-one-out errors; those of har_volatility are past returns at the volatility that it forecasts.
 """
 
 import numpy as np
@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from forecasting.losses import Floats
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import STEP_NAMES, Windows, fill_forward, lag_features, own_column, trailing_mean
+from forecasting.preprocess.windows import (
+    STEP_NAMES,
+    Windows,
+    fill_forward,
+    lag_features,
+    own_column,
+    trailing_mean,
+)
 from forecasting.targets import TARGETS
 from forecasting.train.linear import fit_ridge, log_volatility, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
@@ -18,15 +25,18 @@ from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 VERSION = "1"
 """Version of the baselines; any change to one raises it.
 
-The market series did not: without one their bits are as before, and with one `runs.market_fetch` names it.
+The market series did not: without one their bits are as before, and with one `runs.market_fetch`
+names it.
 """
 
 _PENALTY = 100.0
 _RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
-_WEEK, _MONTH = 5, 20
+_WEEK = 5
+_MONTH = 20
 _HAR_SESSIONS = (1, 5, 22, 66)  # session, week, month and quarter
-# Of the median past volatility: least one that is forecast. Never reached on eleven stocks, but a price that stands
-# still for weeks has the range of a basis point, and no such interval suits the session on which it moves again.
+# Of the median past volatility: least one that is forecast. Never reached on eleven stocks, but a
+# price that stands still for weeks has the range of a basis point, and no such interval suits the
+# session on which it moves again.
 _LEAST_VOLATILITY = 0.25
 
 
@@ -36,7 +46,9 @@ def baseline_names(target: Target) -> tuple[str, ...]:
 
 
 @one_blas_thread()
-def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
+def baseline_quantiles(
+    name: str, windows: Windows, rows: NDArray[np.int64] | None = None
+) -> Floats:
     """(H, Q) ascending quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     requested = np.array([len(windows) - 1]) if rows is None else rows
     if name in ("har", "ridge"):
@@ -53,7 +65,8 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """The ridge's features: (N, P) past, market and event flags of each row, (N, H, C) flags of its target sessions."""
     past = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
-    own, flags = past[windows.warm_up :], windows.flags[windows.warm_up :, events]
+    own = past[windows.warm_up :]
+    flags = windows.flags[windows.warm_up :, events]
     return np.column_stack([own, windows.market_inputs(), flags]), windows.future_flags
 
 
@@ -65,24 +78,34 @@ def _linear_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> F
     if name == "ridge":
         past, future = linear_features(windows)
     else:
-        own, future = windows.steps[:, own_column(windows.target)], windows.future_flags[..., : -len(EVENT_NAMES)]
+        own = windows.steps[:, own_column(windows.target)]
+        future = windows.future_flags[..., : -len(EVENT_NAMES)]
         means = np.column_stack([trailing_mean(own, sessions) for sessions in (1, 5, 66)])
         past = (means - trailing_mean(own, 22)[:, None])[windows.warm_up :]
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
     for h in range(len(HORIZONS)):
-        design, known = np.column_stack([past, future[:, h]]), np.isfinite(windows.scaled[:, h])
+        design = np.column_stack([past, future[:, h]])
+        known = np.isfinite(windows.scaled[:, h])
         truth = windows.scaled[known, h]
-        ridge = fit_ridge(design[known], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
-        quantiles[:, h] = ridge.forecast(design[rows])[:, None] + np.quantile(ridge.loo_residuals, QUANTILES)
+        ridge = fit_ridge(
+            design[known],
+            truth,
+            penalty=_PENALTY,
+            weights=np.ones(len(truth)),
+        )
+        quantiles[:, h] = ridge.forecast(design[rows])[:, None] + np.quantile(
+            ridge.loo_residuals, QUANTILES
+        )
     return quantiles
 
 
 def _volatility_quantiles(windows: Windows, rows: NDArray[np.int64]) -> Floats:
     """(len(rows), H, Q) quantiles of past returns over their forecast volatility, times that forecast for each row.
 
-    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999) with a HAR of log range and of return
-    (volatility is higher after falls: Corsi and Renò 2012), the market, and the calendar and earnings flags of the
-    sessions which the return spans; the past forecasts are leave-one-out.
+    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999) with a HAR of log
+    range and of return (volatility is higher after falls: Corsi and Renò 2012), the market, and the
+    calendar and earnings flags of the sessions which the return spans; the past forecasts are
+    leave-one-out.
     """
     series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
@@ -93,16 +116,27 @@ def _volatility_quantiles(windows: Windows, rows: NDArray[np.int64]) -> Floats:
         known = np.isfinite(returns[:, h])
         features = np.column_stack([past, windows.future_flags[:, : h + 1].max(axis=1)])
         realised = log_volatility(windows, h)[known]
-        ridge = fit_ridge(features[known], realised, penalty=_PENALTY, weights=np.ones(len(realised)))
-        expected, forecast = np.exp(realised - ridge.loo_residuals), np.exp(ridge.forecast(features[rows]))
+        ridge = fit_ridge(
+            features[known],
+            realised,
+            penalty=_PENALTY,
+            weights=np.ones(len(realised)),
+        )
+        expected = np.exp(realised - ridge.loo_residuals)
+        forecast = np.exp(ridge.forecast(features[rows]))
         least = _LEAST_VOLATILITY * np.median(expected)
         shape = np.quantile(returns[known, h] / np.maximum(expected, least), QUANTILES)
-        quantiles[:, h] = np.maximum(forecast, least)[:, None] * shape / windows.spread[rows, h, None]
+        quantiles[:, h] = (
+            np.maximum(forecast, least)[:, None] * shape / windows.spread[rows, h, None]
+        )
     return quantiles
 
 
 def _rule_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> Floats:
-    """(len(rows), H, Q) a rule's points plus quantiles of its last known errors; but for a random walk, centred."""
+    """(len(rows), H, Q) a rule's points plus quantiles of its last known errors.
+
+    But for a random walk, centred.
+    """
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
         values = fill_forward(windows.values)[at[:, None] + np.array(HORIZONS) - _WEEK]
@@ -112,7 +146,8 @@ def _rule_quantiles(name: str, windows: Windows, rows: NDArray[np.int64]) -> Flo
     else:  # last_value, random_walk
         values = np.repeat(fill_forward(windows.values)[at, None], len(HORIZONS), axis=1)
     points = windows.scale(np.arange(len(windows))).to_model(values)
-    # Errors are pooled in logs, so that a random walk's are returns and not returns over their spread.
+    # Errors are pooled in logs, so that a random walk's are returns and not returns over their
+    # spread.
     errors = (windows.scaled - points) * windows.spread
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
     for h in range(len(HORIZONS)):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2  # version of a checkpoint's folder
-_WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+_WEIGHTS = "weights.safetensors"
+_MODEL = "model.json"
 FILES = (_WEIGHTS, _MODEL)  # names of the files in a checkpoint's folder
 Vector = tuple[float, ...]
 
@@ -42,8 +43,11 @@ class Card:
     rows: int
     epochs: int = 0
     chain_epochs: int = 0  # since the last fit from scratch, which is included
-    validation_loss: float | None = None  # on the purged rows that chose the epochs; None if these are fixed
-    base: str = ""  # pretrained weights that its chain started from, or that it holds, by name; empty for random ones
+    # On the purged rows that chose the epochs; None if these are fixed
+    validation_loss: float | None = None
+    # Pretrained weights that its chain started from, or that it holds, by name; empty for random
+    # ones
+    base: str = ""
     settings_hash: str
     seed: int
     members: int
@@ -52,7 +56,10 @@ class Card:
 
     @property
     def has_events(self) -> bool:
-        """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
+        """Whether its effects were estimated with earnings dates.
+
+        A flag that is never set has an effect 0.
+        """
         return any(self.effect[RUN_UP - len(EVENT_NAMES) :])
 
     @property
@@ -80,7 +87,10 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> str:
-    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one; the SHA-256 over both files."""
+    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one.
+
+    The SHA-256 over both files.
+    """
     from safetensors.torch import save as to_bytes
 
     weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
@@ -91,7 +101,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> str:
     written.mkdir()  # under the umask, as every other folder: one of tempfile's is its user's alone
     (written / _WEIGHTS).write_bytes(weights)
     (written / _MODEL).write_bytes(model)
-    if folder.exists():  # a rename cannot replace a folder that holds files; the old or the new one is there complete
+    # A rename cannot replace a folder that holds files; the old or the new one is there complete
+    if folder.exists():
         old = written.with_suffix(".old")
         folder.rename(old)
         written.rename(folder)
@@ -102,7 +113,9 @@ def save(checkpoint: Checkpoint, folder: Path) -> str:
 
 
 def load(path: Path, sha256: str) -> Checkpoint:
-    """The checkpoint that `save` wrote to the folder `path`; `sha256` is of model.json, which holds the weights' own.
+    """The checkpoint that `save` wrote to the folder `path`.
+
+    `sha256` is of model.json, which holds the weights' own.
 
     An ArtifactError where a file is missing or altered, or of another format or architecture.
     """
@@ -114,14 +127,21 @@ def load(path: Path, sha256: str) -> Checkpoint:
     found = (card.get("format"), card.get("architecture"))
     if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
-            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]} in "
-            f"{path}: it was written by other code. Fit from scratch (mode scratch), or run the code that wrote it."
+            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} "
+            f"and {found[1]} in "
+            f"{path}: it was written by other code. Fit from scratch (mode scratch), or run the "
+            "code that wrote it."
         )
-    return Checkpoint(Card(**{name: _tuples(value) for name, value in card.items()}), from_bytes(weights))
+    return Checkpoint(
+        Card(**{name: _tuples(value) for name, value in card.items()}), from_bytes(weights)
+    )
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
-    """The card and the weights as stored in the folder `path`, of any format; does not load torch."""
+    """The card and the weights as stored in the folder `path`, of any format.
+
+    Does not load torch.
+    """
     card: dict[str, Any] = json.loads(read_unaltered(path / _MODEL, sha256))
     return card, read_unaltered(path / _WEIGHTS, card.pop("weights_sha256"))
 
@@ -131,15 +151,23 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
 
 
 def read_unaltered(path: Path, sha256: str) -> bytes:
-    """The content of a model's file; an ArtifactError where it cannot be read or has another hash."""
-    restore = "Restore it from a backup, roll back to another model, or fit from scratch (mode scratch)."
+    """The content of a model's file.
+
+    An ArtifactError where it cannot be read or has another hash.
+    """
+    restore = (
+        "Restore it from a backup, roll back to another model, or fit from scratch (mode scratch)."
+    )
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"Expected a model in {path}; found {error.strerror or error}. {restore}") from None
+        raise ArtifactError(
+            f"Expected a model in {path}; found {error.strerror or error}. {restore}"
+        ) from None
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise ArtifactError(
-            f"Expected SHA-256 {sha256[:16]} of {path}; found {found[:16]}: the file has changed since it was "
+            f"Expected SHA-256 {sha256[:16]} of {path}; found {found[:16]}: the file has changed "
+            "since it was "
             f"written. {restore}"
         )
     return content

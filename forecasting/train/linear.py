@@ -1,9 +1,11 @@
-"""The linear model that the network is combined with: a ridge, seasonal adjustment, and ridges on what is adjusted.
+"""The linear model that the network is combined with.
 
-Calendar and event effects are removed from the past before lags are computed: a lag that falls on an earnings day or
-half day reflects that day rather than the symbol's level of activity. The effect of the target session is added back.
-For close the model forecasts no direction, only the width of the return. Its errors differ from the network's, so
-their mean beats either.
+A ridge, seasonal adjustment, and ridges on what is adjusted.
+
+Calendar and event effects are removed from the past before lags are computed: a lag that falls on
+an earnings day or half day reflects that day rather than the symbol's level of activity. The effect
+of the target session is added back. For close the model forecasts no direction, only the width of
+the return. Its errors differ from the network's, so their mean beats either.
 """
 
 from __future__ import annotations
@@ -39,27 +41,41 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 VERSION = 4
-"""Version of the linear model; any change to it raises the number, and stored refits of another are not reused."""
+"""Version of the linear model; any change to it raises the number, and stored refits of another are
+not reused."""
 
 Rows = NDArray[np.int64]
-_EFFECT_PENALTY, _PENALTY = 50.0, 100.0
-_NETWORK_FLAGS = ("weekday_tue", "weekday_wed", "weekday_thu", "weekday_fri", "earnings+0", "earnings+1")
+_EFFECT_PENALTY = 50.0
+_PENALTY = 100.0
+_NETWORK_FLAGS = (
+    "weekday_tue",
+    "weekday_wed",
+    "weekday_thu",
+    "weekday_fri",
+    "earnings+0",
+    "earnings+1",
+)
 _PASSES = 3
 _QUARTER_WEEKS = (13, 26, 39, 52)
 _NEAR = 5  # sessions around the session a quarter before
 _CENTRED = 10  # sessions on either side in the moving mean that effects are measured against
 _LATELY = 20
-_PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units of its variance (Parkinson 1980)
+# Mean squared range of a random walk, in units of its variance (Parkinson 1980)
+_PARKINSON = 4.0 * np.log(2.0)
 
 IN_TURN = threading.RLock()
-"""Held while the number is 1: it is the whole process's, and a fit that ends would restore it for one that goes on."""
+"""Held while the number is 1: it is the whole process's, and a fit that ends would restore it for
+one that goes on."""
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """A context, or decorator, in which BLAS uses one thread; the caller's number is restored afterwards.
+    """A context, or decorator, in which BLAS uses one thread.
 
-    BLAS splits a sum by the number of threads, so its last bits depend on it; a refit took 4.5 s of CPU, 1.1 s on one.
+    The caller's number is restored afterwards.
+
+    BLAS splits a sum by the number of threads, so its last bits depend on it; a refit took 4.5 s of
+    CPU, 1.1 s on one.
     """
     with IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
@@ -81,18 +97,24 @@ class Ridge:
     scale: Floats  # (P,) 1 of a constant feature
     coefficients: Floats  # (P,) of the standardised features
     intercept: float
-    loo_residuals: Floats  # (N,) weighted leave-one-out residuals of the training rows, truth - forecast
+    # (N,) weighted leave-one-out residuals of the training rows, truth - forecast
+    loo_residuals: Floats
 
     def forecast(self, features: Floats) -> Floats:
         """(M,) point forecasts of features (M, P)."""
         # Not a matrix product: its bits may depend on the number of rows.
-        return ((features - self.mean) / self.scale * self.coefficients).sum(axis=-1) + self.intercept
+        return ((features - self.mean) / self.scale * self.coefficients).sum(
+            axis=-1
+        ) + self.intercept
 
 
 def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Floats) -> Ridge:
-    """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN; the intercept is not penalised.
+    """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN.
 
-    The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's PRESS, 1974).
+    The intercept is not penalised.
+
+    The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's
+    PRESS, 1974).
     """
     mean = np.average(features, axis=0, weights=weights)
     scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
@@ -104,7 +126,13 @@ def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Float
     solution = inverse @ (weighted.T @ truth)
     leverage = np.einsum("np,np->n", weighted @ inverse, design)
     loo_residuals = (truth - design @ solution) / np.maximum(1.0 - leverage, 1e-6)
-    return Ridge(mean, scale, solution[:-1], float(solution[-1]), loo_residuals)
+    return Ridge(
+        mean,
+        scale,
+        solution[:-1],
+        float(solution[-1]),
+        loo_residuals,
+    )
 
 
 @dataclass(frozen=True)
@@ -126,9 +154,9 @@ class AdjustedWindows:
 
     steps: Floats  # (D, S) the network's features of each session; finite from the longest mean on
     past: Floats  # (N, P) lags, long-memory features and event flags of each row
-    # (N, H, K) future covariates of each target session: its effect, unusual volume in earlier quarters (zero for a
-    # symbol with event dates) and its event flags. The effect replaces the calendar flags: with both, ridge and network
-    # were worse (MAE 2.007 for 2.005, 2.353 for 2.349)
+    # (N, H, K) future covariates of each target session: its effect, unusual volume in earlier
+    # quarters (zero for a symbol with event dates) and its event flags. The effect replaces the
+    # calendar flags: with both, ridge and network were worse (MAE 2.007 for 2.005, 2.353 for 2.349)
     future: Floats
     centre: Floats  # (N, H) models are fitted on (scaled - centre) / width
     width: Floats  # (N, H)
@@ -144,21 +172,30 @@ class AdjustedWindows:
 
 
 def fit_effect(windows: Windows) -> CalendarEffect:
-    """The effect of every flag, estimated on the learnable sessions; for volume newer ones have more weight.
+    """The effect of every flag, estimated on the learnable sessions.
 
-    Each pass measures sessions against a centred moving mean of the series as adjusted by the pass before.
+    For volume newer ones have more weight.
+
+    Each pass measures sessions against a centred moving mean of the series as adjusted by the pass
+    before.
     """
     own = windows.steps[: windows.learnable_sessions, own_column(windows.target)]
     flags = windows.flags[: windows.learnable_sessions]
     known = np.isfinite(windows.values[: windows.learnable_sessions])
     weights = 0.5 ** (np.arange(known.sum())[::-1] / TARGETS[windows.target].effect_half_life)
-    weights /= weights.mean()  # their sum, which the penalty is relative to, stays the number of sessions
+    # Their sum, which the penalty is relative to, stays the number of sessions
+    weights /= weights.mean()
     window = np.ones(2 * _CENTRED + 1)
     counts = np.convolve(np.ones(len(own)), window, "same")
     effect = CalendarEffect(np.zeros(flags.shape[1]), 0.0)
     for _ in range(_PASSES):
         deviation = own - np.convolve(own - effect.of(flags), window, "same") / counts
-        ridge = fit_ridge(flags[known], deviation[known], penalty=_EFFECT_PENALTY, weights=weights)
+        ridge = fit_ridge(
+            flags[known],
+            deviation[known],
+            penalty=_EFFECT_PENALTY,
+            weights=weights,
+        )
         coefficients = ridge.coefficients / ridge.scale
         effect = CalendarEffect(coefficients, ridge.intercept - float(ridge.mean @ coefficients))
     return effect
@@ -171,22 +208,27 @@ def adjust(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
     steps[:, own] -= effect.of(windows.flags)
     past = [features(steps, windows.target) for features in (lag_features, long_memory_features)]
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
-    # Companies report on the same weekday every 13 weeks: without dates, unusual volume in earlier quarters lowers
-    # pinball loss by 2 to 3% (eight held-out stocks); dates replace it.
+    # Companies report on the same weekday every 13 weeks: without dates, unusual volume in earlier
+    # quarters lowers pinball loss by 2 to 3% (eight held-out stocks); dates replace it.
     nothing = np.zeros((len(windows), len(HORIZONS), 5 * len(_QUARTER_WEEKS)))
     quarters = nothing if windows.has_events else unusual_quarters_before(windows, steps[:, 0])
     ahead = effect.of(windows.future_flags)  # (N, H)
     level = trailing_mean(steps[:, own], LEVEL_SESSIONS)[windows.warm_up :]
     if TARGETS[windows.target].moves_width:
-        # The width of a return over h sessions follows from their ranges; the effect gives the relative width of each.
+        # The width of a return over h sessions follows from their ranges; the effect gives the
+        # relative width of each.
         variance = np.exp(2.0 * (level[:, None] + ahead)).cumsum(axis=1)
-        centre, width = np.zeros_like(ahead), np.sqrt(variance) / windows.spread
+        centre = np.zeros_like(ahead)
+        width = np.sqrt(variance) / windows.spread
     else:
-        centre, width = (level - windows.level)[:, None] + ahead, np.ones_like(ahead)
+        centre = (level - windows.level)[:, None] + ahead
+        width = np.ones_like(ahead)
     return AdjustedWindows(
         steps=_network_steps(windows, steps, effect),
         past=np.column_stack([*past, windows.flags[:, events]])[windows.warm_up :],
-        future=np.concatenate([ahead[..., None], quarters, windows.future_flags[..., events]], axis=-1),
+        future=np.concatenate(
+            [ahead[..., None], quarters, windows.future_flags[..., events]], axis=-1
+        ),
         centre=centre,
         width=width,
         truth=(windows.scaled - centre) / width,
@@ -198,9 +240,14 @@ def _network_steps(windows: Windows, adjusted: Floats, effect: CalendarEffect) -
     own = own_column(windows.target)
     level = trailing_mean(adjusted[:, own], LEVEL_SESSIONS)
     logs = [adjusted[:, own] - level, trailing_mean(adjusted[:, own], max(MEANS)) - level]
-    logs += [windows.steps[:, k] - trailing_mean(windows.steps[:, k], LEVEL_SESSIONS) for k in (0, 1)]
-    # The next session's flags as known at the close of the row; before the first row its own flags are used.
-    next_flags = np.concatenate([windows.flags[1 : windows.warm_up + 1], windows.future_flags[:, 0]])
+    logs += [
+        windows.steps[:, k] - trailing_mean(windows.steps[:, k], LEVEL_SESSIONS) for k in (0, 1)
+    ]
+    # The next session's flags as known at the close of the row; before the first row its own flags
+    # are used.
+    next_flags = np.concatenate(
+        [windows.flags[1 : windows.warm_up + 1], windows.future_flags[:, 0]]
+    )
     effects = [effect.of(windows.flags), effect.of(next_flags)]
     flags = [windows.flags[:, windows.flag_names.index(name)] for name in _NETWORK_FLAGS]
     return np.column_stack([*logs, *windows.steps[:, 2:].T, *effects, *flags])
@@ -214,7 +261,12 @@ def unusual_quarters_before(windows: Windows, log_volume: Floats) -> Floats:
     unusual[_NEAR + 1 : _NEAR + sessions] = np.nan_to_num(log_volume[1:] - usual[:-1])
     columns = []
     for weeks in _QUARTER_WEEKS:
-        at = np.searchsorted(windows.sessions[:sessions], windows.sessions - np.timedelta64(7 * weeks, "D")) + _NEAR
+        at = (
+            np.searchsorted(
+                windows.sessions[:sessions], windows.sessions - np.timedelta64(7 * weeks, "D")
+            )
+            + _NEAR
+        )
         around = np.stack([unusual[at + offset] for offset in range(-_NEAR, _NEAR + 1)])
         adjacent = np.maximum(around[_NEAR - 1], around[_NEAR + 1])
         columns += [around[_NEAR], adjacent, around.max(axis=0), around[0], around[-1]]
@@ -228,8 +280,9 @@ class LinearForecast:
     """The linear model's forecast of the newest row, and what each kind of input adds to it."""
 
     quantiles: Floats  # (H, Q) in the target's own unit; ascending
-    # By kind of input, (H,) its part of the log of the median, for close of the width. The calendar's is against the
-    # mean of the last 20 sessions, a report's against a session without one, the market's against its mean.
+    # By kind of input, (H,) its part of the log of the median, for close of the width. The
+    # calendar's is against the mean of the last 20 sessions, a report's against a session without
+    # one, the market's against its mean.
     effects: dict[str, Floats]
 
 
@@ -237,9 +290,11 @@ class LinearForecast:
 class HorizonFit:
     """A horizon's ridge."""
 
-    ridge: Ridge  # fitted on K of the rows; its first features are `MARKET_NAMES` where there is a market
+    # Fitted on K of the rows; its first features are `MARKET_NAMES` where there is a market
+    ridge: Ridge
     features: Floats  # (N, P) of every row
-    learned: Floats  # (K,) what it was fitted to: the adjusted target, for close the log of its realised width
+    # (K,) what it was fitted to: the adjusted target, for close the log of its realised width
+    learned: Floats
     targets: Floats  # (K,) the adjusted targets
     weights: Floats  # (K,) of the rows
 
@@ -247,10 +302,14 @@ class HorizonFit:
         """(len(rows), Q) adjusted quantiles, from the leave-one-out errors of the ridge."""
         forecast = self.ridge.forecast(self.features[rows])
         if not TARGETS[target].moves_width:
-            return forecast[:, None] + weighted_quantiles(self.ridge.loo_residuals, QUANTILES, self.weights)
+            return forecast[:, None] + weighted_quantiles(
+                self.ridge.loo_residuals, QUANTILES, self.weights
+            )
         # Past returns over their forecast widths, times the width forecast for each row.
         past_widths = np.exp(self.learned - self.ridge.loo_residuals)
-        return np.exp(forecast)[:, None] * weighted_quantiles(self.targets / past_widths, QUANTILES, self.weights)
+        return np.exp(forecast)[:, None] * weighted_quantiles(
+            self.targets / past_widths, QUANTILES, self.weights
+        )
 
 
 @one_blas_thread()
@@ -259,50 +318,92 @@ def linear_forecast(windows: Windows) -> LinearForecast:
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     fits = fit_horizons(windows, effect, adjusted)
-    quantiles = _quantiles(windows, adjusted, fits, np.array([len(windows) - 1]))[0]
+    quantiles = _quantiles(
+        windows,
+        adjusted,
+        fits,
+        np.array([len(windows) - 1]),
+    )[0]
     return LinearForecast(quantiles, _effects(windows, effect, fits))
 
 
 @one_blas_thread()
 def linear_quantiles(windows: Windows, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of `rows` in the target's own unit, ascending; fitted on rows with a known target."""
+    """(len(rows), H, Q) quantiles of `rows` in the target's own unit, ascending.
+
+    Fitted on rows with a known target.
+    """
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    return _quantiles(windows, adjusted, fit_horizons(windows, effect, adjusted), rows)
+    return _quantiles(
+        windows,
+        adjusted,
+        fit_horizons(windows, effect, adjusted),
+        rows,
+    )
 
 
-def _quantiles(windows: Windows, adjusted: AdjustedWindows, fits: list[HorizonFit], rows: Rows) -> Floats:
+def _quantiles(
+    windows: Windows, adjusted: AdjustedWindows, fits: list[HorizonFit], rows: Rows
+) -> Floats:
     by_horizon = np.stack([fitted.quantiles(rows, windows.target) for fitted in fits], axis=1)
     return windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
 
 
 @one_blas_thread()
-def fit_horizons(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> list[HorizonFit]:
-    """The linear model's ridge of each horizon: of the adjusted targets, for close of their realised log width."""
-    past = _close_features(windows, effect) if TARGETS[windows.target].moves_width else adjusted.past
-    past, fits = np.column_stack([windows.market_inputs(), past]), []
+def fit_horizons(
+    windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows
+) -> list[HorizonFit]:
+    """The linear model's ridge of each horizon.
+
+    Of the adjusted targets, for close of their realised log width.
+    """
+    past = (
+        _close_features(windows, effect) if TARGETS[windows.target].moves_width else adjusted.past
+    )
+    past = np.column_stack([windows.market_inputs(), past])
+    fits = []
     for h in range(len(HORIZONS)):
         targets = learned = adjusted.truth[:, h]
         known = np.isfinite(targets)
         if TARGETS[windows.target].moves_width:
             learned = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
-        features, rows = np.concatenate([past, adjusted.future[:, h]], axis=1), np.flatnonzero(known)
+        features = np.concatenate([past, adjusted.future[:, h]], axis=1)
+        rows = np.flatnonzero(known)
         weights = 0.5 ** ((rows[-1] - rows) / TARGETS[windows.target].row_half_life)
-        ridge = fit_ridge(features[known], learned[known], penalty=_PENALTY, weights=weights)
-        fits.append(HorizonFit(ridge, features, learned[known], targets[known], weights))
+        ridge = fit_ridge(
+            features[known],
+            learned[known],
+            penalty=_PENALTY,
+            weights=weights,
+        )
+        fits.append(
+            HorizonFit(
+                ridge,
+                features,
+                learned[known],
+                targets[known],
+                weights,
+            )
+        )
     return fits
 
 
 def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -> dict[str, Floats]:
     """As of `LinearForecast`: the effects that were removed and added back, and the ridges' terms."""
-    flags, events = windows.future_flags[-1], len(EVENT_NAMES)
+    flags = windows.future_flags[-1]
+    events = len(EVENT_NAMES)
     by_flag = flags * effect.coefficients  # (H, C), events last
     lately = (windows.flags[-_LATELY:, :-events] * effect.coefficients[:-events]).mean(axis=0)
     part_of = np.array([calendar_part(name) for name in windows.flag_names[:-events]])
-    removed = {part: (by_flag[:, :-events] - lately)[:, part_of == part].sum(axis=1) for part in CALENDAR_PARTS}
+    removed = {
+        part: (by_flag[:, :-events] - lately)[:, part_of == part].sum(axis=1)
+        for part in CALENDAR_PARTS
+    }
     removed["report"] = by_flag[:, -events:].sum(axis=1)
     markets = windows.market_inputs().shape[1]
-    future = 1 + 5 * len(_QUARTER_WEEKS) + events  # of the features, the last: effect, quarters, flags
+    # Of the features, the last: effect, quarters, flags
+    future = 1 + 5 * len(_QUARTER_WEEKS) + events
     parts = {name: np.zeros(len(HORIZONS)) for name in (*removed, "quarter", "market")}
     for h, fitted in enumerate(fits):
         slopes = fitted.ridge.coefficients / fitted.ridge.scale
@@ -314,41 +415,60 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list[HorizonFit]) -
         parts["market"][h] = (slopes * (fitted.features[-1] - fitted.ridge.mean))[:markets].sum()
     so_far = before = np.zeros(len(HORIZONS))
     for part, effects in removed.items():
-        if TARGETS[windows.target].moves_width:  # the variance of a return is the sum of its sessions'
+        # The variance of a return is the sum of its sessions'
+        if TARGETS[windows.target].moves_width:
             so_far = so_far + effects
             whole = 0.5 * np.log(np.exp(2.0 * so_far).cumsum() / np.arange(1, len(HORIZONS) + 1))
-            effects, before = whole - before, whole
+            effects = whole - before
+            before = whole
         parts[part] += effects
     return parts
 
 
 def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
-    """(N, P) exponential means of squared moves, returns (wider after falls), log ranges; and the row's event flags."""
+    """(N, P) exponential means of squared moves, returns (wider after falls), log ranges.
+
+    And the row's event flags.
+    """
     calendar = effect.of(windows.flags)
-    log_range, returns = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
+    log_range, returns = (
+        windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")
+    )
     log_range = log_range - calendar
     level = trailing_mean(log_range, LEVEL_SESSIONS)
     squared = squared_moves(windows.steps) * np.exp(-2.0 * calendar)
-    deviation = np.nan_to_num(log_range - level)  # zero before there is a level, and so is the return
+    # Zero before there is a level, and so is the return
+    deviation = np.nan_to_num(log_range - level)
     signed = np.nan_to_num(returns / np.exp(level))
-    columns = [0.5 * np.log(trailing_mean(squared, max(MEANS), half_life=k)) - level for k in HALF_LIVES]
+    columns = [
+        0.5 * np.log(trailing_mean(squared, max(MEANS), half_life=k)) - level for k in HALF_LIVES
+    ]
     columns += [trailing_mean(signed, max(MEANS), half_life=k) for k in HALF_LIVES[:-1]]
     columns += [trailing_mean(deviation, max(MEANS), half_life=k) for k in HALF_LIVES]
     columns += [level, trailing_mean(log_range, max(MEANS))]
-    columns += [np.zeros(len(level))] * 2  # inputs of releases up to 0.2; without them the bits of a sum would change
+    # Inputs of releases up to 0.2; without them the bits of a sum would change
+    columns += [np.zeros(len(level))] * 2
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
 
 
 def squared_moves(steps: Floats) -> Floats:
-    """(D,) squared move of each session: its range and, for the night, its opening gap (pinball loss 0.4% less)."""
+    """(D,) squared move of each session.
+
+    Its range and, for the night, its opening gap (pinball loss 0.4% less).
+    """
     log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     return np.exp(2.0 * log_range) + _PARKINSON * gap**2
 
 
 def log_volatility(windows: Windows, h: int) -> Floats:
-    """(N,) half the log of the squared moves of the HORIZONS[h] sessions after each row; NaN where some are to come."""
+    """(N,) half the log of the squared moves of the HORIZONS[h] sessions after each row.
+
+    NaN where some are to come.
+    """
     realised = np.full(len(windows), np.nan)
-    following = np.lib.stride_tricks.sliding_window_view(squared_moves(windows.steps)[windows.warm_up + 1 :], h + 1)
+    following = np.lib.stride_tricks.sliding_window_view(
+        squared_moves(windows.steps)[windows.warm_up + 1 :], h + 1
+    )
     realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
     return realised

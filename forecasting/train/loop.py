@@ -1,7 +1,9 @@
 """Batching, training and inference of one network; fit.py sets epochs and starting weights.
 
-A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS rows, so one LSTM pass trains on
-many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend on the other rows requested.
+A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS rows, so one LSTM pass
+trains on
+many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend on the
+other rows requested.
 """
 
 import itertools
@@ -24,7 +26,8 @@ from forecasting.train.linear import IN_TURN, AdjustedWindows, Rows
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.vocabulary import HORIZONS, QUANTILES, Progress
 
-_LOSS_ROWS = 44  # of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
+# Of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
+_LOSS_ROWS = 44
 _WEIGHT_DECAY = 1e-3
 _RISING = 0.3  # share of the steps on which the rate rises
 _PEAK_BY_FIRST = 25.0  # the peak rate by the first rate
@@ -70,8 +73,9 @@ class Hyperparameters:
     def reach(self, rows: int) -> float:
         """The most that training on so many rows can move one weight.
 
-        A step of Adam is at most 1.3 times its rate, by Cauchy and Schwarz over thirty steps with these betas, and the
-        mean rate of a one-cycle schedule is about half its peak: together 0.7, the rest is for weight decay.
+        A step of Adam is at most 1.3 times its rate, by Cauchy and Schwarz over thirty steps with
+        these betas, and the mean rate of a one-cycle schedule is about half its peak: together 0.7,
+        the rest is for weight decay.
         """
         return self.epochs * -(-(rows // _LOSS_ROWS) // self.batch_size) * self.learning_rate
 
@@ -84,7 +88,8 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
-        with np.errstate(over="ignore"):  # a foreign card's scale may be minute: what is infinite is clipped
+        # A foreign card's scale may be minute: what is infinite is clipped
+        with np.errstate(over="ignore"):
             deviations = (values - np.array(mean)) / np.array(scale)
         return put(np.clip(deviations, -_INPUT_LIMIT, _INPUT_LIMIT))
 
@@ -104,7 +109,8 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
 def one_thread() -> Iterator[None]:
     """A context in which torch uses one thread; the caller's number is restored afterwards.
 
-    Two threads sum in another order, so that the same seed would give other bits; on a busy machine 4 s became 52.
+    Two threads sum in another order, so that the same seed would give other bits; on a busy machine
+    4 s became 52.
     """
     with IN_TURN:
         threads = torch.get_num_threads()
@@ -130,8 +136,11 @@ def empty_network(tensors: Tensors) -> Network:
 def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
     """A randomly initialised network whose first output is the empirical quantiles of the targets of the rows."""
     network = empty_network(tensors)
-    # Not to_empty: of a meta tensor it imports torch.fx's symbolic shapes, half a second of a process.
-    network.load_state_dict({name: torch.empty(it.shape) for name, it in network.state_dict().items()}, assign=True)
+    # Not to_empty: of a meta tensor it imports torch.fx's symbolic shapes, half a second of a
+    # process.
+    network.load_state_dict(
+        {name: torch.empty(it.shape) for name, it in network.state_dict().items()}, assign=True
+    )
     initialise(network, tensors.truth[torch.as_tensor(tensors.rows)].cpu(), rng)
     return network.to(tensors.steps.device)
 
@@ -144,28 +153,62 @@ def train(
     rng: torch.Generator,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
-    """Train `network` in place on the rows of all symbols together; every random number comes from `rng`.
+    """Train `network` in place on the rows of all symbols together.
 
-    The bits are those of torch.optim.AdamW under OneCycleLR, by torch's function for a step: the two classes import
-    torch._dynamo, 830 modules, 1.2 s of CPU a process, where a night takes 3 s.
+    Every random number comes from `rng`.
+
+    The bits are those of torch.optim.AdamW under OneCycleLR, by torch's function for a step: the
+    two classes import torch._dynamo, 830 modules, 1.2 s of CPU a process, where a night takes 3 s.
     """
-    dropout = torch.Generator(panel[0].steps.device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
-    weights, taken = list[Tensor](network.parameters()), itertools.count()
+    dropout = torch.Generator(panel[0].steps.device).manual_seed(
+        int(torch.randint(2**31, (), generator=rng))
+    )
+    weights = list[Tensor](network.parameters())
+    taken = itertools.count()
     first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
     counts = [torch.tensor(0.0) for _ in weights]
     move = partial(
-        adamw, foreach=True, amsgrad=False, maximize=False, weight_decay=_WEIGHT_DECAY, beta2=0.999, eps=1e-8
+        adamw,
+        foreach=True,
+        amsgrad=False,
+        maximize=False,
+        weight_decay=_WEIGHT_DECAY,
+        beta2=0.999,
+        eps=1e-8,
     )
-    steps = hyperparameters.epochs * -(-sum(len(symbol.ends) for symbol in panel) // hyperparameters.batch_size)
+    steps = hyperparameters.epochs * -(
+        -sum(len(symbol.ends) for symbol in panel) // hyperparameters.batch_size
+    )
     for _ in range(hyperparameters.epochs):
         with one_thread():
-            for sessions, past, future, truth in _shuffled_batches(panel, hyperparameters.batch_size, rng):
-                pinball(truth, network(sessions, past, future, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
+            for sessions, past, future, truth in _shuffled_batches(
+                panel, hyperparameters.batch_size, rng
+            ):
+                pinball(
+                    truth,
+                    network(
+                        sessions,
+                        past,
+                        future,
+                        dropout,
+                    ),
+                ).backward()  # type: ignore[no-untyped-call]  # torch's own
                 torch.nn.utils.clip_grad_norm_(weights, _MAX_GRADIENT_NORM)
                 rate, beta = one_cycle(next(taken), steps, peak=hyperparameters.learning_rate)
-                gradients = [gradient for weight in weights if (gradient := weight.grad) is not None]
+                gradients = [
+                    gradient for weight in weights if (gradient := weight.grad) is not None
+                ]
                 with torch.no_grad():
-                    move(weights, gradients, first, second, [], counts, lr=rate, beta1=beta)
+                    move(
+                        weights,
+                        gradients,
+                        first,
+                        second,
+                        [],
+                        counts,
+                        lr=rate,
+                        beta1=beta,
+                    )
                 network.zero_grad()
         if after_epoch is not None:
             after_epoch()
@@ -178,10 +221,18 @@ def train_members(
     hyperparameters: Hyperparameters,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Tensor]:
-    """The weights of every member, trained one after the other: faster on a CPU than all in one batch."""
+    """The weights of every member, trained one after the other.
+
+    Faster on a CPU than all in one batch.
+    """
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(network, panel, hyperparameters, rng=rng)
+        train(
+            network,
+            panel,
+            hyperparameters,
+            rng=rng,
+        )
         weights |= named_weights(network, member)
         progress(member + 1, len(rngs))
     return weights
@@ -193,7 +244,8 @@ def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
     def half_cosine(start: float, end: float) -> float:
         return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
 
-    start, top = peak / _PEAK_BY_FIRST, _RISING * (steps + 1) - 1
+    start = peak / _PEAK_BY_FIRST
+    top = _RISING * (steps + 1) - 1
     if step <= top:
         share = step / top
         return half_cosine(start, peak), half_cosine(_BETAS[1], _BETAS[0])
@@ -206,14 +258,19 @@ def training_losses(network: Network, tensors: Tensors) -> Floats:
     with one_thread(), torch.inference_mode():
         steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
-    return row_losses(truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy())
+    return row_losses(
+        truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy()
+    )
 
 
 def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of one network for `rows`; each row's are independent of the other rows.
+    """(len(rows), H, Q) quantiles of one network for `rows`.
 
-    The last bits of a matrix product depend on its shape, on a row's position in it and on the processor. Computing in
-    double precision and rounding to single removes these differences; the weights themselves come back unchanged.
+    Each row's are independent of the other rows.
+
+    The last bits of a matrix product depend on its shape, on a row's position in it and on the
+    processor. Computing in double precision and rounding to single removes these differences; the
+    weights themselves come back unchanged.
     """
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
     network.double()
@@ -228,16 +285,21 @@ def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
 
 def named_weights(network: Network, member: int) -> dict[str, Tensor]:
     """The network's weights as CPU tensors under `member.parameter`."""
-    return {f"{member}.{name}": weight.detach().cpu().clone() for name, weight in network.state_dict().items()}
+    return {
+        f"{member}.{name}": weight.detach().cpu().clone()
+        for name, weight in network.state_dict().items()
+    }
 
 
 def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
     """The networks whose weights `named_weights` returned."""
     networks = []
     for member in range(len({name.partition(".")[0] for name in weights})):
-        network, prefix = empty_network(tensors), f"{member}."
+        network = empty_network(tensors)
+        prefix = f"{member}."
         own = {
-            name.removeprefix(prefix): weight.to(dtype=torch.float32, copy=True)  # training changes it in place
+            # Training changes it in place
+            name.removeprefix(prefix): weight.to(dtype=torch.float32, copy=True)
             for name, weight in weights.items()
             if name.startswith(prefix)
         }
@@ -254,16 +316,23 @@ def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) 
     return networks[:count]
 
 
-def _shuffled_batches(panel: Sequence[Tensors], batch_size: int, rng: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+def _shuffled_batches(
+    panel: Sequence[Tensors], batch_size: int, rng: torch.Generator
+) -> Iterator[tuple[Tensor, ...]]:
     """Batches of sequences that tile every symbol's rows from a random offset, shuffled over all symbols."""
     ends_by_symbol = []
     for symbol in panel:
         spare = len(symbol.rows) - len(symbol.ends) * _LOSS_ROWS
-        ends_by_symbol.append(symbol.ends - int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng)))
+        ends_by_symbol.append(
+            symbol.ends - int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng))
+        )
     counts = list(map(len, ends_by_symbol))
     order = torch.randperm(sum(counts), generator=rng).numpy()
-    ends, owners = np.concatenate(ends_by_symbol)[order], np.repeat(np.arange(len(panel)), counts)[order]
+    ends = np.concatenate(ends_by_symbol)[order]
+    owners = np.repeat(np.arange(len(panel)), counts)[order]
     for part in np.array_split(np.arange(len(order)), -(-len(order) // batch_size)):
         own = owners[part]
-        batches = [panel[owner].batch(ends[part][own == owner], _LOSS_ROWS) for owner in np.unique(own)]
+        batches = [
+            panel[owner].batch(ends[part][own == owner], _LOSS_ROWS) for owner in np.unique(own)
+        ]
         yield tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))

@@ -1,7 +1,7 @@
 """The network: an LSTM over the look-back, joined with each target session's future covariates, and a linear path.
 
-Quantiles cannot cross: softplus keeps the steps above and below the median positive, and one factor per row and horizon
-scales them all.
+Quantiles cannot cross: softplus keeps the steps above and below the median positive, and one factor
+per row and horizon scales them all.
 """
 
 import torch
@@ -10,20 +10,23 @@ from torch.nn import functional
 
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
-ARCHITECTURE = 2  # version of the network's shape and of its input features; weights of another version are refused
+# Version of the network's shape and of its input features; weights of another version are refused
+ARCHITECTURE = 2
 HIDDEN = 32
 HEAD = 64
 DROPOUT = 0.1
 
 H = len(HORIZONS)
-_LARGE_STEP = 20.0  # in model scale, where usual ones are below 3; exp(-20) is below the last bit of a float
+# In model scale, where usual ones are below 3; exp(-20) is below the last bit of a float
+_LARGE_STEP = 20.0
 _SIDE = len(QUANTILES) - MEDIAN - 1  # levels above the median, and as many below
 
 
 class Network(nn.Module):
     """One member of the ensemble, for S features of a session, P of a row and K future covariates of a target session.
 
-    Only a directed one's median depends on the inputs. No input tried predicts a return's sign, and a median that
+    Only a directed one's median depends on the inputs. No input tried predicts a return's sign, and
+    a median that
     depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the width does.
     """
 
@@ -41,15 +44,21 @@ class Network(nn.Module):
         self.linear_past = nn.Parameter(torch.empty(past, H, 2))
         self.linear_flags = nn.Parameter(torch.empty(future, H, 2))
 
-    def forward(self, steps: Tensor, past: Tensor, future: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Quantiles (B, L, H, Q) for the last L of the sessions `steps` (B, T, S), oldest first; `rng` is for dropout.
+    def forward(
+        self, steps: Tensor, past: Tensor, future: Tensor, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """Quantiles (B, L, H, Q) for the last L of the sessions `steps` (B, T, S), oldest first.
 
-        Of these L sessions: `past` (B, L, P) are features, `future` (B, L, H, K) covariates of their target sessions.
+        `rng` is for dropout.
+
+        Of these L sessions: `past` (B, L, P) are features, `future` (B, L, H, K) covariates of
+        their target sessions.
         """
         state = _dropout(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
         row = self.from_state(state) + self.from_past(past)  # (B, L, HEAD)
         joined = row[:, :, None] + self.from_flags(future) + self.from_horizon  # (B, L, H, HEAD)
-        raw = self.shape(_dropout(functional.relu(joined), rng)) + self.shape_bias  # (B, L, H, Q + 1)
+        # (B, L, H, Q + 1)
+        raw = self.shape(_dropout(functional.relu(joined), rng)) + self.shape_bias
         linear = torch.einsum("blp,pho->blho", past, self.linear_past)
         linear = linear + torch.einsum("blhc,cho->blho", future, self.linear_flags)  # (B, L, H, 2)
         median = raw[..., :1] + linear[..., :1]
@@ -62,7 +71,8 @@ class Network(nn.Module):
 
 
 def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
-    # nn.Dropout uses the generator of the process, which others share: one seed would not always give the same bits.
+    # nn.Dropout uses the generator of the process, which others share: one seed would not always
+    # give the same bits.
     if rng is None:
         return values
     mask = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
@@ -72,7 +82,8 @@ def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
 def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
     """Set random weights; the first quantiles are those of `truth` (N, H), the linear path starts at zero.
 
-    Uniform within 1 / sqrt(fan-in) as in torch; the bias of the forget gate is 1 higher (Jozefowicz et al., 2015).
+    Uniform within 1 / sqrt(fan-in) as in torch; the bias of the forget gate is 1 higher (Jozefowicz
+    et al., 2015).
     """
     levels = torch.tensor(QUANTILES, dtype=truth.dtype)
     quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
@@ -88,11 +99,16 @@ def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
         network.linear_past.zero_()
         network.linear_flags.zero_()
         network.shape.weight *= 0.3
-        network.shape_bias.copy_(torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1))
+        network.shape_bias.copy_(
+            torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1)
+        )
 
 
 def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
-    """Mean pinball loss of quantiles (.., Q) against the finite values of truth (..); losses.pinball on tensors."""
+    """Mean pinball loss of quantiles (.., Q) against the finite values of truth (..).
+
+    Losses.pinball on tensors.
+    """
     finite = torch.isfinite(truth)
     levels = torch.tensor(QUANTILES, dtype=quantiles.dtype, device=quantiles.device)
     error = torch.where(finite, truth, 0.0)[..., None] - quantiles

@@ -1,7 +1,9 @@
 """Between windows and networks: the inputs of a fit (effects of calendar and market, scaler, tensors), and forecasts.
 
-The market series' effect is estimated in closed form and removed before the network. As an input of it, a series that
-all symbols share says which day it is: networks pretrained on 94 stocks lost 6% (close) where a ridge gains 1%.
+The market series' effect is estimated in closed form and removed before the network. As an input of
+it, a series that
+all symbols share says which day it is: networks pretrained on 94 stocks lost 6% (close) where a
+ridge gains 1%.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +17,14 @@ from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
-from forecasting.train.linear import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect, fit_horizons
+from forecasting.train.linear import (
+    AdjustedWindows,
+    CalendarEffect,
+    Rows,
+    adjust,
+    fit_effect,
+    fit_horizons,
+)
 from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors
 from forecasting.train.model import ARCHITECTURE
 from forecasting.vocabulary import HORIZONS
@@ -30,20 +39,34 @@ class Prepared:
     tensors: Tensors  # standardised
 
 
-def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
+def prepare(
+    windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings
+) -> Prepared:
     """The windows with their own effects and scaler, estimated on the rows with a known target alone."""
     from sklearn.preprocessing import StandardScaler
 
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    mean, coefficients = np.zeros(len(MARKET_NAMES)), np.zeros((len(HORIZONS), len(MARKET_NAMES)))
+    mean = np.zeros(len(MARKET_NAMES))
+    coefficients = np.zeros((len(HORIZONS), len(MARKET_NAMES)))
     if windows.has_market:  # the part that its features have in the ridges of the linear model
-        ridges, market = [fit.ridge for fit in fit_horizons(windows, effect, adjusted)], slice(len(MARKET_NAMES))
+        ridges = [fit.ridge for fit in fit_horizons(windows, effect, adjusted)]
+        market = slice(len(MARKET_NAMES))
         mean = ridges[0].mean[market]
-        coefficients = np.stack([ridge.coefficients[market] / ridge.scale[market] for ridge in ridges])
-    adjusted = without_market(adjusted, windows, mean, coefficients)
-    step, past = (StandardScaler().fit(part) for part in (adjusted.steps[windows.warm_up + rows], adjusted.past[rows]))
+        coefficients = np.stack(
+            [ridge.coefficients[market] / ridge.scale[market] for ridge in ridges]
+        )
+    adjusted = without_market(
+        adjusted,
+        windows,
+        mean,
+        coefficients,
+    )
+    step, past = (
+        StandardScaler().fit(part)
+        for part in (adjusted.steps[windows.warm_up + rows], adjusted.past[rows])
+    )
     card = Card(
         target=windows.target,
         method=method,
@@ -62,53 +85,105 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
         architecture=ARCHITECTURE,
         **span_of(windows, rows),
     )
-    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+    return Prepared(
+        card,
+        adjusted,
+        make_tensors(
+            card,
+            adjusted,
+            rows,
+            windows.warm_up,
+        ),
+    )
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """The windows with the scaler and effects of `checkpoint`, and every row."""
     card = checkpoint.card
-    adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
-    return Prepared(card, adjusted, make_tensors(card, adjusted, np.arange(len(windows)), windows.warm_up))
+    adjusted = _adjusted_like(
+        windows,
+        card.effect,
+        card.effect_intercept,
+        card.market_mean,
+        card.market_effect,
+    )
+    return Prepared(
+        card,
+        adjusted,
+        make_tensors(
+            card,
+            adjusted,
+            np.arange(len(windows)),
+            windows.warm_up,
+        ),
+    )
 
 
-@lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared: the same five times
+# A warm fit has the effects of the champion, with which it is compared: the same five times
+@lru_cache(maxsize=1)
 def _adjusted_like(
-    windows: Windows, effect: Vector, intercept: float, market_mean: Vector, market_effect: tuple[Vector, ...]
+    windows: Windows,
+    effect: Vector,
+    intercept: float,
+    market_mean: Vector,
+    market_effect: tuple[Vector, ...],
 ) -> AdjustedWindows:
     adjusted = adjust(windows, CalendarEffect(np.array(effect), intercept))
-    return without_market(adjusted, windows, np.array(market_mean), np.array(market_effect))
+    return without_market(
+        adjusted,
+        windows,
+        np.array(market_mean),
+        np.array(market_effect),
+    )
 
 
-def without_market(adjusted: AdjustedWindows, windows: Windows, mean: Floats, coefficients: Floats) -> AdjustedWindows:
+def without_market(
+    adjusted: AdjustedWindows, windows: Windows, mean: Floats, coefficients: Floats
+) -> AdjustedWindows:
     """The adjusted windows without the market's effect on the centre of their targets, for close on the log width.
 
-    It is linear, with coefficients (H, M), and 0 at the mean (M,) of the features `MARKET_NAMES` or where one is NaN.
+    It is linear, with coefficients (H, M), and 0 at the mean (M,) of the features `MARKET_NAMES` or
+    where one is NaN.
     """
     if not coefficients.any():
         return adjusted
     deviation = np.nan_to_num(windows.market_features() - mean)
     # Not a matrix product: its bits may depend on the number of rows.
     moved = (deviation[:, None] * coefficients).sum(axis=-1)  # (N, H)
-    centre, width = adjusted.centre, adjusted.width
+    centre = adjusted.centre
+    width = adjusted.width
     if TARGETS[windows.target].moves_width:
         width = width * np.exp(moved)
     else:
         centre = centre + moved
-    return replace(adjusted, centre=centre, width=width, truth=(windows.scaled - centre) / width)
+    return replace(
+        adjusted,
+        centre=centre,
+        width=width,
+        truth=(windows.scaled - centre) / width,
+    )
 
 
 def training_rows(windows: Windows) -> Rows:
-    """The rows from the first to the last with a known target; the loss masks those between without one."""
+    """The rows from the first to the last with a known target.
+
+    The loss masks those between without one.
+    """
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
     if len(known) < MIN_ROWS // 2:
-        raise ValueError(f"Expected at least {MIN_ROWS // 2} rows with a known target; found {len(known)}.")
+        raise ValueError(
+            f"Expected at least {MIN_ROWS // 2} rows with a known target; found {len(known)}."
+        )
     return np.arange(known[0], known[-1] + 1)
 
 
 def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
-    """The span of `rows` as fields of a card: oldest origin, newest learnable session and number of rows."""
-    oldest, newest = windows.origins[rows[0]], windows.sessions[windows.learnable_sessions - 1]
+    """The span of `rows` as fields of a card.
+
+    Oldest origin, newest learnable session and number of rows.
+    """
+    oldest = windows.origins[rows[0]]
+    newest = windows.sessions[windows.learnable_sessions - 1]
     return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
 
 
@@ -117,5 +192,7 @@ def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tu
     prepared = prepare_like(checkpoint, windows)
     networks = load_members(checkpoint.weights, prepared.tensors)
     adjusted = np.stack([forecast_rows(network, prepared.tensors, rows) for network in networks])
-    mean, *each = (prepared.adjusted.from_adjusted(one, rows) for one in (np.mean(adjusted, axis=0), *adjusted))
+    mean, *each = (
+        prepared.adjusted.from_adjusted(one, rows) for one in (np.mean(adjusted, axis=0), *adjusted)
+    )
     return mean, np.stack(each)

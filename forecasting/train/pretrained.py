@@ -1,8 +1,9 @@
 """Pretrained weights: an ensemble trained on many symbols (a global model), from which a fit on any symbol may start.
 
-Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
-inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four, with and without
-earnings dates and a market series.
+Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never
+used for an origin
+inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four,
+with and without earnings dates and a market series.
 """
 
 import json
@@ -18,9 +19,9 @@ _SHIPPED = Path(__file__).with_name("weights")
 def pretrained_for(windows: Windows) -> Checkpoint | None:
     """The newest shipped weights for `windows`; None for an origin before every span.
 
-    They are trained on no session after the newest learnable one. With earnings dates, those trained with dates: others
-    have an error 0.9% larger (SBUX, volume, 2015-2019), and the other way round 1.1%. A file that is missing, altered
-    or of other code raises ArtifactError.
+    They are trained on no session after the newest learnable one. With earnings dates, those
+    trained with dates: others have an error 0.9% larger (SBUX, volume, 2015-2019), and the other
+    way round 1.1%. A file that is missing, altered or of other code raises ArtifactError.
     """
     kind = {"target": windows.target, "earnings": windows.has_events, "market": windows.has_market}
     of_kind = [entry for entry in shipped_weights() if entry.items() >= kind.items()]

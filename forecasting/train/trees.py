@@ -1,8 +1,9 @@
 """The boosted trees: a second global forecaster of the median, trained on many symbols by benchmarks/base_weights.py.
 
-The network has a symbol's own effects removed from its inputs and added back; the trees see raw series and flags, and
-share every effect over all symbols. So their errors differ, and a weighted mean of both medians errs less than either
-(docs/experiments.md). They move the median, the widths stay the network's. Only symbols with earnings dates have them.
+The network has a symbol's own effects removed from its inputs and added back; the trees see raw
+series and flags, and share every effect over all symbols. So their errors differ, and a weighted
+mean of both medians errs less than either (docs/experiments.md). They move the median, the widths
+stay the network's. Only symbols with earnings dates have them.
 """
 
 import json
@@ -27,7 +28,8 @@ MEANS = (5, 10, 44, 120, 253)
 REACTIONS = 8
 """Newest reports whose reactions are averaged."""
 
-_WITHIN = 700  # sessions: eight quarters take 504; a row's inputs do not depend on where its windows begin
+# sessions: eight quarters take 504; a row's inputs do not depend on where its windows begin
+_WITHIN = 700
 _PHASES = (-1, 0, 1, 2, 3, 4, 5)  # sessions from the one that reacts, each with a flag of its own
 _FLAGS = tuple(EVENT_NAMES.index(f"earnings{phase:+d}") for phase in _PHASES)
 _NEVER = 99  # sessions since a report that there is none of
@@ -46,7 +48,8 @@ class Trees:
 
     def forecast(self, inputs: NDArray[np.float32]) -> Floats:
         """(M,) of inputs (M, K): every tree is followed from its root, all at once."""
-        trees, rows = np.arange(len(self.feature)), np.arange(len(inputs))[:, None]
+        trees = np.arange(len(self.feature))
+        rows = np.arange(len(inputs))[:, None]
         node = np.zeros((len(inputs), len(self.feature)), dtype=np.int16)
         while ((feature := self.feature[trees, node]) >= 0).any():
             goes_left = inputs[rows, feature] <= self.threshold[trees, node]
@@ -56,12 +59,17 @@ class Trees:
 
 
 def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """(H,) medians in model scale of the newest row, or (len(rows), H), by trees trained before; NaN without any."""
+    """(H,) medians in model scale of the newest row, or (len(rows), H), by trees trained before.
+
+    NaN without any.
+    """
     requested = np.array([len(windows) - 1]) if rows is None else rows
     medians = np.full((len(requested), H), np.nan)
     if TARGETS[windows.target].has_trees and windows.has_events:
         origins = windows.origins[requested]
-        spans = sorted((np.datetime64(str(entry["trained_to"])), entry) for entry in shipped_trees())
+        spans = sorted(
+            (np.datetime64(str(entry["trained_to"])), entry) for entry in shipped_trees()
+        )
         newest = np.searchsorted([day for day, _ in spans], origins, side="right") - 1
         for place in np.unique(newest[newest >= 0]):
             at = np.flatnonzero(newest == place)
@@ -84,16 +92,24 @@ def _load(name: str, sha256: str) -> Trees:
 
 
 def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone."""
+    """(len(rows), H, K) inputs of each row and target session.
+
+    Each depends on sessions up to the row's own alone.
+    """
     volume, log_range, absolute, signed, gap = (windows.steps[:, k] for k in range(len(STEP_NAMES)))
-    level, usual_range = trailing_mean(volume, LEVEL_SESSIONS), trailing_mean(log_range, LEVEL_SESSIONS)
-    columns = [np.append(np.full(k, np.nan), volume[: len(volume) - k]) - level for k in range(LAGS)]
+    level = trailing_mean(volume, LEVEL_SESSIONS)
+    usual_range = trailing_mean(log_range, LEVEL_SESSIONS)
+    columns = [
+        np.append(np.full(k, np.nan), volume[: len(volume) - k]) - level for k in range(LAGS)
+    ]
     columns += [trailing_mean(volume, k) - level for k in MEANS]
     columns += [log_range - usual_range, trailing_mean(log_range, 5) - usual_range]
     columns += [usual_range - trailing_mean(log_range, 120)]
     columns += [moved / np.exp(usual_range) for moved in (absolute, signed, np.abs(gap))]
     unusual = np.abs(volume - np.append(np.nan, level[:-1]))
-    by_session = np.column_stack([*columns, trailing_mean(np.nan_to_num(unusual), 66)])[windows.warm_up + rows]
+    by_session = np.column_stack([*columns, trailing_mean(np.nan_to_num(unusual), 66)])[
+        windows.warm_up + rows
+    ]
     sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
     flags = windows.future_flags[rows]
     near = flags[..., len(windows.flag_names) - len(EVENT_NAMES) :][..., _FLAGS]  # (R, H, 7)
@@ -104,19 +120,24 @@ def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32
         (near * sizes[:, None]).sum(axis=-1, keepdims=True),
     ]
     by_row = np.column_stack([by_session, sizes[:, :4], since])
-    return np.concatenate([np.repeat(by_row[:, None], H, axis=1), *by_target], axis=-1).astype(np.float32)
+    return np.concatenate([np.repeat(by_row[:, None], H, axis=1), *by_target], axis=-1).astype(
+        np.float32
+    )
 
 
 def _reactions(windows: Windows, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Mean unusual volume around the newest reports, (R, 7) by phase, and (R,) sessions since the newest report.
 
-    Unusual: log volume less its level two sessions before the reaction. A report counts once its phases have closed.
+    Unusual: log volume less its level two sessions before the reaction. A report counts once its
+    phases have closed.
     """
-    volume, level = windows.steps[:, 0], trailing_mean(windows.steps[:, 0], LEVEL_SESSIONS)
+    volume = windows.steps[:, 0]
+    level = trailing_mean(windows.steps[:, 0], LEVEL_SESSIONS)
     reports = np.flatnonzero(windows.flags[:, windows.flag_names.index("earnings+0")])
     whole = reports[(reports - 2 >= LEVEL_SESSIONS - 1) & (reports + _PHASES[-1] < len(volume))]
     sizes = volume[whole[:, None] + np.array(_PHASES)] - level[whole - 2][:, None]  # (reports, 7)
-    means, since = np.zeros((len(rows), len(_PHASES))), np.full(len(rows), float(_NEVER))
+    means = np.zeros((len(rows), len(_PHASES)))
+    since = np.full(len(rows), float(_NEVER))
     for place, session in enumerate(windows.warm_up + rows):
         newest = sizes[(whole + _PHASES[-1] <= session) & (whole > session - _WITHIN)][-REACTIONS:]
         if len(newest):

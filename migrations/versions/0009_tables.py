@@ -1,6 +1,7 @@
 """Every table as of revision 0009: one step for those before it.
 
-Columns are in the order of a ledger that came here step by step, so that `SELECT *` of both is the same.
+Columns are in the order of a ledger that came here step by step, so that `SELECT *` of both is the
+same.
 """
 
 import sqlalchemy as sa
@@ -150,7 +151,13 @@ def upgrade() -> None:
         Column("finished_at", Instant),
         *(
             Column(name, Double)
-            for name in ("seconds_ingest", "seconds_preprocess", "seconds_train", "seconds_predict", "seconds_evaluate")
+            for name in (
+                "seconds_ingest",
+                "seconds_preprocess",
+                "seconds_train",
+                "seconds_predict",
+                "seconds_evaluate",
+            )
         ),
         Column("flow_run_id", String(36)),
         Column("code_version", String(40), nullable=False),
@@ -224,7 +231,10 @@ def upgrade() -> None:
         Column("model_id", String(16), ForeignKey("models.id"), primary_key=True),
         Column("kind", String(6), primary_key=True),
         Column("target_session", Date, nullable=False),
-        *(Column(name, Double, nullable=False) for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")),
+        *(
+            Column(name, Double, nullable=False)
+            for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+        ),
         Column("role", String(10), nullable=False),
         Column("status", String(8), nullable=False),
         Column("reason", Text, nullable=False, server_default=EMPTY),
@@ -266,7 +276,9 @@ def upgrade() -> None:
         Column("role", String(10), nullable=False, server_default=EMPTY),
         Column("model", String(30), nullable=False, server_default=EMPTY),
         Column("issued_at", Instant),
-        sa.ForeignKeyConstraint(KEY, [f"forecasts.{name}" for name in KEY], name="fk_scores_forecasts"),
+        sa.ForeignKeyConstraint(
+            KEY, [f"forecasts.{name}" for name in KEY], name="fk_scores_forecasts"
+        ),
         sqlite_with_rowid=False,
     )
 

@@ -12,7 +12,8 @@ _LOCKED = ("night_lock", "backtest_lock")
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":  # the tables that the nights and backtests of revision 0009 lock
+    # The tables that the nights and backtests of revision 0009 lock
+    if op.get_bind().dialect.name == "postgresql":
         op.execute("LOCK TABLE standings, metrics IN SHARE UPDATE EXCLUSIVE MODE")
     for name in _LOCKED:
         op.create_table(name, sa.Column("unused", sa.Integer, primary_key=True))

@@ -23,7 +23,9 @@ def upgrade() -> None:
         sa.Column("part", sa.String(20), primary_key=True),
         sa.Column("place", sa.Integer, nullable=False),
         sa.Column("factor", sa.Double, nullable=False),
-        sa.ForeignKeyConstraint(_KEY, [f"forecasts.{name}" for name in _KEY], name="fk_forecast_parts_forecasts"),
+        sa.ForeignKeyConstraint(
+            _KEY, [f"forecasts.{name}" for name in _KEY], name="fk_forecast_parts_forecasts"
+        ),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -40,7 +40,9 @@ def test_the_newest_253_sessions_are_used_and_every_variant_is_scored_on_the_las
     assert [variant.name for variant in run(bars).variants] == NAMES
     medians = volume.rolling(22).median().shift(1)
     variants = by_name(result)
-    assert variants["Last value"].maes == (pytest.approx((volume - volume.shift(1)).abs().iloc[-53:].mean()),)
+    assert variants["Last value"].maes == (
+        pytest.approx((volume - volume.shift(1)).abs().iloc[-53:].mean()),
+    )
     assert variants["Ours"].maes == (pytest.approx((volume - medians).abs().iloc[-53:].mean()),)
     assert len(set(variants["As printed"].maes)) == 2
 
@@ -61,23 +63,31 @@ def test_the_same_seeds_give_the_same_bits_without_the_generator_of_the_process(
 
 
 def test_the_test_rows_influence_training_as_printed_and_not_with_scalers_apart(bars):
-    later = scaled(scaled(bars, 3.0, slice(-53, None), "volume"), 1.5, slice(-53, None), list(INPUTS))
-    before, after = by_name(run(bars)), by_name(run(later))
+    later = scaled(
+        scaled(bars, 3.0, slice(-53, None), "volume"), 1.5, slice(-53, None), list(INPUTS)
+    )
+    before = by_name(run(bars))
+    after = by_name(run(later))
     trained = bars.index[-ROWS:-53]
     moved = {}
     for name in NAMES[:3]:
         rows = trained.intersection(before[name].forecast.index)
-        moved[name] = not np.allclose(before[name].forecast[rows], after[name].forecast[rows], rtol=1e-9)
+        moved[name] = not np.allclose(
+            before[name].forecast[rows], after[name].forecast[rows], rtol=1e-9
+        )
     assert moved == {"As printed": True, "Scalers apart": False, "Next session": False}
 
 
 def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars, result):
-    before, after = by_name(result), by_name(run(scaled(bars, 2.0, [-1], list(INPUTS))))
+    before = by_name(result)
+    after = by_name(run(scaled(bars, 2.0, [-1], list(INPUTS))))
     pd.testing.assert_series_equal(before["Next session"].forecast, after["Next session"].forecast)
     assert before["Scalers apart"].forecast.iloc[-1] != after["Scalers apart"].forecast.iloc[-1]
 
 
-def test_incomplete_sessions_are_left_out_too_few_are_refused_and_a_close_stands_in_for_an_adjusted_one(bars):
+def test_incomplete_sessions_are_left_out_too_few_are_refused_and_a_close_stands_in_for_an_adjusted_one(
+    bars,
+):
     holed = bars.copy()
     holed.iloc[-2, holed.columns.get_loc("volume")] = np.nan
     result = run(holed)

@@ -40,10 +40,13 @@ def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
 
 
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nights with all that may happen between them: restated bars, an earnings date, a champion named by hand.
+    """Nights with all that may happen between them.
 
-    Bars are fetched once more before the open, a past session is run later, once the market series fails and once all
-    weights are damaged. One night is run again under other settings, which those after it keep.
+    Restated bars, an earnings date, a champion named by hand.
+
+    Bars are fetched once more before the open, a past session is run later, once the market series
+    fails and once all weights are damaged. One night is run again under other settings, which those
+    after it keep.
     """
 
     def at(session: date, hours: float) -> None:
@@ -60,7 +63,8 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         if place == 5:
             damage_weights(read_settings().data_dir)
         if place != 4:  # the machine was off
-            nightly.nightly(mode="skip" if place == 10 else "auto")  # after it the champion is too old
+            # After it the champion is too old
+            nightly.nightly(mode="skip" if place == 10 else "auto")
         if place == 1:
             at(session, 16)  # the exchange opens half an hour later
             yahoo.edits = []
@@ -90,10 +94,14 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     live(yahoo, monkeypatch)
     asked = len(yahoo.requests)
     with connect.reading(read_settings().url) as connection:
-        issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")).all()
+        issued = connection.execute(
+            sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")
+        ).all()
         winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
         methods = set(connection.scalars(sa.text("SELECT method FROM models")))
-        markets = set(connection.scalars(sa.text("SELECT verdict FROM fetches WHERE symbol = '^VIX'")))
+        markets = set(
+            connection.scalars(sa.text("SELECT verdict FROM fetches WHERE symbol = '^VIX'"))
+        )
     assert {row[0] for row in issued} == {"live", "replay"}
     assert max(row[1] for row in issued) >= 3
     assert {row[3] for row in issued} == {"ok", "fallback"}
@@ -102,101 +110,158 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
     assert {"extended", "unavailable"} <= markets
     with connect.transaction(read_settings().url) as connection:  # decisions read kinds, not words
         connection.execute(sa.text("UPDATE runs SET mode_reason = 'other words', note = ''"))
-        connection.execute(sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''"))
+        connection.execute(
+            sa.text("UPDATE forecasts SET reason = 'other words' WHERE reason != ''")
+        )
     monkeypatch.setattr(clock, "now", after(LAST, 24 * 30))
-    assert verified().startswith(f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts")
+    assert verified().startswith(
+        f"MSFT: {len(SESSIONS) + 2} nights, {EARLY} to {LAST}: all {len(issued)} forecasts"
+    )
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
-    assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}")
+    assert _scores(read_settings().url) == _scores(
+        f"sqlite:///{tmp_path / 'data' / 'verify' / 'forecasting.db'}"
+    )
     _check_bars_before_the_open(SESSIONS[1])
     _verify_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with connect.transaction(read_settings().url) as connection:
-        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"):
+        connection.execute(
+            sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}")
+        )
+    with pytest.raises(
+        ForecastingError, match=rf"first a forecast \(session {LAST}, horizon 1.* q95 was stored"
+    ):
         verified(LAST)
     with connect.transaction(read_settings().url) as connection:
         other = f"(SELECT min(run_id) FROM forecasts WHERE origin_session < '{LAST}')"
         connection.execute(sa.text(f"UPDATE forecasts SET run_id = {other} WHERE {touched}"))
-    with pytest.raises(ForecastingError, match=rf"first a forecast \(session {LAST}, .*: not stored, but made again"):
+    with pytest.raises(
+        ForecastingError,
+        match=rf"first a forecast \(session {LAST}, .*: not stored, but made again",
+    ):
         verified(LAST)
 
 
 def _check_bars_before_the_open(session: date) -> None:
     """Bars as of a session are those that its night had, not those fetched after it."""
     with connect.reading(read_settings().url) as connection:
-        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'"))
+        used = connection.scalar(
+            sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{session}'")
+        )
     known = export.frame("bars", read_settings(), day=session)
     now = export.frame("bars", read_settings())
     assert known["volume"].iloc[-1] == used
-    assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(used / 0.9, abs=1)
+    assert now.loc[now["session"] == str(session), "volume"].item() == pytest.approx(
+        used / 0.9, abs=1
+    )
 
 
 def _verify_from_the_middle(first: date, issued: int) -> None:
     """Nights that other code made are copied as they are, with the weights that the next one begins with."""
     settings = read_settings()
     with connect.transaction(settings.url) as connection:
-        connection.execute(sa.text(f"UPDATE runs SET code_version = '0.1.0+0a1b2c3' WHERE as_of < '{first}'"))
+        connection.execute(
+            sa.text(f"UPDATE runs SET code_version = '0.1.0+0a1b2c3' WHERE as_of < '{first}'")
+        )
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
-        copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
+        copied = connection.scalar(
+            sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'")
+        )
     by_others = rf"2 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} verifies"
     with pytest.raises(ForecastingError, match=by_others):
         verified(SESSIONS[9])
-    same = f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} forecasts, .* the same "
+    same = (
+        f"MSFT: {len(SESSIONS) - 10} nights, {first} to {LAST}: all {issued - copied} "
+        "forecasts, .* the same "
+    )
     assert re.match(same, verified(first))
     scratch = f"sqlite:///{settings.data_dir / 'verify' / 'forecasting.db'}"
     with connect.reading(settings.url) as connection:
-        networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
+        networks = set(
+            connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'"))
+        )
         newest = "ORDER BY session DESC, decided_at DESC, id DESC"
-        winner = connection.scalar(sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' {newest}"))
-    ours, theirs = ([row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch))
+        winner = connection.scalar(
+            sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' {newest}")
+        )
+    ours, theirs = (
+        [row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch)
+    )
     assert ours == theirs
     shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
-    with pytest.raises(ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"):
+    with pytest.raises(
+        ArtifactError, match=f"from {first} on begins with the champion of that day, model {winner}"
+    ):
         verified(first)
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
 def _scores(url: str) -> list[tuple[object, ...]]:
-    columns = "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, pinball, inside_80"
+    columns = (
+        "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, "
+        "error, pinball, inside_80"
+    )
     with connect.reading(url) as connection:
         rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
 
 
 _OF_LAST = f"WHERE origin_session = '{LAST}'"
-_WITHOUT = f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
+_WITHOUT = (
+    f"DELETE FROM forecast_parts {_OF_LAST}; DELETE FROM forecasts {_OF_LAST}; UPDATE runs SET"
+)
 _SAME = (
-    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, 1 decision, 6 models "
+    rf"1 night, {SESSIONS[-2]} to {SESSIONS[-2]}: all 30 forecasts, 70 forecast parts, 6 scores, 1 "
+    r"decision, 6 models "
     "the same to the bit"
 )
 _OF_MODEL = f"WHERE id IN (SELECT model_id FROM forecasts {_OF_LAST} AND calibration != '')"
 _ALTERED = {
-    "UPDATE runs SET settings = replace(settings, '300', '301')": rf"{LAST}: .* disagree\)\. {_SAME}",
-    """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: settings unknown to this",
-    "UPDATE runs SET settings = '{}'": f"settings of table runs for the night of {LAST} of MSFT volume; found '{{}}'",
-    "UPDATE runs SET status = 'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
+    "UPDATE runs SET settings = replace(settings, '300', "
+    "'301')": rf"{LAST}: .* disagree\)\. {_SAME}",
+    """UPDATE runs SET settings = replace(settings, '300', '301, "later": 1')""": f"{LAST}: "
+    "settings "
+    "unknown to this",
+    "UPDATE runs SET settings = "
+    "'{}'": f"settings of table runs for the night of {LAST} of MSFT volume; found '{{}}'",
+    "UPDATE runs SET status = "
+    "'failed'": rf"1 night \({LAST}: status failed, with forecasts\)\. {_SAME}",
     "UPDATE runs SET as_of = '2024-03-11'": rf"{LAST}: no such night in table runs",
     f"{_WITHOUT} status = 'done'": rf"{LAST}: status done, without forecasts\)\. {_SAME}",
-    f"{_WITHOUT} symbol = 'GONE'": rf"^MSFT: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
-    f"{_WITHOUT} status = 'late'": rf"^MSFT: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
+    f"{_WITHOUT} symbol = "
+    "'GONE'": rf"^MSFT: Not verified: 1 night \({LAST}: none stored\)\. {_SAME}",
+    f"{_WITHOUT} status = "
+    "'late'": rf"^MSFT: Not verified: 1 night \({LAST}: status late, with.* {_SAME}",
     f"{_WITHOUT} notes = '{{\"issued_before\": 1}}'": rf"^MSFT: Not verified: 1 night .* {_SAME}",
-    f"UPDATE forecasts SET last_value = 1 {_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
+    "UPDATE forecasts SET last_value = 1 "
+    f"{_OF_LAST}": "^MSFT volume: 35 of 65 .* last_value was stored as 1.0 and",
     f"UPDATE forecasts SET calibration = '1' {_OF_LAST}": "calibration was stored as 1 and",
-    f"UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' {_OF_LAST}": "kind was stored as live and",
-    f"UPDATE models SET seed = 9, artifact_hash = 'x' {_OF_MODEL}": "2 of 7 .* seed was stored as 9 and comes out as 0",
-    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = 1": "^MSFT volume: 7 of 65 .* outside was stored as",
-    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t SET kind = 'late'; "
-    "INSERT INTO forecasts SELECT * FROM t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
-    "UPDATE promotions SET origins = 7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
-    f"DELETE FROM promotions WHERE session = '{LAST}'": "1 of 2 decisions .* not stored, but made again",
-    "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* error was stored",
-    "DELETE FROM scores WHERE horizon = 1 AND role = 'champion'": "1 of 6 scores .* not stored, but made again",
+    "UPDATE forecasts SET issued_at = '2024-03-12 00:00:00' "
+    f"{_OF_LAST}": "kind was stored as live and",
+    "UPDATE models SET seed = 9, artifact_hash = 'x' "
+    f"{_OF_MODEL}": "2 of 7 .* seed was stored as 9 and comes out as 0",
+    f"UPDATE forecasts SET outside = '1' {_OF_LAST} AND horizon = "
+    "1": "^MSFT volume: 7 of 65 .* outside was stored as",
+    f"CREATE TEMP TABLE t AS SELECT * FROM forecasts {_OF_LAST} AND role = 'champion'; UPDATE t "
+    "SET kind = 'late'; "
+    "INSERT INTO forecasts SELECT * FROM "
+    "t": r"5 of 70 .*, second_kind .*\): stored, but not made again",
+    "UPDATE promotions SET origins = "
+    "7": "^MSFT volume: 2 of 2 decisions of .* origins was stored as 7 and",
+    "DELETE FROM promotions WHERE session = "
+    f"'{LAST}'": "1 of 2 decisions .* not stored, but made again",
+    "UPDATE scores SET error = error + 1 WHERE horizon = 1 AND role = "
+    "'champion'": "1 of 6 scores .* error was stored",
+    "DELETE FROM scores WHERE horizon = 1 AND role = "
+    "'champion'": "1 of 6 scores .* not stored, but made again",
     "DELETE FROM forecasts WHERE role = 'challenger'; UPDATE models SET artifact_hash = 'x' "
     "WHERE parent_id IS NOT NULL": "5 of 65 forecasts, 1 of 7 models of 2 nights differ",
-    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = 1": "14 of 140 forecast parts .*: not stored, but made",
-    f"UPDATE forecasts SET fetch_id = 'FIRST' {_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
+    f"DELETE FROM forecast_parts {_OF_LAST} AND horizon = "
+    "1": "14 of 140 forecast parts .*: not stored, but made",
+    "UPDATE forecasts SET fetch_id = 'FIRST' "
+    f"{_OF_LAST}": f"{LAST} of MSFT volume cannot be run again.*Expected",
 }
 
 
@@ -206,7 +271,8 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
     for yahoo.today in SESSIONS[-2:]:
         monkeypatch.setattr(clock, "now", after(yahoo.today, 13.5))
         nightly.nightly()
-    ledger, kept = Path(read_settings().url.removeprefix("sqlite:///")), tmp_path / "kept.db"
+    ledger = Path(read_settings().url.removeprefix("sqlite:///"))
+    kept = tmp_path / "kept.db"
     shutil.copy(ledger, kept)
     fetch = select("id", "fetches WHERE symbol = 'MSFT' ORDER BY fetched_at")[0][0]
     for statements, told in _ALTERED.items():
@@ -218,6 +284,8 @@ def test_whatever_is_stored_and_not_made_again_to_the_bit_is_named(yahoo, monkey
         assert re.search(told, text), (statements, text)
         for path in re.findall(r"differences are in (\S+\.csv)", text):
             each = pd.read_csv(path).drop(columns=["column", "stored", "rerun"]).drop_duplicates()
-            assert len(each) == sum(int(n) for n in re.findall(r"(\d+) of \d+ [a-z ]+?(?=,| of)", text))
+            assert len(each) == sum(
+                int(n) for n in re.findall(r"(\d+) of \d+ [a-z ]+?(?=,| of)", text)
+            )
         assert [error.exit_code for error in found.errors.values()] == [1] * len(found.errors)
         shutil.copy(kept, ledger)

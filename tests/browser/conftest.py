@@ -20,7 +20,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def tabs(browser: Any) -> dict[tuple[int, str], Any]:
-    """Tabs by width and colour scheme, each of a browser of somebody else: what it loads, it loads once."""
+    """Tabs by width and colour scheme, each of a browser of somebody else.
+
+    What it loads, it loads once.
+    """
     return {}
 
 
@@ -31,9 +34,12 @@ def open_page(browser: Any, tabs: dict[tuple[int, str], Any]) -> Callable[..., A
     def opened(address: str, viewport: dict[str, int] = DESK, scheme: str = "light") -> Any:
         key = viewport["width"], scheme
         if key not in tabs:
-            context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
+            context = browser.new_context(
+                viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE
+            )
             page = tabs[key] = context.new_page()
-            page.errors, page.requests = [], []
+            page.errors = []
+            page.requests = []
             page.on("console", lambda message: page.errors.append(message.text))
             page.on("pageerror", lambda error: page.errors.append(str(error)))
             page.on("request", lambda request: page.requests.append(request.url))

@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1000}
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 1000}
 
 MARKS = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser tests"),
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="no Chromium here: apt-get install chromium to run the browser tests",
+    ),
 ]
 
 
@@ -23,10 +29,15 @@ AXE = """(options) => axe.run(document, options).then((found) => found.violation
 
 
 def axe_violations(page: Any) -> list[str]:
-    """Every violation that axe-core finds on the page: WCAG 2.2 A and AA, and its best practices."""
+    """Every violation that axe-core finds on the page.
+
+    WCAG 2.2 A and AA, and its best practices.
+    """
     import axe_playwright_python
 
-    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    page.evaluate(
+        (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    )
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate(AXE, {"runOnly": rules, "resultTypes": ["violations"]})
     return [f"{one['id']}: {html[:90]}" for one in found for html in one["nodes"]]

@@ -17,7 +17,16 @@ pytestmark = MARKS
 
 LINES = [
     index_line("AAPL", q50=11e6, title="Apple, Inc."),
-    index_line("AAPL", "range", title="Apple, Inc.", q10=0.01, q50=0.02, q90=0.03, values=[0.02] * 20, kind="replay"),
+    index_line(
+        "AAPL",
+        "range",
+        title="Apple, Inc.",
+        q10=0.01,
+        q50=0.02,
+        q90=0.03,
+        values=[0.02] * 20,
+        kind="replay",
+    ),
     index_line("MSFT", q50=30e6, q90=40e6, status="fallback", reason="too old"),
     index_line("SBUX", q50=9e6, events=["earnings"], result=None),
 ]
@@ -27,7 +36,13 @@ LINES = [
 def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """A function that opens the index of some lines."""
 
-    def opened_index(lines: list[SymbolLine] = LINES, viewport: dict[str, int] = DESK, *, hash: str = "", **more: str):
+    def opened_index(
+        lines: list[SymbolLine] = LINES,
+        viewport: dict[str, int] = DESK,
+        *,
+        hash: str = "",
+        **more: str,
+    ):
         (tmp_path / "index.html").write_text(render_index(lines), encoding="utf-8")
         return open_page((tmp_path / "index.html").as_uri() + hash, viewport, **more)
 
@@ -36,10 +51,15 @@ def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 def shown(page: Any) -> list[str]:
     rows = page.locator("#lines tbody tr:visible")
-    return [f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}" for row in rows.all()]
+    return [
+        f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}"
+        for row in rows.all()
+    ]
 
 
-def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened: Callable[..., Any]) -> None:
+def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(
+    opened: Callable[..., Any],
+) -> None:
     page = opened()
     assert page.errors == []
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
@@ -58,7 +78,9 @@ def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it
     assert shown(opened(hash="#sort=symbol"))[0] == "AAPL volume"
 
 
-def test_filters_by_name_target_and_status_and_says_when_nothing_fits(opened: Callable[..., Any]) -> None:
+def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
+    opened: Callable[..., Any],
+) -> None:
     page = opened(hash="#find=apple&target=range")
     assert shown(page) == ["AAPL range"]
     page.get_by_label("Target", exact=True).select_option("")
@@ -84,7 +106,12 @@ def test_the_csv_has_the_numbers_of_the_rows_shown(opened: Callable[..., Any]) -
         page.get_by_role("button", name="Download CSV").click()
     assert downloading.value.suggested_filename == "forecasts.csv"
     (row,) = csv.DictReader(io.StringIO(Path(downloading.value.path()).read_text(encoding="utf-8")))
-    wanted = {"symbol": "SBUX", "target_session": "2024-03-11", "q10": "8000000.0", "q50": "9000000.0"}
+    wanted = {
+        "symbol": "SBUX",
+        "target_session": "2024-03-11",
+        "q10": "8000000.0",
+        "q50": "9000000.0",
+    }
     wanted |= {"usual": "10000000.0", "vs_usual": "-0.1", "skill": "", "special_day": "earnings"}
     assert row | wanted == row
 
@@ -96,7 +123,9 @@ def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(open
     assert page.get_by_role("row").count() == 5
     for row in page.locator("#lines tbody tr").all():
         cells = row.locator("th, td:not(:empty)").all()
-        assert all(cell.bounding_box()["x"] >= 0 and cell.bounding_box()["width"] <= 374 for cell in cells)
+        assert all(
+            cell.bounding_box()["x"] >= 0 and cell.bounding_box()["width"] <= 374 for cell in cells
+        )
     assert axe_violations(page) == []
     page.get_by_label("Sort by").select_option("median down")
     assert shown(page)[0] == "MSFT volume"

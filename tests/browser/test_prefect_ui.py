@@ -1,4 +1,7 @@
-"""Nights in Prefect's own UI, version 2, as the person on call opens them: runs, their pages, tables and charts."""
+"""Nights in Prefect's own UI, version 2, as the person on call opens them.
+
+Runs, their pages, tables and charts.
+"""
 
 import re
 from collections.abc import Callable
@@ -15,26 +18,34 @@ pytestmark = MARKS
 OpenPage = Callable[..., Any]
 
 PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
-"""Where Prefect's UI reports its own use, whatever the settings (docs/operations.md): it is complete without."""
+"""Where Prefect's UI reports its own use, whatever the settings (docs/operations.md): it is
+complete without."""
 
 
 @pytest.fixture(scope="module")
 def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The API's URL of a server that a run was reported to: a night of the sample, and a symbol that failed.
+    """The API's URL of a server that a run was reported to.
 
-    `deployed` comes before `browser`: within Playwright's event loop, Prefect's commands cannot start one.
+    A night of the sample, and a symbol that failed.
+
+    `deployed` comes before `browser`: within Playwright's event loop, Prefect's commands cannot
+    start one.
     """
     folder = tmp_path_factory.mktemp("ui")
     migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
     environment = processes.environment_of(folder, deployed)
-    code, _, err = processes.here("run", "--symbol", "^GSPC,NONE", "--as-of", "2018-12-31", environment=environment)
+    code, _, err = processes.here(
+        "run", "--symbol", "^GSPC,NONE", "--as-of", "2018-12-31", environment=environment
+    )
     assert code == 1, err
     return deployed
 
 
 def run_named(url: str, name: str) -> dict[str, Any]:
     """The newest run of this name that no deployment started."""
-    *_, found = [run for run in prefect_api.runs(url) if run["name"] == name and run["deployment_id"] is None]
+    *_, found = [
+        run for run in prefect_api.runs(url) if run["name"] == name and run["deployment_id"] is None
+    ]
     return found
 
 
@@ -64,7 +75,9 @@ def test_a_fresh_browser_is_led_to_version_2(nights: str, open_page: OpenPage) -
     page.wait_for_url("**/v2/dashboard**")
 
 
-def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(nights, open_page):
+def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(
+    nights, open_page
+):
     page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
@@ -79,7 +92,10 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(n
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     chart = page.get_by_role("img", name="80% and 90% interval")
     chart.wait_for()
-    assert chart.evaluate("image => [image.complete, image.naturalWidth > 100, image.width > 250]") == [True] * 3
+    assert (
+        chart.evaluate("image => [image.complete, image.naturalWidth > 100, image.width > 250]")
+        == [True] * 3
+    )
     for part in ("How it did", "Nothing is scored yet.", "Bars and model", "There was no champion"):
         assert part in article(page, "Report page")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -98,10 +114,18 @@ def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
-def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_page: OpenPage) -> None:
+def test_the_description_of_a_deployment_says_what_to_do_about_each_state(
+    deployed: str, open_page: OpenPage
+) -> None:
     number = prefect_api.deployment_id(deployed, "nightly/nightly")
     page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
-    for state in ("Completed", "Late, never started", "WithoutBar", "PartlyFailed, Failed", "Crashed"):
+    for state in (
+        "Completed",
+        "Late, never started",
+        "WithoutBar",
+        "PartlyFailed, Failed",
+        "Crashed",
+    ):
         page.get_by_role("cell", name=state, exact=True).wait_for()
     page.get_by_role("cell", name="start one: forecasting worker").wait_for()
     page.get_by_text("Tuesday through Friday").first.wait_for()

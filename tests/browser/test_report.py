@@ -31,23 +31,36 @@ def opened(open_page, tmp_path: Path) -> Callable:
     return opened_page
 
 
-def test_the_script_writes_the_numbers_that_the_page_has_without_it(opened, browser, tmp_path: Path):
+def test_the_script_writes_the_numbers_that_the_page_has_without_it(
+    opened, browser, tmp_path: Path
+):
     medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
     parts = {horizon: [("usual", 7e6), ("recent", 1.2), ("trees", 0.9)] for horizon in HORIZONS}
     page = opened(report_data(forecasts=forecasts().assign(q50=medians), parts=parts))
     plain = browser.new_context(java_script_enabled=False)
     without = plain.new_page()
     without.goto((tmp_path / "report.html").as_uri())
-    cells = [shown.locator("#forecasts tbody td:not(.actual)").all_inner_texts() for shown in (page, without)]
+    cells = [
+        shown.locator("#forecasts tbody td:not(.actual)").all_inner_texts()
+        for shown in (page, without)
+    ]
     plain.close()
     assert len(cells[0]) == 30
     assert cells[0] == cells[1]
 
 
-@pytest.mark.parametrize(("target", "with_record"), [("volume", True), ("close", False), ("range", True)])
-def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_scroll(opened, target, with_record):
-    page = opened(report_data(target) if with_record else report_data(target, scored=scored()), PHONE)
-    page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
+@pytest.mark.parametrize(
+    ("target", "with_record"), [("volume", True), ("close", False), ("range", True)]
+)
+def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_scroll(
+    opened, target, with_record
+):
+    page = opened(
+        report_data(target) if with_record else report_data(target, scored=scored()), PHONE
+    )
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#fan-chart > svg").get_attribute("viewBox") == "0 0 360 300"
     assert page.locator("#fan-chart > svg").bounding_box()["width"] > 340
@@ -57,11 +70,17 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"])
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"]
+)
 def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int], scheme: str):
-    data = report_data(issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9)
+    data = report_data(
+        issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9
+    )
     page = opened(data, viewport, scheme)
-    page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
+    )
     assert axe_violations(page) == []
 
 
@@ -103,9 +122,14 @@ def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.D
         own = forecasts(target, **changed).assign(
             origin_session=origin, target_session=next_sessions(origin, 5), split_factor=1.0
         )
-        why = [[("usual", 0.05 if target == "close" else 7e6), ("recent", 1.2 + ago), ("network", 0.9)]] * 5
+        why = [
+            [("usual", 0.05 if target == "close" else 7e6), ("recent", 1.2 + ago), ("network", 0.9)]
+        ] * 5
         own = own.assign(parts=why)
-        parts += [own.assign(name="lstm", role="champion"), own.assign(name="ridge", role="baseline", q50=own["q05"])]
+        parts += [
+            own.assign(name="lstm", role="champion"),
+            own.assign(name="ridge", role="baseline", q50=own["q05"]),
+        ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -117,13 +141,20 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     assert not page.locator("#forecasts .actual").first.is_visible()
     page.get_by_role("button", name="Older night").click()
     assert page.locator("#coming").inner_text() == "The 5 sessions after Thu 7 Mar 2024"
-    assert page.locator("#as-issued").inner_text().startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
+    assert (
+        page.locator("#as-issued")
+        .inner_text()
+        .startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
+    )
     assert "SBUX was expected to trade" in page.locator("#headline").inner_text()
     assert "on Friday 8 March 2024" in page.locator("#headline").inner_text()
     assert not record.is_visible()
-    actual, unit = report_data().history["value"].iloc[-1], report_data().unit
+    actual = report_data().history["value"].iloc[-1]
+    unit = report_data().unit
     assert page.locator("#headline").inner_text().endswith(f"; it came to {unit.brief(actual)}.")
-    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[
+        0
+    ] == report_data().unit.number(actual)
     assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
     assert "up to 2024-03-07" in page.locator("#forecasts caption").inner_text()
     assert page.locator("#fan-chart .dot, #fan-chart .diamond, #fan-chart .cross").count() == 1
@@ -133,13 +164,24 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
 
 
 def test_a_past_night_has_its_own_why_in_a_sentence_bars_table_and_tip(opened):
-    page = opened(report_data(issued=nights(), parts={1: [("usual", 7e6), ("recent", 1.2), ("network", 0.9)]}))
-    assert page.locator("#why p").first.inner_text().endswith("M; recent days x1.20; network x0.90.")
+    page = opened(
+        report_data(issued=nights(), parts={1: [("usual", 7e6), ("recent", 1.2), ("network", 0.9)]})
+    )
+    assert (
+        page.locator("#why p").first.inner_text().endswith("M; recent days x1.20; network x0.90.")
+    )
     page.get_by_role("button", name="Older night").click()
-    assert page.locator("#why p").first.inner_text().endswith("M; recent days x2.20; network x0.90.")
+    assert (
+        page.locator("#why p").first.inner_text().endswith("M; recent days x2.20; network x0.90.")
+    )
     up, down = (page.locator(f"#why rect.{css}").get_attribute("width") for css in ("gain", "bar"))
-    assert (float(up), float(down)) == pytest.approx((70.0, 70.0 * math.log(1 / 0.9) / math.log(2.2)), abs=0.1)
-    assert page.locator("#forecasts td[data-label='Why']").all_inner_texts() == ["recent x2.20; network x0.90"] * 5
+    assert (float(up), float(down)) == pytest.approx(
+        (70.0, 70.0 * math.log(1 / 0.9) / math.log(2.2)), abs=0.1
+    )
+    assert (
+        page.locator("#forecasts td[data-label='Why']").all_inner_texts()
+        == ["recent x2.20; network x0.90"] * 5
+    )
     page.locator("#fan-chart .slot").last.locator(".hit").hover()
     assert "recent x2.20; network x0.90" in page.locator(".tip").inner_text().splitlines()
     page.get_by_label("Forecaster").select_option("ridge")
@@ -159,7 +201,10 @@ def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
     assert open_page(page.url).locator("#as-issued").inner_text() == shown
     other = open_page(page.url.split("#")[0] + "#night=1999-01-01&model=x")
     assert other.locator("#coming").inner_text() == "The next 5 sessions"
-    assert other.locator("#no-night").inner_text() == "No night of 1999-01-01 on this page; the newest is shown."
+    assert (
+        other.locator("#no-night").inner_text()
+        == "No night of 1999-01-01 on this page; the newest is shown."
+    )
     other.get_by_role("button", name="Older night").click()
     assert not other.locator("#no-night").is_visible()
 
@@ -168,7 +213,9 @@ def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
     page = opened(report_data(issued=nights().assign(split_factor=2.0)))
     page.get_by_role("button", name="Older night").click()
     actual = report_data().history["value"].iloc[-1] / 2
-    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[
+        0
+    ] == report_data().unit.number(actual)
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
@@ -176,7 +223,9 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     history = report_data(target).history
     history.loc[history.index[-1], "value"] = float("nan")
     unknown = {"history": history, "forecasts": forecasts(target, last_value=float("nan"))}
-    page = opened(report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown))
+    page = opened(
+        report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown)
+    )
     number = report_data(target).unit.number
     assert page.errors == []
     known = history["value"].dropna()
@@ -205,13 +254,22 @@ def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target: str
     assert name == f"SBUX-{target}-2024-03-08-forecasts.csv"
     shown = pd.read_csv(io.StringIO(forecast_csv([data])))
     both = [column for column in shown if column in rows]
-    assert {"symbol", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "usual"} <= {*both}
+    assert {
+        "symbol",
+        "origin_session",
+        "target_session",
+        "horizon",
+        *QUANTILE_COLUMNS,
+        "usual",
+    } <= {*both}
     pd.testing.assert_frame_equal(rows[both], shown[both], check_dtype=False, rtol=1e-5)
     page.get_by_role("button", name="Older night").click()
     page.get_by_label("Forecaster").select_option("ridge")
     name, rows = downloaded(page, "forecasts")
     assert name == f"SBUX-{target}-2024-03-07-forecasts-ridge.csv"
-    assert rows["target_session"].tolist() == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
+    assert rows["target_session"].tolist() == [
+        day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)
+    ]
     assert rows["actual"].iloc[0] == pytest.approx(data.history["value"].iloc[-1], rel=1e-5)
     assert rows["forecaster"].unique().tolist() == ["ridge"]
 

@@ -38,11 +38,29 @@ DAMAGED = replace(USABLE, damage="the weights are damaged")
         ("warm", replace(USABLE, sessions_since_scratch=99), "warm", "asked", "asked for"),
         ("auto", replace(USABLE, drift="coverage is low"), "scratch", "drift", "coverage is low"),
         ("auto", replace(USABLE, sessions_since_scratch=21), "scratch", "age", "21 sessions"),
-        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", "epochs", f"{MAX_CHAIN_EPOCHS} epochs"),
-        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "routine", "12 sessions"),
+        (
+            "auto",
+            replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS),
+            "scratch",
+            "epochs",
+            f"{MAX_CHAIN_EPOCHS} epochs",
+        ),
+        (
+            "auto",
+            replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS - 1),
+            "warm",
+            "routine",
+            "12 sessions",
+        ),
         ("auto", replace(USABLE, sessions_since_scratch=20), "warm", "routine", "20 sessions"),
         ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "routine", "1 session since"),
-        ("auto", replace(USABLE, changed="the market has vanished"), "scratch", "changed", "market has vanished"),
+        (
+            "auto",
+            replace(USABLE, changed="the market has vanished"),
+            "scratch",
+            "changed",
+            "market has vanished",
+        ),
         ("warm", replace(USABLE, changed="the market has vanished"), "warm", "asked", "asked for"),
     ],
 )
@@ -54,11 +72,18 @@ def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, meth
 
 def test_inputs_that_arrived_or_vanished_since_the_chain_began_are_named():
     had = [
-        SimpleNamespace(has_events=events, has_market=market) for events in (False, True) for market in (False, True)
+        SimpleNamespace(has_events=events, has_market=market)
+        for events in (False, True)
+        for market in (False, True)
     ]
-    found = [[changed_inputs(card, windows).partition(" since")[0] for windows in had] for card in had]
-    market, events = "the market series has {}", "earnings dates have {}"
-    arrived, vanished = ([text.format(change) for text in (market, events)] for change in ("arrived", "vanished"))
+    found = [
+        [changed_inputs(card, windows).partition(" since")[0] for windows in had] for card in had
+    ]
+    market = "the market series has {}"
+    events = "earnings dates have {}"
+    arrived, vanished = (
+        [text.format(change) for text in (market, events)] for change in ("arrived", "vanished")
+    )
     assert found == [
         ["", arrived[0], arrived[1], arrived[1]],
         [vanished[0], "", arrived[1], arrived[1]],
@@ -73,8 +98,16 @@ def test_inputs_that_arrived_or_vanished_since_the_chain_began_are_named():
         ({}, True, "A refresh of the champion that passed the gate takes over."),
         ({"method": "scratch"}, True, "A fit from scratch that passed the gate takes over."),
         ({"has_champion": False}, True, "There was no champion; this fit passed the gate."),
-        ({"refused": "a weight is nan"}, False, "The champion stays; the gate refused the fit: a weight is nan."),
-        ({"damage": "expected ab12, found cd34."}, False, "The champion stays; expected ab12, found cd34."),
+        (
+            {"refused": "a weight is nan"},
+            False,
+            "The champion stays; the gate refused the fit: a weight is nan.",
+        ),
+        (
+            {"damage": "expected ab12, found cd34."},
+            False,
+            "The champion stays; expected ab12, found cd34.",
+        ),
         (
             {"has_champion": False, "refused": "a weight is too far"},
             False,
@@ -97,7 +130,10 @@ def losses(means: dict[str, float], origins: int, seed: int = 0) -> pd.DataFrame
     """Losses of each forecaster around its mean at every origin and horizon, by a seed."""
     rng = np.random.default_rng(seed)
     each = product(pd.bdate_range("2023-01-02", periods=origins), HORIZONS, means.items())
-    rows = [(session, horizon, name, mean + rng.normal(0, 0.02)) for session, horizon, (name, mean) in each]
+    rows = [
+        (session, horizon, name, mean + rng.normal(0, 0.02))
+        for session, horizon, (name, mean) in each
+    ]
     return pd.DataFrame(rows, columns=["origin_session", "horizon", "forecaster", "pinball"])
 
 
@@ -110,7 +146,9 @@ def test_the_network_is_compared_with_the_baseline_of_least_loss_over_the_newest
     assert (deficit.baseline, deficit.origins) == ("har", WINDOW_ORIGINS)
     assert deficit.network_pinball == pytest.approx(by_origin["champion"].mean())
     assert deficit.baseline_pinball == pytest.approx(by_origin["har"].mean())
-    statistic, _ = diebold_mariano(by_origin["champion"].to_numpy(), by_origin["har"].to_numpy(), horizon=HORIZONS[-1])
+    statistic, _ = diebold_mariano(
+        by_origin["champion"].to_numpy(), by_origin["har"].to_numpy(), horizon=HORIZONS[-1]
+    )
     assert deficit.statistic == pytest.approx(statistic)
     assert deficit.statistic > 0
 
@@ -119,7 +157,10 @@ def test_an_origin_counts_once_every_horizon_is_scored_for_all():
     table = losses({"champion": 1.0, "har": 1.0}, origins=MIN_ORIGINS)
     newest = table["origin_session"] == table["origin_session"].max()
     assert deficit_of(table) is not None
-    assert deficit_of(table[~(newest & (table["horizon"] == 5) & (table["forecaster"] == "har"))]) is None
+    assert (
+        deficit_of(table[~(newest & (table["horizon"] == 5) & (table["forecaster"] == "har"))])
+        is None
+    )
 
 
 def test_without_the_network_or_a_baseline_there_is_nothing_to_compare_and_the_best_baseline_needs_few_origins():

@@ -5,7 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.drift import MIN_REFERENCE, MIN_WATCHED, drift_reason, long_run_deviation, watch
+from forecasting.evaluate.drift import (
+    MIN_REFERENCE,
+    MIN_WATCHED,
+    drift_reason,
+    long_run_deviation,
+    watch,
+)
 from tests.builders import random_bars
 
 
@@ -15,13 +21,24 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
     shock = np.exp(rng.normal(0, 0.5, n))
     memory = np.convolve(rng.normal(0, 0.15, n + 4), np.ones(5) / math.sqrt(5), mode="valid")
     days = {"pinball": shock * (1 - skill) * np.exp(memory), "baseline_pinball": shock}
-    return pd.DataFrame(days | {"inside_80": rng.binomial(5, covered, n) / 5}, index=random_bars(days=n).index)
+    return pd.DataFrame(
+        days | {"inside_80": rng.binomial(5, covered, n) / 5}, index=random_bars(days=n).index
+    )
 
 
 def losses_of(days):
-    """The losses that make `days`, in any order: two horizons a session, and forecasters that are not compared."""
+    """The losses that make `days`, in any order.
+
+    Two horizons a session, and forecasters that are not compared.
+    """
     rows = [
-        {"target_session": session, "horizon": h, "forecaster": name, "pinball": factor * loss, "inside_80": inside}
+        {
+            "target_session": session,
+            "horizon": h,
+            "forecaster": name,
+            "pinball": factor * loss,
+            "inside_80": inside,
+        }
         for session, row in days.iterrows()
         for h, factor in ((1, 0.75), (2, 1.25))
         for name, loss, inside in (
@@ -66,7 +83,10 @@ def test_too_few_sessions_give_no_charts():
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [*((name, value) for name in ("pinball", "baseline_pinball") for value in (np.nan, 0.0)), ("inside_80", np.nan)],
+    [
+        *((name, value) for name in ("pinball", "baseline_pinball") for value in (np.nan, 0.0)),
+        ("inside_80", np.nan),
+    ],
 )
 def test_sessions_without_a_score_or_with_a_loss_of_0_are_left_out(column, value):
     days = scored_days(251)
@@ -100,7 +120,8 @@ def test_the_coverage_chart_equals_a_naive_computation(varied):
         spread = long_run_deviation(days["inside_80"].to_numpy()[:-60])
         assert spread > 1.2 * math.sqrt(0.16 / 5)
     else:
-        days.iloc[:-60, 2], spread = 0.6, math.sqrt(0.16 / 5)
+        days.iloc[:-60, 2] = 0.6
+        spread = math.sqrt(0.16 / 5)
     level = 0.8
     for value in days["inside_80"].iloc[-60:]:
         level = 0.05 * value + 0.95 * level
@@ -115,8 +136,10 @@ def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
     assert drift_reason(losses_of(constant), newest_scratch=None) == ""
     constant.iloc[-3:, 2] = 0.0
     assert drift_reason(losses_of(constant), newest_scratch=None) == (
-        "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80% intervals cover "
-        f"69% (alarm below 71% or above 89%), outside since {constant.index[-1].date()}; moving averages over 60 "
+        "drift: Drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); "
+        "80% intervals cover "
+        f"69% (alarm below 71% or above 89%), outside since {constant.index[-1].date()}; moving "
+        "averages over 60 "
         "sessions after 190 reference sessions."
     )
 
@@ -124,7 +147,8 @@ def test_constant_scores_are_no_drift_and_a_reason_is_one_sentence():
 def test_drift_against_the_best_baseline_is_a_reason_until_a_fit_from_scratch_has_seen_its_first_session():
     days = scored_days()
     days.iloc[-50:, 0] *= 1.5
-    losses, charts = losses_of(days), watch(days)
+    losses = losses_of(days)
+    charts = watch(days)
     since = charts.skill.since
     assert days.index[-50].date() < since < days.index[-1].date()
     assert (charts.skill.average < charts.skill.lower, charts.coverage.since) == (True, None)

@@ -33,7 +33,14 @@ def naive_interval_score(actual, quantiles):
     return (0.5 * abs(actual - q50) + 0.1 * one(q10, q90, 0.2) + 0.05 * one(q05, q95, 0.1)) / 2.5
 
 
-KEY = {"model_id": "m1", "symbol": "SBUX", "target": "volume", "horizon": 1, "kind": "live", "role": "champion"}
+KEY = {
+    "model_id": "m1",
+    "symbol": "SBUX",
+    "target": "volume",
+    "horizon": 1,
+    "kind": "live",
+    "role": "champion",
+}
 KEY |= {"model": "lstm", "stage": "first_print", "bar_version": 1}
 DAYS = {"origin_session": date(2024, 3, 7), "target_session": date(2024, 3, 8)}
 
@@ -41,15 +48,27 @@ DAYS = {"origin_session": date(2024, 3, 7), "target_session": date(2024, 3, 8)}
 def due_row(**changes):
     bar = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 5.0}
     issued = {"issued_at": pd.Timestamp("2024-03-08T09:30", tz="UTC"), "status": "ok"}
-    return {**KEY, **DAYS, **dict(zip(QUANTILE_COLUMNS, QS, strict=True)), **issued, **bar, **changes}
+    return {
+        **KEY,
+        **DAYS,
+        **dict(zip(QUANTILE_COLUMNS, QS, strict=True)),
+        **issued,
+        **bar,
+        **changes,
+    }
 
 
 @given(actual=finite, quantiles=forecast)
-def test_interval_score_equals_a_naive_computation_and_twice_the_pinball_of_its_levels(actual, quantiles):
+def test_interval_score_equals_a_naive_computation_and_twice_the_pinball_of_its_levels(
+    actual, quantiles
+):
     found = float(scores.interval_score(actual, quantiles))
     assert found == pytest.approx(naive_interval_score(actual, quantiles), rel=1e-9, abs=1e-6)
     five = [i for i in range(7) if i not in (2, 4)]
-    losses = [max(QUANTILES[i] * (actual - quantiles[i]), (QUANTILES[i] - 1) * (actual - quantiles[i])) for i in five]
+    losses = [
+        max(QUANTILES[i] * (actual - quantiles[i]), (QUANTILES[i] - 1) * (actual - quantiles[i]))
+        for i in five
+    ]
     assert found == pytest.approx(2 * sum(losses) / 5, rel=1e-9, abs=1e-6)
 
 
@@ -66,22 +85,33 @@ def test_skill_is_positive_when_the_loss_is_lower_than_the_baselines():
     assert scores.skill(1.1, 1.0) == pytest.approx(-0.1)
     assert math.isnan(scores.skill(1.0, 0.0))
     assert math.isnan(scores.skill(0.0, 0.0))
-    assert math.isnan(scores.skill(0.2, abs(math.exp(math.log(3.0)) - 3.0)))  # a last value that came again
+    # A last value that came again
+    assert math.isnan(scores.skill(0.2, abs(math.exp(math.log(3.0)) - 3.0)))
 
 
 def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
     (row,) = scores.score_rows(pd.DataFrame([due_row()]), target="volume", scored_at=SCORED_AT)
     losses = {"pinball": naive_pinball(5.0, QS), "interval_score": naive_interval_score(5.0, QS)}
-    scored = {"actual": 5.0, "error": -1.0, "inside_80": True, "inside_90": True, "scored_at": SCORED_AT}
+    scored = {
+        "actual": 5.0,
+        "error": -1.0,
+        "inside_80": True,
+        "inside_90": True,
+        "scored_at": SCORED_AT,
+    }
     expected = KEY | DAYS | losses | scored | {"issued_at": datetime(2024, 3, 8, 9, 30, tzinfo=UTC)}
     assert row == expected | {name: pytest.approx(loss) for name, loss in losses.items()}
     assert set(row) == set(schema.scores.columns.keys())
-    assert {name: type(value) for name, value in row.items()} == {name: type(expected[name]) for name in row}
+    assert {name: type(value) for name, value in row.items()} == {
+        name: type(expected[name]) for name in row
+    }
 
 
 def test_an_unknown_actual_makes_no_row_and_each_target_has_its_own_unit():
     other = due_row(model_id="m2", horizon=2, origin_session=pd.Timestamp("2024-03-06"))
-    due = pd.DataFrame([due_row(), due_row(volume=None, horizon=4), due_row(volume=math.nan, horizon=5), other])
+    due = pd.DataFrame(
+        [due_row(), due_row(volume=None, horizon=4), due_row(volume=math.nan, horizon=5), other]
+    )
     rows = scores.score_rows(due, target="volume", scored_at=SCORED_AT)
     found = [(row["model_id"], row["horizon"], row["origin_session"]) for row in rows]
     assert found == [("m1", 1, date(2024, 3, 7)), ("m2", 2, date(2024, 3, 6))]
@@ -100,7 +130,9 @@ def test_a_published_forecast_is_in_two_lines_a_challenger_in_none_and_any_other
     assert found["line"].dtype == object
 
 
-ISSUED = st.lists(st.floats(-1e9, 1e9), min_size=len(QUANTILES), max_size=len(QUANTILES)).map(sorted)
+ISSUED = st.lists(st.floats(-1e9, 1e9), min_size=len(QUANTILES), max_size=len(QUANTILES)).map(
+    sorted
+)
 LEVELS = st.floats(QUANTILES[0], QUANTILES[-1])
 
 
@@ -113,28 +145,41 @@ def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
     actual, forecast = np.random.default_rng(1).normal(size=(2, 50))
     expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
     np.testing.assert_allclose(scores.cost(actual, forecast, ratio=ratio), expected)
-    assert scores.cost([7.0, 10.0, 10.0], [7.0, 12.0, 8.0], ratio=ratio).tolist() == [0.0, 2.0 * ratio, 2.0]
+    assert scores.cost([7.0, 10.0, 10.0], [7.0, 12.0, 8.0], ratio=ratio).tolist() == [
+        0.0,
+        2.0 * ratio,
+        2.0,
+    ]
     assert np.isnan(scores.cost(np.nan, 8.0, ratio=ratio))
 
 
-@pytest.mark.parametrize(("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75), (2, 1 / 3)])
+@pytest.mark.parametrize(
+    ("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75), (2, 1 / 3)]
+)
 def test_the_level_is_that_of_the_newsvendor(ratio: float, level: float) -> None:
     assert scores.optimal_level(ratio) == scores.nearest_level(ratio) == pytest.approx(level)
-    assert [scores.optimal_level(ratio) for ratio in scores.RATIOS] == [QUANTILES[place] for place in (MEDIAN, 2, 1, 0)]
+    assert [scores.optimal_level(ratio) for ratio in scores.RATIOS] == [
+        QUANTILES[place] for place in (MEDIAN, 2, 1, 0)
+    ]
     assert [scores.nearest_level(outside) for outside in (20.0, 1e6, 0.01)] == [0.05, 0.05, 0.95]
 
 
 @given(quantiles=ISSUED, level=LEVELS)
-def test_a_quantile_between_two_levels_is_on_the_line_between_them(quantiles: list[float], level: float) -> None:
+def test_a_quantile_between_two_levels_is_on_the_line_between_them(
+    quantiles: list[float], level: float
+) -> None:
     assert [float(scores.quantile_at(quantiles, issued)) for issued in QUANTILES] == quantiles
     expected = float(np.interp(level, QUANTILES, quantiles))
     tolerance = 1e-9 * max(map(abs, quantiles))
-    assert float(scores.quantile_at(quantiles, level)) == pytest.approx(expected, rel=1e-9, abs=tolerance)
+    assert float(scores.quantile_at(quantiles, level)) == pytest.approx(
+        expected, rel=1e-9, abs=tolerance
+    )
 
 
 BARS = random_bars(days=60, seed=3)
 SESSIONS = BARS.index.to_numpy().astype("datetime64[D]")
-ORIGINS, TARGETS = SESSIONS[10:50], np.stack([SESSIONS[11:51], SESSIONS[12:52]], axis=1)
+ORIGINS = SESSIONS[10:50]
+TARGETS = np.stack([SESSIONS[11:51], SESSIONS[12:52]], axis=1)
 SHARES = np.random.default_rng(4).lognormal(np.log(BARS["volume"].median()), 0.3, TARGETS.shape)
 
 
@@ -142,7 +187,10 @@ def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
     """The formula by a loop over origins."""
     ours = means = 0.0
     for at, forecast in zip(range(10, 50), shares[:, horizon - 1], strict=True):
-        past = [np.log(bars["volume"].iloc[at - back] * bars["close"].iloc[at - back]) for back in range(5)]
+        past = [
+            np.log(bars["volume"].iloc[at - back] * bars["close"].iloc[at - back])
+            for back in range(5)
+        ]
         actual = np.log(bars["volume"].iloc[at + horizon] * bars["close"].iloc[at + horizon])
         ours += (actual - np.log(forecast * bars["close"].iloc[at])) ** 2
         means += (actual - sum(past) / 5) ** 2
@@ -150,7 +198,9 @@ def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
 
 
 def one(volumes: scores.DollarVolumes, horizon: int) -> scores.DollarVolumes:
-    return scores.DollarVolumes(volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon])
+    return scores.DollarVolumes(
+        volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon]
+    )
 
 
 @pytest.mark.parametrize("horizon", [1, 2])
@@ -165,13 +215,18 @@ def test_r2_is_one_for_exact_forecasts_zero_for_the_mean_and_negative_for_worse(
     price = np.log(volumes.close)[:, None]
     mean = volumes.mean[:, None] - price + np.zeros(TARGETS.shape)
     worse = volumes.actual - price + 2.0 * (volumes.mean[:, None] - volumes.actual)
-    found = [scores.dollar_volume_r2(volumes, np.exp(logs)) for logs in (volumes.actual - price, mean, worse)]
+    found = [
+        scores.dollar_volume_r2(volumes, np.exp(logs))
+        for logs in (volumes.actual - price, mean, worse)
+    ]
     assert found == [pytest.approx(1.0), pytest.approx(0.0), pytest.approx(-3.0)]
 
 
 def test_what_an_origin_is_compared_with_does_not_change_when_later_bars_do():
     later = scaled(BARS, 3.0, slice(31, None))
-    before, after = (scores.dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later))
+    before, after = (
+        scores.dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later)
+    )
     np.testing.assert_allclose(before.mean, after.mean)
     np.testing.assert_array_equal(before.close, after.close)
     assert not np.allclose(before.actual[-1], after.actual[-1])
@@ -181,7 +236,8 @@ def test_unknown_volumes_are_no_actual_and_leave_the_mean_to_the_five_known_befo
     holed = BARS.astype(float)
     holed.iloc[[20, 22], holed.columns.get_loc("volume")] = [np.nan, 0.0]
     volumes = scores.dollar_volumes(holed, ORIGINS, TARGETS)
-    logs = np.log((BARS["close"] * BARS["volume"]).iloc[[16, 17, 18, 19, 21]])  # of those up to session 22
+    # Of those up to session 22
+    logs = np.log((BARS["close"] * BARS["volume"]).iloc[[16, 17, 18, 19, 21]])
     assert volumes.mean[12] == pytest.approx(logs.mean())
     assert volumes.close[12] == BARS["close"].iloc[21]
     assert np.isnan(volumes.actual[9:12]).tolist() == [[True, False], [False, True], [True, False]]
@@ -192,6 +248,9 @@ def test_each_horizon_has_the_same_weight_however_many_of_its_targets_are_known(
     whole = scores.dollar_volumes(BARS, ORIGINS, TARGETS)
     is_known = (np.arange(len(ORIGINS)) < 5)[:, None] | [True, False]
     known = scores.DollarVolumes(whole.close, whole.mean, np.where(is_known, whole.actual, np.nan))
-    ours, means = np.log(SHARES) + np.log(known.close)[:, None] - known.actual, known.mean[:, None] - known.actual
-    errors, usual = ((table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means))
+    ours = np.log(SHARES) + np.log(known.close)[:, None] - known.actual
+    means = known.mean[:, None] - known.actual
+    errors, usual = (
+        (table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means)
+    )
     assert scores.dollar_volume_r2(known, SHARES) == pytest.approx(1 - errors / usual)

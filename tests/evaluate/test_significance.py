@@ -11,7 +11,8 @@ from forecasting.evaluate.significance import confidence_set, diebold_mariano, p
 
 def naive_diebold_mariano(a, b, lag):
     d = [x - y for x, y in zip(a, b, strict=True)]
-    n, h = len(d), lag + 1
+    n = len(d)
+    h = lag + 1
     mean = sum(d) / n
     gamma = [sum((d[t] - mean) * (d[t - k] - mean) for t in range(k, n)) / n for k in range(h)]
     variance = (gamma[0] + 2 * sum(gamma[1:])) / n
@@ -21,22 +22,30 @@ def naive_diebold_mariano(a, b, lag):
 def random_losses(n=200, seed=0, **means):
     rng = np.random.default_rng(seed)
     shared = rng.gamma(4.0, 0.25, n)
-    return pd.DataFrame({name: mean * shared + rng.normal(0, 0.1, n) for name, mean in means.items()})
+    return pd.DataFrame(
+        {name: mean * shared + rng.normal(0, 0.1, n) for name, mean in means.items()}
+    )
 
 
 def test_by_hand_with_one_lag():
-    # Differences 1 3 2 2: mean 2, autocovariances 1/2 and -1/4, so the rectangular variance is 0 and Bartlett's
-    # 1/2 - 1/4 = 1/4; correction sqrt((4 + 1 - 4 + 2/4) / 4) = sqrt(3/8).
+    # Differences 1 3 2 2: mean 2, autocovariances 1/2 and -1/4, so the rectangular variance is 0
+    # and Bartlett's 1/2 - 1/4 = 1/4; correction sqrt((4 + 1 - 4 + 2/4) / 4) = sqrt(3/8).
     found = diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=2)
     statistic = 2 / math.sqrt(0.25 / 4) * math.sqrt(3 / 8)
     assert found == pytest.approx((statistic, 2 * stats.t.sf(statistic, 3)))
-    assert diebold_mariano([1.0, 3.0, np.nan, 2.0, 2.0], [0.0, 0.0, 9.0, 0.0, 0.0], horizon=2) == found
+    assert (
+        diebold_mariano([1.0, 3.0, np.nan, 2.0, 2.0], [0.0, 0.0, 9.0, 0.0, 0.0], horizon=2) == found
+    )
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
-def test_it_equals_a_naive_computation_negative_where_the_first_lost_less_and_swapping_flips_the_sign(horizon):
+def test_it_equals_a_naive_computation_negative_where_the_first_lost_less_and_swapping_flips_the_sign(
+    horizon,
+):
     losses = random_losses(120, a=1.0, b=1.2)
-    (statistic, p_value), behind = (diebold_mariano(losses[a], losses[b], horizon=horizon) for a, b in ("ab", "ba"))
+    (statistic, p_value), behind = (
+        diebold_mariano(losses[a], losses[b], horizon=horizon) for a, b in ("ab", "ba")
+    )
     assert statistic == pytest.approx(naive_diebold_mariano(losses["a"], losses["b"], horizon - 1))
     assert statistic < 0
     assert behind == pytest.approx((-statistic, p_value))
@@ -44,20 +53,29 @@ def test_it_equals_a_naive_computation_negative_where_the_first_lost_less_and_sw
 
 def test_a_constant_difference_has_an_infinite_statistic_and_equal_losses_one_of_0_and_pairs_with_a_nan_are_dropped():
     assert diebold_mariano([1.0, np.nan, 2.0, 4.0], [1.0, 5.0, 2.0, 4.0], horizon=1) == (0.0, 1.0)
-    assert diebold_mariano(np.arange(30) * 0.1, np.arange(30) * 0.1 + 0.3, horizon=3) == (-math.inf, 0.0)
+    assert diebold_mariano(np.arange(30) * 0.1, np.arange(30) * 0.1 + 0.3, horizon=3) == (
+        -math.inf,
+        0.0,
+    )
 
 
 @pytest.mark.parametrize(("n", "horizon", "needed"), [(0, 1, 2), (1, 1, 2), (5, 5, 6), (5, 0, 2)])
 def test_too_few_pairs_for_the_lag_are_refused(n, horizon, needed):
-    with pytest.raises(ValueError, match=f"Expected at least {needed} pairs .* lag {horizon - 1}, found {n}"):
+    with pytest.raises(
+        ValueError, match=f"Expected at least {needed} pairs .* lag {horizon - 1}, found {n}"
+    ):
         diebold_mariano(np.arange(n), np.zeros(n), horizon=horizon)
 
 
 @pytest.mark.parametrize(("horizon", "enough"), [(1, 10), (2, 20), (5, 50)])
 def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon, enough):
     rng = np.random.default_rng(0)
-    ours, theirs = rng.normal(size=enough), rng.normal(size=enough)
-    assert p_value_of_enough(ours, theirs, horizon=horizon) == diebold_mariano(ours, theirs, horizon=horizon)[1]
+    ours = rng.normal(size=enough)
+    theirs = rng.normal(size=enough)
+    assert (
+        p_value_of_enough(ours, theirs, horizon=horizon)
+        == diebold_mariano(ours, theirs, horizon=horizon)[1]
+    )
     assert p_value_of_enough(ours[1:], theirs[1:], horizon=horizon) is None
     theirs[0] = np.nan
     assert p_value_of_enough(ours, theirs, horizon=horizon) is None
@@ -65,7 +83,9 @@ def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon
 
 def test_losses_that_are_no_pairs_are_refused():
     for theirs in ([0.1], np.full((3, 2), 0.1)):
-        with pytest.raises(ValueError, match="Expected paired losses of one dimension and equal length"):
+        with pytest.raises(
+            ValueError, match="Expected paired losses of one dimension and equal length"
+        ):
             diebold_mariano([1.0, 2.0, 3.0], theirs, horizon=1)
 
 
@@ -83,7 +103,15 @@ def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
 def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_bootstrap():
     losses = random_losses(a=1.0, b=1.01, c=1.02, d=1.015) ** 2
     for block in (5, 9):
-        search = MCS(losses, size=0.10, reps=1000, block_size=block, method="R", bootstrap="stationary", seed=0)
+        search = MCS(
+            losses,
+            size=0.10,
+            reps=1000,
+            block_size=block,
+            method="R",
+            bootstrap="stationary",
+            seed=0,
+        )
         search.compute()
         included, p_values = confidence_set(losses, block=block)
         assert p_values == {name: search.pvalues["Pvalue"][name] for name in losses}

@@ -1,6 +1,9 @@
-"""The moments of a night between which the state outside changes: before statements, around commits, at files.
+"""The moments of a night between which the state outside changes.
 
-And processes that can be killed there: forked from one that has everything imported, each starts in milliseconds.
+Before statements, around commits, at files.
+
+And processes that can be killed there: forked from one that has everything imported, each starts in
+milliseconds.
 """
 
 import os
@@ -29,7 +32,9 @@ class Boundaries:
     """The boundaries passed so far, and what happens at some of them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.passed = str(folder), 0  # within it a file opened for writing, renamed or removed is one
+        # within it a file opened for writing, renamed or removed is one
+        self.folder = str(folder)
+        self.passed = 0
         self.armed = False  # while the world is made ready, boundaries do not count
         self.dead = False  # the process has ended: whatever it still tries fails
         self._actions: dict[int, Callable[[], None]] = {}
@@ -37,7 +42,9 @@ class Boundaries:
     @contextmanager
     def process(self) -> Iterator[None]:
         """A process: boundaries count from its start, and what was planned for it is forgotten with it."""
-        self.passed, self.armed, self.dead = 0, True, False
+        self.passed = 0
+        self.armed = True
+        self.dead = False
         try:
             yield
         finally:
@@ -45,7 +52,10 @@ class Boundaries:
             self._actions.clear()
 
     def plan(self, boundary: int, action: Callable[[], None]) -> None:
-        """Call `action` at the `boundary`-th boundary, counted from 1; its own statements are none."""
+        """Call `action` at the `boundary`-th boundary, counted from 1.
+
+        Its own statements are none.
+        """
         self._actions[boundary] = action
 
     def kill(self) -> None:
@@ -70,7 +80,11 @@ class Boundaries:
 
     def reach_file(self, event: str, args: tuple[Any, ...]) -> None:
         """Pass a boundary where a file of the folder is about to change."""
-        if event not in _FILE_EVENTS or not isinstance(args[0], str | Path) or not str(args[0]).startswith(self.folder):
+        if (
+            event not in _FILE_EVENTS
+            or not isinstance(args[0], str | Path)
+            or not str(args[0]).startswith(self.folder)
+        ):
             return
         if event != "open" or (args[2] or 0) & _CHANGING:
             self.reach()
@@ -93,7 +107,8 @@ def counted(folder: Path) -> Iterator[Boundaries]:
         sa.event.listen(sa.Engine, moment, boundaries.reach)
     _watching.append(boundaries)
     try:
-        with mock.patch.object(sa.engine.default.DefaultDialect, "do_commit", commit):  # there is no event after one
+        # There is no event after one
+        with mock.patch.object(sa.engine.default.DefaultDialect, "do_commit", commit):
             yield boundaries
     finally:
         _watching.remove(boundaries)
@@ -121,7 +136,10 @@ PRELOADED = [
 
 
 class ForkedProcess(ForkServerProcess):
-    """Has the variables of the process that made it; the one that it is forked from has those of its own start."""
+    """Has the variables of the process that made it.
+
+    The one that it is forked from has those of its own start.
+    """
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)

@@ -33,7 +33,16 @@ FILLED_ONCE = {"bar_versions": ("superseded_at", "settled_at"), "findings": ("cl
 """Columns of rows that never change otherwise: NULL until they are filled in."""
 
 RECOMPUTED = ("standings", "metrics")
-UNCHANGED_OF_RUNS = {"as_of", "symbol", "target", "source", "started_at", "settings_hash", "settings", "code_version"}
+UNCHANGED_OF_RUNS = {
+    "as_of",
+    "symbol",
+    "target",
+    "source",
+    "started_at",
+    "settings_hash",
+    "settings",
+    "code_version",
+}
 
 
 class Invariants:
@@ -42,7 +51,8 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self.world = world
         self.rows: Rows = {name: {} for name in metadata.tables}  # after the newest checked morning
-        self.born: dict[str, dict[Key, int]] = defaultdict(dict)  # the morning after which a row was first seen
+        # The morning after which a row was first seen
+        self.born: dict[str, dict[Key, int]] = defaultdict(dict)
         self.mornings = 0
         self.environment: dict[Key, dict[str, str]] = {}
         self.reached: Counter[str] = Counter()
@@ -51,7 +61,10 @@ class Invariants:
         """Check the ledger after a morning whose run ended so."""
         self.mornings += 1
         now = read_all(self.world.url)
-        new = {name: {key: row for key, row in now[name].items() if key not in self.rows[name]} for name in now}
+        new = {
+            name: {key: row for key, row in now[name].items() if key not in self.rows[name]}
+            for name in now
+        }
         check_kept(self.rows, now)
         check_bars(now)
         check_forecasts(new, now)
@@ -71,7 +84,11 @@ class Invariants:
         check_standings(self.world.url)
         hashes = {run["settings_hash"] for run in self._due_runs(self.rows)}
         left = [run for run in self.rows["runs"].values() if run["status"] == "running"]
-        assert not [run for run in left if run["settings_hash"] in hashes and run["symbol"] in self.world.symbols], left
+        assert not [
+            run
+            for run in left
+            if run["settings_hash"] in hashes and run["symbol"] in self.world.symbols
+        ], left
         check_artifacts(self.world.folder / "data" / "artifacts", self.rows, lost=self.world.lost)
         self._replay_one()
 
@@ -83,25 +100,38 @@ class Invariants:
             published = [row for row in now["forecasts"].values() if row["run_id"] == run["id"]]
             horizons = sorted(row["horizon"] for row in published if row["role"] == "champion")
             if run["status"] == "done":
-                assert horizons == ([] if ISSUED_BEFORE in run["note"] else list(HORIZONS)), (run, horizons)
+                assert horizons == ([] if ISSUED_BEFORE in run["note"] else list(HORIZONS)), (
+                    run,
+                    horizons,
+                )
             else:
                 assert run["status"] in ("late", "failed"), run
                 assert run["error"] or run["note"], run
 
     def _due_runs(self, now: Rows) -> list[Row]:
-        settings, session = read_settings(), last_completed(self.world.now())
-        nights = [make_night(symbol, session, settings, now=self.world.now).id for symbol in settings.symbols]
-        assert not [run_id for run_id in nights if (run_id,) not in now["runs"]], "no row says what became of it"
+        settings = read_settings()
+        session = last_completed(self.world.now())
+        nights = [
+            make_night(symbol, session, settings, now=self.world.now).id
+            for symbol in settings.symbols
+        ]
+        assert not [run_id for run_id in nights if (run_id,) not in now["runs"]], (
+            "no row says what became of it"
+        )
         return [now["runs"][run_id,] for run_id in nights]
 
     def _check_complete(self, new: Rows, now: Rows) -> None:
         """After a done night every forecast whose bar was known to it has its scores."""
-        scored = {(*score_key(row), row["stage"], row["bar_version"]) for row in now["scores"].values()}
+        scored = {
+            (*score_key(row), row["stage"], row["bar_version"]) for row in now["scores"].values()
+        }
         bars = versions_of(now)
         for run in self._due_runs(now):
             if run["status"] != "done" or (run["id"],) not in new["runs"]:
                 continue
-            known_at = next(row["data_as_of"] for row in now["forecasts"].values() if row["run_id"] == run["id"])
+            known_at = next(
+                row["data_as_of"] for row in now["forecasts"].values() if row["run_id"] == run["id"]
+            )
             for row in now["forecasts"].values():
                 if (row["symbol"], row["target"]) != (run["symbol"], run["target"]):
                     continue
@@ -121,13 +151,18 @@ class Invariants:
                 self.environment[key] = dict(self.world.variables)
         published = [row for row in new["forecasts"].values() if row["role"] == "champion"]
         runs = [
-            run for key, run in now["runs"].items() if run["status"] != self.rows["runs"].get(key, {}).get("status")
+            run
+            for key, run in now["runs"].items()
+            if run["status"] != self.rows["runs"].get(key, {}).get("status")
         ]
         for paths in (
             (f"fetch {row['verdict']}" for row in new["fetches"].values()),
             (f"published {row['status']}" for row in published),
             (path for row in published for path in learned(row)),
-            (f"score {row['stage']}, version {min(row['bar_version'], 3)}" for row in new["scores"].values()),
+            (
+                f"score {row['stage']}, version {min(row['bar_version'], 3)}"
+                for row in new["scores"].values()
+            ),
             (f"run {run['status']}" for run in runs),
             ("a fit because of drift" for run in runs if run["mode_kind"] == "drift"),
             (
@@ -141,17 +176,26 @@ class Invariants:
 
     def _replay_one(self) -> None:
         """A night alone on its morning, replayed from what the ledger held before it, gives the same bits."""
-        issued = {row["run_id"]: self.born["forecasts"][key] for key, row in self.rows["forecasts"].items()}
+        issued = {
+            row["run_id"]: self.born["forecasts"][key]
+            for key, row in self.rows["forecasts"].items()
+        }
         runs = {run_id: self.rows["runs"][run_id,] for run_id in sorted(issued)}
-        decided = {(row["run_id"], self.born["promotions"][key]) for key, row in self.rows["promotions"].items()}
+        decided = {
+            (row["run_id"], self.born["promotions"][key])
+            for key, row in self.rows["promotions"].items()
+        }
         at_work = {(run_id, born) for run_id, born in {*issued.items(), *decided} if run_id in runs}
-        mornings = Counter((runs[run_id]["symbol"], runs[run_id]["target"], born) for run_id, born in at_work)
+        mornings = Counter(
+            (runs[run_id]["symbol"], runs[run_id]["target"], born) for run_id, born in at_work
+        )
         alone = [
             ((run_id,), run)
             for run_id, run in runs.items()
             if run["status"] == "done"
             and (run_id,) in self.environment
-            and issued[run_id] == self.born["runs"][run_id,]  # not one that an earlier morning began
+            # Not one that an earlier morning began
+            and issued[run_id] == self.born["runs"][run_id,]
             and mornings[run["symbol"], run["target"], issued[run_id]] == 1
         ]
         for key, run in self.world.draw.sample(alone, len(alone)):
@@ -182,7 +226,9 @@ def versions_of(rows: Rows) -> dict[tuple[str, date], list[Row]]:
 
 def score_key(row: Row) -> Key:
     """The key of a forecast, of one of its scores or of its parts."""
-    return tuple(row[name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind"))
+    return tuple(
+        row[name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+    )
 
 
 def check_kept(before: Rows, now: Rows) -> None:
@@ -202,7 +248,10 @@ def check_kept(before: Rows, now: Rows) -> None:
 
 
 def check_bars(rows: Rows) -> None:
-    """Each bar has versions 1, 2, ...; the newest alone is current, and each ends when the next begins."""
+    """Each bar has versions 1, 2, ....
+
+    The newest alone is current, and each ends when the next begins.
+    """
     for versions in versions_of(rows).values():
         assert [row["version"] for row in versions] == list(range(1, len(versions) + 1)), versions
         assert versions[-1]["superseded_at"] is None, versions
@@ -217,18 +266,25 @@ def check_forecasts(new: Rows, now: Rows) -> None:
     for row in now["forecast_parts"].values():
         products[score_key(row)] *= row["factor"]
     for row in new["forecasts"].values():
-        fetch, model = now["fetches"][row["fetch_id"],], now["models"][row["model_id"],]
+        fetch = now["fetches"][row["fetch_id"],]
+        model = now["models"][row["model_id"],]
         run = now["runs"][row["run_id"],]
         assert fetch["fetched_at"] == row["data_as_of"], (row, fetch)
         assert fetch["last_received"] >= row["origin_session"] == run["as_of"], (row, fetch)
-        assert model["trained_to"] is None or model["trained_to"] <= row["origin_session"], (row, model)
+        assert model["trained_to"] is None or model["trained_to"] <= row["origin_session"], (
+            row,
+            model,
+        )
         assert row["target_session"] == shift(row["origin_session"], row["horizon"]), row
         quantiles = [row[name] for name in QUANTILE_COLUMNS]
         assert quantiles == sorted(quantiles), row
         assert all(map(math.isfinite, quantiles)), row
-        assert (row["kind"] == "live") == (row["issued_at"] < opens_at(shift(row["origin_session"], 1))), row
+        assert (row["kind"] == "live") == (
+            row["issued_at"] < opens_at(shift(row["origin_session"], 1))
+        ), row
         assert row["status"] == "ok" or row["reason"], row
-        if row["role"] == "champion":  # its parts multiply to its median; of a close to the width of the 80% interval
+        # Its parts multiply to its median; of a close to the width of the 80% interval
+        if row["role"] == "champion":
             size = math.log(row["q90"] / row["q10"]) if row["target"] == "close" else row["q50"]
             assert math.isclose(products[score_key(row)], size, rel_tol=1e-9), row
 
@@ -247,13 +303,23 @@ def expected_scores(versions: list[Row], target: str, known_at: datetime) -> lis
     usable = [row for row in known if all(row[name] is not None for name in needed)]
     found = [("first_print", usable[0]["version"])] if usable else []
     current = known[-1:] if known and known[-1] in usable else []
-    found += [("settled", row["version"]) for row in current if row["settled_at"] and row["settled_at"] <= known_at]
+    found += [
+        ("settled", row["version"])
+        for row in current
+        if row["settled_at"] and row["settled_at"] <= known_at
+    ]
     return found
 
 
 def basis_at(splits: Sequence[Row], instant: datetime) -> float:
-    """The product of the splits known at an instant; of several rows of a session the newest is of all its splits."""
-    known = sorted((one for one in splits if one["first_seen_at"] <= instant), key=lambda one: one["first_seen_at"])
+    """The product of the splits known at an instant.
+
+    Of several rows of a session the newest is of all its splits.
+    """
+    known = sorted(
+        (one for one in splits if one["first_seen_at"] <= instant),
+        key=lambda one: one["first_seen_at"],
+    )
     return math.prod({one["session"]: one["value"] for one in known}.values())
 
 
@@ -267,7 +333,10 @@ def check_scores(new: Rows, now: Rows) -> None:
     for row in new["scores"].values():
         forecast = now["forecasts"][score_key(row)]
         bar = bars[row["symbol"], row["target_session"]][row["bar_version"] - 1]
-        later, sooner = (basis_at(splits[row["symbol"]], one) for one in (bar["first_seen_at"], forecast["data_as_of"]))
+        later, sooner = (
+            basis_at(splits[row["symbol"]], one)
+            for one in (bar["first_seen_at"], forecast["data_as_of"])
+        )
         factor = later / sooner
         actual = actual_of(bar, row["target"], factor)
         quantiles = [forecast[name] for name in QUANTILE_COLUMNS]
@@ -276,10 +345,18 @@ def check_scores(new: Rows, now: Rows) -> None:
             for level, value in zip(QUANTILES, quantiles, strict=True)
         ]
         assert row["target_session"] == forecast["target_session"], (row, forecast)
-        assert (row["role"], row["issued_at"]) == (forecast["role"], forecast["issued_at"]), (row, forecast)
+        assert (row["role"], row["issued_at"]) == (forecast["role"], forecast["issued_at"]), (
+            row,
+            forecast,
+        )
         assert math.isclose(row["actual"], actual, rel_tol=1e-9, abs_tol=1e-12), (row, bar, factor)
-        assert math.isclose(row["error"], quantiles[3] - actual, rel_tol=1e-9, abs_tol=1e-9), (row, bar)
-        assert math.isclose(row["pinball"], sum(losses) / len(losses), rel_tol=1e-6, abs_tol=1e-9), (row, losses)
+        assert math.isclose(row["error"], quantiles[3] - actual, rel_tol=1e-9, abs_tol=1e-9), (
+            row,
+            bar,
+        )
+        assert math.isclose(
+            row["pinball"], sum(losses) / len(losses), rel_tol=1e-6, abs_tol=1e-9
+        ), (row, losses)
         assert bool(row["inside_80"]) == (quantiles[1] <= actual <= quantiles[5]), row
         assert bool(row["inside_90"]) == (quantiles[0] <= actual <= quantiles[6]), row
         assert row["stage"] == "first_print" or bar["settled_at"] is not None, (row, bar)
@@ -293,8 +370,11 @@ def check_runs(rows: Rows) -> None:
     for run in rows["runs"].values():
         assert run["status"] in ("running", "done", "late", "failed"), run
         assert published[run["id"]] in (0, len(HORIZONS)), (run, published[run["id"]])
-        if run["status"] == "done":  # run again under other settings, its session may have its forecast already
-            assert (published[run["id"]] == len(HORIZONS)) == (ISSUED_BEFORE not in run["note"]), run
+        # Run again under other settings, its session may have its forecast already
+        if run["status"] == "done":
+            assert (published[run["id"]] == len(HORIZONS)) == (ISSUED_BEFORE not in run["note"]), (
+                run
+            )
             assert (run["symbol"], run["target"], run["as_of"]) in sessions, run
             assert run["finished_at"] is not None, run
             assert run["error"] is None, run
@@ -310,10 +390,16 @@ def check_latest(url: str, rows: Rows) -> None:
     for row in sorted(published, key=_preference):  # of equal ones the last: the smallest model id
         newest[row["symbol"], row["target"], row["horizon"]] = row
     with connect.reading(url) as connection:
-        found = connection.exec_driver_sql("SELECT symbol, target, horizon, q50, run_id FROM latest_forecasts").all()
+        found = connection.exec_driver_sql(
+            "SELECT symbol, target, horizon, q50, run_id FROM latest_forecasts"
+        ).all()
         bars = connection.exec_driver_sql("SELECT symbol, version FROM bars").all()
-    assert sorted(map(tuple, found)) == sorted((*line, row["q50"], row["run_id"]) for line, row in newest.items())
-    current = [(symbol, versions[-1]["version"]) for (symbol, _), versions in versions_of(rows).items()]
+    assert sorted(map(tuple, found)) == sorted(
+        (*line, row["q50"], row["run_id"]) for line, row in newest.items()
+    )
+    current = [
+        (symbol, versions[-1]["version"]) for (symbol, _), versions in versions_of(rows).items()
+    ]
     assert sorted(map(tuple, bars)) == sorted(current)
 
 
@@ -333,7 +419,10 @@ def check_standings(url: str) -> None:
 
 
 def check_artifacts(folder: Path, rows: Rows, *, lost: set[str]) -> None:
-    """Every folder of weights is of a model that has its weights, and the other way round; nothing else is there."""
+    """Every folder of weights is of a model that has its weights, and the other way round.
+
+    Nothing else is there.
+    """
     present = {path.name for path in folder.iterdir()}
     wanted = {row["id"] for row in rows["models"].values() if row["artifact_path"]}
     assert present <= wanted, present - wanted

@@ -1,6 +1,9 @@
-"""Past nights of a simulated world run again: in a ledger as it was before their morning, or in one with altered rows.
+"""Past nights of a simulated world run again.
 
-Altered are rows from after the origin, or an input; such a copy has every row of the nights after it, none of its own.
+In a ledger as it was before their morning, or in one with altered rows.
+
+Altered are rows from after the origin, or an input; such a copy has every row of the nights after
+it, none of its own.
 Only SQLite: the copies are files.
 """
 
@@ -44,7 +47,8 @@ Night = dict[str, Any]
 """A row of runs, with `known_at` and `issued_at` of its forecasts."""
 
 OWN = (
-    "DELETE FROM scores WHERE target_session <= :origin AND scored_at >= :issued_at",  # by this night, or after it
+    # By this night, or after it
+    "DELETE FROM scores WHERE target_session <= :origin AND scored_at >= :issued_at",
     "DELETE FROM scores WHERE (symbol, target, origin_session) = (:symbol, :target, :origin)",
     "DELETE FROM forecasts WHERE run_id = :run",
     "DELETE FROM promotions WHERE run_id = :run",
@@ -59,16 +63,19 @@ AFTER = {
     "bars": """UPDATE bar_versions SET open = open * 1.7, high = high * 2.1, low = low * 1.3, close = close * 1.7,
         volume = volume * 3 + 7 WHERE session > :origin OR first_seen_at > :known_at""",
     "bars settled": "UPDATE bar_versions SET settled_at = NULL WHERE settled_at > :known_at",
-    "bars superseded": "UPDATE bar_versions SET superseded_at = NULL WHERE superseded_at > :known_at",
+    "bars "
+    "superseded": "UPDATE bar_versions SET superseded_at = NULL WHERE superseded_at > :known_at",
     "actions": "UPDATE corporate_actions SET value = value * 1.5 WHERE first_seen_at > :known_at",
-    "a split": """INSERT OR REPLACE INTO corporate_actions (symbol, session, kind, first_seen_at, value, fetch_id)
+    "a "
+    "split": """INSERT OR REPLACE INTO corporate_actions (symbol, session, kind, first_seen_at, value, fetch_id)
         SELECT symbol, :next, 'split', :later, 4.0, min(id) FROM fetches GROUP BY symbol""",
     "events": """UPDATE events SET timing = 'amc', known_rule = 'withdrawn', known_from = :origin
         WHERE first_seen_at > :known_at""",
     "an event": """INSERT OR IGNORE INTO events
         (symbol, session, kind, first_seen_at, known_from, known_rule, announced, timing, source)
         SELECT DISTINCT symbol, :next, 'earnings', :later, :origin, 'seen', :next, 'bmo', 'x' FROM fetches""",
-    "fetches": "UPDATE fetches SET adjustment = 0.5, row_count = 1, detail = 'x' WHERE fetched_at > :known_at",
+    "fetches": "UPDATE fetches SET adjustment = 0.5, row_count = 1, detail = 'x' WHERE fetched_at "
+    "> :known_at",
     "findings": """UPDATE findings SET severity = 'reject', cleared_at = NULL
         WHERE fetch_id IN (SELECT id FROM fetches WHERE fetched_at > :known_at)""",
     "models": """UPDATE models SET refused = 'x', chain_epochs = 999, artifact_hash = 'x', trained_to = :next
@@ -79,8 +86,10 @@ AFTER = {
         WHERE origin_session > :origin""",
     "scores": """UPDATE scores SET actual = actual * 2, error = -3 * error, pinball = 5 * pinball, inside_80 = 0
         WHERE target_session > :origin""",
-    "standings": f"UPDATE standings SET n = n + 5, {', '.join(f'{name} = 3 * {name} + 1' for name in _SUMS)}",
-    "runs": "UPDATE runs SET status = 'failed', mode = 'skip', note = 'x', market_fetch = '' WHERE as_of > :origin",
+    "standings": "UPDATE standings SET n = n + 5, "
+    f"{', '.join(f'{name} = 3 * {name} + 1' for name in _SUMS)}",
+    "runs": "UPDATE runs SET status = 'failed', mode = 'skip', note = 'x', market_fetch = '' WHERE "
+    "as_of > :origin",
 }
 """Statements that alter what no forecast of the night can have known, by what they alter."""
 
@@ -97,15 +106,26 @@ def issued(world: World, run: Night) -> dict[tuple[int, str], list[Any]]:
 
 
 def replay_one(
-    world: World, run: dict[str, Any], born: Mapping[str, Mapping[tuple[Any, ...], int]], variables: dict[str, str]
+    world: World,
+    run: dict[str, Any],
+    born: Mapping[str, Mapping[tuple[Any, ...], int]],
+    variables: dict[str, str],
 ) -> str:
-    """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
-    rows, morning = world.invariants.rows, born["runs"][run["id"],]
-    before = {name: {key: row for key, row in rows[name].items() if born[name][key] < morning} for name in DERIVED}
+    """Whether the night gave `the same bits`, or why it was not run again.
+
+    Raises where a bit differs.
+    """
+    rows = world.invariants.rows
+    morning = born["runs"][run["id"],]
+    before = {
+        name: {key: row for key, row in rows[name].items() if born[name][key] < morning}
+        for name in DERIVED
+    }
     before["promotions"] |= {
         key: row
         for key, row in rows["promotions"].items()
-        if row["run_id"] is None and row["decided_at"] <= run["started_at"]  # by hand, on the same morning perhaps
+        # By hand, on the same morning perhaps
+        if row["run_id"] is None and row["decided_at"] <= run["started_at"]
     }
     champion = champion_before(before, run)
     if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
@@ -116,14 +136,21 @@ def replay_one(
         with connect.reading(world.url) as source, connect.transaction(scratch.url) as target:
             write.copy_inputs(source, target)
             findings = metadata.tables["findings"]
-            target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
+            # No input of any forecast
+            target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))
             for name in DERIVED:
                 gone = {"artifact_path": None} if name == "models" else {}
-                kept = [row | gone if row.get("id") in world.lost else row for row in before[name].values()]
+                kept = [
+                    row | gone if row.get("id") in world.lost else row
+                    for row in before[name].values()
+                ]
                 write.add(target, name, *kept)
-        fetch = next(row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"])
+        fetch = next(
+            row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]
+        )
         rerun_night(run | {"fetch_id": fetch}, scratch, [], now=world.now)
-        found, wanted = forecast_in(scratch, run), issued(world, run)
+        found = forecast_in(scratch, run)
+        wanted = issued(world, run)
     assert found == wanted, (run, [line for line in wanted if found.get(line) != wanted[line]][:5])
     return SAME_BITS
 
@@ -138,17 +165,24 @@ def copied_weights(world: World, name: str) -> Path:
 @contextmanager
 def settings_of(variables: Mapping[str, str], folder: Path) -> Iterator[Settings]:
     """Within the block, the environment and the settings of a past night, in another data folder."""
-    with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
+    with mock.patch.dict(
+        os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}
+    ):
         yield read_settings().model_copy(update={"data_dir": folder, "database_url": None})
 
 
 def forecast_in(settings: Settings, run: Night) -> dict[tuple[int, str], list[Any]]:
     with connect.reading(settings.url) as connection:
-        return lines(connection.execute(metadata.tables["forecasts"].select()).mappings(), run["id"])
+        return lines(
+            connection.execute(metadata.tables["forecasts"].select()).mappings(), run["id"]
+        )
 
 
 def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
-    """The champion of a run's symbol and target when it began, a row of models; None before the first."""
+    """The champion of a run's symbol and target when it began, a row of models.
+
+    None before the first.
+    """
     decided = [
         row
         for row in rows["promotions"].values()
@@ -156,33 +190,52 @@ def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
         and row["session"] <= run["as_of"]
         and row["run_id"] != run["id"]
     ]
-    newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]), default=None)
+    newest = max(
+        decided, key=lambda row: (row["session"], row["decided_at"], row["id"]), default=None
+    )
     return None if newest is None else rows["models"][newest["winner"],]
 
 
 def learned(row: dict[str, Any]) -> list[str]:
     """What earlier forecasts have decided of this one."""
     weight = json.loads(row["calibration"])["weight"] if row["calibration"] else None
-    found = ["a weight other than the usual one"] if weight not in (None, TARGETS[row["target"]].network_weight) else []
+    found = (
+        ["a weight other than the usual one"]
+        if weight not in (None, TARGETS[row["target"]].network_weight)
+        else []
+    )
     return [*found, "the network is behind"] if "the network is behind" in row["reason"] else found
 
 
 def decided(world: World, run: Night) -> set[str]:
-    """What the night has decided from earlier ones: paths on which a later value could move a forecast."""
-    rows = [row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"]]
+    """What the night has decided from earlier ones.
+
+    Paths on which a later value could move a forecast.
+    """
+    rows = [
+        row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"]
+    ]
     found = {path for row in rows for path in learned(row)}
     found |= {"a baseline published" for row in rows if row["status"] == "fallback"}
     found |= {"a fit because of drift"} if run["mode_kind"] == "drift" else set()
     decisions = world.invariants.rows["promotions"].values()
-    return found | {"a promotion" for row in decisions if row["run_id"] == run["id"]} | {run["target"]}
+    return (
+        found | {"a promotion" for row in decisions if row["run_id"] == run["id"]} | {run["target"]}
+    )
 
 
 def altered_after(world: World, run: Night) -> dict[tuple[int, str], list[Any]]:
     """What the night forecasts where every value after its origin is another one."""
-    folder, origin = copied_weights(world, "altered"), run["as_of"]
-    values = {name: run[name] for name in ("symbol", "target")} | {"run": run["id"], "origin": origin.isoformat()}
+    folder = copied_weights(world, "altered")
+    origin = run["as_of"]
+    values = {name: run[name] for name in ("symbol", "target")} | {
+        "run": run["id"],
+        "origin": origin.isoformat(),
+    }
     values["next"] = next_sessions(origin, 2)[1].isoformat()
-    instants = {name: run[name] for name in ("known_at", "issued_at")} | {"later": run["known_at"] + timedelta(days=2)}
+    instants = {name: run[name] for name in ("known_at", "issued_at")} | {
+        "later": run["known_at"] + timedelta(days=2)
+    }
     values |= {name: f"{instant:%Y-%m-%d %H:%M:%S.%f}" for name, instant in instants.items()}
     with (
         closing(sqlite3.connect(world.url.removeprefix("sqlite:///"))) as source,

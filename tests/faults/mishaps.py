@@ -51,8 +51,12 @@ def failing(world: World) -> Undo:
 
 
 def late(world: World) -> Undo:
-    """The newest bar comes an hour or two later, or not on this morning; or the answer is some sessions old."""
-    newest, sessions = world.vendor.today, world.draw.choice([1, 1, 1, 3])
+    """The newest bar comes an hour or two later, or not on this morning.
+
+    Or the answer is some sessions old.
+    """
+    newest = world.vendor.today
+    sessions = world.draw.choice([1, 1, 1, 3])
     world.vendor.today = shift(newest, -sessions)
     hours = world.draw.choice([0.2, 0.8, 24.0]) if sessions == 1 else 24.0
     world.at(world.instant + timedelta(hours=hours), lambda: setattr(world.vendor, "today", newest))
@@ -63,18 +67,23 @@ def another_symbol(world: World) -> Undo:
     """The rows are those of another symbol."""
     symbol = world.known_symbol()
     if symbol is not None:
-        world.vendor.mistaken[symbol] = next(name for name in world.vendor.edits_of if name != symbol)
+        world.vendor.mistaken[symbol] = next(
+            name for name in world.vendor.edits_of if name != symbol
+        )
     return world.vendor.mistaken.clear
 
 
 EDITS: tuple[Callable[[World, date], stand_in.Edit], ...] = (
-    lambda world, day: stand_in.scaled(world.draw.uniform(0.02, 0.3), world.vendor.today, column="volume"),
+    lambda world, day: stand_in.scaled(
+        world.draw.uniform(0.02, 0.3), world.vendor.today, column="volume"
+    ),
     lambda world, day: stand_in.missing_row(day),
     lambda world, day: stand_in.null_row(day),
     lambda world, day: stand_in.null_volume(day),
     lambda world, day: stand_in.scaled(100.0, day),  # in pence
     lambda world, day: stand_in.live_bar(next_sessions(world.vendor.today, 1)[0]),
-    lambda world, day: lambda rows: rows.assign(volume=(rows["volume"] / 1000.0).round()),  # of the whole history
+    # Of the whole history
+    lambda world, day: lambda rows: rows.assign(volume=(rows["volume"] / 1000.0).round()),
 )
 
 
@@ -97,18 +106,26 @@ def restatement(world: World) -> None:
 
 
 def split(world: World) -> None:
-    """Tonight's bar is the first after a split; the source may rebase the history only days later."""
-    symbol, ratio = world.draw.choice(world.symbols), world.draw.choice([2.0, 3.0, 1.5, 0.5, 0.1])
+    """Tonight's bar is the first after a split.
+
+    The source may rebase the history only days later.
+    """
+    symbol = world.draw.choice(world.symbols)
+    ratio = world.draw.choice([2.0, 3.0, 1.5, 0.5, 0.1])
     session = next_sessions(world.vendor.today, 1)[0]
     world.vendor.split(symbol, session, ratio)
     if world.draw.random() < 0.5 and symbol in world.known:
-        world.later_edits.append((symbol, stand_in.late_split(session, ratio), world.draw.randint(1, 2)))
+        world.later_edits.append(
+            (symbol, stand_in.late_split(session, ratio), world.draw.randint(1, 2))
+        )
 
 
 def dividend(world: World) -> None:
     """The next session is an ex-date."""
     session = next_sessions(world.vendor.today, 1)[0]
-    world.vendor.dividend(world.draw.choice(world.symbols), session, round(world.draw.uniform(0.05, 0.9), 2))
+    world.vendor.dividend(
+        world.draw.choice(world.symbols), session, round(world.draw.uniform(0.05, 0.9), 2)
+    )
 
 
 def earnings_move(world: World) -> None:
@@ -120,14 +137,20 @@ def earnings_move(world: World) -> None:
 
 
 def kill(world: World) -> None:
-    """The process ends at a boundary; the machine may come back on the same morning, and the process end once more."""
+    """The process ends at a boundary.
+
+    The machine may come back on the same morning, and the process end once more.
+    """
     world.boundaries.plan(world.some_boundary(), world.boundaries.kill)
     world.restarts = world.draw.choice([0, 1, 2])
     world.next_kill = world.some_boundary() if world.restarts == 2 else 0
 
 
 def disk_full(world: World) -> Undo:
-    """No file grows past a limit, as on a full disk: of the ledger, its log, weights, windows or pages."""
+    """No file grows past a limit, as on a full disk.
+
+    Of the ledger, its log, weights, windows or pages.
+    """
     limit = world.draw.choice([1_000, 20_000, 150_000, 400_000, 1_000_000])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     world.cannot_write = True
@@ -207,9 +230,15 @@ def settings_changed(world: World) -> None:
 
 
 def witness(world: World) -> Undo:
-    """A second source is compared with the bars: it agrees, has other numbers, or cannot be read."""
+    """A second source is compared with the bars.
+
+    It agrees, has other numbers, or cannot be read.
+    """
     path = world.folder / "witness.csv"
-    newest = [world.vendor.told(symbol)[0].tail(30).assign(symbol=symbol) for symbol in world.vendor.edits_of]
+    newest = [
+        world.vendor.told(symbol)[0].tail(30).assign(symbol=symbol)
+        for symbol in world.vendor.edits_of
+    ]
     rows = pd.concat(newest)[["session", "symbol", "open", "high", "low", "close", "volume"]]
     column, factor = world.draw.choice([("volume", 1.0), ("volume", 0.4), ("close", 1.03)])
     rows.assign(**{column: rows[column] * factor}).to_csv(path, index=False)

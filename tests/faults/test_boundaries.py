@@ -1,8 +1,10 @@
-"""Mornings broken off before every statement, around every commit and file, then run again: as one clean run.
+"""Mornings broken off before every statement, around every commit and file, then run again.
 
-Each is a scheduled night of one small symbol with a market series, earnings dates and a witness that disagrees. It is
-killed for real, in a process forked from one that has everything imported; on PostgreSQL its connections break too,
-once or for a while.
+As one clean run.
+
+Each is a scheduled night of one small symbol with a market series, earnings dates and a witness
+that disagrees. It is killed for real, in a process forked from one that has everything imported; on
+PostgreSQL its connections break too, once or for a while.
 """
 
 import os
@@ -43,15 +45,19 @@ MORNINGS: tuple[tuple[date, tuple[date, ...]], ...] = (
     (date(2024, 2, 29), RESTATED),  # a bar restated, and scored again
     (date(2024, 3, 5), RESTATED),  # two sessions missed: three nights in one run, weights pruned
 )
-"""The newest session that has closed, and the sessions whose volume the vendor has meanwhile raised by half."""
+"""The newest session that has closed, and the sessions whose volume the vendor has meanwhile raised
+by half."""
 
 SEVERAL = 4
-"""The morning of several nights: one whose connection broke after its forecasts stays failed, as its row says."""
+"""The morning of several nights: one whose connection broke after its forecasts stays failed, as
+its row says."""
 
 PASSWORD = "never-shown"
 """Of the tests' database, which asks for none."""
 
-BROKEN = re.compile(r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\.")
+BROKEN = re.compile(
+    r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\."
+)
 
 Fault = Callable[["Place"], None]
 
@@ -74,18 +80,32 @@ class Place(NamedTuple):
         with server.connect() as connection:
             connection.exec_driver_sql(statement)
 
-    def wake(self, at: int, *, attempt: int = 0, boundary: int = 0, fault: Fault | None = None) -> int:
-        """Run morning `at` here, with a fault at a boundary perhaps, a second attempt later; the boundaries passed."""
+    def wake(
+        self, at: int, *, attempt: int = 0, boundary: int = 0, fault: Fault | None = None
+    ) -> int:
+        """Run morning `at` here, with a fault at a boundary perhaps, a second attempt later.
+
+        The boundaries passed.
+        """
         session, restated = MORNINGS[at]
         bars = random_bars(days=560, seed=3, last=MORNINGS[-1][0])
         bars.loc[[pd.Timestamp(day) for day in restated], "volume"] *= 1.5
         bars = bars.loc[: pd.Timestamp(session)].round({"volume": 0})
-        events, market, witness = (self.folder / f"{name}.csv" for name in ("events", "VIX", "witness"))
+        events, market, witness = (
+            self.folder / f"{name}.csv" for name in ("events", "VIX", "witness")
+        )
         write_yahoo_csv(bars, self.folder / "TEST.csv")
         write_yahoo_csv(bars * 2.0, witness)
         market_bars(bars)[["close"]].rename_axis("Date").to_csv(market)
-        given = {"EVENTS": f"csv:{events}", "MARKET": f"csv:{market}", "WITNESS": f"csv:{witness}", "KEEP_ARTIFACTS": 5}
-        events.write_text("announced,timing\n" + "".join(f"{day},amc\n" for day in ("2023-11-02", "2024-02-28")))
+        given = {
+            "EVENTS": f"csv:{events}",
+            "MARKET": f"csv:{market}",
+            "WITNESS": f"csv:{witness}",
+            "KEEP_ARTIFACTS": 5,
+        }
+        events.write_text(
+            "announced,timing\n" + "".join(f"{day},amc\n" for day in ("2023-11-02", "2024-02-28"))
+        )
         moment = closes_at(session) + timedelta(hours=13, minutes=10 * attempt)
         with (
             pytest.MonkeyPatch.context() as patch,
@@ -102,7 +122,10 @@ class Place(NamedTuple):
         return boundaries.passed
 
     def is_broken_off(self, at: int, boundary: int, fault: Fault) -> bool:
-        """Whether a fault at a boundary of morning `at` ends it; each but a kill does so in the same paragraph."""
+        """Whether a fault at a boundary of morning `at` ends it.
+
+        Each but a kill does so in the same paragraph.
+        """
         if fault is kill:
             process = fork(Place.wake, self, at, boundary=boundary, fault=kill)
             process.join(120)
@@ -131,7 +154,9 @@ def kill(place: Place) -> None:
 
 def drop(place: Place) -> None:
     """End every connection to the ledger, as an administrator or a proxy that restarts does."""
-    place.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}'")
+    place.sql(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}'"
+    )
 
 
 def go_away(place: Place) -> None:
@@ -141,10 +166,12 @@ def go_away(place: Place) -> None:
 
 
 class Clean(NamedTuple):
-    """Of each morning, run once and undisturbed on SQLite: the boundaries that it passed, and the tables after it.
+    """Of each morning, run once and undisturbed on SQLite.
 
-    Rows name the folder of their sources, so what is compared with them must be run in the same one. In it `before0`
-    and so on have what `copy_nights` takes, as it stood before each morning.
+    The boundaries that it passed, and the tables after it.
+
+    Rows name the folder of their sources, so what is compared with them must be run in the same
+    one. In it `before0` and so on have what `copy_nights` takes, as it stood before each morning.
     """
 
     folder: Path
@@ -156,7 +183,9 @@ class Clean(NamedTuple):
 def clean(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Clean:
     folder = tmp_path_factory.mktemp("clean")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-    place, boundaries, tables = Place(folder, f"sqlite:///{folder / 'ledger.db'}"), [], []
+    place = Place(folder, f"sqlite:///{folder / 'ledger.db'}")
+    boundaries = []
+    tables = []
     for at in range(len(MORNINGS)):
         (folder / "data").mkdir(exist_ok=True)
         shutil.copytree(folder / "data", folder / f"before{at}" / "data")
@@ -171,21 +200,34 @@ def place(clean: Clean, database_url: str) -> Place:
     shutil.rmtree(clean.folder / "data", ignore_errors=True)
     if database_url.startswith("sqlite"):
         return Place(clean.folder, database_url)
-    return Place(clean.folder, sa.make_url(database_url).set(password=PASSWORD).render_as_string(hide_password=False))
+    return Place(
+        clean.folder,
+        sa.make_url(database_url).set(password=PASSWORD).render_as_string(hide_password=False),
+    )
 
 
 @pytest.mark.slow
-def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_run(place: Place, clean: Clean) -> None:
-    """Each is killed once; on Postgres the next attempt loses its connections; the next morning goes on from there."""
+def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_run(
+    place: Place, clean: Clean
+) -> None:
+    """Each is killed once; on Postgres the next attempt loses its connections.
+
+    The next morning goes on from there.
+    """
     is_sqlite = place.url.startswith("sqlite")
-    drawn, broken = random.Random(11 + is_sqlite), list[bool]()
+    drawn = random.Random(11 + is_sqlite)
+    broken = list[bool]()
     for at, passed in enumerate(clean.boundaries):
-        most = passed if is_sqlite else passed * 3 // 4  # on Postgres a morning passes four fifths of them
+        # On Postgres a morning passes four fifths of them
+        most = passed if is_sqlite else passed * 3 // 4
         place.is_broken_off(at, boundary := drawn.randint(1, most), kill)
         if not is_sqlite and at != SEVERAL:
-            broken.append(place.is_broken_off(at, drawn.randint(1, most // 2), (drop, go_away)[at % 2]))
+            broken.append(
+                place.is_broken_off(at, drawn.randint(1, most // 2), (drop, go_away)[at % 2])
+            )
         assert place.differs(at, clean.tables[at]) == [], (at, boundary)
-    assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}  # some hit a connection that was in use
+    # Some hit a connection that was in use
+    assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}
 
 
 def put_back(place: Place, before: Path) -> None:
@@ -203,8 +245,11 @@ def put_back(place: Place, before: Path) -> None:
     [("sqlite", kill), ("postgres", kill), ("postgres", drop), ("postgres", go_away)],
     indirect=["database_url"],
 )
-def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(place, clean, fault, capsys):
-    wrong, every = [], 0
+def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run(
+    place, clean, fault, capsys
+):
+    wrong = []
+    every = 0
     for at in range(len(MORNINGS) if fault is kill else SEVERAL):
         put_back(place, before := clean.folder / f"before{at}")
         boundaries = place.wake(at)
@@ -220,7 +265,9 @@ def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run
 
 
 @pytest.mark.slow
-def test_every_view_of_the_mornings_is_the_same_on_both_databases(clean: Clean, postgres_url: str) -> None:
+def test_every_view_of_the_mornings_is_the_same_on_both_databases(
+    clean: Clean, postgres_url: str
+) -> None:
     copy_ledger(clean.folder / "ledger.db", postgres_url)
     check_views(f"sqlite:///{clean.folder / 'ledger.db'}", postgres_url, "TEST")
 
@@ -229,7 +276,10 @@ def test_every_view_of_the_mornings_is_the_same_on_both_databases(clean: Clean, 
 def test_commands_and_python_calls_whose_connections_break_end_with_the_same_paragraph(
     clean, postgres_url, monkeypatch, capfd
 ):
-    place = Place(clean.folder, sa.make_url(postgres_url).set(password=PASSWORD).render_as_string(hide_password=False))
+    place = Place(
+        clean.folder,
+        sa.make_url(postgres_url).set(password=PASSWORD).render_as_string(hide_password=False),
+    )
     copy_ledger(clean.folder / "ledger.db", place.url)
     set_small_night(monkeypatch, place.folder, place.url)
     monkeypatch.chdir(place.folder)
@@ -260,4 +310,6 @@ def test_commands_and_python_calls_whose_connections_break_end_with_the_same_par
                     ends.add(call())
             broken = ends - {"done"}
             assert broken
-            assert [words for words in broken if not BROKEN.fullmatch(words) or PASSWORD in words] == []
+            assert [
+                words for words in broken if not BROKEN.fullmatch(words) or PASSWORD in words
+            ] == []

@@ -25,7 +25,9 @@ BARS = random_bars(days=560, seed=3, last=LAST)
 
 
 @pytest.fixture
-def small(tmp_path: Path, sqlite_url: str, plain_flows: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(
+    tmp_path: Path, sqlite_url: str, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     set_small_night(monkeypatch, tmp_path, sqlite_url)
     return tmp_path
 
@@ -55,10 +57,17 @@ def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
         monkeypatch.setattr(clock, "now", lambda ticks=ticks: next(ticks))
         nightly.nightly()
     kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
-    assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
+    assert kinds == {
+        str(LAST): "live",
+        str((at(LAST) + behind).date() - timedelta(days=1)): "replay",
+    }
     monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
     none = "Not verified: 2 nights (2024-03-06, 2024-03-07: none stored)"
-    assert verify(read_settings(), now=clock.now).values["TEST"].startswith(f"TEST: {none}. 2 nights, ")
+    assert (
+        verify(read_settings(), now=clock.now)
+        .values["TEST"]
+        .startswith(f"TEST: {none}. 2 nights, ")
+    )
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, monkeypatch):
@@ -76,7 +85,8 @@ def test_the_run_after_a_clock_that_was_ahead_says_so_and_is_not_live(small, mon
 def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(yahoo, monkeypatch):
     yahoo.today = LAST
     with pytest.raises(
-        ForecastingError, match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC"
+        ForecastingError,
+        match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC",
     ):
         night(monkeypatch, at(SESSIONS[2]))
     assert select("count(*)", "bar_versions") == [(0,)]
@@ -91,17 +101,26 @@ def rows_of_the_future(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: at(LAST))
 
 
-def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed(rows_of_the_future, monkeypatch):
+def test_rows_of_the_future_are_neither_origin_nor_stored_until_they_have_closed(
+    rows_of_the_future, monkeypatch
+):
     night(monkeypatch, at(LAST))
-    assert select("DISTINCT origin_session, kind, status", "forecasts") == [(str(LAST), "live", "ok")]
+    assert select("DISTINCT origin_session, kind, status", "forecasts") == [
+        (str(LAST), "live", "ok")
+    ]
     assert select("max(session)", "bar_versions") == [(str(LAST),)]
     night(monkeypatch, datetime(2024, 3, 12, 10, 30, tzinfo=UTC))
-    assert select("DISTINCT origin_session", "forecasts ORDER BY 1") == [(str(LAST),), ("2024-03-11",)]
+    assert select("DISTINCT origin_session", "forecasts ORDER BY 1") == [
+        (str(LAST),),
+        ("2024-03-11",),
+    ]
 
 
 REFUSED: tuple[Callable[[], object], ...] = (
     lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
-    lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now).raise_failed(),
+    lambda: ingest_only(
+        read_settings(), as_of=FUTURE, switch_source=False, now=clock.now
+    ).raise_failed(),
     lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
     lambda: nightly.nightly(as_of=FUTURE),
     lambda: catch_up.catch_up(FUTURE, FUTURE),
@@ -112,7 +131,9 @@ REFUSED: tuple[Callable[[], object], ...] = (
 @pytest.mark.usefixtures("rows_of_the_future")
 def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing() -> None:
     for start in REFUSED:
-        with pytest.raises(UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08"):
+        with pytest.raises(
+            UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08"
+        ):
             start()
         for table in ("runs", "fetches", "bar_versions", "forecasts"):
             assert select("count(*)", table) == [(0,)], table

@@ -32,7 +32,11 @@ SECRETS += ["FORECASTING_NIGHTS_PASSWORD", "PREFECT_UI_PASSWORD"]
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit: Path) -> None:
     lines = unit.read_text().splitlines()
-    for expected in ("CapabilityBoundingSet=", "NoNewPrivileges=yes", "SystemCallFilter=@system-service"):
+    for expected in (
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+        "SystemCallFilter=@system-service",
+    ):
         assert expected in lines
     for start in ("MemoryMax=", "RestrictAddressFamilies="):
         assert any(line.startswith(start) for line in lines)
@@ -42,7 +46,14 @@ def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit: Path) -> No
     assert not any(line.startswith("Requires=") for line in lines)
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: the units were not rated")
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", str(unit)]
+    command = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=30",
+        "--no-pager",
+        str(unit),
+    ]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stdout[-500:]
     assert re.search(r"Overall exposure level for \S+: [012]\.\d", found.stdout)
@@ -62,18 +73,35 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
     worker, prefect = (COMPOSE["services"][name]["environment"] for name in ("worker", "prefect"))
     units = {unit.name: unit.read_text() for unit in UNITS}
     examples = {path.name: path.read_text() for path in DEPLOY.glob("systemd/*.env.example")}
-    ours, servers = examples["forecasting.env.example"], examples["prefect-server.env.example"]
+    ours = examples["forecasting.env.example"]
+    servers = examples["prefect-server.env.example"]
     for text, has, lacks in (
-        (str(worker), ["postgresql://forecasting_nights:"], ["PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD"]),
-        (str(prefect), ["'PREFECT_SERVER_API_AUTH_STRING': 'admin:${PREFECT_UI_PASSWORD:?"], ["FORECASTING"]),
+        (
+            str(worker),
+            ["postgresql://forecasting_nights:"],
+            ["PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD"],
+        ),
+        (
+            str(prefect),
+            ["'PREFECT_SERVER_API_AUTH_STRING': 'admin:${PREFECT_UI_PASSWORD:?"],
+            ["FORECASTING"],
+        ),
         (
             units["prefect-server.service"],
-            ["User=prefect\n", "File=/etc/forecasting/prefect-server.env\n", "{PREFECT_SERVER_API_AUTH_STRING:?"],
+            [
+                "User=prefect\n",
+                "File=/etc/forecasting/prefect-server.env\n",
+                "{PREFECT_SERVER_API_AUTH_STRING:?",
+            ],
             ["forecasting.env"],
         ),
         (
             units["forecasting-worker.service"],
-            ["User=forecasting\n", "File=/etc/forecasting/forecasting.env\n", "forecasting-migrate.service"],
+            [
+                "User=forecasting\n",
+                "File=/etc/forecasting/forecasting.env\n",
+                "forecasting-migrate.service",
+            ],
             ["prefect-server.env"],
         ),
         (ours, [], ["PREFECT_SERVER_DATABASE_CONNECTION_URL", "PGPASSWORD"]),
@@ -86,9 +114,14 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
 def compose() -> list[str]:
     if shutil.which("docker-compose"):
         return ["docker-compose"]
-    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+    if (
+        shutil.which("docker")
+        and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    ):
         return ["docker", "compose"]
-    pytest.skip("neither docker-compose nor docker compose is installed: compose.yaml was not validated")
+    pytest.skip(
+        "neither docker-compose nor docker compose is installed: compose.yaml was not validated"
+    )
 
 
 def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -99,7 +132,12 @@ def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 def test_a_night_is_tried_four_times_on_each_morning_after_a_weekday_without_a_limit_that_a_lost_run_could_fill():
     found = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
-    assert {entry["name"] for entry in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
+    assert {entry["name"] for entry in found} == {
+        "nightly",
+        "weekly-scratch",
+        "catch-up",
+        "backtest",
+    }
     assert not any("concurrency_limit" in entry for entry in found)
     crons = [schedule for entry in found for schedule in entry.get("schedules", ())]
     assert {entry["timezone"] for entry in crons} == {"America/New_York"}
@@ -108,18 +146,24 @@ def test_a_night_is_tried_four_times_on_each_morning_after_a_weekday_without_a_l
 
 
 @pytest.mark.parametrize("profile", ["", "cluster"])
-def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_that_is_missing(profile):
+def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_that_is_missing(
+    profile,
+):
     secrets = {name: f"secret-{name.lower()}" for name in SECRETS}
     found = compose_config(secrets | {"COMPOSE_PROFILES": profile})
     assert (found.returncode, found.stderr) == (0, "")
     services = yaml.safe_load(found.stdout)["services"]
     cluster = {"dask-scheduler", "dask-worker"} if profile else set[str]()
-    assert set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"} | cluster
+    assert (
+        set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"} | cluster
+    )
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
     for missing in SECRETS if not profile else ():
-        refused = compose_config({name: secret for name, secret in secrets.items() if name != missing})
+        refused = compose_config(
+            {name: secret for name, secret in secrets.items() if name != missing}
+        )
         assert f"required variable {missing} is missing a value: set it in .env" in refused.stderr
 
 
@@ -144,9 +188,13 @@ def test_systemd_accepts_the_units(tmp_path):
         (tmp_path / name).chmod(0o755)
     for unit in UNITS:
         # The programs are where an installation has them; here stand-ins take their place.
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/"))
+        (tmp_path / unit.name).write_text(
+            unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
+        )
     units = sorted(tmp_path.glob("*.service"))
-    found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
+    found = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60
+    )
     assert len(units) == 4
     assert (found.returncode, found.stderr) == (0, "")
 
@@ -156,12 +204,16 @@ def test_each_unit_requires_what_its_own_example_leaves_empty():
         text = unit.read_text()
         (file,) = re.findall(r"^EnvironmentFile=/etc/forecasting/(\S+)$", text, re.MULTILINE)
         example = assignments((DEPLOY / "systemd" / f"{file}.example").read_text())
-        required = set(re.findall(r"\$\$\{([A-Z_]+):\?set it in /etc/forecasting/" + re.escape(file), text))
+        required = set(
+            re.findall(r"\$\$\{([A-Z_]+):\?set it in /etc/forecasting/" + re.escape(file), text)
+        )
         assert text.count(":?") == len(required)
         empty = {name for name, value in example.items() if not value}
         if unit.name == "forecasting-migrate.service":
             assert required == empty | {"FORECASTING_DATABASE_URL"}
-            assert ":" not in example["FORECASTING_DATABASE_URL"].partition("://")[2].partition("@")[0]
+            assert (
+                ":" not in example["FORECASTING_DATABASE_URL"].partition("://")[2].partition("@")[0]
+            )
         else:
             assert required == (set() if unit.name == "forecasting-serve.service" else empty)
 
@@ -172,7 +224,8 @@ def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):
         assert value, name
         monkeypatch.setenv(name, value.replace("/var/lib", str(tmp_path)))
     assert read_settings().url == f"sqlite:///{tmp_path}/forecasting/forecasting.db"
-    assert "PREFECT_API_URL" not in first  # with it, `serve` would look for a server instead of starting one
+    # With it, `serve` would look for a server instead of starting one
+    assert "PREFECT_API_URL" not in first
 
 
 def assignments(text: str) -> dict[str, str]:
@@ -184,7 +237,8 @@ def assignments(text: str) -> dict[str, str]:
 def roles(postgres_url):
     """URLs of a reader and a writer."""
     with sa.create_engine(postgres_url, poolclass=sa.pool.NullPool).begin() as connection:
-        connection.exec_driver_sql("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as it is before PostgreSQL 15
+        # As it is before PostgreSQL 15
+        connection.exec_driver_sql("GRANT CREATE ON SCHEMA public TO PUBLIC")
     with a_role(postgres_url, "reader") as reader, a_role(postgres_url, "writer") as writer:
         yield {"reader": reader, "writer": writer}
 
@@ -203,16 +257,23 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles):
     for name in (*metadata.tables, *VIEWS):
         assert not refused(roles["reader"], f"SELECT * FROM {name}"), name
     for name in metadata.tables:
-        for statement in (f"DELETE FROM {name}", f"INSERT INTO {name} DEFAULT VALUES", f"TRUNCATE {name}"):
+        for statement in (
+            f"DELETE FROM {name}",
+            f"INSERT INTO {name} DEFAULT VALUES",
+            f"TRUNCATE {name}",
+        ):
             assert refused(roles["reader"], statement), statement
     assert refused(roles["reader"], "CREATE TABLE mine (x int)")
 
 
-def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(postgres_url):
+def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(
+    postgres_url,
+):
     engine = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
     with engine.connect() as connection, connection.begin() as transaction:
         one = connection.connection.cursor()
-        one.execute((DEPLOY / "sql" / "roles.sql").read_bytes(), prepare=True)  # Postgres prepares no second statement
+        # Postgres prepares no second statement
+        one.execute((DEPLOY / "sql" / "roles.sql").read_bytes(), prepare=True)
         transaction.rollback()
 
 
@@ -223,7 +284,16 @@ def test_the_writer_cannot_change_or_delete_history(roles):
     assert refused(roles["writer"], "UPDATE forecasts SET q50 = 0")
     assert refused(roles["writer"], "UPDATE scores SET error = 0")
     assert refused(roles["writer"], "UPDATE bar_versions SET volume = 0")
-    for column in ("id", "as_of", "symbol", "source", "started_at", "code_version", "settings_hash", "settings"):
+    for column in (
+        "id",
+        "as_of",
+        "symbol",
+        "source",
+        "started_at",
+        "code_version",
+        "settings_hash",
+        "settings",
+    ):
         assert refused(roles["writer"], f"UPDATE runs SET {column} = {column}"), column
     assert refused(roles["writer"], "UPDATE models SET artifact_hash = ''")
 
@@ -235,7 +305,10 @@ def test_what_a_later_migration_makes_is_the_roles_own_too(roles, postgres_url):
     assert refused(roles["reader"], "INSERT INTO later VALUES (1)")
 
 
-PASSWORDS = {f"{name}_PASSWORD": f"pw-of-{name}" for name in ("PREFECT_DB", "FORECASTING_DB", "FORECASTING_NIGHTS")}
+PASSWORDS = {
+    f"{name}_PASSWORD": f"pw-of-{name}"
+    for name in ("PREFECT_DB", "FORECASTING_DB", "FORECASTING_NIGHTS")
+}
 
 
 @contextmanager
@@ -243,7 +316,10 @@ def logged(server: sa.Engine) -> Iterator[None]:
     """Within the block the server logs every statement."""
     with server.connect() as connection:
         for reset in (False, True):
-            for setting, value in {"log_statement": "'all'", "log_min_duration_statement": "0"}.items():
+            for setting, value in {
+                "log_statement": "'all'",
+                "log_min_duration_statement": "0",
+            }.items():
                 change = f"RESET {setting}" if reset else f"SET {setting} = {value}"
                 connection.exec_driver_sql(f"ALTER SYSTEM {change}")
             connection.exec_driver_sql("SELECT pg_reload_conf()")
@@ -252,12 +328,19 @@ def logged(server: sa.Engine) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def deployed(postgres_server: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sa.URL, Path]]:
-    """The URL of the owner after databases.sh, an upgrade and roles.sql; and a file of the arguments of psql."""
+def deployed(
+    postgres_server: sa.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[sa.URL, Path]]:
+    """The URL of the owner after databases.sh, an upgrade and roles.sql.
+
+    And a file of the arguments of psql.
+    """
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed: deploy/sql was not run")
-    url, folder = postgres_server.url, tmp_path_factory.mktemp("psql")
-    arguments, program = folder / "arguments", folder / "psql"
+    url = postgres_server.url
+    folder = tmp_path_factory.mktemp("psql")
+    arguments = folder / "arguments"
+    program = folder / "psql"
     program.write_text(f'#!/bin/sh\necho "$@" >> {arguments}\nexec {shutil.which("psql")} "$@"\n')
     program.chmod(0o700)
     superuser = os.environ | PASSWORDS | {"PATH": f"{folder}:{os.environ['PATH']}"}
@@ -266,7 +349,9 @@ def deployed(postgres_server: sa.Engine, tmp_path_factory: pytest.TempPathFactor
     with postgres_server.connect() as connection:  # which tests of other files have left
         connection.exec_driver_sql("DROP ROLE IF EXISTS forecasting_reader, forecasting_writer")
     with logged(postgres_server):
-        subprocess.run(["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60)
+        subprocess.run(
+            ["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60
+        )
     owner = url.set(username="forecasting", password=None, database="forecasting")
     plain = owner.set(drivername="postgresql").render_as_string()
     password = {"PGPASSWORD": PASSWORDS["FORECASTING_DB_PASSWORD"]}
@@ -274,16 +359,26 @@ def deployed(postgres_server: sa.Engine, tmp_path_factory: pytest.TempPathFactor
     with mock.patch.dict(os.environ, password):
         for _ in range(2):  # as at each start of the worker
             migrate.upgrade(plain)
-            subprocess.run([*grant, "--file", str(DEPLOY / "sql" / "roles.sql")], check=True, timeout=60)
+            subprocess.run(
+                [*grant, "--file", str(DEPLOY / "sql" / "roles.sql")], check=True, timeout=60
+            )
     yield owner, arguments
     with postgres_server.connect() as connection:
         for name in ("forecasting", "prefect"):
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        for role in ("forecasting_nights", "forecasting_writer", "forecasting_reader", "forecasting", "prefect"):
+        for role in (
+            "forecasting_nights",
+            "forecasting_writer",
+            "forecasting_reader",
+            "forecasting",
+            "prefect",
+        ):
             connection.exec_driver_sql(f"DROP ROLE {role}")
 
 
-def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(deployed, postgres_server):
+def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
+    deployed, postgres_server
+):
     with postgres_server.connect() as connection:
         log = Path(str(connection.scalar(sa.text("SHOW data_directory"))), "log").read_text()
     assert "SET log_statement = 'none'" in log
@@ -295,7 +390,9 @@ def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(deplo
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
     deployed, csv_of_bars, tmp_path, monkeypatch, plain_flows
 ):
-    url = deployed[0].set(username="forecasting_nights", password=PASSWORDS["FORECASTING_NIGHTS_PASSWORD"])
+    url = deployed[0].set(
+        username="forecasting_nights", password=PASSWORDS["FORECASTING_NIGHTS_PASSWORD"]
+    )
     text = url.render_as_string(hide_password=False)
     set_small_night(monkeypatch, tmp_path, text)
     night(LAST)

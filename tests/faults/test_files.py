@@ -19,7 +19,9 @@ BEFORE = BARS.index[-2].date()
 
 
 @pytest.fixture(autouse=True)
-def csv_file(night_folder: Path, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+def csv_file(
+    night_folder: Path, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A file of sound bars without a symbol column, and settings of a small night that read it."""
     monkeypatch.setattr(clock, "now", lambda: pd.Timestamp("2024-03-09T10:30Z").to_pydatetime())
     return csv_of_bars
@@ -51,7 +53,13 @@ def test_a_flow_parameter_reads_no_file_outside_the_folders_and_says_the_same_wh
     folder.mkdir(parents=True)
     (folder / "link.csv").symlink_to("/etc/passwd")
     (tmp_path / "secret").write_text("hunter2,hunter3\n")
-    outside = ("/proc/self/environ", "/etc/shadow", "/etc/none", f"{folder}/../../secret", f"{folder}/link.csv")
+    outside = (
+        "/proc/self/environ",
+        "/etc/shadow",
+        "/etc/none",
+        f"{folder}/../../secret",
+        f"{folder}/link.csv",
+    )
     messages = set()
     for path in (*outside, f"{folder}2/x.csv", "a" * 9999, "a\0b"):
         with pytest.raises(UsageError, match="inside FORECASTING_FILES") as caught:
@@ -61,7 +69,9 @@ def test_a_flow_parameter_reads_no_file_outside_the_folders_and_says_the_same_wh
     assert set(counts().values()) == {0}
 
 
-def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environment(tmp_path, csv_file, monkeypatch):
+def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environment(
+    tmp_path, csv_file, monkeypatch
+):
     assert narrowed(source=f"csv:{csv_file}", events=None).source == f"csv:{csv_file}"
     inside = f"csv:{tmp_path / 'data' / 'sources' / 'A.csv'}"
     assert narrowed(source=inside).source == inside
@@ -76,13 +86,30 @@ def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environ
 @pytest.mark.parametrize(
     ("lie", "error", "text", "rule"),
     [
-        (scaled(BARS, 0.001, -1, "volume"), DataLateError, r"is kept out \(partial_bar, ", "partial_bar"),
+        (
+            scaled(BARS, 0.001, -1, "volume"),
+            DataLateError,
+            r"is kept out \(partial_bar, ",
+            "partial_bar",
+        ),
         (scaled(BARS, 10, -1, "volume"), DataLateError, r"\(volume_inflated, ", "volume_inflated"),
-        (random_bars(days=650, seed=8, last=LAST), BadDataError, r"not the stored series of TEST\.", "other_series"),
-        (scaled(BARS, 0.926, columns=PRICES), DataLateError, r"median x0\.926.*--switch-source", "rebase_unexplained"),
+        (
+            random_bars(days=650, seed=8, last=LAST),
+            BadDataError,
+            r"not the stored series of TEST\.",
+            "other_series",
+        ),
+        (
+            scaled(BARS, 0.926, columns=PRICES),
+            DataLateError,
+            r"median x0\.926.*--switch-source",
+            "rebase_unexplained",
+        ),
     ],
 )
-def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepted(csv_file, lie, error, text, rule):
+def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepted(
+    csv_file, lie, error, text, rule
+):
     write_yahoo_csv(BARS.iloc[:-1], csv_file)
     ingest(BEFORE)
     write_yahoo_csv(lie, csv_file)
@@ -90,12 +117,22 @@ def test_a_file_that_lies_is_held_with_its_rule_until_it_is_corrected_or_accepte
         night(LAST)
     assert rule in open_rules()
     (run,) = rows("runs")
-    assert (run["status"], bool(run["error"])) == ("late" if error is DataLateError else "failed", True)
+    assert (run["status"], bool(run["error"])) == (
+        "late" if error is DataLateError else "failed",
+        True,
+    )
     assert max(str(row["session"]) for row in rows("bar_versions")) == str(BEFORE)
     if rule == "rebase_unexplained":
         ingest(accept=True)
-        again = {row["version"]: row["close"] for row in rows("bar_versions") if str(row["session"]) == str(BEFORE)}
-        assert again == {1: pytest.approx(BARS["close"].iloc[-2]), 2: pytest.approx(0.926 * BARS["close"].iloc[-2])}
+        again = {
+            row["version"]: row["close"]
+            for row in rows("bar_versions")
+            if str(row["session"]) == str(BEFORE)
+        }
+        assert again == {
+            1: pytest.approx(BARS["close"].iloc[-2]),
+            2: pytest.approx(0.926 * BARS["close"].iloc[-2]),
+        }
     else:
         write_yahoo_csv(BARS, csv_file)
         night(LAST, "skip")

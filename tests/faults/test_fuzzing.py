@@ -1,4 +1,6 @@
-"""Damage to everything that a person or another program writes: what it states is taken from it, or one paragraph.
+"""Damage to everything that a person or another program writes.
+
+What it states is taken from it, or one paragraph.
 
 What was taken is compared with an independent, plainer reading of the same input.
 """
@@ -59,13 +61,66 @@ LONGEST = 2000
 """Characters of an error: one paragraph."""
 
 LONGEST_CASE_S = 120
-"""Seconds after which a case counts as one that hangs; beside other work a whole night takes twenty."""
+"""Seconds after which a case counts as one that hangs; beside other work a whole night takes
+twenty."""
 
 TOKENS = (
-    *(b"", b"0", b"-0", b"-1", b"1e308", b"1e-320", b"1e400", b"nan", b"inf", b"-inf", b"1_000", b"0x10", b"1,5"),
-    *(b"9" * 25, b"null", b"None", b"true", b"NaT", b'"', b'""', b"'", b",", b",,", b";", b"\t", b"\r", b"\r\n"),
-    *(b"\n", b"\n\n", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\xc3\xa9", b"\xd9\xa1", b"2024-02-30"),
-    *(b"0001-01-01", b"9999-12-31", b"2024-03-08", b"1e", b"1.5.5", b"1e5", b"+7", b".", b"-", b"5e-1", b" ", b"#"),
+    *(
+        b"",
+        b"0",
+        b"-0",
+        b"-1",
+        b"1e308",
+        b"1e-320",
+        b"1e400",
+        b"nan",
+        b"inf",
+        b"-inf",
+        b"1_000",
+        b"0x10",
+        b"1,5",
+    ),
+    *(
+        b"9" * 25,
+        b"null",
+        b"None",
+        b"true",
+        b"NaT",
+        b'"',
+        b'""',
+        b"'",
+        b",",
+        b",,",
+        b";",
+        b"\t",
+        b"\r",
+        b"\r\n",
+    ),
+    *(
+        b"\n",
+        b"\n\n",
+        b"\x00",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xae",
+        b"\xc3\xa9",
+        b"\xd9\xa1",
+        b"2024-02-30",
+    ),
+    *(
+        b"0001-01-01",
+        b"9999-12-31",
+        b"2024-03-08",
+        b"1e",
+        b"1.5.5",
+        b"1e5",
+        b"+7",
+        b".",
+        b"-",
+        b"5e-1",
+        b" ",
+        b"#",
+    ),
 )
 """Texts that readers of numbers, dates and tables treat in ways of their own."""
 
@@ -77,11 +132,59 @@ ODD_JSON: tuple[Any, ...] = (
 """Values that JSON can have in place of another one."""
 
 ODD: tuple[Any, ...] = (
-    *(None, True, 0, -1, 1.5, float("nan"), 10**30, "", " ", "x", "TEST", "a" * 5000, "'; DROP TABLE runs;--", b"TEST"),
-    *([], ["TEST"], ("TEST",), {"a": 1}, {"TEST"}, object(), len, "\x00", "\x1b[31m\n<b>", "\udcff", Path("x"), ".."),
-    *(date(2024, 3, 8), date(1, 1, 1), date(9999, 12, 31), pd.Timestamp("2024-03-08 12:00").to_pydatetime(), AT, "/"),
-    *(pd.NaT, pd.NA, pd.Timestamp("2024-03-08"), pd.Timestamp("2024-03-08", tz="UTC"), np.datetime64("2024-03-08")),
-    *(np.float64("nan"), np.array([1, 2]), pd.Series(["TEST"]), pd.DataFrame({"a": [1]}), pd.DataFrame(), BARS),
+    *(
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        float("nan"),
+        10**30,
+        "",
+        " ",
+        "x",
+        "TEST",
+        "a" * 5000,
+        "'; DROP TABLE runs;--",
+        b"TEST",
+    ),
+    *(
+        [],
+        ["TEST"],
+        ("TEST",),
+        {"a": 1},
+        {"TEST"},
+        object(),
+        len,
+        "\x00",
+        "\x1b[31m\n<b>",
+        "\udcff",
+        Path("x"),
+        "..",
+    ),
+    *(
+        date(2024, 3, 8),
+        date(1, 1, 1),
+        date(9999, 12, 31),
+        pd.Timestamp("2024-03-08 12:00").to_pydatetime(),
+        AT,
+        "/",
+    ),
+    *(
+        pd.NaT,
+        pd.NA,
+        pd.Timestamp("2024-03-08"),
+        pd.Timestamp("2024-03-08", tz="UTC"),
+        np.datetime64("2024-03-08"),
+    ),
+    *(
+        np.float64("nan"),
+        np.array([1, 2]),
+        pd.Series(["TEST"]),
+        pd.DataFrame({"a": [1]}),
+        pd.DataFrame(),
+        BARS,
+    ),
     *("USD", "volume", (UnreadableRow(LAST, 1, "x"),), lambda: AT, lambda: "now"),
 )
 """What Python code may pass or return in place of what was asked for."""
@@ -113,7 +216,10 @@ def place(tmp_path, sqlite_url, plain_flows, monkeypatch, capfd):
 
 
 def ended(call: Callable[[], Any]) -> Any:
-    """What the call returns, or the error of ours that it raises; any other error is a failure of the test."""
+    """What the call returns, or the error of ours that it raises.
+
+    Any other error is a failure of the test.
+    """
     try:
         return call()
     except UnexpectedError:
@@ -127,7 +233,10 @@ def ended(call: Callable[[], Any]) -> Any:
 
 
 def damaged(content: bytes, chosen: random.Random) -> bytes:
-    """`content` after one to three small faults: a flipped bit, a part lost, doubled or replaced, odd texts."""
+    """`content` after one to three small faults.
+
+    A flipped bit, a part lost, doubled or replaced, odd texts.
+    """
     for _ in range(chosen.choice((1, 1, 1, 2, 3))):
         at, start = (chosen.randrange(len(content) + 1) for _ in range(2))
         end = start + chosen.choice((1, 2, 6, 12, max(1, len(content) // 10)))
@@ -147,16 +256,23 @@ def damaged(content: bytes, chosen: random.Random) -> bytes:
 
 
 def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
-    """A JSON document after one or two faults: a part lost, doubled, out of order, of other size or type."""
+    """A JSON document after one or two faults.
+
+    A part lost, doubled, out of order, of other size or type.
+    """
     document = copy.deepcopy(document)
     for _ in range(chosen.choice((1, 1, 2))):
         *path, last = chosen.choice(list(_places(document)))
         part: Any = reduce(lambda within, key: within[key], path, document)
-        value, change, odd = part[last], chosen.randrange(4), chosen.choice(ODD_JSON)
+        value = part[last]
+        change = chosen.randrange(4)
+        odd = chosen.choice(ODD_JSON)
         if change == 0 and len(document) > 1:
             del part[last]
         elif change == 1 and isinstance(value, list):
-            part[last] = chosen.choice((chosen.sample(value, len(value)), value[: len(value) // 2], value * 2))
+            part[last] = chosen.choice(
+                (chosen.sample(value, len(value)), value[: len(value) // 2], value * 2)
+            )
         elif change == 2 and isinstance(value, int | float):
             part[last] = value * chosen.choice((-1, 0, 100, 0.001, 1e300))
         else:
@@ -198,7 +314,9 @@ def rows_of_text(text: str) -> dict[str, list[Row]]:
                 named = dict(zip(header, cells, strict=False))
                 day = DAY.fullmatch(named.get("date", "").strip().strip('"'))
                 if day and len(cells) >= len(header) and not any(cells[len(header) :]):
-                    found.setdefault(day[1], []).append(tuple(number(named.get(name, "x")) for name in NUMBERS))
+                    found.setdefault(day[1], []).append(
+                        tuple(number(named.get(name, "x")) for name in NUMBERS)
+                    )
     return found
 
 
@@ -219,12 +337,20 @@ def csv_of_bars(place: Place) -> Attempt:
         if isinstance(answer, ForecastingError):
             return
         fetched, bars, findings = answer
-        for day, numbers in zip(fetched.bars.index, fetched.bars[list(NUMBERS)].to_numpy(), strict=True):
+        for day, numbers in zip(
+            fetched.bars.index, fetched.bars[list(NUMBERS)].to_numpy(), strict=True
+        ):
             numbers = np.where(numbers == 0.0, np.nan, numbers)
             # The ledger has whole shares.
-            of_day = [row if abs(row[-1]) >= 0.5 else (*row[:-1], np.nan) for row in stated.get(str(day.date()), [])]
+            of_day = [
+                row if abs(row[-1]) >= 0.5 else (*row[:-1], np.nan)
+                for row in stated.get(str(day.date()), [])
+            ]
             assert any(np.array_equal(numbers, row, equal_nan=True) for row in of_day), day
-        lost = {day.date() for day in BARS.index[BARS.index > fetched.bars.index[0]].difference(bars.index)}
+        lost = {
+            day.date()
+            for day in BARS.index[BARS.index > fetched.bars.index[0]].difference(bars.index)
+        }
         assert lost <= {finding.session for finding in findings}
         assert len(fetched.actions) == 0, fetched.actions  # the sound file has no dividend
 
@@ -234,7 +360,10 @@ def csv_of_bars(place: Place) -> Attempt:
 def earnings_dates(place: Place) -> Attempt:
     path = place.folder / "events.csv"
     days = [date(2019, 3, 8) + timedelta(days=91 * at) for at in range(20)]
-    rows = [f"{day},{('amc', 'bmo', '')[at % 3]},{day - timedelta(days=20)}" for at, day in enumerate(days)]
+    rows = [
+        f"{day},{('amc', 'bmo', '')[at % 3]},{day - timedelta(days=20)}"
+        for at, day in enumerate(days)
+    ]
     sound = "\n".join(["announced,timing,first_seen_at", *rows, ""]).encode()
 
     def attempt(chosen: random.Random) -> None:
@@ -283,27 +412,41 @@ class Canned(Session):  # type: ignore[misc] # curl_cffi's class is generic over
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         answer = Response()
-        answer.status_code, answer.url, answer.encoding = 200, url, "utf-8"
+        answer.status_code = 200
+        answer.url = url
+        answer.encoding = "utf-8"
         answer.content = self.body if "/v8/finance/chart/" in url else b"crumb"
         return answer
 
 
 def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
-    """By day of the answer's own time zone, the five numbers of each of its rows; 0 and None are unknown volumes."""
+    """By day of the answer's own time zone, the five numbers of each of its rows.
+
+    0 and None are unknown volumes.
+    """
     result = json.loads(body)["chart"]["result"][0]
-    zone, quote = result["meta"]["exchangeTimezoneName"], result["indicators"]["quote"][0]
+    zone = result["meta"]["exchangeTimezoneName"]
+    quote = result["indicators"]["quote"][0]
     found: dict[str, list[Row]] = {}
     for at, second in enumerate(result["timestamp"]):
         try:
             local = ZoneInfo(zone if isinstance(zone, str) else "UTC")
-            instant = datetime.fromisoformat(second).replace(tzinfo=UTC) if isinstance(second, str) else None
+            instant = (
+                datetime.fromisoformat(second).replace(tzinfo=UTC)
+                if isinstance(second, str)
+                else None
+            )
             day = str((instant or datetime.fromtimestamp(second, UTC)).astimezone(local).date())
             # One number in place of a list is that of every row, as pandas reads it.
-            cells = [column[at] if isinstance(column := quote[name], list) else column for name in NUMBERS]
+            cells = [
+                column[at] if isinstance(column := quote[name], list) else column
+                for name in NUMBERS
+            ]
             row = [np.nan if cell is None else float(cell) for cell in cells]
         except (ValueError, OverflowError, TypeError, IndexError, KeyError):  # no day, or no number
             continue
-        found.setdefault(day, []).append((*row[:4], np.trunc(row[4]) or np.nan))  # yfinance makes whole numbers of them
+        # yfinance makes whole numbers of them
+        found.setdefault(day, []).append((*row[:4], np.trunc(row[4]) or np.nan))
     return found
 
 
@@ -313,7 +456,8 @@ def chart_of_yahoo(place: Place) -> Attempt:
     with StandIn(bars, actions) as stand_in:
         sound = stand_in.chart("SBUX", 0, 2**40, None)
     forget_yahoo()
-    session, source = Canned(), Yahoo(place.folder, timeout_s=15.0)
+    session = Canned()
+    source = Yahoo(place.folder, timeout_s=15.0)
     place.patch.setattr(yahoo, "SESSION", session)
     place.patch.setattr(yahoo, "PAUSE_S", 0.0)
 
@@ -323,20 +467,36 @@ def chart_of_yahoo(place: Place) -> Attempt:
 
     def attempt(chosen: random.Random) -> None:
         body = json.dumps(sound).encode()
-        session.body = damaged(body, chosen) if chosen.random() < 0.3 else json.dumps(altered(sound, chosen)).encode()
+        session.body = (
+            damaged(body, chosen)
+            if chosen.random() < 0.3
+            else json.dumps(altered(sound, chosen)).encode()
+        )
         answer = ended(accepted)
         if isinstance(answer, ForecastingError):
             assert isinstance(answer, SourceError)
             return
         stated = rows_of_chart(session.body)
         for day, row in zip(answer.index, answer[list(NUMBERS)].to_numpy(), strict=True):
-            assert any(np.array_equal(row, one, equal_nan=True) for one in stated.get(str(day.date()), [])), day
+            assert any(
+                np.array_equal(row, one, equal_nan=True) for one in stated.get(str(day.date()), [])
+            ), day
 
     return attempt
 
 
 LONG = canonical(random_bars(days=620, seed=3, last=LAST))
-SOUND = Fetched("odd", "TEST", date(2021, 6, 1), LAST, LONG, make_actions([]), "odd 1.0", "TEST, daily", currency="USD")
+SOUND = Fetched(
+    "odd",
+    "TEST",
+    date(2021, 6, 1),
+    LAST,
+    LONG,
+    make_actions([]),
+    "odd 1.0",
+    "TEST, daily",
+    currency="USD",
+)
 OTHER_BARS: tuple[Callable[[str, float], Any], ...] = (
     lambda name, value: LONG.assign(**{name: LONG[name].where(np.arange(len(LONG)) != 400, value)}),
     lambda name, value: LONG.assign(**{name: value}),
@@ -354,23 +514,33 @@ OTHER_BARS: tuple[Callable[[str, float], Any], ...] = (
 
 
 def odd_answer(chosen: random.Random) -> Callable[..., Any]:
-    """What a source does in place of its answer: anything, an error, or a fetch with one part of another shape."""
-    odd, change = chosen.choice(ODD), chosen.randrange(6)
+    """What a source does in place of its answer.
+
+    Anything, an error, or a fetch with one part of another shape.
+    """
+    odd = chosen.choice(ODD)
+    change = chosen.randrange(6)
     if change == 0:
         return lambda *asked: odd
     if change == 1:
-        kind = chosen.choice((ValueError, KeyError, OSError, AssertionError, RecursionError, StopIteration))
+        kind = chosen.choice(
+            (ValueError, KeyError, OSError, AssertionError, RecursionError, StopIteration)
+        )
         return lambda *asked: (_ for _ in ()).throw(kind("hunter2\n" * 300))
     value = chosen.choice((np.nan, np.inf, -np.inf, 0.0, -1.0, 0.5, 2.0, 1e300, 1e-300))
     day = chosen.choice((LONG.index[50], LONG.index[-1], pd.Timestamp("2030-01-02"), pd.NaT))
-    rows = [(day, chosen.choice(("dividend", "split", "merger", None, "")), value)] * chosen.choice((1, 1, 2))
+    rows = [(day, chosen.choice(("dividend", "split", "merger", None, "")), value)] * chosen.choice(
+        (1, 1, 2)
+    )
     actions = pd.DataFrame(rows, columns=["session", "kind", "value"])
     others = (actions, actions.assign(value="x"), actions.rename(columns={"kind": "type"}))
     changed: dict[str, Any] = {
         2: {"actions": chosen.choice(others)},
         3: {chosen.choice(list(SOUND.__dataclass_fields__)): odd},
     }.get(change, {"bars": chosen.choice(OTHER_BARS)(chosen.choice(list(LONG.columns)), value)})
-    return lambda symbol, first, last: replace(SOUND, **{"first_asked": first, "last_asked": last} | changed)
+    return lambda symbol, first, last: replace(
+        SOUND, **{"first_asked": first, "last_asked": last} | changed
+    )
 
 
 def installed_source(place: Place) -> Attempt:
@@ -393,7 +563,8 @@ def installed_source(place: Place) -> Attempt:
     offer = SimpleNamespace(name="odd", value="odd_bars:Odd", dist=None, load=lambda: Odd)
     place.patch.setattr(plugins, "entry_points", lambda **asked: [offer])
     place.patch.setenv("FORECASTING_SOURCE", "odd:x")
-    sound, path = Path(place.url.removeprefix("sqlite:///")), place.folder / "own.db"
+    sound = Path(place.url.removeprefix("sqlite:///"))
+    path = place.folder / "own.db"
     place.patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{path}")
 
     def attempt(chosen: random.Random) -> None:
@@ -403,9 +574,15 @@ def installed_source(place: Place) -> Attempt:
             left.unlink()
         shutil.copy(sound, path)
         settings = read_settings()
-        answer = ended(lambda: ingest_only(settings, as_of=LAST, switch_source=False, now=lambda: AT).raise_failed())
+        answer = ended(
+            lambda: ingest_only(
+                settings, as_of=LAST, switch_source=False, now=lambda: AT
+            ).raise_failed()
+        )
         with closing(sqlite3.connect(path)) as connection:
-            stored = connection.execute(f"SELECT session, {', '.join(NUMBERS)} FROM bar_versions").fetchall()
+            stored = connection.execute(
+                f"SELECT session, {', '.join(NUMBERS)} FROM bar_versions"
+            ).fetchall()
         if isinstance(answer, ForecastingError):
             assert stored == []
             return
@@ -445,9 +622,14 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 
 
 def odd_text(text: str, chosen: random.Random) -> str:
-    """The text, or a damaged or quite another one; without NUL, which no environment and no command line can hold."""
+    """The text, or a damaged or quite another one.
+
+    Without NUL, which no environment and no command line can hold.
+    """
     content = text.encode()
-    found = chosen.choice((content, content, damaged(content, chosen), chosen.choice(TOKENS), content * 200))
+    found = chosen.choice(
+        (content, content, damaged(content, chosen), chosen.choice(TOKENS), content * 200)
+    )
     return os.fsdecode(found.replace(b"\0", b""))
 
 
@@ -472,25 +654,44 @@ def variables(place: Place) -> Attempt:
     def attempt(chosen: random.Random) -> None:
         names = chosen.sample(sorted(VARIABLES), chosen.choice((1, 1, 1, 2, 3)))
         given = {name: odd_text(chosen.choice(VARIABLES[name]), chosen) for name in names}
-        with mock.patch.dict(os.environ, {f"FORECASTING_{name.upper()}": text for name, text in given.items()}):
+        with mock.patch.dict(
+            os.environ, {f"FORECASTING_{name.upper()}": text for name, text in given.items()}
+        ):
             settings = ended(read)
         if isinstance(settings, ForecastingError):
             assert "hunter2" not in str(settings)
             return
-        for name, text in ((name, text) for name, text in given.items() if text):  # an empty one counts as not set
+        # An empty one counts as not set
+        for name, text in ((name, text) for name, text in given.items() if text):
             value = getattr(settings, name)
             if name == "symbols":
-                assert list(value) == list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+                assert list(value) == list(
+                    dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+                )
             elif isinstance(value, int | float):
-                assert value == (float(text) if isinstance(value, float) else Fraction(text.strip())), name
+                assert value == (
+                    float(text) if isinstance(value, float) else Fraction(text.strip())
+                ), name
             elif isinstance(value, str | Path | ZoneInfo):
                 assert str(value) in (text, text.rstrip("/"), str(Path(text))), name
 
     return attempt
 
 
-DATES = (str(LAST), "2024-03-07", "2024-03-09", "0001-01-01", "9999-12-31", "2024-02-30", "today", "", "20240308")
-FILES = tuple(f"csv:{name}.csv" for name in ("TEST", "empty", "noise", "header", "year", "pipe", "missing"))
+DATES = (
+    str(LAST),
+    "2024-03-07",
+    "2024-03-09",
+    "0001-01-01",
+    "9999-12-31",
+    "2024-02-30",
+    "today",
+    "",
+    "20240308",
+)
+FILES = tuple(
+    f"csv:{name}.csv" for name in ("TEST", "empty", "noise", "header", "year", "pipe", "missing")
+)
 WORDS: dict[str, tuple[str, ...]] = {
     "--symbol": ("TEST", "SBUX", "sbux", "^GSPC", "BRK.B", "A" * 16, "", "VOD.L", "X" * 400),
     "--target": ("volume", "close", "range", "volumes", ""),
@@ -533,7 +734,9 @@ def command_lines(place: Place) -> Attempt:
         (place.folder / name).write_bytes(bytes(range(256)) * 40)
     header = "Date,Open,High,Low,Close,Volume\n"
     (place.folder / "header.csv").write_text(header)
-    (place.folder / "year.csv").write_text(f"{header}9999-99-01,1,1,1,1,1\n1022-01-03,1,1,1,1,1e400\n")
+    (place.folder / "year.csv").write_text(
+        f"{header}9999-99-01,1,1,1,1,1\n1022-01-03,1,1,1,1,1e400\n"
+    )
     os.mkfifo(place.folder / "pipe.csv")
     nightly.nightly()
 
@@ -548,7 +751,8 @@ def command_lines(place: Place) -> Attempt:
         place.capfd.readouterr()
         with mock.patch.dict(os.environ), pytest.raises(SystemExit) as left:
             cli.main()
-        shown, code = place.capfd.readouterr(), left.value.code or 0
+        shown = place.capfd.readouterr()
+        code = left.value.code or 0
         assert code in (0, 1, 2, 3, 4), words
         assert "Traceback" not in shown.out + shown.err, words
         assert not code or 0 < len(shown.err.strip()) <= LONGEST, words
@@ -556,7 +760,12 @@ def command_lines(place: Place) -> Attempt:
     return attempt
 
 
-URLS = ("sqlite:////nowhere/x.db", "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1", "mysql://x", "sqlite://")
+URLS = (
+    "sqlite:////nowhere/x.db",
+    "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1",
+    "mysql://x",
+    "sqlite://",
+)
 
 
 def python_arguments(place: Place) -> Attempt:
@@ -567,10 +776,18 @@ def python_arguments(place: Place) -> Attempt:
 
     def attempt(chosen: random.Random) -> None:
         odd = [chosen.choice(ODD) for _ in range(8)]
-        symbols, target, day, data_dir = odd[: chosen.randrange(3)], odd[2], odd[3], chosen.choice((None, odd[3]))
-        night = {"now": chosen.choice((lambda: AT, odd[4])), "target": chosen.choice((None, target)), "source": odd[5]}
+        symbols = odd[: chosen.randrange(3)]
+        target = odd[2]
+        day = odd[3]
+        data_dir = chosen.choice((None, odd[3]))
+        night = {
+            "now": chosen.choice((lambda: AT, odd[4])),
+            "target": chosen.choice((None, target)),
+            "source": odd[5],
+        }
         more = {"as_of": chosen.choice((LAST, odd[6])), "mode": chosen.choice(("auto", odd[7]))}
-        symbol, url = odd[0] if symbols else "TEST", chosen.choice((*URLS, *ODD))
+        symbol = odd[0] if symbols else "TEST"
+        url = chosen.choice((*URLS, *ODD))
         calls: tuple[Callable[[], Any], ...] = (
             lambda: fc.connect(url, data_dir=data_dir),
             lambda: ledger.latest(*symbols, target=target),
@@ -578,13 +795,16 @@ def python_arguments(place: Place) -> Attempt:
             lambda: ledger.skill(*symbols, target=target),
             lambda: ledger.bars(*symbols, as_of=day),
             lambda: ledger.run_night(symbol, **night, **more),
-            lambda: ledger.backtest(symbol, day, odd[7], **night, refit_every=chosen.choice((21, odd[6]))),
+            lambda: ledger.backtest(
+                symbol, day, odd[7], **night, refit_every=chosen.choice((21, odd[6]))
+            ),
         )
         answer = ended(chosen.choice(calls))
         if isinstance(answer, ForecastingError):
             assert "hunter2" not in str(answer)
         elif isinstance(answer, pd.DataFrame):
-            assert len(answer) == 0, answer  # the ledger has no row, and no night can have succeeded
+            # The ledger has no row, and no night can have succeeded
+            assert len(answer) == 0, answer
         assert path.read_bytes() == before
 
     return attempt

@@ -22,9 +22,12 @@ from tests.nights import newest_reports
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 HOSTILE = (
-    "</script></title></style><script>alert(1)</script><img src=x onerror=alert(2)><a href='javascript:alert(3)'>x</a>"
-    '"\' onmouseover="alert(4)" --><svg/onload=alert(5)> ../../../etc/passwd $(reboot) `id`; DROP TABLE runs;-- '
-    "![x](http://evil.example/x.png) [x](javascript:alert(6)) <!-- ]]> {{ 7*7 }} {% raw %} \x1b[2J\u202e\u0000"
+    "</script></title></style><script>alert(1)</script><img src=x onerror=alert(2)><a "
+    "href='javascript:alert(3)'>x</a>"
+    '"\' onmouseover="alert(4)" --><svg/onload=alert(5)> ../../../etc/passwd $(reboot) `id`; DROP '
+    "TABLE runs;-- "
+    "![x](http://evil.example/x.png) [x](javascript:alert(6)) <!-- ]]> {{ 7*7 }} {% raw %} "
+    "\x1b[2J\u202e\u0000"
 )
 LONG = "\x1b]0;owned\x07\x1b[2J\r\n[red]" + "A" * 1_000_000
 FREE = {
@@ -70,14 +73,17 @@ def check_pages(found: dict[str, str], clean: dict[str, str]) -> None:
     assert "\x1b" not in artifact
     assert not re.search(r"<script|<img|!\[x|\[x\]\(|onerror=[^ ]*>", artifact)
     for name, page in found.items():
-        elements, before = Elements(page), Elements(clean[name])
+        elements = Elements(page)
+        before = Elements(clean[name])
         assert set(elements.tags) <= {*before.tags, "br"}, name
         assert elements.tags.count("script") == before.tags.count("script"), name
         for attribute, value in elements.attributes:
             assert not attribute.startswith("on"), (name, attribute)
             if attribute in ("href", "src", "action"):
                 assert not value.startswith(("javascript", "http://evil")), (name, value)
-        for block in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL):
+        for block in re.findall(
+            r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL
+        ):
             json.loads(block)
 
 
@@ -88,7 +94,9 @@ def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
     with connect.transaction(read_settings().url) as connection:
         for table, columns in FREE.items():
             for column in columns:
-                connection.execute(sa.text(f"UPDATE {table} SET {column} = :text"), {"text": HOSTILE})
+                connection.execute(
+                    sa.text(f"UPDATE {table} SET {column} = :text"), {"text": HOSTILE}
+                )
     found = pages(night_folder.parent)
     assert "alert(1)" in "".join(found.values())
     check_pages(found, clean)
@@ -96,7 +104,13 @@ def test_no_text_of_the_ledger_becomes_an_element_an_attribute_or_an_address(
 
 def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, night_url, capsys):
     with connect.transaction(night_url) as connection:
-        for column in ("fetches.title", "fetches.detail", "runs.note", "runs.mode_reason", "forecasts.reason"):
+        for column in (
+            "fetches.title",
+            "fetches.detail",
+            "runs.note",
+            "runs.mode_reason",
+            "forecasts.reason",
+        ):
             table, _, name = column.partition(".")
             connection.execute(sa.text(f"UPDATE {table} SET {name} = :text"), {"text": LONG})
     (data,) = newest_reports(read_settings())

@@ -1,4 +1,7 @@
-"""Locks that somebody forgot: a wait ends with an error that names the process. Readers and nights never wait."""
+"""Locks that somebody forgot: a wait ends with an error that names the process.
+
+Readers and nights never wait.
+"""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +29,10 @@ from tests.store.rows import at, model_row
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Connections of this process wait for a second, or what a test sets; `engine` keeps its engines by URL."""
+    """Connections of this process wait for a second, or what a test sets.
+
+    `engine` keeps its engines by URL.
+    """
     connect.engine.cache_clear()
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 1)
     yield
@@ -47,14 +53,27 @@ def forgotten(url: str, *statements: str) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("held", "wanted", "table"),
     [
-        ("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE", "SELECT id FROM runs", " holds a lock on runs"),
-        ("SELECT * FROM alembic_version FOR UPDATE", "UPDATE alembic_version SET version_num = version_num", ""),
+        (
+            "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE",
+            "SELECT id FROM runs",
+            " holds a lock on runs",
+        ),
+        (
+            "SELECT * FROM alembic_version FOR UPDATE",
+            "UPDATE alembic_version SET version_num = version_num",
+            "",
+        ),
     ],
 )
-def test_a_forgotten_lock_is_an_error_that_names_its_process(postgres_url, short_waits, held, wanted, table):
+def test_a_forgotten_lock_is_an_error_that_names_its_process(
+    postgres_url, short_waits, held, wanted, table
+):
     with forgotten(postgres_url, held) as pid:
         named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\){table}"
-        with pytest.raises(StoreError, match=named), connect.transaction(postgres_url) as connection:
+        with (
+            pytest.raises(StoreError, match=named),
+            connect.transaction(postgres_url) as connection,
+        ):
             connection.exec_driver_sql(wanted)
 
 
@@ -74,13 +93,21 @@ def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None
     for url in (postgres_url, given):
         for migrating in (False, True):
             with connect.engine(url, migrating=migrating).connect() as connection:
-                limits = [connection.scalar(sa.text(f"SHOW {name}")) for name in ("lock_timeout", "statement_timeout")]
+                limits = [
+                    connection.scalar(sa.text(f"SHOW {name}"))
+                    for name in ("lock_timeout", "statement_timeout")
+                ]
                 assert limits == ["30s", "1h" if migrating else "5min"]
                 assert connection.scalar(sa.text("SHOW timezone")) == "UTC"
 
 
-def test_check_names_the_holder_of_a_lock_while_it_is_still_held(postgres_url, short_waits, monkeypatch):
-    """By the limit of its statements alone: the whole check, whose limit names nobody, and any lock may take long."""
+def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
+    postgres_url, short_waits, monkeypatch
+):
+    """By the limit of its statements alone.
+
+    The whole check, whose limit names nobody, and any lock may take long.
+    """
     monkeypatch.setenv("FORECASTING_DATABASE_URL", postgres_url)
     monkeypatch.setattr(health, "STATEMENT_S", 1)
     monkeypatch.setattr(health, "CHECK_S", 100.0)
@@ -89,11 +116,16 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(postgres_url, s
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
             health.check_fresh(now=lambda: at("2024-03-09T12:00"))
         with connect.reading(postgres_url) as connection:
-            held = "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = 'forecasts'::regclass AND granted"
+            held = (
+                "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = "
+                "'forecasts'::regclass AND granted"
+            )
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
 
 
-def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_ends_when_the_database_does_not_respond_at_all(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     monkeypatch.setattr(health, "CHECK_S", 0.2)
     monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
@@ -106,21 +138,38 @@ def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
         for name in ("night", "backtest"):
             with pytest.raises(StoreError, match="as the writer role"):
                 lock.night_lock(reader, name).__enter__()
-        every = " ".join(f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("night_lock", "runs"))
-        with forgotten(reader, every, "SELECT pg_advisory_lock(1)"), lock.night_lock(postgres_url, "night"):
+        every = " ".join(
+            f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("night_lock", "runs")
+        )
+        with (
+            forgotten(reader, every, "SELECT pg_advisory_lock(1)"),
+            lock.night_lock(postgres_url, "night"),
+        ):
             pass
 
 
 def test_a_reader_shows_reports_and_checks(postgres_url, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
     with connect.transaction(postgres_url) as connection:
-        write.add(connection, "models", model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
+        write.add(
+            connection,
+            "models",
+            model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64),
+        )
     with a_role(postgres_url, "reader") as reader:
         found = {}
-        for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):
+        for words in (
+            ("check",),
+            ("show",),
+            ("report",),
+            ("models", "list"),
+            ("models", "show", "one"),
+            ("run",),
+        ):
             code, out, err = run(*words, "--database-url", reader)
             found[words[-1]] = (code, out if code == 0 else err)
-    exits = {"check": 4, "show": 1, "report": 1, "list": 0, "one": 0, "run": 1}  # the ledger has no forecast
+    # The ledger has no forecast
+    exits = {"check": 4, "show": 1, "report": 1, "list": 0, "one": 0, "run": 1}
     assert {name: code for name, (code, _) in found.items()} == exits
     assert "found none" in found["show"][1]
     assert "cannot be written by this user" in found["run"][1]
@@ -140,12 +189,21 @@ def reader(url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
 @pytest.mark.usefixtures("plain_flows", "short_waits")
-def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(night_folder: Path, night_url: str) -> None:
-    """One keeps one state of every table open; at every boundary another opens every table, and asks a question."""
-    questions = [recipe.query.replace("^GSPC", "TEST") for recipe in cookbook.recipes(cookbook.DOCUMENT.read_text())]
+def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(
+    night_folder: Path, night_url: str
+) -> None:
+    """One keeps one state of every table open.
+
+    At every boundary another opens every table, and asks a question.
+    """
+    questions = [
+        recipe.query.replace("^GSPC", "TEST")
+        for recipe in cookbook.recipes(cookbook.DOCUMENT.read_text())
+    ]
     every = f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS SHARE MODE".encode()
     night(shift(LAST, -1))
-    asked, refused = cycle(questions), list[str]()
+    asked = cycle(questions)
+    refused = list[str]()
     with (
         reader(night_url) as patient,
         reader(night_url) as other,

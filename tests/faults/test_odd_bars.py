@@ -1,4 +1,7 @@
-"""Bars that no liquid share has: a night ends with a finite forecast, and a fit that fails with a baseline."""
+"""Bars that no liquid share has.
+
+A night ends with a finite forecast, and a fit that fails with a baseline.
+"""
 
 from collections.abc import Callable
 from datetime import date
@@ -37,14 +40,17 @@ def standstill(bars: pd.DataFrame) -> None:
 
 def equal_closes(bars: pd.DataFrame) -> None:
     """30 equal closes on usual ranges."""
-    at, close = bars.index[-30:], bars["close"].iloc[-31]
+    at = bars.index[-30:]
+    close = bars["close"].iloc[-31]
     bars.loc[at, ["open", "close"]] = close
-    bars.loc[at, "high"], bars.loc[at, "low"] = 1.01 * close, 0.99 * close
+    bars.loc[at, "high"] = 1.01 * close
+    bars.loc[at, "low"] = 0.99 * close
 
 
 def nothing_moves(bars: pd.DataFrame) -> None:
     """One price and one volume since ever."""
-    bars[PRICES], bars["volume"] = 10.0, 1000.0
+    bars[PRICES] = 10.0
+    bars["volume"] = 1000.0
 
 
 def halted(bars: pd.DataFrame) -> None:
@@ -69,22 +75,37 @@ def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, mig
         change(bars := random_bars(days=650, seed=3, last=LAST))
         parts.append(bars.assign(symbol=symbol_of(change)))
     pd.concat(parts).to_parquet(tmp_path / "bars.parquet")
-    names, source = [symbol_of(change) for change in CHANGES], f"parquet:{tmp_path / 'bars.parquet'}"
-    with ledger_in(tmp_path, migrated_sqlite_file, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)):
+    names = [symbol_of(change) for change in CHANGES]
+    source = f"parquet:{tmp_path / 'bars.parquet'}"
+    with ledger_in(
+        tmp_path, migrated_sqlite_file, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
+    ):
         nightly.nightly(as_of=LAST)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names)
-        published = sorted(rows("latest_forecasts"), key=lambda row: (str(row["symbol"]), str(row["horizon"])))
-    quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in published], dtype=float)
+        published = sorted(
+            rows("latest_forecasts"), key=lambda row: (str(row["symbol"]), str(row["horizon"]))
+        )
+    quantiles = np.array(
+        [[row[name] for name in QUANTILE_COLUMNS] for row in published], dtype=float
+    )
     assert quantiles.shape == (5 * len(names), 7)
     assert np.isfinite(quantiles).all()
     assert (quantiles > 0.0).all()
     assert (np.diff(quantiles) >= 0.0).all()
-    assert [bool(row["reason"]) for row in published] == [row["status"] == "fallback" for row in published]
+    assert [bool(row["reason"]) for row in published] == [
+        row["status"] == "fallback" for row in published
+    ]
     if target == "close":  # after a standstill the width comes from the time before it
-        fifth = next(row for row in published if row["symbol"] == symbol_of(standstill) and row["horizon"] == 5)
+        fifth = next(
+            row
+            for row in published
+            if row["symbol"] == symbol_of(standstill) and row["horizon"] == 5
+        )
         before = np.log(random_bars(days=650, seed=3, last=LAST)["close"]).diff(5).iloc[-150:-30]
         usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
-        assert 0.5 * usual < np.log(float(str(fifth["q90"])) / float(str(fifth["q10"]))) < 1.5 * usual
+        assert (
+            0.5 * usual < np.log(float(str(fifth["q90"])) / float(str(fifth["q10"]))) < 1.5 * usual
+        )
 
 
 def damage_weights(network: torch.nn.Module, *args: object, **named: object) -> None:
@@ -112,10 +133,19 @@ def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_t
             for name in names if broken else []:
                 patch.setattr(module, name, fault)
             nightly.nightly(as_of=session)
-    notes = [(row["status"], str(row["note"])) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    notes = [
+        (row["status"], str(row["note"]))
+        for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))
+    ]
     assert [status for status, _ in notes] == ["done"] * 3
-    assert [words in note and "No model was fitted" in note for _, note in notes] == [True, False, True]
-    published = [row for row in rows("forecasts") if row["role"] == "champion" and row["horizon"] == 1]
+    assert [words in note and "No model was fitted" in note for _, note in notes] == [
+        True,
+        False,
+        True,
+    ]
+    published = [
+        row for row in rows("forecasts") if row["role"] == "champion" and row["horizon"] == 1
+    ]
     in_order = sorted(published, key=lambda row: str(row["origin_session"]))
     assert [row["status"] for row in in_order] == ["fallback", "ok", "ok"]
     reason = str(in_order[0]["reason"])

@@ -39,12 +39,18 @@ def data(tmp_path, migrated_sqlite_file, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "words", "is_kept"),
     [
-        (ZeroDivisionError("in\ntwo lines"), r"a fault of its code .*\(ZeroDivisionError: in two lines\)", True),
+        (ZeroDivisionError("in\ntwo "
+                           "lines"), r"a fault of its code .*\(ZeroDivisionError: in two "
+                                     r"lines\)", True),
         (MemoryError(), r"\(MemoryError: no message\)", True),
-        (UnfinishedRun("Run is in CANCELLING state"), "UI's Cancel .*the nights went on to their end", True),
-        (OSError(errno.ENOSPC, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*Free space", False),
-        (OSError(errno.EROFS, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*right to write", False),
-        (OSError(errno.ENOENT, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*deleted during the run", False),
+        (UnfinishedRun("Run is in CANCELLING "
+                       "state"), "UI's Cancel .*the nights went on to their end", True),
+        (OSError(errno.ENOSPC, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*Free "
+                                                            "space", False),
+        (OSError(errno.EROFS, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*right to "
+                                                           "write", False),
+        (OSError(errno.ENOENT, "x", "/ledger/windows.npz"), "/ledger/windows.npz: x.*deleted "
+                                                            "during the run", False),
     ],
 )  # fmt: skip
 def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_private_file(
@@ -68,35 +74,77 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["run", "--as-of", "yesterday"], 2, "2024-03-08"),
         (["run", "--mode", "fast"], 2, "auto, scratch, warm or skip"),
         (["run", "--source", "ftp:x"], 2, "yahoo, csv:PATH"),
-        (["run", "--target", "price"], 2, "Invalid --target 'price': expected volume, close or range."),
+        (
+            ["run", "--target", "price"],
+            2,
+            "Invalid --target 'price': expected volume, close or range.",
+        ),
         (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
-        (["run", "--market", "VIX.csv"], 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals"),
+        (
+            ["run", "--market", "VIX.csv"],
+            2,
+            "Invalid --market 'VIX.csv': expected none, a symbol in capitals",
+        ),
         (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
-        (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
-        (["digest", "--format", "pdf"], 2, "Invalid --format 'pdf': expected text, markdown or html."),
+        (
+            ["models", "rollback", "--symbol", "SBUX,KO"],
+            2,
+            "Expected one symbol for `models rollback`, found 2: SBUX",
+        ),
+        (
+            ["digest", "--format", "pdf"],
+            2,
+            "Invalid --format 'pdf': expected text, markdown or html.",
+        ),
         (["digest", "--preview"], 2, "Expected alerts in FORECASTING_ALERTS, found none."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
-        (["catch-up", "--from", "2024-03-09", "--to", "2024-03-10", "--source", "sample"], 2, "2024-03-09"),
+        (
+            ["catch-up", "--from", "2024-03-09", "--to", "2024-03-10", "--source", "sample"],
+            2,
+            "2024-03-09",
+        ),
         (["run", "--symbol", ""], 2, "after --symbol"),
         (["db", "upgrade", ""], 2, "Expected a value, found"),
         (["article", "--out", "/"], 2, "it is a folder"),
         (["article", "--out", LONG], 2, "File name too long"),
-        (["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--out", "/nowhere/x"], 2, "no folder /nowhere."),
-        ([*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"], 1, "Expected 6 or more origins"),
+        (
+            ["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--out", "/nowhere/x"],
+            2,
+            "no folder /nowhere.",
+        ),
+        (
+            [*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"],
+            1,
+            "Expected 6 or more origins",
+        ),
         (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),
-        (["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"], 2, "0001-01-01"),
+        (
+            ["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"],
+            2,
+            "0001-01-01",
+        ),
         (["show", "--database-url", f"sqlite:////{LONG}"], 1, "too long"),
         (["show", "--database-url", "sqlite:////tmp/x.db?mode=ro"], 2, "SQLite takes none"),
-        (["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"], 2, "each of libpq's options once"),
-        (["show", "--database-url", "postgresql://127.0.0.1:1/d?connect_timeout=abc"], 1, "connect_timeout"),
+        (
+            ["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"],
+            2,
+            "each of libpq's options once",
+        ),
+        (
+            ["show", "--database-url", "postgresql://127.0.0.1:1/d?connect_timeout=abc"],
+            1,
+            "connect_timeout",
+        ),
         (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
     ],
 )
 def test_wrong_usage_is_one_paragraph(data: Path, words: list[str], code: int, text: str) -> None:
     found, _, err = run(*words)
-    lines = [line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")]
+    lines = [
+        line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")
+    ]
     assert (found, len(lines)) == (code, 1), err
     assert text in err
     assert "secret" not in err
@@ -105,7 +153,9 @@ def test_wrong_usage_is_one_paragraph(data: Path, words: list[str], code: int, t
 
 def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True))
+    monkeypatch.setattr(
+        "sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True)
+    )
     monkeypatch.setattr("sys.argv", ["forecasting"])
     main(lambda: echo("80% interval 5.98\u201310.75 M"))
     assert written.getvalue() == b"80% interval 5.98\\u201310.75 M\n"
@@ -161,7 +211,8 @@ def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(tmp_path, monkey
     (folder / "notes.txt").write_text("mine")
     instant = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
     for night in range(5):
-        told = str(symbols.explained(ZeroDivisionError("seeded"), now=lambda: instant + timedelta(days=night)))  # noqa: B023
+        at = instant + timedelta(days=night)
+        told = str(symbols.explained(ZeroDivisionError("seeded"), now=lambda at=at: at))
         assert str(folder / f"2024-03-{9 + night:02d}T103000-") in told
     kept = sorted(path.name for path in folder.iterdir())
     assert [name[:10] for name in kept[:-1]] == ["2024-03-11", "2024-03-12", "2024-03-13"]

@@ -1,4 +1,7 @@
-"""Rows that somebody else wrote into the database: no id and no path of theirs decides what is read or deleted."""
+"""Rows that somebody else wrote into the database.
+
+No id and no path of theirs decides what is read or deleted.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,15 +21,35 @@ from tests.builders import LAST
 from tests.store.rows import model_row
 
 AT = datetime(2024, 3, 9, 12, tzinfo=UTC)
-PATHS = ["..", "artifacts/..", "/etc", "../outside", "artifacts/../../outside", "artifacts", "artifacts/a/b", "\0"]
+PATHS = [
+    "..",
+    "artifacts/..",
+    "/etc",
+    "../outside",
+    "artifacts/../../outside",
+    "artifacts",
+    "artifacts/a/b",
+    "\0",
+]
 
 
 @pytest.fixture
 def ledger(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with files of the operator's beside a folder of weights; the database is a file elsewhere."""
-    for name, value in {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SYMBOLS": "SBUX"}.items():
+    """A data folder with files of the operator's beside a folder of weights.
+
+    The database is a file elsewhere.
+    """
+    for name, value in {
+        "DATA_DIR": tmp_path / "data",
+        "DATABASE_URL": sqlite_url,
+        "SYMBOLS": "SBUX",
+    }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
-    for path in ("data/artifacts/pruned/weights.safetensors", "data/artifacts/notes.txt", "data/notes.txt"):
+    for path in (
+        "data/artifacts/pruned/weights.safetensors",
+        "data/artifacts/notes.txt",
+        "data/notes.txt",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("kept", encoding="utf-8")
     return tmp_path / "data"
@@ -37,7 +60,9 @@ def a_night() -> Night:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_a_pruned_model_deletes_the_files_that_it_has_written_alone(ledger: Path) -> None:

@@ -1,6 +1,9 @@
-"""Secrets in variables that may hold one, and where none belongs: no output, log, file, table or artifact has them.
+"""Secrets in variables that may hold one, and where none belongs.
 
-Nor has the command line of a process; a password in an option is warned about, and a file may hold it.
+No output, log, file, table or artifact has them.
+
+Nor has the command line of a process; a password in an option is warned about, and a file may hold
+it.
 """
 
 import logging
@@ -25,7 +28,8 @@ from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 CANARIES = [f"canary{number}" for number in range(6)]
-"""In the database's password, its option, the webhook, the mail address, three keys and a password of Prefect's."""
+"""In the database's password, its option, the webhook, the mail address, three keys and a password
+of Prefect's."""
 
 COMMANDS = """
 run
@@ -80,7 +84,9 @@ def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A small night's settings with a canary in every secret; the database's URL."""
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "TEST.csv")
     (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
-    with_password = sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
+    with_password = (
+        sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
+    )
     set_small_night(monkeypatch, tmp_path, with_password)
     monkeypatch.setattr(publish, "render_page", render_page)
     mail = "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org"
@@ -106,7 +112,10 @@ def check_left_behind(*folders: Path) -> None:
         names = sa.inspect(connection).get_table_names()
         assert "forecasts" in names
         for name in names:
-            assert found_in(str(connection.execute(sa.text(f'SELECT * FROM "{name}"')).fetchall())) == [], name
+            assert (
+                found_in(str(connection.execute(sa.text(f'SELECT * FROM "{name}"')).fetchall()))
+                == []
+            ), name
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             assert found_in(process.read_text(errors="replace")) == [], process
@@ -114,8 +123,12 @@ def check_left_behind(*folders: Path) -> None:
             continue
 
 
-@pytest.mark.parametrize("commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)])
-def test_no_command_shows_or_keeps_a_secret(commands, secrets, plain_flows, tmp_path, monkeypatch, capfd, caplog):
+@pytest.mark.parametrize(
+    "commands", [COMMANDS + MISPLACED, pytest.param(COMMANDS + LONG, marks=pytest.mark.campaign)]
+)
+def test_no_command_shows_or_keeps_a_secret(
+    commands, secrets, plain_flows, tmp_path, monkeypatch, capfd, caplog
+):
     caplog.set_level(logging.DEBUG)
     codes = []
     for command in filter(None, commands.splitlines()):
@@ -128,28 +141,43 @@ def test_no_command_shows_or_keeps_a_secret(commands, secrets, plain_flows, tmp_
         codes.append(left.value.code or 0)
         shown = capfd.readouterr()
         assert found_in(shown.out + shown.err) == [], command
-        assert ("--database-url contains a password" in shown.err) == ("-url" in command and "canary" in command), (
-            command
-        )
+        assert ("--database-url contains a password" in shown.err) == (
+            "-url" in command and "canary" in command
+        ), command
         if command in MISPLACED.splitlines():
             assert (codes[-1], "postgresql:" in shown.err) == (2, True), command
         else:
-            assert "does not expect" not in shown.err, command  # it would have ended before what it is here for
+            # It would have ended before what it is here for
+            assert "does not expect" not in shown.err, command
     assert codes[0] == 0
     assert {1, 2} <= set(codes)
     local = "postgresql://u@127.0.0.1:1/x"
-    odd = (local.replace("1/x", "canary0/x"), f"{local}?password=canary0", "mysql://u:canary0@h/x", "canary0")
-    for url in (secrets, *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"), f"x{secrets}", *odd):
+    odd = (
+        local.replace("1/x", "canary0/x"),
+        f"{local}?password=canary0",
+        "mysql://u:canary0@h/x",
+        "canary0",
+    )
+    for url in (
+        secrets,
+        *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"),
+        f"x{secrets}",
+        *odd,
+    ):
         for port in ("", "?port=1&connect_timeout=1"):
             try:
                 fc.connect(url + port).latest("TEST")
             except (ForecastingError, ValueError) as error:
-                assert found_in("".join([repr(error), *traceback.format_exception(error)])) == [], url
+                assert found_in("".join([repr(error), *traceback.format_exception(error)])) == [], (
+                    url
+                )
     assert found_in(caplog.text + repr(read_settings()) + read_settings().model_dump_json()) == []
     check_left_behind(tmp_path)
 
 
-def test_a_night_through_prefect_leaves_no_secret_in_its_database(secrets, prefect_server, tmp_path, monkeypatch):
+def test_a_night_through_prefect_leaves_no_secret_in_its_database(
+    secrets, prefect_server, tmp_path, monkeypatch
+):
     start_night(as_of=LAST, mode="auto", switch_source=False)
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{tmp_path / 'broken.csv'}")
     with pytest.raises(ForecastingError) as failed:
@@ -160,7 +188,9 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(secrets, prefe
     check_left_behind(tmp_path, home)
 
 
-@pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"])
+@pytest.mark.parametrize(
+    "name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"]
+)
 def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) -> None:
     os.environ[f"FORECASTING_{name}"] = URL
     with pytest.raises(UsageError, match="postgresql:") as refused:
@@ -173,17 +203,22 @@ def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_pat
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
     assert read_settings().url == "postgresql+psycopg://u:canary0@h/x"
     assert found_in(repr(read_settings()) + read_settings().model_dump_json()) == []
-    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `verify` does
+    # As `verify` does
+    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})
     assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
     os.environ["FORECASTING_DATABASE_URL"] = "sqlite:////tmp/other.db"  # as the option does
     assert read_settings().url == "sqlite:////tmp/other.db"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfecanary0", None])
-def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(tmp_path: Path, content: bytes | None) -> None:
+def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(
+    tmp_path: Path, content: bytes | None
+) -> None:
     if content is not None:
         (tmp_path / "forecasting_database_url").write_bytes(content)
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path if content else tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="Expected FORECASTING_SECRETS_DIR to be a folder") as refused:
+    with pytest.raises(
+        UsageError, match="Expected FORECASTING_SECRETS_DIR to be a folder"
+    ) as refused:
         read_settings()
     assert found_in(str(refused.value)) == []

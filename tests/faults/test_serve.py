@@ -43,20 +43,29 @@ class Serving:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     migrate.upgrade(f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}")
-    port = {"PREFECT_SERVER_API_PORT": str(processes.free_port()), "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG"}
+    port = {
+        "PREFECT_SERVER_API_PORT": str(processes.free_port()),
+        "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG",
+    }
     return processes.without_server(processes.environment_of(tmp_path, "")) | port
 
 
 @contextmanager
-def serving(folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch, *options: str) -> Iterator[Serving]:
+def serving(
+    folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch, *options: str
+) -> Iterator[Serving]:
     """Within the block a `serve`; requests of this process have its password."""
     log = folder / "serve.log"
     log.write_text("")
     with ExitStack() as stack:
         with processes.fresh_database(folder / "prefect"):
             words = ["flows.cli", "serve", *options]
-            process = stack.enter_context(processes.running(words, log=log, environment=environment))
-            processes.until(lambda: "the next night starts on" in log.read_text(), "the banner", log=log)
+            process = stack.enter_context(
+                processes.running(words, log=log, environment=environment)
+            )
+            processes.until(
+                lambda: "the next night starts on" in log.read_text(), "the banner", log=log
+            )
         pid, port = json.loads((folder / "data" / "prefect-server.json").read_text())
         password = (folder / "data" / "prefect-auth").read_text().strip()
         url = f"http://127.0.0.1:{port}/api"
@@ -68,13 +77,20 @@ def serving(folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch
 def check_password(served: Serving, environment: dict[str, str], folder: Path) -> None:
     """It is required, and no command line and no log has it."""
     assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
-    banner = f"Prefect: {served.url.removesuffix('/api')}, user admin, password in {folder}/data/prefect-auth."
+    banner = (
+        f"Prefect: {served.url.removesuffix('/api')}, user admin, password in "
+        f"{folder}/data/prefect-auth."
+    )
     assert banner in served.log.read_text()
     secret = served.password.partition(":")[2]
-    assert processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}", auth=None).status_code == 401
+    assert (
+        processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}", auth=None).status_code == 401
+    )
     commands = [" ".join(process.cmdline()) for process in served.process.children(recursive=True)]
     assert not any(secret in command for command in commands)
-    code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": served.url})
+    code, _, refused = processes.here(
+        "worker", environment=environment | {"PREFECT_API_URL": served.url}
+    )
     assert (code, refused.count("\n")) == (2, 1)
     assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
     with connect(f"ws{served.url[4:]}/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
@@ -88,7 +104,9 @@ def check_deployment(served: Serving, targets: list[str]) -> None:
 
     def found() -> tuple[object, ...]:
         one = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
-        scheduled = sorted(schedule["parameters"]["target"] for schedule in one["schedules"] if schedule["active"])
+        scheduled = sorted(
+            schedule["parameters"]["target"] for schedule in one["schedules"] if schedule["active"]
+        )
         return scheduled, one["global_concurrency_limit"]
 
     processes.until(lambda: found() == (targets, None), "the schedules", log=served.log)
@@ -104,12 +122,19 @@ def check_a_due_night(served: Serving, folder: Path) -> None:
 
     def written() -> str:
         logs = processes.API.post(f"{served.url}/logs/filter", json=wanted).json()
-        return next((one["message"] for one in logs if "wrote 30 forecasts of ^GSPC" in one["message"]), "")
+        return next(
+            (one["message"] for one in logs if "wrote 30 forecasts of ^GSPC" in one["message"]), ""
+        )
 
     # The run's process sends what is left of its log after its last state.
     assert "\\xa0" not in processes.until(written, "the log", log=served.log)
-    line = next(line for line in served.log.read_text().splitlines() if "the next night starts on" in line)
-    start = r"\^GSPC volume: the next night starts on \w+day [\d-]{10} at 0[5-8]:30 E[SD]T, in \d+ (min|h|d)\. "
+    line = next(
+        line for line in served.log.read_text().splitlines() if "the next night starts on" in line
+    )
+    start = (
+        r"\^GSPC volume: the next night starts on \w+day [\d-]{10} at 0[5-8]:30 E[SD]T, in "
+        r"\d+ (min|h|d)\. "
+    )
     assert re.match(start, line)
 
 
@@ -120,7 +145,11 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         check_password(first, environment, tmp_path)
         check_deployment(first, ["volume"])
         check_a_due_night(first, tmp_path)
-        limit = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}  # as before 0.3
+        # As before 0.3
+        limit = {
+            "concurrency_limit": 1,
+            "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
+        }
         named = prefect_api.deployment_id(first.url, NIGHTLY)
         processes.API.patch(f"{first.url}/deployments/{named}", json=limit).raise_for_status()
         first.server.kill()
@@ -136,7 +165,9 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         before = f"{datetime.now(UTC) - timedelta(hours=1):%FT%TZ}"
         missed = prefect_api.start_run(second.url, NIGHTLY, at=before, target="volume")
         cut_off = run_without_process(second.url)
-        with serving(tmp_path, environment, monkeypatch, "--target", "volume", "--target", "range") as third:
+        with serving(
+            tmp_path, environment, monkeypatch, "--target", "volume", "--target", "range"
+        ) as third:
             assert third.server == second.server
             check_deployment(third, ["range", "volume"])
             again = prefect_api.end_of(third.url, missed, log=third.log)
@@ -148,13 +179,17 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         assert not second.server.is_running()
         assert not (tmp_path / "data" / "prefect-server.json").exists()
         with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as stored:
-            (state,) = stored.execute("SELECT state_type FROM flow_run WHERE id = ?", [interrupted]).fetchone()
+            (state,) = stored.execute(
+                "SELECT state_type FROM flow_run WHERE id = ?", [interrupted]
+            ).fetchone()
         assert state in ("CANCELLED", "CRASHED")
 
 
 def run_without_process(url: str) -> str:
     """A run that is Running for its server alone."""
-    run = prefect_api.start_run(url, NIGHTLY, at=f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}", target="volume")
+    run = prefect_api.start_run(
+        url, NIGHTLY, at=f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}", target="volume"
+    )
     for name in ("PENDING", "RUNNING"):
         body = {"state": {"type": name}, "force": name == "RUNNING"}
         processes.API.post(f"{url}/flow_runs/{run}/set_state", json=body).raise_for_status()
@@ -166,7 +201,9 @@ def interrupt_in_a_terminal(served: Serving, folder: Path) -> str:
     with night_lock(f"sqlite:///{folder / 'data' / 'forecasting.db'}", "night"):
         waiting = prefect_api.start_run(served.url, NIGHTLY, target="volume")
         processes.until(
-            lambda: prefect_api.run(served.url, waiting)["state_name"] == "Queued", "a run that waits", log=served.log
+            lambda: prefect_api.run(served.url, waiting)["state_name"] == "Queued",
+            "a run that waits",
+            log=served.log,
         )
         for process in [*served.process.children(), served.process]:
             if os.getpgid(process.pid) == os.getpgid(served.process.pid):

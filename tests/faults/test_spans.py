@@ -34,9 +34,16 @@ def one_by_one(first: date, last: date) -> None:
 
 
 def fits() -> dict[str, object]:
-    """The hash of each night's weights, by its session; the scaler and the span of its rows are part of it."""
+    """The hash of each night's weights, by its session.
+
+    The scaler and the span of its rows are part of it.
+    """
     session = {row["id"]: str(row["as_of"])[:10] for row in rows("runs")}
-    return {session[row["run_id"]]: row["artifact_hash"] for row in rows("models") if row["name"] == "lstm"}
+    return {
+        session[row["run_id"]]: row["artifact_hash"]
+        for row in rows("models")
+        if row["name"] == "lstm"
+    }
 
 
 def decisions() -> list[tuple[object, ...]]:
@@ -53,9 +60,13 @@ def whole(tmp_path_factory, migrated_sqlite_file):
 
 
 @pytest.fixture(scope="module")
-def folder_of_a_newer_night(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+def folder_of_a_newer_night(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> Path:
     """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
-    return leave_nights([LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file, SCRATCH_EVERY=1)
+    return leave_nights(
+        [LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file, SCRATCH_EVERY=1
+    )
 
 
 @pytest.fixture
@@ -67,7 +78,11 @@ def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_u
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "part", "beside"),
-    [(caught_up, SPAN[2:], []), (one_by_one, SPAN[:2], []), (caught_up, SPAN[:2], ["beside_a_newer_night"])],
+    [
+        (caught_up, SPAN[2:], []),
+        (one_by_one, SPAN[:2], []),
+        (caught_up, SPAN[:2], ["beside_a_newer_night"]),
+    ],
 )
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in_and_beside_a_newer_night(
     way, part, beside, whole, request
@@ -81,18 +96,26 @@ def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in_and_besi
 
 @pytest.mark.usefixtures("beside_a_newer_night")
 @pytest.mark.parametrize("way", [caught_up, one_by_one])
-def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: Callable[[date, date], None]) -> None:
+def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
+    way: Callable[[date, date], None],
+) -> None:
     way(SPAN[1], SPAN[2])
     scored = {(str(row["origin_session"])[:10], row["horizon"]) for row in rows("scores")}
     # LAST is the fourth session after the one night, the third after the other.
-    assert scored == {(str(SPAN[at]), horizon) for at, most in ((1, 4), (2, 3)) for horizon in range(1, most + 1)}
+    assert scored == {
+        (str(SPAN[at]), horizon) for at, most in ((1, 4), (2, 3)) for horizon in range(1, most + 1)
+    }
     before = timeless("scores")
     night(AFTER)
-    assert [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)] == before
+    assert [
+        row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)
+    ] == before
 
 
 @pytest.mark.slow
-def test_scores_of_later_sessions_decide_nothing_within_a_span(whole: tuple[object, list[tuple[object, ...]]]) -> None:
+def test_scores_of_later_sessions_decide_nothing_within_a_span(
+    whole: tuple[object, list[tuple[object, ...]]],
+) -> None:
     ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
     caught_up(SPAN[0], SPAN[-1])
     assert decisions() == whole[1]

@@ -1,7 +1,7 @@
 """A ledger at revision 0009: this code upgrades it, goes on with its nights, and can verify its own.
 
-`ledgers/0009.tar.xz` is the ledger of `forecasting catch-up --from 2018-12-17 --to 2018-12-20` with source sample and
-the settings below, and the weights of its champion.
+`ledgers/0009.tar.xz` is the ledger of `forecasting catch-up --from 2018-12-17 --to 2018-12-20` with
+source sample and the settings below, and the weights of its champion.
 """
 
 import tarfile
@@ -30,21 +30,31 @@ KEPT = ("fetches", "runs", "models", "promotions", "forecasts", "scores")
 
 def stored(url: str) -> dict[str, list[dict[str, object]]]:
     """All rows of all tables, but of Alembic's, under the columns that this database has."""
-    return {name: rows(name) for name in sa.inspect(engine(url)).get_table_names() if name != "alembic_version"}
+    return {
+        name: rows(name)
+        for name in sa.inspect(engine(url)).get_table_names()
+        if name != "alembic_version"
+    }
 
 
-def lost(before: list[dict[str, object]], after: list[dict[str, object]]) -> list[dict[str, object]]:
+def lost(
+    before: list[dict[str, object]], after: list[dict[str, object]]
+) -> list[dict[str, object]]:
     """The rows of a table before that it has no more after, under the columns that they had."""
     kept = [{column: row[column] for column in before[0]} for row in after] if before else []
     return [row for row in before if row not in kept]
 
 
 @pytest.mark.slow
-def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(tmp_path, plain_flows, monkeypatch):
+def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(
+    tmp_path, plain_flows, monkeypatch
+):
     with tarfile.open(LEDGER) as packed:
         packed.extractall(tmp_path / "data", filter="data")
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
-    set_small_night(monkeypatch, tmp_path, url, train_sessions=300, SOURCE="sample", SYMBOLS="^GSPC")
+    set_small_night(
+        monkeypatch, tmp_path, url, train_sessions=300, SOURCE="sample", SYMBOLS="^GSPC"
+    )
     before = stored(url)
     with pytest.raises(StoreError, match="Run `forecasting db upgrade`"):
         start_catch_up(first=NEXT, last=NEXT, refit_every=1)
@@ -57,6 +67,13 @@ def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(tmp_path, plai
     assert [name for name in KEPT if not before[name] or lost(before[name], after[name])] == []
     (night,) = [row for row in after["runs"] if row["as_of"] == str(NEXT)]
     assert night["status"] == "done"
-    published = [row for row in after["forecasts"] if row["run_id"] == night["id"] and row["role"] == "champion"]
+    published = [
+        row
+        for row in after["forecasts"]
+        if row["run_id"] == night["id"] and row["role"] == "champion"
+    ]
     assert {row["status"] for row in published} == {"ok"}
-    assert f": 1 night, {NEXT} to {NEXT}: all " in verify(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]
+    assert (
+        f": 1 night, {NEXT} to {NEXT}: all "
+        in verify(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]
+    )

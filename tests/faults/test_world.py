@@ -1,6 +1,9 @@
-"""Simulated worlds, each of one seed: after every morning the ledger holds what it must, and rare paths are reached.
+"""Simulated worlds, each of one seed.
 
-Seeds of one's own: WORLD_SEEDS=100:200 WORLD_NIGHTS=60 .venv/bin/pytest -s -m campaign tests/faults/test_world.py
+After every morning the ledger holds what it must, and rare paths are reached.
+
+Seeds of one's own: WORLD_SEEDS=100:200 WORLD_NIGHTS=60 .venv/bin/pytest -s -m campaign
+tests/faults/test_world.py
 """
 
 import gc
@@ -32,7 +35,8 @@ SHORT = (
 """Mornings of the everyday suite; the campaign draws all of them."""
 
 REACHED_SOON = (
-    "killed", "a second run refused by the lock", "ended by StoreError", "run late", "run failed", "fetch late",
+    "killed", "a second run refused by the "
+              "lock", "ended by StoreError", "run late", "run failed", "fetch late",
     "fetch revised", "fetch split", "published ok", "score settled, version 2", "weights pruned",
     "a night replayed: the same bits",
 )  # fmt: skip
@@ -49,13 +53,16 @@ OF_VENDOR_AND_OPERATOR = (
 )  # fmt: skip
 
 REACHED = (
-    *(f"mishap {mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, *LEARNED, "run done",
+    *("mishap "
+      f"{mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, *LEARNED, "run done",
 )  # fmt: skip
 """Paths that twenty seeds of sixty nights take, each of them."""
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Iterator[tuple[World, Counter[str]]]:
+def short(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> Iterator[tuple[World, Counter[str]]]:
     """A world after its short life, and what was reached; its variables are still set."""
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
@@ -74,7 +81,9 @@ def test_a_short_world_keeps_its_ledger_whole(short: tuple[World, Counter[str]])
 
 
 @pytest.mark.slow
-def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short: tuple[World, Counter[str]]) -> None:
+def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(
+    short: tuple[World, Counter[str]],
+) -> None:
     world, _ = short
     night = nights_with_weights(world)[0]  # most comes after the oldest
     assert look_ahead.altered_after(world, night) == look_ahead.issued(world, night)
@@ -103,13 +112,16 @@ def test_worlds_keep_their_ledgers_whole(
 @pytest.mark.campaign
 def test_these_worlds_have_reached_every_rare_path(reached):
     for paths in reached.values():
-        sys.stdout.write("\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(paths.items())) + "\n")
+        sys.stdout.write(
+            "\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(paths.items())) + "\n"
+        )
         assert "WORLD_SEEDS" in os.environ or [path for path in REACHED if not paths[path]] == []
 
 
 def nights_with_weights(world: World) -> list[look_ahead.Night]:
     """The finished nights that were run once and whose champion's weights are still there, oldest first."""
-    rows, kept = world.invariants.rows, []
+    rows = world.invariants.rows
+    kept = []
     for _, run in sorted(rows["runs"].items(), key=lambda item: (item[1]["as_of"], item[0])):
         champion = look_ahead.champion_before(rows, run)
         if run["status"] == "done" and champion is not None and champion["artifact_path"]:
@@ -122,8 +134,12 @@ def nights_with_weights(world: World) -> list[look_ahead.Night]:
 def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
     tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
 ):
-    """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values altered."""
-    tried, moved_later = Counter[str](), list[object]()
+    """Worlds of vendor and operator, whose weights are kept.
+
+    Of 25 nights each, later values altered.
+    """
+    tried = Counter[str]()
+    moved_later = list[object]()
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -155,10 +171,14 @@ GROWTH = {"descriptors": 0, "threads": 0, "files": 0, "objects": 20, "resident_k
 def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
     database_url, tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
 ):
-    """The first half fills what is bounded: weights that are kept, windows of standings, caches of other libraries."""
+    """The first half fills what is bounded.
+
+    Weights that are kept, windows of standings, caches of other libraries.
+    """
     world = World(1, tmp_path / "world", database_url, nights=2 * MANY, empty=migrated_sqlite_file)
     world.symbols = ["AAA"]
-    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])  # pytest's keep every record
+    # pytest's keep every record
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     held = {name: list[float]() for name in GROWTH}
     with opened(world, monkeypatch.setattr):
         world.set("MARKET", "")
@@ -185,5 +205,7 @@ def held_now(data: Path) -> dict[str, float]:
         "threads": threading.active_count(),
         "files": sum(path.is_file() for path in data.rglob("*")),
         "objects": len(gc.get_objects()),
-        "resident_kb": int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]),
+        "resident_kb": int(
+            next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
+        ),
     }

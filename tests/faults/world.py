@@ -36,18 +36,23 @@ FIRST = date(2022, 1, 4)
 """Worlds begin within the three years after it, so that their mornings fall on different holidays."""
 
 HISTORY = 520
-"""Sessions before the first morning: the shortest training window, and what its first row looks back on."""
+"""Sessions before the first morning: the shortest training window, and what its first row looks
+back on."""
 
 
 class Vendor(StandIn):
     """Several symbols' true bars, and what is served of them this morning."""
 
     def __init__(self, symbols: tuple[str, ...], last: date, *, days: int, seed: int) -> None:
-        true = {name: random_bars(days, seed=31 * seed + place, last=last) for place, name in enumerate(symbols)}
+        true = {
+            name: random_bars(days, seed=31 * seed + place, last=last)
+            for place, name in enumerate(symbols)
+        }
         super().__init__(true[symbols[0]], symbol=symbols[0])
         for name in symbols[1:]:
             self.add(name, true[name])
-        self.edits_of: dict[str, list[Edit]] = {name: [] for name in symbols}  # until they are removed
+        # Until they are removed
+        self.edits_of: dict[str, list[Edit]] = {name: [] for name in symbols}
         self.mistaken: dict[str, str] = {}  # symbols for which another symbol's rows are served
 
     def told(self, symbol: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,7 +68,9 @@ class Vendor(StandIn):
         bars = bars.copy()
         bars[PRICES] /= ratio  # bars are on the newest share basis
         bars["volume"] = (bars["volume"] * ratio).round()
-        before = actions.assign(value=actions["value"].where(actions["kind"] == "split", actions["value"] / ratio))
+        before = actions.assign(
+            value=actions["value"].where(actions["kind"] == "split", actions["value"] / ratio)
+        )
         self.series[symbol] = bars, _with(before, session, "split", ratio)
 
     def dividend(self, symbol: str, session: date, value: float) -> None:
@@ -89,9 +96,15 @@ class World:
     """Mornings, of which each runs the scheduled night and then checks the ledger."""
 
     def __init__(self, seed: int, folder: Path, url: str, *, nights: int, empty: Path) -> None:
-        """In a new folder, on a ledger without a row; `empty` is a SQLite file without a row, for replays."""
+        """In a new folder, on a ledger without a row.
+
+        `empty` is a SQLite file without a row, for replays.
+        """
         self.draw = random.Random(seed)  # the only source of chance
-        self.folder, self.url, self.nights, self.empty = folder, url, nights, empty
+        self.folder = folder
+        self.url = url
+        self.nights = nights
+        self.empty = empty
         first = shift(next_sessions(FIRST, 1)[0], self.draw.randint(0, 500))
         sessions = between(first, shift(first, nights + 60))
         self.vendor = Vendor(SYMBOLS, sessions[-1], days=HISTORY + len(sessions), seed=seed)
@@ -99,8 +112,10 @@ class World:
         self.instant = datetime.combine(first, time(10, 30), tzinfo=NEW_YORK)
         self.clock_error = timedelta()  # of the machine's clock
         self.symbols: list[str] = list(self.draw.sample(SYMBOLS, self.draw.choice([1, 1, 2])))
-        self.known: set[str] = set()  # whose bars a night has used: a first answer has nothing to be compared with
-        self.later_edits: list[tuple[str, Edit, int]] = []  # of the next mornings, with how many are left
+        # Whose bars a night has used: a first answer has nothing to be compared with
+        self.known: set[str] = set()
+        # Of the next mornings, with how many are left
+        self.later_edits: list[tuple[str, Edit, int]] = []
         self.lost: set[str] = set()  # models whose weights a mishap deleted or damaged
         self.reached: Counter[str] = Counter()  # how often each rare path was taken
         self.variables: dict[str, str] = {}
@@ -157,7 +172,9 @@ class World:
     def another_program(self) -> sa.Connection:
         """A connection of another program, which waits for no lock."""
         arguments = {"timeout": 0.0} if self.url.startswith("sqlite") else {}
-        return sa.create_engine(self.url, poolclass=sa.pool.NullPool, connect_args=arguments).connect()
+        return sa.create_engine(
+            self.url, poolclass=sa.pool.NullPool, connect_args=arguments
+        ).connect()
 
     @property
     def lock_statement(self) -> str:
@@ -173,7 +190,10 @@ class World:
         return self.live_through(self._drawn_mishaps() for _ in range(self.nights))
 
     def live_through(self, mornings: Iterable[Sequence[Mishap]]) -> Counter[str]:
-        """Live through a calm morning, those given by their mishaps, and two calm ones; what was reached."""
+        """Live through a calm morning, those given by their mishaps, and two calm ones.
+
+        What was reached.
+        """
         for mishaps in chain([[]], mornings, [[], []]):
             self.morning(mishaps)
         self.invariants.check_end()
@@ -191,7 +211,8 @@ class World:
         self.next_day()
         with ExitStack() as stack:
             stack.enter_context(self._later_edits())
-            if self.draw.random() < 0.85:  # a real page takes a quarter of a night, and no row depends on it
+            # A real page takes a quarter of a night, and no row depends on it
+            if self.draw.random() < 0.85:
                 stack.enter_context(mock.patch.object(publish, "render_page", blank_page))
             for mishap in mishaps:
                 if undo := mishap(self):
@@ -241,7 +262,10 @@ class World:
         return self._deck.pop()
 
     def next_day(self) -> None:
-        """Go on to the next morning of the schedule: Tuesday to Saturday, half past five in New York."""
+        """Go on to the next morning of the schedule.
+
+        Tuesday to Saturday, half past five in New York.
+        """
         self.today += timedelta(days=1)
         while self.today.weekday() not in (1, 2, 3, 4, 5):
             self.today += timedelta(days=1)
@@ -253,7 +277,9 @@ class World:
         present = [(symbol, edit) for symbol, edit, _ in self.later_edits]
         for symbol, edit in present:
             self.vendor.edits_of[symbol].append(edit)
-        self.later_edits = [(symbol, edit, left - 1) for symbol, edit, left in self.later_edits if left > 1]
+        self.later_edits = [
+            (symbol, edit, left - 1) for symbol, edit, left in self.later_edits if left > 1
+        ]
         yield
         for symbol, _ in present:
             self.vendor.edits_of[symbol].clear()
@@ -264,12 +290,16 @@ VARIABLES = {
     "LATE_UNTIL": "06:45", "TARGET": "", "SEED": "", "SCRATCH_EVERY": "", "MAX_MODEL_AGE": "",
     "SHARD_SIZE": "", "WITNESS": "",
 }  # fmt: skip
-"""The smallest nights, and whatever a mishap may change; they stop waiting for a bar early, to make few requests."""
+"""The smallest nights, and whatever a mishap may change; they stop waiting for a bar early, to make
+few requests."""
 
 
 @contextmanager
 def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[World]:
-    """Within the block the nights of this process are those of the world; flows are plain functions already."""
+    """Within the block the nights of this process are those of the world.
+
+    Flows are plain functions already.
+    """
     data = world.folder / "data"
     data.mkdir(parents=True)
     with (
@@ -282,7 +312,10 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
     ):
         for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
             del os.environ[name]
-        for name, value in VARIABLES.items() | {("DATA_DIR", str(data)), ("DATABASE_URL", world.url)}:
+        for name, value in VARIABLES.items() | {
+            ("DATA_DIR", str(data)),
+            ("DATABASE_URL", world.url),
+        }:
             world.set(name, value)
         world.set_symbols(world.symbols)
         yield world
@@ -303,7 +336,10 @@ EARLY: tuple[tuple[ModuleType, str, float], ...] = (
 
 @contextmanager
 def early_evidence() -> Iterator[None]:
-    """Within the block, nights decide on a handful of scored ones what takes sixty and more: short worlds do so too."""
+    """Within the block, nights decide on a handful of scored ones what takes sixty and more.
+
+    Short worlds do so too.
+    """
     with ExitStack() as stack:
         for module, name, value in EARLY:
             stack.enter_context(mock.patch.object(module, name, value))

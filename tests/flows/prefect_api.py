@@ -27,7 +27,9 @@ def run(url: str, run_id: str) -> dict[str, Any]:
 
 def cancel(url: str, run_id: str) -> None:
     """Request a run's cancellation, as the button in the UI does."""
-    API.post(f"{url}/flow_runs/{run_id}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
+    API.post(
+        f"{url}/flow_runs/{run_id}/set_state", json={"state": {"type": "CANCELLING"}}
+    ).raise_for_status()
 
 
 def runs(url: str) -> list[dict[str, Any]]:
@@ -44,5 +46,7 @@ def ended(url: str, run_id: str) -> dict[str, Any] | None:
 
 def end_of(url: str, run_id: str, *, log: Path | None = None) -> dict[str, Any]:
     """The run once it has ended; asked for twice a second, which takes the server less than half of its idle load."""
-    found: dict[str, Any] = until(lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5)
+    found: dict[str, Any] = until(
+        lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5
+    )
     return found

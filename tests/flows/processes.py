@@ -1,4 +1,7 @@
-"""Real processes for the tests: a Prefect server, `forecasting serve`, `forecasting worker`; all end with it."""
+"""Real processes for the tests: a Prefect server, `forecasting serve`, `forecasting worker`.
+
+All end with it.
+"""
 
 import fcntl
 import gc
@@ -30,10 +33,12 @@ TIMEOUT_S = 240.0
 FRESH_DATABASE = Path(tempfile.gettempdir()) / (
     f"forecasting-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)}-prefect.db"
 )
-"""What the first Prefect server of this test run migrated, which takes 10 s of CPU; the others begin with a copy."""
+"""What the first Prefect server of this test run migrated, which takes 10 s of CPU; the others
+begin with a copy."""
 
 FRESH_LOCK = FRESH_DATABASE.with_suffix(".lock")
-"""Held by the worker of pytest-xdist whose server is the first; another one's waits for its database."""
+"""Held by the worker of pytest-xdist whose server is the first; another one's waits for its
+database."""
 
 
 class Patient(httpx.HTTPTransport):
@@ -41,14 +46,19 @@ class Patient(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         last = time.monotonic() + TIMEOUT_S
-        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < last:
+        while (
+            answer := super().handle_request(request)
+        ).status_code == 503 and time.monotonic() < last:
             answer.close()
             time.sleep(0.2)
         return answer
 
 
-API = httpx.Client(transport=Patient(verify=False, limits=httpx.Limits(max_keepalive_connections=0)), timeout=30)
-"""Requests to servers of tests. `httpx.get` loads all certificates for each, 12 ms of CPU; none of these uses TLS.
+API = httpx.Client(
+    transport=Patient(verify=False, limits=httpx.Limits(max_keepalive_connections=0)), timeout=30
+)
+"""Requests to servers of tests. `httpx.get` loads all certificates for each, 12 ms of CPU; none of
+these uses TLS.
 
 No connection is kept, since some of these servers are killed and started again.
 """
@@ -68,7 +78,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(found: Callable[[], Any], what: str, *, log: Path | None = None, pause_s: float = 0.2) -> Any:
+def until(
+    found: Callable[[], Any], what: str, *, log: Path | None = None, pause_s: float = 0.2
+) -> Any:
     """The first true result; at the deadline it fails with what was waited for and the log's end."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
@@ -80,11 +92,17 @@ def until(found: Callable[[], Any], what: str, *, log: Path | None = None, pause
 
 
 @contextmanager
-def running(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], *, log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process of a Python module, and whatever it starts, all killed at the end of the block."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, "-m", *command],
+            env=dict(environment),
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield process
@@ -93,19 +111,24 @@ def running(command: list[str], *, log: Path, environment: Mapping[str, str]) ->
         process.wait()
 
 
-def here(*words: str, environment: Mapping[str, str], program: str = "forecasting") -> tuple[int, str, str]:
+def here(
+    *words: str, environment: Mapping[str, str], program: str = "forecasting"
+) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command of `forecasting` or `prefect`, run in this process.
 
-    Spares the 4 s of a new one's imports; of Prefect's variables, the URL and the password of the API alone have an
-    effect.
+    Spares the 4 s of a new one's imports; of Prefect's variables, the URL and the password of the
+    API alone have an effect.
     """
     from prefect.cli import app
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from flows import cli
 
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    url, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
+    out = io.StringIO()
+    err = io.StringIO()
+    code = 0
+    url = environment["PREFECT_API_URL"]
+    password = environment.get("PREFECT_API_AUTH_STRING")
     with (
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.object(sys, "argv", [program, *words]),
@@ -114,13 +137,15 @@ def here(*words: str, environment: Mapping[str, str], program: str = "forecastin
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        warnings.simplefilter("ignore")  # what a process of its own would do with other packages' deprecations
+        # What a process of its own would do with other packages' deprecations
+        warnings.simplefilter("ignore")
         try:
             {"forecasting": cli.main, "prefect": app}[program]()
         except SystemExit as left:
             code = int(left.code or 0)
         if program == "prefect":
-            gc.collect()  # closes the sockets that it leaves open, while the warnings about them are ignored
+            # Closes the sockets that it leaves open, while the warnings about them are ignored
+            gc.collect()
     return code, out.getvalue(), err.getvalue()
 
 
@@ -166,7 +191,10 @@ def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> d
 
 @contextmanager
 def prefect_server(folder: Path, *, port: int | None = None, **settings: str) -> Iterator[str]:
-    """The API's URL of a server on loopback with a database in `folder`; killed at the end of the block."""
+    """The API's URL of a server on loopback with a database in `folder`.
+
+    Killed at the end of the block.
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = without_server(environment_of(folder, url)) | settings
@@ -184,14 +212,19 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
 def kill_server(url: str) -> None:
     """SIGKILL to the server that listens at the URL."""
     port = httpx.URL(url).port
-    listening = [here for here in psutil.net_connections("tcp4") if here.status == psutil.CONN_LISTEN]
+    listening = [
+        here for here in psutil.net_connections("tcp4") if here.status == psutil.CONN_LISTEN
+    ]
     (pid,) = {here.pid for here in listening if here.laddr.port == port and here.pid}
     kill_tree(pid)
 
 
 @contextmanager
 def fresh_database(home: Path) -> Iterator[None]:
-    """Around the start of a server with this PREFECT_HOME; the first of a test run migrates, others wait and copy."""
+    """Around the start of a server with this PREFECT_HOME.
+
+    The first of a test run migrates, others wait and copy.
+    """
     with FRESH_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if FRESH_DATABASE.exists():
@@ -202,7 +235,10 @@ def fresh_database(home: Path) -> Iterator[None]:
 
 
 def put_fresh_database(home: Path) -> None:
-    """Copy the migrated database into a PREFECT_HOME that has none; without one, the server there makes its own."""
+    """Copy the migrated database into a PREFECT_HOME that has none.
+
+    Without one, the server there makes its own.
+    """
     if FRESH_DATABASE.exists() and not (home / "prefect.db").exists():
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(FRESH_DATABASE, home / "prefect.db")
@@ -213,7 +249,10 @@ def keep_fresh_database(home: Path) -> None:
     if FRESH_DATABASE.exists():
         return
     draft = FRESH_DATABASE.with_suffix(f".{os.getpid()}")
-    with closing(sqlite3.connect(home / "prefect.db")) as served, closing(sqlite3.connect(draft)) as copy:
+    with (
+        closing(sqlite3.connect(home / "prefect.db")) as served,
+        closing(sqlite3.connect(draft)) as copy,
+    ):
         served.backup(copy)  # with what is still in the write-ahead log
     draft.replace(FRESH_DATABASE)
 

@@ -1,4 +1,7 @@
-"""Web and mail servers on loopback: what they receive is kept, what they respond is a function's value."""
+"""Web and mail servers on loopback.
+
+What they receive is kept, what they respond is a function's value.
+"""
 
 import http.server
 import socketserver
@@ -59,7 +62,11 @@ def smtp_sink() -> Iterator[tuple[str, list[str]]]:
                 if word == b"DATA":
                     self.wfile.write(b"354 go on\r\n")
                     mails.append(read_mail(iter(self.rfile)))
-                answers = {b"EHLO": b"250-sink\r\n250 AUTH PLAIN", b"AUTH": b"235 welcome", b"QUIT": b"221 bye"}
+                answers = {
+                    b"EHLO": b"250-sink\r\n250 AUTH PLAIN",
+                    b"AUTH": b"235 welcome",
+                    b"QUIT": b"221 bye",
+                }
                 self.wfile.write(answers.get(word[:4], b"250 ok") + b"\r\n")
                 if word == b"QUIT":
                     return

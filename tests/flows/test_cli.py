@@ -20,14 +20,27 @@ from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import processes
 from tests.nights import rows
 
-COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
+COMMANDS = (
+    "run",
+    "ingest",
+    "catch-up",
+    "backtest",
+    "show",
+    "report",
+    "models",
+    "db",
+    "check",
+    "serve",
+    "article",
+)
 COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*words: str) -> tuple[int, str, str]:
     """The exit code, standard output and standard error of a command, run in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["forecasting", *words]),
         mock.patch.dict(os.environ),
@@ -51,18 +64,30 @@ def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(here):
     for words in (("show",), ("check",), ("db", "current")):
         code, _, err = run(*words)
         assert code == 1
-        assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting run` creates it" in err
+        assert (
+            f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting run` "
+            "creates it" in err
+        )
         assert not (here / "data").exists()
-    code, _, err = run("run", "--source", "sample", "--symbol", "KO,PEP")  # refused before there is one
+    # Refused before there is one
+    code, _, err = run("run", "--source", "sample", "--symbol", "KO,PEP")
     assert (code, list(here.iterdir())) == (2, [])
-    assert err.startswith("2 of 2 symbols failed. KO, PEP: each is not in the sample, whose only symbol is ^GSPC")
+    assert err.startswith(
+        "2 of 2 symbols failed. KO, PEP: each is not in the sample, whose only symbol is ^GSPC"
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "catch-up", "serve"])
 @pytest.mark.parametrize("option", ["--source", "--market", "--events"])
 def test_a_file_that_is_not_there_is_exit_code_2_and_makes_no_database(here, command, option):
     day = ["--as-of", "2018-12-28"] if command == "run" else []
-    code, _, err = run(command, *day, *[] if option == "--source" else ["--source", "sample"], option, "csv:nofile.csv")
+    code, _, err = run(
+        command,
+        *day,
+        *[] if option == "--source" else ["--source", "sample"],
+        option,
+        "csv:nofile.csv",
+    )
     assert (code, list(here.iterdir())) == (2, [])
     assert err.startswith(f"Expected a file in {option[2:]} csv:PATH; found nothing at /")
 
@@ -71,7 +96,9 @@ def test_a_run_makes_its_sqlite_database_and_says_where(here, capsys):
     for created in (True, False):
         with start.before_start() as (_, own):
             migrate.check_ready(own.url)
-        assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" == capsys.readouterr().err) is created
+        assert (
+            f"Created the database {here / 'data' / 'forecasting.db'}\n" == capsys.readouterr().err
+        ) is created
     assert run("db", "current")[0] == 0
 
 
@@ -88,7 +115,9 @@ def test_a_file_without_symbols_is_refused_for_several(here):
     write_yahoo_csv(random_bars(days=30, seed=3), here / "bars.csv")
     code, _, err = run("run", "--source", f"csv:{here / 'bars.csv'}", "--symbol", "SBUX,AAPL")
     assert (code, (here / "data").exists()) == (2, False)
-    assert err.startswith("Expected a column symbol in csv:bars.csv, the source of SBUX, AAPL; found none.")
+    assert err.startswith(
+        "Expected a column symbol in csv:bars.csv, the source of SBUX, AAPL; found none."
+    )
 
 
 def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
@@ -99,13 +128,29 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
 
 
 def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, monkeypatch):
-    for words in (["run", "--target", "volume", "--target=range"], ["show", "--market", "none", "--market", "none"]):
+    for words in (
+        ["run", "--target", "volume", "--target=range"],
+        ["show", "--market", "none", "--market", "none"],
+    ):
         code, _, err = run(*words)
         assert code == 2
         assert f"Expected {words[1]} once" in err
     started = mock.Mock()
     monkeypatch.setattr(start, "start_serving", started)
-    assert run("serve", "--target", "volume", "--target", "range", "--symbol", "SBUX", "--symbol", "MSFT")[0] == 0
+    assert (
+        run(
+            "serve",
+            "--target",
+            "volume",
+            "--target",
+            "range",
+            "--symbol",
+            "SBUX",
+            "--symbol",
+            "MSFT",
+        )[0]
+        == 0
+    )
     assert started.call_args.args == (["volume", "range"],)
 
 
@@ -114,14 +159,27 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_SOURCE", "cvs:SBUX.csv")
     for command in ("init", "settings"):
         code, _, err = run(command)
-        assert (code, err[:42], [*tmp_path.iterdir()]) == (2, "Invalid source 'cvs:SBUX.csv': expected ya", [])
+        assert (code, err[:42], [*tmp_path.iterdir()]) == (
+            2,
+            "Invalid source 'cvs:SBUX.csv': expected ya",
+            [],
+        )
     monkeypatch.delenv("FORECASTING_SOURCE")
-    code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")  # also the default is written
-    lines = [line for line in (tmp_path / "forecasting.toml").read_text().splitlines() if line[:1] not in ("", "#")]
+    # Also the default is written
+    code, out, _ = run("init", "--symbol", "SBUX", "--target", "range")
+    lines = [
+        line
+        for line in (tmp_path / "forecasting.toml").read_text().splitlines()
+        if line[:1] not in ("", "#")
+    ]
     assert lines == ['data_dir = "forecasting-data"', 'symbols = ["SBUX"]', 'target = "range"']
     assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
     found = json.loads(run("settings", "--json")[1])
-    assert (found["symbols"], found["target"], found["data_dir"]) == (["SBUX"], "range", f"{tmp_path}/forecasting-data")
+    assert (found["symbols"], found["target"], found["data_dir"]) == (
+        ["SBUX"],
+        "range",
+        f"{tmp_path}/forecasting-data",
+    )
 
 
 def test_ctrl_c_says_how_to_continue(monkeypatch):
@@ -133,7 +191,10 @@ def test_ctrl_c_says_how_to_continue(monkeypatch):
 def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
     _, out, _ = run("--help")
     daily, advanced = out.partition("Every day:")[2].split("Advanced:")
-    named = [[line.split()[0] for line in group.splitlines() if line.startswith("  ")] for group in (daily, advanced)]
+    named = [
+        [line.split()[0] for line in group.splitlines() if line.startswith("  ")]
+        for group in (daily, advanced)
+    ]
     assert named[0] == list(cli.DAILY)
     assert set(COMMANDS) <= {*named[0], *named[1]}
     for command in COMMANDS:
@@ -146,18 +207,55 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
 
 def test_a_backtest_writes_the_documented_keys(here):
     out = here / "result.json"
-    words = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--target", "volume", "--from", "2018-11-01"]
+    words = [
+        "backtest",
+        "--source",
+        "sample",
+        "--symbol",
+        "^GSPC",
+        "--target",
+        "volume",
+        "--from",
+        "2018-11-01",
+    ]
     words += ["--to", "2018-12-20", "--refit-every", "21", "--out", str(out), "--workers", "1"]
     code, shown, _ = run(*words)
     assert code == 0
     document = json.loads(out.read_text(encoding="utf-8"))
-    keys = {"mae", "mae_naive", "baselines", "best_baseline", "skill_vs_naive", "skill_vs_best", "dm_p_value"}
-    keys |= {"pinball", "best_in_pinball", "pinball_vs_best", "pinball_p_value", "coverage_80", "coverage_90"}
+    keys = {
+        "mae",
+        "mae_naive",
+        "baselines",
+        "best_baseline",
+        "skill_vs_naive",
+        "skill_vs_best",
+        "dm_p_value",
+    }
+    keys |= {
+        "pinball",
+        "best_in_pinball",
+        "pinball_vs_best",
+        "pinball_p_value",
+        "coverage_80",
+        "coverage_90",
+    }
     keys |= {"r2_dollar_volume", "r2_baselines"}
-    about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set", "earnings_dates"}
+    about = {
+        "symbol",
+        "target",
+        "from",
+        "to",
+        "origins",
+        "refits",
+        "seconds",
+        "confidence_set",
+        "earnings_dates",
+    }
     assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys
-    assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == dict.fromkeys("12345", keys)
+    assert {
+        horizon: set(figures) for horizon, figures in document["horizons"].items()
+    } == dict.fromkeys("12345", keys)
     assert (document["origins"], document["refits"]) == (34, 2)
     assert "horizon" in shown
 
@@ -197,7 +295,9 @@ finally:
 def imported(*words: str) -> set[str]:
     """Which large packages a command has imported."""
     command = [sys.executable, "-W", "ignore", "-c", IMPORTED, *words]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=processes.ROOT, env=dict(os.environ))
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=processes.ROOT, env=dict(os.environ)
+    )
     assert ended.returncode == 0, ended.stderr
     return set(ended.stdout.splitlines()[-1].split()[1:])
 
@@ -254,10 +354,25 @@ def test_a_file_of_another_user_in_the_working_folder_is_passed_over_or_refused_
 @pytest.mark.parametrize(
     ("variable", "file", "code", "words"),
     [
-        ("PREFECT_SERVER_API_PORT=canary", "", 2, "Invalid PREFECT_SERVER_API_PORT: port: Input should be a valid int"),
-        ('PREFECT_CLIENT_CUSTOM_HEADERS=["canary"]', "", 2, "Invalid PREFECT_CLIENT_CUSTOM_HEADERS: custom_headers: "),
+        (
+            "PREFECT_SERVER_API_PORT=canary",
+            "",
+            2,
+            "Invalid PREFECT_SERVER_API_PORT: port: Input should be a valid int",
+        ),
+        (
+            'PREFECT_CLIENT_CUSTOM_HEADERS=["canary"]',
+            "",
+            2,
+            "Invalid PREFECT_CLIENT_CUSTOM_HEADERS: custom_headers: ",
+        ),
         ("", "prefect.toml: x = canary", 0, "invalid TOML"),
-        ("", ".env: PREFECT_API_REQUEST_TIMEOUT=canary", 0, "request_timeout: Input should be a valid number"),
+        (
+            "",
+            ".env: PREFECT_API_REQUEST_TIMEOUT=canary",
+            0,
+            "request_timeout: Input should be a valid number",
+        ),
     ],
 )
 def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_what_needs_prefect(
@@ -265,11 +380,15 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_wha
 ):
     environment = os.environ | {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(processes.ROOT)}
     if variable:
-        environment |= {"PREFECT_API_URL": "http://127.0.0.1:4200/api"} | dict([variable.split("=")])
+        environment |= {"PREFECT_API_URL": "http://127.0.0.1:4200/api"} | dict(
+            [variable.split("=")]
+        )
     name, _, text = file.partition(": ")
     if name:
         (tmp_path / name).write_text(text)
-    asked = "from flows import cli, start; cli.main(lambda: print(start.has_server(cli.settings())))"
+    asked = (
+        "from flows import cli, start; cli.main(lambda: print(start.has_server(cli.settings())))"
+    )
     command = [sys.executable, "-W", "ignore", "-c", asked]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (ended.returncode, ended.stdout) == (code, "" if code else "False\n")
@@ -281,7 +400,13 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_wha
 
 def test_a_schedule_that_prefect_refuses_is_refused_by_serve(monkeypatch, sqlite_url, tmp_path):
     monkeypatch.setenv("PREFECT_HOME", "x")
-    for name, value in {"CRON": "x 5 * * *", "DATA_DIR": str(tmp_path), "DATABASE_URL": sqlite_url}.items():
+    for name, value in {
+        "CRON": "x 5 * * *",
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": sqlite_url,
+    }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
-    with pytest.raises(UsageError, match=r"Invalid FORECASTING_CRON 'x 5 \* \* \*': expected five fields"):
+    with pytest.raises(
+        UsageError, match=r"Invalid FORECASTING_CRON 'x 5 \* \* \*': expected five fields"
+    ):
         start.start_serving()

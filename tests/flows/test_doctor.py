@@ -48,7 +48,10 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monk
     assert not (folder / "data").exists()
     migrate.upgrade(read_settings().url)
     tables = len(metadata.tables)
-    assert found()["database"] == ("ok", f"at revision {migrate.head()}, all {tables} tables readable")
+    assert found()["database"] == (
+        "ok",
+        f"at revision {migrate.head()}, all {tables} tables readable",
+    )
 
 
 def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
@@ -56,7 +59,8 @@ def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
     migrate.upgrade(url)
     with connect.reading(url) as connection:
         of_page = sa.text("SELECT rootpage FROM sqlite_master WHERE name = 'scores'")
-        page, size = connection.scalar(of_page), connection.scalar(sa.text("PRAGMA page_size"))
+        page = connection.scalar(of_page)
+        size = connection.scalar(sa.text("PRAGMA page_size"))
     with sqlite_path(parse(url)).open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(bytes(size))
@@ -66,7 +70,9 @@ def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
 
 
 @pytest.mark.parametrize("name", ["artifacts", "reports", ""])
-def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(folder, monkeypatch, name):
+def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
+    folder, monkeypatch, name
+):
     if name:
         (folder / "data").mkdir()
         (folder / "data" / name).touch()  # in place of a folder: root may write to any
@@ -78,7 +84,9 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
 
 
 @pytest.mark.parametrize("name", ["source", "market", "events"])
-def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_wrong(folder, monkeypatch, name):
+def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_wrong(
+    folder, monkeypatch, name
+):
     monkeypatch.setenv("FORECASTING_SYMBOLS", "VOD.L")
     (folder / "text.csv").write_text("words,alone\n1,2\n")
     bars = random_bars(3, seed=1).assign(symbol="VOD.L", announced="2024-01-30", timing="amc")
@@ -89,15 +97,21 @@ def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_
         assert file in found()[name][1]
 
 
-@pytest.mark.parametrize(("last", "state"), [("2024-02-12", "ok"), ("2024-02-08", "wrong"), ("1990-01-19", "wrong")])
-def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(folder, monkeypatch, last, state):
+@pytest.mark.parametrize(
+    ("last", "state"), [("2024-02-12", "ok"), ("2024-02-08", "wrong"), ("1990-01-19", "wrong")]
+)
+def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(
+    folder, monkeypatch, last, state
+):
     (folder / "VIX.csv").write_text(f"date,close\n{last},15\n")
     monkeypatch.setenv("FORECASTING_MARKET", f"csv:{folder / 'VIX.csv'}")
     assert found()["market"][1].endswith(f"up to {last}, filled forward") == (state == "ok")
-    said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"  # that of London's Monday too
+    # That of London's Monday too
+    said = f"its close of 2024-02-16 was not there; the newest is of {last}, too old"
     assert (found()["market"][0], said in found()["market"][1]) == (state, state == "wrong")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    for source in (random_bars(3, last=date(2024, 2, 8)), random_bars(3)[["open"]]):  # ended too, or not of bars
+    # Ended too, or not of bars
+    for source in (random_bars(3, last=date(2024, 2, 8)), random_bars(3)[["open"]]):
         source.to_csv(folder / "bars.csv", index_label="date")
         monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{folder / 'bars.csv'}")
         checks = found()
@@ -105,9 +119,14 @@ def test_a_market_file_without_a_close_that_the_night_may_use_is_wrong(folder, m
         assert (checks["market"][0], "bars.csv" in checks["market"][1]) == (state, False)
 
 
-def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_it_is_the_sample(folder, monkeypatch):
+def test_a_source_that_ends_before_the_newest_completed_session_is_wrong_unless_it_is_the_sample(
+    folder, monkeypatch
+):
     random_bars(3, last=date(2024, 2, 15)).to_csv(folder / "bars.csv", index_label="date")
-    for source, symbol, state in ((f"csv:{folder / 'bars.csv'}", "SBUX", "wrong"), ("sample", "^GSPC", "ok")):
+    for source, symbol, state in (
+        (f"csv:{folder / 'bars.csv'}", "SBUX", "wrong"),
+        ("sample", "^GSPC", "ok"),
+    ):
         monkeypatch.setenv("FORECASTING_SOURCE", source)
         monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
         ends = f"of {symbol}, before the newest completed one, 2024-02-16"
@@ -127,17 +146,27 @@ def test_a_calendar_that_ends_soon_is_told(monkeypatch):
 def test_a_configured_server_is_checked(monkeypatch):
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
-        monkeypatch.setattr(server, "check_server", Mock(side_effect=ForecastingError("It does not respond.")))
-        assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "It does not respond."}
+        monkeypatch.setattr(
+            server, "check_server", Mock(side_effect=ForecastingError("It does not respond."))
+        )
+        assert doctor()[-1] == {
+            "check": "prefect",
+            "state": "wrong",
+            "found": "It does not respond.",
+        }
 
 
 @pytest.mark.parametrize(
     ("now", "newest", "closed"),
     [
-        ("2026-11-27T10:30", date(2026, 11, 25), "Thursday 2026-11-26"),  # the morning after Thanksgiving
-        ("2026-11-28T10:30", date(2026, 11, 27), ""),  # two mornings later, after the shortened Friday
-        ("2026-11-26T20:00", date(2026, 11, 25), ""),  # that day, before its session would have closed
-        ("2026-11-27T03:00", date(2026, 11, 25), "Thursday 2026-11-26"),  # and after: a schedule in the evening
+        # The morning after Thanksgiving
+        ("2026-11-27T10:30", date(2026, 11, 25), "Thursday 2026-11-26"),
+        # Two mornings later, after the shortened Friday
+        ("2026-11-28T10:30", date(2026, 11, 27), ""),
+        # That day, before its session would have closed
+        ("2026-11-26T20:00", date(2026, 11, 25), ""),
+        # And after: a schedule in the evening
+        ("2026-11-27T03:00", date(2026, 11, 25), "Thursday 2026-11-26"),
         ("2026-05-26T09:30", date(2026, 5, 22), "Monday 2026-05-25"),  # a weekend is no holiday
         ("2026-05-26T09:30", date(2018, 12, 31), ""),  # nor is one why a file ends years ago
     ],
@@ -145,6 +174,9 @@ def test_a_configured_server_is_checked(monkeypatch):
 def test_a_night_without_work_says_why_and_names_the_holiday(now, newest, closed):
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     settings = Settings(symbols=("^GSPC",), source="sample" if newest.year == 2018 else "yahoo")
-    said = f"Nothing new since the session {newest} of XNYS.{f' XNYS was closed on {closed}.' if closed else ''}"
+    said = (
+        f"Nothing new since the session {newest} of "
+        f"XNYS.{f' XNYS was closed on {closed}.' if closed else ''}"
+    )
     assert nothing_new(settings, as_of=None, now=lambda: moment) == said
     assert nothing_new(settings, as_of=newest, now=lambda: moment) == said.partition(" XNYS was")[0]

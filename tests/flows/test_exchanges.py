@@ -35,14 +35,18 @@ def two_exchanges(night_folder, monkeypatch):
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
     monkeypatch.setattr(clock, "now", lambda: BEFORE_ANY_OPEN)
-    with asked_here(StandIn(random_bars(days=650, seed=3, last=MONDAY)), monkeypatch.setattr) as served:
+    with asked_here(
+        StandIn(random_bars(days=650, seed=3, last=MONDAY)), monkeypatch.setattr
+    ) as served:
         london = random_bars(days=650, seed=4, last=MONDAY, exchange="XLON")
         served.add("VOD.L", london, zone="Europe/London", currency="GBp")
         served.today = MONDAY
         yield served
 
 
-def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_own_currency(two_exchanges, monkeypatch):
+def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_own_currency(
+    two_exchanges, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_TARGET", "close")
     monkeypatch.setenv("FORECASTING_SHARD_SIZE", "1")
     write_index = Mock(side_effect=publish.write_index)
@@ -51,7 +55,10 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert write_index.call_count == 1  # after both shards
     index = (read_settings().data_dir / "reports" / "index.html").read_text(encoding="utf-8")
     assert all(f"{symbol}-close.html" in index for symbol in ("SBUX", "VOD.L"))
-    ahead = select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3")
+    ahead = select(
+        "symbol, origin_session, target_session, horizon, kind",
+        "latest_forecasts WHERE horizon < 3",
+    )
     assert set(ahead) == {
         ("SBUX", "2024-02-16", "2024-02-20", 1, "live"),
         ("SBUX", "2024-02-16", "2024-02-21", 2, "live"),
@@ -60,31 +67,48 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     }
     fresh = ("SBUX close from the session 2024-02-16", "VOD.L close from the session 2024-02-19")
     assert check_fresh(now=clock.now) == f"Fresh: {'; '.join(fresh)}."
-    assert set(select("symbol, currency", "fetches")) == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
+    assert set(select("symbol, currency", "fetches")) == {
+        ("SBUX", "USD"),
+        ("VOD.L", "GBp"),
+        ("^VIX", "USD"),
+    }
     assert [shown.unit.name for shown in newest_reports(read_settings())] == ["$", "GBp"]
-    assert select("rule", "findings") == []  # neither exchange's holidays are taken for gaps in the other's bars
+    # Neither exchange's holidays are taken for gaps in the other's bars
+    assert select("rule", "findings") == []
     skipped = nightly.fn()
     assert skipped.name == "Skipped"
     newest = "Nothing new since the session 2024-02-16 of XNYS and 2024-02-19 of XLON."
     assert skipped.message == f"{newest} XNYS was closed on Monday 2024-02-19."
 
 
-def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(two_exchanges, monkeypatch, caplog):
+def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(
+    two_exchanges, monkeypatch, caplog
+):
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     two_exchanges.edits = [null_volume(date(2024, 2, 16))]
     night()
     assert set(select("symbol, kind", "latest_forecasts")) == {("SBUX", "live"), ("VOD.L", "late")}
-    late, unknown = "after XLON had opened again, at 2024-02-20 08:00 UTC", "volume, which is unknown: SBUX"
+    late = "after XLON had opened again, at 2024-02-20 08:00 UTC"
+    unknown = "volume, which is unknown: SBUX"
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
     code, _, err = run("check", "--notify")
-    assert re.search(rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .* {unknown}", err)
+    assert re.search(
+        rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .* {unknown}", err
+    )
     assert (code, "Nothing was sent" in caplog.text) == (4, True)
 
 
-def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(two_exchanges, monkeypatch):
-    whole, ended = sessions.calendar, xc.get_calendar("XLON", start="2015-01-01", end=str(MONDAY))
-    monkeypatch.setattr(sessions, "calendar", lambda name="XNYS": ended if name == "XLON" else whole(name))
-    told = rf"VOD\.L.* 5 sessions of XLON after {MONDAY} .* pip install --upgrade exchange-calendars"
+def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
+    two_exchanges, monkeypatch
+):
+    whole = sessions.calendar
+    ended = xc.get_calendar("XLON", start="2015-01-01", end=str(MONDAY))
+    monkeypatch.setattr(
+        sessions, "calendar", lambda name="XNYS": ended if name == "XLON" else whole(name)
+    )
+    told = (
+        rf"VOD\.L.* 5 sessions of XLON after {MONDAY} .* pip install --upgrade exchange-calendars"
+    )
     for _ in range(2):  # the next morning finds this one's rows
         assert re.search(told, nightly.fn(patient=True).message)
         with pytest.raises(NoLiveForecastError, match=rf"{told}.*\nFresh: SBUX"):

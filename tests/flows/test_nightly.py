@@ -1,4 +1,7 @@
-"""Nights and spans through Prefect's engine; tests/night/test_night.py has those that do without."""
+"""Nights and spans through Prefect's engine.
+
+Tests/night/test_night.py has those that do without.
+"""
 
 import importlib.util
 import json
@@ -10,7 +13,11 @@ import pytest
 from prefect import Flow, Task, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_FLOW_DEFAULT_RETRIES,
+    PREFECT_TASK_DEFAULT_RETRIES,
+    temporary_settings,
+)
 
 from flows import backtest, catch_up, nightly
 from flows.start import start_catch_up
@@ -27,9 +34,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder):
     night(LAST)
     published = rows("latest_forecasts")
-    assert [str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])] == [
-        str(day) for day in next_sessions(LAST, 5)
-    ]
+    assert [
+        str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])
+    ] == [str(day) for day in next_sessions(LAST, 5)]
     issued = rows("forecasts")
     assert len(issued) == 6 * 5
     assert {row["kind"] for row in issued} == {"replay"}
@@ -67,7 +74,11 @@ def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figure
         only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
         (artifact,) = client.read_artifacts(artifact_filter=only)
     assert (state.name, run.name) == ("Completed", "backtest-TEST-volume-2024-02-09-2024-02-16")
-    lines = [line.split("|")[1].strip() for line in str(artifact.data).splitlines() if line.startswith("|")]
+    lines = [
+        line.split("|")[1].strip()
+        for line in str(artifact.data).splitlines()
+        if line.startswith("|")
+    ]
     assert (artifact.key, lines[2:]) == ("backtest-test-volume", ["1", "2", "3", "4", "5", "all"])
     assert {row["scope"] for row in rows("metrics")} == {"backtest"}
 
@@ -94,7 +105,9 @@ def shown_by(run_id: object) -> tuple[FlowRun, dict[str, str]]:
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_stored(night_folder, posted, monkeypatch):
+def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_stored(
+    night_folder, posted, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_ALERTS", "median > 1")
     state = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
     run, artifacts = shown_by(state.state_details.flow_run_id)
@@ -109,7 +122,12 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     assert (state.is_completed(), "Stale" in message["message"]) == (True, False)
     again = nightly.nightly(as_of=date(2024, 3, 4), return_state=True)
     run, artifacts = shown_by(again.state_details.flow_run_id)
-    assert (again.name, sorted(run.tags), artifacts, len(posted)) == ("Skipped", ["TEST", "volume"], {}, 1)
+    assert (again.name, sorted(run.tags), artifacts, len(posted)) == (
+        "Skipped",
+        ["TEST", "volume"],
+        {},
+        1,
+    )
 
 
 def made_anew(name: str) -> ModuleType:
@@ -126,6 +144,8 @@ def test_prefects_default_of_retries_repeats_no_step_and_no_run():
     # A run at a terminal whose bar is late would not end.
     with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
         modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest")]
-    made = [one for module in modules for one in vars(module).values() if isinstance(one, Flow | Task)]
+    made = [
+        one for module in modules for one in vars(module).values() if isinstance(one, Flow | Task)
+    ]
     assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train"}
     assert {one.retries for one in made} == {0}

@@ -40,7 +40,9 @@ def yahoo(night_folder, monkeypatch):
     """Yahoo with seeded SBUX bars up to LAST, on the morning after."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+    with asked_here(
+        StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr
+    ) as served:
         set_morning_after(served, monkeypatch, LAST)
         yield served
 
@@ -71,7 +73,9 @@ def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 
-def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
+def record_waits(
+    monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None
+) -> Waits:
     """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
 
     `then` is called after each, with the number of waits so far.
@@ -86,7 +90,9 @@ def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = l
             state = client.read_flow_run(context.flow_run.id).state
         assert state is not None
         assert state.is_running()
-        statuses = "+".join(str(status) for (status,) in select("status", "runs ORDER BY as_of, symbol"))
+        statuses = "+".join(
+            str(status) for (status,) in select("status", "runs ORDER BY as_of, symbol")
+        )
         at = f"{later.astimezone(ZoneInfo('America/New_York')):%H:%M}"
         seen.append((at, str(state.name), str(state.message), statuses))
         set_clock(later, monkeypatch)
@@ -111,7 +117,9 @@ def night_without_prefect(target: Target = "volume", *, patient: bool = True) ->
     return done
 
 
-def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_bar(yahoo, monkeypatch, posted, caplog):
+def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_bar(
+    yahoo, monkeypatch, posted, caplog
+):
     monkeypatch.setattr(logging.getLogger("prefect.task_runs"), "handlers", [caplog.handler])
     yahoo.edits = [missing_row(LAST)]
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
@@ -120,16 +128,25 @@ def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_
         (at, "Late", "late") for at in ("05:50", "06:10", "06:30")
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
-    assert not [one for one in caplog.records if one.levelno > logging.WARNING and one.name.startswith("prefect")]
+    assert not [
+        one
+        for one in caplog.records
+        if one.levelno > logging.WARNING and one.name.startswith("prefect")
+    ]
     assert [json.loads(body)["message"].startswith("All well.") for body in posted] == [True]
     assert select("status, note", "runs") == [
         ("done", "Waited for its bar from 05:30 to 06:30 America/New_York; 4 requests.")
     ]
-    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 3)]
+    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [
+        ("first", 1),
+        ("late", 3),
+    ]
     assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
-def test_while_a_run_waits_that_of_another_target_goes_on_and_one_by_hand_leaves_it_nothing_to_do(yahoo, monkeypatch):
+def test_while_a_run_waits_that_of_another_target_goes_on_and_one_by_hand_leaves_it_nothing_to_do(
+    yahoo, monkeypatch
+):
     yahoo.edits = [missing_row(LAST)]
     ended = list[tuple[Any, ...]]()
 
@@ -202,7 +219,9 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     (message,) = map(json.loads, posted)
     title = "forecasting: 1 of 2 volume forecasts of Mon 11 Mar, none of SBUX, 1 thing to know"
     assert message["title"] == title
-    first, second, _, _, forecast, _, _, _, _, _ = message["message"].partition("\nhttp")[0].splitlines()
+    first, second, _, _, forecast, _, _, _, _, _ = (
+        message["message"].partition("\nhttp")[0].splitlines()
+    )
     assert first == "1 thing to know."
     assert second.startswith("- SBUX volume: late. ")
     assert second.endswith(" Retrying until 09:00 America/New_York.")
@@ -210,7 +229,9 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     assert select("status", "runs") == [("done",), ("done",)]
 
 
-def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(yahoo, monkeypatch):
+def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(
+    yahoo, monkeypatch
+):
     run_morning_after(date(2024, 3, 6), yahoo, monkeypatch)
     issued = select("count(*)", "forecasts")
     set_morning_after(yahoo, monkeypatch, BEFORE)
@@ -218,16 +239,26 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:30")
     waits = record_waits(monkeypatch)
     state = nightly(patient=True, return_state=True)
-    note = "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night continued with the bars up to "
+    note = (
+        "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night "
+        "continued with the bars up to "
+    )
     note += "2024-03-06."
     assert (state.name, state.message) == ("WithoutBar", note)
     assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "06:30", 3]
     assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
     assert select("count(*)", "forecasts") == issued  # those of the night before remain
-    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 4)]
+    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [
+        ("first", 1),
+        ("late", 4),
+    ]
     (shown,) = newest_reports(read_settings())
-    assert [(notice.title, note in notice.text) for notice in wording.notices(shown)] == [("Data late", True)]
-    assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [["missing_session", "2024-03-07"]]
+    assert [(notice.title, note in notice.text) for notice in wording.notices(shown)] == [
+        ("Data late", True)
+    ]
+    assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [
+        ["missing_session", "2024-03-07"]
+    ]
     yahoo.edits = []
     run_morning_after(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
@@ -242,14 +273,27 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(night_folder, monk
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
     assert state.name == "WithoutBar"
-    assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in posted] == [False, True]
-    assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
+    assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in posted] == [
+        False,
+        True,
+    ]
+    assert select("as_of, status", "runs ORDER BY as_of") == [
+        (str(LAST), "done"),
+        ("2024-03-12", "late"),
+    ]
 
 
-def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(night_folder, monkeypatch, posted):
+def test_a_file_that_is_gone_is_told_where_its_newest_night_is_done(
+    night_folder, monkeypatch, posted
+):
     set_clock(datetime(2024, 3, 9, 10, 30, tzinfo=UTC), monkeypatch)
     nightly(patient=True)
     Path(read_settings().source.partition(":")[2]).unlink()
     assert nightly(patient=True, return_state=True).is_failed()
-    titles = [json.loads(body)["title"].removeprefix("forecasting: ").partition(",")[0] for body in posted]
-    assert titles == ["1 volume forecast of Mon 11 Mar", "TEST volume: the run failed (night.failed)"]
+    titles = [
+        json.loads(body)["title"].removeprefix("forecasting: ").partition(",")[0] for body in posted
+    ]
+    assert titles == [
+        "1 volume forecast of Mon 11 Mar",
+        "TEST volume: the run failed (night.failed)",
+    ]

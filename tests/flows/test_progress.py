@@ -20,7 +20,10 @@ class Terminal(StringIO):
 
 
 def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Standard error as a terminal of 100 columns without colours; called in a test, since pytest puts its own back."""
+    """Standard error as a terminal of 100 columns without colours.
+
+    Called in a test, since pytest puts its own back.
+    """
     for name, value in {"TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
     watched = Terminal()
@@ -37,7 +40,9 @@ def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_processes_move_it_too(monkeypatch):
+def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_processes_move_it_too(
+    monkeypatch,
+):
     terminal = a_terminal(monkeypatch)
 
     def check(words: str, share: str) -> None:

@@ -14,7 +14,13 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from flows import clock, reporting
 from flows.nightly import nightly
 from flows.reporting import last_state, readable_errors
-from forecasting.errors import ForecastingError, HistoryError, NoBarError, SymbolsFailedError, UsageError
+from forecasting.errors import (
+    ForecastingError,
+    HistoryError,
+    NoBarError,
+    SymbolsFailedError,
+    UsageError,
+)
 from forecasting.night.night import Night, make_night
 from forecasting.settings import Settings
 from tests.report.nights import ORIGIN, report_data
@@ -25,7 +31,9 @@ FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 @pytest.mark.parametrize("within", [False, True])
 def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, within):
     created: list[dict[str, object]] = []
-    monkeypatch.setattr(reporting, "create_markdown_artifact", lambda **given: created.append(given))
+    monkeypatch.setattr(
+        reporting, "create_markdown_artifact", lambda **given: created.append(given)
+    )
     if within:
         monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
@@ -39,10 +47,11 @@ def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, wi
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
-    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), [night]) == ""  # there is no database
-    assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
-        ("WARNING", "the page of the run was not made")
-    ]
+    # There is no database
+    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), [night]) == ""
+    assert [
+        (record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records
+    ] == [("WARNING", "the page of the run was not made")]
 
 
 SETTINGS = Settings(symbols=("AAA", "BAD"))
@@ -54,27 +63,48 @@ def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None) -> Ni
     return replace(night, is_done=error is None)
 
 
-NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such session"), NoBarError("Another.")
+NO_ROWS = HistoryError("no rows")
+NO_SESSION = UsageError("no such session")
+NO_BAR = NoBarError("Another.")
 
 
 @pytest.mark.parametrize(
     ("nights", "settings", "name", "message"),
     [
         ([a_night()], SETTINGS, "Completed", "2 symbols: 2 done."),
-        ([a_night(), a_night("BAD", error=NO_ROWS)], SETTINGS, "PartlyFailed", "1 of 2 symbols failed. BAD: no rows"),
-        ([a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)], SETTINGS, "Failed", "2 of 2 symbols failed."),
+        (
+            [a_night(), a_night("BAD", error=NO_ROWS)],
+            SETTINGS,
+            "PartlyFailed",
+            "1 of 2 symbols failed. BAD: no rows",
+        ),
+        (
+            [a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)],
+            SETTINGS,
+            "Failed",
+            "2 of 2 symbols failed.",
+        ),
         ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
-        ([a_night(error=NoBarError(NOTE)), a_night(error=NO_BAR)], SETTINGS, "WithoutBar", f"{NOTE} Another."),
+        (
+            [a_night(error=NoBarError(NOTE)), a_night(error=NO_BAR)],
+            SETTINGS,
+            "WithoutBar",
+            f"{NOTE} Another.",
+        ),
         ([], SETTINGS, "Skipped", "Nothing new."),
     ],
 )
 def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings, name, message):
-    state: State = last_state(nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
+    state: State = last_state(
+        nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new."
+    )
     assert state.name == name
     assert str(state.message).startswith(message)
     assert state.is_failed() == name.endswith("Failed")
     if state.is_failed():
-        assert isinstance(state.data, SymbolsFailedError if len(settings.symbols) > 1 else UsageError)
+        assert isinstance(
+            state.data, SymbolsFailedError if len(settings.symbols) > 1 else UsageError
+        )
     else:
         assert state.data == ([night.id for night in nights] if name == "Completed" else None)
 
@@ -85,12 +115,16 @@ def record_of(error: Exception) -> logging.LogRecord:
     try:
         raise error
     except Exception:
-        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info()
+        )
     assert logger.filter(record)
     return record
 
 
-def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(tmp_path, monkeypatch):
+def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     with readable_errors():
         pass

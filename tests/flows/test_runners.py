@@ -1,4 +1,7 @@
-"""Shards in this process, in a pool of processes and on Dask: the same tables, whatever is killed."""
+"""Shards in this process, in a pool of processes and on Dask.
+
+The same tables, whatever is killed.
+"""
 
 import multiprocessing
 import shutil
@@ -26,13 +29,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 EVE = date(2024, 3, 7)
 Tables = dict[str, list[dict[str, object]]]
-SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 200}  # DDD has too few sessions to forecast from
+# DDD has too few sessions to forecast from
+SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 200}
 
 
 @pytest.fixture(scope="module")
 def panel(tmp_path_factory):
     path = tmp_path_factory.mktemp("panel") / "panel.parquet"
-    parts = [random_bars(days=days, seed=seed).assign(symbol=name) for seed, (name, days) in enumerate(SYMBOLS.items())]
+    parts = [
+        random_bars(days=days, seed=seed).assign(symbol=name)
+        for seed, (name, days) in enumerate(SYMBOLS.items())
+    ]
     pd.concat(parts).rename_axis("date").reset_index().to_parquet(path)
     return path
 
@@ -49,7 +56,9 @@ def evening(panel, migrated_sqlite_file, tmp_path_factory):
     return folder
 
 
-def run_night(session: date, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object) -> None:
+def run_night(
+    session: date, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object
+) -> None:
     """A night that ends with the error of the symbol that is too short."""
     named = {"DATA_DIR": folder, "SOURCE": f"parquet:{panel}", "SYMBOLS": ",".join(SYMBOLS)}
     for name, value in (named | {"MEMBERS": 1, "TRAIN_SESSIONS": 320} | settings).items():
@@ -58,7 +67,9 @@ def run_night(session: date, folder: Path, panel: Path, patch: pytest.MonkeyPatc
         night(session)
 
 
-def tables_after(evening: Path, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object) -> Tables:
+def tables_after(
+    evening: Path, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object
+) -> Tables:
     """All tables after the night of LAST on a copy of the ledger, without times."""
     shutil.copytree(evening, folder)
     run_night(LAST, folder, panel, patch, **settings)
@@ -69,8 +80,12 @@ def tables_after(evening: Path, folder: Path, panel: Path, patch: pytest.MonkeyP
 def apart(evening, panel, tmp_path_factory):
     """All tables after the night of LAST in this process, a symbol a shard."""
     with pytest.MonkeyPatch.context() as patch:
-        tables = tables_after(evening, tmp_path_factory.mktemp("apart") / "data", panel, patch, SHARD_SIZE=1)
-    assert [row["status"] for row in tables["runs"] if str(row["as_of"])[:10] == str(LAST)].count("done") == 3
+        tables = tables_after(
+            evening, tmp_path_factory.mktemp("apart") / "data", panel, patch, SHARD_SIZE=1
+        )
+    assert [row["status"] for row in tables["runs"] if str(row["as_of"])[:10] == str(LAST)].count(
+        "done"
+    ) == 3
     return tables
 
 
@@ -81,7 +96,9 @@ def forked_workers(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
 
 
-def test_processes_give_the_same_tables_and_again_where_one_is_killed(apart, evening, panel, tmp_path, monkeypatch):
+def test_processes_give_the_same_tables_and_again_where_one_is_killed(
+    apart, evening, panel, tmp_path, monkeypatch
+):
     killed = list[int]()
 
     def kill_a_worker() -> None:
@@ -95,7 +112,8 @@ def test_processes_give_the_same_tables_and_again_where_one_is_killed(apart, eve
     chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
     done = [row for row in rows("runs") if row["status"] == "done"]
-    assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)  # of the two processes' steps
+    # Of the two processes' steps
+    assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)
     copy_ledger(evening / "forecasting.db", read_settings().url)  # for the same processes
     fitted = counts()["models"]
     killer = threading.Thread(target=kill_a_worker)
@@ -113,10 +131,15 @@ def test_dask_gives_the_same_tables(apart, evening, panel, tmp_path, monkeypatch
 
 
 def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path):
-    from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
+    # Not at the top: it changes how exceptions are pickled
+    from distributed import Client, LocalCluster
 
     with LocalCluster(**own_cluster(1, tmp_path) | {"processes": False}) as cluster:
-        opened = [one.laddr.ip for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        opened = [
+            one.laddr.ip
+            for one in psutil.Process().net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN
+        ]
         for scheme in ("tcp", "tls"):  # a stranger has no certificate
             with pytest.raises((OSError, TypeError)):
                 Client(f"{scheme}:{cluster.scheduler_address.partition(':')[2]}", timeout=0.5)

@@ -36,7 +36,10 @@ from tests.flows.sinks import http_source
 
 @contextmanager
 def health(body: bytes, *, key: str = "") -> Iterator[str]:
-    """The URL of an API on loopback whose every response is `body`, but its version; with `key` only to its holder."""
+    """The URL of an API on loopback whose every response is `body`, but its version.
+
+    With `key` only to its holder.
+    """
 
     def answer(path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         allowed = not key or headers.get("Authorization") == f"Bearer {key}"
@@ -50,7 +53,11 @@ def health(body: bytes, *, key: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])
 def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["forecasting"])
-    for name, value in {"http_proxy": "http://127.0.0.1:9", "NO_PROXY": exempt, "no_proxy": ""}.items():
+    for name, value in {
+        "http_proxy": "http://127.0.0.1:9",
+        "NO_PROXY": exempt,
+        "no_proxy": "",
+    }.items():
         monkeypatch.setenv(name, value)
     found: list[object] = []
     with health(b"true") as url:
@@ -61,17 +68,30 @@ def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt, monkeyp
 
 
 def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not():
-    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(UsageError, match="PREFECT_API_URL"):
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(UsageError, match="PREFECT_API_URL"),
+    ):
         server.check_server()
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}):
         assert server.check_server() == url
         with server.ensure_server() as used:
             assert used == url.removesuffix("/api")
-    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=f"{url} does not respond"):
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ForecastingError, match=f"{url} does not respond"),
+    ):
         server.check_server()
-    for other, words in (((404, b""), r"API does \(404 Not Found\)"), ((200, b"<p>"), "responds, but")):
+    for other, words in (
+        ((404, b""), r"API does \(404 Not Found\)"),
+        ((200, b"<p>"), "responds, but"),
+    ):
         web = http_source(lambda *_, other=other: other)
-        with web as url, temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=words):
+        with (
+            web as url,
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(ForecastingError, match=words),
+        ):
             server.check_server()
 
 
@@ -80,14 +100,24 @@ def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog):
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_KEY: "geheim"}):
             assert server.check_server() == url
         assert not caplog.messages  # it is not open to all
-        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match="401 Unauthorized"):
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(ForecastingError, match="401 Unauthorized"),
+        ):
             server.check_server()
 
 
-@pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api", "127.0.0.1:1/api?key=geheim#geheim"])
+@pytest.mark.parametrize(
+    "place", ["127.0.0.1:1/api", "127.0.0.1:port/api", "127.0.0.1:1/api?key=geheim#geheim"]
+)
 def test_a_password_in_the_address_is_in_no_error(place):
     configured = temporary_settings({PREFECT_API_URL: f"http://user:geheim@{place}"})
-    with configured, pytest.raises(ForecastingError, match=r"server http://127\.0\.0\.1:\S+ does not respond") as error:
+    with (
+        configured,
+        pytest.raises(
+            ForecastingError, match=r"server http://127\.0\.0\.1:\S+ does not respond"
+        ) as error,
+    ):
         server.check_server()
     assert "geheim" not in str(error.value)
 
@@ -95,13 +125,20 @@ def test_a_password_in_the_address_is_in_no_error(place):
 def test_a_header_that_cannot_be_sent_is_in_no_error():
     headers = {PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Key": "geheim\n"}}
     refused = pytest.raises(ForecastingError, match="PREFECT_CLIENT_CUSTOM_HEADERS")
-    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url} | headers), refused as error:
+    with (
+        health(b"true") as url,
+        temporary_settings({PREFECT_API_URL: url} | headers),
+        refused as error,
+    ):
         server.check_server()
     assert "geheim" not in str(error.value)
 
 
 def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog):
-    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:pw"}):
+    with (
+        health(b"true") as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:pw"}),
+    ):
         server.check_server()
     assert f"{url} requires no password" in caplog.text
 
@@ -110,15 +147,24 @@ def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog):
 def own_folder(tmp_path, monkeypatch):
     """The data folder of a `serve` without a configured server, which starts no process."""
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(server.psutil, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(
+        server.psutil, "Popen", lambda *_, **__: pytest.fail("a process was started")
+    )
     return tmp_path
 
 
-def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder, monkeypatch):
+def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
+    own_folder, monkeypatch
+):
     monkeypatch.setattr(server, "is_healthy", lambda _: pytest.fail("it was asked"))
-    with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
+    with (
+        health(b"true") as url,
+        temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}),
+    ):
         port = httpx.URL(url).port
-        taken = pytest.raises(ForecastingError, match=f"port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT")
+        taken = pytest.raises(
+            ForecastingError, match=f"port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT"
+        )
         with temporary_settings({PREFECT_SERVER_API_PORT: port}), taken, server.ensure_server():
             pass
 
@@ -128,30 +174,47 @@ def test_a_command_that_its_server_refuses_leaves_no_database(own_folder, monkey
         monkeypatch.setenv(name, value)
     night = partial(start.start_night, as_of=None, mode="auto", switch_source=False)
     catch_up = partial(start.start_catch_up, first=None, last=None, refit_every=5)
-    with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
-        taken, silent = {PREFECT_SERVER_API_PORT: httpx.URL(url).port}, {PREFECT_API_URL: "http://127.0.0.1:1/api"}
-        cases = [(start.start_serving, taken), *((each, silent) for each in (start.start_serving, night, catch_up))]
+    with (
+        health(b"true") as url,
+        temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}),
+    ):
+        taken = {PREFECT_SERVER_API_PORT: httpx.URL(url).port}
+        silent = {PREFECT_API_URL: "http://127.0.0.1:1/api"}
+        cases = [
+            (start.start_serving, taken),
+            *((each, silent) for each in (start.start_serving, night, catch_up)),
+        ]
         for command, other in cases:
-            with temporary_settings(other), pytest.raises(ForecastingError, match=r"Expected port|does not respond"):
+            with (
+                temporary_settings(other),
+                pytest.raises(ForecastingError, match=r"Expected port|does not respond"),
+            ):
                 command()
             assert not list(own_folder.rglob("*.db*"))
 
 
 def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch):
     monkeypatch.setattr(server, "START_S", 0.5)
-    with health(b"true") as url, psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    with (
+        health(b"true") as url,
+        psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
+    ):
         with pytest.raises(ForecastingError, match="did not respond within"):
             server._await_own(process, httpx.URL(url).port)
         process.kill()
 
 
 @pytest.mark.parametrize("spoilt", ["", "other process", "no process", "no JSON", "no file"])
-def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(own_folder, spoilt):
+def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
+    own_folder, spoilt
+):
     server.own_password("admin:x")
     with health(b"true") as url:
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
         if spoilt != "no file":
-            server.own_file(SERVED).write_text("admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]")
+            server.own_file(SERVED).write_text(
+                "admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]"
+            )
         found = server.served()
         assert (found is None) == bool(spoilt)
         if found is not None:
@@ -176,7 +239,9 @@ def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder):
     first = server.own_password()
     assert server.own_password() == first
     assert first.startswith("admin:")
-    with pytest.raises(UsageError, match="PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD") as refused:
+    with pytest.raises(
+        UsageError, match="PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD"
+    ) as refused:
         server.own_password("geheim")
     assert "geheim" not in str(refused.value)
     assert server.own_password() == first
@@ -203,8 +268,13 @@ def no_outage(monkeypatch):
 
 
 def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds():
-    retries, waits_s = [], []
-    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}), SyncClientContext() as of_run:
+    retries = []
+    waits_s = []
+    with (
+        health(b"true") as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        SyncClientContext() as of_run,
+    ):
         for responds in (False, False, True, True):
             with server.tolerate_outage("the artifacts"):
                 retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
@@ -212,30 +282,42 @@ def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds
                 if not responds:
                     raise httpx.ConnectError("refused")
         assert prefect.get_client(sync_client=True) is of_run.client
-    usual, usual_s = PREFECT_CLIENT_MAX_RETRIES.value(), PREFECT_API_REQUEST_TIMEOUT.value()
+    usual = PREFECT_CLIENT_MAX_RETRIES.value()
+    usual_s = PREFECT_API_REQUEST_TIMEOUT.value()
     assert usual > 0
     assert usual_s > 5.0
     assert retries == [usual, 0, 0, usual]
     assert waits_s == [usual_s, 5.0, 5.0, usual_s]
 
 
-@pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (None, False)])
-def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_an_error(status, raised, caplog):
+@pytest.mark.parametrize(
+    ("status", "raised"), [(422, True), (404, True), (500, False), (None, False)]
+)
+def test_an_outage_is_a_warning_that_names_what_is_missing_and_our_own_mistake_an_error(
+    status, raised, caplog
+):
     expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
     with expected, server.tolerate_outage("the artifacts"):
         if status is None:
             raise httpx.ConnectError("refused")
-        httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts")).raise_for_status()
+        httpx.Response(
+            status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts")
+        ).raise_for_status()
     assert ("did not receive the artifacts: " in caplog.text) is not raised
 
 
 def test_a_script_that_starts_a_worker_in_the_background_can_end_it(monkeypatch, tmp_path):
-    """Prefect's worker, told to end by SIGTERM, interrupts itself; `worker &` of a script ignores interrupts."""
+    """Prefect's worker, told to end by SIGTERM, interrupts itself.
+
+    `worker &` of a script ignores interrupts.
+    """
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     migrate.upgrade(read_settings().url)
     became = []
     monkeypatch.setattr(server, "check_server", lambda: None)
-    monkeypatch.setattr(os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT))))
+    monkeypatch.setattr(
+        os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT)))
+    )
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         server.start_worker("nights")

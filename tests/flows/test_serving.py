@@ -1,4 +1,7 @@
-"""Runs that a worker starts, on a Prefect server in a process of its own; of `serve`: tests/faults/test_serve.py."""
+"""Runs that a worker starts, on a Prefect server in a process of its own.
+
+Of `serve`: tests/faults/test_serve.py.
+"""
 
 import json
 import re
@@ -35,8 +38,11 @@ def ledger(tmp_path, monkeypatch):
 def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was_killed(
     deployed, served, ledger, tmp_path
 ):
-    log, span = tmp_path / "worker.log", {"first": "2018-12-27", "last": "2018-12-28", "refit_every": 1}
-    before = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)]
+    log = tmp_path / "worker.log"
+    span = {"first": "2018-12-27", "last": "2018-12-28", "refit_every": 1}
+    before = [
+        f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)
+    ]
     caught_up = prefect_api.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
     environment = processes.environment_of(tmp_path, deployed)
     with temporary_settings({PREFECT_API_URL: deployed}):
@@ -60,30 +66,44 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
 def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_that_is_killed_alone(
     deployed, ledger, tmp_path
 ):
-    bars, exchange = tmp_path / "TEST.csv", closed_exchange()
+    bars = tmp_path / "TEST.csv"
+    exchange = closed_exchange()
     late_session = newest_of(exchange)
     write_bars(bars, exchange, missing=1)
     environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
     log = tmp_path / "worker.log"
     with ExitStack() as stack:
-        (ours, posted), (of_prefect, posted_by_prefect) = (stack.enter_context(http_sink()) for _ in range(2))
+        (ours, posted), (of_prefect, posted_by_prefect) = (
+            stack.enter_context(http_sink()) for _ in range(2)
+        )
         environment["FORECASTING_NOTIFY"] = ours.replace("http", "json")
         environment["FORECASTING_PAGES_URL"] = "https://host/reports"
-        stack.enter_context(processes.running(["flows.cli", "worker"], log=log, environment=environment))
+        stack.enter_context(
+            processes.running(["flows.cli", "worker"], log=log, environment=environment)
+        )
         check_cancellation(deployed, ledger, late_session, log)
         create_automation(of_prefect, tmp_path, environment)
         waiting = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
-        late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
-        assert f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
+        late = processes.until(
+            lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log
+        )
+        assert (
+            f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
+        )
         assert posted == []
         beside = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         skipped = prefect_api.end_of(deployed, beside, log=log)["state"]
         assert skipped["name"] == "Skipped"
-        at_work = re.match(r"An earlier unattended run of volume is at work \(process (\d+) ", skipped["message"])
+        at_work = re.match(
+            r"An earlier unattended run of volume is at work \(process (\d+) ", skipped["message"]
+        )
         assert at_work
         processes.kill_tree(int(at_work[1]))
         assert prefect_api.end_of(deployed, waiting, log=log)["state_name"] == "Crashed"
-        (crash,) = map(json.loads, processes.until(lambda: posted_by_prefect, "the message about the crash", log=log))
+        (crash,) = map(
+            json.loads,
+            processes.until(lambda: posted_by_prefect, "the message about the crash", log=log),
+        )
         assert crash["title"] == "forecasting: a run of nightly is Crashed"
         assert crash["message"] == f"{deployed.removesuffix('/api')}/v2/runs/flow-run/{waiting}"
         write_bars(bars, exchange, missing=0)
@@ -92,7 +112,8 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
         assert select("DISTINCT origin_session", "latest_forecasts") == [(str(late_session),)]
     (digest,) = map(json.loads, posted)
     assert digest["title"].endswith(", all well")
-    assert digest["message"].endswith("\nhttps://host/reports/index.html")  # not the page of its run
+    # Not the page of its run
+    assert digest["message"].endswith("\nhttps://host/reports/index.html")
     assert len(posted_by_prefect) == 1
 
 
@@ -115,9 +136,16 @@ def is_free(url: str) -> bool:
 
 
 def closed_exchange() -> str:
-    """One that does not open within the next hour, at any time of day: a night waits until the next session opens."""
+    """One that does not open within the next hour, at any time of day.
+
+    A night waits until the next session opens.
+    """
     soon = datetime.now(UTC) + timedelta(hours=1)
-    return next(name for name in ("XNYS", "XTKS") if opens_at(next_sessions(newest_of(name), 1, name)[0], name) > soon)
+    return next(
+        name
+        for name in ("XNYS", "XTKS")
+        if opens_at(next_sessions(newest_of(name), 1, name)[0], name) > soon
+    )
 
 
 def newest_of(exchange: str) -> date:
@@ -127,19 +155,27 @@ def newest_of(exchange: str) -> date:
 def write_bars(path: Path, exchange: str, *, missing: int) -> None:
     """TEST.csv up to the newest session that has closed, without its last `missing` bars."""
     newest = newest_of(exchange)
-    write_yahoo_csv(random_bars(days=451, seed=3, last=newest, exchange=exchange).iloc[: 451 - missing], path)
+    write_yahoo_csv(
+        random_bars(days=451, seed=3, last=newest, exchange=exchange).iloc[: 451 - missing], path
+    )
 
 
 def waiting_hours(exchange: str) -> dict[str, str]:
     """The stated hour is half a day away at any time of day."""
     hour = f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}"
-    return {"FORECASTING_LATE_UNTIL": hour, "FORECASTING_TIMEZONE": "UTC", "FORECASTING_EXCHANGE": exchange}
+    return {
+        "FORECASTING_LATE_UNTIL": hour,
+        "FORECASTING_TIMEZONE": "UTC",
+        "FORECASTING_EXCHANGE": exchange,
+    }
 
 
 def create_automation(webhook: str, folder: Path, environment: dict[str, str]) -> None:
     """As the first lines of deploy/automations.yaml say."""
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-        block = SlackWebhook(url=webhook.replace("http", "json")).save("forecasting", overwrite=True)
+        block = SlackWebhook(url=webhook.replace("http", "json")).save(
+            "forecasting", overwrite=True
+        )
     template = (processes.ROOT / "deploy" / "automations.yaml").read_text()
     (folder / "runs.yaml").write_text(template.replace("BLOCK_ID", str(block)))
     words = ("automation", "create", "--from-file", str(folder / "runs.yaml"))
@@ -153,12 +189,17 @@ def is_late(server: str, run_id: str) -> dict[str, object] | None:
 
 
 def test_each_of_the_four_deployments_has_its_form(deployed):
-    found: list[dict[str, Any]] = processes.API.post(f"{deployed}/deployments/filter", json={}).json()
+    found: list[dict[str, Any]] = processes.API.post(
+        f"{deployed}/deployments/filter", json={}
+    ).json()
     assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
     assert {one["work_pool_name"] for one in found} == {"forecasting"}
     forms = {one["name"]: one["parameter_openapi_schema"] for one in found}
     assert all(one["enforce_parameter_schema"] for one in found)
     assert forms["catch-up"]["required"] == forms["backtest"]["required"] == ["first", "last"]
-    assert {forms[name]["properties"]["first"]["format"] for name in ("catch-up", "backtest")} == {"date"}
+    assert {forms[name]["properties"]["first"]["format"] for name in ("catch-up", "backtest")} == {
+        "date"
+    }
     for form in forms.values():
-        assert all(field.get("description") for field in form["properties"].values())  # shown beside each field
+        # Shown beside each field
+        assert all(field.get("description") for field in form["properties"].values())

@@ -1,4 +1,7 @@
-"""A store in memory that applies a Revision as the real one: append versions, settle, keep actions."""
+"""A store in memory that applies a Revision as the real one.
+
+Append versions, settle, keep actions.
+"""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +22,12 @@ NO_ACTIONS = make_actions([])
 
 
 def no_versions() -> pd.DataFrame:
-    types = {"session": "datetime64[ns]", "version": "int64", **dict.fromkeys(VALUES, "float64"), "settled": "bool"}
+    types = {
+        "session": "datetime64[ns]",
+        "version": "int64",
+        **dict.fromkeys(VALUES, "float64"),
+        "settled": "bool",
+    }
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
@@ -34,20 +42,28 @@ class MemoryStore:
 
     def bars(self) -> pd.DataFrame:
         """The current view, as read.bars returns it."""
-        newest = self.versions.drop_duplicates("session", keep="last").set_index("session").sort_index()
+        newest = (
+            self.versions.drop_duplicates("session", keep="last").set_index("session").sort_index()
+        )
         return newest[[*VALUES, "version", "settled"]]
 
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
         stored = StoredBars(self.bars(), self.actions, self.adjustment)
-        fetched = on_one_basis(fetched, known=stored.bars, known_actions=stored.actions, exchange="XNYS")
+        fetched = on_one_basis(
+            fetched, known=stored.bars, known_actions=stored.actions, exchange="XNYS"
+        )
         bars, findings = check_bars(fetched, exchange="XNYS", known=stored.bars)
         revision = explain(stored, bars, actions=fetched.actions, exchange="XNYS")
         added = revision.versions.assign(settled=False).astype(self.versions.dtypes)
         self.versions = pd.concat([self.versions, added], ignore_index=True)
-        assert not self.versions.duplicated(["session", "version"]).any(), "a version is written once"
+        assert not self.versions.duplicated(["session", "version"]).any(), (
+            "a version is written once"
+        )
         newest = self.versions["session"].drop_duplicates(keep="last")
-        self.versions.loc[newest.index[newest.isin(pd.DatetimeIndex(revision.settled))], "settled"] = True
+        self.versions.loc[
+            newest.index[newest.isin(pd.DatetimeIndex(revision.settled))], "settled"
+        ] = True
         both = pd.concat([self.actions, revision.new_actions])
         self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
         if len(bars):
@@ -67,11 +83,16 @@ def assert_view(store: MemoryStore, bars: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False, rtol=1e-5)
 
 
-def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live: bool = False, **changed) -> Fetched:
+def fetched_of(
+    bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live: bool = False, **changed
+) -> Fetched:
     """A fetch that brought `bars`, asked for exactly their span."""
-    first, last = bars.index[0].date(), bars.index[-1].date()
+    first = bars.index[0].date()
+    last = bars.index[-1].date()
     actions = NO_ACTIONS if actions is None else actions
-    return replace(Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed)
+    return replace(
+        Fetched("test", "SBUX", first, last, bars, actions, "1", "a test", live=live), **changed
+    )
 
 
 def found(findings: Sequence[Finding]) -> list[tuple[date, str, str]]:
@@ -86,6 +107,9 @@ def directly(stand_in) -> Fetched:
 
 
 def split_of(revision):
-    """New shares per old share of the newest rebased bar, as the detail has them; None when the basis stayed."""
+    """New shares per old share of the newest rebased bar, as the detail has them.
+
+    None when the basis stayed.
+    """
     found = re.search(r"\bsplit x([0-9.e+-]+)", revision.detail)
     return None if found is None else float(found[1])

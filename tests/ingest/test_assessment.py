@@ -1,4 +1,7 @@
-"""What a fetch means for its night: usable, late, too short, held or of another series; and of an index."""
+"""What a fetch means for its night: usable, late, too short, held or of another series.
+
+And of an index.
+"""
 
 from dataclasses import replace
 from datetime import date
@@ -27,7 +30,8 @@ from tests.ingest.memory_store import fetched_of
 from tests.yahoo_stand_in import market_bars
 
 BARS = random_bars(30, seed=3)  # 2024-01-26 to 2024-03-08
-LAST, BEFORE_LAST = date(2024, 3, 8), date(2024, 3, 7)
+LAST = date(2024, 3, 8)
+BEFORE_LAST = date(2024, 3, 7)
 
 
 def request(session: date = LAST, *, needed: int = 20, accept: bool = False) -> Request:
@@ -57,14 +61,20 @@ def test_a_first_fetch_with_the_nights_bar_is_usable_and_stores_all_its_bars():
     found = assess(fetched_of(BARS), request(), NOTHING_STORED)
     assert (found.error, found.verdict, found.findings) == (None, "first", [])
     pd.testing.assert_frame_equal(
-        found.versions.set_index("session")[["close", "volume"]], BARS[["close", "volume"]], check_freq=False
+        found.versions.set_index("session")[["close", "volume"]],
+        BARS[["close", "volume"]],
+        check_freq=False,
     )
 
 
 def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_names_the_newest_it_has():
     for needed in (20, 99):
-        found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING_STORED)
-        assert_late(found, "session 2024-03-08 yet; csv:bars.csv ends at 2024-03-07", newest=BEFORE_LAST)
+        found = assess(
+            fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=needed), NOTHING_STORED
+        )
+        assert_late(
+            found, "session 2024-03-08 yet; csv:bars.csv ends at 2024-03-07", newest=BEFORE_LAST
+        )
         assert [(one.session, one.rule) for one in found.findings] == [(LAST, "missing_session")]
 
 
@@ -77,12 +87,16 @@ def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars: pd.DataFrame):
 def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_number():
     bars = scaled(BARS, -1.0 / BARS["close"].iloc[-1], -1, "close")
     found = assess(fetched_of(bars), request(), stored(BARS.iloc[:-1]))
-    assert_late(found, "The bar of 2024-03-08 is kept out (price_not_positive, -1)", newest=BEFORE_LAST)
+    assert_late(
+        found, "The bar of 2024-03-08 is kept out (price_not_positive, -1)", newest=BEFORE_LAST
+    )
     assert rejected(found) == [(LAST, "price_not_positive")]
 
 
 def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones_do_not():
-    assert assess(fetched_of(BARS.iloc[10:]), request(needed=30), stored(BARS.iloc[:20])).error is None
+    assert (
+        assess(fetched_of(BARS.iloc[10:]), request(needed=30), stored(BARS.iloc[:20])).error is None
+    )
     for fetch, night, needed, before in (
         (BARS, LAST, 31, NOTHING_STORED),
         (BARS.iloc[10:20], BARS.index[19].date(), 21, stored(BARS)),
@@ -95,8 +109,15 @@ def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones
 
 
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
-    for held, first, newest, jump in ((1, LAST, BEFORE_LAST, "2"), (2, BEFORE_LAST, date(2024, 3, 6), "1.9")):
-        found = assess(fetched_of(scaled(BARS, 2.0, slice(-held, None), PRICES)), request(), stored(BARS.iloc[:-held]))
+    for held, first, newest, jump in (
+        (1, LAST, BEFORE_LAST, "2"),
+        (2, BEFORE_LAST, date(2024, 3, 6), "1.9"),
+    ):
+        found = assess(
+            fetched_of(scaled(BARS, 2.0, slice(-held, None), PRICES)),
+            request(),
+            stored(BARS.iloc[:-held]),
+        )
         jumped = f"The bar of {first} is kept out (split_like_jump, {jump}"
         facts = ("bar of 2024-03-08 is held back", f"{held} held", jumped)
         assert_late(found, *facts, "the hold ends by itself", newest=newest)
@@ -104,7 +125,8 @@ def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
 
 
 def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_accepts_them():
-    known, other = random_bars(100, seed=3), replace(fetched_of(random_bars(100, seed=8)), names_symbol=False)
+    known = random_bars(100, seed=3)
+    other = replace(fetched_of(random_bars(100, seed=8)), names_symbol=False)
     found = assess(other, request(), stored(known))
     assert isinstance(found.error, BadDataError)
     assert [finding.rule for finding in found.findings] == ["other_series"]
@@ -120,17 +142,24 @@ def test_bars_without_a_symbol_that_few_stored_ones_confirm_have_a_note():
 
 
 def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user_accepts_them():
-    known, other = BARS.iloc[:10], random_bars(30, seed=8).iloc[12:]  # 2024-02-08, then from 2024-02-13 on
+    # 2024-02-08, then from 2024-02-13 on
+    known = BARS.iloc[:10]
+    other = random_bars(30, seed=8).iloc[12:]
     answer = fetched_of(other, first_asked=known.index[0].date())
     found = assess(answer, request(), stored(known))
-    facts = "The stored bars end at 2024-02-08", "begin at 2024-02-13, with 2 missing between", "--switch-source joins"
+    facts = (
+        "The stored bars end at 2024-02-08",
+        "begin at 2024-02-13, with 2 missing between",
+        "--switch-source joins",
+    )
     assert_late(found, *facts, newest=None)
     assert rejected(found) == [(date(2024, 2, 13), "history_detached")]
     gaps = [one.session for one in found.findings if one.rule == "missing_session"]
     assert gaps == [date(2024, 2, 9), date(2024, 2, 12)]
     accepted = assess(answer, request(accept=True), stored(known))
     assert (accepted.error, len(accepted.versions)) == (None, 18)
-    following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())  # with the session after the stored ones
+    # With the session after the stored ones
+    following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())
     for usable in (following, fetched_of(BARS.iloc[12:])):  # or asked for from later on
         assert assess(usable, request(), stored(BARS.iloc[:10])).error is None
 
@@ -138,16 +167,27 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
 def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: float):
     bars = scaled(random_bars(90, seed=3), unit, slice(-40, None), "volume")
-    days, known = [day.date() for day in bars.index], stored(bars.iloc[:50])
+    days = [day.date() for day in bars.index]
+    known = stored(bars.iloc[:50])
     for held in (2, 39):
         found = assess(fetched_of(bars.iloc[: 50 + held]), request(days[49 + held]), known)
-        assert_late(found, f"held back from {days[50]} on", "--switch-source accepts the new one", newest=days[49])
+        assert_late(
+            found,
+            f"held back from {days[50]} on",
+            "--switch-source accepts the new one",
+            newest=days[49],
+        )
         assert rejected(found) == [(days[50], "volume_unit")]
     accepted = assess(fetched_of(bars.iloc[:52], live=True), request(days[51], accept=True), known)
     assert (accepted.error, len(accepted.versions)) == (None, 2)
     flags = [(one.session, one.rule) for one in accepted.findings if one.rule != "volume_outlier"]
     assert flags == [(days[50], ACCEPTED)]
-    assert assess(fetched_of(bars.iloc[:53], live=True), request(days[52]), stored(bars.iloc[:52])).error is None
+    assert (
+        assess(
+            fetched_of(bars.iloc[:53], live=True), request(days[52]), stored(bars.iloc[:52])
+        ).error
+        is None
+    )
 
 
 def test_a_single_volume_in_another_unit_is_another_rules_finding():
@@ -158,7 +198,8 @@ def test_a_single_volume_in_another_unit_is_another_rules_finding():
 
 # Closes of the same series, and of another.
 
-KNOWN, OTHER = random_bars(300, seed=1), random_bars(300, seed=2)
+KNOWN = random_bars(300, seed=1)
+OTHER = random_bars(300, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -184,13 +225,21 @@ def test_another_unit_or_share_basis_is_the_same_series(bars, share, ratio):
 VIX = market_bars(random_bars(days=300, seed=4, last=LAST))
 
 
-def assessed(bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: bool = False) -> Revision:
-    before = NOTHING_STORED if known is None else replace(NOTHING_STORED, bars=known.assign(version=1, settled=True))
+def assessed(
+    bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: bool = False
+) -> Revision:
+    before = (
+        NOTHING_STORED
+        if known is None
+        else replace(NOTHING_STORED, bars=known.assign(version=1, settled=True))
+    )
     answer = fetched_of(bars, symbol="^VIX", last_asked=LAST, live=True)
     return assess_index(prices_alone(answer), request(needed=10**6, accept=accept), before)
 
 
-JUMPS = [scaled(VIX, factor, place) for place, factor in ((-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0))]
+JUMPS = [
+    scaled(VIX, factor, place) for place, factor in ((-1, 2.0), (-1, 0.5), (-2, 1.5), (100, 3.0))
+]
 OTHER_INDEX = market_bars(random_bars(days=299, seed=5, last=LAST))
 HOLIDAY = VIX.iloc[[100]].set_axis([pd.Timestamp(2024, 1, 15)])  # Martin Luther King's day
 
@@ -212,20 +261,31 @@ def last_with(**change: float) -> pd.DataFrame:
         (last_with(close=900.0), 299, [(LAST, "close_outside_range", "reject")]),
     ],
 )
-def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(bars, stored, findings) -> None:
+def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(
+    bars, stored, findings
+) -> None:
     found = assessed(bars)
-    assert (found.error, found.verdict, len(found.versions), found.held) == (None, "first", stored, [])
+    assert (found.error, found.verdict, len(found.versions), found.held) == (
+        None,
+        "first",
+        stored,
+        [],
+    )
     assert [(one.session, one.rule, one.severity) for one in found.findings] == findings
 
 
-def test_of_a_stored_index_a_new_bar_is_taken_a_restatement_is_a_finding_and_another_series_is_held() -> None:
+def test_of_a_stored_index_a_new_bar_is_taken_a_restatement_is_a_finding_and_another_series_is_held() -> (
+    None
+):
     days = [day.date() for day in VIX.index]
     assert assessed(VIX).settled == days[:-1]
     for jump in JUMPS:
         extended = assessed(jump, jump.iloc[:-1])
         assert (extended.verdict, len(extended.versions), extended.findings) == ("extended", 1, [])
     restated = assessed(scaled(VIX, 1.2, 40), VIX)
-    assert [(finding.session, finding.rule) for finding in restated.findings] == [(days[40], "price_restated")]
+    assert [(finding.session, finding.rule) for finding in restated.findings] == [
+        (days[40], "price_restated")
+    ]
     held = assessed(OTHER_INDEX, VIX)
     assert (held.error, held.verdict, len(held.versions)) == (None, "held", 0)
     assert [finding.severity for finding in held.findings] == ["reject"]

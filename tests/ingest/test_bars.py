@@ -45,10 +45,16 @@ def test_valid_bars_pass_unchanged_and_without_a_finding():
     ],
 )
 def test_an_impossible_row_is_rejected_with_its_number(values, rule, value):
-    bars = broken_bars(**{"open": 50.0, "high": 51.0, "low": 49.0, "close": 50.0, "volume": 7e6, **values})
+    bars = broken_bars(
+        **{"open": 50.0, "high": 51.0, "low": 49.0, "close": 50.0, "volume": 7e6, **values}
+    )
     clean, findings = check(bars)
     day = bars.index[50]
-    assert (findings[0].session, findings[0].rule, findings[0].severity) == (day.date(), rule, "reject")
+    assert (findings[0].session, findings[0].rule, findings[0].severity) == (
+        day.date(),
+        rule,
+        "reject",
+    )
     assert findings[0].value == (None if value is None else pytest.approx(value))
     pd.testing.assert_frame_equal(clean, bars.drop(day))
 
@@ -57,7 +63,9 @@ def test_a_row_of_a_day_without_trading_is_rejected():
     bars = random_bars(300, seed=3, last=date(2025, 2, 28))
     saturday = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 4)])
     mourning = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 9)])
-    clean, findings = check(pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session"))
+    clean, findings = check(
+        pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session")
+    )
     assert found(findings) == [(date(2025, 1, day), "off_calendar", "reject") for day in (4, 9)]
     pd.testing.assert_frame_equal(clean, bars, check_freq=False)
 
@@ -84,7 +92,9 @@ SOUND = random_bars(100, seed=3)
         (broken_bars(**SOUND.iloc[10]), "row_repeats", "flag"),
     ],
 )
-def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_jump_or_a_repeated_row_flagged(bars, rule, severity):
+def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_jump_or_a_repeated_row_flagged(
+    bars, rule, severity
+):
     clean, findings = check(bars)
     assert (bars.index[50].date(), rule, severity) in found(findings)
     assert len(clean) == (99 if severity == "reject" else 100)
@@ -93,7 +103,8 @@ def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_jump_or_a_repeat
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"close": 51.05, "open": 50.0, "high": 51.0, "low": 49.0}, "adj_close_mismatch"),  # outside by rounding alone
+        # Outside by rounding alone
+        ({"close": 51.05, "open": 50.0, "high": 51.0, "low": 49.0}, "adj_close_mismatch"),
         ({"volume": np.nan}, "volume_unknown"),
         ({"high": 200.0, "low": 40.0}, "wide_range"),
         ({"adj_close": 40.0}, "adj_close_mismatch"),
@@ -105,7 +116,9 @@ def test_a_doubtful_row_is_flagged_and_kept(values, rule):
     assert {(f.rule, f.severity) for f in findings} == {(rule, "flag")}
     pd.testing.assert_frame_equal(clean, bars)
     # Only what is new or changed is flagged, and no volume that is stored.
-    assert found(check(bars, known=bars)[1]) == (found(findings) if rule == "volume_unknown" else [])
+    assert found(check(bars, known=bars)[1]) == (
+        found(findings) if rule == "volume_unknown" else []
+    )
     assert bool(check(bars, known=SOUND)[1]) is ("high" in values)
 
 
@@ -118,7 +131,8 @@ def test_a_session_without_a_row_in_response_and_store_is_a_gap_and_no_weekend_o
     assert check(kept, known=bars)[1] == []
     late = check(bars.iloc[:-1], last_asked=bars.index[-1].date())[1]
     assert found(late) == [(bars.index[-1].date(), "missing_session", "flag")]
-    after, known = bars.loc["2025-01-14":], bars.loc[:"2025-01-10"]
+    after = bars.loc["2025-01-14":]
+    known = bars.loc[:"2025-01-10"]
     asked = {"known": known, "first_asked": bars.index[0].date()}
     assert found(check(after, **asked)[1]) == [(days[2], "missing_session", "flag")]
     assert check(after, known=known)[1] == []  # which did not ask for it
@@ -137,19 +151,23 @@ def test_the_newest_bar_of_a_live_source_is_held_while_its_volume_is_short():
     assert found(findings) == [(bars.index[-1].date(), "partial_bar", "reject")]
     pd.testing.assert_frame_equal(clean, bars.iloc[:-1])
     assert check(bars, live=False)[1] == []
-    bars.iloc[-2:, bars.columns.get_loc("volume")] = [1e5, bars["volume"].median()]  # a newer bar is there
+    # A newer bar is there
+    bars.iloc[-2:, bars.columns.get_loc("volume")] = [1e5, bars["volume"].median()]
     assert len(check(bars, live=True)[0]) == 100
 
 
 def test_an_early_close_and_a_bar_without_volume_or_history_are_exempt_from_the_partial_guard():
-    bars = random_bars(100, seed=3, last=date(2024, 11, 29))  # the day after Thanksgiving closes at 13:00
+    # The day after Thanksgiving closes at 13:00
+    bars = random_bars(100, seed=3, last=date(2024, 11, 29))
     bars.iloc[-1, bars.columns.get_loc("volume")] = 1e5
     assert not is_partial(bars, date(2024, 11, 29))
     bars.iloc[-2, bars.columns.get_loc("volume")] = 1e5
     assert is_partial(bars, date(2024, 11, 27))
     bars = random_bars(100, seed=3, last=date(2024, 12, 2))  # the session before closed at 13:00
     usual = bars["volume"].median()
-    assert is_partial(bars.assign(volume=[*[usual] * 98, 0.3 * usual, 0.3 * usual]), date(2024, 12, 2))
+    assert is_partial(
+        bars.assign(volume=[*[usual] * 98, 0.3 * usual, 0.3 * usual]), date(2024, 12, 2)
+    )
     assert not is_partial(bars.assign(volume=np.nan), bars.index[-1].date())
     assert not is_partial(bars.iloc[:15].assign(volume=[1e6] * 14 + [1.0]), bars.index[14].date())
     assert not is_partial(bars, date(2030, 1, 2))
@@ -178,7 +196,10 @@ SPIN_OFF = make_actions([(SHAPED.index[3], "spin-off", 1.0)])
     [
         ({"bars": SHAPED.reset_index(drop=True)}, "found RangeIndex"),
         ({"bars": SHAPED.tz_localize("America/New_York")}, "naive midnights; found 2024-"),
-        ({"bars": SHAPED.set_axis(SHAPED.index + pd.Timedelta(hours=16))}, "naive midnights; found 2024-"),
+        (
+            {"bars": SHAPED.set_axis(SHAPED.index + pd.Timedelta(hours=16))},
+            "naive midnights; found 2024-",
+        ),
         ({"bars": pd.concat([SHAPED, SHAPED.iloc[-1:]])}, "ascending, unique sessions"),
         ({"bars": SHAPED.drop(columns="adj_close")}, "found open, high, low, close, volume"),
         ({"bars": SHAPED.astype({"volume": "int64"})}, "volume of int64"),
@@ -209,7 +230,9 @@ def quiet(bars, actions):
     return quiet_moves(bars, bars, actions, exchange="XNYS")
 
 
-@pytest.mark.parametrize(("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)])
+@pytest.mark.parametrize(
+    ("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)]
+)
 def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_range(factor, held):
     bars = moved(1.0, volume=factor)
     assert is_inflated(bars) is held
@@ -226,7 +249,9 @@ def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(fact
     usual = BARS["volume"].iloc[-64:].median()
     bars = BARS.assign(volume=[*BARS["volume"].iloc[:-2], factor * usual, factor * usual])
     assert (of(bars.iloc[:-1]), of(bars)) == (True, False)
-    assert of(bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual]))
+    assert of(
+        bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual])
+    )
 
 
 @pytest.mark.parametrize(("factor", "of"), [(0.2, too_low), (8.0, is_inflated)])
@@ -246,7 +271,10 @@ def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, of):
 def test_an_unnamed_split_or_another_currency_is_found(ratio, volume):
     found = quiet(moved(1 / ratio, volume=volume or ratio), NO_ACTIONS)
     assert np.flatnonzero(found).tolist() == [299]
-    for action in ((BARS.index[-1], "split", 1.25), (BARS.index[-1], "dividend", 0.2 * BARS["close"].iloc[-2])):
+    for action in (
+        (BARS.index[-1], "split", 1.25),
+        (BARS.index[-1], "dividend", 0.2 * BARS["close"].iloc[-2]),
+    ):
         assert not quiet(moved(0.8), make_actions([action])).any()
 
 

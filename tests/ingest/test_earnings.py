@@ -39,8 +39,10 @@ from tests.builders import random_bars
 from tests.store.rows import at
 
 TONIGHT = date(2024, 4, 12)
-AHEAD, FILE = "21 sessions ahead", "csv:earnings.csv"
-MAY_1, MAY_8 = "2024-05-01", "2024-05-08"
+AHEAD = "21 sessions ahead"
+FILE = "csv:earnings.csv"
+MAY_1 = "2024-05-01"
+MAY_8 = "2024-05-08"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -73,12 +75,19 @@ def rows(frame: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
 def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the_next_one_traded(
     tmp_path, announced, timing, session
 ):
-    found = reacting(read_events_csv(write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")))
+    found = reacting(
+        read_events_csv(
+            write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")
+        )
+    )
     assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
 
 
 def stock(offset: int, *, switched: date | None = None) -> tuple[pd.DataFrame, pd.DatetimeIndex]:
-    """Bars of four years, and days of 16 reports; volume triples `offset` sessions after each, later on the other."""
+    """Bars of four years, and days of 16 reports.
+
+    Volume triples `offset` sessions after each, later on the other.
+    """
     bars = random_bars(days=1000, seed=3, last=date(2024, 3, 8))
     days = bars.index[40::60]
     for day in days:
@@ -92,19 +101,26 @@ def untimed(days: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("offset", [0, 1])
-def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(offset):
+def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(
+    offset,
+):
     bars, days = stock(offset)
     coming = pd.DatetimeIndex(["2024-04-16"])
     found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
     expected = sessions_index(bars.index[0].date(), date(2024, 5, 31), "XNYS")
-    assert found["session"].tolist() == expected[expected.get_indexer(days.append(coming)) + offset].tolist()
+    assert (
+        found["session"].tolist()
+        == expected[expected.get_indexer(days.append(coming)) + offset].tolist()
+    )
     stated = reacting(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
     assert rows(stated, "session") == [("2024-04-16",)]
     unknown = reacting(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
     assert rows(unknown, "session") == [("2024-04-16",)]
 
 
-def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports() -> None:
+def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports() -> (
+    None
+):
     bars, days = stock(0, switched=date(2022, 6, 1))
     found = reacting(untimed(days), reports=Reports(days, bars["volume"]))
     late = [bool(late) for late in found["session"] > found["announced"]]
@@ -117,25 +133,34 @@ def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its
 def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: int) -> None:
     bars, days = stock(offset)
     origin = bars.index[700]
-    after, unknown = bars.index > origin, days > bars.index[700 + 22]
+    after = bars.index > origin
+    unknown = days > bars.index[700 + 22]
     altered = bars.copy()
     altered.loc[after, "volume"] *= random_bars(days=1000, seed=5)["volume"].to_numpy()[after] / 1e6
     moved = days.where(~unknown, days + pd.Timedelta(days=9))
 
     def inputs(bars: pd.DataFrame, days: pd.DatetimeIndex) -> object:
         events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
-        return make_windows(bars, events, origin=origin.date(), settings=Settings(train_sessions=300))
+        return make_windows(
+            bars, events, origin=origin.date(), settings=Settings(train_sessions=300)
+        )
 
-    one, other = inputs(bars, days), inputs(altered, moved)
+    one = inputs(bars, days)
+    other = inputs(altered, moved)
     for name in ("steps", "flags", "future_flags", "scaled"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it() -> None:
+def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it() -> (
+    None
+):
     filed = filed_events("SBUX")
     days = pd.DatetimeIndex(filed["announced"])
-    assert days[~on_rhythm(days)].tolist() == [pd.Timestamp("2020-04-08")]  # a warning of bad results
-    assert all(on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days)))
+    # A warning of bad results
+    assert days[~on_rhythm(days)].tolist() == [pd.Timestamp("2020-04-08")]
+    assert all(
+        on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days))
+    )
     found = reacting(filed[filed["announced"].dt.year == 2020])
     ahead = str(shift(date(2020, 1, 28), -21))
     assert rows(found, "session", "known_from", "known_rule")[:2] == [
@@ -144,11 +169,14 @@ def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_late
     ]
 
 
-def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter(tmp_path: Path) -> None:
+def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter(
+    tmp_path: Path,
+) -> None:
     bars = random_bars(days=1500, seed=1)
 
     def dates_of(symbol: str, exchange: str = "XNYS", file: str | None = None) -> dict[str, int]:
-        of_files, about = SimpleNamespace(name="csv:bars.csv"), {"symbol": symbol, "exchange": exchange, "file": file}
+        of_files = SimpleNamespace(name="csv:bars.csv")
+        about = {"symbol": symbol, "exchange": exchange, "file": file}
         night = asking(of_files, nothing_stored(), session=date(2024, 3, 8), **about)
         found = events_of_backtest(night, volume=bars["volume"])
         assert found["session"].is_unique and found["session"].is_monotonic_increasing
@@ -157,11 +185,15 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
         return found["source"].value_counts().to_dict()
 
     assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
-    (tmp_path / "own.csv").write_text("announced,timing\n2024-04-29,bmo\n")  # a coming date alone keeps the past ones
+    # A coming date alone keeps the past ones
+    (tmp_path / "own.csv").write_text("announced,timing\n2024-04-29,bmo\n")
     own = f"csv:{tmp_path / 'own.csv'}"
     assert dates_of("KO", file=own) == {own: 1, FILINGS: len(filed_events("KO")) - 1}
     assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
-    assert rows(reacting(bundled_events("SBUX")).iloc[[0, 64]], "session") == [("2010-01-21",), ("2026-01-28",)]
+    assert rows(reacting(bundled_events("SBUX")).iloc[[0, 64]], "session") == [
+        ("2010-01-21",),
+        ("2026-01-28",),
+    ]
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
@@ -188,8 +220,14 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
     [
         ("", "is empty"),
         ("day,timing\n2024-01-30,amc\n", "lacks announced; of its 2 columns 1 are known: timing"),
-        ("announced,timing\n2024-01-30,amc\n30.4.2024,amc\n", r"line 3: .* from 1962 to 2059; found '30\.4\."),
-        ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'noon'"),
+        (
+            "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",
+            r"line 3: .* from 1962 to 2059; found '30\.4\.",
+        ),
+        (
+            "announced,timing\n2024-01-30,noon\n",
+            "line 2: expected the timing bmo, amc or empty; found 'noon'",
+        ),
     ],
 )
 def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -197,10 +235,14 @@ def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, mes
         read_events_csv(write(tmp_path, text))
 
 
-def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_another_stops_none(tmp_path: Path) -> None:
+def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_another_stops_none(
+    tmp_path: Path,
+) -> None:
     lines = ["2024-01-30,amc,ADBE", "2024-02-06,bmo,PEP", "2024-04-30,amc,ADBE", "soon,amc,KO"]
     path = write(tmp_path, "\n".join(["announced,timing,Ticker", *lines]))
-    announced = [rows(read_events_csv(path, symbol), "announced") for symbol in ("ADBE", "PEP", "SBUX")]
+    announced = [
+        rows(read_events_csv(path, symbol), "announced") for symbol in ("ADBE", "PEP", "SBUX")
+    ]
     assert announced == [[("2024-01-30",), ("2024-04-30",)], [("2024-02-06",)], []]
     check_events(f"csv:{path}", ["ADBE", "PEP"])
     with pytest.raises(UsageError, match="line 5: expected a date"):
@@ -212,7 +254,9 @@ def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_anothe
 
 def dates(*days: str) -> pd.DataFrame:
     """A list with these dates, after the close."""
-    return pd.DataFrame({"announced": pd.DatetimeIndex(list(days)).as_unit("ns"), "timing": ["amc"] * len(days)})
+    return pd.DataFrame(
+        {"announced": pd.DatetimeIndex(list(days)).as_unit("ns"), "timing": ["amc"] * len(days)}
+    )
 
 
 def event(
@@ -227,7 +271,16 @@ def event(
     """A stored row, announced after the close of the day before `session`, unless stated."""
     day = pd.Timestamp(session)
     before = pd.Timestamp(announced) if announced else day - pd.Timedelta(days=1)
-    return day, "earnings", pd.Timestamp(known_from), rule, before, timing, source, pd.Timestamp(at("2024-04-01T22:00"))
+    return (
+        day,
+        "earnings",
+        pd.Timestamp(known_from),
+        rule,
+        before,
+        timing,
+        source,
+        pd.Timestamp(at("2024-04-01T22:00")),
+    )
 
 
 def frame(*events: tuple[object, ...]) -> pd.DataFrame:
@@ -241,7 +294,8 @@ class Source:
     name = "yahoo"
 
     def __init__(self, *days: str) -> None:
-        self.days, self.requests = days, 0
+        self.days = days
+        self.requests = 0
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         self.requests += 1
@@ -264,7 +318,9 @@ def asking(source: object = None, stored: pd.DataFrame | None = None, **changed:
         (["2024-01-31"], ["2024-04-12"], 1),  # announced today: the next one is not listed
     ],
 )
-def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(stored, calendar, requests):
+def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(
+    stored, calendar, requests
+):
     source = Source()
     listed_events(asking(source, of_sessions(*stored)), lambda: {"KO": dates(*calendar)})
     assert source.requests == requests
@@ -273,7 +329,11 @@ def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_
 @pytest.mark.parametrize(
     ("own", "calendar", "expected"),
     [
-        (["2024-01-30", "2024-04-29", "2024-07-30"], ["2024-05-01"], ["2024-01-30", "2024-05-01", "2024-07-30"]),
+        (
+            ["2024-01-30", "2024-04-29", "2024-07-30"],
+            ["2024-05-01"],
+            ["2024-01-30", "2024-05-01", "2024-07-30"],
+        ),
         (["2024-01-30"], [], ["2024-01-30"]),
         ([], ["2024-05-01"], ["2024-05-01"]),
         ([], [], []),
@@ -285,13 +345,17 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
-def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame) -> Lists:
+def lists(
+    usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame
+) -> Lists:
     """The lists, each with its source; empty where not given."""
     of = {"usable": usable, "listed": listed, **others}
     sources = {"usable": FILE, "listed": "yahoo", "filed": FILINGS}
     seen_at = at("2024-04-12T22:00")
     frames = {
-        name: (frame() if of.get(name) is None else of[name]).assign(source=source, first_seen_at=pd.Timestamp(seen_at))
+        name: (frame() if of.get(name) is None else of[name]).assign(
+            source=source, first_seen_at=pd.Timestamp(seen_at)
+        )
         for name, source in sources.items()
     }
     return Lists(**frames, seen_at=seen_at)  # type: ignore[arg-type]
@@ -305,7 +369,8 @@ def of_sessions(*days: str) -> pd.DataFrame:
     ("listed", "usable", "stored", "night", "is_found"),
     [
         ([], [], ["2023-11-03", "2024-01-31"], TONIGHT, True),
-        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), False),  # 60 days after the newest
+        # 60 days after the newest
+        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), False),
         (["2023-11-03", "2024-01-31"], [], [], date(2024, 4, 2), True),
         ([], [], ["2024-01-31", "2024-05-01"], TONIGHT, True),  # a stored coming date hides nothing
         (["2024-05-01"], [], ["2024-01-31"], TONIGHT, False),
@@ -324,11 +389,15 @@ def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_
     )
 
 
-def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too() -> None:
+def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too() -> (
+    None
+):
     stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
     assert doubts_of_lists(asking(stored=stored), lists()) == []
     of_file = asking(object())
-    assert [one.session for one in doubts_of_lists(of_file, lists(filed=frame(JANUARY_30)))] == [date(2024, 1, 30)]
+    assert [one.session for one in doubts_of_lists(of_file, lists(filed=frame(JANUARY_30)))] == [
+        date(2024, 1, 30)
+    ]
     assert doubts_of_lists(of_file, lists(filed=frame(JANUARY_30, APRIL_30))) == []
 
 
@@ -347,7 +416,8 @@ OF_MAY_1 = partial(event, announced=MAY_1)
     ("stored", "expected"),
     [
         ([], []),
-        ([event(MAY_1), event(MAY_1, "2024-03-28")], [(MAY_1, "2024-03-28", "NaT")]),  # the newest counts
+        # The newest counts
+        ([event(MAY_1), event(MAY_1, "2024-03-28")], [(MAY_1, "2024-03-28", "NaT")]),
         (
             [event(MAY_1), event(MAY_1, "2024-04-12", "withdrawn"), event(MAY_1, "2024-04-18")],
             [(MAY_1, "2024-04-01", "2024-04-12"), (MAY_1, "2024-04-18", "NaT")],
@@ -357,13 +427,20 @@ OF_MAY_1 = partial(event, announced=MAY_1)
             [("2024-05-02", "2024-04-01", "NaT"), (MAY_8, "2024-04-01", "NaT")],
         ),
         (
-            [OF_MAY_1(MAY_1), OF_MAY_1(MAY_1, "2024-04-12", "withdrawn"), OF_MAY_1("2024-05-02", "2024-04-12")],
+            [
+                OF_MAY_1(MAY_1),
+                OF_MAY_1(MAY_1, "2024-04-12", "withdrawn"),
+                OF_MAY_1("2024-05-02", "2024-04-12"),
+            ],
             [(MAY_1, "2024-04-01", "2024-04-12"), ("2024-05-02", "2024-04-12", "NaT")],
         ),
     ],
 )
 def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(stored, expected):
-    assert rows(validity_intervals(frame(*stored)), "session", "known_from", "withdrawn_from") == expected
+    assert (
+        rows(validity_intervals(frame(*stored)), "session", "known_from", "withdrawn_from")
+        == expected
+    )
 
 
 def now(session: str, **changed: str) -> tuple[object, ...]:
@@ -375,7 +452,8 @@ def past(session: str, **changed: str) -> tuple[object, ...]:
     return event(session, "2023-10-03", AHEAD, **changed)
 
 
-SEEN_8, PAST_31 = ("yahoo", MAY_8, "seen"), ("yahoo", "2024-01-31", AHEAD)
+SEEN_8 = ("yahoo", MAY_8, "seen")
+PAST_31 = ("yahoo", "2024-01-31", AHEAD)
 ON_30 = {"announced": "2024-01-30", "timing": ""}
 UNTIMED = {"announced": MAY_1, "timing": ""}
 
@@ -387,24 +465,38 @@ UNTIMED = {"announced": MAY_1, "timing": ""}
         ([event(MAY_8)], [], [now(MAY_8)], []),
         ([event(MAY_1)], [], [now(MAY_8)], [SEEN_8, ("yahoo", MAY_1, "withdrawn")]),
         ([event(MAY_1)], [], [now(MAY_1), now(MAY_8)], [SEEN_8]),
-        ([event(MAY_1)], [], [now("2024-07-31")], [("yahoo", "2024-07-31", "seen")]),  # a short list withdraws nothing
-        ([event(MAY_1, source=FILE)], [], [now(MAY_8)], [SEEN_8]),  # nor does one a date of another source
-        ([event(MAY_1, source=FILE)], [event(MAY_1, timing="bmo")], [], [(FILE, MAY_1, "seen")]),  # it differs
+        # A short list withdraws nothing
+        ([event(MAY_1)], [], [now("2024-07-31")], [("yahoo", "2024-07-31", "seen")]),
+        # Nor does one a date of another source
+        ([event(MAY_1, source=FILE)], [], [now(MAY_8)], [SEEN_8]),
+        # It differs
+        ([event(MAY_1, source=FILE)], [event(MAY_1, timing="bmo")], [], [(FILE, MAY_1, "seen")]),
         ([event(MAY_1, source=FILE)], [event(MAY_1)], [], []),
         ([], [], [past("2024-01-31")], [PAST_31]),
         # Of a past quarter in both, the file's date counts.
-        ([], [past("2023-11-02")], [past("2023-11-01"), past("2024-01-31")], [(FILE, "2023-11-02", AHEAD), PAST_31]),
-        ([event("2024-01-30", **ON_30)], [], [past("2024-01-31")], [PAST_31]),  # a past hour may be corrected
-        ([event(MAY_1, **UNTIMED)], [], [now("2024-05-02", **UNTIMED)], []),  # stays where it was placed
+        (
+            [],
+            [past("2023-11-02")],
+            [past("2023-11-01"), past("2024-01-31")],
+            [(FILE, "2023-11-02", AHEAD), PAST_31],
+        ),
+        # A past hour may be corrected
+        ([event("2024-01-30", **ON_30)], [], [past("2024-01-31")], [PAST_31]),
+        # Stays where it was placed
+        ([event(MAY_1, **UNTIMED)], [], [now("2024-05-02", **UNTIMED)], []),
         ([], [past(MAY_1)], [now(MAY_1)], [(FILE, MAY_1, AHEAD)]),
         ([event(MAY_1)], [], [], []),
         ([], [], [], []),
     ],
 )
-def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(stored, usable, listed, added):
+def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(
+    stored, usable, listed, added
+):
     found = changed(frame(*stored), lists(frame(*usable), frame(*listed)))
     assert [(source, session, rule) for source, session, _, rule in found] == added
-    assert {day for source, _, day, rule in found if source == "yahoo" and rule != AHEAD} <= {str(TONIGHT)}
+    assert {day for source, _, day, rule in found if source == "yahoo" and rule != AHEAD} <= {
+        str(TONIGHT)
+    }
 
 
 JANUARY_30 = event("2024-01-30", "2023-12-28", AHEAD, **ON_30)
@@ -416,10 +508,12 @@ APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timi
     [
         ([], [], [], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
         ([JANUARY_30, APRIL_30], [], [], []),
-        ([event("2024-02-01")], [], [], [(FILINGS, "2024-04-30")]),  # a night has used another date of the quarter
+        # A night has used another date of the quarter
+        ([event("2024-02-01")], [], [], [(FILINGS, "2024-04-30")]),
         ([], [event("2024-02-01")], [], [(FILE, "2024-02-01"), (FILINGS, "2024-04-30")]),
         ([], [], [event("2024-02-01")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
-        ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),  # a coming date is the source's
+        # A coming date is the source's
+        ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),
     ],
 )
 def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(stored, usable, listed, added):

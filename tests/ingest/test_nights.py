@@ -1,4 +1,7 @@
-"""Many nights in a row: what Yahoo restated is found and nothing else; any order of fetches ends where it should."""
+"""Many nights in a row: what Yahoo restated is found and nothing else.
+
+Any order of fetches ends where it should.
+"""
 
 from datetime import date
 
@@ -31,35 +34,59 @@ SHORT = 0.93
 
 def restated(volumes):
     """An edit that multiplies volumes, by session."""
-    return lambda rows: rows.assign(volume=(rows["volume"] * rows["session"].map(volumes).fillna(1.0)).round())
+    return lambda rows: rows.assign(
+        volume=(rows["volume"] * rows["session"].map(volumes).fillna(1.0)).round()
+    )
 
 
 def replay(stand_in, fetch, days, *, restatements):
-    """One fetch an evening; the store, and what each night found: kinds of action, split factor, restated sessions."""
-    store, found = MemoryStore(), []
+    """One fetch an evening; the store, and what each night found.
+
+    Kinds of action, split factor, restated sessions.
+    """
+    store = MemoryStore()
+    found = []
     for night, today in enumerate(days):
         early = {day: factor for day, (factor, until) in restatements.items() if night < until}
-        stand_in.today, stand_in.edits = today.date(), [restated({**early, today: SHORT})]
+        stand_in.today = today.date()
+        stand_in.edits = [restated({**early, today: SHORT})]
         known = store.bars()
         revision, _ = store.take(fetch(today.date()))
         new_actions = revision.new_actions
         restated_rows = revision.versions[revision.versions["session"].isin(known.index)]
         kinds = [] if night == 0 else new_actions[new_actions["session"] == today]["kind"].tolist()
-        found.append((kinds, split_of(revision), [] if split_of(revision) else restated_rows["session"].tolist()))
+        found.append(
+            (
+                kinds,
+                split_of(revision),
+                [] if split_of(revision) else restated_rows["session"].tolist(),
+            )
+        )
     return store, found
 
 
 def check_nights(stand_in, fetch, *, nights, seed):
-    """Replay the last nights with dividends, one split and late restatements of volumes; compare with the truth."""
+    """Replay the last nights with dividends, one split and late restatements of volumes.
+
+    Compare with the truth.
+    """
     rng = np.random.default_rng(seed)
     bars = stand_in.series["SBUX"][0]
     days = bars.index[-nights:]
-    paid, ex = days[10:nights:63], days[nights // 2]
-    stand_in.add("SBUX", bars, make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)]))
-    late = rng.choice(np.arange(len(bars) - nights - 60, len(bars) - nights), size=40, replace=False)
+    paid = days[10:nights:63]
+    ex = days[nights // 2]
+    stand_in.add(
+        "SBUX", bars, make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)])
+    )
+    late = rng.choice(
+        np.arange(len(bars) - nights - 60, len(bars) - nights), size=40, replace=False
+    )
     final_on = rng.integers(1, nights, size=40)  # the night on which the final volume appears
     shares = rng.choice([0.98, 0.9985, 1.004], size=40)
-    restatements = {bars.index[i]: (share, night) for i, share, night in zip(late, shares, final_on, strict=True)}
+    restatements = {
+        bars.index[i]: (share, night)
+        for i, share, night in zip(late, shares, final_on, strict=True)
+    }
     store, found = replay(stand_in, fetch, days, restatements=restatements)
     for night, (kinds, factor, restated_rows) in enumerate(found):
         today = days[night]
@@ -67,19 +94,29 @@ def check_nights(stand_in, fetch, *, nights, seed):
         assert factor == (pytest.approx(2.0) if today == ex else None)
         due = {day for day, (_, last) in restatements.items() if last == night}
         if night and today != ex:
-            assert set(restated_rows) == due | {days[night - 1]}  # each evening print is made final on the next evening
+            # Each evening print is made final on the next evening
+            assert set(restated_rows) == due | {days[night - 1]}
     final = bars.copy()
     final.iloc[-1, final.columns.get_loc("volume")] = round(final["volume"].iloc[-1] * SHORT)
     pd.testing.assert_frame_equal(store.bars()[VALUES], final[VALUES], check_freq=False, rtol=1e-5)
     assert store.bars()["settled"].tolist() == [True] * (len(bars) - 1) + [False]
-    assert {finding.rule for _, findings in store.nights for finding in findings} == {"volume_restated"}
+    assert {finding.rule for _, findings in store.nights for finding in findings} == {
+        "volume_restated"
+    }
 
 
-def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_and_no_others(tmp_path, monkeypatch):
+def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_and_no_others(
+    tmp_path, monkeypatch
+):
     bars = random_bars(140, seed=31)
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=20.0)
     with asked_here(StandIn(bars), monkeypatch.setattr) as stand_in:
-        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=12, seed=1)
+        check_nights(
+            stand_in,
+            lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today),
+            nights=12,
+            seed=1,
+        )
 
 
 @pytest.mark.campaign
@@ -97,8 +134,12 @@ fetches = st.lists(
             "oldest": st.integers(0, 20),
             "absent": st.sets(st.integers(0, 39), max_size=4),
             "unknown": st.sets(st.integers(0, 39), max_size=4),
-            "volumes": st.dictionaries(st.integers(0, 39), st.sampled_from([0.5, 0.98, 1.003, 1.4]), max_size=6),
-            "prices": st.dictionaries(st.integers(0, 39), st.sampled_from([0.995, 1.0002, 1.004]), max_size=4),
+            "volumes": st.dictionaries(
+                st.integers(0, 39), st.sampled_from([0.5, 0.98, 1.003, 1.4]), max_size=6
+            ),
+            "prices": st.dictionaries(
+                st.integers(0, 39), st.sampled_from([0.995, 1.0002, 1.004]), max_size=4
+            ),
             "split": st.sampled_from([1.0, 1.0, 1.0, 2.0, 0.1]),
         }
     ),
@@ -116,19 +157,26 @@ def vintage(fetch, basis):
     bars.iloc[sorted(fetch["unknown"]), 5] = np.nan
     bars.iloc[:, :5] /= basis
     bars["volume"] = (bars["volume"] * basis).round()
-    return bars.iloc[[row for row in range(fetch["oldest"], fetch["newest"]) if row not in fetch["absent"]]]
+    return bars.iloc[
+        [row for row in range(fetch["oldest"], fetch["newest"]) if row not in fetch["absent"]]
+    ]
 
 
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None, database=None)
 @given(sequence=fetches)
 def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):
-    store, basis, actions, views = MemoryStore(), 1.0, make_actions([]), []
+    store = MemoryStore()
+    basis = 1.0
+    actions = make_actions([])
+    views = []
     for fetch in sequence:
         if fetch["split"] != 1.0 and views:
             basis *= fetch["split"]
             ex = TRUTH.index[-1] + pd.Timedelta(days=len(views))
-            actions = make_actions([*actions.itertuples(index=False, name=None), (ex, "split", fetch["split"])])
+            actions = make_actions(
+                [*actions.itertuples(index=False, name=None), (ex, "split", fetch["split"])]
+            )
         store.take(fetched_of(vintage(fetch, basis), actions))
         views.append(store.bars())
         absent = set(views[-2].index if len(views) > 1 else []) - set(views[-1].index)
@@ -136,7 +184,9 @@ def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(seque
     whole = {"newest": 40, "oldest": 0, "absent": (), "unknown": (), "volumes": {}, "prices": {}}
     complete = vintage(whole, basis)
     store.take(fetched_of(complete, actions))
-    pd.testing.assert_frame_equal(store.bars()[VALUES], complete[VALUES], check_freq=False, rtol=1.01e-5)
+    pd.testing.assert_frame_equal(
+        store.bars()[VALUES], complete[VALUES], check_freq=False, rtol=1.01e-5
+    )
     revision, _ = store.take(fetched_of(complete, actions))
     assert (revision.verdict, len(revision.versions)) == ("unchanged", 0)
     assert store.bars()["settled"].tolist() == [True] * 39 + [store.bars()["settled"].iloc[-1]]
@@ -144,11 +194,14 @@ def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(seque
 
 BARS = random_bars(120, seed=21)
 DAYS = [day.date() for day in BARS.index]
-BEFORE, TONIGHT, MIDDLE = DAYS[-2], DAYS[-1], DAYS[60]
+BEFORE = DAYS[-2]
+TONIGHT = DAYS[-1]
+MIDDLE = DAYS[60]
 SPLIT = (TONIGHT, "split", 2.0)
 
 
-CASES = {  # an edit of tonight's answer, if any; verdict, and findings of tonight's or the middle session
+# An edit of tonight's answer, if any; verdict, and findings of tonight's or the middle session
+CASES = {
     "nothing wrong": (None, "extended", ""),
     "null row in the middle": (null_row(MIDDLE), "extended", "middle price_unknown reject"),
     "null last row": (null_row(TONIGHT), "unchanged", "tonight price_unknown reject"),
@@ -158,35 +211,56 @@ CASES = {  # an edit of tonight's answer, if any; verdict, and findings of tonig
     "missing row in the middle": (missing_row(MIDDLE), "extended", ""),
     "missing last row": (missing_row(TONIGHT), "unchanged", "tonight missing_session flag"),
     "100x row in the middle": (scaled(100.0, MIDDLE), "extended", "middle price_spike reject"),
-    "100x last row": (scaled(100.0, TONIGHT), "held", "tonight price_jump flag, tonight split_like_jump reject"),
+    "100x last row": (
+        scaled(100.0, TONIGHT),
+        "held",
+        "tonight price_jump flag, tonight split_like_jump reject",
+    ),
     "close outside its range": (
         scaled(1.5, TONIGHT, column="close"),
         "unchanged",
         "tonight close_outside_range reject",
     ),
-    "partial bar of tonight": (scaled(0.2, TONIGHT, column="volume"), "unchanged", "tonight partial_bar reject"),
+    "partial bar of tonight": (
+        scaled(0.2, TONIGHT, column="volume"),
+        "unchanged",
+        "tonight partial_bar reject",
+    ),
     "live bar of the next day": (live_bar(date(2024, 3, 11)), "extended", ""),
     "final and live bar of the same day": (live_bar(TONIGHT, share=1.002), "extended", ""),
     "dividend": (None, "dividend", ""),
     "split": (None, "split", ""),
-    "late split": (late_split(TONIGHT, 2.0), "held", "tonight price_jump flag, tonight split_not_applied reject"),
+    "late split": (
+        late_split(TONIGHT, 2.0),
+        "held",
+        "tonight price_jump flag, tonight split_not_applied reject",
+    ),
 }
 PAID = {"dividend": (TONIGHT, "dividend", 0.57), "split": SPLIT, "late split": SPLIT}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_corrects_it(tmp_path, monkeypatch, case):
+def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_corrects_it(
+    tmp_path, monkeypatch, case
+):
     edit, verdict, expected = CASES[case]
     newest = BEFORE if verdict in ("unchanged", "held") else TONIGHT
-    store, actions = MemoryStore(), make_actions([PAID[case]] if case in PAID else [])
+    store = MemoryStore()
+    actions = make_actions([PAID[case]] if case in PAID else [])
     with asked_here(StandIn(BARS, actions), monkeypatch.setattr) as stand_in:
         stand_in.today = BEFORE
         store.take(directly(stand_in))
-        stand_in.today, stand_in.edits = TONIGHT, [edit] if edit else []
-        revision, findings = store.take(Yahoo(tmp_path, timeout_s=10.0).fetch("SBUX", DAYS[0], TONIGHT))
+        stand_in.today = TONIGHT
+        stand_in.edits = [edit] if edit else []
+        revision, findings = store.take(
+            Yahoo(tmp_path, timeout_s=10.0).fetch("SBUX", DAYS[0], TONIGHT)
+        )
         assert revision.verdict == verdict
         named = {TONIGHT: "tonight", MIDDLE: "middle"}
-        assert ", ".join(sorted(f"{named[one.session]} {one.rule} {one.severity}" for one in findings)) == expected
+        assert (
+            ", ".join(sorted(f"{named[one.session]} {one.rule} {one.severity}" for one in findings))
+            == expected
+        )
         assert store.bars().index.equals(sessions_index(DAYS[0], newest))
         stand_in.edits = []
         store.take(directly(stand_in))

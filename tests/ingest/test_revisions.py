@@ -6,7 +6,15 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import StoredBars, explain
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
-from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, found, stored
+from tests.ingest.memory_store import (
+    NO_ACTIONS,
+    VALUES,
+    MemoryStore,
+    assert_view,
+    fetched_of,
+    found,
+    stored,
+)
 
 BARS = random_bars(30, seed=1)
 DAYS = [day.date() for day in BARS.index]
@@ -22,11 +30,20 @@ def edited(*changes, bars=BARS):
 def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
     revision, findings = MemoryStore().take(fetched_of(BARS))
     assert (revision.verdict, revision.detail) == ("first", "30 new, newest 2024-03-08")
-    assert (revision.versions["version"].tolist(), revision.versions["version"].dtype) == ([1] * 30, np.int64)
+    assert (revision.versions["version"].tolist(), revision.versions["version"].dtype) == (
+        [1] * 30,
+        np.int64,
+    )
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
     assert (revision.settled, findings, revision.held) == (DAYS[:-1], [], [])
-    for known in (pd.DataFrame(), pd.DataFrame(columns=[*VALUES, "version", "settled"]), MemoryStore().bars()):
-        revision = explain(StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS, exchange="XNYS")
+    for known in (
+        pd.DataFrame(),
+        pd.DataFrame(columns=[*VALUES, "version", "settled"]),
+        MemoryStore().bars(),
+    ):
+        revision = explain(
+            StoredBars(known, NO_ACTIONS, None), BARS, actions=NO_ACTIONS, exchange="XNYS"
+        )
         assert (revision.verdict, len(revision.versions)) == ("first", 30)
 
 
@@ -41,7 +58,8 @@ def test_a_new_session_is_written_and_the_one_before_settles():
     "fetch",
     [
         BARS,
-        BARS.assign(open=BARS["open"] * (1 + 4e-6), close=BARS["close"] * (1 - 4e-6)),  # jitter in the sixth digit
+        # Jitter in the sixth digit
+        BARS.assign(open=BARS["open"] * (1 + 4e-6), close=BARS["close"] * (1 - 4e-6)),
         BARS.assign(adj_close=BARS["adj_close"] * (1 + 3e-5)),
         BARS.assign(adj_close=[*BARS["adj_close"][:-1], np.nan]),
         BARS.iloc[:20].assign(adj_close=lambda bars: bars["close"] / 2),  # of another span
@@ -52,8 +70,16 @@ def test_a_new_session_is_written_and_the_one_before_settles():
 def test_jitter_and_what_is_absent_or_unknown_change_nothing(fetch):
     store = stored(BARS)
     revision, findings = store.take(fetched_of(fetch))
-    assert (revision.verdict, revision.settled, revision.versions.empty, findings) == ("unchanged", [], True, [])
-    assert (revision.new_actions.empty, revision.detail) == (True, f"no change, newest {fetch.index[-1].date()}")
+    assert (revision.verdict, revision.settled, revision.versions.empty, findings) == (
+        "unchanged",
+        [],
+        True,
+        [],
+    )
+    assert (revision.new_actions.empty, revision.detail) == (
+        True,
+        f"no change, newest {fetch.index[-1].date()}",
+    )
     assert_view(store, BARS)
 
 
@@ -66,14 +92,20 @@ def test_jitter_and_what_is_absent_or_unknown_change_nothing(fetch):
             f"3 restated (volume by up to -2.20% on {DAYS[4]})",
             [(DAYS[5], "price_restated"), (DAYS[4], "volume_restated")],
         ),
-        ([(7, "high", 1.02)], f"1 restated (price by up to 2.00% on {DAYS[7]})", [(DAYS[7], "price_restated")]),
-        ([(-1, "volume", 0.73)], "1 restated (volume by up to -27.00%", []),  # a provisional bar may move
+        (
+            [(7, "high", 1.02)],
+            f"1 restated (price by up to 2.00% on {DAYS[7]})",
+            [(DAYS[7], "price_restated")],
+        ),
+        # A provisional bar may move
+        ([(-1, "volume", 0.73)], "1 restated (volume by up to -27.00%", []),
     ],
 )
 def test_a_restated_bar_is_a_version_and_of_settled_ones_past_half_a_percent_or_in_price_a_finding(
     changes, detail, alarms
 ):
-    store, restated = stored(BARS), edited(*changes)
+    store = stored(BARS)
+    restated = edited(*changes)
     revision, findings = store.take(fetched_of(restated))
     settled = [DAYS[place] for place, _, _ in changes if place >= 0]
     assert (revision.verdict, revision.settled) == ("revised", settled)
@@ -105,12 +137,15 @@ def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
     assert not store.bars()["settled"].iloc[7]
     revision, findings = store.take(fetched_of(BARS))
     assert (revision.verdict, revision.settled, findings) == ("revised", [DAYS[7]], [])
-    assert revision.detail == f"1 restated (a volume that was unknown on {DAYS[7]}), newest 2024-03-08"
+    assert (
+        revision.detail == f"1 restated (a volume that was unknown on {DAYS[7]}), newest 2024-03-08"
+    )
     assert_view(store, BARS)
     both = stored(edited((7, "volume", np.nan))).take(fetched_of(edited((9, "volume", 1.002))))[0]
     assert both.detail == f"2 restated (volume by up to +0.20% on {DAYS[9]}), newest 2024-03-08"
     forgotten = stored(BARS.iloc[:-1]).take(fetched_of(edited((-2, "volume", np.nan))))[0]
-    assert (forgotten.verdict, forgotten.settled) == ("extended", [DAYS[-2]])  # a stored volume counts
+    # A stored volume counts
+    assert (forgotten.verdict, forgotten.settled) == ("extended", [DAYS[-2]])
 
 
 def test_bars_of_a_series_without_any_volume_settle_by_their_prices():
@@ -135,20 +170,31 @@ def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved
     if verdict == "revised":
         assert (len(findings), len(revision.versions), revision.until_accepted) == (22, 21, False)
         return
-    detail = "21 settled bars would be restated by one fetch (volume by a median of x1.25, prices of 2); "
+    detail = (
+        "21 settled bars would be restated by one fetch (volume by a median of x1.25, prices "
+        "of 2); "
+    )
     detail += "expected at most 20."
     newest_known = bars.index[-2].date()
     assert revision.detail == f"nothing stored: {detail}"
-    assert revision.findings == [Finding(newest_known, "history_restated", "reject", pytest.approx(1.25), detail)]
+    assert revision.findings == [
+        Finding(newest_known, "history_restated", "reject", pytest.approx(1.25), detail)
+    ]
     assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
-    assert (revision.settled, revision.held, revision.until_accepted) == ([], [bars.index[-1].date()], True)
+    assert (revision.settled, revision.held, revision.until_accepted) == (
+        [],
+        [bars.index[-1].date()],
+        True,
+    )
 
 
 def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     bars = random_bars(40, seed=1)
     known = stored(bars.iloc[:-1]).bars()
     pence = scaled(bars, 100.0, columns=PRICES)
-    revision = explain(StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True)
+    revision = explain(
+        StoredBars(known, NO_ACTIONS, None), pence, actions=NO_ACTIONS, exchange="XNYS", accept=True
+    )
     assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
@@ -169,7 +215,9 @@ def test_a_dividend_is_a_verdict_and_no_bar():
 
 
 def test_the_detail_names_the_newest_three_of_many_dividends():
-    paid = make_actions([(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(2, 22, 4)])
+    paid = make_actions(
+        [(BARS.index[place], "dividend", 0.5 + place / 100) for place in range(2, 22, 4)]
+    )
     revision, _ = stored(BARS).take(fetched_of(BARS, paid))
     named = f"dividend 0.6 on {DAYS[10]}, dividend 0.64 on {DAYS[14]}, dividend 0.68 on {DAYS[18]}"
     assert revision.detail == f"{named}, 2 earlier dividends, newest 2024-03-08"

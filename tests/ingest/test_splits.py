@@ -1,4 +1,7 @@
-"""Splits, named or not, applied by the source or not: the stored bars are on one share basis, or a jump is held."""
+"""Splits, named or not, applied by the source or not.
+
+The stored bars are on one share basis, or a jump is held.
+"""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +11,20 @@ from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.splits import on_one_basis
 from tests.builders import PRICES, adjusted_close, random_bars, scaled
-from tests.ingest.memory_store import NO_ACTIONS, VALUES, MemoryStore, assert_view, fetched_of, split_of, stored
+from tests.ingest.memory_store import (
+    NO_ACTIONS,
+    VALUES,
+    MemoryStore,
+    assert_view,
+    fetched_of,
+    split_of,
+    stored,
+)
 
 BARS = random_bars(120, seed=1)
 EX = BARS.index[-1]
-HELD, FLAGGED = "reject", "flag"
+HELD = "reject"
+FLAGGED = "flag"
 
 
 def split(ratio=2.0, *, on=EX):
@@ -31,16 +43,23 @@ def rebased(bars, ratio, *, before=None):
 def take(store, bars, actions=NO_ACTIONS):
     """The verdict of a fetch, its split, and the rules and severities of its findings."""
     revision, findings = store.take(fetched_of(bars, actions))
-    return revision.verdict, split_of(revision), {(finding.rule, finding.severity) for finding in findings}
+    return (
+        revision.verdict,
+        split_of(revision),
+        {(finding.rule, finding.severity) for finding in findings},
+    )
 
 
 def assert_actions(store, actions):
-    pd.testing.assert_frame_equal(store.actions.sort_values(["session", "kind"], ignore_index=True), actions)
+    pd.testing.assert_frame_equal(
+        store.actions.sort_values(["session", "kind"], ignore_index=True), actions
+    )
 
 
 @pytest.mark.parametrize("ratio", [2.0, 1.5, 3.0, 0.1, 1.281])
 def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
-    store, new = stored(BARS.iloc[:-1]), rebased(BARS, ratio)
+    store = stored(BARS.iloc[:-1])
+    new = rebased(BARS, ratio)
     revision, findings = store.take(fetched_of(new, split(ratio)))
     assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(ratio), [])
     assert revision.versions["version"].tolist() == [2] * 119 + [1]
@@ -51,18 +70,28 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
 
 def test_a_late_response_without_the_session_of_a_stored_split_is_on_its_basis_without_a_warning():
     bars = rebased(BARS, 2.0, before=EX)
-    taken = on_one_basis(fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split(), exchange="XNYS")
-    pd.testing.assert_frame_equal(taken.bars[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False)
+    taken = on_one_basis(
+        fetched_of(BARS.iloc[:-1]), known=bars, known_actions=split(), exchange="XNYS"
+    )
+    pd.testing.assert_frame_equal(
+        taken.bars[PRICES[:4]], bars[PRICES[:4]].iloc[:-1], check_freq=False
+    )
     assert taken.actions["value"].tolist() == [2.0]
 
 
 @pytest.mark.parametrize("rounded", ["ratio", "prices", "volumes"])
 def test_what_is_rounded_in_a_split_is_no_restatement_of_the_history(rounded):
-    ratio, named = {"ratio": (1 / 3, 0.3333), "prices": (4.0, 4.0), "volumes": (0.05, 0.05)}[rounded]
+    ratio, named = {"ratio": (1 / 3, 0.3333), "prices": (4.0, 4.0), "volumes": (0.05, 0.05)}[
+        rounded
+    ]
     old = BARS.assign(volume=np.arange(2_000.0, 2_120.0)) if rounded == "volumes" else BARS
     if rounded == "prices":
         old = scaled(BARS, 1 / 1500, columns=PRICES).round(6)
-    new = scaled(old, 1 / ratio, columns=PRICES).round(6).assign(volume=np.floor(old["volume"] * ratio))
+    new = (
+        scaled(old, 1 / ratio, columns=PRICES)
+        .round(6)
+        .assign(volume=np.floor(old["volume"] * ratio))
+    )
     store = stored(old.iloc[:-1])
     assert take(store, new, split(named)) == ("split", pytest.approx(named), set())
     pd.testing.assert_frame_equal(store.bars()[VALUES], new[VALUES], check_freq=False)
@@ -84,7 +113,9 @@ def test_a_split_restated_together_with_a_volume_is_still_a_split():
     assert [(one.rule, one.severity) for one in findings] == [("volume_restated", FLAGGED)]
 
 
-KNOWN, HALVED, DOUBLED = BARS[:-1], rebased(BARS, 2.0), rebased(BARS, 0.5)
+KNOWN = BARS[:-1]
+HALVED = rebased(BARS, 2.0)
+DOUBLED = rebased(BARS, 0.5)
 JUMPED = scaled(BARS, 0.5, slice(-4, None), PRICES)  # and as many shares trade as before: no split
 FAR = scaled(BARS, 0.86, -1, ["low", "close", "adj_close"])  # nearer to no rebase than to one
 AT_40, AT_80, PAST, LATE, NEXT_TO_LAST = BARS.index[[40, 80, -10, -3, -2]]
@@ -96,8 +127,15 @@ COMING = (EX + pd.Timedelta(days=3), "split", 3.0)
 
 
 def nights(*answers, bars=None, actions=None):
-    """Bars, actions and outcome of each night; what is stored in the end, where it is not what the last one has."""
-    return answers, answers[-1][0] if bars is None else bars, answers[-1][1] if actions is None else actions
+    """Bars, actions and outcome of each night.
+
+    What is stored in the end, where it is not what the last one has.
+    """
+    return (
+        answers,
+        answers[-1][0] if bars is None else bars,
+        answers[-1][1] if actions is None else actions,
+    )
 
 
 NIGHTS = {
@@ -105,7 +143,8 @@ NIGHTS = {
         (KNOWN, make_actions(PAID[:1]), "first, adj_close_mismatch flag"),
         (HALVED, make_actions([PAID[1], (EX, "split", 2.0)]), "split x2, adj_close_mismatch flag"),
     ),
-    "one ratio over all prices and its inverse over volumes is a split, which is named late": nights(
+    "one ratio over all prices and its inverse over volumes is a split, which is named "
+    "late": nights(
         (KNOWN, NO_ACTIONS, "first"),
         (HALVED, NO_ACTIONS, "split x2"),
         (HALVED, split(on=NEXT_TO_LAST), "unchanged"),
@@ -118,16 +157,26 @@ NIGHTS = {
     ),
     "a jump like a split without a name waits three sessions and is then taken": nights(
         (JUMPED[:-4], NO_ACTIONS, "first"),
-        *((JUMPED[:night], NO_ACTIONS, "held, split_like_jump reject") for night in (117, 118, 119)),
+        *(
+            (JUMPED[:night], NO_ACTIONS, "held, split_like_jump reject")
+            for night in (117, 118, 119)
+        ),
         (JUMPED, NO_ACTIONS, "extended, split_like_jump flag"),
     ),
     "a late split waits until the history follows": nights(
         (UNFOLLOWED[:-3], NO_ACTIONS, "first"),
-        *((UNFOLLOWED[:n], split(on=LATE), "held, price_jump flag, split_not_applied reject") for n in (118, 119)),
+        *(
+            (UNFOLLOWED[:n], split(on=LATE), "held, price_jump flag, split_not_applied reject")
+            for n in (118, 119)
+        ),
         (BARS, split(on=LATE), "split x2"),
     ),
     "of a first answer, the bars before it are taken": nights(
-        (rebased(BARS, 0.5, before=NEXT_TO_LAST), split(on=NEXT_TO_LAST), "held, split_not_applied reject"),
+        (
+            rebased(BARS, 0.5, before=NEXT_TO_LAST),
+            split(on=NEXT_TO_LAST),
+            "held, split_not_applied reject",
+        ),
         bars=DOUBLED[:-2],
     ),
     "of a first answer too, a split that its history does not show is applied": nights(
@@ -140,7 +189,9 @@ NIGHTS = {
         (rebased(FAR, 0.8)[:-1], NO_ACTIONS, "first"), (FAR, split(1.25), "split x1.25")
     ),
     "a split named the evening before rebases when the history does": nights(
-        (DOUBLED[:-1], NO_ACTIONS, "first"), (DOUBLED[:-1], split(), "unchanged"), (BARS, split(), "split x2")
+        (DOUBLED[:-1], NO_ACTIONS, "first"),
+        (DOUBLED[:-1], split(), "unchanged"),
+        (BARS, split(), "split x2"),
     ),
     "two splits since the last fetch each move what came before it": nights(
         (rebased(DOUBLED, 0.25, before=AT_40)[:60], NO_ACTIONS, "first"), (BARS, BOTH, "split x2")
@@ -166,10 +217,14 @@ def test_bars_are_stored_on_one_share_basis_or_held_until_they_are(case):
     answers, bars, actions = case
     store = MemoryStore()
     for answer, named, expected in answers:
-        before, known = store.bars(), store.actions
+        before = store.bars()
+        known = store.actions
         verdict, ratio, rules = take(store, answer, named)
         outcome = verdict if ratio is None else f"{verdict} x{ratio:g}"
-        assert ", ".join([outcome, *sorted(f"{rule} {severity}" for rule, severity in rules)]) == expected
+        assert (
+            ", ".join([outcome, *sorted(f"{rule} {severity}" for rule, severity in rules)])
+            == expected
+        )
         if verdict == "held" and len(before):
             assert store.bars().equals(before) and store.actions.equals(known)
     assert_view(store, bars)
@@ -177,7 +232,8 @@ def test_bars_are_stored_on_one_share_basis_or_held_until_they_are(case):
 
 
 def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
-    store, paid = stored(BARS.iloc[:-1]), make_actions([(EX, "dividend", 57.0)])
+    store = stored(BARS.iloc[:-1])
+    paid = make_actions([(EX, "dividend", 57.0)])
     revision, _ = store.take(fetched_of(scaled(BARS, 100.0, columns=PRICES), paid))
     assert (revision.verdict, len(revision.versions), revision.settled) == ("held", 0, [])
     assert (revision.held, revision.until_accepted) == ([EX.date()], True)
@@ -191,11 +247,15 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "named", "one_basis"), [(2.0, 0, False), (10.0, None, False), (0.1, None, True), (3.0, 1, True)]
+    ("ratio", "named", "one_basis"),
+    [(2.0, 0, False), (10.0, None, False), (0.1, None, True), (3.0, 1, True)],
 )
-def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_prove_it(ratio, named, one_basis):
+def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_prove_it(
+    ratio, named, one_basis
+):
     """The stored bars are on one basis on every night, and a source that follows at last changes nothing."""
-    final, first = random_bars(126, seed=1), 120
+    final = random_bars(126, seed=1)
+    first = 120
     ex = final.index[first]
     left = rebased(final, 1.0 / ratio, before=ex)
     if one_basis:
@@ -215,7 +275,8 @@ def test_a_split_that_the_history_never_shows_is_applied_once_three_sessions_pro
 
 
 def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stores_the_right_one():
-    store, pence = stored(BARS.iloc[:-1]), scaled(BARS, 100.0, -1, PRICES)
+    store = stored(BARS.iloc[:-1])
+    pence = scaled(BARS, 100.0, -1, PRICES)
     verdict, _, rules = take(store, pence)
     assert (verdict, ("split_like_jump", HELD) in rules) == ("held", True)
     revision, _ = store.take(fetched_of(pence.iloc[-1:]))  # a fetch whose only bar is held
@@ -227,7 +288,8 @@ def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stor
 
 @pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])
 def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(rows, factor):
-    pence, store = scaled(BARS, factor, rows, PRICES), stored(BARS.iloc[:-1])
+    pence = scaled(BARS, factor, rows, PRICES)
+    store = stored(BARS.iloc[:-1])
     revision, _ = store.take(fetched_of(pence))
     moved = len(BARS.iloc[:-1].iloc[rows.start + (rows.start < 0) : rows.stop])
     assert f"Prices of {moved} known bars moved (median x{factor:g})" in revision.detail
@@ -240,7 +302,8 @@ def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(r
 
 @pytest.mark.parametrize(("times", "held"), [(1, True), (2, False)])
 def test_a_price_that_doubles_by_a_tick_and_halves_again_every_few_weeks_was_not_split(times, held):
-    bars, ticks = random_bars(100, seed=2), np.ones(100)
+    bars = random_bars(100, seed=2)
+    ticks = np.ones(100)
     for first in (60, 75)[:times]:
         ticks[first : first + 3] = 2.0
     ticks[-1] = 2.0

@@ -45,21 +45,29 @@ def test_bars_that_differ_as_two_vendors_do_agree():
     ],
 )
 def test_a_number_past_its_limit_is_a_finding_on_its_session_either_way(column, factor, within):
-    assert facts(found(times(column, {-3: factor}))) == [(DAYS[-3], f"witness_{column}", round(factor, 4))]
+    assert facts(found(times(column, {-3: factor}))) == [
+        (DAYS[-3], f"witness_{column}", round(factor, 4))
+    ]
     assert found(times(column, {-3: within})) == found(times(column, {-SESSIONS - 1: factor})) == []
-    assert len(found(times(column, {-3: 1.6, -2: 0.6, -5: 1.5, -9: 0.5}))) == 4  # in all directions: no ratio is shared
+    # In all directions: no ratio is shared
+    assert len(found(times(column, {-3: 1.6, -2: 0.6, -5: 1.5, -9: 0.5}))) == 4
 
 
 def test_what_one_of_the_two_does_not_know_is_not_compared():
     other = times("volume", {-1: 9.0}).iloc[:-1]  # late by a session
     assert found(other) == []
     for unknown in (np.nan, 0.0, -5.0, np.inf, 1e300, 1e-300):
-        assert found(pd.concat([BARS.iloc[:-1], BARS.iloc[-1:].assign(close=unknown, volume=unknown)])) == []
+        assert (
+            found(pd.concat([BARS.iloc[:-1], BARS.iloc[-1:].assign(close=unknown, volume=unknown)]))
+            == []
+        )
     assert found(BARS.iloc[:0]) == []
 
 
 def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
-    (one,) = found(BARS.assign(volume=BARS["volume"] * np.random.default_rng(3).uniform(0.018, 0.035, 40)))
+    (one,) = found(
+        BARS.assign(volume=BARS["volume"] * np.random.default_rng(3).uniform(0.018, 0.035, 40))
+    )
     assert (one.session, one.rule) == (DAYS[-1], "witness_volume_factor")
     assert 0.02 < (one.value or 0.0) < 0.033
     assert f"on 20 of 20 sessions since {DAYS[-20]}" in one.detail
@@ -68,11 +76,18 @@ def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
 
 def test_a_session_out_of_line_with_a_shared_ratio_is_a_finding_of_its_own():
     other = times("volume", dict.fromkeys(range(-20, 0), 0.02) | {-4: 20.0})
-    assert facts(found(other)) == [(DAYS[-4], "witness_volume", 20.0), (DAYS[-1], "witness_volume_factor", 0.02)]
+    assert facts(found(other)) == [
+        (DAYS[-4], "witness_volume", 20.0),
+        (DAYS[-1], "witness_volume_factor", 0.02),
+    ]
 
 
-@pytest.mark.parametrize(("rows", "close", "volume"), [(slice(None, -5), 0.5, 2.0), (slice(None), 0.79, 1.0)])
-def test_a_split_that_one_has_not_applied_and_another_currency_are_one_finding_and_volumes_agree(rows, close, volume):
+@pytest.mark.parametrize(
+    ("rows", "close", "volume"), [(slice(None, -5), 0.5, 2.0), (slice(None), 0.79, 1.0)]
+)
+def test_a_split_that_one_has_not_applied_and_another_currency_are_one_finding_and_volumes_agree(
+    rows, close, volume
+):
     other = scaled(BARS, [close, volume], rows, ["close", "volume"])
     assert facts(found(other)) == [(DAYS[rows][-1], "witness_close_factor", close)]
 

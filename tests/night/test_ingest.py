@@ -15,7 +15,14 @@ import pytest
 from flows import clock
 from forecasting.audit.backtest import load_series
 from forecasting.audit.verify import verify
-from forecasting.errors import ArtifactError, BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.errors import (
+    ArtifactError,
+    BadDataError,
+    RateLimitedError,
+    SourceError,
+    UnavailableError,
+    UsageError,
+)
 from forecasting.ingest import earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
@@ -68,12 +75,16 @@ def yahoo(night_folder, monkeypatch):
     """Yahoo with seeded bars of SBUX and MSFT, and the VIX."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+    with asked_here(
+        StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr
+    ) as served:
         served.add("MSFT", random_bars(days=650, seed=6, last=LAST))
         yield served
 
 
-def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip") -> None:
+def live(
+    served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip"
+) -> None:
     """The night of `session`, on the morning after its close."""
     monkeypatch.setattr(clock, "now", after(session))
     served.today = session
@@ -105,26 +116,36 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(yahoo, 
     assert len(yahoo.market_charts()) == 1
 
 
-def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(yahoo, made, monkeypatch):
+def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(
+    yahoo, made, monkeypatch
+):
     session = LAST - timedelta(days=1)
     monkeypatch.setattr(clock, "now", after(session, 13.5))  # 05:30 in New York
     yahoo.add("SBUX", random_bars(days=650, seed=3, last=LAST).loc[: str(session)])
     night(session, "skip")
     assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
-    assert str(LAST) not in {str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"}
+    assert str(LAST) not in {
+        str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"
+    }
     monkeypatch.setenv("FORECASTING_SYMBOLS", "^VIX")
     monkeypatch.setenv("FORECASTING_TARGET", "range")
     night(session, "skip")  # its own night neither takes the clock for wrong
-    assert {row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"} == {str(session)}
+    assert {
+        row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"
+    } == {str(session)}
 
 
 @pytest.mark.parametrize("fault", ["429", "no_bars"])
-def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo, made, monkeypatch, tmp_path, fault):
+def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
+    yahoo, made, monkeypatch, tmp_path, fault
+):
     yahoo.market_fault = fault
     live(yahoo, monkeypatch, LAST)
     (run,) = rows("runs")
     assert (run["status"], run["market_fetch"], made[0].market.any()) == ("done", "", np.False_)
-    assert str(run["note"]).startswith("Market series ^VIX: nothing of it was stored, so the night went without. ")
+    assert str(run["note"]).startswith(
+        "Market series ^VIX: nothing of it was stored, so the night went without. "
+    )
     assert {row["kind"] for row in rows("forecasts")} == {"live"}
     problems = newest_digest(read_settings(), now=clock.now).problems
     assert f"market, SBUX volume, session {LAST}: {run['note']}" in problems
@@ -134,7 +155,9 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(yahoo,
     assert made[1].market.any()
 
 
-def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(yahoo, made, monkeypatch):
+def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
+    yahoo, made, monkeypatch
+):
     before, last = between(date(2024, 3, 7), LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", after(before))
@@ -144,14 +167,16 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
     requests = [row for row in rows("fetches") if row["symbol"] == "^VIX"]
-    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]  # once for both batches
+    # Once for both batches
+    assert sorted(str(row["verdict"]) for row in requests) == ["first", "unavailable"]
     np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
     notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
     assert all("filled forward. unavailable: " in note for note in notes)
 
 
 @pytest.mark.parametrize(
-    ("symbol", "session"), [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))]
+    ("symbol", "session"),
+    [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))],
 )
 def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
     settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
@@ -161,7 +186,9 @@ def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(sy
     assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
 
 
-def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(vix_file, monkeypatch):
+def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
+    vix_file, monkeypatch
+):
     night(between(LAST - timedelta(days=9), LAST)[-2])
     (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
     monkeypatch.setenv("FORECASTING_MARKET", f"csv:{vix_file.with_name('VVIX.csv')}")
@@ -172,11 +199,19 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     assert (run["mode"], run["status"]) == ("scratch", "done")
     assert "found one fitted with ^VIX" in str(run["mode_reason"])
     (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
-    networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
-    assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
+    networks = [
+        row
+        for row in rows("forecasts")
+        if row["origin_session"] == str(LAST) and row["calibration"]
+    ]
+    assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {
+        (fitted["id"], "champion", "ok")
+    }
     monkeypatch.setenv("FORECASTING_MARKET", "none")  # or a shell without the service's settings
     night(LAST, "skip")
-    assert [row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])]
+    assert [
+        row["note"] for row in rows("runs") if "the published model has ^VVIX" in str(row["note"])
+    ]
 
 
 BARS = random_bars(days=650, seed=3, last=LAST)
@@ -194,7 +229,9 @@ class House:
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         self.asked.append(symbol)
         bars = self.answer(symbol).loc[str(first) : str(last)]
-        return Fetched(self.name, symbol, first, last, bars, make_actions([]), "1.0", "of the house")
+        return Fetched(
+            self.name, symbol, first, last, bars, make_actions([]), "1.0", "of the house"
+        )
 
 
 class ManyHouse(House):
@@ -202,21 +239,29 @@ class ManyHouse(House):
 
     def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> dict[str, Fetched]:
         self.asked.append(tuple(symbols))
-        return {symbol: super(ManyHouse, self).fetch(symbol, first, last) for symbol in symbols if symbol != "LACKS"}
+        return {
+            symbol: super(ManyHouse, self).fetch(symbol, first, last)
+            for symbol in symbols
+            if symbol != "LACKS"
+        }
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
     real = plugins.source_of
-    monkeypatch.setattr(plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of))
+    monkeypatch.setattr(
+        plugins, "source_of", lambda text, **of: source if text == "house:x" else real(text, **of)
+    )
     return source
 
 
 def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> list[Night]:
     """The outcomes of the step of a night that fetches bars and compares them with the witness."""
     settings = read_settings()
-    return ingest([make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals)
+    return ingest(
+        [make_night(name, LAST, settings, now=clock.now) for name in symbols], refusals=refusals
+    )
 
 
 def notes() -> dict[str, str]:
@@ -233,7 +278,9 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
     house = installed(monkeypatch, House(lambda _: scaled(BARS, 2.0, -1, "volume")))
     night(LAST, "skip")
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
-    (finding,), (fetch,), (run,) = rows("findings"), rows("fetches"), rows("runs")
+    (finding,) = rows("findings")
+    (fetch,) = rows("fetches")
+    (run,) = rows("runs")
     assert (finding["fetch_id"], finding["cleared_at"]) == (fetch["id"], fetch["fetched_at"])
     assert (run["status"], "Witness" in str(run["note"])) == ("done", False)
     page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
@@ -250,7 +297,16 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
 def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
     night_folder, tmp_path, monkeypatch, migrated_sqlite_file
 ):
-    tables = ("forecasts", "bar_versions", "corporate_actions", "fetches", "models", "events", "promotions", "runs")
+    tables = (
+        "forecasts",
+        "bar_versions",
+        "corporate_actions",
+        "fetches",
+        "models",
+        "events",
+        "promotions",
+        "runs",
+    )
     alone = {name: timeless(name) for name in tables}
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
     (tmp_path / "again").mkdir()
@@ -272,7 +328,9 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
         (lambda _: BARS.iloc[:0], f"It has none of the 20 sessions up to {LAST}."),
     ],
 )
-def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(night_folder, monkeypatch, answer, words):
+def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
+    night_folder, monkeypatch, answer, words
+):
     house = installed(monkeypatch, House(answer))
     (outcome,) = fetched("TEST")
     assert (outcome.error, house.asked, findings()) == (None, ["TEST"], [])
@@ -294,9 +352,12 @@ def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monk
     assert (outcome.error, "Witness" in notes()["TEST"]) == (None, False)
 
 
-def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(night_folder, monkeypatch):
+def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
+    night_folder, monkeypatch
+):
     monkeypatch.setattr(module, "WAIT_S", 1.0)
-    release, doubled = threading.Event(), scaled(BARS, 2.0, -1, "volume")
+    release = threading.Event()
+    doubled = scaled(BARS, 2.0, -1, "volume")
 
     def answer(symbol: str) -> pd.DataFrame:
         if symbol == "OTHER":
@@ -307,14 +368,19 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
     refusals = dict[str, SourceError]()
     fetched("TEST", "OTHER", refusals=refusals)
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
-    assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (False, True)
+    assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (
+        False,
+        True,
+    )
     fetched("THIRD", refusals=refusals)
     assert house.asked == ["TEST", "OTHER"]
     assert "It failed a moment ago; no further request was made." in notes()["THIRD"]
     release.set()
 
 
-def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(night_folder, monkeypatch):
+def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
+    night_folder, monkeypatch
+):
     house = installed(monkeypatch, ManyHouse(lambda _: scaled(BARS, 0.5, -1, "volume")))
     fetched("TEST", "LACKS")
     assert house.asked == [("TEST", "LACKS"), "TEST"]
@@ -327,7 +393,11 @@ def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_f
     with pytest.raises(UsageError, match=r"FORECASTING_WITNESS names no source .* 'alpacca'"):
         night(LAST, "skip")
     assert sum(counts().values()) == 0
-    (row,) = [row for row in checked(night_checks(read_settings(), now=clock.now)) if row["check"] == "witness"]
+    (row,) = [
+        row
+        for row in checked(night_checks(read_settings(), now=clock.now))
+        if row["check"] == "witness"
+    ]
     assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
 
 
@@ -336,22 +406,28 @@ def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(night_f
     [
         (["truncated"], None, 2),
         (["truncated", "empty"], UnavailableError, 2),
-        (["429", "429"], RateLimitedError, 1),  # yfinance repeats a request that is refused by its status
+        # yfinance repeats a request that is refused by its status
+        (["429", "429"], RateLimitedError, 1),
         (["404", "404"], BadDataError, 1),
     ],
 )
-def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds(stocks, faults, error, requests):
+def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds(
+    stocks, faults, error, requests
+):
     waits = []
     stocks.fail(*faults)
     settings = read_settings().model_copy(update={"symbols": ("KOA",)})
-    outcomes = ingest_only(settings, as_of=LAST, switch_source=False, now=after(LAST), wait=waits.append)
+    outcomes = ingest_only(
+        settings, as_of=LAST, switch_source=False, now=after(LAST), wait=waits.append
+    )
     assert [type(found) for found in outcomes.errors.values()] == ([error] if error else [])
     assert [row["verdict"] for row in outcomes.values.values()] == ([] if error else ["first"])
     assert waits == [after(LAST)() + timedelta(seconds=2)] * (requests - 1)
 
 
 THURSDAY = date(2024, 3, 7)
-KO, MSFT = ("KOA", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
+KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")
+MSFT = ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
 LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
 
 Dates = list[tuple[str, str, str, str]]
@@ -359,7 +435,10 @@ Dates = list[tuple[str, str, str, str]]
 
 @contextmanager
 def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """Yahoo with bars of KOA, MSFA and SPY; a calendar with both stocks' next dates, and pages with past ones."""
+    """Yahoo with bars of KOA, MSFA and SPY.
+
+    A calendar with both stocks' next dates, and pages with past ones.
+    """
     set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
     with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
         for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
@@ -380,7 +459,10 @@ def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
     """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
     folder = tmp_path_factory.mktemp("thursday")
     ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
-    with pytest.MonkeyPatch.context() as patch, yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served,
+    ):
         assert ingested(served, THURSDAY, "KOA", "MSFA") == [None, None]
     return ledger
 
@@ -394,32 +476,47 @@ def after_thursday(ledger_of_thursday, stocks, sqlite_url):
 def ingested(
     served: StandIn, session: date, *symbols: str, events: str | None = None, source: str = "yahoo"
 ) -> list[Exception | None]:
-    """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
+    """The error of each symbol's fetch on the morning after `session`.
+
+    The requests before it are forgotten.
+    """
     served.today = session
     served.requests.clear()
     settings = read_settings().model_copy(update={"source": source, "events": events})
-    nights = [make_night(symbol, session, settings, now=after(session), trigger="ingest") for symbol in symbols]
+    nights = [
+        make_night(symbol, session, settings, now=after(session), trigger="ingest")
+        for symbol in symbols
+    ]
     spans = [(night, preprocess.first_session(session, night.settings)) for night in nights]
     return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
     """The stored coming dates: session, known_from, known_rule, timing."""
-    coming = f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
+    coming = (
+        f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
+    )
     return select("session, known_from, known_rule, timing", coming)
 
 
 def stale_findings() -> list[tuple[str, str, str, bool]]:
     """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
-    return select("symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'")
+    return select(
+        "symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'"
+    )
 
 
-def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(stocks):
+def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
+    stocks,
+):
     """Of SPY, which the calendar lacks, every night."""
     assert ingested(stocks, THURSDAY, "KOA", "MSFA", "SPY") == [None] * 3
     assert (len(stocks.calendar_requests()), len(stocks.earnings_pages())) == (1, 3)
     assert ingested(stocks, LAST, "KOA", "MSFA", "SPY") == [None] * 3
-    assert (len(stocks.calendar_requests()), ["SPY" in path for path in stocks.earnings_pages()]) == (1, [True])
+    assert (
+        len(stocks.calendar_requests()),
+        ["SPY" in path for path in stocks.earnings_pages()],
+    ) == (1, [True])
     assert len(stocks.charts()) == 3
     assert dates("KOA") == [
         ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
@@ -447,16 +544,21 @@ def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stock
 @pytest.mark.usefixtures("after_thursday")
 def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(stocks, fault):
     before = dates("KOA"), dates("MSFA")
-    stocks.calendar, stocks.calendar_fault, stocks.earnings = [], fault, LAST_PAGE
+    stocks.calendar = []
+    stocks.calendar_fault = fault
+    stocks.earnings = LAST_PAGE
     assert ingested(stocks, LAST, "KOA", "MSFA") == [None, None]
     assert (dates("KOA"), dates("MSFA")) == before
     assert (len(stocks.calendar_requests()) > 0, len(stocks.earnings_pages())) == (True, 2)
-    assert stale_findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
+    # The pages' newest date is 38 days old: the next one need not be listed
+    assert stale_findings() == []
 
 
 def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stocks):
     ingested(stocks, date(2024, 3, 5), "KOA")
-    calendar, stocks.calendar, stocks.earnings = stocks.calendar, [], []
+    calendar = stocks.calendar
+    stocks.calendar = []
+    stocks.earnings = []
     for session in (date(2024, 3, 6), THURSDAY):
         assert ingested(stocks, session, "KOA") == [None]
         assert stale_findings() == [("KOA", "2024-01-31", "flag", True)]
@@ -469,7 +571,8 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stoc
 def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(stocks):
     stocks.earnings = ["TBD"]
     ingested(stocks, THURSDAY, "KOA")
-    stocks.earnings, stocks.calendar_fault = LAST_PAGE, "500"
+    stocks.earnings = LAST_PAGE
+    stocks.calendar_fault = "500"
     ingested(stocks, THURSDAY, "MSFA")
     unread = "findings WHERE rule = 'earnings_unread' AND cleared_at IS NULL ORDER BY symbol"
     found = select("symbol, session, severity, detail", unread)
@@ -485,7 +588,9 @@ def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(
 
 def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(stocks):
     stocks.fail_always("429")
-    assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
+    assert [type(error) for error in ingested(stocks, LAST, "KOA", "MSFA")] == 2 * [
+        RateLimitedError
+    ]
     assert (stocks.calendar_requests(), stocks.earnings_pages()) == ([], [])
 
 
@@ -525,7 +630,9 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
         return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
 
     past = [
-        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
+        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(
+            drop=True
+        )
         for listed in (stored, events("KOA"))
     ]
     assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
@@ -535,11 +642,21 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
     assert len(stocks.earnings_pages()) == 1
 
 
-def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(stocks, monkeypatch):
+def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(
+    stocks, monkeypatch
+):
     stocks.add("MSFT", random_bars(days=650, seed=8, last=LAST))
-    stocks.earnings = ["January 29, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT", "April 25, 2024 at 4 PM EDT"]
+    stocks.earnings = [
+        "January 29, 2024 at 4 PM EST",
+        "October 24, 2023 at 4 PM EDT",
+        "April 25, 2024 at 4 PM EDT",
+    ]
     with monkeypatch.context() as before:
-        before.setattr(earnings, "filed_events", lambda symbol, exchange: earnings.no_events().assign(scheduled=True))
+        before.setattr(
+            earnings,
+            "filed_events",
+            lambda symbol, exchange: earnings.no_events().assign(scheduled=True),
+        )
         assert ingested(stocks, THURSDAY, "MSFT") == [None]
     stored = rows("events")
     with connect.reading(read_settings().url) as connection:
@@ -550,8 +667,11 @@ def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_the
     assert len(added) > 80
     with connect.reading(read_settings().url) as connection:
         sessions = read.events(connection, "MSFT")["session"]
-    assert sessions.diff().min() > pd.Timedelta(days=45)  # one date a quarter, and those of before stay
+    # One date a quarter, and those of before stay
+    assert sessions.diff().min() > pd.Timedelta(days=45)
     assert set(had["session"]) <= set(sessions)
-    instant = pd.Timestamp(max(str(row["first_seen_at"]) for row in stored), tz="UTC").to_pydatetime()
+    instant = pd.Timestamp(
+        max(str(row["first_seen_at"]) for row in stored), tz="UTC"
+    ).to_pydatetime()
     with connect.reading(read_settings().url) as connection:
         pd.testing.assert_frame_equal(read.events(connection, "MSFT", known_at=instant), had)

@@ -29,14 +29,26 @@ from forecasting.store import connect, lock, read
 from forecasting.train import fit, gate, model, prepare
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, damage_weights, killed, killed_before, newest_reports, night, rows
+from tests.nights import (
+    ON_BOTH_DATABASES,
+    damage_weights,
+    killed,
+    killed_before,
+    newest_reports,
+    night,
+    rows,
+)
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(night_folder, monkeypatch):
-    announced = [f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")]
+def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(
+    night_folder, monkeypatch
+):
+    announced = [
+        f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")
+    ]
     dates = night_folder.with_name("dates.csv")
     dates.write_text("\n".join(["announced,timing", *announced]))
     monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
@@ -51,7 +63,9 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     first, second, third = map(network_of, runs())
     assert (second["base"], second["parent_id"]) == (f"{first['base']}-earnings", None)
     assert (third["base"], third["parent_id"]) == (second["base"], second["id"])
-    winners = [row["winner"] for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
+    winners = [
+        row["winner"] for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))
+    ]
     assert winners == [first["id"], second["id"], third["id"]]
 
 
@@ -60,16 +74,22 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
-    stops = {"predict.write.add": killed_before("forecasts"), "evaluate.write.add": killed_before("promotions")}
+    stops = {
+        "predict.write.add": killed_before("forecasts"),
+        "evaluate.write.add": killed_before("promotions"),
+    }
     for place, stop in (stops | {"evaluate.close": killed}).items():
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.night.steps.{place}", stop)
             night(LAST)
-        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF.format(as_of=LAST))  # not running
+        # Not running
+        assert (runs()[-1]["status"], runs()[-1]["error"]) == ("failed", CUT_OFF.format(as_of=LAST))
     night(LAST)
     run = runs()[-1]
     fitted = network_of(run)
-    networks = [row for row in rows("forecasts") if row["run_id"] == run["id"] and row["role"] != "baseline"]
+    networks = [
+        row for row in rows("forecasts") if row["run_id"] == run["id"] and row["role"] != "baseline"
+    ]
     assert (run["status"], run["mode"], len(networks)) == ("done", "scratch", len(HORIZONS))
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
         (fitted["id"], "champion", "ok", "")
@@ -86,7 +106,9 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     damage_weights(night_folder)
     night(date(2024, 3, 7), "skip")
     without_a_fit = rows("latest_forecasts")
-    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
+    monkeypatch.setattr(
+        gate, "other_training", lambda *_, **__: "a quantile of a member is not finite"
+    )
     night(LAST)
     refused = rows("latest_forecasts")
     for issued in (without_a_fit, refused):
@@ -101,7 +123,9 @@ def runs() -> list[dict[str, object]]:
 
 def network_of(run: dict[str, object]) -> dict[str, object]:
     """What a night fitted."""
-    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
+    (fitted,) = [
+        row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"
+    ]
     return fitted
 
 
@@ -134,7 +158,8 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     assert (second["status"], second["mode"]) == ("done", mode)
     assert words in str(second["mode_reason"])
     assert second["settings_hash"] != first["settings_hash"]
-    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}  # the champion of the old settings still can
+    # The champion of the old settings still can
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
     assert len({row["winner"] for row in rows("promotions")}) == 2
 
 
@@ -143,18 +168,22 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
     night_folder, monkeypatch
 ):
     night(LAST)
-    issued, before = rows("latest_forecasts"), {run["id"] for run in runs()}
+    issued = rows("latest_forecasts")
+    before = {run["id"] for run in runs()}
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
     night(LAST)  # its champion is the challenger of the run before
     assert rows("latest_forecasts") == issued
-    assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {run["id"] for run in runs()} - before
+    assert {run["id"] for run in runs() if ISSUED_BEFORE in str(run["note"])} == {
+        run["id"] for run in runs()
+    } - before
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder, monkeypatch
 ):
-    monkeypatch.setattr(fit, "pretrained_for", lambda windows: None)  # bases ship with the code, made anew
+    # Bases ship with the code, made anew
+    monkeypatch.setattr(fit, "pretrained_for", lambda windows: None)
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
@@ -195,22 +224,34 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
             models.promote(str(first["id"]), read_settings(), now=clock.now)
     assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
     assert champion_of()["id"] == first["id"]
-    spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
-    assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
-    assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
+    spans = [
+        (row["model_id"], str(row["to_session"])[:10])
+        for row in rows("champions")
+        if row["trigger"] == "night"
+    ]
+    # The last origin that each forecast
+    assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]
+    # twice, it undoes itself
+    assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
-    fell = drift.ControlChart(average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=date(2024, 3, 7))
-    monkeypatch.setattr(drift, "watch", lambda days: drift.DriftCharts(fell, fell, reference=60, watched=20))
+    fell = drift.ControlChart(
+        average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=date(2024, 3, 7)
+    )
+    monkeypatch.setattr(
+        drift, "watch", lambda days: drift.DriftCharts(fell, fell, reference=60, watched=20)
+    )
     night(date(2024, 3, 7))
     night(LAST)
     modes = [(run["mode"], run["mode_reason"]) for run in runs()]
     assert re.match(
-        "scratch drift: Drift: .* skill against .* is -10.5% .* outside since 2024-03-07; ", " ".join(modes[1])
+        "scratch drift: Drift: .* skill against .* is -10.5% .* outside since 2024-03-07; ",
+        " ".join(modes[1]),
     )
-    assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet
+    # Trained up to the 7th itself: the run outside may not be answered yet
+    assert modes[2][0] == "scratch"
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -219,7 +260,12 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
     shutil.copy(csv_of_bars, "other.csv")
     shutil.copy(csv_of_bars, "VIX.csv")
     Path("earnings.csv").write_text("announced,timing\n2024-03-20,amc\n")
-    chosen = {"EVENTS": "csv:earnings.csv", "MARKET": "csv:VIX.csv", "MEMBERS": 2, "SCRATCH_EVERY": 5}
+    chosen = {
+        "EVENTS": "csv:earnings.csv",
+        "MARKET": "csv:VIX.csv",
+        "MEMBERS": 2,
+        "SCRATCH_EVERY": 5,
+    }
     for name, value in {**chosen, "SOURCE": "csv:other.csv", "TRAIN_SESSIONS": 330}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     start_night(as_of=LAST, mode="skip", switch_source=True)
@@ -251,7 +297,9 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert "from where the fit started" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
-    (shown,) = [one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"]
+    (shown,) = [
+        one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"
+    ]
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
     _, listed = model_listing(models.list_models(read_settings(), now=clock.now)[0])
@@ -264,21 +312,31 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [(lambda file: file.write_bytes(b"damaged"), "SHA-256"), (Path.unlink, "No such file")]
+    ("damage", "words"),
+    [(lambda file: file.write_bytes(b"damaged"), "SHA-256"), (Path.unlink, "No such file")],
 )
 @pytest.mark.usefixtures("done_on_the_sixth")
-def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(night_folder, monkeypatch, damage, words):
-    champion, decide = champion_of()["id"], evaluate.score_and_decide
+def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(
+    night_folder, monkeypatch, damage, words
+):
+    champion = champion_of()["id"]
+    decide = evaluate.score_and_decide
 
     def decide_after_damage(night: Night) -> Night:
-        (fitted,) = [row for row in rows("models") if row["run_id"] == night.id and row["name"] == "lstm"]
+        (fitted,) = [
+            row for row in rows("models") if row["run_id"] == night.id and row["name"] == "lstm"
+        ]
         damage(night_folder / str(fitted["artifact_path"]) / "weights.safetensors")
         return decide(night)
 
     monkeypatch.setattr(evaluate, "score_and_decide", decide_after_damage)
     night(date(2024, 3, 7))
     (decided,) = [row for row in rows("promotions") if row["session"] == "2024-03-07"]
-    assert (decided["champion"], decided["winner"], champion_of()["id"]) == (champion, champion, champion)
+    assert (decided["champion"], decided["winner"], champion_of()["id"]) == (
+        champion,
+        champion,
+        champion,
+    )
     assert words in str(decided["reason"])
     assert (decided["compared"], decided["origins"]) == ("hindcasts", 40)
     assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
@@ -308,10 +366,18 @@ def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(ni
     shown = CliRunner().invoke(app, ["models", "show", row["model_id"], "--json"])
     model = json.loads(shown.stdout)
     assert model["settings"] == row["settings"]
-    assert (model["seed"], model["artifact_hash"], model["fetch_id"]) == (0, row["artifact_hash"], row["trained_on"])
+    assert (model["seed"], model["artifact_hash"], model["fetch_id"]) == (
+        0,
+        row["artifact_hash"],
+        row["trained_on"],
+    )
     assert len(model["bars_payload_hash"]) == 64
     assert model["fitted_on_the_night_of"] == "2024-03-07"
-    assert (model["forecasts"], model["first_origin"], model["last_origin"]) == (10, "2024-03-07", "2024-03-08")
+    assert (model["forecasts"], model["first_origin"], model["last_origin"]) == (
+        10,
+        "2024-03-07",
+        "2024-03-08",
+    )
     assert model["weights"].startswith("there, unaltered")
     assert (model["base"], listed(row["model_id"])) == ("volume-2022-12-30", "kept")
     (night_folder / row["artifact_path"] / "weights.safetensors").write_bytes(b"damaged")

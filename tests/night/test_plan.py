@@ -21,10 +21,17 @@ from tests.store.rows import run_row
 
 @pytest.mark.parametrize(
     ("day", "before"),
-    [(date(2024, 3, 10), "2024-03-08"), (date(2027, 1, 1), "2024-03-08"), (date(2024, 2, 19), "2024-02-16")],
+    [
+        (date(2024, 3, 10), "2024-03-08"),
+        (date(2027, 1, 1), "2024-03-08"),
+        (date(2024, 2, 19), "2024-02-16"),
+    ],
 )
 def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day, before):
-    with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
+    with pytest.raises(
+        UsageError,
+        match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}",
+    ):
         plan.check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
 
 
@@ -37,7 +44,9 @@ def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_
         ("market", "^VIX", r"bars.csv has no rows of \^VIX"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url, tmp_path, option, form, told):
+def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(
+    sqlite_url, tmp_path, option, form, told
+):
     (tmp_path / "VIX.csv").write_text("when,timing\n2024-01-30,amc\n")
     random_bars(3, seed=1).assign(symbol="SBUX").to_csv(tmp_path / "bars.csv")
     given = {"source": f"csv:{tmp_path / 'bars.csv'}", option: form.format(tmp_path / "VIX.csv")}
@@ -51,7 +60,9 @@ def test_a_file_that_cannot_be_read_is_refused_before_anything_starts(sqlite_url
 def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url, tmp_path):
     path = tmp_path / "dates.csv"
     path.write_text("announced,timing\n2024-01-30,amc\n")
-    settings = Settings(database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}")
+    settings = Settings(
+        database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}"
+    )
     with pytest.raises(UsageError, match="column symbol"):
         plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(UsageError, match="column symbol"):
@@ -66,24 +77,40 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
 
 
 def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url):
-    """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
+    """The newest night is of Presidents' Day, by London's calendar.
+
+    Then the symbol is New York's.
+    """
     with transaction(sqlite_url) as connection:
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
-    own, now = Settings(database_url=sqlite_url), lambda: datetime(2024, 2, 22, 2, tzinfo=UTC)
-    assert [night.session.day for night in plan.missed_nights(own, as_of=None, mode="auto", now=now)] == [20, 21]
+    own = Settings(database_url=sqlite_url)
+
+    def now() -> datetime:
+        return datetime(2024, 2, 22, 2, tzinfo=UTC)
+
+    assert [
+        night.session.day for night in plan.missed_nights(own, as_of=None, mode="auto", now=now)
+    ] == [20, 21]
     assert plan.checked_span(own, None, date(2024, 2, 21), now=now)[0] == date(2024, 2, 20)
-    saturday, sunday = date(2024, 2, 10), date(2024, 2, 18)
+    saturday = date(2024, 2, 10)
+    sunday = date(2024, 2, 18)
     assert plan.checked_span(own, saturday, sunday, now=now) == (saturday, sunday)
     with pytest.raises(UsageError, match="with a session in it"):
         plan.checked_span(own, date(2024, 2, 17), sunday, now=now)
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
-def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(sqlite_url, tmp_path, last):
+def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(
+    sqlite_url, tmp_path, last
+):
     bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
-    write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
+    write_yahoo_csv(
+        pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv"
+    )
     own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
-    (night,) = plan.missed_nights(own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+    (night,) = plan.missed_nights(
+        own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC)
+    )
     assert night.session == bars.index[-1].date()
     words = f"{night.session} of SBUX, before the newest completed one, 2024-05-31"
     assert words in plan.early_end([night], now=night.now)
@@ -94,11 +121,22 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
 @pytest.mark.parametrize(
     ("symbol", "source", "lines", "words"),
     [
-        ("TEST", "csv:{}", None, "or once `forecasting run` with --switch-source"),  # right for Python too
+        # Right for Python too
+        ("TEST", "csv:{}", None, "or once `forecasting run` with --switch-source"),
         ("TEST", "csv:{}", ["hello", "world"], "lacks date"),
         ("TEST", "csv:{}", ["PAR1"], "is no csv file"),
-        ("TEST", "csv:{}", ["Date,Open,High,Low,Close,Volume", "03/08/2024,1,1,1,1,1"], "expected a date"),
-        ("TEST", "csv:{}", ["Date,Symbol,Open,High,Low,Close,Volume", "2024-03-08,PEP,1,1,1,1,1"], "no rows of TEST"),
+        (
+            "TEST",
+            "csv:{}",
+            ["Date,Open,High,Low,Close,Volume", "03/08/2024,1,1,1,1,1"],
+            "expected a date",
+        ),
+        (
+            "TEST",
+            "csv:{}",
+            ["Date,Symbol,Open,High,Low,Close,Volume", "2024-03-08,PEP,1,1,1,1,1"],
+            "no rows of TEST",
+        ),
         ("TEST", "sample", None, "TEST is not in the sample"),
         ("TSET", "sample", None, "TSET is not in the sample"),
     ],
@@ -115,7 +153,9 @@ def test_a_refused_command_leaves_no_trace(
     with pytest.raises(UsageError, match=words) as refused:
         night()
     assert {name: rows(name) for name in schema.metadata.tables} == before
-    found = {row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))}
+    found = {
+        row["check"]: row["found"] for row in checked(night_checks(read_settings(), now=clock.now))
+    }
     assert found["source"] == str(refused.value)
 
 
@@ -144,7 +184,11 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
     ("flow", "given", "name"),
     [
         ("nightly", {"as_of": "2024-03-07"}, "nightly-SBUX+VOD.L-volume-2024-03-07"),
-        ("catch-up", {"symbols": ["MSFT"], "last": "2024-03-06"}, "catch-up-MSFT-volume-2024-03-06"),
+        (
+            "catch-up",
+            {"symbols": ["MSFT"], "last": "2024-03-06"},
+            "catch-up-MSFT-volume-2024-03-06",
+        ),
         ("nightly", {"symbols": ["MSFT"], "target": "close"}, "nightly-MSFT-close-2024-03-09"),
         (
             "backtest",
@@ -154,7 +198,9 @@ def test_a_parameter_overrides_its_setting_and_an_invalid_one_is_refused_by_name
         ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
     ],
 )
-def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(flow, given, name):
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session_else_its_day(
+    flow, given, name
+):
     shown = plan.run_name(flow, given, now=lambda: SATURDAY)
     assert shown == name or len(shown) == 100
 

@@ -1,4 +1,7 @@
-"""When a run requests again, and what it does at the hour at which it stops waiting; whole ones are in tests/flows."""
+"""When a run requests again, and what it does at the hour at which it stops waiting.
+
+Whole ones are in tests/flows.
+"""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -26,17 +29,25 @@ from tests.store.rows import SYMBOL, store_bars
 
 BEGAN = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)  # 05:30 in New York, on a Saturday
 EVE = date(2024, 3, 7)
-SILENT, LATE, REFUSED = UnavailableError("no response"), DataLateError("no bar yet", EVE), RateLimitedError("refused")
+SILENT = UnavailableError("no response")
+LATE = DataLateError("no bar yet", EVE)
+REFUSED = RateLimitedError("refused")
 
 
 class Run:
     """Rounds under a clock that moves where they wait, with the responses of a source in place of requests."""
 
     def __init__(self, settings: Settings, *symbols: str, patient: bool = True) -> None:
-        self.moment, self.asked, self.why = BEGAN, list[tuple[int, str]](), list[str]()
+        self.moment = BEGAN
+        self.asked = list[tuple[int, str]]()
+        self.why = list[str]()
         self.ran = list[Night]()
-        nights = [make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)]
-        self.rounds = Rounds(nights, settings, due=BEGAN if patient else None, now=self.now, wait=self.wait)
+        nights = [
+            make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)
+        ]
+        self.rounds = Rounds(
+            nights, settings, due=BEGAN if patient else None, now=self.now, wait=self.wait
+        )
 
     def now(self) -> datetime:
         return self.moment
@@ -47,7 +58,10 @@ class Run:
         self.why.append(why)
 
     def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> "Run":
-        """Run to the end; of symbol `of` the requests end so, and the last one repeats; those of others succeed."""
+        """Run to the end; of symbol `of` the requests end so, and the last one repeats.
+
+        Those of others succeed.
+        """
         given = list(errors)
         for due in self.rounds:
             fetched = []
@@ -55,7 +69,9 @@ class Run:
                 error = None
                 if night.symbol == of:
                     error = given.pop(0) if len(given) > 1 else given[0]
-                    self.asked.append((round((self.moment - BEGAN).total_seconds() / 60), str(night.session)))
+                    self.asked.append(
+                        (round((self.moment - BEGAN).total_seconds() / 60), str(night.session))
+                    )
                 fetched.append(replace(night, error=error, fetch_id="" if error else "fetch"))
             self.ran += self.rounds.take(fetched)
         return self
@@ -72,13 +88,15 @@ def settings(sqlite_url, tmp_path, monkeypatch):
     ("errors", "minutes"),
     [
         ([SILENT, SILENT, SILENT, SILENT, SILENT, SILENT, None], [0, 1, 3, 8, 18, 33, 48]),
-        ([SILENT, SILENT, LATE, SILENT, None], [0, 1, 3, 23, 24]),  # after a response the pauses begin anew
+        # After a response the pauses begin anew
+        ([SILENT, SILENT, LATE, SILENT, None], [0, 1, 3, 23, 24]),
         ([LATE, LATE, None], [0, 20, 40]),
         ([REFUSED, None], [0, 30]),
         ([RateLimitedError("refused", 90.0), None], [0, 2]),
         ([RateLimitedError("refused", 1.0), None], [0, 1]),  # a minute at least
         ([RateLimitedError("refused", float("nan")), None], [0, 30]),
-        ([RateLimitedError("refused", 4 * 3600.0)], [0]),  # past the hour: an earlier request extends the refusal
+        # Past the hour: an earlier request extends the refusal
+        ([RateLimitedError("refused", 4 * 3600.0)], [0]),
         ([BadDataError("odd")], [0]),
         ([UsageError("another source")], [0]),
         ([HistoryError("too few")], [0]),
@@ -148,16 +166,23 @@ class Watched(Run):
         self.statuses = [row["status"] for row in rows("runs")]
 
 
-@pytest.mark.parametrize(("error", "status"), [(LATE, "late"), (SILENT, "failed"), (REFUSED, "failed")])
+@pytest.mark.parametrize(
+    ("error", "status"), [(LATE, "late"), (SILENT, "failed"), (REFUSED, "failed")]
+)
 def test_only_a_night_whose_bar_is_missing_is_late_while_it_waits(settings, error, status):
     run = Watched(settings).responses(error, None)
     assert run.statuses == [status]
 
 
 def test_one_symbols_wait_does_not_hold_up_another(settings):
-    assert [night.symbol for night in Run(settings, "AAA", "BBB").responses(LATE, None).ran] == ["BBB", "AAA"]
+    assert [night.symbol for night in Run(settings, "AAA", "BBB").responses(LATE, None).ran] == [
+        "BBB",
+        "AAA",
+    ]
     (row,) = rows("runs")
-    assert str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
+    assert (
+        str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,11 +191,15 @@ def test_one_symbols_wait_does_not_hold_up_another(settings):
         ("2024-03-08T22:30", "2024-03-08T22:30", "2024-03-09T14:00"),
         ("2024-03-11T12:00", "2024-03-11T12:00", "2024-03-11T13:00"),
         ("2024-03-11T09:30", "2024-03-11T12:59", "2024-03-11T13:00"),
-        ("2024-03-11T09:30", "2024-03-11T13:05", "2024-03-11T13:05"),  # after the run of another target, which waited
-        ("2024-03-11T09:30", "2024-03-11T09:10", "2024-03-11T13:00"),  # started by hand before its hour
+        # After the run of another target, which waited
+        ("2024-03-11T09:30", "2024-03-11T13:05", "2024-03-11T13:05"),
+        # Started by hand before its hour
+        ("2024-03-11T09:30", "2024-03-11T09:10", "2024-03-11T13:00"),
     ],
 )
-def test_it_waits_until_the_stated_hour_after_it_was_due_and_never_past_the_next_open(settings, due, began, until):
+def test_it_waits_until_the_stated_hour_after_it_was_due_and_never_past_the_next_open(
+    settings, due, began, until
+):
     run = Run(settings)
     run.moment, planned = (pd.Timestamp(text, tz=UTC).to_pydatetime() for text in (began, due))
     nights = [make_night("AAA", LAST, settings, now=run.now)]

@@ -20,7 +20,17 @@ from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.nights import counts, night, rows, timeless
 
-TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
+TABLES = (
+    "fetches",
+    "bar_versions",
+    "findings",
+    "runs",
+    "models",
+    "promotions",
+    "forecasts",
+    "scores",
+    "standings",
+)
 EVE = date(2024, 3, 7)
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
@@ -43,7 +53,9 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     pages = list((night_folder / "reports").glob("*.html"))
     counted = counts()
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
-    assert run_until(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert run_until(LAST) == [
+        row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)
+    ]
     assert counts() == counted
 
 
@@ -66,7 +78,11 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(csv_of_bars,
     night(EVE)
     start_catch_up(first=EVE, last=EVE, refit_every=1)
     assert counts() == counted
-    assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
+    assert (
+        {row["source"] for row in rows("runs")}
+        == {row["source"] for row in rows("fetches")}
+        == {"csv:TEST.csv"}
+    )
 
 
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
@@ -98,7 +114,10 @@ def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch):
     with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         settings = read_settings().model_copy(update={"dask_address": cluster.scheduler_address})
         monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
-        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"), run.dask_client(settings):
+        with (
+            pytest.raises(ForecastingError, match="Only 0/1 workers arrived"),
+            run.dask_client(settings),
+        ):
             pass
         cluster.scale(1)
         monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)

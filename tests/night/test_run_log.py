@@ -91,14 +91,21 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
 ):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
-    left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
+    left = {
+        "oldest": {},
+        "newest": {},
+        "close": {"target": "close"},
+        "no_longer_run": {"symbol": "MSFT"},
+    }
     sessions = {name: NIGHTS[-1] if name == "newest" else date(2021, 3, 1) for name in left}
     with connect.transaction(database_url) as connection:
         for place, night in enumerate(NIGHTS):
             write.add(connection, "runs", run_row(f"run{place}", str(night), status="done"))
         write.add(connection, "runs", run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
         for name, given in left.items():
-            write.add(connection, "runs", run_row(name, str(sessions[name]), status="running", **given))
+            write.add(
+                connection, "runs", run_row(name, str(sessions[name]), status="running", **given)
+            )
     run_log.mark_cut_off(read_settings())
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
     assert failed == {name: run_log.CUT_OFF.format(as_of=as_of) for name, as_of in sessions.items()}
@@ -109,20 +116,27 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(tmp_path,
     migrate.upgrade(read_settings().url)
     own = runs_folder(read_settings()).relative_to(tmp_path)
     weights = "artifacts/.0123456789ab-x1y2"
-    left = [f"{weights}/weights.safetensors", f"{weights}.old/model.json", f"{own}/0123456789ab/windows.npz"]
+    left = [
+        f"{weights}/weights.safetensors",
+        f"{weights}.old/model.json",
+        f"{own}/0123456789ab/windows.npz",
+    ]
     kept = [
         "artifacts/0123456789ab/weights.safetensors",
         "artifacts/.git/config",
         "artifacts/.0123456789ab-mine/notes.txt",
         f"{own}/mine/notes.txt",
-        "runs/0123456789ab/0123456789ab/windows.npz",  # of another ledger, whose night may be using it
+        # Of another ledger, whose night may be using it
+        "runs/0123456789ab/0123456789ab/windows.npz",
     ]
     for name in (*left, *kept):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
     run_log.delete_leftovers(read_settings())
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()} == set(kept)
+    assert {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()
+    } == set(kept)
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
@@ -133,19 +147,24 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(database_url, 
         for place in range(5):
             fitted = at(f"2024-03-0{place + 1}T22:00")
             write.add(
-                connection, "models", model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}")
+                connection,
+                "models",
+                model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}"),
             )
         for place in range(3):  # m2 is champion, m1 was before it
             write.add(connection, "promotions", promotion_row(f"m{place}", f"2024-03-0{place + 1}"))
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
-        write.add(connection, "forecasts", *[forecast_row(model, session) for model, session in said])
+        write.add(
+            connection, "forecasts", *[forecast_row(model, session) for model, session in said]
+        )
         night = make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
         assert run_log.prunable_weights(connection, night) == spared
 
 
 def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
     (tmp_path / "folder").mkdir()
-    real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
+    real = tmp_path / "folder" / "real.csv"
+    link = tmp_path / "link.csv"
     link.symlink_to(real)
     write_whole(link, lambda draft: draft.write_text("one"))
     assert (real.read_text(), link.is_symlink()) == ("one", True)

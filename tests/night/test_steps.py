@@ -35,12 +35,16 @@ def test_a_night_near_a_jump_whose_hold_has_ended_says_so(tmp_path, since, is_ne
 
 
 @pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])
-def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(tmp_path, monkeypatch, target, usual):
+def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
+    tmp_path, monkeypatch, target, usual
+):
     """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its nominal share."""
     monkeypatch.setenv("FORECASTING_TARGET", target)
     settings = read_settings()
     eve = shift(LAST, -1)
-    bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
+    bars = random_bars(days=560, seed=4, last=LAST).assign(
+        **{"Dividends": 0.0, "Stock Splits": 0.0}
+    )
     for night in (eve, LAST):
         if night == LAST:
             ((median,),) = select("q50", "forecasts WHERE role = 'champion' AND horizon = 1")
@@ -55,13 +59,16 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(tmp_pa
     newest = f"role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
     ((calibration,),) = select("calibration", f"forecasts WHERE {newest}")
     factors = json.loads(calibration)["factors"]
-    outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])  # of each pair; one of the five horizons has closed
+    # Of each pair; one of the five horizons has closed
+    outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])
     by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
     np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
 
 
 @pytest.mark.slow
-def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(tmp_path, monkeypatch):
+def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(publish, "LEAST_ALIKE", 4)
     write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     for ago in range(4, -1, -1):
@@ -71,9 +78,15 @@ def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_
     (data,) = newest_reports(read_settings())
     columns = ["origin_session", "part", "factor"]
     parts = select(", ".join(columns), "forecast_parts WHERE horizon = 1 AND part <> 'usual'")
-    logs = np.log(pd.DataFrame(parts, columns=columns).pivot(index="origin_session", columns="part", values="factor"))
+    logs = np.log(
+        pd.DataFrame(parts, columns=columns).pivot(
+            index="origin_session", columns="part", values="factor"
+        )
+    )
     distances = ((logs - logs.loc[str(LAST)]) ** 2).sum(axis=1).drop(str(LAST)).sort_values()
     nearest = [shift(pd.Timestamp(day).date(), 1) for day in distances.index[:3]]
     assert [day for day, _, _ in data.alike] == nearest
     assert [actual for _, _, actual in data.alike] == [bars["volume"][str(day)] for day in nearest]
-    assert f"{nearest[0].day} {nearest[0]:%B %Y} (median" in night_text(data, now=closes_at(LAST), width=None)
+    assert f"{nearest[0].day} {nearest[0]:%B %Y} (median" in night_text(
+        data, now=closes_at(LAST), width=None
+    )

@@ -2,7 +2,13 @@ import pytest
 
 from flows import clock
 from flows.cli import models_list, models_rollback, show
-from forecasting.errors import DataLateError, StoreError, SymbolsFailedError, UnexpectedError, UsageError
+from forecasting.errors import (
+    DataLateError,
+    StoreError,
+    SymbolsFailedError,
+    UnexpectedError,
+    UsageError,
+)
 from forecasting.night.symbols import asked_symbols, combined, each_symbol
 from forecasting.settings import Settings
 from forecasting.store import write
@@ -22,27 +28,47 @@ def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkey
 
     found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=clock.now)
     assert list(found.values.values()) == ["aaa", "ccc"]
-    assert {name: type(error) for name, error in found.errors.items()} == {"BAD": UsageError, "BUG": UnexpectedError}
-    with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD is not traded. BUG: An error"):
+    assert {name: type(error) for name, error in found.errors.items()} == {
+        "BAD": UsageError,
+        "BUG": UnexpectedError,
+    }
+    with pytest.raises(
+        SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD is not traded. BUG: An error"
+    ):
         found.raise_failed()
 
 
 @pytest.mark.parametrize(
     ("errors", "code"),
-    [([UsageError("x"), UsageError("y")], 2), ([DataLateError("x"), UsageError("y")], 1), ([DataLateError("x")], 3)],
+    [
+        ([UsageError("x"), UsageError("y")], 2),
+        ([DataLateError("x"), UsageError("y")], 1),
+        ([DataLateError("x")], 3),
+    ],
 )
 def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors, code):
-    assert combined({str(place): error for place, error in enumerate(errors)}, of=5).exit_code == code
+    assert (
+        combined({str(place): error for place, error in enumerate(errors)}, of=5).exit_code == code
+    )
 
 
 def test_failures_are_one_short_paragraph_that_counts_them_and_reads_one_cause_once():
     same = {f"S{place}": DataLateError("no bar yet") for place in range(300)}
-    assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
-    each = {f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000) for place in range(300)}
+    assert (
+        str(combined(same, of=500))
+        == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
+    )
+    each = {
+        f"S{place}": DataLateError(f"{place} bars of S{place} " + "x" * 2000)
+        for place in range(300)
+    }
     message = str(combined(each, of=500))
     assert (len(message) < 1500, message.endswith(" And 295 other failures.")) == (True, True)
     assert str(combined(dict([*each.items()][:6]), of=9)).endswith(" And 1 other failure.")
-    down = {name: DataLateError(f"Yahoo gave nothing for {name}: {name} --symbol {name}.") for name in ("S", "^FTSE")}
+    down = {
+        name: DataLateError(f"Yahoo gave nothing for {name}: {name} --symbol {name}.")
+        for name in ("S", "^FTSE")
+    }
     words = str(combined(down | {"BRK-B": DataLateError("BRK-B, of BRK, is new.")}, of=9))
     quoted = "S, ^FTSE: Yahoo gave nothing for each: each --symbol SYMBOL. BRK-B, of BRK, is new."
     assert words == f"3 of 9 symbols failed. {quoted}"
@@ -87,14 +113,28 @@ def test_a_symbol_without_a_forecast_is_named_with_its_nights_reason_else_with_w
     ledger, monkeypatch, capsys
 ):
     with transaction(ledger) as connection:
-        write.add(connection, "runs", run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
+        write.add(
+            connection,
+            "runs",
+            run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"),
+        )
         write.add(connection, "runs", run_row("b", "2024-03-08", symbol="OLD"))
         write.add(connection, "models", model_row("ridge", "ridge", symbol="OLD"))
-        write.add(connection, "forecasts", forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b"))
+        write.add(
+            connection, "forecasts", forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")
+        )
     for symbol, commands, words in (
-        ("SBUXX", (show, models_list, models_rollback), "found none.*holds forecasts of OLD volume, SBUX volume"),
+        (
+            "SBUXX",
+            (show, models_list, models_rollback),
+            "found none.*holds forecasts of OLD volume, SBUX volume",
+        ),
         ("NEW", (show,), "its night of 2024-03-08 has status failed: no such symbol"),
-        ("OLD", (models_list,), "Expected a volume network of OLD in the database; found none: its forecasts"),
+        (
+            "OLD",
+            (models_list,),
+            "Expected a volume network of OLD in the database; found none: its forecasts",
+        ),
     ):
         monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
         for command in commands:

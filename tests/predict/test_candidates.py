@@ -16,14 +16,19 @@ from forecasting.vocabulary import HORIZONS, QUANTILES, Role
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import some_windows
 
-H, Q = len(HORIZONS), len(QUANTILES)
+H = len(HORIZONS)
+Q = len(QUANTILES)
 BY_HAND = np.array([[10.0 * horizon + level for level in range(Q)] for horizon in HORIZONS])
 SESSIONS = [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
 CHAMPION_IS_PUBLISHED = Published("champion", "ok", "")
-RIDGE_IS_PUBLISHED = Published("ridge", "fallback", "there is no champion yet; ridge is published instead")
+RIDGE_IS_PUBLISHED = Published(
+    "ridge", "fallback", "there is no champion yet; ridge is published instead"
+)
 
 
-def candidate(model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND) -> candidates.Candidate:
+def candidate(
+    model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND
+) -> candidates.Candidate:
     return candidates.Candidate(model_id, forecaster, role, quantiles)
 
 
@@ -35,14 +40,22 @@ def with_one(value: float) -> Floats:
 
 CHAMPION = candidate("m1", "lstm", "champion")
 CHALLENGER = candidate("m2", "lstm", "challenger")
-RIDGE, HAR = candidate("b1", "ridge", "baseline"), candidate("b2", "har", "baseline")
+RIDGE = candidate("b1", "ridge", "baseline")
+HAR = candidate("b2", "har", "baseline")
 
 
 def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule() -> None:
     windows = some_windows("volume")
     found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
-    ids = {"last_value": "a54f76e9b27b", "seasonal": "67d9e08c2cf5", "rolling_median": "61271ee839cc"}
-    assert {one.forecaster: one.model_id for one in found} == ids | {"har": "e282ab09b522", "ridge": "316a13440b59"}
+    ids = {
+        "last_value": "a54f76e9b27b",
+        "seasonal": "67d9e08c2cf5",
+        "rolling_median": "61271ee839cc",
+    }
+    assert {one.forecaster: one.model_id for one in found} == ids | {
+        "har": "e282ab09b522",
+        "ridge": "316a13440b59",
+    }
     for one in found:
         np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
 
@@ -54,7 +67,9 @@ def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_ni
         return with_one(np.inf if name != "har" or windows.target == "range" else 1.0)
 
     monkeypatch.setattr(candidates, "baseline_quantiles", broken)
-    found = candidates.baseline_candidates(some_windows("volume"), symbol="SBUX", settings_hash="0a1b")
+    found = candidates.baseline_candidates(
+        some_windows("volume"), symbol="SBUX", settings_hash="0a1b"
+    )
     assert [one.forecaster for one in found] == ["har"]
     with pytest.raises(HistoryError, match="finite forecast of SBUX range from one of last_value"):
         candidates.baseline_candidates(some_windows("range"), symbol="SBUX", settings_hash="0a1b")
@@ -71,7 +86,11 @@ BOTH = {"m1": "champion", "m2": "challenger"}
         ([RIDGE, CHAMPION, CHALLENGER], CHAMPION_IS_PUBLISHED, {"b1": "baseline", **BOTH}),
         ([RIDGE, CHAMPION, INFINITE], CHAMPION_IS_PUBLISHED, {"b1": "baseline", "m1": "champion"}),
         ([RIDGE, HAR], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
-        ([RIDGE, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED, {"b1": "champion", **BOTH, "m1": "silenced"}),
+        (
+            [RIDGE, CHAMPION, CHALLENGER],
+            RIDGE_IS_PUBLISHED,
+            {"b1": "champion", **BOTH, "m1": "silenced"},
+        ),
         ([RIDGE, HAR, BROKEN, INFINITE], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
     ],
 )
@@ -81,7 +100,9 @@ def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
     assert {one.model_id: one.role for one in candidates.assign_roles(made, published)} == expected
 
 
-def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback() -> None:
+def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback() -> (
+    None
+):
     made = candidates.assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
     special = ["", "", "", "", "triple witching"]
     rows = candidates.forecast_rows(
@@ -94,11 +115,20 @@ def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_a
         ("m1", "silenced", "ok", ""),
         ("m2", "challenger", "ok", ""),
     }
-    last = {"horizon": 5, "target_session": SESSIONS[4], "calendar": "triple witching", "q05": 50.0, "q95": 56.0}
-    assert rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
+    last = {
+        "horizon": 5,
+        "target_session": SESSIONS[4],
+        "calendar": "triple witching",
+        "q05": 50.0,
+        "q95": 56.0,
+    }
+    assert (
+        rows[4].items() >= (last | {"kind": "live", "past_forecasts": 0, "calibration": ""}).items()
+    )
 
 
-SOME, OLD = shift(LAST, -10), shift(LAST, -70)
+SOME = shift(LAST, -10)
+OLD = shift(LAST, -70)
 
 
 @pytest.mark.parametrize(
@@ -120,4 +150,7 @@ def test_inputs_outside_the_training_range_are_named_with_their_session(
     bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))
     windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(train_sessions=320))
     trained_from = windows.origins[0].astype(object)
-    assert candidates.inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to) == found
+    assert (
+        candidates.inputs_out_of_range(windows, trained_from=trained_from, trained_to=trained_to)
+        == found
+    )

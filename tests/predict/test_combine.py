@@ -28,19 +28,26 @@ from forecasting.sessions import between
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 from tests.train.windows import scratch_fit, some_windows
 
-H, Q = len(HORIZONS), len(QUANTILES)
+H = len(HORIZONS)
+Q = len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
 SCALE = Scale(np.array(15.0), np.ones(H))
 RAW = np.broadcast_to(NORMAL, (H, Q))
 USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
 NO_TREES = np.full(H, np.nan)
-NO_PAST = read_past(pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")}))
+NO_PAST = read_past(
+    pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
+)
 
 
-def past_of(actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None) -> Past:
+def past_of(
+    actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None
+) -> Past:
     plain = np.broadcast_to(NORMAL, (*actual.shape, Q))
     without = np.full(actual.shape, np.nan)
-    return Past(actual, plain if network is None else network, plain if linear is None else linear, without)
+    return Past(
+        actual, plain if network is None else network, plain if linear is None else linear, without
+    )
 
 
 def normals(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -73,7 +80,9 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
 
 @pytest.mark.slow
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
-    n, jump, rng = 1200, 400, np.random.default_rng(1)
+    n = 1200
+    jump = 400
+    rng = np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
     actual = rng.normal(size=(n, H)) * width[:, None]
     nights = range(jump + 350, n, 9)
@@ -82,7 +91,8 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
         earlier = np.arange(t - 500, t)
         closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
         issued.append(widen(RAW, factors_of(past_of(closed))))
-    calibrated, actuals = np.array(issued), actual[list(nights)]
+    calibrated = np.array(issued)
+    actuals = actual[list(nights)]
 
     def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
         return float(((quantiles[..., low] <= actuals) & (actuals <= quantiles[..., high])).mean())
@@ -102,20 +112,29 @@ def naive_weight(past: Past, usual: float) -> float:
         losses = pinball(past.actual, weight * past.network + (1 - weight) * past.linear)
         total = known = 0.0
         for row, horizon in zip(*np.nonzero(~np.isnan(losses)), strict=True):
-            total, known = total + recent[row] * losses[row, horizon], known + recent[row]
+            total = total + recent[row] * losses[row, horizon]
+            known = known + recent[row]
         means.append(total / known * (1 + pull * (weight - usual) ** 2))
     return int(np.argmin(means)) / 10
 
 
-@pytest.mark.parametrize(("n", "shift", "width"), [(MIN_FORECASTS + 1, 0.5, 1.3), (150, 0.3, 1.1), (300, 0.3, 1.0)])
-def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_few(n, shift, width) -> None:
+@pytest.mark.parametrize(
+    ("n", "shift", "width"), [(MIN_FORECASTS + 1, 0.5, 1.3), (150, 0.3, 1.1), (300, 0.3, 1.0)]
+)
+def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_few(
+    n, shift, width
+) -> None:
     """The network is off by twice `shift` at first and by minus `shift` in the end, the linear model by a tenth."""
     few = past_of(normals(MIN_FORECASTS - 1, width=3.0))
-    assert [learn_weight(few, target) for target in ("volume", "range", "close")] == pytest.approx([1.0, 0.9, 0.3])
+    assert [learn_weight(few, target) for target in ("volume", "range", "close")] == pytest.approx(
+        [1.0, 0.9, 0.3]
+    )
     actual = normals(n, seed=n)
     actual[5, 1:] = np.nan
     drift = np.linspace(2 * shift, -shift, n)[:, None, None]
-    past = past_of(actual, NORMAL + drift + np.zeros((n, H, 1)), width * NORMAL + 0.1 + np.zeros((n, H, 1)))
+    past = past_of(
+        actual, NORMAL + drift + np.zeros((n, H, 1)), width * NORMAL + 0.1 + np.zeros((n, H, 1))
+    )
     weights = [learn_weight(past, target) for target in ("volume", "range", "close")]
     assert weights == pytest.approx([naive_weight(past, usual) for usual in (1.0, 0.9, 0.3)])
     assert len(set(weights)) > 1  # the usual weight pulls
@@ -127,7 +146,8 @@ def test_read_past_finds_what_was_issued():
     network, linear = np.sort(rng.normal(size=(2, H, Q)))
     trees = np.array([0.5, -0.5, np.nan, 1.0, 2.0])
     texts = issue(network, linear, trees, NO_PAST, scale=scale, target="volume").calibration
-    days, volumes = pd.to_datetime(["2024-03-04"] * H), np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
+    days = pd.to_datetime(["2024-03-04"] * H)
+    volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
     issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
     baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
     past = read_past(pd.concat([pd.DataFrame(issued).iloc[::-1], pd.DataFrame(baseline)]))
@@ -141,16 +161,27 @@ def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forec
     np.testing.assert_allclose(moved, [NORMAL + 0.3, NORMAL])
 
 
-@pytest.mark.parametrize(("kind", "least", "most"), [("right", 0.8, 1.0), ("missing", 0.3, 0.3), ("noise", 0.0, 0.0)])
-def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind: str, least: float, most: float):
+@pytest.mark.parametrize(
+    ("kind", "least", "most"), [("right", 0.8, 1.0), ("missing", 0.3, 0.3), ("noise", 0.0, 0.0)]
+)
+def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(
+    kind: str, least: float, most: float
+):
     actual = normals(300)
-    trees = {"right": actual, "missing": np.full(actual.shape, np.nan), "noise": normals(300, width=3.0, seed=1)}[kind]
+    trees = {
+        "right": actual,
+        "missing": np.full(actual.shape, np.nan),
+        "noise": normals(300, width=3.0, seed=1),
+    }[kind]
     past = replace(past_of(actual), trees=trees)
     assert least <= learn_share(past, past.network) <= most
 
 
 def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
-    """Past forecasts of `n` nights that issued RAW; every horizon has closed, its actuals `width` times as wide."""
+    """Past forecasts of `n` nights that issued RAW.
+
+    Every horizon has closed, its actuals `width` times as wide.
+    """
     rng = np.random.default_rng(seed)
     texts = issued_from(RAW).calibration
     sessions = between(date(2020, 1, 2), date(2024, 1, 2))[:n]
@@ -163,12 +194,16 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
 
 
 def issued_from(linear: Floats, past: Past | None = None, target: Target = "volume") -> Issued:
-    return issue(RAW, linear, NO_TREES, NO_PAST if past is None else past, scale=SCALE, target=target)
+    return issue(
+        RAW, linear, NO_TREES, NO_PAST if past is None else past, scale=SCALE, target=target
+    )
 
 
 def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
     issued = issued_from(1.1 * RAW, target="range")
-    np.testing.assert_allclose(np.log(issued.quantiles) - 15.0, widen((0.9 + 0.1 * 1.1) * RAW, USUAL))
+    np.testing.assert_allclose(
+        np.log(issued.quantiles) - 15.0, widen((0.9 + 0.1 * 1.1) * RAW, USUAL)
+    )
     assert issued.past_forecasts.tolist() == [0] * H
     stored = [json.loads(text) for text in issued.calibration]
     assert [(entry["weight"], entry["factors"]) for entry in stored] == [(0.9, USUAL.tolist())] * H
@@ -176,7 +211,9 @@ def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
 
 def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses_in_any_order():
     past = nights(MIN_FORECASTS, width=2.0)
-    issued, shuffled = (issued_from(RAW, read_past(rows)) for rows in (past, past.sample(frac=1.0, random_state=1)))
+    issued, shuffled = (
+        issued_from(RAW, read_past(rows)) for rows in (past, past.sample(frac=1.0, random_state=1))
+    )
     assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
     assert (np.log(issued.quantiles[:, -1]) - 15.0 > RAW[:, -1]).all()
     assert (np.log(issued.quantiles[:, 0]) - 15.0 < RAW[:, 0]).all()
@@ -187,7 +224,9 @@ def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and
     windows = some_windows("range")
     checkpoint = scratch_fit("range")
     alone = network_quantiles(checkpoint, windows)
-    np.testing.assert_array_equal(alone, network_quantiles(checkpoint, windows, np.arange(290, 300))[-1])
+    np.testing.assert_array_equal(
+        alone, network_quantiles(checkpoint, windows, np.arange(290, 300))[-1]
+    )
     assert (alone > 0.001).all()
     assert (alone < 0.2).all()
 
@@ -202,7 +241,9 @@ def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and
         (datetime(2024, 3, 11, 20, 0, tzinfo=UTC), "replay"),
     ],
 )
-def test_a_forecast_is_live_until_the_open_and_late_until_the_close_of_its_first_target(issued_at, expected):
+def test_a_forecast_is_live_until_the_open_and_late_until_the_close_of_its_first_target(
+    issued_at, expected
+):
     assert kind_of(issued_at, date(2024, 3, 8), "XNYS") == expected
     after_early_close = datetime(2024, 11, 29, 18, 0, tzinfo=UTC)  # 13:00 in New York
     assert kind_of(after_early_close, date(2024, 11, 27), "XNYS") == "replay"

@@ -27,14 +27,21 @@ from forecasting.vocabulary import Target
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import market_unknown, some_windows
 
-DAYS, SEEN = 200, 160
+DAYS = 200
+SEEN = 160
 
 
-FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] + [(long_memory_features, "range")]
+FEATURES = [(lag_features, target) for target in ("volume", "close", "range")] + [
+    (long_memory_features, "range")
+]
 
 
-@pytest.mark.parametrize(("features", "target"), [(lambda steps, target: steps, "volume"), *FEATURES])
-def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session(features, target):
+@pytest.mark.parametrize(
+    ("features", "target"), [(lambda steps, target: steps, "volume"), *FEATURES]
+)
+def test_no_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session(
+    features, target
+):
     bars = random_bars(days=DAYS, seed=7)
     for changed in (slice(SEEN, None), SEEN):
         altered = scaled(bars, [1.1, 1.4, 0.7, 1.2, 1.0, 4.0], changed)
@@ -55,17 +62,21 @@ def test_trailing_and_exponential_means_equal_a_naive_computation():
     values = np.random.default_rng(0).normal(size=50)
     weights = np.array([0.5 ** (back / 2.0) for back in range(6, -1, -1)])
     plain, halving = (
-        [np.nan] * 6 + [np.average(values[t - 6 : t + 1], weights=w) for t in range(6, 50)] for w in (None, weights)
+        [np.nan] * 6 + [np.average(values[t - 6 : t + 1], weights=w) for t in range(6, 50)]
+        for w in (None, weights)
     )
     np.testing.assert_allclose(trailing_mean(values, 7), plain)
     np.testing.assert_allclose(trailing_mean(values, 7, half_life=2.0), halving)
     for few in (3, 5):
-        assert np.isnan([trailing_mean(values[:few], 7), trailing_mean(values[:few], 7, half_life=2.0)]).all()
+        assert np.isnan(
+            [trailing_mean(values[:few], 7), trailing_mean(values[:few], 7, half_life=2.0)]
+        ).all()
 
 
 def test_a_step_is_logs_and_returns_of_the_bar():
     bars = random_bars(days=3, seed=1)
-    last, before = bars.iloc[2], bars.iloc[1]
+    last = bars.iloc[2]
+    before = bars.iloc[1]
     moved = np.log(last.close / before.close)
     log_range = np.log(np.log(last.high / last.low))
     expected = [np.log(last.volume), log_range, abs(moved), moved, np.log(last.open / before.close)]
@@ -87,7 +98,9 @@ def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() 
     bars = random_bars(days=60, seed=7)
     bars.loc[bars.index[40:50], PRICES] = bars["close"].iloc[39]
     before = step_features(bars)[:, LOG_RANGE]
-    after, known = (with_usual_ranges(step_features(each))[:, LOG_RANGE] for each in (bars, bars.iloc[:45]))
+    after, known = (
+        with_usual_ranges(step_features(each))[:, LOG_RANGE] for each in (bars, bars.iloc[:45])
+    )
     np.testing.assert_array_equal(known, after[:45])  # whatever comes later
     assert np.allclose(before[40:50], np.log(SMALLEST_RANGE))
     np.testing.assert_allclose(after[40:50], before[18:40].mean(), rtol=1e-12)
@@ -110,7 +123,9 @@ def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> N
 def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
     bars = random_bars(days=520, seed=7)
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
-    windows = make_windows(bars, no_events(), origin=LAST, settings=Settings(target=target, train_sessions=300))
+    windows = make_windows(
+        bars, no_events(), origin=LAST, settings=Settings(target=target, train_sessions=300)
+    )
     assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual
 
 
@@ -126,7 +141,10 @@ def series(exchange: str = "XNYS") -> MarketSeries:
 
 def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: str) -> list[float]:
     """A loop over instants."""
-    own = [(day, closes_at(day, market.exchange)) for day in between(date(2023, 1, 3), SPAN[1], market.exchange)]
+    own = [
+        (day, closes_at(day, market.exchange))
+        for day in between(date(2023, 1, 3), SPAN[1], market.exchange)
+    ]
     values = []
     for session in sessions:
         at = closes_at(session.date(), exchange)
@@ -137,21 +155,33 @@ def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: 
     return values
 
 
-@pytest.mark.parametrize(("own", "exchange"), [("XNYS", "XNYS"), ("XNYS", "XLON"), ("XLON", "XTKS"), ("XLON", "24/7")])
-def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange: str, own: str) -> None:
-    market, sessions = series(own), sessions_index(*SPAN, exchange)
+@pytest.mark.parametrize(
+    ("own", "exchange"), [("XNYS", "XNYS"), ("XNYS", "XLON"), ("XLON", "XTKS"), ("XLON", "24/7")]
+)
+def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(
+    exchange: str, own: str
+) -> None:
+    market = series(own)
+    sessions = sessions_index(*SPAN, exchange)
     holed = market.closes.drop(market.closes.index[20:29])
     holed.iloc[[4, 8, 12]] = [0.0, -3.0, np.nan]  # no prices
     for one in (market, MarketSeries(holed, own)):
         expected = slow_log_closes(one, sessions, exchange)
-        np.testing.assert_allclose(log_closes(one, sessions, exchange=exchange), expected, rtol=1e-15)
+        np.testing.assert_allclose(
+            log_closes(one, sessions, exchange=exchange), expected, rtol=1e-15
+        )
 
 
 @given(at=st.integers(0, len(NEW_YORK) - 1), exchange=st.sampled_from(["XNYS", "XLON", "XTKS"]))
 @settings(max_examples=15, deadline=None)
-def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at: int, exchange: str) -> None:
-    market, sessions = series(), sessions_index(*SPAN, exchange)
-    altered = MarketSeries(market.closes.where(np.arange(len(market.closes)) < at, market.closes * 1.5))
+def test_a_value_changes_with_no_close_made_public_after_its_session_closed(
+    at: int, exchange: str
+) -> None:
+    market = series()
+    sessions = sessions_index(*SPAN, exchange)
+    altered = MarketSeries(
+        market.closes.where(np.arange(len(market.closes)) < at, market.closes * 1.5)
+    )
     before, after = (log_closes(one, sessions, exchange=exchange) for one in (market, altered))
     public = closes_at(market.closes.index[at].date(), "XNYS")
     later = np.array([closes_at(day.date(), exchange) >= public for day in sessions])
@@ -159,16 +189,20 @@ def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at: 
 
 
 def features_of(market, steps):
-    return replace(some_windows(), market=market, steps=steps, level=np.zeros(len(steps))).market_features()
+    return replace(
+        some_windows(), market=market, steps=steps, level=np.zeros(len(steps))
+    ).market_features()
 
 
 def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_its_own_session():
     steps = step_features(random_bars(days=DAYS, seed=7))
     market = np.log(np.random.default_rng(2).uniform(10.0, 40.0, DAYS))
-    altered, later_steps = market.copy(), steps.copy()
+    altered = market.copy()
+    later_steps = steps.copy()
     altered[SEEN:] += 0.3
     later_steps[SEEN:, STEP_NAMES.index("log_range")] += 0.1
-    before, after = features_of(market, steps), features_of(altered, later_steps)
+    before = features_of(market, steps)
+    after = features_of(altered, later_steps)
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
 
@@ -186,17 +220,24 @@ def test_market_features_are_unknown_where_the_series_or_its_means_are():
 
 def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
     found = market_unknown(some_windows(market=True), 40)
-    raw, filled = found.market_features(), found.market_inputs()
+    raw = found.market_features()
+    filled = found.market_inputs()
     known = np.isfinite(raw)
     np.testing.assert_array_equal(filled[known], raw[known])
-    expected = np.broadcast_to(np.nanmean(raw[: found.learnable_sessions - found.warm_up], axis=0), raw.shape)
+    expected = np.broadcast_to(
+        np.nanmean(raw[: found.learnable_sessions - found.warm_up], axis=0), raw.shape
+    )
     np.testing.assert_array_equal(filled[~known], expected[~known])
 
 
-@pytest.mark.parametrize(("sessions", "used"), [(0, False), (1, False), (122, False), (200, False), (260, True)])
+@pytest.mark.parametrize(
+    ("sessions", "used"), [(0, False), (1, False), (122, False), (200, False), (260, True)]
+)
 def test_a_series_is_used_once_it_has_features_of_enough_rows(sessions, used):
     windows = some_windows(market=True)
-    young = np.where(np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, 0.0)
+    young = np.where(
+        np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, 0.0
+    )
     found = replace(windows, market=young)
     assert found.has_market == used
     assert found.market_inputs().shape == (len(windows), len(MARKET_NAMES) if used else 0)

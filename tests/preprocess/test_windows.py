@@ -46,7 +46,9 @@ def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given) -
 
 def assert_same(left: Windows, right: Windows) -> None:
     for field in fields(Windows):
-        np.testing.assert_array_equal(getattr(left, field.name), getattr(right, field.name), err_msg=field.name)
+        np.testing.assert_array_equal(
+            getattr(left, field.name), getattr(right, field.name), err_msg=field.name
+        )
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
@@ -57,16 +59,23 @@ def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_rows_have_the_same_bits_wherever_history_starts(target):
-    late, whole = (windows_of(bars, target=target, train_sessions=250) for bars in (BARS.iloc[35:], BARS))
+    late, whole = (
+        windows_of(bars, target=target, train_sessions=250) for bars in (BARS.iloc[35:], BARS)
+    )
     assert_same(whole, late)
 
 
 @pytest.mark.parametrize(("unknown", "absent"), [([-437], []), ([-436], []), ([], [-437, -300])])
-def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown: list[int], absent: list[int]) -> None:
+def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(
+    unknown: list[int], absent: list[int]
+) -> None:
     assert WARM_UP + 250 + 1 == 437
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, unknown, "volume")
     bars = bars.iloc[-439:].drop(bars.index[absent])
-    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[1 + len(absent) // 2 :], train_sessions=250))
+    assert_same(
+        windows_of(bars, train_sessions=250),
+        windows_of(bars.iloc[1 + len(absent) // 2 :], train_sessions=250),
+    )
 
 
 @pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
@@ -78,9 +87,14 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange
     around = sessions_index(date(2021, 1, 4), date(2024, 5, 31), exchange)
     at = np.sort(rng.choice(np.arange(60, len(around)), size=40, replace=False))
     gone = around[at - rng.integers(0, 10, len(at))].where(rng.random(len(at)) < 0.3)
-    days = {"session": around[at], "known_from": around[at - rng.integers(-5, 40, len(at)).clip(at - len(around) + 1)]}
+    days = {
+        "session": around[at],
+        "known_from": around[at - rng.integers(-5, 40, len(at)).clip(at - len(around) + 1)],
+    }
     events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": gone})
-    whole = windows_of(bars, events, bars.index[-1].date(), target=target, train_sessions=DAYS, exchange=exchange)
+    whole = windows_of(
+        bars, events, bars.index[-1].date(), target=target, train_sessions=DAYS, exchange=exchange
+    )
     assert whole.future_flags[-1].any()
     for row in rng.integers(249, len(whole), size=8):
         at = {"target": target, "train_sessions": 250, "exchange": exchange}
@@ -89,13 +103,21 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange
 
 
 @pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
-def test_a_range_has_no_flags_of_target_sessions_before_earnings(target: Target, run_up: int) -> None:
+def test_a_range_has_no_flags_of_target_sessions_before_earnings(
+    target: Target, run_up: int
+) -> None:
     windows = windows_of(events=earnings(BARS.index[-60], BARS.index[-90]), target=target)
     first = windows.flag_names.index(EVENT_NAMES[0])
     assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
     assert windows.flags.any(axis=0)[first:].all()
-    coming = windows_of(events=earnings(next_sessions(ORIGIN, 2)[-1], BARS.index[-90]), target=target)
-    assert (windows.has_events, coming.flags[:, first:].any(), coming.has_events) == (True, True, False)
+    coming = windows_of(
+        events=earnings(next_sessions(ORIGIN, 2)[-1], BARS.index[-90]), target=target
+    )
+    assert (windows.has_events, coming.flags[:, first:].any(), coming.has_events) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_the_last_row_is_the_origin_and_has_no_known_target():
@@ -133,8 +155,11 @@ def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, without_volume, "volume")
     known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))
     windows = windows_of(bars.drop(bars.index[[-back for back in sorted(absent)]]))
-    np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
-    following = np.array([windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]).T
+    # Nothing filled in
+    np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])
+    following = np.array(
+        [windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]
+    ).T
     np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
     for part in (windows.steps, windows.future_flags, windows.level):
         assert np.isfinite(part).all()
@@ -159,10 +184,16 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
             rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from 2022-12",
         ),
         (BARS, date(2024, 3, 11), f"the newest is {BARS.index[-1].date()}.*may not have traded"),
-        (BARS.assign(volume=np.nan), ORIGIN, r"none of \d+ has one\. .* choose target range or close"),
+        (
+            BARS.assign(volume=np.nan),
+            ORIGIN,
+            r"none of \d+ has one\. .* choose target range or close",
+        ),
     ],
 )
-def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars: pd.DataFrame, origin: date, fact: str) -> None:
+def test_bars_that_are_too_few_or_have_no_volume_are_refused(
+    bars: pd.DataFrame, origin: date, fact: str
+) -> None:
     with pytest.raises(HistoryError, match=fact):
         windows_of(bars, origin=origin)
 
@@ -175,8 +206,11 @@ def with_market(closes: pd.Series[float]) -> Windows:
 
 
 def test_windows_have_the_log_of_each_market_close_and_do_not_change_when_later_ones_do():
-    windows, altered = with_market(VIX.closes), VIX.closes.copy()
-    np.testing.assert_array_equal(windows.market, np.log(VIX.closes.loc[windows.sessions[:-5]].to_numpy()))
+    windows = with_market(VIX.closes)
+    altered = VIX.closes.copy()
+    np.testing.assert_array_equal(
+        windows.market, np.log(VIX.closes.loc[windows.sessions[:-5]].to_numpy())
+    )
     altered.iloc[-29:] *= 2.0
     assert_same(windows, with_market(altered))
     altered.iloc[-30] *= 2.0
@@ -206,7 +240,9 @@ def test_bars_of_days_without_a_session_are_left_out() -> None:
     assert_same(windows_of(both), windows_of(bars))
 
 
-BEFORE, AFTER = ((2, 21), (4, 4), (6, 12)), ((2, 25), (4, 16), (6, 24))  # Founding Day, both Eids, in Riyadh
+# Founding Day, both Eids, in Riyadh
+BEFORE = ((2, 21), (4, 4), (6, 12))
+AFTER = ((2, 25), (4, 16), (6, 24))
 HALF = {"half_day", "half_day_november", "after_holiday"}
 
 
@@ -228,15 +264,25 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
 
 
 def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():
-    first, last = date(2024, 1, 1), date(2024, 6, 30)
+    first = date(2024, 1, 1)
+    last = date(2024, 6, 30)
     values, names = calendar_flags(first, last, "XSAU")
     sessions = sessions_index(first, last, "XSAU")
-    days = {name: [day.date() for day in sessions[values[:, place] == 1]] for place, name in enumerate(names)}
+    days = {
+        name: [day.date() for day in sessions[values[:, place] == 1]]
+        for place, name in enumerate(names)
+    }
     before, after = ([date(2024, month, day) for month, day in days] for days in (BEFORE, AFTER))
     assert (days["before_holiday"], days["after_holiday"]) == (before, after)
-    assert not any(days[name] for name in names if name.startswith(("third_friday", "triple_witching", "russell")))
+    assert not any(
+        days[name]
+        for name in names
+        if name.startswith(("third_friday", "triple_witching", "russell"))
+    )
     notes = {day: calendar_notes(day, "XSAU") for day in between(first, last, "XSAU")}
-    assert {day: found for day, found in notes.items() if found} == dict.fromkeys(after, ("after a holiday",))
+    assert {day: found for day, found in notes.items() if found} == dict.fromkeys(
+        after, ("after a holiday",)
+    )
 
 
 def earnings(session: str | pd.Timestamp, known_from: str | pd.Timestamp) -> pd.DataFrame:
@@ -273,9 +319,15 @@ def test_the_sessions_around_earnings_have_the_flags_of_their_position():
     after = [f"earnings+{k}" for k in range(6)] + ["earnings+6..10"] * 5
     at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
     for start, stop in ((at - 6, at + 12), (at - 6, at - 3), (at + 3, at + 12)):
-        own, _ = event_flags(earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), stop - start, "XNYS")
-        names = [[name for name, value in zip(EVENT_NAMES, row, strict=True) if value] for row in own]
-        assert names == [[], *([name] for name in run_up + after), []][start - at + 6 : stop - at + 6]
+        own, _ = event_flags(
+            earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), stop - start, "XNYS"
+        )
+        names = [
+            [name for name, value in zip(EVENT_NAMES, row, strict=True) if value] for row in own
+        ]
+        assert (
+            names == [[], *([name] for name in run_up + after), []][start - at + 6 : stop - at + 6]
+        )
 
 
 def test_no_row_uses_an_event_before_it_is_known_or_after_its_withdrawal():
@@ -318,5 +370,11 @@ def test_the_notes_of_a_session(session: date, notes: list[str]):
 
 def test_every_month_has_one_expiry():
     sessions = between(date(2017, 1, 1), date(2019, 12, 31))
-    expiries = [day for day in sessions if {"triple witching", "options expiry"} & {*calendar_notes(day, "XNYS")}]
-    assert [(day.year, day.month) for day in expiries] == [(y, m) for y in range(2017, 2020) for m in range(1, 13)]
+    expiries = [
+        day
+        for day in sessions
+        if {"triple witching", "options expiry"} & {*calendar_notes(day, "XNYS")}
+    ]
+    assert [(day.year, day.month) for day in expiries] == [
+        (y, m) for y in range(2017, 2020) for m in range(1, 13)
+    ]

@@ -34,8 +34,14 @@ def test_a_file_has_the_values_of_the_frame(filled, tmp_path, form, suffix):
     out = tmp_path / f"{form}{suffix}"
     sentence = export(filled, form, out, now=clock.now)
     of_history = {"hubverse": hubverse, "nixtla": nixtla}
-    expected = of_history[form](frame("history", filled)) if form in of_history else frame(form, filled)
-    found = pd.read_parquet(out) if suffix == ".parquet" else pd.read_csv(out, keep_default_na=False, na_values=[""])
+    expected = (
+        of_history[form](frame("history", filled)) if form in of_history else frame(form, filled)
+    )
+    found = (
+        pd.read_parquet(out)
+        if suffix == ".parquet"
+        else pd.read_csv(out, keep_default_na=False, na_values=[""])
+    )
     assert sentence.startswith(f"{form}: {len(expected)} rows, ")
     assert list(found) == list(expected)
     for name in expected:
@@ -70,26 +76,37 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
 @pytest.mark.parametrize(
     ("form", "name", "as_of", "problem"),
     [
-        ("forecast", "x.csv", None, "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla"),
+        (
+            "forecast",
+            "x.csv",
+            None,
+            "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla",
+        ),
         ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
         ("latest", "x.csv", date(2024, 3, 7), "--as-of applies to the form bars only"),
         ("latest", "missing/x.csv", None, "there is no folder .*missing"),
     ],
 )
-def test_wrong_usage_is_refused_before_the_database_is_read(empty_sqlite_url, tmp_path, form, name, as_of, problem):
+def test_wrong_usage_is_refused_before_the_database_is_read(
+    empty_sqlite_url, tmp_path, form, name, as_of, problem
+):
     with pytest.raises(UsageError, match=problem):
         export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of, now=clock.now)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(filled, tmp_path, form):
+def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_nothing(
+    filled, tmp_path, form
+):
     export(filled, form, tmp_path / "alone.csv", now=clock.now)
     asked = settings_of(filled.url, SYMBOL, "SBUXX")
     with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX.*; found none"):
         export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
     asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
-    with pytest.raises(StoreError, match=r"Correct the symbol|forecasting run --symbol SBUXX --target range"):
+    with pytest.raises(
+        StoreError, match=r"Correct the symbol|forecasting run --symbol SBUXX --target range"
+    ):
         export(asked, form, tmp_path / "none.csv", now=clock.now)
     assert not (tmp_path / "none.csv").exists()
 
@@ -114,12 +131,15 @@ def fill(url: str) -> None:
         write.add(connection, "forecasts", *forecasts)
         write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
         key = {
-            name: forecasts[0][name] for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+            name: forecasts[0][name]
+            for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
         }
         write.add(connection, "forecast_parts", key | {"part": "usual", "place": 1, "factor": 2.0})
 
 
-def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(database_url):
+def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and_without(
+    database_url,
+):
     asked = settings_of(database_url)
     empty = {name: frame(name, asked) for name in FRAMES}
     fill(database_url)
@@ -131,7 +151,8 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
         with reading(database_url) as connection:
             of_view = set(read.view(connection, view, SYMBOL, None if name == "bars" else TARGET))
         assert of_view ^ set(filled) == ({"first_seen_at"} if name == "bars" else set()), name
-    newest, history = frame("latest", asked), frame("history", asked)
+    newest = frame("latest", asked)
+    history = frame("history", asked)
     assert newest["origin_session"].unique().tolist() == [pd.Timestamp("2024-03-08")]
     assert newest["horizon"].tolist() == [1, 2]
     assert (len(history), history["actual"].notna().sum()) == (8, 4)
@@ -141,18 +162,30 @@ def test_each_frame_has_the_columns_of_its_view_and_the_same_types_with_rows_and
 def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path):
     with transaction(sqlite_url) as connection:
         store_bars(connection, {"2024-03-06": 100.0, "2024-03-07": 200.0}, seen="2024-03-07T22:00")
-        store_bars(connection, {"2024-03-07": 250.0}, seen="2024-03-08T22:00", version=2, settled=("2024-03-06",))
+        store_bars(
+            connection,
+            {"2024-03-07": 250.0},
+            seen="2024-03-08T22:00",
+            version=2,
+            settled=("2024-03-06",),
+        )
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
-    assert frame("bars", asked, day=date(2024, 3, 7))[["volume", "version"]].to_numpy().tolist() == [[100, 1], [200, 1]]
-    with pytest.raises(StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"):
+    assert frame("bars", asked, day=date(2024, 3, 7))[
+        ["volume", "version"]
+    ].to_numpy().tolist() == [[100, 1], [200, 1]]
+    with pytest.raises(
+        StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"
+    ):
         export(asked, "bars", tmp_path / "x.csv", now=clock.now, as_of=date(2024, 3, 5))
     now = frame("bars", asked)
     assert now["volume"].fillna(-1).tolist() == [100, 250, -1]
     assert now["settled"].tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize(("day", "error"), [(date(2024, 3, 9), UsageError), (date(2024, 3, 11), StoreError)])
+@pytest.mark.parametrize(
+    ("day", "error"), [(date(2024, 3, 9), UsageError), (date(2024, 3, 11), StoreError)]
+)
 def test_bars_as_of_a_day_without_a_session_or_a_fetch_are_refused(sqlite_url, day, error):
     fill(sqlite_url)
     with pytest.raises(error, match=str(day)):

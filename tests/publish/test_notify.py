@@ -18,7 +18,13 @@ from forecasting.night.folders import runs_folder
 from forecasting.night.night import make_night
 from forecasting.night.run import run_missed
 from forecasting.publish import messages
-from forecasting.publish.messages import check_addresses, newest_digest, send, send_digest, wrong_alerts
+from forecasting.publish.messages import (
+    check_addresses,
+    newest_digest,
+    send,
+    send_digest,
+    wrong_alerts,
+)
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, read, write
 from forecasting.train import gate
@@ -30,7 +36,8 @@ from tests.store.rows import run_row
 
 pytestmark = [
     pytest.mark.usefixtures("plain_flows"),
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),  # of apprise, before Python 3.13
+    # Of apprise, before Python 3.13
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
 ]
 
 HOSTILE = "<b>x</b> <!channel> <@U1> @everyone [a](http://evil.example) `c` & \x1b[31m"
@@ -47,13 +54,26 @@ def sent(posted: list[str]) -> tuple[str, str]:
     return body["title"].removeprefix("forecasting: "), body["message"]
 
 
-def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(monkeypatch):
+def test_a_message_reaches_every_address_with_texts_of_others_as_text_cut_to_what_a_service_takes(
+    monkeypatch,
+):
     from apprise.plugins.custom_json import NotifyJSON
 
     with http_sink() as (url, posted), smtp_sink() as (server, mails):
-        addresses = (url.replace("http", "json"), f"{server}?from=a@example.org&to=b@example.org,c@example.org")
-        send(settings_of(*addresses), "drift, SBUX", f"SBUX: {HOSTILE}\nq5 < 1; q9<0.3>2", link="http://127.0.0.1/run")
-        assert sent(posted) == ("drift, SBUX", f"SBUX: {SHOWN}\nq5 < 1; q9<0.3>2\nhttp://127.0.0.1/run")
+        addresses = (
+            url.replace("http", "json"),
+            f"{server}?from=a@example.org&to=b@example.org,c@example.org",
+        )
+        send(
+            settings_of(*addresses),
+            "drift, SBUX",
+            f"SBUX: {HOSTILE}\nq5 < 1; q9<0.3>2",
+            link="http://127.0.0.1/run",
+        )
+        assert sent(posted) == (
+            "drift, SBUX",
+            f"SBUX: {SHOWN}\nq5 < 1; q9<0.3>2\nhttp://127.0.0.1/run",
+        )
         assert len(mails) == 2  # a recipient each
         for mail in mails:
             assert not [sign for sign in ("<b>", "<!channel", "@everyone", "[a](") if sign in mail]
@@ -69,14 +89,20 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
     caplog.set_level(logging.DEBUG)
     with http_sink() as (url, posted):
         gone = f"{url.replace('http', 'json')}/secret?-token=secret"
-        failed = send(settings_of("nowhere-secret", gone, url.replace("http", "json")), "drift", "AAA")
+        failed = send(
+            settings_of("nowhere-secret", gone, url.replace("http", "json")), "drift", "AAA"
+        )
     assert (len(posted), failed) == (1, 0.5)
     assert "not sent by JSON, 1 of 2" in caplog.text
     assert "secret" not in caplog.text
 
 
-@pytest.mark.parametrize(("address", "found"), [("json://127.0.0.1:9", "was not sent by"), ("bogus://", "found 1,")])
-def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(address, found, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("address", "found"), [("json://127.0.0.1:9", "was not sent by"), ("bogus://", "found 1,")]
+)
+def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(
+    address, found, capsys, monkeypatch
+):
     monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     options.quieten_nights()
     send(settings_of(address), "all well", "AAA")
@@ -86,7 +112,11 @@ def test_a_run_by_hand_names_on_standard_error_what_was_not_sent(address, found,
 
 def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_without_repeating_it():
     several = "json://127.0.0.1, mailto://a:secret@b.org?to=c@b.org,d@b.org mailtos://secret"
-    for address, found in (("", "none"), ("secret", "1, .* number 1 without"), (several, "3, .* number 3 mailtos://")):
+    for address, found in (
+        ("", "none"),
+        ("secret", "1, .* number 1 without"),
+        (several, "3, .* number 3 mailtos://"),
+    ):
         with pytest.raises(UsageError, match=f"FORECASTING_NOTIFY.*found {found}") as refused:
             check_addresses(settings_of(address))
         assert "secret" not in str(refused.value)
@@ -95,19 +125,33 @@ def test_an_address_that_apprise_cannot_use_is_refused_by_place_and_scheme_witho
 def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(sqlite_url, posted, monkeypatch):
     monkeypatch.setattr(health, "CHECK_S", 600.0)
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    before, later = r"none at all\. XNYS opens at", "XNYS opened at .* before the next night"  # the later on Monday
-    for hours, words in ((65, later), (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume")):
+    # the later on Monday
+    before = r"none at all\. XNYS opens at"
+    later = "XNYS opened at .* before the next night"
+    for hours, words in (
+        (65, later),
+        (13, rf"{before} 2024-03-11 13:30 .* See .* --symbol SBUX --target volume"),
+    ):
         monkeypatch.setattr(clock, "now", after(LAST, hours))
         code, _, err = run("check", *["--notify"] * (hours == 13))
         assert (code, bool(re.search(words, err))) == (4, True), err
     assert sent(posted) == ("forecast.missing, SBUX volume", err.strip().replace("`", "'"))
 
 
-def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(tmp_path, posted, monkeypatch):
-    broken, addresses, address = tmp_path / "broken.toml", tmp_path / "addresses.toml", os.environ["FORECASTING_NOTIFY"]
+def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
+    tmp_path, posted, monkeypatch
+):
+    broken = tmp_path / "broken.toml"
+    addresses = tmp_path / "addresses.toml"
+    address = os.environ["FORECASTING_NOTIFY"]
     broken.write_text("symbols")
     addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
-    invalid = [("SYMBOLS", "sbux"), ("CRON", "bad"), ("SECRETS_DIR", "/nowhere"), ("DATA_DIR", f"{tmp_path}/lost")]
+    invalid = [
+        ("SYMBOLS", "sbux"),
+        ("CRON", "bad"),
+        ("SECRETS_DIR", "/nowhere"),
+        ("DATA_DIR", f"{tmp_path}/lost"),
+    ]
     for name, value in [*invalid, ("CONFIG", f"{broken}"), ("CONFIG", f"{addresses}")]:
         with monkeypatch.context() as one:
             one.setenv(f"FORECASTING_{name}", value)
@@ -115,14 +159,21 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(t
             _, _, err = run("check", "--notify")
         assert sent(posted) == ("check.failed", err.strip().replace("`", "'"))
         posted.clear()
-    for words in (("--symbols-file", "/nowhere"), ("--target", "vol"), ("--target", ""), ("--symbols", "SBUX")):
+    for words in (
+        ("--symbols-file", "/nowhere"),
+        ("--target", "vol"),
+        ("--target", ""),
+        ("--symbols", "SBUX"),
+    ):
         code, _, err = run("check", "--notify", *words)  # of options that are refused
         title, text = sent(posted)
         assert (code, title, text in err) == (2, "check.failed", True)
         posted.clear()
 
 
-def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(night_folder, posted, monkeypatch):
+def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
+    night_folder, posted, monkeypatch
+):
     monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
     messages.mark_missing(read_settings())
@@ -134,11 +185,25 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert (code, "number 1 foo://" in err) == (2, True)
     assert sent(posted)[0] == "check.failed"
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,LATE,DOWN,CUT,NEW")
-    down = {"id": "n", "run_id": None, "symbol": "DOWN", "verdict": "unavailable", "detail": "No response."}
+    down = {
+        "id": "n",
+        "run_id": None,
+        "symbol": "DOWN",
+        "verdict": "unavailable",
+        "detail": "No response.",
+    }
     with connect.transaction(read_settings().url) as connection:
-        write.add(connection, "runs", run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300))
+        write.add(
+            connection,
+            "runs",
+            run_row("n", f"{LAST}", symbol="LATE", status="late", note="No bar" * 300),
+        )
         write.add(connection, "runs", run_row("c", f"{LAST}", symbol="CUT", status="running"))
-        write.add(connection, "runs", run_row("o", "2024-03-05", symbol="NEW", status="failed", error="Gone."))
+        write.add(
+            connection,
+            "runs",
+            run_row("o", "2024-03-05", symbol="NEW", status="failed", error="Gone."),
+        )
         write.add(connection, "fetches", {**read.row(connection, "fetches", {}), **down})
     code, _, err = run("check", "--notify")
     title, text = sent(posted[1:])
@@ -149,17 +214,31 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
     assert first == f"4 of 5 symbols lack a live volume forecast from the session {LAST}: {counts}"
     assert late.startswith(f"- LATE: The night of {LAST} has status late: No bar")
     assert down == "- DOWN: The newest request, on 2024-03-09, was unavailable: No response."
-    assert cut == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here has its lock."
+    assert (
+        cut
+        == f"- CUT: The night of {LAST} began at {LAST} 22:00 UTC and was cut off: no process here "
+        "has its lock."
+    )
     assert re.fullmatch(
-        r"- NEW: No night of that session has begun since [^.]*at all\. The night of .*5 has status failed: Gone\.", new
+        r"- NEW: No night of that session has begun since [^.]*at all\. The night of .*5 has "
+        r"status failed: Gone\.",
+        new,
     )
     assert re.match(
-        r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. Correct [^.]*\. See [^.]*\. See", todo
+        r"XNYS opens at [^.]*:30 UTC\. See whether the source has the bar\. Correct [^.]*\. See "
+        r"[^.]*\. See",
+        todo,
     )
-    assert "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange opens." in todo
+    assert (
+        "then 'forecasting run --symbol LATE,DOWN,CUT,NEW --target volume' before the exchange "
+        "opens." in todo
+    )
     assert fresh == f"Fresh: TEST volume from the session {LAST}."
     with lock.night_lock(read_settings().url, "night"):
-        for symbol, words in (("CUT", "22:00 UTC and is at work"), ("NEW", "status failed: Gone. A run is at work")):
+        for symbol, words in (
+            ("CUT", "22:00 UTC and is at work"),
+            ("NEW", "status failed: Gone. A run is at work"),
+        ):
             monkeypatch.setenv("FORECASTING_SYMBOLS", symbol)
             assert re.search(rf"{re.escape(words)}\. XNYS opens at [^.]* UTC\.\n$", run("check")[2])
     monkeypatch.setenv("FORECASTING_SOURCE", "csv:gone.csv")
@@ -168,7 +247,8 @@ def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
 
 def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted, monkeypatch):
     monkeypatch.setattr(clock, "now", after(LAST))
-    address, gone = os.environ["FORECASTING_NOTIFY"], "json://127.0.0.1:9"
+    address = os.environ["FORECASTING_NOTIFY"]
+    gone = "json://127.0.0.1:9"
     for addresses, count in ((gone, 0), (gone, 0), (f"{gone} {address}", 1), (address, 1)):
         monkeypatch.setenv("FORECASTING_NOTIFY", addresses)
         night(LAST)  # but for the first, nothing is to do
@@ -187,14 +267,16 @@ def test_an_ordinary_run_sends_one_message_that_all_is_well(night_folder, posted
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 11)))
     found = newest_digest(read_settings(), now=clock.now)
     assert found.stale.endswith(
-        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See forecasting doctor."
+        "from the session Fri 8 Mar 2024; the newest completed one is Mon 11 Mar 2024. See "
+        "forecasting doctor."
     )
 
 
 @pytest.mark.usefixtures("posted")
 def test_a_run_whose_digest_alone_cannot_be_made_ends_well_with_a_warning(night_folder, caplog):
     settings = read_settings()
-    (runs_folder(settings) / "digest-volume").mkdir(parents=True)  # where it remembers what was sent
+    # Where it remembers what was sent
+    (runs_folder(settings) / "digest-volume").mkdir(parents=True)
     night(LAST)
     assert rows("runs")[0]["status"] == "done"
     (warning,) = [one.getMessage() for one in caplog.records if one.name == "forecasting.notify"]
@@ -203,34 +285,51 @@ def test_a_run_whose_digest_alone_cannot_be_made_ends_well_with_a_warning(night_
 
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_folder, monkeypatch):
-    monkeypatch.setenv("FORECASTING_ALERTS", "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z")
+    monkeypatch.setenv(
+        "FORECASTING_ALERTS",
+        "APPL q90 > 2; TEST median < 1;> 20M; median > 1e0;range width > 1;x;y;z",
+    )
     words = "found APPL, range, whose alerts never hold"
     refused, problem = newest_digest(read_settings(), now=clock.now).problems
-    assert "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged." in refused
+    assert (
+        "as `SBUX q90 > 20e6`; found '> 20M', 'x', 'y', 'z'. Correct it; the others are judged."
+        in refused
+    )
     assert words in problem
     preview = CliRunner().invoke(cli.app, ["digest", "--preview"])
     assert (type(preview.exception), f"{preview.exception}") == (UsageError, f"{refused} {problem}")
     assert "TEST median < 1" in preview.output
-    assert re.search(r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-08\n", preview.output)
+    assert re.search(
+        r"median > 1e0 +TEST volume +1 +1 +100%( +[\d.]+ M){2} +holds +2024-03-08\n", preview.output
+    )
     both = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
     assert (type(both), "--preview or --format" in str(both)) == (UsageError, True)
-    found = {row["check"]: row for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
+    found = {
+        row["check"]: row
+        for row in health.checked(health.night_checks(read_settings(), now=clock.now))
+    }
     assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's
     assert wrong_alerts(read_settings()) == []
-    with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):  # which it has nothing of
+    # Which it has nothing of
+    with pytest.raises(UsageError, match=r"\(TEST\), found OTHER\. .*--symbol"):
         newest_digest(read_settings(), now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(night_folder, csv_of_bars, posted):
+def test_a_fallback_and_restated_bars_are_in_the_one_message_of_their_run(
+    night_folder, csv_of_bars, posted
+):
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
     bars.loc[pd.Timestamp("2024-03-04"), "volume"] = -5
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
     damage_weights(night_folder)
-    found = {row["check"]: row["found"] for row in health.checked(health.night_checks(read_settings(), now=clock.now))}
+    found = {
+        row["check"]: row["found"]
+        for row in health.checked(health.night_checks(read_settings(), now=clock.now))
+    }
     assert re.search(r"\(TEST volume \w{12}: damaged\)", found["models"])
     night(LAST, "skip")
     title, text = sent(posted)
@@ -258,7 +357,9 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
 
 
 def test_a_refused_first_fit_is_sent_and_leaves_no_champion(night_folder, posted, monkeypatch):
-    monkeypatch.setattr(gate, "other_training", lambda *_, **__: "a quantile of a member is not finite")
+    monkeypatch.setattr(
+        gate, "other_training", lambda *_, **__: "a quantile of a member is not finite"
+    )
     night(LAST)
     assert sent(posted)[1].count("a quantile of a member is not finite") == 1
     assert rows("promotions") == []
@@ -281,7 +382,9 @@ def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypa
     assert (title, "found 'nightly'" in text) == ("the run failed (night.failed)", True)
 
 
-def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, posted, monkeypatch, capsys):
+def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
+    night_folder, posted, monkeypatch, capsys
+):
     monkeypatch.setattr(clock, "now", after(date(2024, 3, 6)))
     night(date(2024, 3, 6))
     monkeypatch.setattr(clock, "now", after(LAST))
@@ -291,13 +394,30 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(night_folder, p
     assert title == "1 volume forecast of Mon 11 Mar, 1 of 1 hit on Thu 7 Mar, 2 things to know"
     assert "\n- TEST volume: replay. No live forecast of Fri 8 Mar: made afterwards.\n" in text
     assert all("found 'median > 20M'" in words for words in (text, capsys.readouterr().err))
-    with connect.transaction(read_settings().url) as connection:  # of another symbol, whose newest bar is missing
-        issued, fetch = (read.row(connection, table, {}, order=["run_id"]) for table in ("forecasts", "fetches"))
-        asked = {"id": "k", "run_id": None, "symbol": "KO", "verdict": "unavailable", "detail": "No response."}
+    # Of another symbol, whose newest bar is missing
+    with connect.transaction(read_settings().url) as connection:
+        issued, fetch = (
+            read.row(connection, table, {}, order=["run_id"]) for table in ("forecasts", "fetches")
+        )
+        asked = {
+            "id": "k",
+            "run_id": None,
+            "symbol": "KO",
+            "verdict": "unavailable",
+            "detail": "No response.",
+        }
         write.add(connection, "fetches", fetch | asked)
         write.add(connection, "runs", run_row("k", "2024-03-06", symbol="KO", status="done"))
-        old = {"symbol": "KO", "horizon": 1, "origin_session": date(2024, 3, 6), "target_session": date(2024, 3, 7)}
+        old = {
+            "symbol": "KO",
+            "horizon": 1,
+            "origin_session": date(2024, 3, 6),
+            "target_session": date(2024, 3, 7),
+        }
         write.add(connection, "forecasts", issued | old | {"role": "champion", "kind": "live"})
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,KO")
     behind = newest_digest(read_settings(), now=clock.now).problems[0]
-    assert re.search(r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ", behind)
+    assert re.search(
+        r"KO volume: behind\. .* was unavailable: No response\. `forecasting run --symbol KO ",
+        behind,
+    )

@@ -102,7 +102,11 @@ def skill(both: pd.DataFrame, line: str) -> float:
 
 def naive_live_skill(lines: pd.DataFrame) -> Figures:
     found = {}
-    kinds = {"live", "late"} if (lines.query("line == ''")["kind"] == "live").any() else set(lines["kind"])
+    kinds = (
+        {"live", "late"}
+        if (lines.query("line == ''")["kind"] == "live").any()
+        else set(lines["kind"])
+    )
     for (kind, horizon), some in lines[lines["kind"].isin(kinds)].groupby(["kind", "horizon"]):
         published = some[some["line"] == ""].set_index("origin_session")
         if published.empty:
@@ -110,12 +114,17 @@ def naive_live_skill(lines: pd.DataFrame) -> Figures:
         for window in WINDOWS:
             held = published.sort_index().iloc[-window:]
             # A row an origin, a column a line; NaN where a line has no score.
-            by_line = some.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
+            by_line = some.pivot(
+                index="origin_session", columns="line", values=["error", "pinball"]
+            ).abs()
             by_line = by_line.reindex(held.index)
             errors, pinballs = (
-                by_line[name].reindex(columns=["", "lstm", *BASELINES]) for name in ("error", "pinball")
+                by_line[name].reindex(columns=["", "lstm", *BASELINES])
+                for name in ("error", "pinball")
             )
-            ranked = [name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(held)]
+            ranked = [
+                name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(held)
+            ]
             by_skill = {name: skill(errors.dropna(subset=name), name) for name in ranked}
             best = min(by_skill, key=by_skill.__getitem__) if by_skill else None
             network = errors.dropna(subset="lstm")
@@ -128,7 +137,9 @@ def naive_live_skill(lines: pd.DataFrame) -> Figures:
                 "best_baseline": best,
                 "baseline_mae": errors[best].mean() if best else None,
                 "skill": by_skill[best] if best else None,
-                "pinball_skill": min((skill(pinballs.dropna(subset=name), name) for name in ranked), default=None),
+                "pinball_skill": min(
+                    (skill(pinballs.dropna(subset=name), name) for name in ranked), default=None
+                ),
                 "network_n": len(network) or None,
                 "network_mae": errors["lstm"].mean(),
                 "network_pinball": pinballs["lstm"].mean(),
@@ -148,12 +159,16 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):
             if pd.isna(value):
                 assert pd.isna(row[name]), name
             else:
-                assert row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-6)), name
+                assert row[name] == (
+                    value if isinstance(value, str) else pytest.approx(value, rel=1e-6)
+                ), name
 
 
 def test_the_index_has_a_skill_from_enough_nights_on(url, monkeypatch):
     with reading(url) as connection:
-        rows = read.view(connection, "live_skill", SYMBOL).query("horizon == 1 and window_sessions == 20")
+        rows = read.view(connection, "live_skill", SYMBOL).query(
+            "horizon == 1 and window_sessions == 20"
+        )
         row = min(rows.to_dict("records"), key=lambda row: KINDS.index(row["kind"]))
         for enough, skill in ((row["n"], row["skill"]), (row["n"] + 1, None)):
             monkeypatch.setattr(read.runs, "PAIRS_A_SESSION", enough)
@@ -165,18 +180,28 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
 
 
 def counting(lines: pd.DataFrame) -> pd.DataFrame:
-    """The scores of the newest origins that the page counts: live before late before replay, or live alone."""
-    rows = lines[lines["origin_session"].isin(sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:])]
+    """The scores of the newest origins that the page counts.
+
+    Live before late before replay, or live alone.
+    """
+    rows = lines[
+        lines["origin_session"].isin(sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:])
+    ]
     live = rows[rows["kind"] == "live"]
     if live[live["line"] == ""]["origin_session"].nunique() >= ENOUGH_LIVE:
         return live
-    rows = rows.assign(place=rows["kind"].map({"live": 0, "late": 1, "replay": 2})).sort_values("place")
+    rows = rows.assign(place=rows["kind"].map({"live": 0, "late": 1, "replay": 2})).sort_values(
+        "place"
+    )
     return rows.groupby(["line", "horizon", "origin_session"], as_index=False).head(1)
 
 
 @pytest.fixture(scope="module")
 def skills(lines):
-    """The figures of each forecaster and horizon, 0 for all: n, and both lines' mean losses on the same forecasts."""
+    """The figures of each forecaster and horizon, 0 for all.
+
+    N, and both lines' mean losses on the same forecasts.
+    """
     rows = counting(lines)
     key = ["origin_session", "horizon", "kind"]
     ours = rows[rows["line"] == ""].set_index(key)
@@ -187,10 +212,16 @@ def skills(lines):
         for horizon in (0, 1, 2):
             both = [one for one in shared if horizon in (0, one[1])]
             if both:
-                mine, other = ours.loc[both], theirs.loc[both]
+                mine = ours.loc[both]
+                other = theirs.loc[both]
                 losses = [mine["error"].abs().mean(), other["error"].abs().mean()]
                 losses += [mine["pinball"].mean(), other["pinball"].mean()]
-                found[name, horizon] = (len(both), *losses, 1 - losses[0] / losses[1], 1 - losses[2] / losses[3])
+                found[name, horizon] = (
+                    len(both),
+                    *losses,
+                    1 - losses[0] / losses[1],
+                    1 - losses[2] / losses[3],
+                )
     return found
 
 
@@ -217,7 +248,9 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
     (document,) = json.loads(shown("--json"))
     names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
     rows = document["track_record"]["skills"]
-    found = {(row["forecaster"], row["horizon"]): tuple(row[name] for name in names) for row in rows}
+    found = {
+        (row["forecaster"], row["horizon"]): tuple(row[name] for name in names) for row in rows
+    }
     assert found == {key: pytest.approx(figures) for key, figures in skills.items()}
     rows_counted = counting(lines).query("line == ''")
     assert document["track_record"] | {"skills": rows} == {
@@ -228,32 +261,52 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(lines, skills, show
     }
 
 
-@pytest.mark.parametrize("origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"])
+@pytest.mark.parametrize(
+    "origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"]
+)
 def test_a_line_of_a_listing_is_the_same_without_the_older_scores(url, data, origins, monkeypatch):
     monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
     with reading(url) as connection:
         brief = publish.report_data(connection, settings_of(url), brief=True)
-    now, held = datetime(2026, 1, 1, tzinfo=UTC), data.scored["origin_session"].nunique()
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    held = data.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([data], now=now)
-    assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
+    assert brief.scored["origin_session"].nunique() == (
+        min(held, origins) if origins == LINE_ORIGINS else held
+    )
 
 
-def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(night_folder, tmp_path):
+def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
+    night_folder, tmp_path
+):
     days = between(date(2024, 3, 6), LAST)
-    bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
+    bars = random_bars(days=560, seed=4, last=LAST).assign(
+        **{"Dividends": 0.0, "Stock Splits": 0.0}
+    )
     split = scaled(bars, [0.25] * 5 + [4.0], columns=[*PRICES, "volume"])
     split.loc[str(days[1]), "Stock Splits"] = 4.0
     for day, known in zip(days, (bars, split, split), strict=True):
         write_yahoo_csv(known.loc[: str(day)], tmp_path / "TEST.csv")
         run_missed(read_settings(), as_of=day, mode="auto", now=after(day))
     settings = read_settings()
-    (past,), (newest,) = newest_reports(settings, days[0]), newest_reports(settings)
-    assert past.known.iloc[-1] == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]
-    assert newest.known.iloc[-1] == newest.forecasts["last_value"].iloc[0] == 4.0 * bars["volume"].loc[str(LAST)]
+    (past,) = newest_reports(settings, days[0])
+    (newest,) = newest_reports(settings)
+    assert (
+        past.known.iloc[-1]
+        == past.forecasts["last_value"].iloc[0]
+        == bars["volume"].loc[str(days[0])]
+    )
+    assert (
+        newest.known.iloc[-1]
+        == newest.forecasts["last_value"].iloc[0]
+        == 4.0 * bars["volume"].loc[str(LAST)]
+    )
     assert past.is_provisional
     ahead = newest.scored[(newest.scored["role"] == "champion") & (newest.scored["horizon"] == 1)]
     assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
-    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0])
+    assert ahead["q50"].iloc[0] == pytest.approx(
+        4.0 * past.forecasts.sort_values("horizon")["q50"].iloc[0]
+    )
     with reading(settings.url) as connection:
         page = publish.page_data(connection, past)
     assert set(page.issued["split_factor"]) == {1.0}
@@ -277,7 +330,8 @@ def settings(sqlite_url, tmp_path):
         write.add(connection, "runs", run_row("close", "2024-03-07", target="close"))
         write.add(connection, "models", model_row("other", target="close"))
         own = {"target": "close", "run_id": "close", "model_id": "other"}
-        published, close = forecast_row("lstm", NEWEST), forecast_row("lstm", "2024-03-07") | own
+        published = forecast_row("lstm", NEWEST)
+        close = forecast_row("lstm", "2024-03-07") | own
         replay = forecast_row("lstm", NEWEST, kind="replay")
         write.add(connection, "forecasts", published, replay, close)
         parts = [*part_rows(published, usual=110.0, recent=0.9), *part_rows(replay, usual=1.0)]
@@ -288,32 +342,48 @@ def settings(sqlite_url, tmp_path):
 def index_lines(settings: Settings) -> list[SymbolLine]:
     """The rows of the index."""
     with reading(settings.url) as connection:
-        return publish.symbol_lines(connection, read.newest_nights(connection), folder=settings.data_dir)
+        return publish.symbol_lines(
+            connection, read.newest_nights(connection), folder=settings.data_dir
+        )
 
 
-def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(settings):
+def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_and_a_newer_late_night(
+    settings,
+):
     close, volume = before = index_lines(settings)
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
     assert (len(close.values), len(volume.values), close.page, volume.page) == (30, 30, "", "")
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
-    announced = pd.DataFrame({"announced": pd.to_datetime(["2024-03-07", "2024-03-12"]), "timing": ["amc", "bmo"]})
+    announced = pd.DataFrame(
+        {"announced": pd.to_datetime(["2024-03-07", "2024-03-12"]), "timing": ["amc", "bmo"]}
+    )
     days = between(date(2024, 1, 2), date(2024, 3, 11))
-    with transaction(settings.url) as connection:  # a split, stored by the fetch of a night that failed later
+    # A split, stored by the fetch of a night that failed later
+    with transaction(settings.url) as connection:
         after = {day.isoformat(): 4.0 * (500.0 + place) for place, day in enumerate(days)}
         store_bars(connection, after, seen="2024-03-12T10:30", version=2)
-        write.add(connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet"))
-        reports = reacting(announced.assign(scheduled=[True, False]))  # the second is not known in advance
-        write.add_events(connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00"))
+        write.add(
+            connection, "runs", run_row("next", "2024-03-11", status="late", note="no bar yet")
+        )
+        # The second is not known in advance
+        reports = reacting(announced.assign(scheduled=[True, False]))
+        write.add_events(
+            connection, SYMBOL, reports, source="csv", first_seen_at=at("2024-03-13T21:00")
+        )
     close, volume = index_lines(settings)
-    assert (close.special_days, volume.special_days) == (["earnings"], ["a report came on Thu 7 Mar after the close"])
+    assert (close.special_days, volume.special_days) == (
+        ["earnings"],
+        ["a report came on Thu 7 Mar after the close"],
+    )
     assert (volume.values, volume.usual) == (before[1].values, before[1].usual)
     assert (close.state, volume.state, volume.reason) == ("ok", "data late", "no bar yet")
 
 
 def test_each_night_of_a_page_has_the_parts_of_what_it_published(settings):
     with transaction(settings.url) as connection:
-        older, ridge = forecast_row("lstm", "2024-03-07"), forecast_row("ridge", NEWEST, role="baseline")
+        older = forecast_row("lstm", "2024-03-07")
+        ridge = forecast_row("ridge", NEWEST, role="baseline")
         write.add(connection, "models", model_row("ridge", name="ridge"))
         write.add(connection, "forecasts", older, ridge)
         write.add(connection, "forecast_parts", *part_rows(older, usual=100.0, trees=1.1))
@@ -333,7 +403,9 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    written, _ = publish.write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
+    written, _ = publish.write_reports(
+        settings.model_copy(update={"target": "close"}), None, now=clock.now
+    )
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 
@@ -359,7 +431,10 @@ def test_a_past_night_has_a_page_of_its_own(settings):
     assert newest.values["SBUX"].read_bytes() == before
     assert origins_in(page) == ["2024-03-07"]
     assert champions_in(page) == [("2024-03-06", "now")]
-    assert champions_in(newest.values["SBUX"]) == [("2024-03-08", "now"), ("2024-03-06", "2024-03-08")]
+    assert champions_in(newest.values["SBUX"]) == [
+        ("2024-03-08", "now"),
+        ("2024-03-06", "2024-03-08"),
+    ]
     assert origins_in(newest.values["SBUX"]) == ["2024-03-07", "2024-03-08"]
 
 
@@ -374,7 +449,9 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
         write.add(connection, "runs", run_row("2024-03-11", "2024-03-11"))
         store_bars(connection, {NEWEST: 99.0}, seen="2024-03-11T21:00", version=2)
         store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(NEWEST,))
-        write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
+        write.add_scores(
+            connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)]
+        )
         write.add(connection, "forecasts", forecast_row("lstm", "2024-03-11"))
     since = past_night(settings)
     assert before.scored["actual"].tolist() == since.scored["actual"].tolist() == [90.0]
@@ -391,7 +468,10 @@ def past_night(settings: Settings) -> ReportData:
 def champions_in(page: Path) -> list[tuple[str, str]]:
     """Since and until of each champion in the page."""
     table = page.read_text(encoding="utf-8").split('<h3 id="champions">')[1].split("</table>")[0]
-    return re.findall(r'<th scope="row" class="keep">(.*?)</th><td class="keep" data-label="until">(.*?)</td>', table)
+    return re.findall(
+        r'<th scope="row" class="keep">(.*?)</th><td class="keep" data-label="until">(.*?)</td>',
+        table,
+    )
 
 
 def origins_in(page: Path) -> list[str]:
@@ -405,9 +485,21 @@ def origins_in(page: Path) -> list[str]:
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings):
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     for asked, day, words in (
-        (misspelt, None, "target volume. The database holds forecasts of SBUX close, SBUX volume: choose"),
-        (misspelt, date(2024, 1, 3), "forecasting run --symbol SBUXX --target volume. The database holds"),
-        (settings, date(2024, 1, 3), "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --"),
+        (
+            misspelt,
+            None,
+            "target volume. The database holds forecasts of SBUX close, SBUX volume: choose",
+        ),
+        (
+            misspelt,
+            date(2024, 1, 3),
+            "forecasting run --symbol SBUXX --target volume. The database holds",
+        ),
+        (
+            settings,
+            date(2024, 1, 3),
+            "of earlier nights: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --",
+        ),
     ):
         outcomes, index = publish.write_reports(asked, None, day, now=clock.now)
         assert (words in str(*outcomes.errors.values()), index) == (True, [])
@@ -424,16 +516,29 @@ def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(sqlite_url, 
     assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
 
-def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url):
+def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(
+    sqlite_url,
+):
     fill(sqlite_url)
-    failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
+    failed = run_row(
+        "r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note=""
+    )
     with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = publish.newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
-    assert (bad.symbol, bad.status, bad.reason, bad.forecast) == ("BAD", "failed", "no rows of BAD", {})
+    assert (bad.symbol, bad.status, bad.reason, bad.forecast) == (
+        "BAD",
+        "failed",
+        "no rows of BAD",
+        {},
+    )
     run = "`forecasting run --symbol NEW --target volume` makes it, or says why not."
     assert (new.symbol, new.problem) == ("NEW", ("no night yet", run))
-    assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
+    assert (done.symbol, done.status, done.opens) == (
+        SYMBOL,
+        "done",
+        datetime(2024, 3, 11, 13, 30, tzinfo=UTC),
+    )
     assert (done.forecast["target_session"], done.forecast["q50"]) == (date(2024, 3, 11), 100.0)
 
 
@@ -443,7 +548,8 @@ def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_u
         connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))
         other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
         connection.execute(metadata.tables["runs"].insert().values(other))
-    settings, now = settings_of(sqlite_url), datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
+    settings = settings_of(sqlite_url)
+    now = datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
     page = publish.outcome_page(settings, publish.newest_nights(settings), RunTimes(now, now, now))
     assert page.key == "outcomes-volume"
     rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]

@@ -26,7 +26,11 @@ def plain(text: str) -> str:
 
 def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     bars = random_bars(days=sessions, seed=3, last=ORIGIN)
-    return {"volume": bars["volume"], "close": bars["close"], "range": np.log(bars["high"] / bars["low"])}[target]
+    return {
+        "volume": bars["volume"],
+        "close": bars["close"],
+        "range": np.log(bars["high"] / bars["low"]),
+    }[target]
 
 
 def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) -> pd.DataFrame:
@@ -35,7 +39,9 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) 
     spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
     medians = last * (1 + 0.01 * np.array(HORIZONS))
     rows = pd.DataFrame(medians[:, None] * spread, columns=list(QUANTILE_COLUMNS))
-    rows = rows.assign(origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind)
+    rows = rows.assign(
+        origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind
+    )
     rows = rows.assign(status="ok", reason="", last_value=last, issued_at=ISSUED, data_as_of=ISSUED)
     return rows.assign(**changed)
 
@@ -47,15 +53,30 @@ def sessions_of(ago: int, horizon: int) -> tuple[date, date]:
     return origin, shift(origin, horizon)
 
 
-def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object) -> dict:
+def score(
+    *, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object
+) -> dict:
     """One score; the origin is `ago` + `horizon` - 1 sessions before the newest that has an actual."""
     origin, target = sessions_of(ago, horizon)
     quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
-    row = {"name": "lstm", "model_id": "m", "role": "champion", "kind": "live", "origin_session": origin}
-    row |= {"horizon": horizon, "target_session": target, **quantiles, "issued_at": ISSUED, "actual": actual}
+    row = {
+        "name": "lstm",
+        "model_id": "m",
+        "role": "champion",
+        "kind": "live",
+        "origin_session": origin,
+    }
+    row |= {
+        "horizon": horizon,
+        "target_session": target,
+        **quantiles,
+        "issued_at": ISSUED,
+        "actual": actual,
+    }
     row |= {"error": median - actual, "pinball": abs(median - actual) / 2}
     row |= {
-        f"inside_{100 - 2 * low}": quantiles[f"q{low:02d}"] <= actual <= quantiles[f"q{100 - low}"] for low in (10, 5)
+        f"inside_{100 - 2 * low}": quantiles[f"q{low:02d}"] <= actual <= quantiles[f"q{100 - low}"]
+        for low in (10, 5)
     }
     return row | changed
 
@@ -64,7 +85,9 @@ def scored(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(score()))
 
 
-def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05) -> pd.DataFrame:
+def long_record(
+    target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05
+) -> pd.DataFrame:
     """Published forecasts off by a share `ours` of each actual, a ridge off by 10% and a last value off by 20%."""
     return _long_record(target, origins, kind, ours).copy()
 
@@ -95,13 +118,41 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
 def report_data(target: str = "volume", **changed: object) -> ReportData:
     """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
-    run = {"id": "9c1f20ab77e01234", "as_of": ORIGIN, "symbol": "SBUX", "target": target, "trigger": "schedule"}
-    run |= {"status": "done", "mode": "warm", "mode_reason": "12 sessions since scratch", "code_version": "0.1.0"}
+    run = {
+        "id": "9c1f20ab77e01234",
+        "as_of": ORIGIN,
+        "symbol": "SBUX",
+        "target": target,
+        "trigger": "schedule",
+    }
+    run |= {
+        "status": "done",
+        "mode": "warm",
+        "mode_reason": "12 sessions since scratch",
+        "code_version": "0.1.0",
+    }
     run |= {"settings_hash": "a1b2c3d4e5f6", "flow_run_id": None, "error": None, "note": ""}
     run |= {f"seconds_{step}": {"ingest": 1.0, "train": 3.0}.get(step) for step in STAGES}
-    fetch = {"id": "77aa01bb22cc33dd", "source": "yahoo", "title": "Starbucks Corporation", "verdict": "extended"}
-    fetch |= {"first_received": date(2014, 1, 2), "last_received": ORIGIN, "fetched_at": ISSUED, "row_count": 2562}
-    model = {"id": "3f9c2ab1a77d0e11", "name": "lstm", "version": "1", "method": "warm", "seed": 7, "epochs": 6}
+    fetch = {
+        "id": "77aa01bb22cc33dd",
+        "source": "yahoo",
+        "title": "Starbucks Corporation",
+        "verdict": "extended",
+    }
+    fetch |= {
+        "first_received": date(2014, 1, 2),
+        "last_received": ORIGIN,
+        "fetched_at": ISSUED,
+        "row_count": 2562,
+    }
+    model = {
+        "id": "3f9c2ab1a77d0e11",
+        "name": "lstm",
+        "version": "1",
+        "method": "warm",
+        "seed": 7,
+        "epochs": 6,
+    }
     model |= {"parent_id": "1b2c3d4e5f607182", "base": None, "artifact_hash": "b5d4045c3f466fa9"}
     fields: dict[str, Any] = {
         "run": run,
@@ -110,32 +161,73 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
         "forecasts": forecasts(target),
         "history": pd.DataFrame({"value": values, "settled": True}),
         "events": pd.DataFrame(
-            {"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings", "known_from": date(2024, 1, 2)}
+            {
+                "session": [date(2024, 1, 31), date(2024, 3, 13)],
+                "kind": "earnings",
+                "known_from": date(2024, 1, 2),
+            }
         ),
         "scored": long_record(target),
         "findings": pd.DataFrame(columns=FINDING_COLUMNS),
     }
     for name, value in changed.items():
-        fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
-    own, name = fields["forecasts"], fields["model"]["name"]
+        fields[name] = (
+            {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
+        )
+    own = fields["forecasts"]
+    name = fields["model"]["name"]
     parts = own["horizon"].map(lambda horizon: fields.get("parts", {}).get(horizon, ()))
-    return ReportData(**{"issued": own.assign(name=name, role="champion", split_factor=1.0, parts=parts), **fields})
+    return ReportData(
+        **{
+            "issued": own.assign(name=name, role="champion", split_factor=1.0, parts=parts),
+            **fields,
+        }
+    )
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:
-    row = {"symbol": symbol, "target": target, "origin_session": ORIGIN, "target_session": date(2024, 3, 11)}
-    row |= {"q10": 8e6, "q50": 12e6, "q90": 16e6, "kind": "live", "status": "ok", "reason": "", "calendar": ""}
-    row |= {"title": "Starbucks Corporation", "currency": "USD", "issued_at": ISSUED, "data_as_of": ISSUED}
+    row = {
+        "symbol": symbol,
+        "target": target,
+        "origin_session": ORIGIN,
+        "target_session": date(2024, 3, 11),
+    }
+    row |= {
+        "q10": 8e6,
+        "q50": 12e6,
+        "q90": 16e6,
+        "kind": "live",
+        "status": "ok",
+        "reason": "",
+        "calendar": "",
+    }
+    row |= {
+        "title": "Starbucks Corporation",
+        "currency": "USD",
+        "issued_at": ISSUED,
+        "data_as_of": ISSUED,
+    }
     return row | changed
 
 
 def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) -> SymbolLine:
-    """Twenty-five sessions of 10 M shares, the last result a hit; `changed` replaces fields or columns."""
+    """Twenty-five sessions of 10 M shares, the last result a hit.
+
+    `changed` replaces fields or columns.
+    """
     fields = {
         "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
         "values": [10e6] * 25,
-        "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True, "kind": "live"},
+        "result": {
+            "target_session": ORIGIN,
+            "actual": 11e6,
+            "q50": 10e6,
+            "inside_80": True,
+            "kind": "live",
+        },
         "page": f"{symbol}-{target}.html",
     }
     own = {name: changed.pop(name) for name in list(changed) if name in SymbolLine.__match_args__}
-    return SymbolLine(symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own))
+    return SymbolLine(
+        symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own)
+    )

@@ -13,7 +13,10 @@ SHARES = Unit(1e6, 2, "", "M shares")
 
 
 def test_ticks_are_round_and_few_and_their_labels_have_as_many_decimals_as_they_need():
-    for span, ticks in {(0.0, 28.6): (0, 5, 10, 15, 20, 25), (86.0, 99.0): (86, 88, 90, 92, 94, 96, 98)}.items():
+    for span, ticks in {
+        (0.0, 28.6): (0, 5, 10, 15, 20, 25),
+        (86.0, 99.0): (86, 88, 90, 92, 94, 96, 98),
+    }.items():
         assert charts.round_ticks(*span) == pytest.approx(ticks)
     ticks = (0.0, 0.5e6, 1e6)
     assert [charts.tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
@@ -23,9 +26,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_hits_and_misses_differ_in_shape():
-    inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
+    inside = score(ago=3, actual=10.0)
+    between = score(ago=2, actual=16.0)
+    outside = score(ago=1, actual=30.0)
     drawn = charts.past_chart(report_data(scored=scored(inside, between, outside)), "wide")
-    assert [drawn.count(f'class="{shape}"') for shape in ("dot", "diamond", "cross")] == [1, 1, 2]  # of two strokes
+    # Of two strokes
+    assert [drawn.count(f'class="{shape}"') for shape in ("dot", "diamond", "cross")] == [1, 1, 2]
 
 
 def test_dates_on_a_phone_do_not_overlap_whether_nights_are_few_or_many():
@@ -51,7 +57,10 @@ def test_a_loss_is_drawn_as_long_as_the_same_gain():
 def paths(drawing: str, css: str) -> list[list[tuple[float, float]]]:
     """The corners of every path of a class."""
     found = re.findall(f'class="{css}" d="([^"]+)"', drawing)
-    return [[(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", steps)] for steps in found]
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", steps)]
+        for steps in found
+    ]
 
 
 def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() -> None:
@@ -68,7 +77,10 @@ def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() 
 def test_an_unknown_value_leaves_a_gap() -> None:
     history = report_data().history.copy()
     history.iloc[-10, history.columns.get_loc("value")] = np.nan
-    assert [len(part) for part in paths(charts.fan_svg(report_data(history=history)), "known")] == [30, 9]
+    assert [len(part) for part in paths(charts.fan_svg(report_data(history=history)), "known")] == [
+        30,
+        9,
+    ]
 
 
 def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:

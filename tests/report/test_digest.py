@@ -21,7 +21,9 @@ def morning() -> list[SymbolLine]:
     return [
         index_line("SBUX", q50=9e6),
         index_line("ADBE", q50=18.24e6, q90=28e6, events=["earnings"], parts=PARTS, result=MISS),
-        index_line("MSFT", status="fallback", reason="6% behind ridge over 250 origins", result=None),
+        index_line(
+            "MSFT", status="fallback", reason="6% behind ridge over 250 origins", result=None
+        ),
         SymbolLine("BAD", "volume", failed),
     ]
 
@@ -53,29 +55,49 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
 
 
 def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -> dict[str, Any]:
-    of = {"symbol": symbol, "target": "volume", "alert": alert, "compared": alert.removeprefix(f"{symbol} ").split()[0]}
+    of = {
+        "symbol": symbol,
+        "target": "volume",
+        "alert": alert,
+        "compared": alert.removeprefix(f"{symbol} ").split()[0],
+    }
     return of | {"value": value, "of_usual": of_usual, "newest": True}
 
 
 def test_alerts_that_hold_stand_first_in_every_form() -> None:
     ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
-    others = held_row("GONE", "median > 1", 2.0), held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False}
-    digest = make_digest(morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others])
+    others = (
+        held_row("GONE", "median > 1", 2.0),
+        held_row("SBUX", "q90 > 20e6", 16e6) | {"newest": False},
+    )
+    digest = make_digest(
+        morning(), alerts=[ratio, held_row("ADBE", "ADBE q90 > 20e6", 28e6), *others]
+    )
     which = "median > 1.5 usual (is 1.824); ADBE q90 > 20e6 (is 28.0 M)"
-    held = f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings x1.90; Monday x0.96."
+    held = (
+        f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings "
+        "x1.90; Monday x0.96."
+    )
     of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
     assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
-    assert digest.title.startswith("Alert ADBE median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, ")
+    assert digest.title.startswith(
+        "Alert ADBE median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
+    )
     assert "Alerts are not judged of BAD." in digest.problems
     assert digest_in("text", digest).startswith(f"Alerts:\n- {held}\n\n1 failed, 2 things to know.")
-    assert digest_in("markdown", digest).startswith("**Alerts**\n\n- ADBE volume: median \\> 1.5 usual")
+    assert digest_in("markdown", digest).startswith(
+        "**Alerts**\n\n- ADBE volume: median \\> 1.5 usual"
+    )
     page = digest_in("html", digest)
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]
     well = make_digest([index_line("SBUX", reports=reports), close], alerts=alerts)
-    title = "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on Fri 8 Mar"
+    title = (
+        "Alerts KO median 2.00 and 1 more, 2 volume forecasts of Mon 11 Mar, 2 of 2 hit on "
+        "Fri 8 Mar"
+    )
     assert well.title == title
     for text in (digest_in(form, well) for form in ("text", "markdown", "html")):
         assert ("All well" in text, "2 alerts; the nights are well." in text) == (False, True)
@@ -85,15 +107,23 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
 
 def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -> None:
     late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
-    older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN, "result": MISS, "q50": 20e6}
+    older: dict[str, Any] = {
+        "origin_session": date(2024, 3, 7),
+        "target_session": ORIGIN,
+        "result": MISS,
+        "q50": 20e6,
+    }
     lines = [index_line("SBUX"), index_line("KO", run=late, **older), index_line("T", **older)]
     request = "Its newest request, on 2024-03-09, was extended: 1 new, newest 2024-03-07."
-    digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request})
+    digest = make_digest(
+        lines, due=dict.fromkeys(("SBUX", "KO", "T"), ORIGIN), requests={"T": request}
+    )
     count = "1 of 3 volume forecasts of Mon 11 Mar, none of KO, T"
     assert digest.title == f"{count}, 1 of 3 hit on Fri 8 Mar, 2 things to know"
     assert [line.symbol for line in digest.forecasts] == ["SBUX"]
     assert digest.problems == [
-        "KO volume: late. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. No bar by 09:00.",
+        "KO volume: late. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. No bar by "
+        "09:00.",
         f"T volume: behind. No forecast of Mon 11 Mar; the newest is of Fri 8 Mar 2024. {request} "
         "`forecasting run --symbol T --target volume` makes it, or says why not.",
     ]
@@ -103,18 +133,35 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
-    assert digest.title == "Stale, 1 volume forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, 1 thing to know"
+    assert (
+        digest.title
+        == "Stale, 1 volume forecast of Mon 11 Mar 2024, 2 of 2 hit on Fri 8 Mar 2024, 1 thing to "
+        "know"
+    )
     for form in ("text", "markdown", "html"):
-        assert re.search("Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest))
-    alone = make_digest(lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts=[held_row("SBUX", "median > 1", 2.0)])
+        assert re.search(
+            "Stale: [^;]* Fri 8 Mar 2024; [^;]* Fri 27 Nov 2026", digest_in(form, digest)
+        )
+    alone = make_digest(
+        lines[:1], due={"SBUX": date(2026, 11, 27)}, alerts=[held_row("SBUX", "median > 1", 2.0)]
+    )
     assert alone.title.startswith("Stale, ")
     assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
 
 
 def test_markdown_and_html_have_the_same_rows() -> None:
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
-    words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "against", "usual"}
-    markdown, page = digest_in("markdown", digest), re.sub(r"<[^>]+>", " ", digest_in("html", digest))
+    words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {
+        "interval",
+        "3",
+        "things",
+        "know.",
+        "to",
+        "against",
+        "usual",
+    }
+    markdown = digest_in("markdown", digest)
+    page = re.sub(r"<[^>]+>", " ", digest_in("html", digest))
     assert "\n- **ADBE volume**: 4.0" in markdown  # as its forecast
     for text in (markdown, page):
         shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
@@ -123,7 +170,9 @@ def test_markdown_and_html_have_the_same_rows() -> None:
 
 def test_rows_link_to_pages_that_a_web_server_has() -> None:
     digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
-    assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in("markdown", digest)
+    assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in(
+        "markdown", digest
+    )
     assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC</a>' in digest_in("html", digest)
 
 
@@ -131,18 +180,24 @@ def test_all_well_is_a_message_too() -> None:
     digest = make_digest([index_line("SBUX")])
     first = make_digest([index_line("SBUX", result=None)])
     for form in ("text", "markdown", "html"):
-        assert "No result yet: the first comes with the bar of Mon 11 Mar." in digest_in(form, first)
+        assert "No result yet: the first comes with the bar of Mon 11 Mar." in digest_in(
+            form, first
+        )
     assert digest.title.endswith(", all well")
     assert digest_in("text", digest).startswith("All well.\n\nMon 11 Mar")
     assert digest_in("markdown", digest).startswith("**All well.**\n\n### Mon 11 Mar")
     assert "<ul" not in digest_in("html", digest)
-    assert "(80% interval 8.0–16.0 M), as usual." in digest_in("text", make_digest([index_line("SBUX", q50=10.04e6)]))
+    assert "(80% interval 8.0–16.0 M), as usual." in digest_in(
+        "text", make_digest([index_line("SBUX", q50=10.04e6)])
+    )
     assert make_digest([]).title == "no forecast, 1 thing to know"
     assert digest_in("text", make_digest([])) == "1 thing to know.\n- No forecast is stored."
 
 
 def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
-    digest = make_digest([index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)])
+    digest = make_digest(
+        [index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)]
+    )
     assert [line.symbol for line in digest.forecasts][:2] == [f"S{SHOWN + 2}", f"S{SHOWN + 1}"]
     for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
         assert text.count("Results of Fri 8 Mar, 15 of 15 hit") == 1
@@ -152,25 +207,41 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
 def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
     none = {"held": 0, "held_on": [], "number": 1.0}
     extremes = enumerate((float("nan"), 3.0, 2.0, 4.0))  # the first of no known night
-    counts = [held_row(f"S{n}", "q50 < 1", 5.0) | none | {"nights": n, "extreme": value} for n, value in extremes]
+    counts = [
+        held_row(f"S{n}", "q50 < 1", 5.0) | none | {"nights": n, "extreme": value}
+        for n, value in extremes
+    ]
     once = held_row("KO", "q50 < 1", 2.0) | none | {"held": 1, "nights": 5, "extreme": 0.5}
     found = [(*row[1:3], row[5]) for row in alert_listing([*counts, once])[1]]
-    assert found == [("KO volume", 1, "0.50"), ("4 not listed", 0, "2.00")]  # the nearest to the number
+    # The nearest to the number
+    assert found == [("KO volume", 1, "0.50"), ("4 not listed", 0, "2.00")]
     assert len(alert_listing(counts[:3])[1]) == 3
 
 
 def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits() -> None:
-    others = [index_line(kind, result=MISS | {"inside_80": True, "kind": kind}) for kind in ("late", "replay")]
+    others = [
+        index_line(kind, result=MISS | {"inside_80": True, "kind": kind})
+        for kind in ("late", "replay")
+    ]
     digest = make_digest([index_line("SBUX"), index_line("KO", result=MISS), *others])
-    assert digest.title == "4 volume forecasts of Mon 11 Mar, 1 of 2 live hit on Fri 8 Mar, all well"
+    assert (
+        digest.title == "4 volume forecasts of Mon 11 Mar, 1 of 2 live hit on Fri 8 Mar, all well"
+    )
     assert make_digest(others).hits == "no live forecast"
     for text in (digest_in(form, digest) for form in ("text", "markdown", "html")):
-        assert re.findall(r"inside.* \((.* .*)\)", text) == ["issued late", "replay: made afterwards"]
+        assert re.findall(r"inside.* \((.* .*)\)", text) == [
+            "issued late",
+            "replay: made afterwards",
+        ]
 
 
 def test_texts_of_others_stay_text() -> None:
-    digest = make_digest([index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")])
-    assert "\x1b" not in digest_in("text", digest) + digest_in("markdown", digest) + digest_in("html", digest)
+    digest = make_digest(
+        [index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")]
+    )
+    assert "\x1b" not in digest_in("text", digest) + digest_in("markdown", digest) + digest_in(
+        "html", digest
+    )
     assert "<img" not in digest_in("html", digest)
     assert "![x]" not in digest_in("markdown", digest)
     assert not re.search(r"url\(|@import|https?://(?!evil)|<script", digest_in("html", digest))

@@ -24,29 +24,52 @@ from tests.store.rows import SYMBOL, TARGET
 
 def test_every_key_of_the_document_of_a_night_is_documented():
     terminal = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE
+    )
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(documented) == sorted(documents.night_document(report_data(forecasts=forecasts(outside=""))))
+    assert sorted(documented) == sorted(
+        documents.night_document(report_data(forecasts=forecasts(outside="")))
+    )
 
 
 def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
     nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
     theirs = [score(ago=ago, median=12.0, name="ridge", role="baseline") for ago in range(1, 31)]
-    document = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs)))
+    document = documents.night_document(
+        report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs))
+    )
     quantiles = {"q10": 14.0, "q50": 20.0, "q90": 30.0}
-    assert document["last_result"] == quantiles | {"target_session": ORIGIN, "actual": 10.0, "inside_80": False}
+    assert document["last_result"] == quantiles | {
+        "target_session": ORIGIN,
+        "actual": 10.0,
+        "inside_80": False,
+    }
     short, long = documents.rounded(document["record"])
-    figures = {"n": 20, "mae": 1.45, "coverage_80": 0.95, "their_mae": 2.0, "skill_mae": 0.275, "skill_pinball": 0.275}
+    figures = {
+        "n": 20,
+        "mae": 1.45,
+        "coverage_80": 0.95,
+        "their_mae": 2.0,
+        "skill_mae": 0.275,
+        "skill_pinball": 0.275,
+    }
     assert short == figures | {"best_baseline": "ridge"}
     assert (long["n"], long["mae"]) == (30, 1.3)
     first = documents.night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
     assert (first["last_result"], first["record"]) == (None, [])
-    assert json.loads(documents.json_text(document))["last_result"]["target_session"] == "2024-03-08"
+    assert (
+        json.loads(documents.json_text(document))["last_result"]["target_session"] == "2024-03-08"
+    )
 
 
 def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:
     unchanged = {"n": 123456789, "yes": True, "none": None}
-    document = {"a": [1 / 3, 12345678.9, math.nan, math.inf], "day": date(2024, 3, 8), "text": "80\N{NO-BREAK SPACE}M"}
+    document = {
+        "a": [1 / 3, 12345678.9, math.nan, math.inf],
+        "day": date(2024, 3, 8),
+        "text": "80\N{NO-BREAK SPACE}M",
+    }
     shown = {"a": [0.3333333, 12345680.0, None, None], "day": "2024-03-08", "text": "80 M"}
     assert json.loads(documents.json_text(document | unchanged)) == shown | unchanged
 
@@ -59,9 +82,21 @@ def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
     filled = []
     for row in rows:
         quantiles = {name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
-        usual = {"origin_session": "2024-03-01", "target_session": "2024-03-04", "horizon": 1, "kind": "live"}
-        usual |= {"role": "champion", "model": "lstm", "actual": 90.0, "issued_at": "2024-03-01T22:00Z"}
-        filled.append({"data_as_of": None, "symbol": SYMBOL, "target": TARGET} | quantiles | usual | row)
+        usual = {
+            "origin_session": "2024-03-01",
+            "target_session": "2024-03-04",
+            "horizon": 1,
+            "kind": "live",
+        }
+        usual |= {
+            "role": "champion",
+            "model": "lstm",
+            "actual": 90.0,
+            "issued_at": "2024-03-01T22:00Z",
+        }
+        filled.append(
+            {"data_as_of": None, "symbol": SYMBOL, "target": TARGET} | quantiles | usual | row
+        )
     frame = pd.DataFrame(filled)
     for name in ("issued_at", "data_as_of"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
@@ -75,7 +110,9 @@ def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() 
         {"role": "baseline", "model": "har", "q50": 103.0},
         {"role": "challenger", "q50": 104.0},
     )
-    medians = documents.hubverse(history).query("output_type_id == 0.5").set_index("model_id")["value"]
+    medians = (
+        documents.hubverse(history).query("output_type_id == 0.5").set_index("model_id")["value"]
+    )
     expected = {"lstm": 101.0, "ridge": 102.0, "published": 102.0, "har": 103.0}
     assert medians.to_dict() == {f"forecasting-{name}": median for name, median in expected.items()}
 
@@ -92,9 +129,13 @@ def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:
 
 def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
     replay = {"origin_session": "2024-02-29", "target_session": "2024-03-01", "kind": "replay"}
-    assert documents.nixtla(history_rows(replay, {"actual": None}))["cutoff"].tolist() == [pd.Timestamp("2024-02-29")]
+    assert documents.nixtla(history_rows(replay, {"actual": None}))["cutoff"].tolist() == [
+        pd.Timestamp("2024-02-29")
+    ]
     assert documents.hubverse(history_rows(replay, {"actual": None}))["origin_date"].nunique() == 2
-    assert documents.nixtla(history_rows(replay, {}))["cutoff"].tolist() == [pd.Timestamp("2024-03-01")]
+    assert documents.nixtla(history_rows(replay, {}))["cutoff"].tolist() == [
+        pd.Timestamp("2024-03-01")
+    ]
 
 
 def test_nixtla_by_hand() -> None:
@@ -103,10 +144,24 @@ def test_nixtla_by_hand() -> None:
     with pytest.raises(UsageError, match="one target, found close, volume"):
         documents.nixtla(pd.concat([history, history.assign(target="close")]))
     (row,) = documents.nixtla(history).to_dict("records")
-    own = {"-lo-50": 90.0, "-hi-50": 110.0, "-lo-80": 80.0, "-hi-80": 120.0, "-lo-90": 70.0, "-hi-90": 130.0}
+    own = {
+        "-lo-50": 90.0,
+        "-hi-50": 110.0,
+        "-lo-80": 80.0,
+        "-hi-80": 120.0,
+        "-lo-90": 70.0,
+        "-hi-90": 130.0,
+    }
     medians = {"LSTM": 100.0, "published": 100.0, "ridge": 95.0}
-    keys = {"unique_id": SYMBOL, "ds": pd.Timestamp("2024-03-04"), "cutoff": pd.Timestamp("2024-03-01"), "y": 90.0}
-    assert row == keys | medians | {f"{model}{name}": value for model in medians for name, value in own.items()}
+    keys = {
+        "unique_id": SYMBOL,
+        "ds": pd.Timestamp("2024-03-04"),
+        "cutoff": pd.Timestamp("2024-03-01"),
+        "y": 90.0,
+    }
+    assert row == keys | medians | {
+        f"{model}{name}": value for model in medians for name, value in own.items()
+    }
 
 
 def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) -> None:
@@ -116,16 +171,22 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) 
 
     with transaction(sqlite_url) as connection:
         write.add_scores(connection, mixed_scores(connection, seed=1, days=60))
-    found = documents.nixtla(export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))).dropna()
+    found = documents.nixtla(
+        export.frame("history", Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
+    ).dropna()
     assert len(found) > 60
-    figures = evaluate(found.drop(columns="cutoff"), [mae, coverage, mqloss], level=[50, 80, 90]).set_index("metric")
+    figures = evaluate(
+        found.drop(columns="cutoff"), [mae, coverage, mqloss], level=[50, 80, 90]
+    ).set_index("metric")
     assert [name for name in figures if name != "unique_id"] == list(MODELS)
     y = found["y"].to_numpy()
     for name in MODELS:
         assert figures.loc["mae", name] == pytest.approx(np.abs(found[name] - y).mean())
         inside = (found[f"{name}-lo-80"] <= y) & (y <= found[f"{name}-hi-80"])
         assert figures.loc["coverage_level80", name] == pytest.approx(inside.mean())
-        columns = [f"{name}-lo-{level}" for level in (90, 80, 50)] + [f"{name}-hi-{level}" for level in (50, 80, 90)]
+        columns = [f"{name}-lo-{level}" for level in (90, 80, 50)] + [
+            f"{name}-hi-{level}" for level in (50, 80, 90)
+        ]
         levels = [level for level in QUANTILES if level != 0.5]
         losses = [
             np.maximum(level * (y - found[column]), (level - 1) * (y - found[column]))
@@ -139,18 +200,27 @@ def test_the_document_of_a_night_has_its_costs_or_none() -> None:
     data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
     found = documents.rounded(documents.night_document(data))["cost"]
     assert [found[name] for name in ("ratio", "optimal_level", "level")] == [3.0, 0.25, 0.25]
-    assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(data.rows["q25"].tolist())
+    assert [row["quantile"] for row in found["forecasts"]] == documents.rounded(
+        data.rows["q25"].tolist()
+    )
     published, ridge = found["realised"]
-    assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)  # its median is exact
+    # Its median is exact
+    assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)
     assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
     assert "NaN" not in json.dumps(found["realised"])
     assert documents.night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
 
 
 def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
-    data = report_data(cost_ratio=3.0, parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]})
+    data = report_data(
+        cost_ratio=3.0,
+        parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]},
+    )
     found = pd.read_csv(io.StringIO(documents.forecast_csv([data])))
-    assert found["why"].fillna("").tolist() == [*[""] * 4, "expiry x2.20, network x1.05, trees x1.04"]
+    assert found["why"].fillna("").tolist() == [
+        *[""] * 4,
+        "expiry x2.20, network x1.05, trees x1.04",
+    ]
     assert found["special_day"][4] == "triple witching"
     np.testing.assert_allclose(found["vs_usual"], data.rows["q50"] / data.usual - 1, atol=1e-6)
     assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
@@ -158,15 +228,22 @@ def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
     assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
-def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns() -> None:
-    empty, one = history_rows({}).iloc[:0], {"role": "baseline", "model": "ridge"}
+def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns() -> (
+    None
+):
+    empty = history_rows({}).iloc[:0]
+    one = {"role": "baseline", "model": "ridge"}
     assert tuple(documents.hubverse(empty).columns) == documents.HUBVERSE_COLUMNS
     assert list(documents.nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
-    unscored, scored = (documents.nixtla(history_rows({"actual": y}, one | {"actual": y})) for y in (None, 90.0))
+    unscored, scored = (
+        documents.nixtla(history_rows({"actual": y}, one | {"actual": y})) for y in (None, 90.0)
+    )
     pd.testing.assert_frame_equal(unscored, scored.iloc[:0], check_index_type=False)
 
 
-def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(sqlite_url, tmp_path, monkeypatch):
+def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(
+    sqlite_url, tmp_path, monkeypatch
+):
     """Those of model output that hubverse's R package hubValidations lists for quantiles."""
     with transaction(sqlite_url) as connection:
         mixed_scores(connection, seed=1, days=30)
@@ -174,7 +251,9 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(s
     export.export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
     monkeypatch.chdir(tmp_path)
     guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
-    (code,) = re.findall(r"^```python\n((?:(?!^```).)*model-output\.parquet.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(
+        r"^```python\n((?:(?!^```).)*model-output\.parquet.*?)^```", guide, re.DOTALL | re.MULTILINE
+    )
     exec(compile(code, "docs/export.md", "exec"), {})
     files = sorted((tmp_path / "model-output").rglob("*.csv"))
     assert len(files) > 30
@@ -184,8 +263,15 @@ def test_the_files_that_the_guide_makes_of_the_export_pass_the_checks_of_a_hub(s
         assert path.parent.name == path.stem[11:]
         assert set(rows["origin_date"]) == {path.name[:10]}
         assert set(rows) == {*documents.TASK_IDS, "output_type", "output_type_id", "value"}
-        assert {name: rows[name].dtype.kind for name in ("horizon", "value")} == {"horizon": "i", "value": "f"}
-        for name, value in {"target": TARGET, "location": SYMBOL, "output_type": "quantile"}.items():
+        assert {name: rows[name].dtype.kind for name in ("horizon", "value")} == {
+            "horizon": "i",
+            "value": "f",
+        }
+        for name, value in {
+            "target": TARGET,
+            "location": SYMBOL,
+            "output_type": "quantile",
+        }.items():
             assert set(rows[name]) == {value}
         assert np.isfinite(rows["value"]).all()
         assert (rows["value"] >= 0.0).all()

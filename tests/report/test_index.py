@@ -10,7 +10,10 @@ def cells(page: str) -> list[list[str]]:
     """The text of every cell of the body, row by row."""
     body = page.split("<tbody", 1)[1].split("</tbody>", 1)[0]
     return [
-        [" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)]
+        [
+            " ".join(re.sub(r"<[^>]+>", "", cell).split())
+            for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)
+        ]
         for row in re.findall(r"<tr.*?</tr>", body, re.S)
     ]
 
@@ -20,7 +23,8 @@ def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
     line = index_line(events=["earnings"], calendar="triple witching", skill=0.12, parts=parts)
     (row,) = cells(render_index([line]))
     forecast = ["volume", "Mon 11 Mar", "12.0 M", "8.0\N{EN DASH}16.0 M", "+20%", ""]
-    why, result = "earnings; triple witching x2.00; recent x1.10", "hit Fri 8 Mar: 10% above"
+    why = "earnings; triple witching x2.00; recent x1.10"
+    result = "hit Fri 8 Mar: 10% above"
     assert row == ["SBUX Starbucks Corporation", *forecast, why, result, "+12%", "2024-03-08", "ok"]
 
 
@@ -30,8 +34,14 @@ def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
         ({"status": "fallback", "reason": "too old"}, "fallback"),
         ({"kind": "late"}, "issued late"),
         ({"kind": "replay"}, "replay"),
-        ({"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}}, "data late"),
-        ({"run": {"as_of": "2024-03-11", "status": "failed", "error": "no disk", "note": ""}}, "night failed"),
+        (
+            {"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}},
+            "data late",
+        ),
+        (
+            {"run": {"as_of": "2024-03-11", "status": "failed", "error": "no disk", "note": ""}},
+            "night failed",
+        ),
     ],
 )
 def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -> None:
@@ -45,7 +55,10 @@ def test_an_actual_that_rounds_to_its_median_is_as_forecast() -> None:
 
 def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
-    lines = [index_line("VOD.L", "close", currency="GBp", **price), index_line("^FTSE", "close", **price)]
+    lines = [
+        index_line("VOD.L", "close", currency="GBp", **price),
+        index_line("^FTSE", "close", **price),
+    ]
     assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
 
 
@@ -53,13 +66,20 @@ def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first() -> 
     parts = [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)]
     changed = {"q50": 92.0, "values": [80.0] * 24 + [100.0], "parts": parts}
     page = render_index([index_line("SBUX", target, **changed) for target in ("close", "volume")])
-    assert [(row[1], row[5]) for row in cells(page)] == [("close", "width \N{MINUS SIGN}20%"), ("volume", "+15%")]
+    assert [(row[1], row[5]) for row in cells(page)] == [
+        ("close", "width \N{MINUS SIGN}20%"),
+        ("volume", "+15%"),
+    ]
     halved = render_index([index_line("UP", q50=15e6), index_line("DOWN", q50=5e6)])
     assert [row[0].split()[0] for row in cells(halved)] == ["DOWN", "UP"]
 
 
-def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name() -> None:
-    page = render_index([index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")])
+def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name() -> (
+    None
+):
+    page = render_index(
+        [index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")]
+    )
     assert cells(page)[0][0] == "SBUX"
     assert cells(page)[0][5] == "\N{EN DASH}"
     assert "href=" not in page.split("<tbody", 1)[1]
@@ -72,4 +92,7 @@ def test_text_of_sources_is_escaped_and_addresses_are_quoted() -> None:
 
 
 def test_an_empty_ledger_says_what_to_do() -> None:
-    assert "The ledger holds no forecast yet. Make one: <code>forecasting run</code>" in render_index([])
+    assert (
+        "The ledger holds no forecast yet. Make one: <code>forecasting run</code>"
+        in render_index([])
+    )

@@ -46,7 +46,10 @@ def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target: s
     assert len(page.encode()) < 300_000
     assert "default-src 'none'" in page
     shown = re.sub(r"<details>.*?</details>", " ", page, flags=re.S)
-    assert all(fact in page and fact not in shown for fact in ("a1b2c3d4e5f6", "b5d4045c3f466fa9", "Weights hash"))
+    assert all(
+        fact in page and fact not in shown
+        for fact in ("a1b2c3d4e5f6", "b5d4045c3f466fa9", "Weights hash")
+    )
     assert len(text_of(shown).split()) < 1000
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert levels[0] == 1
@@ -56,7 +59,10 @@ def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target: s
 
 def test_the_first_night_shows_when_the_first_score_comes():
     page = render_page(report_data(scored=scored()))
-    assert "No forecast has been scored yet. The first score comes with the bar of Monday 11 March 2024" in page
+    assert (
+        "No forecast has been scored yet. The first score comes with the bar of Monday 11 March "
+        "2024" in page
+    )
     assert "Interval coverage" not in page
     assert Outline(page).open == []
 
@@ -64,7 +70,9 @@ def test_the_first_night_shows_when_the_first_score_comes():
 def test_a_worse_record_is_shown_as_a_better_one_is():
     text = text_of(render_page(report_data(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
-    young = text_of(render_page(report_data(scored=long_record(origins=6).query("role == 'champion'"))))
+    young = text_of(
+        render_page(report_data(scored=long_record(origins=6).query("role == 'champion'")))
+    )
     assert "No baseline has been scored on the same sessions yet." in young
     assert "n &lt; 20" in young
     assert re.search(r"ridge [\d.]+ 40 \N{MINUS SIGN}\d+", text)
@@ -94,9 +102,14 @@ def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | No
 
 def test_a_night_has_the_why_that_was_known_on_it() -> None:
     parts = [[("usual", 5e6), ("report", 1.9)], [("usual", 5e6), ("trees", 0.8)], [], [], []]
-    events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": [date(2024, 3, 11)]})
+    events = pd.DataFrame(
+        {"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": [date(2024, 3, 11)]}
+    )
     known = (date(2024, 3, 8), date(2024, 3, 11))
-    nights = [report_data(issued=issued(parts=parts), events=events.assign(known_from=day)) for day in known]
+    nights = [
+        report_data(issued=issued(parts=parts), events=events.assign(known_from=day))
+        for day in known
+    ]
     before, after = (json.loads(embedded(night))["nights"][0]["why"] for night in nights)
     assert before["usual"].replace("\N{NO-BREAK SPACE}", " ") == "Usual 5.00 M"
     assert before["factors"] == [["the session after its report", 1.9]]
@@ -113,10 +126,17 @@ def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
     assert document["notes"][str(document["sessions"].index("2024-03-13"))] == ["earnings"]
 
 
-def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_first_night_none_of_them() -> None:
+def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_first_night_none_of_them() -> (
+    None
+):
     days = [*pd.date_range("2024-01-01", periods=11), pd.Timestamp("2024-01-11")]  # one rolled back
     champions = pd.DataFrame(
-        {"from_session": days, "to_session": [*days[1:], pd.NaT], "method": "warm", "why": "It passed."}
+        {
+            "from_session": days,
+            "to_session": [*days[1:], pd.NaT],
+            "method": "warm",
+            "why": "It passed.",
+        }
     )
     champions["decided_at"] = pd.date_range("2024-01-01T22:00", periods=len(days), tz="UTC")
     champions["model_id"] = [f"m{place}" for place in range(len(days))]
@@ -130,7 +150,10 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
     assert page.count('class="tag">yours') == 1
     assert [f"{ratio} to 1" in page for ratio in (2, 3, 9, 19)] == [True] * 4
     assert "33.3% quantile" in page
-    assert "has restated 1 of the last 3 sessions since they were first stored, typically by 100.0%" in text
+    assert (
+        "has restated 1 of the last 3 sessions since they were first stored, typically by 100.0%"
+        in text
+    )
     assert re.search(r"Thu 7 Mar [\d.]+ [\d.]+ \+100.0%", text)
     assert (page.count(">no skill</text>"), text.count("below 5%")) == (2, 1)
     sections = [f'id="{name}">' for name in ("days", "costs", "restated", "champions", "pit")]
@@ -144,7 +167,11 @@ def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
     assert "a report nearby x1.90; network x0.90." in render_page(data)
     assert "a report nearby x1.90" in night_text(data, now=ISSUED, width=None)
     assert "a report nearby x1.90" in night_artifact(data, Path("x.html")).body
-    assert night_document(data)["forecasts"][0]["parts"] == {"usual": 7.03e6, "report": 1.9, "network": 0.9}
+    assert night_document(data)["forecasts"][0]["parts"] == {
+        "usual": 7.03e6,
+        "report": 1.9,
+        "network": 0.9,
+    }
     assert 'id="why"' not in render_page(report_data())
 
 
@@ -155,12 +182,36 @@ def audit(**changed: object) -> str:
 
 
 SCRATCH = {"method": "scratch", "parent_id": None}
-BASELINE = {"name": "ridge", "method": "baseline", "parent_id": None, "trained_to": None, "artifact_hash": None}
-DECISION = {"champion_pinball": 0.6e6, "challenger_pinball": 0.5e6, "origins": 40, "reason": "It passed the gate."}
+BASELINE = {
+    "name": "ridge",
+    "method": "baseline",
+    "parent_id": None,
+    "trained_to": None,
+    "artifact_hash": None,
+}
+DECISION = {
+    "champion_pinball": 0.6e6,
+    "challenger_pinball": 0.5e6,
+    "origins": 40,
+    "reason": "It passed the gate.",
+}
 DECISION |= {"first_origin": date(2024, 1, 2), "last_origin": date(2024, 2, 28)}
-MARGIN = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
-BEHIND = "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is published"
-LINEAGE = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
+MARGIN = {
+    "deficit": 0.062,
+    "baseline": "har",
+    "origins": 250,
+    "statistic": 1.23,
+    "limit_statistic": 3.0,
+}
+BEHIND = (
+    "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is "
+    "published"
+)
+LINEAGE = {
+    "parents": ["p1", "p2", "p3", "p4"],
+    "forecasts": 10,
+    "fitted_on_the_night_of": "2024-03-07",
+}
 DASH = "\N{EN DASH}"
 
 
@@ -168,38 +219,65 @@ DASH = "\N{EN DASH}"
     ("changed", "facts"),
     [
         ({}, {"Fitted": "warm, 6 epochs, from 1b2c3d4e5f607182", "Age": "2 sessions", "Seed": "7"}),
-        ({"run": {"status": "running"}}, {"Run": "9c1f20ab77e01234 (schedule)"}),  # also of a page that the run writes
+        # Also of a page that the run writes
+        ({"run": {"status": "running"}}, {"Run": "9c1f20ab77e01234 (schedule)"}),
         ({}, {"Weights hash": "b5d4045c3f466fa9", "Promotion": "none was decided tonight"}),
         ({}, {"Fetched": "2024-03-09 10:31 UTC", "Bars": "2,562, 2014-01-02 to 2024-03-08"}),
         ({}, {"Verdict": "extended: 1 new bar", "Newest value": "2024-03-08, settled"}),
         ({"model": {"trained_to": date(2024, 3, 8)}}, {"Age": "trained up to tonight"}),
-        ({"model": SCRATCH | {"base": "drawn"}}, {"Fitted": "scratch, 6 epochs, from random weights"}),
-        ({"model": SCRATCH | {"base": "v"}}, {"Fitted": "scratch, 6 epochs, from pretrained weights v"}),
-        ({"model": SCRATCH | {"base": ""}}, {"Fitted": "scratch, 6 epochs"}),  # before the ledger had the column
+        (
+            {"model": SCRATCH | {"base": "drawn"}},
+            {"Fitted": "scratch, 6 epochs, from random weights"},
+        ),
+        (
+            {"model": SCRATCH | {"base": "v"}},
+            {"Fitted": "scratch, 6 epochs, from pretrained weights v"},
+        ),
+        # Before the ledger had the column
+        ({"model": SCRATCH | {"base": ""}}, {"Fitted": "scratch, 6 epochs"}),
         (
             {"model": BASELINE | {"epochs": 0}, "forecasts": forecasts(status="fallback")},
-            {"Model": "ridge 1 (fallback)", "Fitted": "baseline", "Age": DASH, "Weights hash": DASH},
+            {
+                "Model": "ridge 1 (fallback)",
+                "Fitted": "baseline",
+                "Age": DASH,
+                "Weights hash": DASH,
+            },
         ),
         (
             {"decision": DECISION},
-            {"Promotion": "It passed the gate.", "Pinball loss": "champion 0.600, challenger 0.500 (M shares)"}
+            {
+                "Promotion": "It passed the gate.",
+                "Pinball loss": "champion 0.600, challenger 0.500 (M shares)",
+            }
             | {"Compared on": "both models run over 40 closed origins, 2024-01-02 to 2024-02-28"},
         ),
         ({"decision": DECISION | {"origins": 0}}, {"Compared on": DASH}),
         ({"margin": MARGIN | {"limit_deficit": 0.05}}, {"Fallback": BEHIND}),
         (
             {"lineage": LINEAGE | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"}},
-            {"Refreshed from": "p1, p2, p3 and 1 before", "Its forecasts": "10, origins 2024-03-07 to 2024-03-08"},
+            {
+                "Refreshed from": "p1, p2, p3 and 1 before",
+                "Its forecasts": "10, origins 2024-03-07 to 2024-03-08",
+            },
         ),
     ],
 )
-def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed: dict, facts: dict[str, str]):
-    found = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", audit(**changed).replace("\N{NO-BREAK SPACE}", " ")))
+def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(
+    changed: dict, facts: dict[str, str]
+):
+    found = dict(
+        re.findall(
+            r"<dt>(.*?)</dt><dd>(.*?)</dd>", audit(**changed).replace("\N{NO-BREAK SPACE}", " ")
+        )
+    )
     assert found | facts == found
 
 
 def test_stages_share_the_seconds_that_were_timed():
-    assert re.findall(r'<span>(\w+)</span><i style="width:([\d.]+)%"></i><span class="n">(.*?)<', audit()) == [
+    assert re.findall(
+        r'<span>(\w+)</span><i style="width:([\d.]+)%"></i><span class="n">(.*?)<', audit()
+    ) == [
         ("ingest", "25.0", "1.0\N{NO-BREAK SPACE}s"),
         ("preprocess", "0.0", DASH),
         ("train", "75.0", "3.0\N{NO-BREAK SPACE}s"),

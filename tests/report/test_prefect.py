@@ -24,10 +24,23 @@ from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, plain, re
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
 
-def night_of(symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed: Any) -> SymbolLine:
-    """A night with a median of 8.45 million shares, usually 8; `changed` replaces columns of its forecast."""
-    seconds = {f"seconds_{step}": 1.0 for step in ("ingest", "preprocess", "train", "predict", "evaluate")}
-    run = {"symbol": symbol, "as_of": ORIGIN, "status": status, "error": None, "note": note} | seconds
+def night_of(
+    symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed: Any
+) -> SymbolLine:
+    """A night with a median of 8.45 million shares, usually 8.
+
+    `changed` replaces columns of its forecast.
+    """
+    seconds = {
+        f"seconds_{step}": 1.0 for step in ("ingest", "preprocess", "train", "predict", "evaluate")
+    }
+    run = {
+        "symbol": symbol,
+        "as_of": ORIGIN,
+        "status": status,
+        "error": None,
+        "note": note,
+    } | seconds
     shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6} | changed
     return index_line(symbol, run=run, opens=OPENS, **({"values": [8e6] * 20} | shown))
 
@@ -46,7 +59,8 @@ def fallback(symbol: str, **changed: Any) -> SymbolLine:
 
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
-    assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar 8.45 M shares, ")  # a log prints it escaped
+    # A log prints it escaped
+    assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar 8.45 M shares, ")
     assert shown.endswith(" and 2 more")
 
 
@@ -54,7 +68,11 @@ def test_few_symbols_and_what_is_unusual_become_tags_once() -> None:
     assert subject_tags(["SBUX", "MSFT"], "volume") == ["volume", "SBUX", "MSFT"]
     assert subject_tags(list("ABCDEF"), "close") == ["close"]
     assert outcome_tags([night_of()]) == []
-    assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == ["failed", "fallback", "replay"]
+    assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == [
+        "failed",
+        "fallback",
+        "replay",
+    ]
 
 
 DUE = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -81,7 +99,10 @@ def section(body: str, title: str) -> list[str]:
 PARTS = (("usual", 8e6), ("weekday", 0.96), ("recent", 1.1))
 AT_ONCE = "prefect deployment run nightly/nightly"
 LATER = {"issued_at": datetime(2024, 3, 11, 13, 0, tzinfo=UTC)}
-HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | ---: | ---: | ---: | --- |"]
+HEAD = [
+    "| symbol | median | 80% interval | vs usual | note, why |",
+    "| --- | ---: | ---: | ---: | --- |",
+]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,13 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | --
     [
         ([night_of("A"), night_of("B")], "What to do", ["- Nothing."]),
         (
-            [fallback("A"), failed("B"), failed("C"), failed("D", "another [reason]"), night_of("E", note="Late VIX.")],
+            [
+                fallback("A"),
+                failed("B"),
+                failed("C"),
+                failed("D", "another [reason]"),
+                night_of("E", note="Late VIX."),
+            ],
             "What to do",
             [
                 "- **B, C: failed.** no rows",
@@ -97,19 +124,26 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | --
                 "- **A: fallback.** the champion is too old",
                 "- **E: note.** Late VIX.",
                 f"- The next night makes up for what failed or is late. At once: `{AT_ONCE}`",
-                "- After a fallback nothing: the best baseline is published until the network passes again.",
+                "- After a fallback nothing: the best baseline is published until the network "
+                "passes again.",
             ],
         ),
         (
             # Those that are not done first, then the most unusual; with links.
-            [night_of("A", parts=PARTS), failed("B"), night_of("C", status="late"), night_of("D", q50=4e6)],
+            [
+                night_of("A", parts=PARTS),
+                failed("B"),
+                night_of("C", status="late"),
+                night_of("D", q50=4e6),
+            ],
             "Forecasts of Mon 11 Mar",
             [
                 *HEAD,
                 "| B |  |  |  | failed |",
                 "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6% | late 2024-03-08 |",
                 "| [D](../key/night-d-volume) | 4.00 M | 6.00-12.00 | \N{MINUS SIGN}50% |  |",
-                "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% | recent x1.10; Monday x0.96 |",
+                "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% | recent x1.10; Monday "
+                "x0.96 |",
             ],
         ),
         (
@@ -126,12 +160,20 @@ HEAD = ["| symbol | median | 80% interval | vs usual | note, why |", "| --- | --
         (
             [night_of("A"), night_of("B", **LATER)],
             "How late",
-            [DUE_LINE, "- 2 of 2 symbols forecast in time, the last of them, B, 30 min 0 s before Mon 11 Mar opened."],
+            [
+                DUE_LINE,
+                "- 2 of 2 symbols forecast in time, the last of them, B, 30 min 0 s before Mon 11 "
+                "Mar opened.",
+            ],
         ),
         (  # what an earlier night published is not in time
             [night_of("A"), night_of("B", status="failed"), night_of("C", status="late")],
             "How late",
-            [DUE_LINE, "- 1 of 3 symbols forecast in time, the last of them, A, 51 h before Mon 11 Mar opened."],
+            [
+                DUE_LINE,
+                "- 1 of 3 symbols forecast in time, the last of them, A, 51 h before Mon 11 Mar "
+                "opened.",
+            ],
         ),
         (
             [night_of(kind, kind=kind) for kind in ("late", "replay")],
@@ -151,8 +193,14 @@ def test_a_person_on_call_sees_what_to_do_the_forecasts_and_how_late(nights, tit
 
 def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> None:
     nights = [night_of("A"), night_of("B"), failed("C")]
-    lines = section(body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long")
-    assert lines[0] == "The newest night of 2 symbols together, beside the median and the 95th percentile of 60 nights."
+    lines = section(
+        body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long"
+    )
+    assert (
+        lines[0]
+        == "The newest night of 2 symbols together, beside the median and the 95th percentile of "
+        "60 nights."
+    )
     assert lines[4] == "| ingest | 2.0 s | 0.8 s | 2.4 s |  |"
     assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
 
@@ -171,11 +219,16 @@ PAGE = Path("reports/SBUX-volume.html")
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
     data = report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6), parts={3: PARTS})
     found = night_artifact(data, PAGE)
-    about, text = plain(found.description), plain(found.body)
-    assert (found.key, about) == ("night-sbux-volume", "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00")
+    about = plain(found.description)
+    text = plain(found.body)
+    assert (found.key, about) == (
+        "night-sbux-volume",
+        "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
+    )
     first, chart, *_ = text.split("\n\n")
     assert first.startswith(
-        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval 6.00-12.00 M)"
+        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval "
+        "6.00-12.00 M)"
     )
     assert chart.startswith("![SBUX volume: ")
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -183,19 +236,35 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     assert rows[4].startswith("| Wed 13 Mar | 8.45 | 6.00-12.00 | ")
     assert rows[4].endswith(" | earnings; recent x1.10; Wednesday x0.96 |")
     assert "### How it did\n\nFri 8 Mar: forecast " in text
-    assert "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
+    assert (
+        "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
+    )
     assert "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night." in text
     assert text.endswith("Report page: `reports/SBUX-volume.html`")
 
 
 def test_a_first_night_says_that_nothing_is_scored() -> None:
-    assert "[Report page](https://host/_.html)" in night_artifact(report_data(), "https://host/_.html").body
-    assert "### How it did\n\nNothing is scored yet." in night_artifact(report_data(scored=scored()), PAGE).body
+    assert (
+        "[Report page](https://host/_.html)"
+        in night_artifact(report_data(), "https://host/_.html").body
+    )
+    assert (
+        "### How it did\n\nNothing is scored yet."
+        in night_artifact(report_data(scored=scored()), PAGE).body
+    )
 
 
 def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
-    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": "", "session": ORIGIN}
-    rows = pd.DataFrame([finding | {"since": ISSUED - pd.Timedelta(days=7)}, finding | {"since": ISSUED}])
+    finding = {
+        "rule": "volume_jump",
+        "severity": "flag",
+        "value": 3.1,
+        "detail": "",
+        "session": ORIGIN,
+    }
+    rows = pd.DataFrame(
+        [finding | {"since": ISSUED - pd.Timedelta(days=7)}, finding | {"since": ISSUED}]
+    )
     words = {1: "1 open finding about its bars, none new tonight."}
     words[2] = "2 open findings about its bars, new tonight: volume jump 2024-03-08."
     for n, sentence in words.items():
@@ -207,21 +276,52 @@ def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_targe
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
     assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in rows)
     named = {word.strip() for cells in rows for word in cells[0].split(",")}
-    assert named >= {"Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed"}
+    assert named >= {
+        "Completed",
+        "Skipped",
+        "Late",
+        "WithoutBar",
+        "PartlyFailed",
+        "Failed",
+        "Cancelled",
+        "Crashed",
+    }
     for target in get_args(Target):
         assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in text
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
-    figures = {"mae": 1234567.891, "best_baseline": "har", "skill_vs_best": 0.12345, "baselines": {"ridge": 1.5e6}}
-    figures |= {"dm_p_value": 0.0123456, "pinball_vs_best": 0.0456, "coverage_80": 0.81234, "coverage_90": 0.9}
-    document = {"symbol": "SBUX", "target": "volume", "overall": figures, "horizons": {"1": figures | {"mae": 2e6}}}
-    document |= {"from": "2018-11-01", "to": "2018-11-14", "origins": 10, "refits": 1, "seconds": 3.0}
+    figures = {
+        "mae": 1234567.891,
+        "best_baseline": "har",
+        "skill_vs_best": 0.12345,
+        "baselines": {"ridge": 1.5e6},
+    }
+    figures |= {
+        "dm_p_value": 0.0123456,
+        "pinball_vs_best": 0.0456,
+        "coverage_80": 0.81234,
+        "coverage_90": 0.9,
+    }
+    document = {
+        "symbol": "SBUX",
+        "target": "volume",
+        "overall": figures,
+        "horizons": {"1": figures | {"mae": 2e6}},
+    }
+    document |= {
+        "from": "2018-11-01",
+        "to": "2018-11-14",
+        "origins": 10,
+        "refits": 1,
+        "seconds": 3.0,
+    }
     artifact = backtest_artifact(document)
     assert artifact.key == "backtest-sbux-volume"
     assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
     assert plain(artifact.body).split("\n\n")[1].splitlines() == [
-        "| horizon | mean error, M shares | ridge | against HAR | p | pinball skill | in 80% | in 90% |",
+        "| horizon | mean error, M shares | ridge | against HAR | p | pinball skill | in 80% | in "
+        "90% |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         "| 1 | 2.00 | 1.50 | +12.3% | 0.0123 | +4.6% | 81.2% | 90.0% |",
         "| all | 1.23 | 1.50 | +12.3% | 0.0123 | +4.6% | 81.2% | 90.0% |",

@@ -31,8 +31,14 @@ def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
     ("baselines", "best"),
     [
         ({}, {"mae": None, "pinball": None}),
-        ({"far": [(9.0, 9.0), (1.0, 1.0)], "near": [(4.0, 3.0), (9.0, 9.0)]}, {"mae": "near", "pinball": "near"}),
-        ({"sharp": [(4.0, 1.0)], "straight": [(3.0, 2.0)]}, {"mae": "straight", "pinball": "sharp"}),
+        (
+            {"far": [(9.0, 9.0), (1.0, 1.0)], "near": [(4.0, 3.0), (9.0, 9.0)]},
+            {"mae": "near", "pinball": "near"},
+        ),
+        (
+            {"sharp": [(4.0, 1.0)], "straight": [(3.0, 2.0)]},
+            {"mae": "straight", "pinball": "sharp"},
+        ),
         ({"one": [(4.0, 1.0)], "other": [(4.0, 1.0)]}, {"mae": "one", "pinball": "one"}),
         ({"exact": [(0.0, 0.0)], "near": [(1.0, 1.0)]}, {"mae": "exact", "pinball": "exact"}),
     ],
@@ -42,35 +48,61 @@ def test_the_best_baseline_is_that_of_the_loss_that_is_shown_one_session_ahead(b
     rows = [score(horizon=1, pinball=1.0, error=2.0), score(horizon=2, pinball=1.0, error=2.0)]
     for name, losses in baselines.items():
         for horizon, (error, pinball) in enumerate(losses, start=1):
-            rows.append(score(horizon=horizon, name=name, model_id=name, role="baseline", error=error, pinball=pinball))
+            rows.append(
+                score(
+                    horizon=horizon,
+                    name=name,
+                    model_id=name,
+                    role="baseline",
+                    error=error,
+                    pinball=pinball,
+                )
+            )
     record = track_record(scored(*rows))
     for loss, name in best.items():
         assert (best_ahead(record, loss) or {"forecaster": None})["forecaster"] == name
 
 
 def test_coverage_counts_hits_by_horizon():
-    rows = [score(ago=ago, actual=actual) for ago, actual in enumerate((10.0, 16.0, 30.0), 1)]  # in, between, out
+    # in, between, out
+    rows = [score(ago=ago, actual=actual) for ago, actual in enumerate((10.0, 16.0, 30.0), 1)]
     found = coverages(track_record(scored(*rows)))
     assert found[["level", "horizon", "n"]].to_numpy().tolist() == [[0.8, 1, 3], [0.9, 1, 3]]
     assert found["share"].tolist() == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_the_binomial_band_contains_95_of_100_shares():
-    for (n, level), band in {(1, 0.8): (0.0, 1.0), (10, 0.8): (0.5, 1.0), (250, 0.9): (0.86, 0.936)}.items():
+    for (n, level), band in {
+        (1, 0.8): (0.0, 1.0),
+        (10, 0.8): (0.5, 1.0),
+        (250, 0.9): (0.86, 0.936),
+    }.items():
         assert binomial_band(n, level) == pytest.approx(band)
 
 
 def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     record = track_record(long_record(origins=50))
     found = record.skills.set_index(["forecaster", "horizon"])["p_value"]
-    theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values("origin_session")
+    theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values(
+        "origin_session"
+    )
     expected = diebold_mariano(record.ahead(2)["pinball"], theirs["pinball"], horizon=2)[1]
     assert found["last_value", 2] == pytest.approx(expected)
-    ours, last = record.published, record.baselines.query("name == 'last_value'")
+    ours = record.published
+    last = record.baselines.query("name == 'last_value'")
     of_origin = [frame.groupby("origin_session")["pinball"].mean() for frame in (ours, last)]
     assert found["last_value", 0] == pytest.approx(diebold_mariano(*of_origin, horizon=5)[1])
-    fewer = track_record(long_record(origins=45)).skills.set_index(["forecaster", "horizon"])["p_value"]
-    assert fewer["last_value"].isna().to_dict() == {0: True, 1: False, 2: False, 3: False, 4: False, 5: True}
+    fewer = track_record(long_record(origins=45)).skills.set_index(["forecaster", "horizon"])[
+        "p_value"
+    ]
+    assert fewer["last_value"].isna().to_dict() == {
+        0: True,
+        1: False,
+        2: False,
+        3: False,
+        4: False,
+        5: True,
+    }
     assert 0 < found["last_value", 0] < 1
 
 
@@ -78,19 +110,37 @@ def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline(
     record = track_record(long_record(origins=40))
     name, skill = skill_over_time(record)
     ours = record.ahead(1).iloc[-SKILL_WINDOW:]["pinball"].sum()
-    theirs = record.baselines.query("name == 'ridge' and horizon == 1").sort_values("origin_session")
+    theirs = record.baselines.query("name == 'ridge' and horizon == 1").sort_values(
+        "origin_session"
+    )
     assert name == "ridge"
     assert len(skill) == 40 - SKILL_WINDOW + 1
-    assert skill["skill"].iloc[-1] == pytest.approx(1 - ours / theirs["pinball"].iloc[-SKILL_WINDOW:].sum())
+    assert skill["skill"].iloc[-1] == pytest.approx(
+        1 - ours / theirs["pinball"].iloc[-SKILL_WINDOW:].sum()
+    )
     assert skill["session"].iloc[-1] == record.ahead(1)["target_session"].iloc[-1]
 
 
 def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
     # Twenty below every quantile, ten between the median and the next one above, ten above all.
     actuals = [1.0] * 20 + [11.0] * 10 + [99.0] * 10
-    found = pit_histogram(track_record(scored(*(score(ago=ago, actual=a) for ago, a in enumerate(actuals, 1)))))
-    places = ["below 5%", "5 to 10%", "10 to 25%", "25 to 50%", "50 to 75%", "75 to 90%", "90 to 95%", "above 95%"]
-    assert (found["place"].tolist(), found["share"].tolist()) == (places, [0.5, 0, 0, 0, 0.25, 0, 0, 0.25])
+    found = pit_histogram(
+        track_record(scored(*(score(ago=ago, actual=a) for ago, a in enumerate(actuals, 1))))
+    )
+    places = [
+        "below 5%",
+        "5 to 10%",
+        "10 to 25%",
+        "25 to 50%",
+        "50 to 75%",
+        "75 to 90%",
+        "90 to 95%",
+        "above 95%",
+    ]
+    assert (found["place"].tolist(), found["share"].tolist()) == (
+        places,
+        [0.5, 0, 0, 0, 0.25, 0, 0, 0.25],
+    )
     assert found["expected"].sum() == pytest.approx(1.0)
     assert (found["low"] <= found["expected"]).all()
     assert (found["high"] >= found["expected"]).all()
@@ -100,12 +150,24 @@ def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> 
     record = track_record(long_record(origins=40))
     ahead = record.ahead(1)
     special = ahead["target_session"].iloc[0]
-    found = errors_by_day(record, lambda session: ["earnings", "half day"] if session == special else [])
+    found = errors_by_day(
+        record, lambda session: ["earnings", "half day"] if session == special else []
+    )
     rows = found.set_index("day")
-    assert rows.index.tolist() == ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "earnings", "half day"]
+    assert rows.index.tolist() == [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "earnings",
+        "half day",
+    ]
     assert rows.loc[:"Friday", "n"].sum() == 40
     error = ahead["error"].iloc[0]
-    assert rows.loc["earnings", ["n", "mae", "bias"]].tolist() == pytest.approx([1, abs(error), error])
+    assert rows.loc["earnings", ["n", "mae", "bias"]].tolist() == pytest.approx(
+        [1, abs(error), error]
+    )
     mondays = ahead[[session.weekday() == 0 for session in ahead["target_session"]]]
     assert rows.loc["Monday", "inside_80"] == pytest.approx(mondays["inside_80"].mean())
 
@@ -114,7 +176,8 @@ def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> 
     ("target", "first", "now", "changed"),
     [
         ("volume", [100.0, 100.0, 100.0, np.nan], [110.0, 100.0, 95.0, 5.0], [8, 6]),
-        ("close", [91.06, 91.06, 0.0050], [91.0605, 91.07, 0.0051], [8, 7]),  # the first within the tolerance of ingest
+        # The first within the tolerance of ingest
+        ("close", [91.06, 91.06, 0.0050], [91.0605, 91.07, 0.0051], [8, 7]),
         ("range", [0.0193, 0.0193], [0.01931, 0.0194], [7]),
     ],
 )
@@ -126,7 +189,10 @@ def test_restated_sessions_are_those_that_differ_newest_first(target, first, now
 
 
 def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
-    """At 25% a quantile is 0.85 times its median: ours 8.5 and 17, the ridge's 10.2, against an actual of 10."""
+    """At 25% a quantile is 0.85 times its median.
+
+    Ours 8.5 and 17, the ridge's 10.2, against an actual of 10.
+    """
     rows = [
         score(ago=1, median=10.0),
         score(ago=2, median=20.0),
@@ -135,17 +201,30 @@ def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
     ]
     ours, ridge = realised_costs(track_record(scored(*rows)), 3.0)
     assert (ours["forecaster"], ours["n"]) == ("published", 2)
-    assert (ours["cost"], ours["median_cost"]) == (pytest.approx((1.5 + 21.0) / 2), pytest.approx(15.0))
+    assert (ours["cost"], ours["median_cost"]) == (
+        pytest.approx((1.5 + 21.0) / 2),
+        pytest.approx(15.0),
+    )
     assert (ours["saving"], ours["published_saving"]) == (pytest.approx(1 - 11.25 / 15), 0.0)
-    assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == (1, pytest.approx(0.6), pytest.approx(6.0))
-    assert (ridge["published_cost"], ridge["published_saving"]) == (pytest.approx(21.0), pytest.approx(1 - 21 / 0.6))
+    assert (ridge["n"], ridge["cost"], ridge["median_cost"]) == (
+        1,
+        pytest.approx(0.6),
+        pytest.approx(6.0),
+    )
+    assert (ridge["published_cost"], ridge["published_saving"]) == (
+        pytest.approx(21.0),
+        pytest.approx(1 - 21 / 0.6),
+    )
 
 
 def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
     values = pd.Series(
-        [5.0, 6.0, float("nan"), 99.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN, "2024-03-11"])
+        [5.0, 6.0, float("nan"), 99.0],
+        index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN, "2024-03-11"]),
     )
-    data = report_data(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
+    data = report_data(
+        history=pd.DataFrame({"value": values, "settled": [True, False, True, True]})
+    )
     assert (data.known.iloc[-1], data.is_provisional) == (6.0, True)
     assert data.known.index[-1] == date(2024, 3, 7)
 

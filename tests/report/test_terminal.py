@@ -32,8 +32,13 @@ def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
     ]
 
 
-def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> None:
-    assert text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2] == "x\N{REPLACEMENT CHARACTER}[31m y"
+def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> (
+    None
+):
+    assert (
+        text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2]
+        == "x\N{REPLACEMENT CHARACTER}[31m y"
+    )
     text = "80\N{NO-BREAK SPACE}M shares of SBUX"
     assert paragraph(text, width=None) == "80 M shares of SBUX"
     assert paragraph(text, width=11, indent="  ") == "80 M shares\n  of SBUX"
@@ -112,7 +117,10 @@ def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_senten
     assert night_text(report_data(parts=WEEK), now=NOW, width=80) == NIGHT
     piped = night_text(report_data(parts=WEEK), now=NOW, width=None)
     assert piped.split() == NIGHT.split()
-    assert any(line.startswith("Last result: ") and line.endswith("5.21–11.16") for line in piped.splitlines())
+    assert any(
+        line.startswith("Last result: ") and line.endswith("5.21–11.16")
+        for line in piped.splitlines()
+    )
 
 
 def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calendar() -> None:
@@ -136,10 +144,13 @@ def test_many_symbols_are_a_line_each_at_80_columns() -> None:
         ),
     ]
     assert text_table(*line_listing(nights, now=NOW), width=80, in_lines=True) == LINES
-    first, *_ = text_table(*line_listing(nights[:1], now=NOW), width=120, in_lines=True).splitlines()[2:]
+    first, *_ = text_table(
+        *line_listing(nights[:1], now=NOW), width=120, in_lines=True
+    ).splitlines()[2:]
     assert first.endswith("  recent x1.14; Monday x0.90")
     few = line_listing(
-        [report_data(scored=long_record(origins=9)), report_data(scored=long_record(origins=10))], now=NOW
+        [report_data(scored=long_record(origins=9)), report_data(scored=long_record(origins=10))],
+        now=NOW,
     )
     assert [row[-3] for row in few[1]] == ["–", "−47%"]
 
@@ -149,18 +160,38 @@ def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
     found += [("2024-02-01", "missing_session", "flag"), ("2024-03-05", "price_jump", "flag")]
     rows = [dict(zip(FINDING_COLUMNS, (*one, None, "why", NOW), strict=True)) for one in found]
     data = report_data(findings=pd.DataFrame(rows))
-    (line,) = [one for one in night_text(data, now=NOW, width=None).splitlines() if one.startswith("Findings:")]
+    (line,) = [
+        one
+        for one in night_text(data, now=NOW, width=None).splitlines()
+        if one.startswith("Findings:")
+    ]
     assert line == "Findings:    high below low 2024-03-07 and 1 more; missing session 2024-02-01"
     assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
 
 
-MODEL = {"id": "3f9c2ab1a77d0e11", "symbol": "SBUX", "champion": True, "method": "scratch", "parent_id": None}
-MODEL |= {"base": "volume-2022-12-30", "trained_to": ORIGIN, "chain_epochs": 6, "weights": "kept", "refused": ""}
+MODEL = {
+    "id": "3f9c2ab1a77d0e11",
+    "symbol": "SBUX",
+    "champion": True,
+    "method": "scratch",
+    "parent_id": None,
+}
+MODEL |= {
+    "base": "volume-2022-12-30",
+    "trained_to": ORIGIN,
+    "chain_epochs": 6,
+    "weights": "kept",
+    "refused": "",
+}
 
 
 def test_a_fact_of_a_model_is_text_for_people():
     fetched = datetime(2024, 3, 9, 10, 31, 5, 123456, tzinfo=UTC)
-    model = {"parents": ["a", "b"], "gate": '{"origins": 40, "champion": 133034038.77874844}', "fetched_at": fetched}
+    model = {
+        "parents": ["a", "b"],
+        "gate": '{"origins": 40, "champion": 133034038.77874844}',
+        "fetched_at": fetched,
+    }
     _, rows = lineage_listing(model | {"seed": 0, "refused": None})
     assert rows == [
         ["parents", "a, b"],
@@ -172,7 +203,9 @@ def test_a_fact_of_a_model_is_text_for_people():
 
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
-    _, rows = model_listing([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
+    _, rows = model_listing(
+        [MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}]
+    )
     assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", ""]
     assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
     columns, rows = model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
@@ -181,7 +214,9 @@ def test_a_model_is_listed_with_what_its_fit_started_from():
 
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
     folders = (Path("/srv/bars"), Path("/srv/events"))
-    settings = Settings(symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x")
+    settings = Settings(
+        symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x"
+    )
     _, rows = settings_listing(settings_document(settings), {"files": "environment"})
     values = {row[0]: row[1] for row in rows}
     assert [row[0] for row in rows if row[2]] == ["FORECASTING_FILES"]

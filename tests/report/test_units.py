@@ -6,7 +6,8 @@ import pytest
 from forecasting.report import units
 from forecasting.report.units import GAP
 
-DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
 
 
@@ -33,11 +34,16 @@ NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
     ],
 )
 def test_a_value_has_about_three_digits_and_its_own_unit(target, usual, symbol, currency, text):
-    assert units.unit_for(target, usual=usual, symbol=symbol, currency=currency).text(usual) == text.replace("_", GAP)
+    assert units.unit_for(target, usual=usual, symbol=symbol, currency=currency).text(
+        usual
+    ) == text.replace("_", GAP)
 
 
 def test_a_unit_is_named_and_a_volume_in_brief_lacks_the_word_shares():
-    names = [units.unit_for("close", usual=70.0, symbol=symbol, currency="").name for symbol in ("^GSPC", "ODD")]
+    names = [
+        units.unit_for("close", usual=70.0, symbol=symbol, currency="").name
+        for symbol in ("^GSPC", "ODD")
+    ]
     assert names == ["points", "price"]
     unit = units.unit_for("volume", usual=12.34e6, symbol="TEST", currency="USD")
     assert (unit.name, unit.brief(12.34e6)) == ("M shares", f"12.3{GAP}M")
@@ -58,11 +64,17 @@ def test_an_unknown_number_is_a_dash_and_a_share_shows_its_sign_unless_it_rounds
 
 
 def test_counts_ages_days_instants_and_p_values_are_text_and_unknown_ones_a_dash():
-    assert [units.quantity(count, "origin") for count in (0, 1, 1250)] == ["0 origins", "1 origin", "1,250 origins"]
+    assert [units.quantity(count, "origin") for count in (0, 1, 1250)] == [
+        "0 origins",
+        "1 origin",
+        "1,250 origins",
+    ]
     ages = {-1: "0 min", 1: "60 min", 14.4: "14 h", 47: "47 h", 72: "3 d", 24 * 365.25 * 8: "8.0 y"}
     assert [units.age(NOW - timedelta(hours=hours), NOW) for hours in ages] == list(ages.values())
     spans = {0.44: "0.4_s", 12.4: "12_s", 185.0: "3_min 5_s", None: DASH}
-    assert [units.seconds(value) for value in spans] == [text.replace("_", GAP) for text in spans.values()]
+    assert [units.seconds(value) for value in spans] == [
+        text.replace("_", GAP) for text in spans.values()
+    ]
     for day in (date(2024, 3, 8), pd.Timestamp("2024-03-08"), "2024-03-08"):
         shown = [words(units.as_day(day)) for words in (units.long_day, units.short_day)]
         assert shown == ["Friday 8 March 2024", "Fri 8 Mar"]

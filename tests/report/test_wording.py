@@ -18,14 +18,38 @@ def flat(target: str, last: float, usual: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("target", "quantiles", "last", "usual", "text"),
     [
-        ("volume", (6e6, 8e6, 12e6), 10e6, 7.5e6, "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the"),
-        ("close", (49.0, 50.5, 52.0), 50.0, 45.0, "close at $50.50 {} (80% interval $49.00-52.00), 1.0% above the"),
-        ("range", (0.01, 0.02, 0.03), 0.02, 0.02, "of 2.00% {} (80% interval 1.00-3.00%), about the same as the"),
+        (
+            "volume",
+            (6e6, 8e6, 12e6),
+            10e6,
+            7.5e6,
+            "trade 8.00 M shares {} (80% interval 6.00-12.00 M), 7% above the",
+        ),
+        (
+            "close",
+            (49.0, 50.5, 52.0),
+            50.0,
+            45.0,
+            "close at $50.50 {} (80% interval $49.00-52.00), 1.0% above the",
+        ),
+        (
+            "range",
+            (0.01, 0.02, 0.03),
+            0.02,
+            0.02,
+            "of 2.00% {} (80% interval 1.00-3.00%), about the same as the",
+        ),
     ],
 )
-def test_the_sentence_names_session_median_interval_and_usual_level(target, quantiles, last, usual, text):
+def test_the_sentence_names_session_median_interval_and_usual_level(
+    target, quantiles, last, usual, text
+):
     rows = forecasts(target, **dict(zip(("q10", "q50", "q90"), quantiles, strict=True)))
-    found = plain(wording.sentence(report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))))
+    found = plain(
+        wording.sentence(
+            report_data(target, forecasts=rows, history=flat(target, last=last, usual=usual))
+        )
+    )
     assert text.format("on Monday 11 March 2024") in found
 
 
@@ -40,25 +64,40 @@ def why_of(target: str = "volume", **changed: object) -> str:
 
 def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_close_s_are_of():
     assert why_of(parts={1: PARTS}) == (
-        "Usual 7.03 M; Monday x0.96; a report nearby x1.90; a report is likely, none is announced x1.12; "
+        "Usual 7.03 M; Monday x0.96; a report nearby x1.90; a report is likely, none is announced "
+        "x1.12; "
         "network x1.05; other x0.99."
     )
     named = wording.named_parts(report_data(parts={1: PARTS}).lines[0].why)
-    assert math.prod(factor for _, factor in named) == pytest.approx(math.prod(factor for _, factor in PARTS[1:]))
-    events = pd.DataFrame({"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)})
+    assert math.prod(factor for _, factor in named) == pytest.approx(
+        math.prod(factor for _, factor in PARTS[1:])
+    )
+    events = pd.DataFrame(
+        {"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": date(2024, 3, 8)}
+    )
     reported = why_of(parts={1: PARTS}, events=events)
-    assert "; the session after its report x1.90; a quarter after its last report x1.12;" in reported
+    assert (
+        "; the session after its report x1.90; a quarter after its last report x1.12;" in reported
+    )
     small = [("usual", 7.03e6), ("quarter", 1.02), ("trees", 0.996)]
     assert why_of(parts={1: small}) == "Usual 7.03 M; a quarter before x1.02."
-    assert why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
+    assert (
+        why_of(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}) == "Usual 7.03 M; baseline x1.10."
+    )
     width = why_of("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert width == "80% interval 9.5% wide: usual 4.2%; a report nearby x2.20."
-    of_close = Why("close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)])
-    assert wording.brief_why(of_close, ["replay", "earnings"]) == "replay; width: earnings x2.20; trees x0.90"
+    of_close = Why(
+        "close", date(2024, 3, 11), ["earnings"], [("usual", 0.04), ("report", 2.2), ("trees", 0.9)]
+    )
+    assert (
+        wording.brief_why(of_close, ["replay", "earnings"])
+        == "replay; width: earnings x2.20; trees x0.90"
+    )
     assert why_of() == ""
 
 
-@pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])  # exp(log(value)) is not always the value
+# exp(log(value)) is not always the value
+@pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])
 def test_a_baseline_that_was_exact_has_no_skill_against_it(last: float):
     ours = score(ago=1, median=8e6, actual=7e6)
     theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
@@ -72,20 +111,50 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
 @pytest.mark.parametrize(
     ("changed", "tone", "title", "fact"),
     [
-        ({"unfinished": UNFINISHED | {"status": "late"}}, "warn", "Data late", "No bar by 09:00. These forecasts are"),
-        ({"unfinished": UNFINISHED | {"status": "failed"}}, "warn", "Newest night failed", "none from Monday 11 March"),
-        ({"forecasts": forecasts(status="fallback", reason="too old")}, "warn", "Fallback", "not published: too old."),
-        ({"forecasts": forecasts(kind="late")}, "warn", "Issued late", "2024-03-09 10:31 UTC, after Mon 11 Mar had"),
+        (
+            {"unfinished": UNFINISHED | {"status": "late"}},
+            "warn",
+            "Data late",
+            "No bar by 09:00. These forecasts are",
+        ),
+        (
+            {"unfinished": UNFINISHED | {"status": "failed"}},
+            "warn",
+            "Newest night failed",
+            "none from Monday 11 March",
+        ),
+        (
+            {"forecasts": forecasts(status="fallback", reason="too old")},
+            "warn",
+            "Fallback",
+            "not published: too old.",
+        ),
+        (
+            {"forecasts": forecasts(kind="late")},
+            "warn",
+            "Issued late",
+            "2024-03-09 10:31 UTC, after Mon 11 Mar had",
+        ),
         ({"forecasts": forecasts(kind="replay")}, "info", "Replay", "never counted as live."),
         ({"forecasts": forecasts(reason="bars jump")}, "warn", "Break in the bars", "Bars jump."),
-        ({"fetch": {"source": "sample", "title": "S&P 500"}}, "info", "Sample data", "S&P 500. Real bars, but not"),
+        (
+            {"fetch": {"source": "sample", "title": "S&P 500"}},
+            "info",
+            "Sample data",
+            "S&P 500. Real bars, but not",
+        ),
         (
             {"forecasts": forecasts(outside="volume 2024-03-08, gap 2024-03-07")},
             "info",
             "Never seen before",
             "Volume on 2024-03-08 and gap on 2024-03-07 are outside the range of the training data.",
         ),
-        ({"run": {"error": "loss not finite"}}, "warn", "Part of the night failed", "loss not finite"),
+        (
+            {"run": {"error": "loss not finite"}},
+            "warn",
+            "Part of the night failed",
+            "loss not finite",
+        ),
         ({"run": {"note": "held bar of 2024-03-08"}}, "info", "Note", "held bar of 2024-03-08"),
         (
             {"changed": [("source", "yahoo", None)]},
@@ -106,7 +175,8 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
     document = {"as_published": {"nights": nights, "skill_vs_alone": -0.005}}
     assert wording.published_sentence(document) == (
-        "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused"
+        "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from "
+        "scratch, 30 warm, 1 refused"
         "; pinball loss 0.5% above that of the model alone, which is the table before."
     )
 
@@ -114,11 +184,25 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
 @pytest.mark.parametrize(
     ("ratio", "name", "sentence"),
     [
-        (1.0, "50% quantile", "costs as much per unit as an underestimate, the 50% quantile has the least"),
-        (3.0, "25% quantile", "costs 3 times as much per unit as an underestimate, the 25% quantile has the least"),
-        (99.0, "5% quantile", "the 1% quantile has the least expected cost; the outermost that is issued is shown"),
+        (
+            1.0,
+            "50% quantile",
+            "costs as much per unit as an underestimate, the 50% quantile has the least",
+        ),
+        (
+            3.0,
+            "25% quantile",
+            "costs 3 times as much per unit as an underestimate, the 25% quantile has the least",
+        ),
+        (
+            99.0,
+            "5% quantile",
+            "the 1% quantile has the least expected cost; the outermost that is issued is shown",
+        ),
     ],
 )
-def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(ratio: float, name: str, sentence: str) -> None:
+def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(
+    ratio: float, name: str, sentence: str
+) -> None:
     assert wording.level_name(ratio) == name
     assert sentence in wording.cost_sentence(ratio)

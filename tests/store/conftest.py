@@ -1,4 +1,7 @@
-"""One prepared ledger of each database for all tests of the store; what a test writes is rolled back."""
+"""One prepared ledger of each database for all tests of the store.
+
+What a test writes is rolled back.
+"""
 
 import os
 import shutil

@@ -1,4 +1,7 @@
-"""Seeded scores of nights of every sort: published baselines, reissued forecasts, gaps, all kinds, stages and roles."""
+"""Seeded scores of nights of every sort.
+
+Published baselines, reissued forecasts, gaps, all kinds, stages and roles.
+"""
 
 from datetime import date
 
@@ -14,7 +17,8 @@ Rows = list[dict[str, object]]
 
 BASELINES = ("ridge", "har")
 _RUNS = {"": 21, ":2": 22}
-"""Ending of the model ids and hour of issue of a night's run, and of a second one under other settings."""
+"""Ending of the model ids and hour of issue of a night's run, and of a second one under other
+settings."""
 
 
 def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Rows:
@@ -29,7 +33,10 @@ def mixed_scores(connection: sa.Connection, *, seed: int, days: int = 290) -> Ro
 
 
 def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
-    """The forecasts of one night, some of them missing; on one night in three a baseline is published."""
+    """The forecasts of one night, some of them missing.
+
+    On one night in three a baseline is published.
+    """
     rows = []
     for ending, hour in _RUNS.items():
         if ending and rng.random() > 0.15:
@@ -42,7 +49,9 @@ def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
         kind = str(rng.choice(["live", "live", "live", "late", "replay"]))
         for model, role in models.items():
             for horizon in (1, 2):
-                own_kind = kind if rng.random() < 0.98 else str(rng.choice(["live", "late", "replay"]))
+                own_kind = (
+                    kind if rng.random() < 0.98 else str(rng.choice(["live", "late", "replay"]))
+                )
                 if rng.random() < 0.97:
                     row = forecast_row(model, origin.isoformat(), horizon, role=role, kind=own_kind)
                     rows.append(row | {"issued_at": at(f"{origin}T{hour}:00")})
@@ -51,7 +60,9 @@ def _forecasts_of(origin: date, rng: np.random.Generator) -> Rows:
 
 def _scores_of(forecast: dict[str, object], rng: np.random.Generator) -> Rows:
     """A first-print score, usually a settled one, sometimes one of a restated bar."""
-    stages = [("first_print", 1), ("settled", 1), ("settled", 2)][: int(rng.choice([1, 2, 2, 2, 3]))]
+    stages = [("first_print", 1), ("settled", 1), ("settled", 2)][
+        : int(rng.choice([1, 2, 2, 2, 3]))
+    ]
     rows = []
     for stage, version in stages:
         error = float(rng.normal(0, 2e6))
@@ -64,7 +75,8 @@ def _scores_of(forecast: dict[str, object], rng: np.random.Generator) -> Rows:
 def naive_lines(connection: sa.Connection) -> pd.DataFrame:
     """The score that counts of each line, kind, horizon and origin, from all rows of table scores.
 
-    Columns of the table and `line`: empty for the published forecasts, else a baseline's name or `lstm`.
+    Columns of the table and `line`: empty for the published forecasts, else a baseline's name or
+    `lstm`.
     """
     scores = pd.DataFrame(connection.execute(sa.select(schema.scores)).mappings().all())
     scores = scores.sort_values("model_id", ascending=False).sort_values(

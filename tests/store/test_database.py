@@ -20,10 +20,15 @@ from tests.store.conftest import another_process
 from tests.store.rows import at, model_row, store_bars
 
 
-def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
+def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(
+    postgres_url,
+):
     with transaction(postgres_url) as connection:
         for number in range(10):
-            assert connection.scalar(sa.text("SELECT CAST(:number AS int)"), {"number": number}) == number
+            assert (
+                connection.scalar(sa.text("SELECT CAST(:number AS int)"), {"number": number})
+                == number
+            )
         assert connection.scalar(sa.text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
@@ -43,34 +48,58 @@ def test_what_a_postgres_database_sets_for_sessions_changes_no_value(postgres_ur
         assert connection.scalar(sa.text("SHOW transaction_isolation")) == "read committed"
 
 
-def test_a_new_sqlite_file_and_what_lies_beside_it_have_the_permissions_of_the_umask(empty_sqlite_url):
+def test_a_new_sqlite_file_and_what_lies_beside_it_have_the_permissions_of_the_umask(
+    empty_sqlite_url,
+):
     before = os.umask(0o002)
     try:
         upgrade(empty_sqlite_url)
         with transaction(empty_sqlite_url):
-            files = sorted(Path(sa.make_url(empty_sqlite_url).database or "").parent.glob("forecasting.db*"))
-            modes = {path.name.removeprefix("forecasting.db"): f"{path.stat().st_mode & 0o777:o}" for path in files}
+            files = sorted(
+                Path(sa.make_url(empty_sqlite_url).database or "").parent.glob("forecasting.db*")
+            )
+            modes = {
+                path.name.removeprefix("forecasting.db"): f"{path.stat().st_mode & 0o777:o}"
+                for path in files
+            }
     finally:
         os.umask(before)
     assert modes == {"": "664", "-shm": "664", "-wal": "664"}
 
 
 def test_of_several_hosts_each_is_named_and_one_without_an_address_cannot_be_reached(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(-2, "Name or service not known")))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", Mock(side_effect=socket.gaierror(-2, "Name or service not known"))
+    )
     several = "127.0.0.1:1&host=127.0.0.1:2&target_session_attrs=read-write"
     for host, named in ((several, r"127\.0\.0\.1:1, 127\.0\.0\.1:2"), ("db.example", "db.example")):
-        refused = pytest.raises(StoreError, match=f"^The database ledger on {named} cannot be reached")
+        refused = pytest.raises(
+            StoreError, match=f"^The database ledger on {named} cannot be reached"
+        )
         with refused, reading(f"postgresql://night:x@/ledger?host={host}"):
             pass
 
 
-NAMES = ("q?x", "job%2Fmain", "100%", "a b", "caf\u00e9", "#1", "a@b:c", "+", "%25", "?mode=ro", "\udcff")
+NAMES = (
+    "q?x",
+    "job%2Fmain",
+    "100%",
+    "a b",
+    "caf\u00e9",
+    "#1",
+    "a@b:c",
+    "+",
+    "%25",
+    "?mode=ro",
+    "\udcff",
+)
 """Of folders that the parts of a URL could be read into; the last one is a byte that is no UTF-8."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_path, name):
-    url, path = Settings(data_dir=tmp_path / name).url, tmp_path / name / "forecasting.db"
+    url = Settings(data_dir=tmp_path / name).url
+    path = tmp_path / name / "forecasting.db"
     assert sqlite_path(parse(url)) == path
     upgrade(url)
     check_ready(url)
@@ -100,8 +129,11 @@ def test_a_reader_sees_one_state_throughout(database_url):
         assert reader.scalar(count) == 0
 
 
-def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_write_in_turn(database_url):
-    mark, marked = sa.text("CREATE TEMPORARY TABLE mark (a INTEGER)"), sa.text("SELECT * FROM mark")
+def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_write_in_turn(
+    database_url,
+):
+    mark = sa.text("CREATE TEMPORARY TABLE mark (a INTEGER)")
+    marked = sa.text("SELECT * FROM mark")
     with kept_open(database_url):
         with transaction(database_url) as connection:
             connection.execute(mark)
@@ -115,14 +147,22 @@ def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_writ
         connection.execute(marked)
 
 
-def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:
+def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(
+    postgres_url: str,
+) -> None:
     owner = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with owner.connect() as connection:
         connection.exec_driver_sql("CREATE ROLE test_crowded LOGIN PASSWORD 'x' CONNECTION LIMIT 0")
         crowded = sa.make_url(postgres_url).set(username="test_crowded", password="x")
         try:
-            named = r"accepts no more connections: .*too many connections for role \"test_crowded\"\. End sessions"
-            with pytest.raises(StoreError, match=named), reading(crowded.render_as_string(hide_password=False)):
+            named = (
+                r"accepts no more connections: .*too many connections for role "
+                r"\"test_crowded\"\. End sessions"
+            )
+            with (
+                pytest.raises(StoreError, match=named),
+                reading(crowded.render_as_string(hide_password=False)),
+            ):
                 pass
         finally:
             connection.exec_driver_sql("DROP ROLE test_crowded")
@@ -137,9 +177,13 @@ with night_lock(sys.argv[1], "night"):
 """
 
 
-def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_that_is_killed(database_url):
+def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_that_is_killed(
+    database_url,
+):
     with another_process(HOLDER, database_url, "held\n") as holder:
-        with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
+        with pytest.raises(
+            LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"
+        ):
             night_lock(database_url, "night").__enter__()
         with night_lock(database_url, "backtest"):
             assert is_held(database_url, "night")
@@ -152,11 +196,19 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it_and_free_once_th
     raise AssertionError("the lock outlived its holder")
 
 
-OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+    "AND datname = "
+)
 
 
-def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(postgres_url):
-    with pytest.raises(StoreError, match=r"^The database of the block"), night_lock(postgres_url, "night"):
+def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(
+    postgres_url,
+):
+    with (
+        pytest.raises(StoreError, match=r"^The database of the block"),
+        night_lock(postgres_url, "night"),
+    ):
         with engine(postgres_url).connect() as connection:
             connection.exec_driver_sql(f"{OTHERS} current_database()")
         raise StoreError("The database of the block cannot be reached: its own error.")
@@ -174,14 +226,22 @@ def test_a_run_whose_lock_was_lost_writes_nothing_more_and_the_next_one_does(pos
             if lost:
                 with engine(postgres_url).connect() as connection:
                     connection.exec_driver_sql(f"SELECT pg_terminate_backend({session}, 10000)")
-                with pytest.raises(StoreError, match=f"lock of this run, process {session} .* writes nothing more"):
+                with pytest.raises(
+                    StoreError, match=f"lock of this run, process {session} .* writes nothing more"
+                ):
                     transaction(postgres_url).__enter__()
     with reading(postgres_url) as connection:
-        assert sorted(read.values(connection, "models", "id", {})) == ["before False", "before True"]
+        assert sorted(read.values(connection, "models", "id", {})) == [
+            "before False",
+            "before True",
+        ]
 
 
 def test_two_threads_of_one_process_exclude_each_other(database_url):
-    with night_lock(database_url, "night"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
+    with (
+        night_lock(database_url, "night"),
+        pytest.raises(LockedError, match=f"process {os.getpid()} on "),
+    ):
         night_lock(database_url, "night").__enter__()
 
 
@@ -206,13 +266,19 @@ def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_ur
 
 
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
-    with pytest.raises(StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"):
+    with pytest.raises(
+        StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"
+    ):
         night_lock(empty_sqlite_url, "night").__enter__()
 
 
-def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(sqlite_url, tmp_path, monkeypatch):
+def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(
+    sqlite_url, tmp_path, monkeypatch
+):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    refused = rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET --target TARGET"
+    refused = (
+        rf"Another `forecasting serve`.*process {os.getpid()} .*--target TARGET --target TARGET"
+    )
     with serve_lock(tmp_path), pytest.raises(LockedError, match=refused):
         start_serving()

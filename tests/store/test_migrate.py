@@ -43,14 +43,18 @@ def set_revision(url: str, revision: str) -> None:
 def test_the_schema_does_not_change_under_a_run(database_url: str) -> None:
     for name in LOCKED:
         with night_lock(database_url, name):
-            with pytest.raises(LockedError, match=f"The lock '{name}' of this database is held by another run"):
+            with pytest.raises(
+                LockedError, match=f"The lock '{name}' of this database is held by another run"
+            ):
                 downgrade(database_url, "0009")
             assert current(database_url) == NEWEST
             upgrade(database_url)  # which changes nothing
     downgrade(database_url, "0009")
 
 
-def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upgrade_waits_for_the_nights_of_0009(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     downgrade(postgres_url, "0009")
     monkeypatch.setattr("forecasting.store.connect.BUSY_TIMEOUT_S", 1)
     engine.cache_clear()
@@ -66,7 +70,9 @@ def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     path = empty_sqlite_url.removeprefix("sqlite:///")
     with pytest.raises(StoreError, match="There is no database"):
         current(empty_sqlite_url)
-    assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting run` creates it")
+    assert refusal(empty_sqlite_url).startswith(
+        f"There is no database at {path}. `forecasting run` creates it"
+    )
     with pytest.raises(StoreError, match="There is no database"):
         downgrade(empty_sqlite_url, "base")
     with pytest.raises(StoreError, match="cannot be opened"), transaction(empty_sqlite_url):
@@ -76,20 +82,32 @@ def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
 
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
     assert current(empty_postgres_url) is None
-    assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(empty_postgres_url)
-    elsewhere = sa.make_url(empty_postgres_url).set(database="nowhere").render_as_string(hide_password=False)
+    assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(
+        empty_postgres_url
+    )
+    elsewhere = (
+        sa.make_url(empty_postgres_url)
+        .set(database="nowhere")
+        .render_as_string(hide_password=False)
+    )
     assert "cannot be reached: connection failed" in refusal(elsewhere)
     assert 'database "nowhere" does not exist' in refusal(elsewhere)
 
 
 def test_an_older_revision_asks_for_the_upgrade(database_url, monkeypatch):
     monkeypatch.setattr("forecasting.store.migrate._revisions", lambda: ["9998", NEWEST])
-    assert f"is at revision {NEWEST}; this code needs 9998. Run `forecasting db upgrade`" in refusal(database_url)
+    assert (
+        f"is at revision {NEWEST}; this code needs 9998. Run `forecasting db upgrade`"
+        in refusal(database_url)
+    )
 
 
 def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url):
     set_revision(database_url, "9999")
-    assert f"is at revision 9999, which this code does not have (its newest is {NEWEST})" in refusal(database_url)
+    assert (
+        f"is at revision 9999, which this code does not have (its newest is {NEWEST})"
+        in refusal(database_url)
+    )
     for change in (upgrade, lambda url: downgrade(url, "base")):
         with pytest.raises(StoreError, match="revision 9999, which this code does not have"):
             change(database_url)
@@ -106,10 +124,16 @@ def without_rights() -> Iterator[None]:
         os.setresuid(user, user, user)
 
 
-@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o444, 0o777), (0o444, 0o555)], ids=["file", "folder"])
-def test_a_sqlite_file_that_may_not_be_written_is_read_but_by_a_writer_refused(sqlite_url, file_mode, folder_mode):
-    with tempfile.TemporaryDirectory(prefix="forecasting-tests-") as folder:  # others may not enter tmp_path
-        path, url = Path(folder, "forecasting.db"), f"sqlite:///{folder}/forecasting.db"
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode"), [(0o444, 0o777), (0o444, 0o555)], ids=["file", "folder"]
+)
+def test_a_sqlite_file_that_may_not_be_written_is_read_but_by_a_writer_refused(
+    sqlite_url, file_mode, folder_mode
+):
+    # Others may not enter tmp_path
+    with tempfile.TemporaryDirectory(prefix="forecasting-tests-") as folder:
+        path = Path(folder, "forecasting.db")
+        url = f"sqlite:///{folder}/forecasting.db"
         shutil.copy(sqlite_url.removeprefix("sqlite:///"), path)
         path.chmod(file_mode)
         Path(folder).chmod(folder_mode)
@@ -133,15 +157,22 @@ def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refu
     path = tmp_path / "notes.db"
     path.write_text("not a database, but long enough to be read as a header of one; " * 20)
     assert "is not a SQLite file" in refusal(f"sqlite:///{path}")
-    for folder, reason in ((path / "deeper", "Not a directory"), (path, "a file has that name. Name another")):
-        with pytest.raises(StoreError, match=f"folder .* for the database cannot be created: {reason}"):
+    for folder, reason in (
+        (path / "deeper", "Not a directory"),
+        (path, "a file has that name. Name another"),
+    ):
+        with pytest.raises(
+            StoreError, match=f"folder .* for the database cannot be created: {reason}"
+        ):
             upgrade(f"sqlite:///{folder / 'forecasting.db'}")
 
 
 def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
     with a_role(postgres_url, "reader") as reader:
         assert "cannot be written by this user, who lacks INSERT on " in refusal(reader)
-    read_only = sa.make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    read_only = sa.make_url(postgres_url).update_query_dict(
+        {"options": "-c default_transaction_read_only=on"}
+    )
     url = read_only.render_as_string(hide_password=False)
     assert "in a read-only transaction. Connect to the primary, as the writer role" in refusal(url)
 
@@ -149,7 +180,9 @@ def test_a_postgres_role_that_may_only_read_is_refused(postgres_url):
 @pytest.mark.parametrize("stale", ["DROP VIEW night_durations", "another"])
 def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, stale, monkeypatch):
     with reading(postgres_url) as connection:
-        columns = [column["name"] for column in sa.inspect(connection).get_columns("night_durations")]
+        columns = [
+            column["name"] for column in sa.inspect(connection).get_columns("night_durations")
+        ]
     if stale == "another":
         monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
         upgrade(postgres_url)
@@ -159,12 +192,16 @@ def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, stale,
             connection.exec_driver_sql(stale)
     upgrade(postgres_url)
     with reading(postgres_url) as connection:
-        assert [column["name"] for column in sa.inspect(connection).get_columns("night_durations")] == columns
+        assert [
+            column["name"] for column in sa.inspect(connection).get_columns("night_durations")
+        ] == columns
 
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
     for change in (upgrade, downgrade):
-        with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0009, .*; found 'nonsense'"):
+        with pytest.raises(
+            UsageError, match=r"Expected a revision, one of head, base, 0009, .*; found 'nonsense'"
+        ):
             change(database_url, "nonsense")
     check_ready(database_url)
 
@@ -207,30 +244,45 @@ SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
 
 
-def test_the_migrated_schema_is_the_metadata_with_keys_checks_and_names_that_postgres_keeps(connection):
+def test_the_migrated_schema_is_the_metadata_with_keys_checks_and_names_that_postgres_keeps(
+    connection,
+):
     options = {"compare_type": True, "compare_server_default": True}
     assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     made = sa.inspect(connection)
     for table in metadata.sorted_tables:
-        key, columns = made.get_pk_constraint(table.name), [column.name for column in table.primary_key]
+        key = made.get_pk_constraint(table.name)
+        columns = [column.name for column in table.primary_key]
         assert (key["name"], key["constrained_columns"]) == (table.primary_key.name, columns)
-        checks = {constraint.name for constraint in table.constraints if isinstance(constraint, sa.CheckConstraint)}
+        checks = {
+            constraint.name
+            for constraint in table.constraints
+            if isinstance(constraint, sa.CheckConstraint)
+        }
         assert {check["name"] for check in made.get_check_constraints(table.name)} == checks
-        assert all(0 < len(str(item.name or "")) <= 63 for item in (*table.constraints, *table.indexes)), table.name
+        assert all(
+            0 < len(str(item.name or "")) <= 63 for item in (*table.constraints, *table.indexes)
+        ), table.name
 
 
 def test_revisions_form_one_line():
     assert SCRIPTS.get_heads() == [migrate.head()]
-    assert migrate._revisions() == tuple(REVISIONS[::-1])  # found without running the migrations' files
+    # Found without running the migrations' files
+    assert migrate._revisions() == tuple(REVISIONS[::-1])
 
 
-def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_and_views(database_url):
+def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_and_views(
+    database_url,
+):
     for revision in (*REVISIONS, "base"):
         downgrade(database_url, revision)
         assert current(database_url) == (None if revision == "base" else revision)
         with reading(database_url) as connection:
             left = sa.inspect(connection)
-            assert revision != "base" or (left.get_table_names(), left.get_view_names()) == (["alembic_version"], [])
+            assert revision != "base" or (left.get_table_names(), left.get_view_names()) == (
+                ["alembic_version"],
+                [],
+            )
         upgrade(database_url)
         with reading(database_url) as connection:
             made = sa.inspect(connection)
@@ -249,12 +301,22 @@ def test_older_nights_get_the_kind_of_their_mode_by_how_its_reason_began(databas
         "": "",
     }
     downgrade(database_url, "0011")
-    columns = "id, as_of, symbol, target, source, trigger, status, started_at, code_version, settings_hash, settings"
+    columns = (
+        "id, as_of, symbol, target, source, trigger, status, started_at, code_version, "
+        "settings_hash, settings"
+    )
     with transaction(database_url) as connection:
         for place, reason in enumerate(reasons):
-            values = f"'{place}', '2024-03-08', 'SBUX', 'volume', 'sample', 'run', 'done', '2024-03-09', '', '', ''"
-            insert = f"INSERT INTO runs ({columns}, mode, mode_reason) VALUES ({values}, :mode, :reason)"
-            connection.execute(sa.text(insert), {"mode": "scratch" if reason else "", "reason": reason})
+            values = (
+                f"'{place}', '2024-03-08', 'SBUX', 'volume', 'sample', 'run', 'done', "
+                "'2024-03-09', '', '', ''"
+            )
+            insert = (
+                f"INSERT INTO runs ({columns}, mode, mode_reason) VALUES ({values}, :mode, :reason)"
+            )
+            connection.execute(
+                sa.text(insert), {"mode": "scratch" if reason else "", "reason": reason}
+            )
     upgrade(database_url)
     with reading(database_url) as connection:
         kinds = dict(connection.execute(sa.text("SELECT mode_reason, mode_kind FROM runs")).all())
@@ -281,12 +343,17 @@ def test_docs_tables_md_is_current(script: dict[str, Any]) -> None:
     document = script["document"]()
     assert (DOCS / "tables.md").read_text(encoding="utf-8") == document
     for section in document.split("\n## ")[1:]:
-        assert len({line.count("|") for line in section.splitlines() if line.startswith("| `")} | {0}) <= 3
+        assert (
+            len({line.count("|") for line in section.splitlines() if line.startswith("| `")} | {0})
+            <= 3
+        )
 
 
 def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(script, sqlite_url):
     for table in metadata.sorted_tables:
-        assert all(str(one.comment).endswith((".", "...")) for one in (table, *table.columns)), table.name
+        assert all(str(one.comment).endswith((".", "...")) for one in (table, *table.columns)), (
+            table.name
+        )
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
         made = {
             name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
@@ -306,4 +373,6 @@ def test_postgres_has_every_meaning_as_a_comment(postgres_url: str) -> None:
         assert stored == {name: table.comment for name, table in metadata.tables.items()}
         for name in (*metadata.tables, *views.VIEWS):
             meanings = migrate.meanings(connection)
-            assert all(one["comment"] == meanings[name, one["name"]] for one in made.get_columns(name)), name
+            assert all(
+                one["comment"] == meanings[name, one["name"]] for one in made.get_columns(name)
+            ), name

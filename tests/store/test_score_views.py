@@ -34,9 +34,16 @@ SESSIONS = between(date(2024, 1, 3), date(2024, 2, 28))
 ROLES = {"lstm": "champion", "lstm:2": "challenger"}
 
 
-def with_error(model: str, origin: str, role: str, error: float, **changed: Any) -> tuple[dict, list[dict]]:
+def with_error(
+    model: str, origin: str, role: str, error: float, **changed: Any
+) -> tuple[dict, list[dict]]:
     """A forecast, and the values of its score."""
-    values = {"error": error, "pinball": abs(error) / 2, "inside_80": abs(error) < 3, "inside_90": abs(error) < 5}
+    values = {
+        "error": error,
+        "pinball": abs(error) / 2,
+        "inside_80": abs(error) < 3,
+        "inside_90": abs(error) < 5,
+    }
     return forecast_row(model, origin, role=role, **changed), [values]
 
 
@@ -45,18 +52,35 @@ def store_lines(connection: sa.Connection, errors: dict[str, list[float]]) -> No
     lines: list[tuple[dict, list[dict]]] = []
     for model, line in errors.items():
         role = ROLES.get(model, "baseline")
-        lines += [with_error(model, str(at), role, error) for at, error in zip(SESSIONS, line, strict=False)]
+        lines += [
+            with_error(model, str(at), role, error)
+            for at, error in zip(SESSIONS, line, strict=False)
+        ]
     store_scored(connection, *lines)
 
 
-SKILL = ("window_sessions", "n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill", "coverage_80")
+SKILL = (
+    "window_sessions",
+    "n",
+    "mae",
+    "best_baseline",
+    "baseline_mae",
+    "skill",
+    "pinball_skill",
+    "coverage_80",
+)
 
 
 def test_live_skill_is_against_the_best_baseline_of_each_window(connection):
     seasonal = [9.0] * 5 + [-3.25] * 20
-    errors = {"lstm": [4.0] * 5 + [-2.0] * 20, "lstm:2": [0.1] * 25, "ridge": [1.0] * 5 + [4.0] * 20}
+    errors = {
+        "lstm": [4.0] * 5 + [-2.0] * 20,
+        "lstm:2": [0.1] * 25,
+        "ridge": [1.0] * 5 + [4.0] * 20,
+    }
     store_lines(connection, errors | {"seasonal": seasonal})
-    newest, longer = pytest.approx(1 - 2 / 3.25), pytest.approx(1 - 2.4 / 3.4)
+    newest = pytest.approx(1 - 2 / 3.25)
+    longer = pytest.approx(1 - 2.4 / 3.4)
     assert view_rows(connection, "live_skill", *SKILL) == [
         (20, 20, 2.0, "seasonal", pytest.approx(3.25), newest, newest, 1.0),
         (60, 25, 2.4, "ridge", 3.4, longer, longer, 0.8),
@@ -65,9 +89,13 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(connection):
 
 
 @pytest.mark.parametrize(("error", "skill"), [(0.5, -1.0), (0.0, None)])
-def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_without_an_error(connection, error, skill):
+def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_without_an_error(
+    connection, error, skill
+):
     store_lines(connection, {"lstm": [1.0] * 5, "ridge": [error] * 5, "seasonal": [4.0] * 5})
-    found = view_rows(connection, "live_skill", "best_baseline", "baseline_mae", "skill", "pinball_skill")
+    found = view_rows(
+        connection, "live_skill", "best_baseline", "baseline_mae", "skill", "pinball_skill"
+    )
     assert found == [("ridge", error, skill, skill)] * 3
 
 
@@ -87,7 +115,9 @@ def test_live_skill_leaves_replays_out_beside_live_nights(connection):
 
 
 PAIR = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
-FIRST, SECOND, THIRD = "2024-03-05", "2024-03-06", "2024-03-07"
+FIRST = "2024-03-05"
+SECOND = "2024-03-06"
+THIRD = "2024-03-07"
 
 
 def pairs(connection: sa.Connection) -> dict[tuple[str, str], tuple]:
@@ -106,7 +136,14 @@ def test_a_pair_is_compared_on_the_origins_that_both_have_in_both_orders(connect
     found = pairs(connection)
     assert found["lstm", "ridge"] == (2, 3.0, 4.0, 0.25, 0.25, 1)
     assert found["ridge", "lstm"] == (2, 4.0, 3.0, pytest.approx(-1 / 3), pytest.approx(-1 / 3), 1)
-    assert found["published", "lstm"] == (3, pytest.approx(106 / 3), pytest.approx(106 / 3), 0.0, 0.0, 0)
+    assert found["published", "lstm"] == (
+        3,
+        pytest.approx(106 / 3),
+        pytest.approx(106 / 3),
+        0.0,
+        0.0,
+        0,
+    )
     assert set(found) == set(itertools.permutations(("published", "lstm", "ridge"), 2))
 
 
@@ -125,15 +162,29 @@ def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(
     assert {name for pair in found for name in pair} == {"published", "lstm", "ridge"}
 
 
-COSTS = ("forecaster", "cost_ratio", "n", "cost", "median_cost", "saving", "published_cost", "published_saving")
+COSTS = (
+    "forecaster",
+    "cost_ratio",
+    "n",
+    "cost",
+    "median_cost",
+    "saving",
+    "published_cost",
+    "published_saving",
+)
 
 
 def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(connection):
-    """Levels 5, 10, 25 and 50% are 70, 80, 90 and 100; the actuals 90 and 120, the ridge has the first alone."""
+    """Levels 5, 10, 25 and 50% are 70, 80, 90 and 100.
+
+    The actuals 90 and 120, the ridge has the first alone.
+    """
     theirs = forecast_row("ridge", FIRST, role="baseline", q25=94.0, q50=110.0)
     ours = (forecast_row("lstm", FIRST), [{}]), (forecast_row("lstm", SECOND), [{"actual": 120.0}])
     store_scored(connection, *ours, (theirs, [{}]))
-    found = [row for row in view_rows(connection, "costs", *COSTS, "window_sessions") if row[-1] == 20]
+    found = [
+        row for row in view_rows(connection, "costs", *COSTS, "window_sessions") if row[-1] == 20
+    ]
     assert {row[:2]: row[2:-1] for row in found if row[0] != "lstm"} == {
         ("published", 1): (2, 15.0, 15.0, 0.0, 15.0, 0.0),
         ("published", 3): (2, 15.0, 25.0, 0.4, 15.0, 0.0),
@@ -150,12 +201,16 @@ def test_a_forecast_without_a_cost_has_no_saving(connection):
     exact = forecast_row("lstm", FIRST, q50=90.0)
     nearly = forecast_row("ridge", FIRST, q50=math.nextafter(90.0, 91.0), role="baseline")
     store_scored(connection, (exact, [{}]), (nearly, [{}]))
-    found = view_rows(connection, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving")
+    found = view_rows(
+        connection, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving"
+    )
     assert {row[2:] for row in found if row[:2] == ("lstm", 1)} == {(0.0, None, None)}
     assert {row[2:] for row in found if row[:2] == ("ridge", 9)} == {(10.0, None, 0.0)}
 
 
-@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["connection"])
+@pytest.mark.parametrize(
+    ("connection", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["connection"]
+)
 def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed):
     rng = np.random.default_rng(seed)
     scores = mixed_scores(connection, seed=seed, days=70)
@@ -164,12 +219,17 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed
     for row in scores:
         row["actual"] = actual[row["origin_session"], row["horizon"]] + float(row["bar_version"])
     write.add_scores(connection, scores)
-    connection.execute(sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon))
-    found, expected = read.view(connection, "costs", SYMBOL), naive_costs(connection)
+    connection.execute(
+        sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
+    )
+    found = read.view(connection, "costs", SYMBOL)
+    expected = naive_costs(connection)
     key = ["kind", "horizon", "window_sessions", "cost_ratio", "forecaster"]
     assert len(expected) > 100
     found = found.sort_values(key, ignore_index=True)[expected.columns]
-    pd.testing.assert_frame_equal(found, expected.sort_values(key, ignore_index=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        found, expected.sort_values(key, ignore_index=True), check_dtype=False
+    )
 
 
 def naive_costs(connection: sa.Connection) -> pd.DataFrame:
@@ -183,11 +243,26 @@ def naive_costs(connection: sa.Connection) -> pd.DataFrame:
         for window in (20, 60, 250):
             ours = published.tail(window).set_index("origin_session")
             for name, own in of_line.groupby("line"):
-                theirs = own[own["origin_session"].isin(ours.index)].set_index("origin_session").sort_index()
+                theirs = (
+                    own[own["origin_session"].isin(ours.index)]
+                    .set_index("origin_session")
+                    .sort_index()
+                )
                 for ratio in RATIOS if len(theirs) else ():
-                    row = {"kind": kind, "horizon": horizon, "window_sessions": window, "cost_ratio": ratio}
-                    row |= {"forecaster": name or "published", "n": len(theirs), "cost": mean_cost(theirs, ratio)}
-                    row |= {"median_cost": cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()}
+                    row = {
+                        "kind": kind,
+                        "horizon": horizon,
+                        "window_sessions": window,
+                        "cost_ratio": ratio,
+                    }
+                    row |= {
+                        "forecaster": name or "published",
+                        "n": len(theirs),
+                        "cost": mean_cost(theirs, ratio),
+                    }
+                    row |= {
+                        "median_cost": cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
+                    }
                     rows.append(row | {"published_cost": mean_cost(ours.loc[theirs.index], ratio)})
     return pd.DataFrame(rows)
 
@@ -197,15 +272,20 @@ def mean_cost(rows: pd.DataFrame, ratio: float) -> float:
     return float(cost(rows["actual"], quantiles, ratio=ratio).mean())
 
 
-RESTATED, SPLIT = 20, 30
-"""Sessions, counted from the first, after which one earlier bar is restated, and all are on another share basis."""
+RESTATED = 20
+SPLIT = 30
+"""Sessions, counted from the first, after which one earlier bar is restated, and all are on another
+share basis."""
 
 Versions = dict[int, list[tuple[float, float]]]
 """Volume and close of each version of a session."""
 
 
 def ledger(connection: sa.Connection, seed: int) -> None:
-    """Bars of every session, one restated after it was used, a split; forecasts of all nights from the ninth on."""
+    """Bars of every session, one restated after it was used, a split.
+
+    Forecasts of all nights from the ninth on.
+    """
     rng = np.random.default_rng(seed)
     versions: Versions = {}
     for model in ("lstm", "lstm:2", "ridge"):
@@ -222,30 +302,49 @@ def ledger(connection: sa.Connection, seed: int) -> None:
         if place >= 8:
             write.add(connection, "forecasts", *night(place, basis, rng))
     stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
-    write.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
+    write.add_scores(
+        connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)]
+    )
 
 
-def store(connection: Connection, versions: Versions, changed: dict[int, tuple[float, float]], *, seen: str) -> None:
+def store(
+    connection: Connection,
+    versions: Versions,
+    changed: dict[int, tuple[float, float]],
+    *,
+    seen: str,
+) -> None:
     bars = []
     for place, (volume, close) in sorted(changed.items()):
         versions.setdefault(place, []).append((float(round(volume)), close))
         bars.append(
-            bar_rows({str(SESSIONS[place]): float(round(volume))}, version=len(versions[place])).assign(close=close)
+            bar_rows(
+                {str(SESSIONS[place]): float(round(volume))}, version=len(versions[place])
+            ).assign(close=close)
         )
-    added, about = pd.concat(bars, ignore_index=True), {"fetch_id": seen, "fetched_at": at(seen), "run_id": None}
+    added = pd.concat(bars, ignore_index=True)
+    about = {"fetch_id": seen, "fetched_at": at(seen), "run_id": None}
     assert write.add_fetch(connection, fetched(added), revision(added), **about)
 
 
 def night(place: int, basis: float, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Two horizons of the published forecast, a baseline's own and, one night in five, a later one in its place."""
     origin = str(SESSIONS[place])
-    roles = {"lstm": ("champion", "22:00"), "ridge": ("baseline", "22:00"), "lstm:2": ("champion", "23:00")}
+    roles = {
+        "lstm": ("champion", "22:00"),
+        "ridge": ("baseline", "22:00"),
+        "lstm:2": ("champion", "23:00"),
+    }
     rows = []
     for model, (role, hour) in roles.items():
         for horizon in (1, 2) if model != "lstm:2" or place % 5 == 0 else ():
             median = basis * rng.lognormal(4.6, 0.3)
-            quantiles = {name: median * (0.7 + 0.1 * level) for level, name in enumerate(QUANTILE_COLUMNS)}
-            row = forecast_row(model, origin, horizon, role=role, issued_at=at(f"{origin}T{hour}"), **quantiles)
+            quantiles = {
+                name: median * (0.7 + 0.1 * level) for level, name in enumerate(QUANTILE_COLUMNS)
+            }
+            row = forecast_row(
+                model, origin, horizon, role=role, issued_at=at(f"{origin}T{hour}"), **quantiles
+            )
             rows.append(row | {"fetch_id": f"{origin}T21:00"})
     return rows
 
@@ -255,27 +354,40 @@ def scores_of(forecast: dict[str, Any], versions: Versions) -> list[dict[str, An
     if forecast["target_session"] not in SESSIONS:
         return []
     count = len(versions[SESSIONS.index(forecast["target_session"])])
-    return [score_row(forecast), *(score_row(forecast, stage="settled", bar_version=k + 1) for k in range(count))]
+    return [
+        score_row(forecast),
+        *(score_row(forecast, stage="settled", bar_version=k + 1) for k in range(count)),
+    ]
 
 
 def naive_errors(connection: Connection, horizon: int) -> dict[date, tuple[float, float]]:
-    """Squared errors of forecast and mean by a loop over nights: the newest forecast of each, the newest bar."""
+    """Squared errors of forecast and mean by a loop over nights.
+
+    The newest forecast of each, the newest bar.
+    """
     squares = {}
     newest = read.bars(connection, SYMBOL)
     table = schema.forecasts
     published = sa.select(table).where(table.c.horizon == horizon, table.c.role == "champion")
-    forecasts = pd.DataFrame(connection.execute(published.order_by(table.c.issued_at)).mappings().all())
+    forecasts = pd.DataFrame(
+        connection.execute(published.order_by(table.c.issued_at)).mappings().all()
+    )
     for origin in SESSIONS[8:-horizon]:
         forecast = forecasts[forecasts["origin_session"] == origin].iloc[-1]
         known = read.bars(connection, SYMBOL, last=origin, known_at=forecast["data_as_of"])
         bar = newest.loc[pd.Timestamp(forecast["target_session"])]
         actual = np.log(bar["volume"] * bar["close"])
         error = actual - np.log(forecast["q50"] * known["close"].iloc[-1])
-        squares[origin] = (error**2, (actual - np.log(known["volume"] * known["close"]).tail(5).mean()) ** 2)
+        squares[origin] = (
+            error**2,
+            (actual - np.log(known["volume"] * known["close"]).tail(5).mean()) ** 2,
+        )
     return squares
 
 
-@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["connection"])
+@pytest.mark.parametrize(
+    ("connection", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["connection"]
+)
 def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(connection, seed):
     ledger(connection, seed)
     found = read.view(connection, "live_r2", SYMBOL)
@@ -292,11 +404,15 @@ def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split
 def written(connection: Connection) -> list[tuple[object, ...]]:
     """Rows of table standings with n > 0, by primary key."""
     table = schema.standings
-    found = connection.execute(sa.select(table).where(table.c.n > 0).order_by(*table.primary_key.columns))
+    found = connection.execute(
+        sa.select(table).where(table.c.n > 0).order_by(*table.primary_key.columns)
+    )
     return [tuple(row) for row in found]
 
 
-@pytest.mark.parametrize(("connection", "seed"), [("sqlite", 0), ("postgres", 2)], indirect=["connection"])
+@pytest.mark.parametrize(
+    ("connection", "seed"), [("sqlite", 0), ("postgres", 2)], indirect=["connection"]
+)
 def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(connection, seed):
     scores = mixed_scores(connection, seed=seed, days=260)
     order = np.random.default_rng(seed)

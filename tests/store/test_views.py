@@ -23,7 +23,12 @@ from tests.store.rows import (
 
 
 def test_bars_shows_the_current_version_alone(connection):
-    store_bars(connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",))
+    store_bars(
+        connection,
+        {"2024-03-07": 80.0, "2024-03-08": 50.0},
+        seen="2024-03-08T21:00",
+        settled=("2024-03-07",),
+    )
     store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
     assert view_rows(connection, "bars", "session", "volume", "version", "settled") == [
         (pd.Timestamp("2024-03-07"), 80.0, 1, True),
@@ -59,24 +64,53 @@ def test_latest_forecasts_says_how_unusual_the_session_is_and_why(connection):
     write.add(connection, "forecast_parts", *part_rows(told, **parts))
     for day, (session, rule) in enumerate(moved, 1):
         event = event_frame(session, rule, announced=pd.Timestamp("2024-03-14"))
-        write.add_events(connection, SYMBOL, event, source="csv", first_seen_at=at(f"2024-03-0{day}"))
-    found = view_rows(connection, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
+        write.add_events(
+            connection, SYMBOL, event, source="csv", first_seen_at=at(f"2024-03-0{day}")
+        )
+    found = view_rows(
+        connection,
+        "latest_forecasts",
+        "target",
+        "horizon",
+        "usual",
+        "vs_usual",
+        "special_day",
+        "why",
+    )
     earnings = "earnings after the close before"
     assert found == [
         ("close", 1, 95.0, pytest.approx(100 / 95 - 1), earnings, None),
-        ("volume", 1, 50.0, 1.0, f"triple witching, {earnings}", "weekday x0.96, report x1.90, network x1.09"),
+        (
+            "volume",
+            1,
+            50.0,
+            1.0,
+            f"triple witching, {earnings}",
+            "weekday x0.96, report x1.90, network x1.09",
+        ),
         ("volume", 2, None, None, "", None),
     ]
 
 
 def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(connection):
-    medians = {"2024-03-01": 100.0, "2024-03-04": 110.0, "2024-03-05": 99.0, "2024-03-06": 99.0, "2024-03-07": 108.0}
-    rows = [forecast_row("lstm", origin, 5 - place, q50=medians[origin]) for place, origin in enumerate(medians)]
+    medians = {
+        "2024-03-01": 100.0,
+        "2024-03-04": 110.0,
+        "2024-03-05": 99.0,
+        "2024-03-06": 99.0,
+        "2024-03-07": 108.0,
+    }
+    rows = [
+        forecast_row("lstm", origin, 5 - place, q50=medians[origin])
+        for place, origin in enumerate(medians)
+    ]
     scores: list[list[dict]] = [[{}], [], [], [], [{"error": 18.0}]]
     again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
     others = (again, []), (forecast_row("ridge", "2024-03-07", role="baseline"), [])
     store_scored(connection, *zip(rows, scores, strict=True), *others)
-    found = view_rows(connection, "forecast_revisions", "horizon", "q50", "revision", "actual", "error")
+    found = view_rows(
+        connection, "forecast_revisions", "horizon", "q50", "revision", "actual", "error"
+    )
     assert found[::-1] == [
         (5, 100.0, None, 90.0, 10.0),
         (4, 110.0, pytest.approx(0.1), None, None),
@@ -88,15 +122,32 @@ def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(co
 
 def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(connection):
     settled = {"stage": "settled", "bar_version": 1, "actual": 80.0, "error": 20.0, "pinball": 8.0}
-    restated = {"stage": "settled", "bar_version": 2, "actual": 95.0, "error": 5.0, "pinball": 2.0, "inside_80": False}
+    restated = {
+        "stage": "settled",
+        "bar_version": 2,
+        "actual": 95.0,
+        "error": 5.0,
+        "pinball": 2.0,
+        "inside_80": False,
+    }
     store_scored(
         connection,
         (forecast_row("lstm", "2024-03-06"), [{}, settled, restated]),
         (forecast_row("ridge", "2024-03-06", role="baseline"), [{}]),
         (forecast_row("lstm", "2024-03-07"), []),
     )
-    names = ("origin_session", "role", "first_print_error", "settled_error", "error", "pinball", "actual", "inside_80")
-    old, new = pd.Timestamp("2024-03-06"), pd.Timestamp("2024-03-07")
+    names = (
+        "origin_session",
+        "role",
+        "first_print_error",
+        "settled_error",
+        "error",
+        "pinball",
+        "actual",
+        "inside_80",
+    )
+    old = pd.Timestamp("2024-03-06")
+    new = pd.Timestamp("2024-03-07")
     assert view_rows(connection, "forecast_vs_actual", *names) == [
         (old, "baseline", 10.0, None, 10.0, 4.0, 90.0, True),
         (old, "champion", 10.0, 5.0, 5.0, 2.0, 95.0, False),
@@ -122,7 +173,10 @@ def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
         upgrade(postgres_url)
         with reading(postgres_url) as connection:
             allowed = sa.text("SELECT has_table_privilege('night-reader', :name, 'SELECT')")
-            assert [name for name in views.VIEWS if connection.scalar(allowed, {"name": name})] == ["bars", "night_log"]
+            assert [name for name in views.VIEWS if connection.scalar(allowed, {"name": name})] == [
+                "bars",
+                "night_log",
+            ]
     finally:
         with engine(postgres_url).begin() as connection:
             connection.exec_driver_sql('DROP OWNED BY "night-reader"')
@@ -135,14 +189,25 @@ CHANGE = ("from_session", "to_session", "model_id", "method", "replaced", "why",
 def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(connection):
     """Decisions of five nights, the newest made first, as when a span is caught up afterwards."""
     rows = [
-        promotion_row("b", "2024-03-08", id="x", trigger="rollback", decided_at=at("2024-03-09T01:00"), champion="b"),
+        promotion_row(
+            "b",
+            "2024-03-08",
+            id="x",
+            trigger="rollback",
+            decided_at=at("2024-03-09T01:00"),
+            champion="b",
+        ),
         promotion_row("d", "2024-03-08", champion="b"),
         promotion_row("a", "2024-03-05", champion="a", challenger="b"),
         promotion_row("a", "2024-03-04"),
         promotion_row("b", "2024-03-06", champion="a", decided_at=at("2024-03-20T01:00")),
         promotion_row("b", "2024-03-07", champion="b", challenger="c"),
     ]
-    write.add(connection, "models", *(model_row(id, method="warm" if id > "a" else "scratch") for id in "abcd"))
+    write.add(
+        connection,
+        "models",
+        *(model_row(id, method="warm" if id > "a" else "scratch") for id in "abcd"),
+    )
     write.add(connection, "promotions", *rows)
     first, second, third = (pd.Timestamp(f"2024-03-0{day}") for day in (4, 6, 8))
     assert view_rows(connection, "champions", *CHANGE, by=("from_session", "decided_at")) == [
@@ -155,9 +220,22 @@ def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(connec
 
 def test_night_log_shows_what_retraining_gained_and_cost(connection):
     start(connection, origins=(), models=("lstm", "lstm:2"))
-    seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
-    write.add(connection, "runs", run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
-    write.add(connection, "runs", run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
+    seconds = {
+        "seconds_ingest": 1.0,
+        "seconds_preprocess": 0.5,
+        "seconds_train": 6.0,
+        "seconds_predict": 0.5,
+    }
+    write.add(
+        connection,
+        "runs",
+        run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds),
+    )
+    write.add(
+        connection,
+        "runs",
+        run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"),
+    )
     champion = forecast_row("lstm", "2024-03-07")
     challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
     write.add(connection, "forecasts", champion, challenger, forecast_row("lstm", "2024-03-08"))
@@ -167,13 +245,20 @@ def test_night_log_shows_what_retraining_gained_and_cost(connection):
     warm = (pd.Timestamp("2024-03-07"), "warm", 8.0, "too few origins")
     quiet = (pd.Timestamp("2024-03-08"), "skip", 0.0, None, None, None, "late")
     assert view_rows(connection, "night_log", *names) == [(*warm, None, 6.0, ""), quiet]
-    write.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
+    write.add_scores(
+        connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)]
+    )
     assert view_rows(connection, "night_log", *names) == [(*warm, 0.25, 6.0, ""), quiet]
 
 
-def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(connection):
+def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(
+    connection,
+):
     roles = {"ridge": ("champion", 1.0), "lstm": ("silenced", 4.0), "lstm:2": ("challenger", 3.0)}
-    rows = ((forecast_row(name, "2024-03-07", role=roles[name][0]), [{"pinball": roles[name][1]}]) for name in roles)
+    rows = (
+        (forecast_row(name, "2024-03-07", role=roles[name][0]), [{"pinball": roles[name][1]}])
+        for name in roles
+    )
     store_scored(connection, *rows)
     assert view_rows(connection, "night_log", "skill_gained") == [(0.25,)]
 
@@ -181,11 +266,15 @@ def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with
 DURATIONS = ("step_order", "step", "n", "median_seconds", "p95_seconds", "max_seconds")
 
 
-def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_the_newest_nights(connection):
+def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_the_newest_nights(
+    connection,
+):
     for day in range(1, 6):
         seconds = {"seconds_ingest": float(day), "seconds_train": 10.0 * day}
         write.add(connection, "runs", run_row(f"r{day}", f"2024-03-0{day}", **seconds))
-    write.add(connection, "runs", run_row("failed", "2024-03-08", status="failed", seconds_ingest=900.0))
+    write.add(
+        connection, "runs", run_row("failed", "2024-03-08", status="failed", seconds_ingest=900.0)
+    )
     assert view_rows(connection, "night_durations", *DURATIONS) == [
         (1, "ingest", 5, 3.0, pytest.approx(4.8), 5.0),
         (3, "train", 5, 30.0, pytest.approx(48.0), 50.0),
@@ -194,17 +283,26 @@ def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step_of_
     later = [str(day.date()) for day in pd.bdate_range("2024-04-01", periods=60)]
     write.add(connection, "runs", *(run_row(day, day, seconds_ingest=1.0) for day in later))
     names = ("step", "n", "max_seconds", "first_night")
-    assert view_rows(connection, "night_durations", *names)[0] == ("ingest", 60, 1.0, pd.Timestamp("2024-04-01"))
+    assert view_rows(connection, "night_durations", *names)[0] == (
+        "ingest",
+        60,
+        1.0,
+        pd.Timestamp("2024-04-01"),
+    )
 
 
 DAY = ("session", "kind", "day", "ahead")
-FIRST, MOVED = "2024-04-30", "2024-05-01"
+FIRST = "2024-04-30"
+MOVED = "2024-05-01"
 
 
-def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(connection):
+def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_newest_bar(
+    connection,
+):
     start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
     store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
-    expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
+    expiry = {"calendar": "triple witching"}
+    day_after = {"calendar": "after a holiday"}
     write.add(
         connection,
         "forecasts",
@@ -231,9 +329,13 @@ def test_earnings_are_those_that_a_night_has(connection):
     for day, (session, rule, expected) in enumerate(steps, 1):
         timing = "amc" if session == MOVED else "bmo"
         frame = event_frame(session, rule, announced=pd.Timestamp("2024-04-30"), timing=timing)
-        write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(f"2024-03-0{day}T21:00"))
+        write.add_events(
+            connection, SYMBOL, frame, source="yahoo", first_seen_at=at(f"2024-03-0{day}T21:00")
+        )
         events = read.events(connection, SYMBOL)
-        assert events.loc[events["withdrawn_from"].isna(), "session"].tolist() == [pd.Timestamp(expected)]
+        assert events.loc[events["withdrawn_from"].isna(), "session"].tolist() == [
+            pd.Timestamp(expected)
+        ]
         assert view_rows(connection, "special_days", "session") == [(pd.Timestamp(expected),)]
     found = view_rows(connection, "special_days", *DAY)
     assert found == [(pd.Timestamp(MOVED), "earnings", "earnings after the close before", False)]

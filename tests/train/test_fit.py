@@ -33,12 +33,18 @@ def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
 
 def test_the_network_can_overfit_ten_windows():
     tensors = plain_tensors()
-    rows, ten = np.arange(100, 150), np.arange(130, 140)
+    rows = np.arange(100, 150)
+    ten = np.arange(130, 140)
     truth = torch.full_like(tensors.truth, torch.nan)
     truth[ten] = tensors.truth[ten]
     rng = loop.generator(0, 0)
     network = loop.new_network(replace(tensors, rows=rows), rng)
-    loop.train(network, [replace(tensors, truth=truth, rows=rows)], loop.Hyperparameters(200, 1e-2), rng=rng)
+    loop.train(
+        network,
+        [replace(tensors, truth=truth, rows=rows)],
+        loop.Hyperparameters(200, 1e-2),
+        rng=rng,
+    )
     errors = np.abs(loop.forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
@@ -60,17 +66,33 @@ def test_training_members_that_were_loaded_leaves_the_weights_they_were_loaded_f
 
 def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):
     warm = fit(some_windows(seed=6), parent=scratch, settings=SETTINGS)
-    moved = {name: (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()}
+    moved = {
+        name: (warm.weights[name] - weight).abs().max().item()
+        for name, weight in scratch.weights.items()
+    }
     assert 0.0 < max(moved.values()) < 0.5
-    kept = ("effect", "effect_intercept", "step_mean", "step_scale", "past_mean", "past_scale", "flag_names")
-    assert [getattr(warm.card, name) for name in kept] == [getattr(scratch.card, name) for name in kept]
+    kept = (
+        "effect",
+        "effect_intercept",
+        "step_mean",
+        "step_scale",
+        "past_mean",
+        "past_scale",
+        "flag_names",
+    )
+    assert [getattr(warm.card, name) for name in kept] == [
+        getattr(scratch.card, name) for name in kept
+    ]
 
 
 def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_rows(scratch):
     first = fit(some_windows(), parent=scratch, settings=SETTINGS)
     second = fit(some_windows(), parent=first, settings=SETTINGS)
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
-    assert (second.card.epochs, second.card.chain_epochs) == (WARM.epochs, scratch.card.epochs + 2 * WARM.epochs)
+    assert (second.card.epochs, second.card.chain_epochs) == (
+        WARM.epochs,
+        scratch.card.epochs + 2 * WARM.epochs,
+    )
     assert (scratch.card.method, second.card.method) == ("scratch", "warm")
     windows = some_windows()
     span = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
@@ -79,7 +101,8 @@ def test_a_card_counts_the_epochs_of_its_chain_and_names_the_sessions_of_its_row
 
 def test_a_fit_does_not_depend_on_unknown_targets(scratch):
     windows = some_windows()
-    whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
+    whole = windows.cut(0, 300, known_to=280)
+    cut = windows.cut(0, 281, known_to=280)
     left, right = (fit(part, settings=SETTINGS) for part in (whole, cut))
     assert (same_weights(left, right), left.card) == (True, right.card)
 
@@ -90,7 +113,9 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(sc
     together = member_quantiles(scratch, windows, rows)[0]
     np.testing.assert_array_equal(together[[-1]], member_quantiles(scratch, windows, rows[-1:])[0])
     alone = windows.cut(200, 260, known_to=259)
-    np.testing.assert_array_equal(together[[19]], member_quantiles(scratch, alone, np.array([59]))[0])
+    np.testing.assert_array_equal(
+        together[[19]], member_quantiles(scratch, alone, np.array([59]))[0]
+    )
 
 
 def trained_by_torch(
@@ -98,10 +123,16 @@ def trained_by_torch(
 ) -> None:
     dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=given.learning_rate, weight_decay=1e-3, foreach=True)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, given.learning_rate, total_steps=steps + 1, pct_start=0.3)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=given.learning_rate, weight_decay=1e-3, foreach=True
+    )
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, given.learning_rate, total_steps=steps + 1, pct_start=0.3
+    )
     for _ in range(given.epochs):
-        for sessions, past, future, truth in loop._shuffled_batches([tensors], given.batch_size, rng):
+        for sessions, past, future, truth in loop._shuffled_batches(
+            [tensors], given.batch_size, rng
+        ):
             optimiser.zero_grad()
             pinball(truth, network(sessions, past, future, dropout)).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -110,7 +141,8 @@ def trained_by_torch(
 
 
 @pytest.mark.parametrize(
-    ("rows", "given", "directed"), [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)]
+    ("rows", "given", "directed"),
+    [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)],
 )
 def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
     rows: int, given: tuple[int, float], directed: bool
@@ -120,7 +152,10 @@ def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
     loop.train(ours, [tensors], loop.Hyperparameters(*given), rng=loop.generator(2, 0))
     with loop.one_thread():
         trained_by_torch(theirs, tensors, loop.Hyperparameters(*given), loop.generator(2, 0))
-    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
     assert not torch.equal(ours.linear_past, torch.zeros_like(ours.linear_past))
 
 
@@ -160,7 +195,8 @@ def test_quantiles_never_cross_whatever_the_weights(seed, size):
 def test_a_new_network_has_finite_weights_however_far_apart_the_quantiles_of_the_truth_are():
     rng = torch.Generator().manual_seed(0)
     network = Network(3, 4, 6)
-    initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)  # expm1 is infinite from 89 on
+    # expm1 is infinite from 89 on
+    initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
 
 
@@ -169,9 +205,14 @@ def test_dropout_needs_a_generator_and_repeats_with_its_seed():
     network = Network(3, 4, 6)
     initialise(network, torch.randn(50, len(HORIZONS), generator=rng), rng)
     inputs = some_inputs(rng)
-    plain, again = network(*inputs), network(*inputs)
+    plain = network(*inputs)
+    again = network(*inputs)
     left, right = (network(*inputs, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (True, True, False)
+    assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():
@@ -179,14 +220,17 @@ def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there()
     quantiles = torch.arange(28.0).reshape(2, 2, 7).requires_grad_()
     loss = pinball(truth, quantiles)
     known = torch.isfinite(truth).numpy()
-    assert loss.item() == pytest.approx(losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean())
+    assert loss.item() == pytest.approx(
+        losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean()
+    )
     loss.backward()
     assert torch.equal(quantiles.grad[0, 1], torch.zeros(7))
     assert torch.isfinite(quantiles.grad).all()
 
 
 COUNT = len(MARKET_NAMES)
-MEAN, EFFECT = np.full(COUNT, 0.1), np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT)
+MEAN = np.full(COUNT, 0.1)
+EFFECT = np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT)
 
 
 def adjusted_of(windows: Windows) -> AdjustedWindows:
@@ -216,7 +260,10 @@ def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target:
     without = without_market(adjusted, windows, MEAN, EFFECT)
     moved = [EFFECT @ np.nan_to_num(row - MEAN) for row in windows.market_features()]
     unchanged, changed = ("centre", "width") if target == "close" else ("width", "centre")
-    of = {"centre": without.centre - adjusted.centre, "width": np.log(without.width / adjusted.width)}
+    of = {
+        "centre": without.centre - adjusted.centre,
+        "width": np.log(without.width / adjusted.width),
+    }
     np.testing.assert_allclose(of[changed], moved, atol=1e-12)
     np.testing.assert_array_equal(getattr(without, unchanged), getattr(adjusted, unchanged))
     np.testing.assert_allclose(without.centre + without.width * without.truth, windows.scaled)
@@ -229,7 +276,9 @@ def test_no_later_value_of_the_market_changes_the_effect(target: Target):
     altered = windows.market.copy()
     altered[-101:] += 1.0
     known = len(windows) - 101
-    before, after = (one.cut(0, known, known_to=known - 1) for one in (windows, replace(windows, market=altered)))
+    before, after = (
+        one.cut(0, known, known_to=known - 1) for one in (windows, replace(windows, market=altered))
+    )
     assert card_of(before) == card_of(after)
 
 
@@ -237,7 +286,10 @@ def test_a_night_without_the_market_has_no_effect_of_it_and_keeps_that_of_the_ro
     windows = some_windows(market=True)
     card = card_of(windows)
     assert card.has_market
-    whole, failed = (prepare_like(Checkpoint(card, {}), one).adjusted for one in (windows, market_unknown(windows, -1)))
+    whole, failed = (
+        prepare_like(Checkpoint(card, {}), one).adjusted
+        for one in (windows, market_unknown(windows, -1))
+    )
     calendar_only = adjusted_of(windows)
     np.testing.assert_array_equal(failed.centre[:-1], whole.centre[:-1])
     np.testing.assert_array_equal(failed.centre[-1], calendar_only.centre[-1])

@@ -11,7 +11,15 @@ from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit, fit_scratch
-from forecasting.train.gate import SESSIONS, examine, gate_rows, learned_nothing, mean_pinball, moved_too_far, unlike
+from forecasting.train.gate import (
+    SESSIONS,
+    examine,
+    gate_rows,
+    learned_nothing,
+    mean_pinball,
+    moved_too_far,
+    unlike,
+)
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events
@@ -40,11 +48,15 @@ def changed(fitted: Checkpoint, name: str, by: float) -> Checkpoint:
 
 def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(champion, warm):
     windows = some_windows()
-    first, found = verdict(champion, None), verdict(warm, champion)
+    first = verdict(champion, None)
+    found = verdict(warm, champion)
     assert (first.refused, first.champion) == ("", None)
     assert (found.refused, found.origins) == ("", SESSIONS)
     assert found.last == windows.origins[-1 - len(HORIZONS)].astype(object)
-    assert windows.origins[gate_rows(windows)][[0, -1]].tolist() == [found.first, windows.origins[-1].item()]
+    assert windows.origins[gate_rows(windows)][[0, -1]].tolist() == [
+        found.first,
+        windows.origins[-1].item(),
+    ]
     stored = json.loads(found.text())
     assert stored.keys() == {"origins", "first", "last", "challenger", "champion"}
     assert date.fromisoformat(stored["first"]) == found.first
@@ -58,7 +70,10 @@ def test_a_fit_that_is_not_finite_is_refused(champion, warm):
 
 def test_a_weight_beyond_the_reach_of_training_is_refused_however_small_its_effect(champion, warm):
     reach = WARM.reach(warm.card.rows)
-    moved = max(float((warm.weights[name] - weight).abs().max()) for name, weight in champion.weights.items())
+    moved = max(
+        float((warm.weights[name] - weight).abs().max())
+        for name, weight in champion.weights.items()
+    )
     assert 0.1 * reach < moved < reach
     for by, refused in ((reach - moved, ""), (2 * reach, "from where the fit started")):
         found = verdict(changed(warm, "0.from_horizon", by), champion).refused
@@ -73,7 +88,10 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeyp
     assert verdict(fitted, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), None).refused
     # As far from the start, the other way.
-    away = replace(fitted, weights={name: 2 * shipped.weights[name] - own for name, own in fitted.weights.items()})
+    away = replace(
+        fitted,
+        weights={name: 2 * shipped.weights[name] - own for name, own in fitted.weights.items()},
+    )
     assert moved_too_far(away, shipped) == ""
     assert learned_nothing(away, shipped, windows) != ""
 
@@ -114,8 +132,12 @@ def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_b
     assert verdict(champion, worse).refused == ""
 
 
-@pytest.mark.parametrize(("name", "factor"), [("step_scale", 2.0), ("past_scale", 2.0), ("effect", 0.5)])
-def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_refused(champion, warm, name, factor):
+@pytest.mark.parametrize(
+    ("name", "factor"), [("step_scale", 2.0), ("past_scale", 2.0), ("effect", 0.5)]
+)
+def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_refused(
+    champion, warm, name, factor
+):
     for fitted, parent in ((champion, None), (warm, champion)):
         estimate = {name: tuple(factor * value for value in getattr(fitted.card, name))}
         damaged = replace(fitted, card=replace(fitted.card, **estimate))
@@ -126,7 +148,12 @@ def index_windows(first: int, rows: int) -> Windows:
     """Volumes of the S&P 500 from a year on, which has no report, up to 2018."""
     last = date(2018, 12, 31)
     bars = Sample().fetch("^GSPC", date(first, 1, 2), last).bars
-    return make_windows(bars, no_events(), origin=last, settings=SETTINGS.model_copy(update={"train_sessions": rows}))
+    return make_windows(
+        bars,
+        no_events(),
+        origin=last,
+        settings=SETTINGS.model_copy(update={"train_sessions": rows}),
+    )
 
 
 @pytest.mark.slow
@@ -139,16 +166,26 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
 
     def reversed_train(network, panel, *arguments, **options):
         (rows,) = panel
-        trained(network, [replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))], *arguments, **options)
+        trained(
+            network,
+            [replace(rows, past=rows.past.flip(-1), steps=rows.steps.flip(-1))],
+            *arguments,
+            **options,
+        )
 
     monkeypatch.setattr(loop, "train", reversed_train)
     damaged = fit(index, settings=one)
-    verdicts = [examine(fitted, index, settings=one, champion=None).refused for fitted in (sound, damaged)]
+    verdicts = [
+        examine(fitted, index, settings=one, champion=None).refused for fitted in (sound, damaged)
+    ]
     assert (verdicts[0], "the linear model" in verdicts[1]) == ("", True)
 
 
 def test_a_first_fit_of_an_index_with_a_short_history_passes():
-    """Its shipped weights are of stocks: unlike the linear model, and for `fit` to take or leave."""
+    """Its shipped weights are of stocks.
+
+    Unlike the linear model, and for `fit` to take or leave.
+    """
     short = index_windows(2014, 320)
     fitted = fit_scratch(short, settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
@@ -166,7 +203,9 @@ def test_members_that_share_a_start_are_measured_from_it(champion):
 def test_the_loss_is_in_the_targets_own_unit():
     windows = some_windows()
     rows = gate_rows(windows)[:-1]
-    exact, from_model = np.repeat(windows.scaled[rows][..., None], 7, axis=-1), windows.scale(rows).from_model
+    exact = np.repeat(windows.scaled[rows][..., None], 7, axis=-1)
+    from_model = windows.scale(rows).from_model
     assert mean_pinball(exact, windows, rows) == pytest.approx(0.0, abs=1e-6)
-    too_high = 0.5 * (from_model(exact + 0.1) - from_model(exact)).mean()  # the levels average to a half
+    # The levels average to a half
+    too_high = 0.5 * (from_model(exact + 0.1) - from_model(exact)).mean()
     assert mean_pinball(exact + 0.1, windows, rows) == pytest.approx(float(too_high), rel=1e-6)

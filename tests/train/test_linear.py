@@ -23,7 +23,10 @@ ROWS = 900
 
 
 def widths(windows: Windows) -> tuple[float, float]:
-    """Log width of the 80% interval of the next close: mean over targets that react to earnings, and over all."""
+    """Log width of the 80% interval of the next close.
+
+    Mean over targets that react to earnings, and over all.
+    """
     rows = np.arange(ROWS - 300, ROWS - 1)
     width = np.log(np.divide(*linear.linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
     reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
@@ -50,7 +53,8 @@ def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_
 def test_a_week_that_doubles_volume_is_a_part_of_its_own_and_not_the_weekday_s():
     windows = some_windows()
     week = windows.flag_names.index("triple_witching_week")
-    steps, ahead = windows.steps.copy(), windows.future_flags.copy()
+    steps = windows.steps.copy()
+    ahead = windows.future_flags.copy()
     steps[:, 0] += np.log(2.0) * windows.flags[:, week]
     ahead[-1, :, week] = 1.0
     busier = linear.linear_forecast(replace(windows, steps=steps, future_flags=ahead)).effects
@@ -65,7 +69,10 @@ def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
     steps = windows.steps.copy()
     steps[:, 0] += np.log(2.0) * windows.flags[:, friday]
     busier = replace(windows, steps=steps)
-    gained = linear.fit_effect(busier).coefficients[friday] - linear.fit_effect(windows).coefficients[friday]
+    gained = (
+        linear.fit_effect(busier).coefficients[friday]
+        - linear.fit_effect(windows).coefficients[friday]
+    )
     assert gained == pytest.approx(np.log(2.0), rel=0.2)  # the penalty shrinks it
 
 
@@ -73,39 +80,49 @@ def test_the_effect_of_a_flag_that_doubles_volume_is_estimated():
 def test_an_adjusted_row_does_not_depend_on_later_sessions(target):
     windows = some_windows(target)
     effect = linear.fit_effect(windows)
-    steps, row = windows.steps.copy(), 200
+    steps = windows.steps.copy()
+    row = 200
     steps[windows.warm_up + row + 1 :] += 1.0
-    before, after = linear.adjust(windows, effect), linear.adjust(replace(windows, steps=steps), effect)
+    before = linear.adjust(windows, effect)
+    after = linear.adjust(replace(windows, steps=steps), effect)
     for name in ("past", "future", "centre", "width"):
-        np.testing.assert_array_equal(getattr(before, name)[: row + 1], getattr(after, name)[: row + 1], err_msg=name)
+        np.testing.assert_array_equal(
+            getattr(before, name)[: row + 1], getattr(after, name)[: row + 1], err_msg=name
+        )
     sessions = windows.warm_up + row + 1
     np.testing.assert_array_equal(before.steps[:sessions], after.steps[:sessions])
 
 
 def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_before_the_target():
     windows = replace(some_windows(), flags=np.zeros_like(some_windows().flags))
-    row, horizon = 250, 3
+    row = 250
+    horizon = 3
     target = windows.target_sessions[row, horizon - 1]
     at = int(np.searchsorted(windows.sessions, target - np.timedelta64(91, "D")))
     steps = windows.steps.copy()
     steps[at, 0] += 1.0
     effect = linear.fit_effect(windows)
-    before, after = linear.adjust(windows, effect), linear.adjust(replace(windows, steps=steps), effect)
+    before = linear.adjust(windows, effect)
+    after = linear.adjust(replace(windows, steps=steps), effect)
     gained = after.future[row, horizon - 1, 1:6] - before.future[row, horizon - 1, 1:6]
     np.testing.assert_allclose(gained[0], 1.0, atol=0.3)
     assert gained[2] > 0.0
-    np.testing.assert_allclose(gained[3:], 0.0, atol=0.1)  # the level of the sessions after it has risen a little
+    # The level of the sessions after it has risen a little
+    np.testing.assert_allclose(gained[3:], 0.0, atol=0.1)
 
 
 def test_the_squared_move_of_a_session_counts_its_range_and_its_gap():
     steps = np.zeros((2, len(STEP_NAMES)))
     steps[:, STEP_NAMES.index("log_range")] = np.log([0.02, 0.02])
     steps[:, STEP_NAMES.index("gap")] = [0.0, -0.03]
-    np.testing.assert_allclose(linear.squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009])
+    np.testing.assert_allclose(
+        linear.squared_moves(steps), [0.0004, 0.0004 + 4 * np.log(2) * 0.0009]
+    )
 
 
 RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0]  # the last is constant
+# The last is constant
+FEATURES = RNG.normal(size=(60, 4)) * [1.0, 5.0, 0.1, 0.0] + [0.0, 2.0, 0.0, 3.0]
 TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
 WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
 
@@ -116,19 +133,25 @@ def test_a_weighted_ridge_equals_that_of_scikit_learn_and_a_left_out_residual_th
     reference = Reference(alpha=7.0).fit(standard, TRUTH, sample_weight=WEIGHTS)
     np.testing.assert_allclose(ridge.coefficients, reference.coef_, atol=1e-10)
     np.testing.assert_allclose(ridge.forecast(FEATURES), reference.predict(standard))
-    np.testing.assert_array_equal(ridge.forecast(FEATURES)[7:8], ridge.forecast(FEATURES[7:8]))  # whatever is beside it
+    # Whatever is beside it
+    np.testing.assert_array_equal(ridge.forecast(FEATURES)[7:8], ridge.forecast(FEATURES[7:8]))
     without = np.delete(np.arange(60), 50)
-    refitted = Reference(alpha=7.0).fit(standard[without], TRUTH[without], sample_weight=WEIGHTS[without])
+    refitted = Reference(alpha=7.0).fit(
+        standard[without], TRUTH[without], sample_weight=WEIGHTS[without]
+    )
     assert ridge.loo_residuals[50] == pytest.approx(TRUTH[50] - refitted.predict(standard[[50]])[0])
 
 
 def blas_threads() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
 
 
 def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypatch):
     """On a machine that would use two."""
-    windows, threads_of_ridges = some_windows(), []
+    windows = some_windows()
+    threads_of_ridges = []
 
     def recorded(*args: object, **keywords: object) -> linear.Ridge:
         threads_of_ridges.append(blas_threads())
@@ -147,11 +170,16 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("context", "numbers"), [(linear.one_blas_thread, blas_threads), (one_thread, lambda: {torch.get_num_threads()})]
+    ("context", "numbers"),
+    [(linear.one_blas_thread, blas_threads), (one_thread, lambda: {torch.get_num_threads()})],
 )
 def test_two_threads_of_a_process_take_turns(context, numbers):
-    """Else the one that leaves first restores the number for the other: threadpoolctl heeds one thread at a time."""
-    entered, left = threading.Event(), threading.Event()
+    """Else the one that leaves first restores the number for the other.
+
+    Threadpoolctl heeds one thread at a time.
+    """
+    entered = threading.Event()
+    left = threading.Event()
     found: list[set[int]] = []
 
     def second() -> None:
@@ -169,11 +197,15 @@ def test_two_threads_of_a_process_take_turns(context, numbers):
     assert found == [{1}]
 
 
-EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
+EVERY = [
+    (target, name) for target in ("volume", "close", "range") for name in baseline_names(target)
+]
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit_whatever_comes_later(target, name):
+def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit_whatever_comes_later(
+    target, name
+):
     windows = some_windows(target)
     quantiles = baseline_quantiles(name, windows)
     assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
@@ -182,7 +214,9 @@ def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit_whatev
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()
     np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
     whole, cut = (windows.cut(0, end, known_to=280) for end in (300, 281))
-    np.testing.assert_array_equal(baseline_quantiles(name, whole, np.array([280]))[0], baseline_quantiles(name, cut))
+    np.testing.assert_array_equal(
+        baseline_quantiles(name, whole, np.array([280]))[0], baseline_quantiles(name, cut)
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,11 +229,14 @@ def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit_whatev
 )
 def test_the_median_of_a_rule_is_its_value(name, expected):
     windows = some_windows()
-    np.testing.assert_allclose(baseline_quantiles(name, windows)[:, MEDIAN], expected(windows.values))
+    np.testing.assert_allclose(
+        baseline_quantiles(name, windows)[:, MEDIAN], expected(windows.values)
+    )
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "h", "centred"), [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)]
+    ("target", "name", "h", "centred"),
+    [("volume", "last_value", 1, 1), ("close", "random_walk", 2, 0)],
 )
 def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centred):
     windows = some_windows(target)
@@ -210,11 +247,15 @@ def test_quantiles_of_a_rule_are_those_of_its_past_errors(target, name, h, centr
 
 
 def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights():
-    windows, h, horizon = some_windows("close"), 2, 3
-    closes, newest = windows.values[windows.warm_up :], len(windows) - 1
+    windows = some_windows("close")
+    h = 2
+    horizon = 3
+    closes = windows.values[windows.warm_up :]
+    newest = len(windows) - 1
     known = np.arange(newest + 1 - horizon)
     features = np.array([har_features(windows, row, horizon) for row in range(newest + 1)])
-    centre, deviation = features[known].mean(axis=0), features[known].std(axis=0)
+    centre = features[known].mean(axis=0)
+    deviation = features[known].std(axis=0)
     design = (features - centre) / np.where(deviation > 0.0, deviation, 1.0)
     design = np.column_stack([design, np.ones(newest + 1)])
     penalty = np.diag([100.0] * features.shape[1] + [0.0])
@@ -223,9 +264,14 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
 
     def forecast(row: int, fitted_on: np.ndarray) -> float:
         gram = design[fitted_on].T @ design[fitted_on] + penalty
-        return float(np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on])))
+        return float(
+            np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on]))
+        )
 
-    shape = [np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row]) for row in known]
+    shape = [
+        np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row])
+        for row in known
+    ]
     expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES) * forecast(newest, known))
     np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
 

@@ -34,26 +34,40 @@ def pretrained() -> Checkpoint:
 
 def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_rows(pretrained):
     again = pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
-    assert all(torch.equal(weight, again.weights[name]) for name, weight in pretrained.weights.items())
+    assert all(
+        torch.equal(weight, again.weights[name]) for name, weight in pretrained.weights.items()
+    )
     found = (pretrained.card.method, pretrained.card.rows, pretrained.card.trained_to)
     assert found == ("base", 2 * 299, str(some_windows(seed=11).origins[-1]))
 
 
-def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pretrained, monkeypatch):
+def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(
+    pretrained, monkeypatch
+):
     windows = some_windows()
     # Weights trained on two toy symbols would lose to the linear model.
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
     fitted = fit(windows, settings=SETTINGS, pretrained=named)
     random = scratch_fit()
-    assert (fitted.card.past_mean, fitted.card.effect) == (random.card.past_mean, random.card.effect)
-    moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in pretrained.weights.items())
+    assert (fitted.card.past_mean, fitted.card.effect) == (
+        random.card.past_mean,
+        random.card.effect,
+    )
+    moved = max(
+        float((fitted.weights[name] - weight).abs().max())
+        for name, weight in pretrained.weights.items()
+    )
     assert 0.0 < moved < 0.05
     assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED.epochs, "two toys")
 
 
-def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(pretrained):
-    worse = replace(pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()})
+def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(
+    pretrained,
+):
+    worse = replace(
+        pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()}
+    )
     fitted = fit(some_windows(), settings=SETTINGS, pretrained=worse)
     random = scratch_fit()
     assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
@@ -78,7 +92,9 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
 
 
 def test_weights_pretrained_without_events_ignore_them():
-    pretrained = pretrain([without_events(some_windows(seed=seed)) for seed in (11, 12)], settings=SETTINGS)
+    pretrained = pretrain(
+        [without_events(some_windows(seed=seed)) for seed in (11, 12)], settings=SETTINGS
+    )
     for name in ("0.from_flags.weight", "1.from_past.weight"):
         assert not pretrained.weights[name][:, -10:].any()
 
@@ -93,16 +109,25 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
         before: str | None = None
         for entry in sorted(entries, key=lambda entry: str(entry["trained_to"])):
             newest = date.fromisoformat(str(entry["trained_to"]))
-            inside, shipped = (pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0))
+            inside, shipped = (
+                pretrained_for(moved_to(windows, newest - timedelta(days))) for days in (1, 0)
+            )
             assert (inside and inside.card.base) == before
             assert (shipped.card.base, shipped.trained_to) == (entry["folder"], newest)
-            assert np.abs(member_quantiles(shipped, windows, np.arange(250, 300))[0][..., MEDIAN]).mean() < 2.0
+            assert (
+                np.abs(
+                    member_quantiles(shipped, windows, np.arange(250, 300))[0][..., MEDIAN]
+                ).mean()
+                < 2.0
+            )
             before = shipped.card.base
 
 
 def moved_to(windows: Windows, newest: date | np.datetime64) -> Windows:
     """The windows moved in time, so that the newest session with a known value is `newest`."""
-    return replace(windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6]))
+    return replace(
+        windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6])
+    )
 
 
 def without_events(windows: Windows) -> Windows:
@@ -125,18 +150,27 @@ def hash_of(checkpoint, path) -> str:
     return save(checkpoint, path)
 
 
-def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(checkpoint, path, hash_of):
+def test_a_saved_checkpoint_is_loaded_equal_to_the_bit_and_replaces_itself(
+    checkpoint, path, hash_of
+):
     assert save(checkpoint, path) == hash_of
     assert list(path.parent.iterdir()) == [path]
-    loaded, rows = load(path, hash_of), np.arange(290, 300)
+    loaded = load(path, hash_of)
+    rows = np.arange(290, 300)
     assert loaded.card == checkpoint.card
-    assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
-    found, expected = (member_quantiles(one, some_windows(), rows)[0] for one in (loaded, checkpoint))
+    assert all(
+        torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items()
+    )
+    found, expected = (
+        member_quantiles(one, some_windows(), rows)[0] for one in (loaded, checkpoint)
+    )
     np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
-def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(checkpoint, path, hash_of, monkeypatch, step):
+def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new(
+    checkpoint, path, hash_of, monkeypatch, step
+):
     monkeypatch.setattr(Path, step, killed)
     for folder in (path, path.with_name("new")):
         with pytest.raises(KeyboardInterrupt):
@@ -174,13 +208,17 @@ def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
 
 
 @pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU: the checkpoint is written on it and loaded without it"
+    not torch.cuda.is_available(),
+    reason="needs a GPU: the checkpoint is written on it and loaded without it",
 )
 @pytest.mark.parametrize("mode", ["scratch", "warm"])
-def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
+def test_a_checkpoint_fitted_on_a_gpu_forecasts_the_same_on_a_cpu(
+    checkpoint, tmp_path, monkeypatch, mode
+):
     # The module's own checkpoint was fitted on the GPU too.
     fitted = fit(some_windows(), parent=checkpoint if mode == "warm" else None, settings=SETTINGS)
-    saved, rows = save(fitted, tmp_path / "gpu"), np.arange(250, 300)
+    saved = save(fitted, tmp_path / "gpu")
+    rows = np.arange(250, 300)
     on_gpu = member_quantiles(fitted, some_windows(), rows)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     loaded = load(tmp_path / "gpu", saved)
@@ -194,14 +232,21 @@ def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_pa
         save(checkpoint, saved := tmp_path / "models" / "shared")
     finally:
         os.umask(before)
-    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == ["775", "664", "664"]
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved, *saved.iterdir())] == [
+        "775",
+        "664",
+        "664",
+    ]
 
 
 def test_inputs_do_not_change_when_later_sessions_do():
-    windows, row = some_windows(rows=500), 400
-    later, rows = np.arange(len(windows.steps))[:, None] > windows.warm_up + row, np.arange(row + 5)
+    windows = some_windows(rows=500)
+    row = 400
+    later = np.arange(len(windows.steps))[:, None] > windows.warm_up + row
+    rows = np.arange(row + 5)
     altered = replace(windows, steps=windows.steps + later, flags=np.abs(windows.flags - later))
-    before, after = tree_inputs(windows, rows), tree_inputs(altered, rows)
+    before = tree_inputs(windows, rows)
+    after = tree_inputs(altered, rows)
     assert np.isfinite(before[250:]).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any()
@@ -210,16 +255,23 @@ def test_inputs_do_not_change_when_later_sessions_do():
 def test_inputs_of_windows_cut_from_a_longer_history_are_the_same():
     windows = some_windows(rows=900)
     cut = windows.cut(250, 900, known_to=899)
-    np.testing.assert_array_equal(tree_inputs(windows, np.array([899]))[0], tree_inputs(cut, np.array([649]))[0])
+    np.testing.assert_array_equal(
+        tree_inputs(windows, np.array([899]))[0], tree_inputs(cut, np.array([649]))[0]
+    )
 
 
 def test_the_size_of_reactions_is_the_mean_of_those_that_had_closed():
     """A naive twin: of each of the newest eight reports, log volume less the level two sessions before its reaction."""
-    windows, row = some_windows(rows=900), 898
-    session, volume = windows.warm_up + row, windows.steps[:, 0]
+    windows = some_windows(rows=900)
+    row = 898
+    session = windows.warm_up + row
+    volume = windows.steps[:, 0]
     reacting = np.flatnonzero(windows.flags[:, windows.flag_names.index("earnings+0")])
     reports = [at for at in reacting if at + 5 <= session]
-    sizes = [[volume[at + phase] - volume[at - 23 : at - 1].mean() for phase in range(-1, 6)] for at in reports[-8:]]
+    sizes = [
+        [volume[at + phase] - volume[at - 23 : at - 1].mean() for phase in range(-1, 6)]
+        for at in reports[-8:]
+    ]
     means, since = trees._reactions(windows, np.array([row]))
     np.testing.assert_allclose(means[0], np.mean(sizes, axis=0))
     assert since[0] == session - max(reacting[reacting <= session])
@@ -239,7 +291,8 @@ def test_a_tree_is_followed_to_the_leaf_of_its_inputs():
 def test_an_origin_has_the_newest_trees_whose_span_had_ended_and_none_before_every_span():
     days = [np.datetime64(str(entry["trained_to"])) for entry in shipped_trees()]
     before_all, inside, after = (
-        tree_medians(moved_to(some_windows(), day)) for day in (min(days) - 1, max(days) - 1, max(days))
+        tree_medians(moved_to(some_windows(), day))
+        for day in (min(days) - 1, max(days) - 1, max(days))
     )
     assert np.isnan(before_all).all() and np.isfinite(inside).all()
     assert (inside != after).any()

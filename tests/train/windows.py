@@ -21,11 +21,15 @@ WARM_UP_AND_SPARE = 260
 
 
 @cache
-def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False) -> Windows:
+def some_windows(
+    target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False
+) -> Windows:
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=seed)
     settings = SETTINGS.model_copy(update={"target": target, "train_sessions": rows})
     series = some_market(bars) if market else None
-    return make_windows(bars, some_events(bars), origin=bars.index[-1].date(), settings=settings, market=series)
+    return make_windows(
+        bars, some_events(bars), origin=bars.index[-1].date(), settings=settings, market=series
+    )
 
 
 @cache
@@ -53,7 +57,9 @@ def market_unknown(windows: Windows, *rows: int) -> Windows:
 def some_events(bars: pd.DataFrame) -> pd.DataFrame:
     """Earnings every 63 sessions, known 21 ahead."""
     at = np.arange(100, len(bars) - 1, 63)
-    return pd.DataFrame({"session": bars.index[at], "kind": "earnings", "known_from": bars.index[at - 21]})
+    return pd.DataFrame(
+        {"session": bars.index[at], "kind": "earnings", "known_from": bars.index[at - 21]}
+    )
 
 
 def plain_tensors() -> Tensors:
@@ -64,7 +70,13 @@ def plain_tensors() -> Tensors:
     steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
     rows = np.arange(len(adjusted.past))
     return Tensors(
-        steps=steps, past=past, future=future, truth=truth, rows=rows, warm_up=windows.warm_up, directed=True
+        steps=steps,
+        past=past,
+        future=future,
+        truth=truth,
+        rows=rows,
+        warm_up=windows.warm_up,
+        directed=True,
     )
 
 

@@ -1,7 +1,7 @@
 """Sources of bars: small protocols, implementations beside them, and others in installed packages.
 
-A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three SourceErrors.
-docs/sources.md contains a complete one.
+A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three
+SourceErrors. docs/sources.md contains a complete one.
 """
 
 from __future__ import annotations
@@ -34,32 +34,40 @@ class Fetched:
     symbol: str  # the requested one
     first_asked: date  # first session requested
     last_asked: date  # last session requested; no bar is newer
-    # Index `session` (naive midnight, ascending, unique); float64 columns open, high, low, close, adj_close
-    # (split-adjusted; adj_close NaN where the source has none) and volume (shares; NaN means unknown, never 0).
+    # Index `session` (naive midnight, ascending, unique); float64 columns open, high, low, close,
+    # adj_close (split-adjusted; adj_close NaN where the source has none) and volume (shares; NaN
+    # means unknown, never 0).
     bars: pd.DataFrame
-    # Columns session (naive midnight), kind (`dividend` or `split`), value (per share, or new per old share). One newer
-    # than the last bar is announced by the source already.
+    # Columns session (naive midnight), kind (`dividend` or `split`), value (per share, or new per
+    # old share). One newer than the last bar is announced by the source already.
     actions: pd.DataFrame
     library_version: str  # the library that read it, `yfinance 1.7.0`
     title: str  # description of the series, for tables and report
-    live: bool = False  # the newest bar may be unfinished or cut off, so its volume is checked; no bar follows
-    currency: str = ""  # of the prices, as the source writes it (USD, EUR, GBp for pence); empty if unknown
-    newest: date | None = None  # newest session after last_asked that has a bar: this machine's clock is behind
+    # The newest bar may be unfinished or cut off, so its volume is checked; no bar follows
+    live: bool = False
+    # Of the prices, as the source writes it (USD, EUR, GBp for pence); empty if unknown
+    currency: str = ""
+    # Newest session after last_asked that has a bar: this machine's clock is behind
+    newest: date | None = None
     unreadable: tuple[UnreadableRow, ...] = ()  # rows left out of the bars; each becomes a finding
-    names_symbol: bool = True  # the source states the symbol of its bars; else they must match the stored ones
+    # The source states the symbol of its bars; else they must match the stored ones
+    names_symbol: bool = True
 
 
 class Source(Protocol):
     """An object that returns a symbol's bars."""
 
-    name: str  # the source as stored in the ledger, the same in every `Fetched.source`; a symbol keeps its source
+    # The source as stored in the ledger, the same in every `Fetched.source`; a symbol keeps its
+    # source
+    name: str
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """The symbol's bars for the sessions `first` .. `last`, both included, in one request.
 
         Raises:
             RateLimitedError, UnavailableError: A later retry may succeed.
-            BadDataError: A retry cannot succeed: unknown symbol, malformed file, no bars in the span.
+            BadDataError: A retry cannot succeed: unknown symbol, malformed file, no bars in the
+                span.
         """
         ...
 
@@ -68,8 +76,12 @@ class Source(Protocol):
 class ManySource(Protocol):
     """A source that returns many symbols' bars in one request."""
 
-    def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Fetched | SourceError]:
-        """By symbol, what `fetch` would return or raise; a symbol that is left out counts as one without bars.
+    def fetch_many(
+        self, symbols: Sequence[str], first: date, last: date
+    ) -> Mapping[str, Fetched | SourceError]:
+        """By symbol, what `fetch` would return or raise.
+
+        A symbol that is left out counts as one without bars.
 
         Raises:
             RateLimitedError, UnavailableError: The request brought none of them.
@@ -79,7 +91,10 @@ class ManySource(Protocol):
 
 @runtime_checkable
 class EndedSource(Protocol):
-    """A source with a last session, as a file. A source without `newest` is live: the calendar gives the newest one."""
+    """A source with a last session, as a file. A source without `newest` is live.
+
+    The calendar gives the newest one.
+    """
 
     def newest(self, symbol: str) -> date:
         """The newest session of its bars; raises the errors of `fetch`."""
@@ -91,9 +106,12 @@ class EarningsSource(Protocol):
     """A source that also lists earnings dates."""
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """Past and coming dates as listed now: columns announced (naive midnight), timing (`bmo`, `amc` or empty).
+        """Past and coming dates as listed now.
 
-        Both are of the clock of the symbol's exchange. A SourceError stops no night: it becomes a finding.
+        Columns announced (naive midnight), timing (`bmo`, `amc` or empty).
+
+        Both are of the clock of the symbol's exchange. A SourceError stops no night: it becomes a
+        finding.
         """
         ...
 
@@ -103,7 +121,9 @@ class EarningsCalendarSource(Protocol):
     """A source that lists the earnings dates of many symbols in a span."""
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Their dates from `first` to `last` as listed now: columns symbol, announced (naive midnight), timing.
+        """Their dates from `first` to `last` as listed now.
+
+        Columns symbol, announced (naive midnight), timing.
 
         A SourceError stops no night: it becomes a finding of each symbol.
         """

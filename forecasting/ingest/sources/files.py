@@ -1,4 +1,7 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours; messages quote these, their cells, and typos."""
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours.
+
+Messages quote these, their cells, and typos.
+"""
 
 import io
 import re
@@ -27,12 +30,15 @@ from forecasting.values import SYMBOL, source_name
 Kind = Literal["csv", "parquet"]
 
 MAX_BYTES = 512 * 2**20
-"""Largest file that is read, 512 MiB. 95 symbols from 2000 on are 12 MB of Parquet; 500 as CSV are about 250 MB."""
+"""Largest file that is read, 512 MiB. 95 symbols from 2000 on are 12 MB of Parquet; 500 as CSV are
+about 250 MB."""
 
 UNREADABLE_SHARE = 0.01
-"""Largest share of a symbol's rows that may be unreadable; above it the format is another one and the file refused."""
+"""Largest share of a symbol's rows that may be unreadable; above it the format is another one and
+the file refused."""
 
-_BARS, _SERIES = ("session", *PRICES, "volume"), ("session", "close")
+_BARS = ("session", *PRICES, "volume")
+_SERIES = ("session", "close")
 """The columns that bars need, and a market series in a file of its own."""
 
 _OPTIONAL = ("adj_close", "dividends", "splits")
@@ -44,11 +50,14 @@ _NAMES = {
     "adjusted_close": "adj_close",
     "stock_splits": "splits",
 }
-FRAME = ".frame"  # ends the name of a file that has a frame of Python's callers: its rows are counted, not its lines
+# Ends the name of a file that has a frame of Python's callers: its rows are counted, not its lines
+FRAME = ".frame"
 _END = "|"
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
-_YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
-_SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
+# One flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
+_YEARS = range(1900, 2101)
+# A flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
+_SIZES = (1e-12, 1e30)
 
 # Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
@@ -59,25 +68,34 @@ class Table:
     """The rows of a file under our column names, texts in a CSV."""
 
     name: str
-    rows: pd.DataFrame  # index: the `line` of a CSV, whose header is line 1; the `row` of a Parquet file from 1 on
-    places: dict[Hashable, Any] | None  # of each symbol's rows; None where the file has no column of symbols
+    # index: the `line` of a CSV, whose header is line 1; the `row` of a Parquet file from 1 on
+    rows: pd.DataFrame
+    # Of each symbol's rows; None where the file has no column of symbols
+    places: dict[Hashable, Any] | None
 
     def of_symbol(self, symbol: str) -> pd.DataFrame:
         """The symbol's rows in the file's order."""
-        return self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
+        return (
+            self.rows if self.places is None else self.rows.iloc[self.places.get(symbol, slice(0))]
+        )
 
 
 class Files:
     """A file of daily bars, read once for all symbols while it stays the same.
 
-    Columns, in any order and case: date (or session), open, high, low, close, volume; optionally adj close, dividends,
-    stock splits, and symbol (or ticker) in a file of several symbols. Prices are split-adjusted, as Yahoo's are.
-    Without a dividends column, dividends are derived from adj close.
+    Columns, in any order and case: date (or session), open, high, low, close, volume; optionally
+    adj close, dividends, stock splits, and symbol (or ticker) in a file of several symbols. Prices
+    are split-adjusted, as Yahoo's are. Without a dividends column, dividends are derived from adj
+    close.
     """
 
     def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
-        """A source of the file at `path`; with `one_series` a market series alone, whose date and close suffice."""
-        self.option = f"{'market' if one_series else 'source'} {kind}:PATH"  # a witness is a source too
+        """A source of the file at `path`.
+
+        With `one_series` a market series alone, whose date and close suffice.
+        """
+        # A witness is a source too
+        self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
         check_regular(path, self.option)
         self.kind = kind
@@ -85,17 +103,24 @@ class Files:
         self.name = source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The file's bars for the sessions `first` .. `last`; a BadDataError without one in that span."""
+        """The file's bars for the sessions `first` .. `last`.
+
+        A BadDataError without one in that span.
+        """
         rows, _, unreadable = self._rows(symbol)
         bars = canonical(rows)
         span = (bars.index >= pd.Timestamp(first)) & (bars.index <= pd.Timestamp(last))
         if not span.any():
             raise BadDataError(
-                f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
-                f"none lies between {first} and {last}. Choose a session inside that span, or another file."
+                f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to "
+                f"{bars.index[-1]:%Y-%m-%d}; "
+                f"none lies between {first} and {last}. Choose a session inside that span, or "
+                "another file."
             )
         actions = _actions(rows.loc[bars.index], bars)
-        actions = actions[actions["session"].between(bars.index[span][0], pd.Timestamp(last))].reset_index(drop=True)
+        actions = actions[
+            actions["session"].between(bars.index[span][0], pd.Timestamp(last))
+        ].reset_index(drop=True)
         return Fetched(
             source=self.name,
             symbol=symbol,
@@ -105,7 +130,8 @@ class Files:
             actions=actions,
             library_version=f"pandas {version('pandas')}",
             title=f"{symbol}, daily, from the file {self.path.name}",
-            live=not (bars.index > pd.Timestamp(last)).any(),  # a bar that newer ones follow is finished
+            # A bar that newer ones follow is finished
+            live=not (bars.index > pd.Timestamp(last)).any(),
             unreadable=unreadable,
             names_symbol=self.names_symbols(),
         )
@@ -119,7 +145,12 @@ class Files:
         return self._table().places is not None
 
     def _table(self) -> Table:
-        table = read_file(self.path, self.kind, self.option, needed=_SERIES if self.one_series else _BARS)
+        table = read_file(
+            self.path,
+            self.kind,
+            self.option,
+            needed=_SERIES if self.one_series else _BARS,
+        )
         return replace(table, places=None) if self.one_series else table
 
     def _rows(self, symbol: str) -> tuple[pd.DataFrame, date, tuple[UnreadableRow, ...]]:
@@ -132,11 +163,13 @@ class Files:
             has = [name for name in map(str, table.places or ()) if SYMBOL.fullmatch(name)]
             near = named(get_close_matches(symbol, has) or has, 5)
             raise UsageError(
-                f"{table.name} has no rows of {symbol}; symbols that it has: {len(table.places or {})}. Name one of "
+                f"{table.name} has no rows of {symbol}; symbols that it has: "
+                f"{len(table.places or {})}. Name one of "
                 f"them, as the file writes it{f': {near}' if near else ''}."
             )
         days, undated = read_days(rows["session"])
-        found, numbers = [misfits(rows), undated], {}
+        found = [misfits(rows), undated]
+        numbers = {}
         for name in (*_BARS[1:], *_OPTIONAL):
             if name in rows:
                 numbers[name], broken = _numbers(rows[name])
@@ -150,16 +183,27 @@ class Files:
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
         if (count := len(reasons)) > UNREADABLE_SHARE * len(rows):
-            raise UsageError(f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the file.")
-        dated = pd.Series(days, rows.index).ffill().bfill().dt.date  # its own date, or that of the row before
+            raise UsageError(
+                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the "
+                "file."
+            )
+        # Its own date, or that of the row before
+        dated = pd.Series(days, rows.index).ffill().bfill().dt.date
         dated = dated[reasons.index].drop_duplicates()
-        unreadable = zip(dated, dated.index.tolist(), reasons[dated.index], strict=True)
+        unreadable = zip(
+            dated,
+            dated.index.tolist(),
+            reasons[dated.index],
+            strict=True,
+        )
         readable = frame[~(is_broken | repeated | again)]
         return readable, days.max().date(), tuple(UnreadableRow(*row) for row in unreadable)
 
 
 SAMPLE = "^GSPC"
-SAMPLE_TITLE = "S&P 500 index, daily, 1999-01-04 to 2018-12-31, from the Python package arch (not SBUX)"
+SAMPLE_TITLE = (
+    "S&P 500 index, daily, 1999-01-04 to 2018-12-31, from the Python package arch (not SBUX)"
+)
 SAMPLE_ENDS = date(2018, 12, 31)
 
 
@@ -172,13 +216,17 @@ class Sample:
         """The sample's last session; a UsageError for another symbol than its own."""
         if symbol != SAMPLE:
             raise UsageError(
-                f"{symbol} is not in the sample, whose only symbol is {SAMPLE} ({SAMPLE_TITLE}). Name that one, or "
+                f"{symbol} is not in the sample, whose only symbol is {SAMPLE} ({SAMPLE_TITLE}). "
+                "Name that one, or "
                 "neither set FORECASTING_SYMBOLS nor give --symbol."
             )
         return SAMPLE_ENDS
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
-        """The index's bars for the sessions `first` .. `last`; a BadDataError without one in that span."""
+        """The index's bars for the sessions `first` .. `last`.
+
+        A BadDataError without one in that span.
+        """
         self.newest(symbol)
         # Without importing the package, which takes 0.8 s of CPU for models that nothing here uses.
         file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
@@ -187,29 +235,54 @@ class Sample:
         bars = canonical(raw).loc[f"{first}" : f"{last}"]
         if bars.empty:
             raise BadDataError(
-                f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between {first} and {last}. "
+                f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between "
+                f"{first} and {last}. "
                 "Choose a session inside that span."
             )
-        return Fetched(self.name, symbol, first, last, bars, make_actions([]), f"arch {version('arch')}", SAMPLE_TITLE)
+        return Fetched(
+            self.name,
+            symbol,
+            first,
+            last,
+            bars,
+            make_actions([]),
+            f"arch {version('arch')}",
+            SAMPLE_TITLE,
+        )
 
 
 def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
-    """The file's table, read anew only when it has changed; a UsageError where it is no such file or lacks a column."""
+    """The file's table, read anew only when it has changed.
+
+    A UsageError where it is no such file or lacks a column.
+    """
     real = check_regular(path, option)
     state = real.stat()
-    return _read(path.name, real, kind, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    return _read(
+        path.name,
+        real,
+        kind,
+        needed,
+        (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns),
+    )
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
-def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tuple[int, ...]) -> Table:
+def _read(
+    name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tuple[int, ...]
+) -> Table:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode.") from None
+        raise UsageError(
+            f"{path!s:.200} cannot be read: {error.strerror}. Check its owner and mode."
+        ) from None
     if not content.strip():
         raise UsageError(f"{name} is empty. Expected a header and a line for each day.")
     if (kind == "parquet") is not content.startswith(b"PAR1"):
-        raise UsageError(f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is.")
+        raise UsageError(
+            f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is."
+        )
     rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
     if "symbol" in rows:
         rows["symbol"] = _texts(rows["symbol"])
@@ -217,13 +290,17 @@ def _read(name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tup
 
 
 def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
-    """All cells as text, and column `misfits`; without blank lines, which are read too, so that lines are counted."""
+    """All cells as text, and column `misfits`.
+
+    Without blank lines, which are read too, so that lines are counted.
+    """
     lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     header = lines.partition(b"\n")[0]
     ours = _our_names(header.decode(errors="replace").split(","), name, needed)
     known = [place for place, our in enumerate(ours) if our in _NAMES.values()]
-    # Each line gets one field more, _END: where another field follows the last one of the header, fields are missing or
-    # too many. A file that ends in a comma is cut off, and so is its last line.
+    # Each line gets one field more, _END: where another field follows the last one of the header,
+    # fields are missing or too many. A file that ends in a comma is cut off, and so is its last
+    # line.
     marked = lines[len(header) :].replace(b"\n", f",{_END}\n".encode()).partition(b"\n")[2]
     marked += b"" if lines.endswith((b"\n", b",")) else f",{_END}".encode()
     try:
@@ -231,13 +308,17 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
             io.BytesIO(b"," * len(ours) + b"\n" + marked),
             header=None,
             usecols=[*known, len(ours)],
-            dtype=str,  # each cell is converted alone: one that is no number leaves the others' bits as they are
+            # Each cell is converted alone: one that is no number leaves the others' bits as they
+            # are
+            dtype=str,
             keep_default_na=False,
             skip_blank_lines=False,
             encoding_errors="replace",
         )
     except ValueError as error:  # a quote that nothing closes
-        raise UsageError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
+        raise UsageError(
+            f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it."
+        ) from None
     rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
     rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
     first, unit = (0, "row") if name.endswith(FRAME) else (1, "line")
@@ -247,11 +328,15 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
 def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
     from pyarrow import parquet
 
-    try:  # without the types of the pandas that wrote it, which may be Arrow's own; a named index is a column
+    # Without the types of the pandas that wrote it, which may be Arrow's own; a named index is a
+    # column
+    try:
         table = parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
-    except Exception as error:  # pyarrow raises a dozen kinds for damaged bytes, and their texts may quote them
+    # Pyarrow raises a dozen kinds for damaged bytes, and their texts may quote them
+    except Exception as error:
         raise UsageError(
-            f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
+            f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; "
+            "write the file again."
         ) from None
     ours = _our_names(list(map(str, table.columns)), name, needed)
     rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
@@ -259,20 +344,30 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
 
 
 def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
-    """Our name of each column of a file, empty where it is not known; a UsageError for a missing or repeated one."""
+    """Our name of each column of a file, empty where it is not known.
+
+    A UsageError for a missing or repeated one.
+    """
     plain = [column.strip().strip('"').strip() for column in columns]
     ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
     if missing := [our.replace("session", "date") for our in needed if our not in ours]:
         known = [column for column, our in zip(plain, ours, strict=True) if our]
-        others = [column.lower() for column in plain if column not in known]  # quoted if misspelt: a file may be any
-        near = {our: f" ({other}?)" for our in missing for other in get_close_matches(our, others, n=1)}
-        found = f"lacks {', '.join(our + near.get(our, '') for our in missing)}; of its {len(plain)} columns "
+        # Quoted if misspelt: a file may be any
+        others = [column.lower() for column in plain if column not in known]
+        near = {
+            our: f" ({other}?)" for our in missing for other in get_close_matches(our, others, n=1)
+        }
+        found = (
+            f"lacks {', '.join(our + near.get(our, '') for our in missing)}; of its "
+            f"{len(plain)} columns "
+        )
         found += f"{len(known)} are known: {', '.join(known) or 'none'}"
         is_text = columns[0].replace("\t", " ").isprintable()
         if not known and is_text and (sign := re.search("[;\t]", columns[0])):
             found = f"seems to be separated by {sign[0]!r}"
         raise UsageError(
-            f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any order and case, "
+            f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any "
+            "order and case, "
             "separated by commas."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
@@ -284,7 +379,10 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
 def faults(broken: NDArray[np.bool_], expected: str, cells: pd.Series) -> pd.Series:
     """By line, what was expected in place of each broken cell and what was found, cut after 20 characters."""
     named = cells.index.name
-    reasons = {line: f"{named} {line}: {expected}; found {str(cell)[:20]!r}" for line, cell in cells[broken].items()}
+    reasons = {
+        line: f"{named} {line}: {expected}; found {str(cell)[:20]!r}"
+        for line, cell in cells[broken].items()
+    }
     return pd.Series(reasons, dtype=object)
 
 
@@ -295,21 +393,34 @@ def first_faults(*found: pd.Series) -> pd.Series:
 
 def misfits(rows: pd.DataFrame) -> pd.Series:
     """The faults of lines with more or fewer fields than the header."""
-    return faults(rows["misfits"].to_numpy(dtype=bool), "expected as many fields as the header", rows.iloc[:, 0])
+    return faults(
+        rows["misfits"].to_numpy(dtype=bool),
+        "expected as many fields as the header",
+        rows.iloc[:, 0],
+    )
 
 
 def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, pd.Series]:
-    """Naive midnights, NaT at a fault: a text must be an ISO day, at most followed by the exchange's midnight."""
+    """Naive midnights, NaT at a fault.
+
+    A text must be an ISO day, at most followed by the exchange's midnight.
+    """
     expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
     if pd.api.types.is_datetime64_any_dtype(column):
         local = column.dt.tz_localize(None)
-        days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
-        expected += " (.dt.tz_localize(None).dt.normalize() makes it of local instants; of an index, without .dt)"
+        # No other hour, as in a text
+        days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")
+        expected += (
+            " (.dt.tz_localize(None).dt.normalize() makes it of local instants; of an "
+            "index, without .dt)"
+        )
     else:
         text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
     readable = days.dt.year.isin(years)
-    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(~readable.to_numpy(), expected, column)
+    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(
+        ~readable.to_numpy(), expected, column
+    )
 
 
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
@@ -319,9 +430,12 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
         broken = np.zeros(len(numbers), dtype=bool)
     else:
         text = _texts(column)
-        numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan, copy=True)
-        # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses the nearest double
-        # of 18% of texts with 17 digits, and a file's bars must be the same bits under every release.
+        numbers = pd.to_numeric(text, errors="coerce").to_numpy(
+            dtype="float64", na_value=np.nan, copy=True
+        )
+        # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses
+        # the nearest double of 18% of texts with 17 digits, and a file's bars must be the same bits
+        # under every release.
         written = ~np.isnan(numbers)
         numbers[written] = [float(number) for number in text[written]]
         broken = ~written & ~text.str.lower().isin(_EMPTY).to_numpy()
@@ -332,15 +446,22 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], pd.Series]:
 
 def _texts(column: pd.Series) -> pd.Series:
     cells = column.astype(object).where(column.notna(), "")
-    return cells.map(lambda cell: cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)).str.strip()
+    return cells.map(
+        lambda cell: cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
+    ).str.strip()
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
-    """The dividends and splits of the rows; dividends from Adj Close where the file has no column of them."""
+    """The dividends and splits of the rows.
+
+    Dividends from Adj Close where the file has no column of them.
+    """
     named: list[tuple[object, str, float]] = []
     for column, kind in (("dividends", "dividend"), ("splits", "split")):
         if column in rows:
-            named += [(day, kind, value) for day, value in rows.loc[rows[column] > 0, column].items()]
+            named += [
+                (day, kind, value) for day, value in rows.loc[rows[column] > 0, column].items()
+            ]
     if "dividends" not in rows:
         named += implied_dividends(bars).itertuples(index=False, name=None)
     return make_actions(named)
@@ -353,11 +474,14 @@ def check_regular(path: Path, option: str) -> Path:
         state = path.stat()
     except (OSError, ValueError) as error:  # absent, too long, a circle of links, a NUL in it
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise UsageError(f"Expected a file in {option}; found nothing at {str(path)[-200:]}: {reason}.") from None
+        raise UsageError(
+            f"Expected a file in {option}; found nothing at {str(path)[-200:]}: {reason}."
+        ) from None
     is_regular = stat.S_ISREG(state.st_mode)
     if is_regular and state.st_size <= MAX_BYTES:
         return path
     found = f"{state.st_size / 2**20:,.0f} MiB" if is_regular else "a folder, a device or a pipe"
     raise UsageError(
-        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {str(path)[-200:]}."
+        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} "
+        f"at {str(path)[-200:]}."
     )

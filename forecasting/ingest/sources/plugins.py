@@ -1,4 +1,7 @@
-"""The source that an option names: of this package, or of another one through an entry point as in docs/sources.md."""
+"""The source that an option names.
+
+Of this package, or of another one through an entry point as in docs/sources.md.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +20,16 @@ from forecasting.values import check_day
 GROUP = "forecasting.sources"
 
 
-def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series: bool = False) -> Source:
-    """The source that `text`, the option --source, names: yahoo, csv:PATH, parquet:PATH, sample, or a package's.
+def source_of(
+    text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series: bool = False
+) -> Source:
+    """The source that `text`, the option --source, names.
 
-    Yahoo keeps time zones and cookies in `cache_dir` between nights; `exchange` is that of the symbols whose earnings
-    dates are requested from it. With `one_series` a file has a market series alone. Any other text is a UsageError.
+    Yahoo, csv:PATH, parquet:PATH, sample, or a package's.
+
+    Yahoo keeps time zones and cookies in `cache_dir` between nights; `exchange` is that of the
+    symbols whose earnings dates are requested from it. With `one_series` a file has a market series
+    alone. Any other text is a UsageError.
     """
     kind, _, path = text.partition(":")
     if text == "yahoo":
@@ -30,17 +38,27 @@ def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series:
         return Sample()
     if kind in ("csv", "parquet") and path:
         return Files(kind, Path(path), one_series=one_series)  # type: ignore[arg-type]  # one of its two kinds
-    if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
+    if kind not in ("yahoo", "sample", "csv", "parquet") and (
+        found := installed_source(kind, path)
+    ):
         return found
-    others = "".join(sorted(f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in entry_points(group=GROUP)))
+    others = "".join(
+        sorted(
+            f", {offer.name}:ARGUMENT of {_package(offer)}" for offer in entry_points(group=GROUP)
+        )
+    )
     raise UsageError(
-        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A package can offer "
+        f"Invalid source {text!r}: expected yahoo, csv:PATH, parquet:PATH, sample{others}. A "
+        "package can offer "
         "others: docs/sources.md."
     )
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
-    """The newest session of a file or the sample; None for a live source, where the calendar gives it."""
+    """The newest session of a file or the sample.
+
+    None for a live source, where the calendar gives it.
+    """
     if not isinstance(source, EndedSource):
         return None
     with called(source):
@@ -53,7 +71,10 @@ def is_live(source: Source) -> bool:
 
 
 def installed_source(name: str, argument: str) -> Source | None:
-    """The source that an installed package offers as `name`, built with `argument`; None without such a package."""
+    """The source that an installed package offers as `name`, built with `argument`.
+
+    None without such a package.
+    """
     offer = next(iter(entry_points(group=GROUP, name=name)), None)
     if offer is None:
         return None
@@ -61,7 +82,9 @@ def installed_source(name: str, argument: str) -> Source | None:
     try:
         source_class = offer.load()
     except Exception as error:  # an import of other people's code can raise anything
-        raise UsageError(f"{offered}, which cannot be imported: {type(error).__name__}: {error}.") from error
+        raise UsageError(
+            f"{offered}, which cannot be imported: {type(error).__name__}: {error}."
+        ) from error
     with called(source_class):
         source: Source = source_class(argument)
     if not isinstance(getattr(source, "name", None), str):
@@ -81,7 +104,8 @@ def called(source: object) -> Iterator[None]:
             raise
         name = str(getattr(source, "name", type(source).__name__))[:60]
         raise BadDataError(
-            f"The source {name!r} failed with {type(error).__name__}: {str(error)[:300]}. It is code of an installed "
+            f"The source {name!r} failed with {type(error).__name__}: {str(error)[:300]}. It is "
+            "code of an installed "
             "package: correct it, or report it there."
         ) from error
 
@@ -90,17 +114,26 @@ def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetche
     """The response of a source to one request, its bars canonical."""
     with called(source):
         fetched = source.fetch(symbol, first, last)
-    return made_canonical(fetched, source.name, symbol, (first, last))
+    return made_canonical(
+        fetched,
+        source.name,
+        symbol,
+        (first, last),
+    )
 
 
 def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date, date]) -> Fetched:
-    """The response with canonical bars; a BadDataError where they are of another shape, or it names another request."""
+    """The response with canonical bars.
+
+    A BadDataError where they are of another shape, or it names another request.
+    """
     check_shape(fetched)
     request = {"source": source, "symbol": symbol, "first_asked": asked[0], "last_asked": asked[1]}
     for name, value in request.items():
         if (found := getattr(fetched, name)) != value:
             raise BadDataError(
-                f"The source {source!r:.60} returned a Fetched of another request: expected {value} as {name}, found "
+                f"The source {source!r:.60} returned a Fetched of another request: expected "
+                f"{value} as {name}, found "
                 f"{str(found)[:60]}. In its code, pass on its own name and the arguments of fetch."
             )
     return replace(fetched, bars=canonical(fetched.bars))

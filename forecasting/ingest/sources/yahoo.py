@@ -1,4 +1,7 @@
-"""Bars from Yahoo Finance through yfinance: one request a night, every failure raised, every wait limited."""
+"""Bars from Yahoo Finance through yfinance.
+
+One request a night, every failure raised, every wait limited.
+"""
 
 import logging
 import re
@@ -17,7 +20,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.errors import (
+    BadDataError,
+    RateLimitedError,
+    SourceError,
+    UnavailableError,
+    UsageError,
+)
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
@@ -29,19 +38,23 @@ log = logging.getLogger(__name__)
 Response = TypeVar("Response")
 
 TIMEOUT_S = 190.0
-"""For a whole fetch: more than yfinance's own limits add up to. It waits 30 s for each of two hosts of a cookie, which
-some name servers block, and 30 s for the data; then it goes on without one, and after an HTTP error does all again."""
+"""For a whole fetch: more than yfinance's own limits add up to. It waits 30 s for each of two hosts
+of a cookie, which some name servers block, and 30 s for the data; then it goes on without one,
+and after an HTTP error does all again."""
 
-PAUSE_S = 1.0  # least seconds between two requests of one process: of several symbols, of bars and earnings dates
+# Least seconds between two requests of one process: of several symbols, of bars and earnings dates
+PAUSE_S = 1.0
 
-# yfinance serves a request that ends in the past from a cache, failures included; a week past the newest session lies
-# in the future on any live night. Bars after the requested session are cut here.
+# yfinance serves a request that ends in the past from a cache, failures included; a week past the
+# newest session lies in the future on any live night. Bars after the requested session are cut
+# here.
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
 
 _OLDEST_CURL = (0, 15)  # as in pyproject.toml
 
-_PAGE, _PAGE_ROWS = "https://finance.yahoo.com/calendar/earnings", 100
+_PAGE = "https://finance.yahoo.com/calendar/earnings"
+_PAGE_ROWS = 100
 """A symbol's page of earnings dates, and its most rows."""
 
 _LINE = (
@@ -50,20 +63,31 @@ _LINE = (
 )
 _UTC_OFFSET_H = {"EDT": -4, "EST": -5, "UTC": 0, "GMT": 0, "BST": 1, "CET": 1, "CEST": 2}
 
-_CALENDAR_SYMBOLS, _CALENDAR_ROWS = 25, 100
-"""Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a symbol."""
+_CALENDAR_SYMBOLS = 25
+_CALENDAR_ROWS = 100
+"""Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a
+symbol."""
 
 _ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
 _CALENDAR_EXCHANGE = "XNYS"  # the earnings calendar lists US stocks alone
 _TIMINGS = {"BMO": "bmo", "AMC": "amc"}
-_AS_STATED = "TAS"  # an announcement at the stated time; all others but those of _TIMINGS state none
+# An announcement at the stated time; all others but those of _TIMINGS state none
+_AS_STATED = "TAS"
 
-_UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+_UNUSABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+)
 """What yfinance and pandas raise for a response of another shape."""
 
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
-SESSION: Any = None  # of yfinance's requests, of curl_cffi: for None it makes its own. Only tests replace it
+# Of yfinance's requests, of curl_cffi: for None it makes its own. Only tests replace it
+SESSION: Any = None
 
 
 class Yahoo:
@@ -71,57 +95,94 @@ class Yahoo:
 
     name = "yahoo"
 
-    def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS") -> None:
-        """A source with yfinance's caches in a folder; the clock of an exchange gives days of `earnings_dates`."""
+    def __init__(
+        self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS"
+    ) -> None:
+        """A source with yfinance's caches in a folder.
+
+        The clock of an exchange gives days of `earnings_dates`.
+        """
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
         self.exchange = exchange
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """As `Source.fetch`, in one attempt, which may be repeated in the same process."""
-        return _within(self.timeout_s, partial(self._request, symbol, first, last), symbol)
+        return _within(
+            self.timeout_s,
+            partial(
+                self._request,
+                symbol,
+                first,
+                last,
+            ),
+            symbol,
+        )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """As `EarningsSource.earnings_dates`, of a page that changes often; an index or currency is not asked for."""
+        """As `EarningsSource.earnings_dates`, of a page that changes often.
+
+        An index or currency is not asked for.
+        """
         lines = pd.Series(dtype=str)
         if may_report_earnings(symbol):
             lines = _within(self.timeout_s, partial(self._request_earnings, symbol), symbol)
         return line_dates(lines, exchange=self.exchange)
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """As `EarningsCalendarSource.earnings_calendar`, of US stocks; after a failure it is not requested further."""
+        """As `EarningsCalendarSource.earnings_calendar`, of US stocks.
+
+        After a failure it is not requested further.
+        """
         listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
             some = listed[start : start + _CALENDAR_SYMBOLS]
             try:
-                request = partial(self._request_calendar, some, first, last)
+                request = partial(
+                    self._request_calendar,
+                    some,
+                    first,
+                    last,
+                )
                 rows.append(_within(self.timeout_s, request, "the earnings calendar"))
             except SourceError as error:
                 if start == 0:
                     raise
-                log.warning("no earnings calendar of %d symbols from Yahoo: %s", len(listed) - start, error)
+                log.warning(
+                    "no earnings calendar of %d symbols from Yahoo: %s", len(listed) - start, error
+                )
                 break
         return pd.concat(rows, ignore_index=True)
 
     def _request(self, symbol: str, first: date, last: date) -> Fetched:
         ticker = self._yfinance().Ticker(symbol, session=SESSION)
-        # A zone set in advance, with a day added to the span for it, saves the request that looks it up and a second
-        # kind of response to an unknown symbol. The bars have the exchange's own zone, whatever is set here.
+        # A zone set in advance, with a day added to the span for it, saves the request that looks
+        # it up and a second kind of response to an unknown symbol. The bars have the exchange's own
+        # zone, whatever is set here.
         ticker._tz = "UTC"
         response: pd.DataFrame = ticker.history(
-            start=first - _DAY, end=last + _LOOK_PAST, auto_adjust=False, actions=True, repair=False, keepna=True
+            start=first - _DAY,
+            end=last + _LOOK_PAST,
+            auto_adjust=False,
+            actions=True,
+            repair=False,
+            keepna=True,
         )
         if response.empty:
-            raise UnavailableError(f"Yahoo sent an empty list of bars for {symbol}. Try again later.")
+            raise UnavailableError(
+                f"Yahoo sent an empty list of bars for {symbol}. Try again later."
+            )
         response = response.tz_localize(None)  # the exchange's midnight, never converted to UTC
         # yfinance leaves a capital gain of a day without a bar at its hour.
         response = response.set_axis(pd.DatetimeIndex(response.index).normalize()).loc[str(first) :]
         received = canonical(response.rename(columns=lambda name: name.lower().replace(" ", "_")))
-        bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]["close"].dropna()
+        bars = received.loc[: str(last)]
+        newer = received.loc[str(last + _DAY) :]["close"].dropna()
         if bars["close"].isna().all():
             raise BadDataError(
-                f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the symbol. "
+                f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the "
+                "symbol. "
                 "Check that it was traded in that span, and the session."
             )
         return Fetched(
@@ -134,7 +195,8 @@ class Yahoo:
             library_version=f"yfinance {version('yfinance')}",
             title=f"{symbol}, daily, from Yahoo Finance",
             live=newer.empty,  # a bar that newer ones follow is finished
-            currency=str(ticker.history_metadata["currency"] or ""),  # part of the same response: no further request
+            # Part of the same response: no further request
+            currency=str(ticker.history_metadata["currency"] or ""),
             newest=None if newer.empty else newer.index[-1].date(),
         )
 
@@ -143,7 +205,8 @@ class Yahoo:
         self._yfinance()
         from yfinance.data import YfData
 
-        # Its own reading of the page ends at the first line of another form, and mixes up those after one without date.
+        # Its own reading of the page ends at the first line of another form, and mixes up those
+        # after one without date.
         asked = {"symbol": symbol, "offset": 0, "size": _PAGE_ROWS}
         response = YfData(session=SESSION).get(_PAGE, params=asked)
         response.raise_for_status()
@@ -157,15 +220,19 @@ class Yahoo:
         self._yfinance()
         from yfinance.calendars import CalendarQuery, Calendars
 
-        calendars = Calendars(start=first, end=last + _DAY, session=SESSION)  # a day ends at its midnight
+        # A day ends at its midnight
+        calendars = Calendars(start=first, end=last + _DAY, session=SESSION)
         if "_most_active_qy" not in vars(calendars):
             raise BadDataError(
                 "Expected _most_active_qy, the filter by symbol, in the earnings calendar of "
                 f"yfinance {version('yfinance')}; it is not there. Install yfinance 1.7."
             )
-        # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is filled. The whole
-        # calendar of a quarter would be some 80 pages, sorted by market value, which changes between two of them.
-        calendars._most_active_qy = CalendarQuery("or", [CalendarQuery("eq", ["ticker", one]) for one in symbols])
+        # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is
+        # filled. The whole calendar of a quarter would be some 80 pages, sorted by market value,
+        # which changes between two of them.
+        calendars._most_active_qy = CalendarQuery(
+            "or", [CalendarQuery("eq", ["ticker", one]) for one in symbols]
+        )
         return calendar_dates(calendars.get_earnings_calendar(limit=_CALENDAR_ROWS), symbols)
 
     def _yfinance(self) -> Any:  # noqa: ANN401 - a module
@@ -175,16 +242,22 @@ class Yahoo:
         from yfinance.data import YfData
 
         _keep_caches_in(self.cache_dir)
-        yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
-        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # a failure is raised, and told once, in our words
+        # hidden, every failure but a 429 is an empty frame
+        yfinance.config.debug.hide_exceptions = False
+        # A failure is raised, and told once, in our words
+        logging.getLogger("yfinance").setLevel(logging.CRITICAL)
         YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
-        # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
+        # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can
+        # correct.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
         return yfinance
 
 
 def _check_curl() -> None:
-    """Raise a UsageError without a curl_cffi that yfinance can use; its other requests are refused by Yahoo."""
+    """Raise a UsageError without a curl_cffi that yfinance can use.
+
+    Its other requests are refused by Yahoo.
+    """
     try:
         found = version("curl_cffi")
     except PackageNotFoundError:
@@ -193,7 +266,8 @@ def _check_curl() -> None:
     if release < _OLDEST_CURL:
         oldest = ".".join(map(str, _OLDEST_CURL))
         raise UsageError(
-            f"Expected curl_cffi {oldest} or newer, through which yfinance requests Yahoo; found {found}. "
+            f"Expected curl_cffi {oldest} or newer, through which yfinance requests Yahoo; found "
+            f"{found}. "
             "Upgrade yfinance and curl_cffi: pip install --upgrade yfinance curl_cffi"
         )
 
@@ -210,7 +284,10 @@ _responded_at: deque[float] = deque(maxlen=1)
 
 
 def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
-    """The result of `call`, PAUSE_S after the last response and within `timeout_s`; its failure as a source error."""
+    """The result of `call`, PAUSE_S after the last response and within `timeout_s`.
+
+    Its failure as a source error.
+    """
     if _responded_at and (left := _responded_at[-1] + PAUSE_S - _monotonic()) > 0.0:
         _sleep(left)
     try:
@@ -231,27 +308,38 @@ def _source_error(error: Exception, symbol: str) -> Exception:
     """The source error with Yahoo's message; the error itself for a fault of our code."""
     from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
-    cause = error.yahoo_reason if isinstance(error, YFPricesMissingError) and error.yahoo_reason else error
+    cause = (
+        error.yahoo_reason
+        if isinstance(error, YFPricesMissingError) and error.yahoo_reason
+        else error
+    )
     words = f"{type(error).__name__}: {cause}".partition(" See https://curl")[0].splitlines()[0]
     if isinstance(error, YFRateLimitError):
         return RateLimitedError(
-            f"Yahoo refuses requests for now (HTTP 429), here for {symbol}: {words!r}. Wait half an hour or more."
+            f"Yahoo refuses requests for now (HTTP 429), here for {symbol}: {words!r}. Wait half "
+            "an hour or more."
         )
     if isinstance(cause, str) and any(unknown in cause.lower() for unknown in _UNKNOWN):
         return BadDataError(
-            f"Yahoo has no bars of {symbol}: it responded {words!r}. Check the symbol on finance.yahoo.com; a share "
+            f"Yahoo has no bars of {symbol}: it responded {words!r}. Check the symbol on "
+            "finance.yahoo.com; a share "
             "class is written BRK-B, an index ^GSPC."
         )
     if isinstance(error, (YFException, OSError, *_UNUSABLE)):
         return UnavailableError(
-            f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try again later."
+            f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try "
+            "again later."
         )
     return error
 
 
 def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
     """Every action of a history, including those announced for a session after the newest bar."""
-    rows = history[[name for name in _ACTIONS if name in history]].rename_axis("session").melt(ignore_index=False)
+    rows = (
+        history[[name for name in _ACTIONS if name in history]]
+        .rename_axis("session")
+        .melt(ignore_index=False)
+    )
     rows["kind"] = rows["variable"].map(_ACTIONS).to_numpy()
     # A fund may pay dividends and capital gains on one day.
     summed = rows[rows["value"] > 0].groupby(["session", "kind"])["value"].sum().reset_index()
@@ -261,8 +349,8 @@ def _actions_of(history: pd.DataFrame) -> pd.DataFrame:
 def line_dates(lines: pd.Series, *, exchange: str = "XNYS") -> pd.DataFrame:
     """Dates of the lines of a symbol's page by the exchange's clock, ascending: columns announced, timing.
 
-    A line without a day is left out. One without an hour, or in an unknown time zone, has its day and no timing. An
-    UnavailableError where no line has a day.
+    A line without a day is left out. One without an hour, or in an unknown time zone, has its day
+    and no timing. An UnavailableError where no line has a day.
     """
     parts = lines.astype(str).str.extract(_LINE)
     day = pd.to_datetime(parts["day"], format="%B %d, %Y", errors="coerce").dt.as_unit("ns")
@@ -290,8 +378,15 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
 
 
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """The symbols' dates of the calendar's rows, ascending by symbol and day: columns symbol, announced, timing."""
-    rows = rows[rows.index.isin(symbols)] if len(rows) else pd.DataFrame({"Event Start Date": [], "Timing": []})
+    """The symbols' dates of the calendar's rows, ascending by symbol and day.
+
+    Columns symbol, announced, timing.
+    """
+    rows = (
+        rows[rows.index.isin(symbols)]
+        if len(rows)
+        else pd.DataFrame({"Event Start Date": [], "Timing": []})
+    )
     rows = rows.dropna(subset="Event Start Date")
     at = pd.DatetimeIndex(pd.to_datetime(rows["Event Start Date"], utc=True)).as_unit("ns")
     local = at.tz_convert(calendar(_CALENDAR_EXCHANGE).tz)
@@ -300,8 +395,11 @@ def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     stated = rows["Timing"].astype(str).to_numpy()
     at_its_time = _by_clock(local, _CALENDAR_EXCHANGE).mask(whole_day, "")
     timing = pd.Series(stated).map(_TIMINGS).fillna("").where(stated != _AS_STATED, at_its_time)
-    frame = pd.DataFrame({"symbol": rows.index.astype(str), "announced": announced, "timing": timing.astype(str)})
-    in_order = frame.sort_values(["symbol", "announced", "timing"], ignore_index=True)  # a stated time comes last
+    frame = pd.DataFrame(
+        {"symbol": rows.index.astype(str), "announced": announced, "timing": timing.astype(str)}
+    )
+    # A stated time comes last
+    in_order = frame.sort_values(["symbol", "announced", "timing"], ignore_index=True)
     return in_order.drop_duplicates(["symbol", "announced"], keep="last", ignore_index=True)
 
 
@@ -310,4 +408,6 @@ def _by_clock(at: pd.DatetimeIndex, exchange: str) -> "pd.Series[str]":
     hours = calendar(exchange).schedule.reindex(at.tz_localize(None).normalize())
     opens, closes = (pd.DatetimeIndex(hours[name]).tz_convert(at.tz) for name in ("open", "close"))
     # A page names hours alone: Paris at 17:45 is its hour of 17:00, before the close of 17:30.
-    return pd.Series(np.select([at >= closes.floor("h"), at <= opens], ["amc", "bmo"], ""), dtype=str)
+    return pd.Series(
+        np.select([at >= closes.floor("h"), at <= opens], ["amc", "bmo"], ""), dtype=str
+    )

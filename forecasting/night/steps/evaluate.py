@@ -26,8 +26,9 @@ logger = logging.getLogger("forecasting.evaluate")
 def evaluate(nights: Sequence[Night]) -> list[Night]:
     """Each night with its closed sessions scored, its decision and its page written, and its row closed.
 
-    A night that failed is scored too, since that needs the store alone, on what was fetched last; it decides nothing,
-    so that its forecasts, once it is run again, are of the champion that it began with.
+    A night that failed is scored too, since that needs the store alone, on what was fetched last;
+    it decides nothing, so that its forecasts, once it is run again, are of the champion that it
+    began with.
     """
     done = [_evaluated(night) for night in nights]
     delete_files_of(done)
@@ -36,8 +37,14 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
             continue
         mark_stopped(night, night.error)
         scored = replace(night, data_as_of=None, error=None).then("evaluate", score_and_decide)
-        if scored.error is not None:  # beside the error that stopped the night, which is its outcome
-            logger.error("%s %s: its closed sessions were not scored: %s", night.symbol, night.session, scored.error)
+        # Beside the error that stopped the night, which is its outcome
+        if scored.error is not None:
+            logger.error(
+                "%s %s: its closed sessions were not scored: %s",
+                night.symbol,
+                night.session,
+                scored.error,
+            )
     return done
 
 
@@ -50,49 +57,119 @@ def _evaluated(night: Night) -> Night:
 
 def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
-    symbol, target, session, at = night.symbol, night.target, night.session, night.now()
+    symbol = night.symbol
+    target = night.target
+    session = night.session
+    at = night.now()
     with connect.reading(night.settings.url) as connection:
         try:
             stored = night.stored_fetch
-            known_at = night.data_as_of or input_fetch(connection, night.settings, session, stored=stored)["fetched_at"]
+            known_at = (
+                night.data_as_of
+                or input_fetch(
+                    connection,
+                    night.settings,
+                    session,
+                    stored=stored,
+                )["fetched_at"]
+            )
         except StoreError:  # its bar has not come
-            known_at = read.newest(connection, "fetches", "fetched_at", {"symbol": symbol})
-        unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
-        champion = read.champion(connection, symbol, target, session=session)
-        challenger = None if night.data_as_of is None else read.row(connection, "models", night.columns)
-        newest = read.newest(connection, "bar_versions", "session", {"symbol": symbol})
+            known_at = read.newest(
+                connection,
+                "fetches",
+                "fetched_at",
+                {"symbol": symbol},
+            )
+        unscored = read.unscored_forecasts(
+            connection,
+            symbol,
+            target,
+            last=session,
+            known_at=known_at,
+        )
+        champion = read.champion(
+            connection,
+            symbol,
+            target,
+            session=session,
+        )
+        challenger = (
+            None if night.data_as_of is None else read.row(connection, "models", night.columns)
+        )
+        newest = read.newest(
+            connection,
+            "bar_versions",
+            "session",
+            {"symbol": symbol},
+        )
         later = unscored.iloc[:0]
-        if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them
-            later = read.unscored_forecasts(connection, symbol, target, last=newest)
+        # Of a past night: scored with it, nothing is decided on them
+        if newest is not None and newest > session:
+            later = read.unscored_forecasts(
+                connection,
+                symbol,
+                target,
+                last=newest,
+            )
             later = later[later["target_session"] > pd.Timestamp(session)]
-    scores = score_rows(unscored, target=target, scored_at=at) + score_rows(later, target=target, scored_at=at)
+    scores = score_rows(unscored, target=target, scored_at=at) + score_rows(
+        later, target=target, scored_at=at
+    )
     decision = None
-    if challenger is not None and (champion is None or challenger["id"] != champion["id"]):  # else it was decided
+    # Else it was decided
+    if challenger is not None and (champion is None or challenger["id"] != champion["id"]):
         decision = _promotion(night, champion, challenger)
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
         last = max((row["target_session"] for row in scores), default=session)
-        logger.info("scored %d forecasts of %s up to %s", added, symbol, last)
+        logger.info(
+            "scored %d forecasts of %s up to %s",
+            added,
+            symbol,
+            last,
+        )
         if decision is not None:
             write.add(connection, "promotions", decision)
-            logger.info("champion of %s from now on: %s (%s)", symbol, decision["winner"], decision["reason"])
+            logger.info(
+                "champion of %s from now on: %s (%s)",
+                symbol,
+                decision["winner"],
+                decision["reason"],
+            )
     return night
 
 
 def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
-    """The row of table promotions that tonight's challenger leads to; None where there is still no champion."""
+    """The row of table promotions that tonight's challenger leads to.
+
+    None where there is still no champion.
+    """
     refused = challenger["refused"]
     damage = "" if refused else why_not_runnable(challenger, night.settings)
     takes_over, reason = decide(
-        has_champion=champion is not None, method=challenger["method"], refused=refused, damage=damage
+        has_champion=champion is not None,
+        method=challenger["method"],
+        refused=refused,
+        damage=damage,
     )
     if (winner := challenger if takes_over else champion) is None:
         logger.warning("%s of %s", reason, night.symbol)
         return None
     compared = json.loads(challenger["gate"]) if challenger["gate"] else {}
-    row = night.columns | {"id": short_id("promotion", night.id), "session": night.session, "trigger": "night"}
-    row |= {"champion": champion and champion["id"], "challenger": challenger["id"], "winner": winner["id"]}
-    row |= {"champion_pinball": compared.get("champion"), "challenger_pinball": compared.get("challenger")}
+    row = night.columns | {
+        "id": short_id("promotion", night.id),
+        "session": night.session,
+        "trigger": "night",
+    }
+    row |= {
+        "champion": champion and champion["id"],
+        "challenger": challenger["id"],
+        "winner": winner["id"],
+    }
+    row |= {
+        "champion_pinball": compared.get("champion"),
+        "challenger_pinball": compared.get("challenger"),
+    }
     row |= {"origins": compared.get("origins", 0), "reason": reason, "decided_at": night.now()}
     if compared:  # both models were run by the gate over the same closed origins
         row |= {"first_origin": date.fromisoformat(compared["first"]), "compared": "hindcasts"}

@@ -1,7 +1,11 @@
-"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended; its earnings dates too.
+"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended.
 
-Afterwards the newest volumes and closes are compared with those of a second source, the witness. It changes no bar and
-no forecast, and fails no night: what differs is a finding, and where nothing could be compared the run has a note.
+Its earnings dates too.
+
+Afterwards the newest volumes and closes are compared with those of a second source, the witness. It
+changes no bar and
+no forecast, and fails no night: what differs is a finding, and where nothing could be compared the
+run has a note.
 """
 
 import logging
@@ -29,7 +33,13 @@ from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.run_log import open_run, stopped_status
-from forecasting.night.steps.preprocess import STORED_NOTHING, first_session, is_before, ledger_instant, market_night
+from forecasting.night.steps.preprocess import (
+    STORED_NOTHING,
+    first_session,
+    is_before,
+    ledger_instant,
+    market_night,
+)
 from forecasting.night.symbols import explained
 from forecasting.plain_text import plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS, MIN_ROWS, WARM_UP
@@ -45,38 +55,60 @@ from forecasting.vocabulary import short_id
 logger = logging.getLogger("forecasting.ingest")
 
 _MARGIN = timedelta(days=60)
-"""More than a night needs, so that symbols of other exchanges, whose windows begin some days apart, share a fetch."""
+"""More than a night needs, so that symbols of other exchanges, whose windows begin some days apart,
+share a fetch."""
 
 Refusals = dict[str, SourceError]  # By source, or by a name of those below
 WAIT_S = 60.0  # For the witness, for all symbols of a batch together
-_WITNESS, _MARKET = "witness ", "market "
-"""Before names among the refusals: a failed witness delays a round once; a market series is requested once a round."""
+_WITNESS = "witness "
+_MARKET = "market "
+"""Before names among the refusals: a failed witness delays a round once; a market series is
+requested once a round."""
 
 
-def ingest(nights: Sequence[Night], *, switch_source: bool = False, refusals: Refusals | None = None) -> list[Night]:
+def ingest(
+    nights: Sequence[Night], *, switch_source: bool = False, refusals: Refusals | None = None
+) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
 
-    One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars of another source
-    for a symbol that has some. `refusals`, by source: after one none is made of it for the symbols that follow.
+    One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars
+    of another source for a symbol that has some. `refusals`, by source: after one none is made of
+    it for the symbols that follow.
     """
     refusals = {} if refusals is None else refusals
-    spans = [(some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)]
+    spans = [
+        (some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)
+    ]
     oldest = min(night.session for night in nights)
-    fetch_market([night for night, _ in spans], oldest, refusals, switch_source=switch_source)
+    fetch_market(
+        [night for night, _ in spans],
+        oldest,
+        refusals,
+        switch_source=switch_source,
+    )
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
     newest = {night.symbol: night for night in done}  # whose request brought the bars of all
     pairs = ((night, newest[night.symbol]) for night in nights)
     return [
-        own if night.id == own.id else replace(night, fetch_id=own.fetch_id, error=own.error) for night, own in pairs
+        own if night.id == own.id else replace(night, fetch_id=own.fetch_id, error=own.error)
+        for night, own in pairs
     ]
 
 
-def fetch_market(nights: Sequence[Night], oldest: date, refusals: Refusals, *, switch_source: bool) -> None:
+def fetch_market(
+    nights: Sequence[Night], oldest: date, refusals: Refusals, *, switch_source: bool
+) -> None:
     """Fetch the market series of each symbol's newest night, unless it is stored for all windows from `oldest` on."""
-    series = {market.id: (market, night) for night in nights if (market := market_night(night)) is not None}
+    series = {
+        market.id: (market, night)
+        for night in nights
+        if (market := market_night(night)) is not None
+    }
     for market, night in series.values():
-        first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
+        first = first_session(min(oldest, night.session), night.settings) - timedelta(
+            days=2 * FILLED_SESSIONS
+        )
         with connect.reading(night.settings.url) as connection:
             request = read.newest_fetch(connection, market.symbol, with_bars=False)
         name = f"{_MARKET}{market.source} {market.symbol}"
@@ -90,20 +122,29 @@ def fetch_market(nights: Sequence[Night], oldest: date, refusals: Refusals, *, s
 def _is_enough(request: Row | None, market: Night, first: date) -> bool:
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
-    return request["verdict"] not in STORED_NOTHING and (request["last_received"] or first) >= market.session
+    return (
+        request["verdict"] not in STORED_NOTHING
+        and (request["last_received"] or first) >= market.session
+    )
 
 
-def fetch_and_store(spans: Sequence[tuple[Night, date]], refusals: Refusals, *, switch_source: bool) -> list[Night]:
+def fetch_and_store(
+    spans: Sequence[tuple[Night, date]], refusals: Refusals, *, switch_source: bool
+) -> list[Night]:
     """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
 
-    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text.
+    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
+    text.
     """
-    asked, done = dict[str, _Asked](), dict[str, Night]()
+    asked = dict[str, _Asked]()
+    done = dict[str, Night]()
     for night, first in spans:
         try:
             asked[night.symbol] = _asked(night, first, accept=switch_source)
         except Exception as error:  # whatever it is, it is this symbol's alone
-            done[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
+            done[night.symbol] = replace(
+                night, error=explained(error, now=night.now, settings=night.settings)
+            )
     asked = _with_responses(asked, refusals)
     calendar = earnings.calendar_of([request.asking for request in asked.values()])
     for symbol, request in asked.items():
@@ -144,43 +185,96 @@ class _Answer:
 
 
 def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
-    symbol, settings, choice = night.symbol, night.settings, night.settings.market_choice
+    symbol = night.symbol
+    settings = night.settings
+    choice = night.settings.market_choice
     if night.trigger == "market" and choice is not None:
-        source = plugins.source_of(choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file)
+        source = plugins.source_of(
+            choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file
+        )
     else:
-        source = plugins.source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
+        source = plugins.source_of(
+            night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange
+        )
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
-        switched_from = str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
+        switched_from = (
+            str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
+        )
         if switched_from and not accept:
             raise UsageError(
-                f"The stored bars of {symbol} came from {switched_from}; these would come from {source.name}. Volumes "
-                "differ by vendor, so sources are not mixed by accident: use that source (FORECASTING_SOURCE), another "
-                "database, or once `forecasting run` with --switch-source; the switch is kept with the fetch."
+                f"The stored bars of {symbol} came from {switched_from}; these would come from "
+                f"{source.name}. Volumes "
+                "differ by vendor, so sources are not mixed by accident: use that source "
+                "(FORECASTING_SOURCE), another "
+                "database, or once `forecasting run` with --switch-source; the switch is kept with "
+                "the fetch."
             )
         if newest is not None and newest["last_asked"] == night.session:
-            # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
+            # A run that was killed after some of its nights asks for as much again, not for what
+            # the others need alone.
             first = min(first, newest["first_asked"])
-        adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
-        asking = asking_of(settings, symbol, source, night.session, stored=read.event_rows(connection, symbol))
-        bars = revisions.StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment)
+        adjustment = (
+            (newest["adjustment_session"], newest["adjustment"])
+            if newest and newest["adjustment"]
+            else None
+        )
+        asking = asking_of(
+            settings,
+            symbol,
+            source,
+            night.session,
+            stored=read.event_rows(connection, symbol),
+        )
+        bars = revisions.StoredBars(
+            read.bars(connection, symbol), read.actions(connection, symbol), adjustment
+        )
         both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
-        newest_instant = read.newest(connection, "fetches", "fetched_at", both)
-    return _Asked(night, source, asking, first, switched_from, accept, bars, newest_instant)
+        newest_instant = read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            both,
+        )
+    return _Asked(
+        night,
+        source,
+        asking,
+        first,
+        switched_from,
+        accept,
+        bars,
+        newest_instant,
+    )
 
 
 def check_bars(night: Night) -> None:
-    """Raise what would stop a run with a file's bars; nothing is stored, and nothing requested of a live source."""
+    """Raise what would stop a run with a file's bars.
+
+    Nothing is stored, and nothing requested of a live source.
+    """
     asked = _asked(night, first_session(night.session, night.settings), accept=False)
     if plugins.is_live(asked.source):
         return
-    fetched = plugins.fetched_from(asked.source, night.symbol, asked.first, night.session)
-    request = revisions.Request(night.session, night.source, night.settings.exchange, WARM_UP + MIN_ROWS)
+    fetched = plugins.fetched_from(
+        asked.source,
+        night.symbol,
+        asked.first,
+        night.session,
+    )
+    request = revisions.Request(
+        night.session,
+        night.source,
+        night.settings.exchange,
+        WARM_UP + MIN_ROWS,
+    )
     revision = revisions.assess(fetched, request, asked.bars)
     if revision.error is not None:
         raise revision.error
     if revision.verdict == "held":  # of a night that is done: the next one is stopped
-        raise BadDataError(f"Bars of {night.symbol} would be held back, not stored: {revision.detail}")
+        raise BadDataError(
+            f"Bars of {night.symbol} would be held back, not stored: {revision.detail}"
+        )
 
 
 def asking_of(
@@ -190,16 +284,30 @@ def asking_of(
     file = settings.events
     if file == earnings.OF_YAHOO:
         file = None
-        source = plugins.source_of("yahoo", cache_dir=settings.yahoo_cache, exchange=settings.exchange)
-    return earnings.Asking(symbol, settings.exchange, source, file=file, session=session, stored=stored)
+        source = plugins.source_of(
+            "yahoo", cache_dir=settings.yahoo_cache, exchange=settings.exchange
+        )
+    return earnings.Asking(
+        symbol,
+        settings.exchange,
+        source,
+        file=file,
+        session=session,
+        stored=stored,
+    )
 
 
 def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _Asked]:
-    """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
+    """The same, with the responses of sources that answer for several symbols in one request.
+
+    Refusals are added.
+    """
     together: dict[tuple[str, date, date], list[str]] = {}
     for symbol, request in asked.items():
         if isinstance(request.source, ManySource) and request.night.source not in refusals:
-            together.setdefault((request.night.source, request.first, request.night.session), []).append(symbol)
+            together.setdefault(
+                (request.night.source, request.first, request.night.session), []
+            ).append(symbol)
     for (name, first, last), symbols in together.items():
         source = asked[symbols[0]].source
         responses: Mapping[str, Fetched | Exception]
@@ -210,7 +318,8 @@ def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _
             responses = dict.fromkeys(symbols, error)
         for symbol in symbols:
             response = responses.get(symbol) or BadDataError(
-                f"The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the "
+                f"The source returned nothing of {symbol} among the symbols requested with it. "
+                "Check how it writes the "
                 "symbol."
             )
             asked[symbol] = replace(asked[symbol], response=response)
@@ -220,21 +329,45 @@ def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _
 
 
 def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
-    """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
-    source, last, response = asked.source, night.session, asked.response
+    """The night with its fetch, once the assessed response has been written.
+
+    Its error where nothing was stored.
+    """
+    source = asked.source
+    last = night.session
+    response = asked.response
     try:
         if isinstance(response, Exception):
             with plugins.called(source):
                 raise response
         if response is None:
-            fetched = plugins.fetched_from(source, night.symbol, asked.first, last)
+            fetched = plugins.fetched_from(
+                source,
+                night.symbol,
+                asked.first,
+                last,
+            )
         else:
-            fetched = plugins.made_canonical(response, source.name, night.symbol, (asked.first, last))
+            fetched = plugins.made_canonical(
+                response,
+                source.name,
+                night.symbol,
+                (asked.first, last),
+            )
     except SourceError as error:
         if not plugins.is_live(source):  # no request has left this machine
             raise
-        nothing = nothing_fetched(source.name, night.symbol, asked.first, last)
-        answer = _Answer(nothing, revisions.nothing_changed(error), ledger_instant(asked.newest_instant, night.now()))
+        nothing = nothing_fetched(
+            source.name,
+            night.symbol,
+            asked.first,
+            last,
+        )
+        answer = _Answer(
+            nothing,
+            revisions.nothing_changed(error),
+            ledger_instant(asked.newest_instant, night.now()),
+        )
     else:
         answer = _assessed(asked, fetched, calendar)
     with connect.transaction(night.settings.url) as connection:
@@ -246,16 +379,39 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
 
 def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
     """What the response changes, its earnings dates, and what people should see beside the numbers."""
-    night, asking, now, newest = asked.night, asked.asking, asked.night.now(), asked.newest_instant
-    session, exchange, is_market = night.session, night.settings.exchange, night.trigger == "market"
-    check_clock(fetched, exchange, now=now, index=is_market or night.symbol.startswith("^"))
-    seen_at, events, doubts = ledger_instant(newest, now), None, list[Finding]()
-    request = revisions.Request(session, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
+    night = asked.night
+    asking = asked.asking
+    now = asked.night.now()
+    newest = asked.newest_instant
+    session = night.session
+    exchange = night.settings.exchange
+    is_market = night.trigger == "market"
+    check_clock(
+        fetched,
+        exchange,
+        now=now,
+        index=is_market or night.symbol.startswith("^"),
+    )
+    seen_at = ledger_instant(newest, now)
+    events = None
+    doubts = list[Finding]()
+    request = revisions.Request(
+        session,
+        night.source,
+        exchange,
+        WARM_UP + MIN_ROWS,
+        asked.accept,
+    )
     if is_market:
         fetched = revisions.prices_alone(fetched)
         revision = revisions.assess_index(fetched, request, asked.bars)
     else:
-        lists = earnings.lists_of_night(asking, calendar, volume=fetched.bars["volume"], seen_at=seen_at)
+        lists = earnings.lists_of_night(
+            asking,
+            calendar,
+            volume=fetched.bars["volume"],
+            seen_at=seen_at,
+        )
         revision = revisions.assess(fetched, request, asked.bars)
         events = earnings.changes(asking, lists)
         doubts = earnings.doubts_of_lists(asking, lists)
@@ -267,7 +423,8 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     clock = ""
     if newest is not None and is_before(now, newest):
         clock = (
-            f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
+            f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the "
+            "ledger at "
             f"{newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that instant."
         )
     for doubt in filter(None, (revision.note, clock)):
@@ -277,60 +434,132 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
         replace(revision, detail=f"{switched}{revision.detail}{note}"),
         seen_at,
         events=events,
-        notes={"clock": clock, "assessment": revision.note, "calendar_end": ends_soon(session, exchange)},
+        notes={
+            "clock": clock,
+            "assessment": revision.note,
+            "calendar_end": ends_soon(session, exchange),
+        },
     )
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
     """Raise a ForecastingError where the source has a bar of a session not yet open by this machine's clock."""
     newest = fetched.newest
-    if newest is None or (index and newest <= today(now, exchange)):  # the VIX is calculated from 03:15 on
+    # The VIX is calculated from 03:15 on
+    if newest is None or (index and newest <= today(now, exchange)):
         return
     if is_session(newest, exchange) and opens_at(newest, exchange) > now:
         raise ForecastingError(
-            f"Expected no bar of a session that has not opened; {fetched.source} has one of {fetched.symbol} at "
-            f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "
+            f"Expected no bar of a session that has not opened; {fetched.source} has one of "
+            f"{fetched.symbol} at "
+            f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this "
+            "machine's clock is at "
             f"{now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, date); nothing was stored."
         )
 
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
-    night, error, at = asked.night, answer.revision.error, answer.fetched_at
+    night = asked.night
+    error = answer.revision.error
+    at = answer.fetched_at
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = "" if night.trigger in ("ingest", "market") else night.id
     is_file = not plugins.is_live(asked.source)
-    if error is not None and is_file and not any(item.severity == "reject" for item in answer.revision.findings):
+    if (
+        error is not None
+        and is_file
+        and not any(item.severity == "reject" for item in answer.revision.findings)
+    ):
         return ""
     fetch_id = _fetch_id(asked, answer, run_id)
-    if run_id and (error is None or is_file):  # a live source is asked again before its error counts
+    # A live source is asked again before its error counts
+    if run_id and (error is None or is_file):
         notes = {kind: note for kind, note in answer.notes.items() if note}
-        open_run(connection, night, started_at=at, notes=notes)
+        open_run(
+            connection,
+            night,
+            started_at=at,
+            notes=notes,
+        )
         if error is not None:
             # As error, which a later success clears; a note would stay on its page.
-            write.update(connection, "runs", night.id, {"status": stopped_status(error), "error": str(error)})
-    write.add_fetch(connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=at, run_id=run_id)
-    logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
+            write.update(
+                connection,
+                "runs",
+                night.id,
+                {"status": stopped_status(error), "error": str(error)},
+            )
+    write.add_fetch(
+        connection,
+        answer.fetched,
+        answer.revision,
+        fetch_id=fetch_id,
+        fetched_at=at,
+        run_id=run_id,
+    )
+    logger.info(
+        "fetch %s of %s: %s",
+        fetch_id,
+        night.symbol,
+        answer.revision.verdict,
+    )
     if answer.events is None:
         return fetch_id
     for source, events in answer.events.groupby("source", sort=False):
-        if added := write.add_events(connection, night.symbol, events, source=str(source), first_seen_at=at):
-            logger.info("%d earnings dates of %s from %s", added, night.symbol, source_name(str(source)))
+        if added := write.add_events(
+            connection,
+            night.symbol,
+            events,
+            source=str(source),
+            first_seen_at=at,
+        ):
+            logger.info(
+                "%d earnings dates of %s from %s",
+                added,
+                night.symbol,
+                source_name(str(source)),
+            )
     return fetch_id
 
 
 def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:
-    """The same for the same response to the same night; each request that stored nothing has its own."""
-    fetched, night = answer.fetched, asked.night
-    parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
+    """The same for the same response to the same night.
+
+    Each request that stored nothing has its own.
+    """
+    fetched = answer.fetched
+    night = asked.night
+    parts = (
+        "fetch",
+        fetched.source,
+        fetched.symbol,
+        f"{fetched.first_asked}..{fetched.last_asked}",
+    )
     if answer.revision.error is not None:
-        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), run_id)
-    of = [*(["ingest"] if night.trigger == "ingest" else []), *(["accepted"] if asked.accept else [])]
-    return short_id(*parts, payload_hash(fetched), night.id, *of)
+        return short_id(
+            *parts,
+            answer.revision.verdict,
+            answer.fetched_at.isoformat(),
+            run_id,
+        )
+    of = [
+        *(["ingest"] if night.trigger == "ingest" else []),
+        *(["accepted"] if asked.accept else []),
+    ]
+    return short_id(
+        *parts,
+        payload_hash(fetched),
+        night.id,
+        *of,
+    )
 
 
 def witness_of(settings: Settings) -> Source | None:
-    """The source that FORECASTING_WITNESS names; None where it is not set. A UsageError where it cannot be used."""
+    """The source that FORECASTING_WITNESS names; None where it is not set.
+
+    A UsageError where it cannot be used.
+    """
     if settings.witness is None:
         return None
     try:
@@ -352,19 +581,29 @@ def compare_with_witness(nights: Sequence[Night], refusals: Refusals) -> None:
             note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
             logger.warning("%s: %s", night.symbol, note)
             with suppress(StoreError), connect.transaction(night.settings.url) as connection:
-                open_run(connection, night, started_at=night.now(), notes={"second_source": note})
+                open_run(
+                    connection,
+                    night,
+                    started_at=night.now(),
+                    notes={"second_source": note},
+                )
 
 
 def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetched | Exception]:
     """By symbol, the bars of the witness, within WAIT_S for all, or the error in their place."""
-    settings, symbols = nights[0].settings, [night.symbol for night in nights]
+    settings = nights[0].settings
+    symbols = [night.symbol for night in nights]
     name = f"{_WITNESS}{settings.witness}"
     if name in refusals:
-        return dict.fromkeys(symbols, UnavailableError("It failed a moment ago; no further request was made."))
+        return dict.fromkeys(
+            symbols, UnavailableError("It failed a moment ago; no further request was made.")
+        )
     responses: dict[str, Fetched | Exception] = {}
 
     def request() -> None:
-        first = min(shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights)
+        first = min(
+            shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights
+        )
         last = max(night.session for night in nights)
         source = plugins.source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
         if isinstance(source, ManySource):
@@ -383,8 +622,11 @@ def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetche
         failure = error
     except Exception as error:  # of other people's code, anything
         is_over = isinstance(error, TimeLimitError)
-        failure = refusals[name] = UnavailableError(f"It did not respond in {WAIT_S:g} s." if is_over else str(error))
-    return dict.fromkeys(symbols, failure) | dict(responses)  # a copy: after the limit, the thread may still add to it
+        failure = refusals[name] = UnavailableError(
+            f"It did not respond in {WAIT_S:g} s." if is_over else str(error)
+        )
+    # A copy: after the limit, the thread may still add to it
+    return dict.fromkeys(symbols, failure) | dict(responses)
 
 
 def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
@@ -393,14 +635,39 @@ def _compare(connection: Connection, night: Night, response: Fetched | Exception
     check_shape(response)
     if response.symbol != night.symbol:
         raise BadDataError(f"It returned bars of {response.symbol}.")
-    symbol, session, exchange = night.symbol, night.session, night.settings.exchange
-    bars = read.bars(connection, symbol, first=shift(session, 1 - witness.SESSIONS, exchange), last=session)
+    symbol = night.symbol
+    session = night.session
+    exchange = night.settings.exchange
+    bars = read.bars(
+        connection,
+        symbol,
+        first=shift(session, 1 - witness.SESSIONS, exchange),
+        last=session,
+    )
     if not bars.index.isin(response.bars.index).any():
         raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
     first = shift(session, 1 - 2 * witness.SESSIONS, exchange)
     before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*witness.RULES]})
-    stored = [(row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first]
-    findings = witness.disagreements(bars, response.bars, witness=response.source, stored=stored)
+    stored = [
+        (row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first
+    ]
+    findings = witness.disagreements(
+        bars,
+        response.bars,
+        witness=response.source,
+        stored=stored,
+    )
     fetch = read.row(connection, "fetches", {"id": night.fetch_id}) or {}
-    write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
-    logger.info("%s: %d new findings by the witness %s", symbol, len(findings), response.source)
+    write.add_flags(
+        connection,
+        symbol,
+        findings,
+        fetch_id=night.fetch_id,
+        fetched_at=fetch["fetched_at"],
+    )
+    logger.info(
+        "%s: %d new findings by the witness %s",
+        symbol,
+        len(findings),
+        response.source,
+    )

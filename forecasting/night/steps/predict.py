@@ -15,7 +15,12 @@ from forecasting.ingest.splits import BREAKS
 from forecasting.night.models import load_model
 from forecasting.night.night import Night
 from forecasting.night.run_log import add_notes, model_row, notes_of
-from forecasting.night.steps.preprocess import check_same_market, is_before, ledger_instant, past_losses
+from forecasting.night.steps.preprocess import (
+    check_same_market,
+    is_before,
+    ledger_instant,
+    past_losses,
+)
 from forecasting.predict import candidates, fallback
 from forecasting.predict.candidates import Candidate
 from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
@@ -33,10 +38,12 @@ from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Rol
 logger = logging.getLogger("forecasting.predict")
 
 ISSUED_BEFORE = (
-    "What is published for this session was issued before, by a run under other settings, and stays as issued: this "
+    "What is published for this session was issued before, by a run under other settings, and "
+    "stays as issued: this "
     "run's settings show from the next session on."
 )
-"""The note of a run whose champion has forecast the session before, as the challenger of another run."""
+"""The note of a run whose champion has forecast the session before, as the challenger of another
+run."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,12 @@ class PredictionInputs:
     """What the store holds before any model forecasts."""
 
     bars: pd.DataFrame  # as known at the night's session
-    champion: Row | None  # its row in `models`; on the first night the challenger's; None when there is neither
+    # Its row in `models`; on the first night the challenger's; None when there is neither
+    champion: Row | None
     challenger: Row | None  # tonight's, when it is another than the champion
     losses: pd.DataFrame  # as `past_losses` returns them, of SCORED_ORIGINS
-    past: pd.DataFrame  # closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
+    # Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration
+    past: pd.DataFrame
     in_fallback: bool  # whether the network's forecast of the origin before was not published
     no_fit: str  # why tonight has no fit, where that leaves it without a champion; empty otherwise
     fitted_with: str  # the market series that the champion was fitted with; empty without one
@@ -55,7 +64,10 @@ class PredictionInputs:
 
 
 def predict(nights: Sequence[Night]) -> list[Night]:
-    """The nights, each with its forecasts written, once; no champion that is missing or unusable stops one."""
+    """The nights, each with its forecasts written, once.
+
+    No champion that is missing or unusable stops one.
+    """
     return [night.then("predict", write_forecasts) for night in nights]
 
 
@@ -67,30 +79,67 @@ def write_forecasts(night: Night) -> Night:
         stored = read_inputs(connection, night)
     issued, published, facts = _forecast(night, stored)
     with connect.transaction(night.settings.url) as connection:
-        _write(connection, night, issued, published, last_value=float(actual_of(night.target, stored.bars).iloc[-1]))
+        _write(
+            connection,
+            night,
+            issued,
+            published,
+            last_value=float(actual_of(night.target, stored.bars).iloc[-1]),
+        )
         if facts.deficit is not None:
             margin = fallback.margin_of(facts.deficit, in_fallback=stored.in_fallback)
-            write.add(connection, "fallback_margins", night.columns | {"session": night.session} | margin)
+            write.add(
+                connection, "fallback_margins", night.columns | {"session": night.session} | margin
+            )
     return night
 
 
 def read_inputs(connection: connect.Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
-    symbol, target, session, known_at = night.symbol, night.target, night.session, cast(datetime, night.data_as_of)
-    champion = read.champion(connection, symbol, target, session=session)
-    challenger = read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
-    bars = read.bars(connection, symbol, last=session, known_at=known_at)
+    symbol = night.symbol
+    target = night.target
+    session = night.session
+    known_at = cast(datetime, night.data_as_of)
+    champion = read.champion(
+        connection,
+        symbol,
+        target,
+        session=session,
+    )
+    challenger = (
+        read.row(connection, "models", {"id": night.challenger}) if night.challenger else None
+    )
+    bars = read.bars(
+        connection,
+        symbol,
+        last=session,
+        known_at=known_at,
+    )
     break_from = shift(session, -fallback.BREAK_SESSIONS, night.settings.exchange)
     return PredictionInputs(
         bars=bars,
         champion=champion or challenger,
-        challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
+        challenger=challenger
+        if champion and challenger and challenger["id"] != champion["id"]
+        else None,
         losses=past_losses(connection, night, origins=fallback.SCORED_ORIGINS),
         past=_closed_forecasts(connection, night, bars),
-        in_fallback=read.network_silenced(connection, symbol, target, before=session),
+        in_fallback=read.network_silenced(
+            connection,
+            symbol,
+            target,
+            before=session,
+        ),
         no_fit="" if champion or challenger else _no_fit(connection, night),
         fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
-        bars_break=read.newest_flag(connection, symbol, BREAKS, first=break_from, last=session, known_at=known_at),
+        bars_break=read.newest_flag(
+            connection,
+            symbol,
+            BREAKS,
+            first=break_from,
+            last=session,
+            known_at=known_at,
+        ),
     )
 
 
@@ -107,30 +156,65 @@ def _no_fit(connection: connect.Connection, night: Night) -> str:
     return f"{reason[:1].lower()}{reason[1:]}"
 
 
-def _closed_forecasts(connection: connect.Connection, night: Night, bars: pd.DataFrame) -> pd.DataFrame:
+def _closed_forecasts(
+    connection: connect.Connection, night: Night, bars: pd.DataFrame
+) -> pd.DataFrame:
     """Past forecasts of the network with the actuals as known at the instant of `bars`."""
-    symbol, target, session, known_at = night.symbol, night.target, night.session, night.data_as_of
-    past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
+    symbol = night.symbol
+    target = night.target
+    session = night.session
+    known_at = night.data_as_of
+    past = read.past_forecasts(
+        connection,
+        symbol,
+        target,
+        origin=session,
+        limit=MAX_FORECASTS,
+        known_at=known_at,
+    )
     actual = np.full(len(past), np.nan)
     for instant in past["bars_at"].unique():  # one, unless the user accepted another history
-        known = bars if instant == known_at else read.bars(connection, symbol, last=session, known_at=instant)
+        known = (
+            bars
+            if instant == known_at
+            else read.bars(
+                connection,
+                symbol,
+                last=session,
+                known_at=instant,
+            )
+        )
         rows = (past["bars_at"] == instant).to_numpy()
-        actual[rows] = actual_of(target, known).reindex(pd.DatetimeIndex(past["target_session"][rows])).to_numpy()
-    # A split changes how many shares trade and what one costs; a forecast made before it stays on its own basis.
+        actual[rows] = (
+            actual_of(target, known)
+            .reindex(pd.DatetimeIndex(past["target_session"][rows]))
+            .to_numpy()
+        )
+    # A split changes how many shares trade and what one costs; a forecast made before it stays on
+    # its own basis.
     return past.assign(actual=TARGETS[target].to_issued(actual, past["split_factor"].to_numpy()))
 
 
-def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, ChampionFacts]:
+def _forecast(
+    night: Night, stored: PredictionInputs
+) -> tuple[list[Candidate], Published, ChampionFacts]:
     windows = load_windows(night.windows)
     networks, damage = _networks(night, stored, windows)
-    baselines = candidates.baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
-    champion, deficit = stored.champion or {"id": None, "trained_to": None}, deficit_of(stored.losses)
+    baselines = candidates.baseline_candidates(
+        windows, symbol=night.symbol, settings_hash=night.settings.hash
+    )
+    champion = stored.champion or {"id": None, "trained_to": None}
+    deficit = deficit_of(stored.losses)
     trained_to = champion["trained_to"]
     facts = ChampionFacts(
         champion=champion["id"],
-        baseline=fallback_baseline(stored.losses, deficit, [baseline.forecaster for baseline in baselines]),
+        baseline=fallback_baseline(
+            stored.losses, deficit, [baseline.forecaster for baseline in baselines]
+        ),
         damage=damage,
-        age_sessions=len(after(trained_to, night.session, night.settings.exchange)) if trained_to else None,
+        age_sessions=len(after(trained_to, night.session, night.settings.exchange))
+        if trained_to
+        else None,
         max_age_sessions=night.settings.max_model_age,
         finite=CHAMPION not in networks or networks[CHAMPION].is_finite,
         deficit=deficit,
@@ -139,16 +223,27 @@ def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], 
         bars_break=stored.bars_break,
     )
     if fallback.unusable(facts) and (fit := networks.get(CHALLENGER)) is not None:
-        # As on a first night: the evaluation of this night makes it champion in any case, one night later.
-        of_fit = replace(facts, champion=fit.model_id, damage="", age_sessions=None, finite=fit.is_finite)
+        # As on a first night: the evaluation of this night makes it champion in any case, one night
+        # later.
+        of_fit = replace(
+            facts,
+            champion=fit.model_id,
+            damage="",
+            age_sessions=None,
+            finite=fit.is_finite,
+        )
         if not fallback.unusable(of_fit):
-            networks, facts = {CHAMPION: replace(fit, role=CHAMPION)}, of_fit
+            networks = {CHAMPION: replace(fit, role=CHAMPION)}
+            facts = of_fit
     published = fallback.choose_published(facts)
     return candidates.assign_roles([*baselines, *networks.values()], published), published, facts
 
 
-def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple[dict[Role, Candidate], str]:
-    networks, damage = dict[Role, Candidate](), ""
+def _networks(
+    night: Night, stored: PredictionInputs, windows: Windows
+) -> tuple[dict[Role, Candidate], str]:
+    networks = dict[Role, Candidate]()
+    damage = ""
     inputs: tuple[Past, LinearForecast] | None = None
     rows: dict[Role, Row | None] = {CHAMPION: stored.champion, CHALLENGER: stored.challenger}
     for role, model in rows.items():
@@ -159,31 +254,73 @@ def _networks(night: Night, stored: PredictionInputs, windows: Windows) -> tuple
             if role == CHAMPION:
                 check_same_market(checkpoint.card, stored.fitted_with, night)
             inputs = inputs or (read_past(stored.past), linear_forecast(windows))
-            networks[role] = candidates.network_candidate(model, role, checkpoint, windows, *inputs)
+            networks[role] = candidates.network_candidate(
+                model,
+                role,
+                checkpoint,
+                windows,
+                *inputs,
+            )
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage = str(error) if role == CHAMPION else damage
-            logger.warning("%s %s cannot be used: %s", role, model["id"], error)
+            logger.warning(
+                "%s %s cannot be used: %s",
+                role,
+                model["id"],
+                error,
+            )
     return networks, damage
 
 
 def _write(
-    connection: connect.Connection, night: Night, issued: list[Candidate], published: Published, *, last_value: float
+    connection: connect.Connection,
+    night: Night,
+    issued: list[Candidate],
+    published: Published,
+    *,
+    last_value: float,
 ) -> None:
-    exchange, of_symbol = night.settings.exchange, {"symbol": night.symbol}
-    issued_at, fetched = night.now(), read.newest(connection, "fetches", "fetched_at", of_symbol)
-    if is_before(issued_at, fetched):  # after all fetches and forecasts of the symbol, and so seldom live
-        newest = read.newest(connection, "forecasts", "issued_at", of_symbol)
+    exchange = night.settings.exchange
+    of_symbol = {"symbol": night.symbol}
+    issued_at = night.now()
+    fetched = read.newest(
+        connection,
+        "fetches",
+        "fetched_at",
+        of_symbol,
+    )
+    # After all fetches and forecasts of the symbol, and so seldom live
+    if is_before(issued_at, fetched):
+        newest = read.newest(
+            connection,
+            "forecasts",
+            "issued_at",
+            of_symbol,
+        )
         issued_at = ledger_instant(max(filter(None, (fetched, newest))), issued_at)
-    about = _of_run(night) | {"kind": kind_of(issued_at, night.session, exchange), "last_value": last_value}
+    about = _of_run(night) | {
+        "kind": kind_of(issued_at, night.session, exchange),
+        "last_value": last_value,
+    }
     about |= {"issued_at": issued_at, "data_as_of": night.data_as_of, "fetch_id": night.fetch_id}
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for baseline in issued:
         if baseline.forecaster in baseline_names(night.target):
-            row = model_row(night) | {"id": baseline.model_id, "name": baseline.forecaster, "version": VERSION}
+            row = model_row(night) | {
+                "id": baseline.model_id,
+                "name": baseline.forecaster,
+                "version": VERSION,
+            }
             row |= {"method": BASELINE, "scope": "symbol", "created_at": issued_at}
             write.add(connection, "models", row)
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
-    rows = candidates.forecast_rows(issued, published, about=about, sessions=sessions, calendar=calendar)
+    rows = candidates.forecast_rows(
+        issued,
+        published,
+        about=about,
+        sessions=sessions,
+        calendar=calendar,
+    )
     added = write.add(connection, "forecasts", *rows)
     what = published.reason or "the champion's is published"
     if added == len(rows) or read.row(connection, "forecasts", _of_run(night) | {"role": CHAMPION}):
@@ -191,4 +328,10 @@ def _write(
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
-    logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.symbol, night.session, what)
+    logger.info(
+        "wrote %d forecasts of %s, origin %s: %s",
+        added,
+        night.symbol,
+        night.session,
+        what,
+    )

@@ -1,7 +1,8 @@
 """What a night has at one instant, the same live and in replay, and its features and windows, written into its folder.
 
-The market series (the VIX) is stored before the symbol's own fetch, whose instant fixes what was known of it. A night
-whose series is late goes on with its last close, at most five sessions old, or without any; its run has a note.
+The market series (the VIX) is stored before the symbol's own fetch, whose instant fixes what was
+known of it. A night whose series is late goes on with its last close, at most five sessions old, or
+without any; its run has a note.
 """
 
 import logging
@@ -37,28 +38,63 @@ def write_windows(night: Night) -> Night:
     """The night with the file of its windows."""
     started_at = night.now()
     with connect.reading(night.settings.url) as connection:
-        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
+        fetch = input_fetch(
+            connection,
+            night.settings,
+            night.session,
+            stored=night.stored_fetch,
+        )
         at = fetch["fetched_at"]  # no later version of a bar is used
-        bars = read.bars(connection, night.symbol, last=night.session, known_at=at)
+        bars = read.bars(
+            connection,
+            night.symbol,
+            last=night.session,
+            known_at=at,
+        )
         events = read.events(connection, night.symbol, known_at=at)
         market, market_fetch, note = market_snapshot(connection, night, data_as_of=at)
-    windows = make_windows(bars, events, origin=night.session, settings=night.settings, market=market)
+    windows = make_windows(
+        bars,
+        events,
+        origin=night.session,
+        settings=night.settings,
+        market=market,
+    )
     if market is not None and not note and not windows.has_market:
-        note = f"Market series: too few of its {len(market.closes)} closes are of the bars' sessions; it was not used."
+        note = (
+            f"Market series: too few of its {len(market.closes)} closes are of the bars' "
+            "sessions; it was not used."
+        )
     night.folder.mkdir(parents=True, exist_ok=True)
     windows.save(night.windows)
-    logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, fetch["id"])
+    logger.info(
+        "windows of %s: %d rows up to %s, fetch %s",
+        night.symbol,
+        len(windows),
+        night.session,
+        fetch["id"],
+    )
     with connect.transaction(night.settings.url) as connection:
-        open_run(connection, night, started_at=started_at, notes={"market": note} if note else {})
-        write.update(connection, "runs", night.id, {"market_fetch": market_fetch})
+        open_run(
+            connection,
+            night,
+            started_at=started_at,
+            notes={"market": note} if note else {},
+        )
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            {"market_fetch": market_fetch},
+        )
     return replace(night, fetch_id=fetch["id"], data_as_of=at)
 
 
 def ledger_instant(newest: datetime | None, now: datetime) -> datetime:
     """The instant of a write: now, but always after the newest instant of the ledger.
 
-    What was known at a fetch is every row that an earlier one has stored. A clock that once was ahead would hide its
-    rows from the nights after it, and from their replay.
+    What was known at a fetch is every row that an earlier one has stored. A clock that once was
+    ahead would hide its rows from the nights after it, and from their replay.
     """
     return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
@@ -69,32 +105,62 @@ def is_before(now: datetime, newest: datetime | None) -> bool:
 
 
 def first_session(session: date, settings: Settings) -> date:
-    """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
+    """The oldest session a night at `session` asks for.
+
+    The training window and what its first row looks back on.
+    """
     return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
 
 
-def input_fetch(connection: connect.Connection, own: Settings, session: date, *, stored: str = "") -> Row:
-    """The row in `fetches` whose bars a night of one symbol's settings uses; a StoreError if none has its session.
+def input_fetch(
+    connection: connect.Connection, own: Settings, session: date, *, stored: str = ""
+) -> Row:
+    """The row in `fetches` whose bars a night of one symbol's settings uses.
 
-    A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
-    when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
-    and a night within a span reads the rows that it would read alone. A replay names the fetch that is `stored` of it.
+    A StoreError if none has its session.
+
+    A live night uses its own fetch. A night made up for later uses the last fetch before the next
+    session opened or,
+    when there was none, the first that brought its bar with its rolling window: so live and replay
+    read the same rows, and a night within a span reads the rows that it would read alone. A replay
+    names the fetch that is `stored` of it.
     """
     if stored and (named := read.row(connection, "fetches", {"id": stored})) is not None:
         return named
-    cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)  # the last moment for a live forecast
-    return read.fetch_as_of(connection, own.symbols[0], session, first=first_session(session, own), cutoff=cutoff)
+    # The last moment for a live forecast
+    cutoff = opens_at(shift(session, 1, own.exchange), own.exchange)
+    return read.fetch_as_of(
+        connection,
+        own.symbols[0],
+        session,
+        first=first_session(session, own),
+        cutoff=cutoff,
+    )
 
 
 def past_losses(connection: connect.Connection, night: Night, *, origins: int) -> pd.DataFrame:
     """The losses of the newest `origins` scored origins that the night before this one could score.
 
-    More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
-    too. A night that saw these would not decide as one that ran on time. Columns as `read.losses`.
+    More may be stored: where the night before was made up for late, or is replayed, it has scored
+    the sessions after it too. A night that saw these would not decide as one that ran on time.
+    Columns as `read.losses`.
     """
-    symbol, target = night.symbol, night.target
-    last, known_at = read.issued_before(connection, symbol, target, session=night.session) or (date.min, None)
-    return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)
+    symbol = night.symbol
+    target = night.target
+    last, known_at = read.issued_before(
+        connection,
+        symbol,
+        target,
+        session=night.session,
+    ) or (date.min, None)
+    return read.losses(
+        connection,
+        symbol,
+        target,
+        last=last,
+        origins=origins,
+        known_at=known_at,
+    )
 
 
 def market_night(night: Night) -> Night | None:
@@ -103,53 +169,91 @@ def market_night(night: Night) -> Night | None:
     if choice is None or choice.symbol == night.symbol:
         return None
     session = last_completed(closes_at(night.session, night.settings.exchange), choice.exchange)
-    settings = night.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": choice.exchange})
+    settings = night.settings.model_copy(
+        update={"symbols": (choice.symbol,), "exchange": choice.exchange}
+    )
     return Night(
-        choice.symbol, session, settings, night.now, "auto", "market", choice.source, flow_run_id=night.flow_run_id
+        choice.symbol,
+        session,
+        settings,
+        night.now,
+        "auto",
+        "market",
+        choice.source,
+        flow_run_id=night.flow_run_id,
     )
 
 
 def market_snapshot(
     connection: connect.Connection, night: Night, *, data_as_of: datetime
 ) -> tuple[MarketSeries | None, str, str]:
-    """The market series at the night's fetch, made at `data_as_of`; its newest fetch, and a note on what is missing."""
+    """The market series at the night's fetch, made at `data_as_of`.
+
+    Its newest fetch, and a note on what is missing.
+    """
     market = market_night(night)
     if market is None:
-        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        champion = read.champion(
+            connection,
+            night.symbol,
+            night.target,
+            session=night.session,
+        )
         fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
-        note = f"Market series: none, though the published model has {fitted_with}: is FORECASTING_MARKET set?"
+        note = (
+            f"Market series: none, though the published model has {fitted_with}: is "
+            "FORECASTING_MARKET set?"
+        )
         return None, "", note if fitted_with else ""
     fetch = read.newest_fetch(connection, market.symbol, known_at=data_as_of)
-    bars = read.bars(connection, market.symbol, last=market.session, known_at=data_as_of)
-    request = read.newest_fetch(connection, market.symbol, known_at=data_as_of, with_bars=False)
+    bars = read.bars(
+        connection,
+        market.symbol,
+        last=market.session,
+        known_at=data_as_of,
+    )
+    request = read.newest_fetch(
+        connection,
+        market.symbol,
+        known_at=data_as_of,
+        with_bars=False,
+    )
     newest = bars.index[-1].date() if len(bars) else None
     series = MarketSeries(bars["close"], market.settings.exchange)
     return series, fetch["id"] if fetch else "", missing_closes(market, newest, request)
 
 
 def missing_closes(market: Night, newest: date | None, request: Row | None = None) -> str:
-    """The note on a series that ends at `newest`; empty for one that reaches the night's session."""
+    """The note on a series that ends at `newest`.
+
+    Empty for one that reaches the night's session.
+    """
     if newest == market.session:
         return ""
-    name, reason = f"Market series {market.symbol}", ""
+    name = f"Market series {market.symbol}"
+    reason = ""
     if request is not None and request["verdict"] in STORED_NOTHING:
         reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"
     missing = len(sessions_index(newest, market.session, market.settings.exchange)) - 1
     used = "filled forward" if missing <= FILLED_SESSIONS else "too old to be used"
-    return f"{name}: its close of {market.session} was not there; the newest is of {newest}, {used}.{reason}"
+    return (
+        f"{name}: its close of {market.session} was not there; the newest is of {newest}, "
+        f"{used}.{reason}"
+    )
 
 
 def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     """Raise an ArtifactError where a model was fitted with another market series, `fitted_with`, than the night's.
 
-    Coefficients of one index on the closes of another move every forecast: those of the VIX on an index of 90 points
-    raised the median of a volume by 18%, and no gate or warm fit corrects it.
+    Coefficients of one index on the closes of another move every forecast: those of the VIX on an
+    index of 90 points raised the median of a volume by 18%, and no gate or warm fit corrects it.
     """
     market = market_night(night)
     if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
         raise ArtifactError(
-            f"Expected a model fitted with the market series {market.symbol}; found one fitted with {fitted_with}. "
+            f"Expected a model fitted with the market series {market.symbol}; found one fitted "
+            f"with {fitted_with}. "
             "Fit from scratch (mode scratch), or set FORECASTING_MARKET back."
         )

@@ -27,30 +27,70 @@ _NEVER = 10**6  # sessions since the newest fit from scratch, where there was no
 
 
 def fit_challenger(night: Night) -> Night:
-    """The night with its challenger. One that was killed after its fit finds its model again and fits none."""
+    """The night with its challenger.
+
+    One that was killed after its fit finds its model again and fits none.
+    """
     with connect.reading(night.settings.url) as connection:
         if (fitted := read.row(connection, "models", night.columns)) is not None:
             return _with_challenger(night, fitted)
-        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        champion = read.champion(
+            connection,
+            night.symbol,
+            night.target,
+            session=night.session,
+        )
         facts = _facts(connection, night, champion) if champion is not None else None
-        fitted_with = read.market_of_run(connection, champion["run_id"]) if champion is not None else ""
+        fitted_with = (
+            read.market_of_run(connection, champion["run_id"]) if champion is not None else ""
+        )
     windows = load_windows(night.windows)
-    choice, parent = _choose(night, champion, facts, windows, fitted_with=fitted_with)
-    logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
-    model, notes = None, {"no_model": "", "refused": ""}
+    choice, parent = _choose(
+        night,
+        champion,
+        facts,
+        windows,
+        fitted_with=fitted_with,
+    )
+    logger.info(
+        "mode %s for %s at %s: %s",
+        choice.method,
+        night.symbol,
+        night.session,
+        choice.reason,
+    )
+    model = None
+    notes = {"no_model": "", "refused": ""}
     if choice.method != "skip":
         try:
-            model = _fit_and_save(night, windows, method=choice.method, parent=parent)
-            model["parent_id"] = champion["id"] if champion is not None and choice.method == "warm" else None
+            model = _fit_and_save(
+                night,
+                windows,
+                method=choice.method,
+                parent=parent,
+            )
+            model["parent_id"] = (
+                champion["id"] if champion is not None and choice.method == "warm" else None
+            )
             if model["refused"]:
                 notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
         except NUMERICAL_ERRORS as error:
-            logger.warning("no model of %s at %s: %s", night.symbol, night.session, error)
+            logger.warning(
+                "no model of %s at %s: %s",
+                night.symbol,
+                night.session,
+                error,
+            )
             notes["no_model"] = f"No model was fitted: {error}"
     with connect.transaction(night.settings.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
         chosen = {"mode": choice.method, "mode_kind": choice.kind, "mode_reason": choice.reason}
-        write.update(connection, "runs", night.id, chosen)
+        write.update(
+            connection,
+            "runs",
+            night.id,
+            chosen,
+        )
         add_notes(connection, night, notes)
         if model is not None:
             write.add(connection, "models", model)
@@ -58,22 +98,42 @@ def fit_challenger(night: Night) -> Night:
 
 
 def _with_challenger(night: Night, model: Row | None) -> Night:
-    return night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
+    return (
+        night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
+    )
 
 
 def _facts(connection: connect.Connection, night: Night, champion: Row) -> ChainFacts:
-    newest = read.newest_scratch(connection, night.symbol, night.target, session=night.session)
-    since = len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER
+    newest = read.newest_scratch(
+        connection,
+        night.symbol,
+        night.target,
+        session=night.session,
+    )
+    since = (
+        len(after(newest, night.session, night.settings.exchange)) if newest is not None else _NEVER
+    )
     drift = ""
-    if night.mode == "auto":  # the charts read hundreds of scored origins, and only a free choice of mode needs them
-        drift = drift_reason(past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest)
+    # The charts read hundreds of scored origins, and only a free choice of mode needs them
+    if night.mode == "auto":
+        drift = drift_reason(
+            past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest
+        )
     return ChainFacts(since, champion["chain_epochs"], drift)
 
 
 def _choose(
-    night: Night, champion: Row | None, facts: ChainFacts | None, windows: Windows, *, fitted_with: str
+    night: Night,
+    champion: Row | None,
+    facts: ChainFacts | None,
+    windows: Windows,
+    *,
+    fitted_with: str,
 ) -> tuple[ModeChoice, Checkpoint | None]:
-    """How to fit tonight's challenger, and why; and the champion that it continues, if that one can be continued."""
+    """How to fit tonight's challenger, and why.
+
+    And the champion that it continues, if that one can be continued.
+    """
     parent = None
     if champion is not None and facts is not None:
         try:
@@ -84,27 +144,55 @@ def _choose(
         except ArtifactError as error:
             if night.mode == "warm":
                 raise
-            parent, facts = None, replace(facts, damage=str(error))
+            parent = None
+            facts = replace(facts, damage=str(error))
     return choose_mode(night.mode, facts, scratch_every=night.settings.scratch_every), parent
 
 
 def _fit_and_save(night: Night, windows: Windows, *, method: str, parent: Checkpoint | None) -> Row:
-    """Fit, write the artifact, return the row: a kill before the row leaves a folder, which the next run deletes."""
-    settings, model_id = night.settings, network_id(night.id, method)
+    """Fit, write the artifact, return the row.
+
+    A kill before the row leaves a folder, which the next run deletes.
+    """
+    settings = night.settings
+    model_id = network_id(night.id, method)
     started = time.perf_counter()
     if method == "warm":
         fitted = fit(windows, parent=parent, settings=settings)
     else:
         fitted = fit_scratch(windows, settings=settings)
-    verdict = examine(fitted, windows, settings=settings, champion=parent)
+    verdict = examine(
+        fitted,
+        windows,
+        settings=settings,
+        champion=parent,
+    )
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
     sha256 = save(fitted, child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id))
-    card, base = fitted.card, fitted.card.base or RANDOM
-    logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
-    row = model_row(night) | {"id": model_id, "name": LSTM, "version": str(card.architecture), "method": method}
-    row |= {"base": base, "scope": "panel" if card.base else "symbol", "fetch_id": night.fetch_id, "run_id": night.id}
+    card = fitted.card
+    base = fitted.card.base or RANDOM
+    logger.info(
+        "fitted model %s (%s, base %s, %d epochs) in %.1f s",
+        model_id,
+        method,
+        base,
+        card.epochs,
+        seconds,
+    )
+    row = model_row(night) | {
+        "id": model_id,
+        "name": LSTM,
+        "version": str(card.architecture),
+        "method": method,
+    }
+    row |= {
+        "base": base,
+        "scope": "panel" if card.base else "symbol",
+        "fetch_id": night.fetch_id,
+        "run_id": night.id,
+    }
     row |= {"trained_from": fitted.trained_from, "trained_to": fitted.trained_to}
     row |= {"epochs": card.epochs, "chain_epochs": card.chain_epochs, "seconds": seconds}
     row |= {"artifact_path": f"{ARTIFACTS}/{model_id}", "artifact_hash": sha256}

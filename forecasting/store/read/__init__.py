@@ -1,4 +1,7 @@
-"""Read queries on an open connection, one module a subject; all of them are functions of this package."""
+"""Read queries on an open connection, one module a subject.
+
+All of them are functions of this package.
+"""
 
 from forecasting.store.frames import *
 from forecasting.store.read.forecasts import *

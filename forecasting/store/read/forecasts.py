@@ -19,9 +19,21 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTIL
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
     """All columns of table forecasts and `model`, its name, ascending by origin, horizon, role, model and kind."""
-    table, model = schema.forecasts, schema.models
-    statement = sa.select(table, model.c.name.label("model")).join(model).where(*of_series(table, symbol, target))
-    order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
+    table = schema.forecasts
+    model = schema.models
+    statement = (
+        sa.select(table, model.c.name.label("model"))
+        .join(model)
+        .where(*of_series(table, symbol, target))
+    )
+    order = (
+        table.c.origin_session,
+        table.c.horizon,
+        table.c.role,
+        model.c.name,
+        table.c.model_id,
+        table.c.kind,
+    )
     return frame(connection, statement.order_by(*order))
 
 
@@ -34,9 +46,16 @@ def parts(
     last: date,
     horizons: Sequence[int] = HORIZONS,
 ) -> dict[tuple[Any, ...], list[tuple[str, float]]]:
-    """The parts of published medians of origins `first` to `last`, the usual level first; by the forecast's key."""
+    """The parts of published medians of origins `first` to `last`, the usual level first.
+
+    By the forecast's key.
+    """
     table = schema.forecast_parts
-    wanted = (table.c.symbol.in_(symbols), table.c.target.in_(targets), table.c.horizon.in_(horizons))
+    wanted = (
+        table.c.symbol.in_(symbols),
+        table.c.target.in_(targets),
+        table.c.horizon.in_(horizons),
+    )
     columns = (table.c[name] for name in (*schema.FORECAST_KEY, "part", "factor"))
     statement = sa.select(*columns).where(*wanted, table.c.origin_session.between(first, last))
     found: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
@@ -46,41 +65,74 @@ def parts(
 
 
 def past_forecasts(
-    connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int, known_at: datetime | None = None
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    origin: date,
+    limit: int,
+    known_at: datetime | None = None,
 ) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
 
-    With bars_at, the instant of the bars to compare with, and split_factor, shares then per share when issued. Of
-    several of an origin, live counts before late before replay, then the last issued.
+    With bars_at, the instant of the bars to compare with, and split_factor, shares then per share
+    when issued. Of several of an origin, live counts before late before replay, then the last
+    issued.
     """
-    table, model = schema.forecasts, schema.models
+    table = schema.forecasts
+    model = schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
     closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
     wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
-    # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
+    # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
+    # any horizon needs.
     longest = sa.select(table.c.origin_session).join(model)
-    longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
+    longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(
+        table.c.origin_session
+    )
     oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
     statement = (
         sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received)
         .join(model)
         .join(schema.fetches)
-        .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
-        .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
+        .where(
+            *wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min)
+        )
+        .order_by(
+            table.c.origin_session,
+            table.c.horizon,
+            kind_rank(table.c.kind),
+            table.c.issued_at.desc(),
+        )
         .order_by(table.c.model_id)
     )
     found = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
     last = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
-    # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in 2262, before `last`.
-    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(microseconds=1).as_unit("us")
+    # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in
+    # 2262, before `last`.
+    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(
+        microseconds=1
+    ).as_unit("us")
     found["bars_at"] = before.where(before < last, last)
-    found["split_factor"] = split_factors(connection, symbol, found, until=found["bars_at"])
-    return found[["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]]
+    found["split_factor"] = split_factors(
+        connection,
+        symbol,
+        found,
+        until=found["bars_at"],
+    )
+    return found[
+        ["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]
+    ]
 
 
-def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
-    """The published forecasts of an origin (None: the newest), one a horizon, all columns; StoreError without one."""
+def published(
+    connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None
+) -> pd.DataFrame:
+    """The published forecasts of an origin (None: the newest), one a horizon, all columns.
+
+    StoreError without one.
+    """
     table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
     newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
@@ -91,7 +143,11 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
         origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
         oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
         there = f"origins from {oldest} to {latest}" if oldest else "none"
-        at, command = (f" at {origin}", f"catch-up --from {origin} --to {origin}") if oldest and origin else ("", "run")
+        at, command = (
+            (f" at {origin}", f"catch-up --from {origin} --to {origin}")
+            if oldest and origin
+            else ("", "run")
+        )
         raise StoreError(
             f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
             "Make one, with the options --source and --market of earlier nights: "
@@ -101,55 +157,116 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
 
 
 def issued(
-    connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int, basis_at: datetime | None = None
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    last: date,
+    origins: int,
+    basis_at: datetime | None = None,
 ) -> pd.DataFrame:
     """The forecasts of the newest `origins` origins up to `last`, but those before another history and challengers.
 
-    Of one forecaster the live one, then the last issued; with split_factor, shares at `basis_at` per share when issued.
+    Of one forecaster the live one, then the last issued; with split_factor, shares at `basis_at`
+    per share when issued.
     """
-    table, model, fetch = schema.forecasts, schema.models, schema.fetches
+    table = schema.forecasts
+    model = schema.models
+    fetch = schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
-    names = (*schema.FORECAST_KEY[2:], "target_session", *QUANTILE_COLUMNS, "role", "status", "reason")
+    names = (
+        *schema.FORECAST_KEY[2:],
+        "target_session",
+        *QUANTILE_COLUMNS,
+        "role",
+        "status",
+        "reason",
+    )
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
         sa.select(*columns, model.c.name, fetch.c.first_received)
         .join(model)
         .join(fetch)
         .where(*wanted, table.c.origin_session >= oldest, table.c.role != CHALLENGER)
-        .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
+        .order_by(
+            table.c.origin_session,
+            table.c.horizon,
+            kind_rank(table.c.kind),
+            table.c.issued_at.desc(),
+        )
     )
-    found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
-    found = of_present_history(connection, symbol, found, at=basis_at)
-    factor = split_factors(connection, symbol, found, until=basis_at)
+    found = frame(connection, statement).drop_duplicates(
+        ["origin_session", "horizon", "name"], ignore_index=True
+    )
+    found = of_present_history(
+        connection,
+        symbol,
+        found,
+        at=basis_at,
+    )
+    factor = split_factors(
+        connection,
+        symbol,
+        found,
+        until=basis_at,
+    )
     return found.assign(split_factor=factor).drop(columns="first_received")
 
 
-def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) -> sa.ScalarSelect[date]:
+def oldest_of_newest(
+    wanted: Sequence[sa.ColumnElement[bool]], *, origins: int
+) -> sa.ScalarSelect[date]:
     """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
     origin = schema.forecasts.c.origin_session
-    newer = sa.select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
+    newer = (
+        sa.select(origin)
+        .where(*wanted)
+        .distinct()
+        .order_by(origin.desc())
+        .limit(origins)
+        .subquery()
+    )
     return sa.select(sa.func.min(newer.c.origin_session)).scalar_subquery()
 
 
 def issued_before(
     connection: sa.Connection, symbol: str, target: str, *, session: date
 ) -> tuple[date, datetime] | None:
-    """The newest origin before a session, and the instant of the bars of its forecasts; None before the first."""
-    found = connection.execute(_before(symbol, target, session, "origin_session", "data_as_of").limit(1)).first()
+    """The newest origin before a session, and the instant of the bars of its forecasts.
+
+    None before the first.
+    """
+    found = connection.execute(
+        _before(
+            symbol,
+            target,
+            session,
+            "origin_session",
+            "data_as_of",
+        ).limit(1)
+    ).first()
     return None if found is None else (found.origin_session, found.data_as_of)
 
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was issued and not published."""
     table = schema.forecasts
-    of_network = _before(symbol, target, before, "role").where(table.c.calibration != "", table.c.role != CHALLENGER)
+    of_network = _before(
+        symbol,
+        target,
+        before,
+        "role",
+    ).where(table.c.calibration != "", table.c.role != CHALLENGER)
     role: str | None = connection.scalar(of_network.limit(1))
     return role == SILENCED
 
 
 def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
-    """Columns of the forecasts of origins before a session: newest origin first, then live, then the last issued."""
+    """Columns of the forecasts of origins before a session.
+
+    Newest origin first, then live, then the last issued.
+    """
     table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
     order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
@@ -165,14 +282,21 @@ def alerts_held(
     nights: int,
     last: date = date.max,
 ) -> list[Row]:
-    """How often, and of which sessions, alerts held over the newest `nights` of each symbol; newest, extreme value.
+    """How often, and of which sessions, alerts held over the newest `nights` of each symbol.
+
+    Newest, extreme value.
 
     Of origins up to `last`.
     """
-    table, part = schema.forecasts, schema.forecast_parts
+    table = schema.forecasts
+    part = schema.forecast_parts
     best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
-    place = sa.func.row_number().over(partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first)
-    night = sa.func.dense_rank().over(partition_by=table.c.symbol, order_by=table.c.origin_session.desc())
+    place = sa.func.row_number().over(
+        partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first
+    )
+    night = sa.func.dense_rank().over(
+        partition_by=table.c.symbol, order_by=table.c.origin_session.desc()
+    )
     wanted = (
         table.c.target == target,
         table.c.symbol.in_(symbols),
@@ -190,10 +314,19 @@ def alerts_held(
         .order_by(ranked.c.symbol, ranked.c.night)
     )
     found = frame(connection, statement)
-    width, usual = found["q90"] - found["q10"], found["usual"]
-    found = found.assign(median=found["q50"], width=width, number=1.0, usual_width=usual)
+    width = found["q90"] - found["q10"]
+    usual = found["usual"]
+    found = found.assign(
+        median=found["q50"],
+        width=width,
+        number=1.0,
+        usual_width=usual,
+    )
     if TARGETS[target].moves_width:  # whose part is the log of a width
-        found = found.assign(usual=found["last_value"], usual_width=width * usual / np.log(found["q90"] / found["q10"]))
+        found = found.assign(
+            usual=found["last_value"],
+            usual_width=width * usual / np.log(found["q90"] / found["q10"]),
+        )
     counts = []
     for alert in alerts:
         for symbol, shown in found.groupby("symbol"):
@@ -201,10 +334,24 @@ def alerts_held(
                 of_usual = "usual_width" if alert.value == "width" else "usual"
                 value = shown[alert.value] / shown[of_usual if alert.of_usual else "number"]
                 holds = value > alert.number if alert.sign == ">" else value < alert.number
-                held_on, known = [*shown["target_session"][holds].dt.date], int(value.notna().sum())
-                row = {"symbol": symbol, "target": target, "alert": alert.text, "of_usual": alert.of_usual}
-                row |= {"held": len(held_on), "nights": known, "compared": alert.value, "value": float(value.iloc[0])}
-                row |= {"extreme": float(value.max() if alert.sign == ">" else value.min()), "number": alert.number}
+                held_on = [*shown["target_session"][holds].dt.date]
+                known = int(value.notna().sum())
+                row = {
+                    "symbol": symbol,
+                    "target": target,
+                    "alert": alert.text,
+                    "of_usual": alert.of_usual,
+                }
+                row |= {
+                    "held": len(held_on),
+                    "nights": known,
+                    "compared": alert.value,
+                    "value": float(value.iloc[0]),
+                }
+                row |= {
+                    "extreme": float(value.max() if alert.sign == ">" else value.min()),
+                    "number": alert.number,
+                }
                 counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
     return counts
 
@@ -215,13 +362,25 @@ _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),
     "history": ("forecast_vs_actual", _SCORED, "origin_session DESC, symbol, horizon"),
     "skill": ("live_skill", "1 = 1", "symbol, kind, horizon, window_sessions"),
-    "why": ("forecast_parts", f"({_NAMES}) IN (SELECT {_NAMES} FROM latest_forecasts)", "symbol, horizon, place"),  # noqa: S608 - of this file
+    "why": (
+        "forecast_parts",
+        f"({_NAMES}) IN (SELECT {_NAMES} FROM latest_forecasts)",  # noqa: S608 - of this file
+        "symbol, horizon, place",
+    ),
 }
 
 
-def answer(connection: sa.Connection, question: str, equal: Mapping[str, object], *, limit: int) -> list[Row]:
+def answer(
+    connection: sa.Connection, question: str, equal: Mapping[str, object], *, limit: int
+) -> list[Row]:
     """The rows of one of _ANSWERS in which columns are `equal` to these values, at most `limit`."""
     name, condition, order = _ANSWERS[question]
     wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
-    found = view_result(connection, name, f"{wanted} ORDER BY {order} LIMIT :limit", **equal, limit=limit)
+    found = view_result(
+        connection,
+        name,
+        f"{wanted} ORDER BY {order} LIMIT :limit",
+        **equal,
+        limit=limit,
+    )
     return [dict(row) for row in found.mappings()]

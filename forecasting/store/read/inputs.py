@@ -16,7 +16,8 @@ from forecasting.store.frames import Row, first_row, frame
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
-_HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
+# A bar that was held back was received too
+_HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
@@ -28,7 +29,10 @@ def newest_fetch(
     run_id: str | None = None,
     with_bars: bool = True,
 ) -> Row | None:
-    """The symbol's newest fetch that stored bars, or of any outcome; now or as of an instant; of one night's or any."""
+    """The symbol's newest fetch that stored bars, or of any outcome; now or as of an instant.
+
+    Of one night's or any.
+    """
     table = schema.fetches
     wanted = [table.c.symbol == symbol, *([_HAS_BARS] if with_bars else [])]
     wanted += [] if known_at is None else [table.c.fetched_at <= known_at]
@@ -37,19 +41,31 @@ def newest_fetch(
     return first_row(connection, sa.select(table).where(*wanted).order_by(*newest_first))
 
 
-def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
-    """The fetch whose bars a night at `session` uses: the newest with its bar up to `cutoff`, of a live forecast.
+def fetch_as_of(
+    connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime
+) -> Row:
+    """The fetch whose bars a night at `session` uses.
 
-    Else the first with that bar that asked for sessions from `first` on; else the first. Fetches of nights come first.
+    The newest with its bar up to `cutoff`, of a live forecast.
+
+    Else the first with that bar that asked for sessions from `first` on; else the first. Fetches of
+    nights come first.
     """
     table = schema.fetches
-    reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS)
-    in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    reaching = sa.select(table).where(
+        table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS
+    )
+    in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(
+        table.c.fetched_at.desc(), table.c.id.desc()
+    )
     late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
     for statement in (in_time, late.where(table.c.first_asked <= first), late):
         if (found := first_row(connection, statement)) is not None:
             return found
-    raise StoreError(f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first.")
+    raise StoreError(
+        f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest "
+        "first."
+    )
 
 
 def bars(
@@ -60,24 +76,41 @@ def bars(
     last: date | None = None,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One row per session, the newest version, now or as of an instant: index session; PRICES, version, settled."""
+    """One row per session, the newest version, now or as of an instant: index session.
+
+    PRICES, version, settled.
+    """
     table = schema.bar_versions
     columns = [table.c[name] for name in ("session", *PRICES, "version")]
-    is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
+    is_settled = (
+        table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
+    )
     # Not the instants: to read them takes longer than all the rest.
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
-    known = table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
+    known = (
+        table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
+    )
     span = table.c.session.between(first or date.min, last or date.max)
     statement = sa.select(*columns, settled).where(table.c.symbol == symbol, span, known)
     found = frame(connection, statement.order_by(table.c.session, table.c.version))
-    return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
+    # The highest version comes last
+    return found.drop_duplicates("session", keep="last").set_index("session")
 
 
 def first_prints(
-    connection: sa.Connection, symbol: str, *, first: date, last: date, basis_at: datetime | None = None
+    connection: sa.Connection,
+    symbol: str,
+    *,
+    first: date,
+    last: date,
+    basis_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The bars as first stored, on the share basis known at `basis_at` (None: now): index session; PRICES."""
-    table, fetches = schema.bar_versions, schema.fetches
+    """The bars as first stored, on the share basis known at `basis_at` (None: now): index session.
+
+    PRICES.
+    """
+    table = schema.bar_versions
+    fetches = schema.fetches
     basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
     statement = (
         sa.select(table.c.session, *(table.c[name] for name in PRICES), *basis)
@@ -86,39 +119,71 @@ def first_prints(
         .order_by(table.c.session, table.c.version)
     )
     found = frame(connection, statement).drop_duplicates("session", keep="first", ignore_index=True)
-    rebased = rebase(found, split_factors(connection, symbol, found, until=basis_at))
+    rebased = rebase(
+        found,
+        split_factors(
+            connection,
+            symbol,
+            found,
+            until=basis_at,
+        ),
+    )
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
 def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
     table = schema.corporate_actions
-    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
-    found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
+    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(
+        table.c.symbol == symbol
+    )
+    found = frame(
+        connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at)
+    )
     return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
 
 
-def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+def events(
+    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+) -> pd.DataFrame:
     """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid)."""
     seen = event_rows(connection, symbol, known_at=known_at)
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
-    return validity_intervals(seen).sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
+    return validity_intervals(seen).sort_values(
+        ["session", "kind", "known_from"], ignore_index=True
+    )[_VALID]
 
 
-def events_near(connection: sa.Connection, sessions: Collection[date], within: timedelta) -> dict[str, list[Any]]:
+def events_near(
+    connection: sa.Connection, sessions: Collection[date], within: timedelta
+) -> dict[str, list[Any]]:
     """By symbol, the valid events of those that have one `within` some days of a session: columns STORED."""
     table = schema.events
     near = [table.c.session.between(session - within, session + within) for session in sessions]
     named = sa.select(table.c.symbol).where(sa.or_(sa.false(), *near))
-    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(named))
-    seen = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
-    valid = {str(symbol): validity_intervals(of_symbol) for symbol, of_symbol in seen.groupby("symbol")}
-    return {symbol: rows[rows["withdrawn_from"].isna()].to_dict("records") for symbol, rows in valid.items()}
+    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(
+        table.c.symbol.in_(named)
+    )
+    seen = frame(
+        connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session)
+    )
+    valid = {
+        str(symbol): validity_intervals(of_symbol) for symbol, of_symbol in seen.groupby("symbol")
+    }
+    return {
+        symbol: rows[rows["withdrawn_from"].isna()].to_dict("records")
+        for symbol, rows in valid.items()
+    }
 
 
-def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
-    """Rows of table events without the symbol, ascending by first_seen_at and session; with known_at, as of then."""
+def event_rows(
+    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """Rows of table events without the symbol, ascending by first_seen_at and session.
+
+    With known_at, as of then.
+    """
     table = schema.events
     statement = sa.select(*(table.c[name] for name in STORED)).where(table.c.symbol == symbol)
     if known_at is not None:
@@ -128,7 +193,9 @@ def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | N
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
     """The findings that were open once a fetch was written, those that it added, and `since` when each was shown."""
-    table, fetched, first = schema.findings, schema.fetches.alias("fetch"), schema.fetches.alias("first")
+    table = schema.findings
+    fetched = schema.fetches.alias("fetch")
+    first = schema.fetches.alias("first")
     columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
     not_cleared = table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
     was_open = (first.c.fetched_at <= fetched.c.fetched_at) & not_cleared
@@ -143,28 +210,49 @@ def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
 
 
 def newest_flag(
-    connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date, last: date, known_at: datetime
+    connection: sa.Connection,
+    symbol: str,
+    rules: Sequence[str],
+    *,
+    first: date,
+    last: date,
+    known_at: datetime,
 ) -> tuple[date, str] | None:
     """Session and rule of the newest flag by these rules on the sessions `first` to `last`, as known at an instant."""
-    table, fetch = schema.findings, schema.fetches
+    table = schema.findings
+    fetch = schema.fetches
     wanted = (table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
     statement = sa.select(table.c.session, table.c.rule).join(fetch)
-    statement = statement.where(*wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
-    found = connection.execute(statement.order_by(table.c.session.desc(), table.c.rule).limit(1)).first()
+    statement = statement.where(
+        *wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at
+    )
+    found = connection.execute(
+        statement.order_by(table.c.session.desc(), table.c.rule).limit(1)
+    ).first()
     return None if found is None else (found.session, found.rule)
 
 
 def split_factors(
-    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, until: pd.Series | datetime | None = None
+    connection: sa.Connection,
+    symbol: str,
+    forecasts: pd.DataFrame,
+    *,
+    until: pd.Series | datetime | None = None,
 ) -> pd.Series:
     """New shares per share of the day each forecast was issued, 1.0 without a split in between.
 
-    A split counts when the bars of the forecast, fetched at data_as_of, could not show it yet, and those at `until`,
-    one instant or one a row (None: now), do; not one of before first_received: its bars are on the new basis already.
+    A split counts when the bars of the forecast, fetched at data_as_of, could not show it yet, and
+    those at `until`, one instant or one a row (None: now), do; not one of before first_received:
+    its bars are on the new basis already.
     """
     table = schema.corporate_actions
-    seen = sa.select(table.c.session, table.c.first_seen_at, table.c.value).where(table.c.kind == "split")
-    splits = frame(connection, seen.where(table.c.symbol == symbol).order_by(table.c.session, table.c.first_seen_at))
+    seen = sa.select(table.c.session, table.c.first_seen_at, table.c.value).where(
+        table.c.kind == "split"
+    )
+    splits = frame(
+        connection,
+        seen.where(table.c.symbol == symbol).order_by(table.c.session, table.c.first_seen_at),
+    )
     factor = np.ones(len(forecasts))
     for session, versions in splits.groupby("session"):
         ratios = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
@@ -187,15 +275,20 @@ def of_present_history(
 ) -> pd.DataFrame:
     """Forecasts (data_as_of) without those before another history that was accepted by an instant, None for now."""
     accepted = next_history(connection, symbol, forecasts["data_as_of"])
-    present: pd.DataFrame = forecasts[(accepted.isna() if at is None else ~(accepted <= at)).to_numpy()]
+    present: pd.DataFrame = forecasts[
+        (accepted.isna() if at is None else ~(accepted <= at)).to_numpy()
+    ]
     return present.reset_index(drop=True)
 
 
 def accepted_at(connection: sa.Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
-    table, fetches = schema.findings, schema.fetches
+    table = schema.findings
+    fetches = schema.fetches
     statement = sa.select(fetches.c.fetched_at).distinct().join(table)
-    statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(fetches.c.fetched_at)
+    statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(
+        fetches.c.fetched_at
+    )
     return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
 
 
@@ -210,10 +303,21 @@ def on_basis_at(
 ) -> pd.DataFrame:
     """Past forecasts with these columns, in the target's unit, on the share basis known at an instant (None: now).
 
-    Rows from before another history that the user accepted are left out, and so are data_as_of and first_received.
+    Rows from before another history that the user accepted are left out, and so are data_as_of and
+    first_received.
     """
-    forecasts = of_present_history(connection, symbol, forecasts, at=at)
-    factor = split_factors(connection, symbol, forecasts, until=at)
+    forecasts = of_present_history(
+        connection,
+        symbol,
+        forecasts,
+        at=at,
+    )
+    factor = split_factors(
+        connection,
+        symbol,
+        forecasts,
+        until=at,
+    )
     found = forecasts.drop(columns=["data_as_of", "first_received"])
     for name in columns:
         found[name] = TARGETS[target].to_present(found[name], factor)

@@ -14,7 +14,14 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.sources import files
-from forecasting.ingest.sources.files import SAMPLE, SAMPLE_ENDS, SAMPLE_TITLE, Files, Sample, check_regular
+from forecasting.ingest.sources.files import (
+    SAMPLE,
+    SAMPLE_ENDS,
+    SAMPLE_TITLE,
+    Files,
+    Sample,
+    check_regular,
+)
 from tests.builders import adjusted_close, random_bars
 
 BARS = random_bars(60, seed=5)
@@ -23,7 +30,9 @@ DAYS = [day.date() for day in BARS.index]
 
 
 def as_yahoo(bars):
-    return bars.set_axis(["Open", "High", "Low", "Close", "Adj Close", "Volume"], axis=1).rename_axis("Date")
+    return bars.set_axis(
+        ["Open", "High", "Low", "Close", "Adj Close", "Volume"], axis=1
+    ).rename_axis("Date")
 
 
 LINES = as_yahoo(MANY).to_csv().splitlines()
@@ -57,14 +66,28 @@ def assert_bars(fetched, expected=BARS):
         as_yahoo(BARS.tz_localize("America/New_York")),
         as_yahoo(BARS).assign(**{"Note": "x, y", "": ""}),
     ],
-    ids=["yahoo", "ours", "lower case in another order", "newest first", "midnights of New York", "other columns"],
+    ids=[
+        "yahoo",
+        "ours",
+        "lower case in another order",
+        "newest first",
+        "midnights of New York",
+        "other columns",
+    ],
 )
 def test_column_names_and_orders_give_the_same_bars_from_csv_and_parquet(tmp_path, frame):
     fetched = fetch(write(tmp_path, frame))
     assert_bars(fetched)
     stated = (fetched.source, fetched.title, fetched.live, fetched.library_version)
-    assert stated == ("csv:SBUX.csv", "SBUX, daily, from the file SBUX.csv", True, f"pandas {pd.__version__}")
-    days = frame.set_axis(pd.Index(frame.index.date, dtype=pd.ArrowDtype(pyarrow.date32()), name=frame.index.name))
+    assert stated == (
+        "csv:SBUX.csv",
+        "SBUX, daily, from the file SBUX.csv",
+        True,
+        f"pandas {pd.__version__}",
+    )
+    days = frame.set_axis(
+        pd.Index(frame.index.date, dtype=pd.ArrowDtype(pyarrow.date32()), name=frame.index.name)
+    )
     for rows in (frame, frame.reset_index(), days.reset_index()):  # days of Arrow's own type
         rows.to_parquet(tmp_path / "bars.parquet")
         assert_bars(fetch(tmp_path / "bars.parquet", kind="parquet"))
@@ -72,7 +95,14 @@ def test_column_names_and_orders_give_the_same_bars_from_csv_and_parquet(tmp_pat
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("\n", "\r\n"), ("\n", "\r"), ("Date", "\ufeffDate"), (",", '","'), ("\n2", "\n\n2"), ("$", "\n\n")],
+    [
+        ("\n", "\r\n"),
+        ("\n", "\r"),
+        ("Date", "\ufeffDate"),
+        (",", '","'),
+        ("\n2", "\n\n2"),
+        ("$", "\n\n"),
+    ],
 )
 def test_line_ends_quotes_blank_lines_and_a_byte_order_mark_change_nothing(tmp_path, old, new):
     text = as_yahoo(BARS).to_csv()
@@ -83,8 +113,11 @@ def test_line_ends_quotes_blank_lines_and_a_byte_order_mark_change_nothing(tmp_p
 
 
 def test_a_yfinance_frame_saved_as_csv_is_read_with_its_actions(tmp_path):
-    frame = as_yahoo(BARS.tz_localize("America/New_York")).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
-    frame.iloc[10, 6], frame.iloc[20, 7] = 0.57, 2.0
+    frame = as_yahoo(BARS.tz_localize("America/New_York")).assign(
+        **{"Dividends": 0.0, "Stock Splits": 0.0}
+    )
+    frame.iloc[10, 6] = 0.57
+    frame.iloc[20, 7] = 2.0
     fetched = fetch(write(tmp_path, frame))
     assert_bars(fetched)
     expected = make_actions([(DAYS[10], "dividend", 0.57), (DAYS[20], "split", 2.0)])
@@ -93,7 +126,9 @@ def test_a_yfinance_frame_saved_as_csv_is_read_with_its_actions(tmp_path):
 
 def test_dividends_are_derived_from_adj_close_without_a_dividends_column(tmp_path):
     paid = make_actions([(DAYS[10], "dividend", 0.57), (DAYS[40], "dividend", 0.6)])
-    fetched = fetch(write(tmp_path, BARS.assign(adj_close=adjusted_close(BARS, paid).round(6))), first=DAYS[20])
+    fetched = fetch(
+        write(tmp_path, BARS.assign(adj_close=adjusted_close(BARS, paid).round(6))), first=DAYS[20]
+    )
     assert fetched.actions["session"].dt.date.tolist() == [DAYS[40]]
     assert fetched.actions["value"].tolist() == pytest.approx([0.6], abs=1e-4)
     without = fetch(write(tmp_path, BARS.drop(columns="adj_close")))
@@ -110,18 +145,23 @@ def test_a_span_is_cut_at_both_ends_and_a_bar_that_others_follow_is_finished(tmp
 @pytest.mark.parametrize("column", ["symbol", "Ticker"])
 def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     other = random_bars(60, seed=6).iloc[:-3]
-    path = write(tmp_path, pd.concat([BARS.assign(**{column: " SBUX"}), other.assign(**{column: "PEP"})]))
+    path = write(
+        tmp_path, pd.concat([BARS.assign(**{column: " SBUX"}), other.assign(**{column: "PEP"})])
+    )
     assert_bars(fetch(path))
     assert_bars(fetch(path, "PEP"), other)
     assert [Files("csv", path).newest(symbol) for symbol in ("SBUX", "PEP")] == [DAYS[-1], DAYS[-4]]
     assert fetch(path).names_symbol
-    with pytest.raises(UsageError, match=r"no rows of PEPP; symbols that it has: 2\..* writes it: PEP\.$"):
+    with pytest.raises(
+        UsageError, match=r"no rows of PEPP; symbols that it has: 2\..* writes it: PEP\.$"
+    ):
         fetch(path, "PEPP")
     assert not fetch(write(tmp_path, BARS)).names_symbol
 
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
-    read, csv = [], files._csv
+    read = []
+    csv = files._csv
     monkeypatch.setattr(files, "_csv", lambda *about: read.append(1) or csv(*about))
     path = write(tmp_path, BARS.iloc[:-1])
     assert [Files("csv", path).newest("SBUX") for _ in range(3)] == [DAYS[-2]] * 3
@@ -129,9 +169,14 @@ def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
     assert (Files("csv", path).newest("SBUX"), len(read)) == (DAYS[-1], 2)
 
 
-def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_database_holds_is_rejected(tmp_path):
+def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_database_holds_is_rejected(
+    tmp_path,
+):
     frame = as_yahoo(BARS).astype(object)
-    frame.iloc[3, 5], frame.iloc[4, 5], frame.iloc[5, 5], frame.iloc[6, 5] = "", "null", 0, "9223372036854775808"
+    frame.iloc[3, 5] = ""
+    frame.iloc[4, 5] = "null"
+    frame.iloc[5, 5] = 0
+    frame.iloc[6, 5] = "9223372036854775808"
     fetched = fetch(write(tmp_path, frame))
     assert np.flatnonzero(fetched.bars["volume"].isna()).tolist() == [3, 4, 5]
     findings = check_bars(fetched, exchange="XNYS", known=None)[1]
@@ -149,7 +194,10 @@ def damaged(old: bytes, new: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (damaged(b"20", b"10"), "line 400: expected a date like 2024-01-30, from 1900 to 2100; found '1023-"),
+        (
+            damaged(b"20", b"10"),
+            "line 400: expected a date like 2024-01-30, from 1900 to 2100; found '1023-",
+        ),
         (damaged(b"2023", "202\N{ARABIC-INDIC DIGIT THREE}".encode()), "line 400: expected a date"),
         (damaged(b",", b""), "line 400: expected as many fields as the header"),
         (damaged(b".", b"n"), "line 400: expected a number for open; found '64n7"),
@@ -183,11 +231,18 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, con
         (lambda lines: [*lines, *lines[1:]], []),
     ],
     ids=[
-        *("no number", "cut off before the volume", "cut off after the last comma", "cut off in the open"),
+        *(
+            "no number",
+            "cut off before the volume",
+            "cut off after the last comma",
+            "cut off in the open",
+        ),
         *("equal", "equal numbers", "other numbers", "written and cut off", "whole file twice"),
     ],
 )
-def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept(tmp_path, change, unreadable):
+def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept(
+    tmp_path, change, unreadable
+):
     path = tmp_path / "SBUX.csv"
     path.write_text("\n".join(change(LINES)))
     fetched = fetch_many(path)
@@ -208,30 +263,65 @@ LINE = "2024-03-07,90,92,89,91,700\n"
     [
         ("", "is empty"),
         (HEADER, "found only a header"),
-        ("Date,Open,High\n2024-03-07,1,2\n", "lacks low, close, volume; of its 3 columns 3 are known"),
+        (
+            "Date,Open,High\n2024-03-07,1,2\n",
+            "lacks low, close, volume; of its 3 columns 3 are known",
+        ),
         ("\x00\x01\x02", "lacks date"),
-        ("Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n", "^SBUX.csv seems to be separated by ';'.* commas"),
+        (
+            "Date;Open;High;Low;Close;Volume\n2024-03-07;1;2;1;2;9\n",
+            "^SBUX.csv seems to be separated by ';'.* commas",
+        ),
         (HEADER.replace(",", "\t") + LINE.replace(",", "\t"), "seems to be separated by '.t'"),
-        (HEADER.replace("Volume", "hunter2,Volumne"), r"lacks volume \(volumne\?\); of its 7 columns 5 are known"),
+        (
+            HEADER.replace("Volume", "hunter2,Volumne"),
+            r"lacks volume \(volumne\?\); of its 7 columns 5 are known",
+        ),
         ("hunter2,Date,Open,High,Low,Close\n", "lacks volume; of its 6 columns 5 are known: Date,"),
         (HEADER.replace("Open", "Date,session,Open"), "two columns for session"),
         (HEADER.replace("Volume", "VOLUME,volume") + LINE, "two columns for volume"),
         (HEADER + LINE + '2024-03-08,"90,92,89,91,700\n', "cannot be read as CSV"),
-        (HEADER + LINE + "03/08/2024,90,92,89,91,700\n", "line 3: expected a date .* found '03/08/2024'; lines"),
+        (
+            HEADER + LINE + "03/08/2024,90,92,89,91,700\n",
+            "line 3: expected a date .* found '03/08/2024'; lines",
+        ),
         (HEADER + LINE + "2024-03-08 15:30:00,90,92,89,91,7\n", "line 3: expected a date"),
-        (HEADER + LINE + "\n2024-03-08,90,9O,89,91,700\n", "line 4: expected a number for high; found '9O'"),
-        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2, "line 3: .* for volume; .* cannot be read: 2"),
+        (
+            HEADER + LINE + "\n2024-03-08,90,9O,89,91,700\n",
+            "line 4: expected a number for high; found '9O'",
+        ),
+        (
+            HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2,
+            "line 3: .* for volume; .* cannot be read: 2",
+        ),
         (HEADER + LINE + LINE.replace("700", "800"), "line 2: expected each session once"),
-        (HEADER + "2020-01-02,90,92,89,91,700\n", "bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
-        (HEADER + f"\x1b[31m{'x' * 40},1,2,3,4,5\n", rf"line 2: .* found '\\x1b\[31m{'x' * 15}'; lines"),
-        (HEADER.replace("Date", "Symbol,Date") + "hunter2,2024-03-08,1,2,3,4,5\n", r"no rows of SBUX.* writes it\.$"),
-        (HEADER + LINE * 99 + "2024-03-08,90,92,89,unknown,700\n" * 7, "line 101: .* for close; .* cannot be read: 7"),
+        (
+            HEADER + "2020-01-02,90,92,89,91,700\n",
+            "bars of SBUX from 2020-01-02 to 2020-01-02; none lies between",
+        ),
+        (
+            HEADER + f"\x1b[31m{'x' * 40},1,2,3,4,5\n",
+            rf"line 2: .* found '\\x1b\[31m{'x' * 15}'; lines",
+        ),
+        (
+            HEADER.replace("Date", "Symbol,Date") + "hunter2,2024-03-08,1,2,3,4,5\n",
+            r"no rows of SBUX.* writes it\.$",
+        ),
+        (
+            HEADER + LINE * 99 + "2024-03-08,90,92,89,unknown,700\n" * 7,
+            "line 101: .* for close; .* cannot be read: 7",
+        ),
     ],
 )
-def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_no_other_column(tmp_path, text, message):
+def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_no_other_column(
+    tmp_path, text, message
+):
     path = tmp_path / "SBUX.csv"
     path.write_text(text)
-    for kind, expected in (("csv", message), ("parquet", "is empty|is no parquet file|cannot be read as parquet")):
+    for kind, expected in (
+        ("csv", message),
+        ("parquet", "is empty|is no parquet file|cannot be read as parquet"),
+    ):
         with pytest.raises((UsageError, BadDataError), match=expected) as caught:
             fetch(path, kind=kind)
         assert isinstance(caught.value, BadDataError) == ("none lies between" in str(caught.value))
@@ -240,7 +330,8 @@ def test_an_invalid_file_is_refused_with_its_line_in_one_paragraph_that_quotes_n
 
 
 def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_those_rows(tmp_path):
-    frame = as_yahoo(MANY).reset_index().assign(Symbol="SBUX").tail(599)  # rows are counted from the file's first
+    # Rows are counted from the file's first
+    frame = as_yahoo(MANY).reset_index().assign(Symbol="SBUX").tail(599)
     frame["Date"] = frame["Date"].astype("datetime64[s]")
     frame.loc[10, "Symbol"] = None
     frame.loc[11, "Date"] = pd.NaT
@@ -255,14 +346,28 @@ def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_thos
     ("change", "refused"),
     [
         ({"Date": lambda rows: rows["Date"].dt.strftime("%Y-%m-%d")}, ""),
-        ({"Volume": lambda rows: rows["Volume"].astype("int64").astype(str).str.encode("ascii")}, ""),
-        ({"Date": lambda rows: rows["Date"].dt.tz_localize("Asia/Tokyo").dt.tz_convert("UTC")}, "a date"),
+        (
+            {"Volume": lambda rows: rows["Volume"].astype("int64").astype(str).str.encode("ascii")},
+            "",
+        ),
+        (
+            {"Date": lambda rows: rows["Date"].dt.tz_localize("Asia/Tokyo").dt.tz_convert("UTC")},
+            "a date",
+        ),
         ({"Volume": lambda rows: rows["Volume"] > 0}, "a number for volume"),
         ({"Volume": lambda rows: [b"\x00\xf8\x80"] * len(rows)}, "a number for volume"),
         ({"Volume": lambda rows: rows["Volume"].map(lambda value: [value])}, "a number for volume"),
         ({"Volume": lambda rows: rows["Date"]}, "a number for volume"),
     ],
-    ids=["text dates", "bytes of text", "15:00 on the day before", "booleans", "other bytes", "lists", "dates"],
+    ids=[
+        "text dates",
+        "bytes of text",
+        "15:00 on the day before",
+        "booleans",
+        "other bytes",
+        "lists",
+        "dates",
+    ],
 )
 def test_a_parquet_column_of_another_type_has_its_numbers_or_a_sentence(tmp_path, change, refused):
     path = tmp_path / "bars.parquet"
@@ -275,7 +380,10 @@ def test_a_parquet_column_of_another_type_has_its_numbers_or_a_sentence(tmp_path
 
 
 def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
-    path = write(tmp_path, BARS[["close"]].rename_axis("Date").rename(columns={"close": "Close"}).assign(Symbol="VIX"))
+    path = write(
+        tmp_path,
+        BARS[["close"]].rename_axis("Date").rename(columns={"close": "Close"}).assign(Symbol="VIX"),
+    )
     bars = Files("csv", path, one_series=True).fetch("^VIX", DAYS[0], DAYS[-1]).bars
     for name in ("open", "high", "low", "close"):
         np.testing.assert_array_equal(bars[name], BARS["close"])
@@ -283,7 +391,9 @@ def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
     with pytest.raises(UsageError, match="lacks open, high, low, volume"):
         fetch(path)
     with pytest.raises(UsageError, match="lacks close"):
-        Files("csv", write(tmp_path, BARS[["open"]].rename_axis("Date")), one_series=True).newest("^VIX")
+        Files("csv", write(tmp_path, BARS[["open"]].rename_axis("Date")), one_series=True).newest(
+            "^VIX"
+        )
     with pytest.raises(UsageError, match="in market csv:PATH"):
         Files("csv", tmp_path / "absent.csv", one_series=True)
 
@@ -314,7 +424,12 @@ def test_the_sample_is_twenty_valid_years_of_the_index_with_volume():
     clean, findings = check_bars(fetched, exchange="XNYS", known=None)
     assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
     assert (clean.index[0].date(), clean.index[-1].date()) == (date(1999, 1, 4), date(2018, 12, 31))
-    assert (fetched.source, fetched.symbol, fetched.title, fetched.live) == ("sample", "^GSPC", SAMPLE_TITLE, False)
+    assert (fetched.source, fetched.symbol, fetched.title, fetched.live) == (
+        "sample",
+        "^GSPC",
+        SAMPLE_TITLE,
+        False,
+    )
     cut = Sample().fetch(SAMPLE, date(2018, 12, 20), date(2018, 12, 26)).bars
     assert [day.day for day in cut.index] == [20, 21, 24, 26]
     with pytest.raises(UsageError, match=r"SBUX is not in .* symbol is \^GSPC"):

@@ -1,4 +1,7 @@
-"""What an option names, and the source of docs/sources.md as documented: installed, called, run through an ingest."""
+"""What an option names, and the source of docs/sources.md as documented.
+
+Installed, called, run through an ingest.
+"""
 
 import json
 import re
@@ -15,7 +18,13 @@ import pytest
 
 from flows import clock
 from forecasting.audit.backtest import load_series
-from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
+from forecasting.errors import (
+    BadDataError,
+    DataLateError,
+    RateLimitedError,
+    UnavailableError,
+    UsageError,
+)
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
@@ -36,16 +45,25 @@ def block(kind: str, at: int = 0) -> str:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: str, project: str) -> None:
-    """Put a module on the path as pip would: with the entry points that its pyproject.toml states."""
+    """Put a module on the path as pip would.
+
+    With the entry points that its pyproject.toml states.
+    """
     stated = tomllib.loads(project)
     (module,) = stated["tool"]["setuptools"]["py-modules"]
-    name, version = stated["project"]["name"], stated["project"]["version"]
+    name = stated["project"]["name"]
+    version = stated["project"]["version"]
     groups = stated["project"]["entry-points"]
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (folder / f"{module}.py").write_text(code, encoding="utf-8")
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
-    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in offers.items()) for group, offers in groups.items()]
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+    )
+    lines = [
+        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in offers.items())
+        for group, offers in groups.items()
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, module, raising=False)
@@ -67,7 +85,8 @@ class HouseServer:
     """The house's web server: its responses, by symbol."""
 
     def __init__(self) -> None:
-        self.url, self.status = "", 200
+        self.url = ""
+        self.status = 200
         self.bodies: dict[str, bytes] = {}
 
     def put(self, bars: pd.DataFrame) -> None:
@@ -89,7 +108,9 @@ def server() -> Iterator[HouseServer]:
         yield house
 
 
-def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(house, server, tmp_path):
+def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(
+    house, server, tmp_path
+):
     source = source_of(f"house:{server.url}", cache_dir=tmp_path)
     assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
     fetched = source.fetch("SBUX", FIRST, LAST)
@@ -103,21 +124,31 @@ def test_the_documented_source_returns_canonical_bars_and_raises_the_three_error
         server.status = status
         with pytest.raises(error, match=str(status)):
             source.fetch("SBUX", FIRST, LAST)
-    server.status, server.bodies["/SBUX.json"] = 200, b'[{"day": "2024-'
+    server.status = 200
+    server.bodies["/SBUX.json"] = b'[{"day": "2024-'
     with pytest.raises(BadDataError, match="not in the agreed format"):
         source.fetch("SBUX", FIRST, LAST)
 
 
 def test_the_documented_check_runs_unchanged(house, server, capsys):
     server.put(scaled(BARS, 0.01, -1, "high"))
-    exec(compile(block("python", 1).replace("http://127.0.0.1:8000", server.url), "docs/sources.md", "exec"), {})
+    exec(
+        compile(
+            block("python", 1).replace("http://127.0.0.1:8000", server.url),
+            "docs/sources.md",
+            "exec",
+        ),
+        {},
+    )
     printed = capsys.readouterr().out
     assert printed.startswith("SBUX, daily, from the house's server 297 fetched, 296 kept\n")
     assert "high_below_low" in printed
 
 
 def ingested(settings: Settings) -> dict[str, Any]:
-    outcomes = ingest_only(settings, as_of=None, switch_source=False, now=lambda: datetime(2024, 3, 9, 10, tzinfo=UTC))
+    outcomes = ingest_only(
+        settings, as_of=None, switch_source=False, now=lambda: datetime(2024, 3, 9, 10, tzinfo=UTC)
+    )
     outcomes.raise_failed()
     return next(iter(outcomes.values.values()))
 
@@ -130,13 +161,25 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
         ingested(settings)
     server.put(BARS)
-    first, again = ingested(settings), ingested(settings)
-    assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
+    first = ingested(settings)
+    again = ingested(settings)
+    assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == (
+        "house",
+        "first",
+        650,
+        "USD",
+    )
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
 @pytest.mark.parametrize(
-    "other", [{"symbol": "MSFT"}, {"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}]
+    "other",
+    [
+        {"symbol": "MSFT"},
+        {"source": "house v2"},
+        {"first_asked": LAST},
+        {"last_asked": date(2024, 3, 28)},
+    ],
 )
 def test_a_response_that_names_another_request_is_refused(other: dict[str, object]) -> None:
     response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
@@ -146,8 +189,12 @@ def test_a_response_that_names_another_request_is_refused(other: dict[str, objec
 
 
 def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, monkeypatch):
-    code = block("python").replace("bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)")
-    code = code.replace("import Fetched\n", "import Fetched\nfrom forecasting.ingest.bars import COLUMNS\n")
+    code = block("python").replace(
+        "bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)"
+    )
+    code = code.replace(
+        "import Fetched\n", "import Fetched\nfrom forecasting.ingest.bars import COLUMNS\n"
+    )
     install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
     server.put(scaled(BARS, 0.0, -1, "volume"))
@@ -165,7 +212,10 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
         source_of(text, cache_dir=tmp_path / "cache", exchange="XPAR")
         for text in ("yahoo", f"csv:{path}", f"parquet:{path}", "sample")
     )
-    assert isinstance(yahoo, Yahoo) and (yahoo.cache_dir, yahoo.exchange) == (tmp_path / "cache", "XPAR")
+    assert isinstance(yahoo, Yahoo) and (yahoo.cache_dir, yahoo.exchange) == (
+        tmp_path / "cache",
+        "XPAR",
+    )
     assert isinstance(csv, Files) and (csv.kind, csv.path) == ("csv", path)
     assert isinstance(parquet, Files) and parquet.kind == "parquet"
     assert [newest_session(source, "SBUX") for source in (yahoo, csv)] == [None, LAST]
@@ -176,13 +226,17 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("text", ["", "Yahoo", "csv", "csv:", "parquet:", "stooq", "sample:x", "csv:/nowhere.csv"])
+@pytest.mark.parametrize(
+    "text", ["", "Yahoo", "csv", "csv:", "parquet:", "stooq", "sample:x", "csv:/nowhere.csv"]
+)
 def test_anything_else_is_a_usage_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="source"):
         source_of(text, cache_dir=tmp_path)
 
 
-def test_an_unknown_source_lists_the_installed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_source_lists_the_installed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
     with pytest.raises(UsageError, match=r"house:ARGUMENT of house-bars 1\.0"):
         source_of("home:x", cache_dir=tmp_path)

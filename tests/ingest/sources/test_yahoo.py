@@ -31,7 +31,12 @@ from tests.yahoo_stand_in import (
 BARS = random_bars(90, seed=11)
 DAYS = [day.date() for day in BARS.index]
 ACTIONS = make_actions(
-    [(DAYS[20], "dividend", 0.53), (DAYS[60], "split", 2.0), (DAYS[80], "dividend", 0.57), (DAYS[80], "split", 1.5)]
+    [
+        (DAYS[20], "dividend", 0.53),
+        (DAYS[60], "split", 2.0),
+        (DAYS[80], "dividend", 0.57),
+        (DAYS[80], "split", 1.5),
+    ]
 )
 
 
@@ -55,7 +60,12 @@ def test_bars_and_actions_equal_yahoos(yahoo):
     expected = BARS.assign(adj_close=adjusted_close(BARS, ACTIONS))
     pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False)
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
-    assert (fetched.source, fetched.first_asked, fetched.last_asked, fetched.live) == ("yahoo", DAYS[0], DAYS[-1], True)
+    assert (fetched.source, fetched.first_asked, fetched.last_asked, fetched.live) == (
+        "yahoo",
+        DAYS[0],
+        DAYS[-1],
+        True,
+    )
     assert (fetched.title, fetched.currency) == ("SBUX, daily, from Yahoo Finance", "USD")
     assert fetched.library_version.startswith("yfinance 1.")
     announced = fetch(yahoo, last=DAYS[79])  # with the actions of the session after its newest bar
@@ -64,7 +74,8 @@ def test_bars_and_actions_equal_yahoos(yahoo):
 
 
 def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
-    clock, slept = [100.0], []
+    clock = [100.0]
+    slept = []
 
     def sleep(seconds):
         slept.append(round(seconds, 3))
@@ -82,10 +93,16 @@ def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
     assert slept == [0.75]
 
 
-def test_a_fetch_is_one_request_whose_newest_bar_is_finished_where_newer_ones_follow(stand_in, yahoo):
+def test_a_fetch_is_one_request_whose_newest_bar_is_finished_where_newer_ones_follow(
+    stand_in, yahoo
+):
     stand_in.edits = [live_bar(DAYS[-1] + timedelta(days=3))]
     fetched = fetch(yahoo, first=DAYS[10], last=DAYS[-2])
-    assert (fetched.bars.index[0].date(), fetched.bars.index[-1].date(), fetched.live) == (DAYS[10], DAYS[-2], False)
+    assert (fetched.bars.index[0].date(), fetched.bars.index[-1].date(), fetched.live) == (
+        DAYS[10],
+        DAYS[-2],
+        False,
+    )
     assert fetch(yahoo).bars.index[-1].date() == DAYS[-1]
     assert len(stand_in.charts()) == 2
     stand_in.edits = []
@@ -98,13 +115,19 @@ def test_a_fetch_is_one_request_whose_newest_bar_is_finished_where_newer_ones_fo
 def test_a_funds_capital_gain_is_a_dividend_of_its_day_before_its_bar_and_beside_another(
     stand_in, yahoo, monkeypatch, without
 ):
-    chart, gains = stand_in.chart, {DAYS[-1]: 0.75, DAYS[-1] + timedelta(days=3): 1.25}
+    chart = stand_in.chart
+    gains = {DAYS[-1]: 0.75, DAYS[-1] + timedelta(days=3): 1.25}
 
     def of_a_fund(*asked):
         (result,) = (found := chart(*asked))["chart"]["result"]
         result["meta"]["instrumentType"] = "ETF"
-        at = {int(pd.Timestamp(f"{day} 09:30", tz=ZONE).timestamp()): value for day, value in gains.items()}
-        result["events"]["capitalGains"] = {str(when): {"amount": value, "date": when} for when, value in at.items()}
+        at = {
+            int(pd.Timestamp(f"{day} 09:30", tz=ZONE).timestamp()): value
+            for day, value in gains.items()
+        }
+        result["events"]["capitalGains"] = {
+            str(when): {"amount": value, "date": when} for when, value in at.items()
+        }
         when = min(at)
         result["events"]["dividends"] |= {str(when): {"amount": 0.5, "date": when}}
         return found
@@ -121,11 +144,15 @@ def test_a_funds_capital_gain_is_a_dividend_of_its_day_before_its_bar_and_beside
 def test_another_exchange_loses_no_day_to_its_time_zone(stand_in, yahoo, monkeypatch):
     for zone in ("Asia/Tokyo", "Europe/London", "Pacific/Auckland"):
         monkeypatch.setattr("tests.yahoo_stand_in.ZONE", zone)
-        assert [day.date() for day in fetch(yahoo, first=DAYS[10], last=DAYS[-2]).bars.index] == DAYS[10:-1]
+        assert [
+            day.date() for day in fetch(yahoo, first=DAYS[10], last=DAYS[-2]).bars.index
+        ] == DAYS[10:-1]
 
 
 def test_a_symbol_and_a_span_of_which_yahoo_has_no_bar_are_bad_data(stand_in, yahoo):
-    with pytest.raises(BadDataError, match=r"has no bars of NOSUCH.*No data found, symbol may be delisted"):
+    with pytest.raises(
+        BadDataError, match=r"has no bars of NOSUCH.*No data found, symbol may be delisted"
+    ):
         fetch(yahoo, "NOSUCH")
     stand_in.edits = [null_row(*DAYS)]
     with pytest.raises(BadDataError, match="no bar of SBUX between"):
@@ -140,7 +167,9 @@ def test_no_network_is_unavailable(monkeypatch, tmp_path):
     forget_yahoo()
 
 
-def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(stand_in, tmp_path):
+def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(
+    stand_in, tmp_path
+):
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
     stand_in.fail_always("silent")
     with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.3 s"):
@@ -178,20 +207,26 @@ def test_a_fetch_that_takes_too_long_leaves_its_session_to_the_next_one(stand_in
 
 
 @pytest.mark.parametrize("installed", ["0.14.0", "0.9.1b2", None])
-def test_an_old_curl_cffi_or_none_is_named_before_any_request(stand_in, yahoo, monkeypatch, installed):
+def test_an_old_curl_cffi_or_none_is_named_before_any_request(
+    stand_in, yahoo, monkeypatch, installed
+):
     def version(package):
         if package == "curl_cffi" and installed is None:
             raise PackageNotFoundError(package)
         return installed
 
     monkeypatch.setattr(source, "version", version)
-    with pytest.raises(UsageError, match=rf"found {installed or 'none'}\. Upgrade yfinance and curl_cffi"):
+    with pytest.raises(
+        UsageError, match=rf"found {installed or 'none'}\. Upgrade yfinance and curl_cffi"
+    ):
         fetch(yahoo)
     assert stand_in.requests == []
 
 
 def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
-    monkeypatch.setattr(Yahoo, "_request", mock.Mock(side_effect=ModuleNotFoundError("no module named scipy")))
+    monkeypatch.setattr(
+        Yahoo, "_request", mock.Mock(side_effect=ModuleNotFoundError("no module named scipy"))
+    )
     with pytest.raises(ModuleNotFoundError):
         fetch(yahoo)
 
@@ -200,15 +235,29 @@ def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
     ("page", "expected"),
     [
         (
-            ["January 28, 2026 at 7 AM EST", "October 29, 2025 at 4 PM EDT", "July 29, 2025 at 12 PM EDT"],
+            [
+                "January 28, 2026 at 7 AM EST",
+                "October 29, 2025 at 4 PM EDT",
+                "July 29, 2025 at 12 PM EDT",
+            ],
             [("2025-07-29", ""), ("2025-10-29", "amc"), ("2026-01-28", "bmo")],
         ),
         (
-            ["January 28, 2026 at 7 AM EST", "-", "October 29, 2025 at 4 PM EDT", "TBD", "July 29, 2025 at 9 AM EDT"],
+            [
+                "January 28, 2026 at 7 AM EST",
+                "-",
+                "October 29, 2025 at 4 PM EDT",
+                "TBD",
+                "July 29, 2025 at 9 AM EDT",
+            ],
             [("2025-07-29", "bmo"), ("2025-10-29", "amc"), ("2026-01-28", "bmo")],
         ),
         (
-            ["October 30, 2025 at 4:05 PM EDT", "July 29, 2025 at 9 PM BST", "April 30, 2025 at 12 AM BST"],
+            [
+                "October 30, 2025 at 4:05 PM EDT",
+                "July 29, 2025 at 9 PM BST",
+                "April 30, 2025 at 12 AM BST",
+            ],
             [("2025-04-29", "amc"), ("2025-07-29", "amc"), ("2025-10-30", "amc")],
         ),
         (
@@ -234,7 +283,8 @@ def test_a_page_without_any_day_is_unavailable_and_one_of_an_index_not_requested
     assert stand_in.requests == []
 
 
-APRIL, JULY = date(2024, 4, 1), date(2024, 7, 10)
+APRIL = date(2024, 4, 1)
+JULY = date(2024, 7, 10)
 
 
 def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_request(stand_in, yahoo):
@@ -255,10 +305,14 @@ def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_reque
     assert not [path for path in stand_in.requests if "screener" in path]
 
 
-def test_the_calendar_of_many_symbols_takes_a_request_for_every_25_and_none_for_other_exchanges(stand_in, yahoo):
+def test_the_calendar_of_many_symbols_takes_a_request_for_every_25_and_none_for_other_exchanges(
+    stand_in, yahoo
+):
     names = [f"A{number}" for number in range(60)]
     stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
-    assert sorted(yahoo.earnings_calendar([*names, "VOD.L", "ES=F"], APRIL, JULY)["symbol"]) == sorted(names)
+    assert sorted(
+        yahoo.earnings_calendar([*names, "VOD.L", "ES=F"], APRIL, JULY)["symbol"]
+    ) == sorted(names)
     assert len(stand_in.calendar_requests()) == 3
     found = yahoo.earnings_calendar(["VOD.L", "^GSPC", "ES=F"], APRIL, JULY)
     assert (found.columns.tolist(), len(found)) == (["symbol", "announced", "timing"], 0)
@@ -275,7 +329,9 @@ def test_a_calendar_that_cannot_be_read_raises_and_the_next_attempt_works(stand_
     assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 1
 
 
-def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(stand_in, yahoo, caplog, monkeypatch):
+def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(
+    stand_in, yahoo, caplog, monkeypatch
+):
     names = [f"A{number}" for number in range(60)]
     stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
     request = Yahoo._request_calendar
@@ -290,12 +346,20 @@ def test_a_calendar_that_fails_after_its_first_symbols_keeps_their_dates(stand_i
 
 
 def test_a_row_of_the_calendar_without_a_date_is_left_out_alone(stand_in, yahoo):
-    stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC"), ("MSFT", None, "TNS"), ("SBUX", None, None)]
+    stand_in.calendar = [
+        ("SBUX", "2024-04-30T20:00:00.000Z", "AMC"),
+        ("MSFT", None, "TNS"),
+        ("SBUX", None, None),
+    ]
     found = yahoo.earnings_calendar(["SBUX", "MSFT"], APRIL, JULY)
-    assert [(row.symbol, str(row.announced)[:10]) for row in found.itertuples()] == [("SBUX", "2024-04-30")]
+    assert [(row.symbol, str(row.announced)[:10]) for row in found.itertuples()] == [
+        ("SBUX", "2024-04-30")
+    ]
 
 
-def test_no_calendar_is_requested_of_a_yfinance_that_cannot_filter_it_by_symbol(stand_in, yahoo, monkeypatch):
+def test_no_calendar_is_requested_of_a_yfinance_that_cannot_filter_it_by_symbol(
+    stand_in, yahoo, monkeypatch
+):
     """Else it would be that of the 200 most active stocks."""
     made = calendars.Calendars.__init__
 
@@ -314,13 +378,20 @@ UNUSABLE = "500 401 422 down truncated empty short dropped no_result no_bars no_
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [("429", RateLimitedError), ("404", BadDataError), *((fault, UnavailableError) for fault in UNUSABLE.split())],
+    [
+        ("429", RateLimitedError),
+        ("404", BadDataError),
+        *((fault, UnavailableError) for fault in UNUSABLE.split()),
+    ],
 )
-def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works(stand_in, yahoo, fault, error):
+def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works(
+    stand_in, yahoo, fault, error
+):
     stand_in.fail_always(fault)
     with pytest.raises(error, match="SBUX") as caught:
         fetch(yahoo)
-    with mock.patch.dict(copyreg.dispatch_table, clear=True):  # Dask, once a test has loaded it, pickles causes too
+    # Dask, once a test has loaded it, pickles causes too
+    with mock.patch.dict(copyreg.dispatch_table, clear=True):
         again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again)) == (type(caught.value), str(caught.value))
     stand_in.fail()
@@ -340,18 +411,21 @@ def test_a_missing_adj_close_block_reads_as_close(stand_in, yahoo):
         ("2024-01-31T01:00:00Z", "AMC", "amc"),  # the day is New York's
         *((f"2024-01-30T{hour}:00Z", stated, timing) for hour, stated, timing in [
             ("21:00", "TAS", "amc"), ("14:00", "TAS", "bmo"), ("17:00", "TAS", ""),
-            ("21:00", "TNS", ""), ("21:00", "BMO", "bmo"), ("21:00", None, ""),  # only where it states one
-            ("00:00", "TNS", ""), ("00:00", "TAS", ""), ("00:00", "AMC", "amc"),  # a day without a time
+            # Only where it states one
+            ("21:00", "TNS", ""), ("21:00", "BMO", "bmo"), ("21:00", None, ""),
+            # A day without a time
+            ("00:00", "TNS", ""), ("00:00", "TAS", ""), ("00:00", "AMC", "amc"),
         ]),
     ],
 )  # fmt: skip
 def test_day_and_timing_of_the_calendar(start, stated, timing):
-    rows = [(start, stated), ("2024-01-30T05:00:00Z", "TNS")][: 2 if timing else 1]  # one with a timing counts
+    # One with a timing counts
+    rows = [(start, stated), ("2024-01-30T05:00:00Z", "TNS")][: 2 if timing else 1]
     listed = pd.DataFrame(rows, columns=["Event Start Date", "Timing"], index=["A"] * len(rows))
     found = calendar_dates(listed, ["A", "B"])
-    assert [(row.symbol, f"{row.announced:%Y-%m-%d}", row.timing) for row in found.itertuples()] == [
-        ("A", "2024-01-30", timing)
-    ]
+    assert [
+        (row.symbol, f"{row.announced:%Y-%m-%d}", row.timing) for row in found.itertuples()
+    ] == [("A", "2024-01-30", timing)]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +437,8 @@ def test_day_and_timing_of_the_calendar(start, stated, timing):
         ("XNYS", "2025-10-14 16:00 America/New_York", "2025-10-14", "amc"),
         ("XNYS", "2025-11-28 12:00 America/New_York", "2025-11-28", ""),
         ("XNYS", "2025-11-28 14:00 America/New_York", "2025-11-28", "amc"),  # an early close
-        ("XNYS", "2025-11-29 17:00 America/New_York", "2025-11-29", ""),  # a Saturday: Monday reacts at any hour
+        # A Saturday: Monday reacts at any hour
+        ("XNYS", "2025-11-29 17:00 America/New_York", "2025-11-29", ""),
         ("XPAR", "2025-10-14 17:45 Europe/Paris", "2025-10-14", "amc"),
         ("XPAR", "2025-10-14 17:00 Europe/Paris", "2025-10-14", "amc"),  # so Yahoo writes 17:45
         ("XPAR", "2025-10-14 16:59 Europe/Paris", "2025-10-14", ""),
@@ -373,11 +448,16 @@ def test_day_and_timing_of_the_calendar(start, stated, timing):
         ("XTKS", "2025-10-15 12:00 Asia/Tokyo", "2025-10-15", ""),
         ("24/7", "2025-10-15 12:00 UTC", "2025-10-15", ""),
         ("BVMF", "2019-03-06 17:00 America/Sao_Paulo", "2019-03-06", "amc"),
-        ("BVMF", "2020-03-06 17:00 America/Sao_Paulo", "2020-03-06", ""),  # it closes at 18:00 since November 2019
+        # It closes at 18:00 since November 2019
+        ("BVMF", "2020-03-06 17:00 America/Sao_Paulo", "2020-03-06", ""),
     ],
 )
 def test_day_and_timing_of_a_page_are_those_of_the_exchanges_clock(exchange, at, announced, timing):
     local, _, zone = at.rpartition(" ")
     for of_page in ("America/New_York", "UTC"):
-        found = page_dates(pd.DatetimeIndex([local], tz=zone).tz_convert(of_page), exchange=exchange)
-        assert [(f"{row.announced:%Y-%m-%d}", row.timing) for row in found.itertuples()] == [(announced, timing)]
+        found = page_dates(
+            pd.DatetimeIndex([local], tz=zone).tz_convert(of_page), exchange=exchange
+        )
+        assert [(f"{row.announced:%Y-%m-%d}", row.timing) for row in found.itertuples()] == [
+            (announced, timing)
+        ]

@@ -28,14 +28,22 @@ def test_bars_have_a_session_index_and_the_types_of_the_library(connection):
     prices = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
     expected = pd.DataFrame(
         prices | {"volume": [80.0, np.nan], "version": 1, "settled": [True, False]},
-        index=pd.DatetimeIndex(["2024-03-07", "2024-03-08"], name="session").astype("datetime64[ns]"),
+        index=pd.DatetimeIndex(["2024-03-07", "2024-03-08"], name="session").astype(
+            "datetime64[ns]"
+        ),
     )
     pd.testing.assert_frame_equal(bars, expected)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    nights=st.lists(st.dictionaries(st.sampled_from(DAYS), st.integers(0, 9), min_size=1), min_size=1, max_size=6),
+    nights=st.lists(
+        st.dictionaries(st.sampled_from(DAYS), st.integers(0, 9), min_size=1),
+        min_size=1,
+        max_size=6,
+    ),
     days=st.integers(0, 7),
     minutes=st.sampled_from([-1, 0, 1]),
 )
@@ -47,15 +55,23 @@ def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nig
     with connection.begin_nested() as example:
         for night, received in enumerate(nights):
             seen = first + timedelta(days=night)
-            changed = {day: volume for day, volume in received.items() if current.get(day, (0, -1))[1] != volume}
-            current |= {day: (current.get(day, (0, -1))[0] + 1, volume) for day, volume in changed.items()}
+            changed = {
+                day: volume
+                for day, volume in received.items()
+                if current.get(day, (0, -1))[1] != volume
+            }
+            current |= {
+                day: (current.get(day, (0, -1))[0] + 1, volume) for day, volume in changed.items()
+            }
             brought = {day: current[day] for day in sorted(changed)}
             versions = bar_rows({day: float(volume) for day, (_, volume) in brought.items()})
             versions["version"] = [version for version, _ in brought.values()]
             response = fetched(versions.assign(volume=1.0)) if len(versions) else None
             if response is not None:
                 change = revision(versions)
-                write.add_fetch(connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id="")
+                write.add_fetch(
+                    connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id=""
+                )
             if seen <= moment:
                 expected = {day: float(volume) for day, (_, volume) in current.items()}
         found = volumes(read.bars(connection, SYMBOL, known_at=moment))
@@ -75,10 +91,15 @@ def test_a_bar_is_settled_only_from_its_settled_at_on(connection):
 def test_first_prints_are_on_todays_share_basis(connection):
     split = make_actions([("2024-03-08", "split", 2.0)])
     store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
-    store_bars(connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2)
+    store_bars(
+        connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2
+    )
     store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
     found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=date(2024, 3, 8))
-    assert len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2))) == 0
+    assert (
+        len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2)))
+        == 0
+    )
     assert found["volume"].tolist() == [100.0, 200.0, 210.0]
     assert found["close"].tolist() == [5.5, 5.5, 11.0]
 
@@ -92,23 +113,34 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
     for verdict in schema.NO_BARS:
         failed = replace(late, verdict=verdict)
-        response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+        response = (
+            held
+            if verdict == "late"
+            else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+        )
         about = {"fetch_id": verdict, "fetched_at": at("2024-03-08T21:00"), "run_id": None}
         write.add_fetch(connection, response, failed, **about)
     newest = read.newest_fetch(connection, SYMBOL)
-    used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+    used = read.fetch_as_of(
+        connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00")
+    )
     with pytest.raises(StoreError, match="2024-03-08"):
-        read.fetch_as_of(connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+        read.fetch_as_of(
+            connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00")
+        )
     assert newest is not None
     assert (newest["id"], used["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
 
 
 def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(connection):
-    cutoff, spans = at("2024-03-07T12:00"), {"2024-03-08T21:00": "2024-03-06", "2024-03-09T21:00": "2024-03-05"}
+    cutoff = at("2024-03-07T12:00")
+    spans = {"2024-03-08T21:00": "2024-03-06", "2024-03-09T21:00": "2024-03-05"}
     for version, (seen, first) in enumerate(spans.items(), start=1):
         store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
     used = {
-        first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)["id"]
+        first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)[
+            "id"
+        ]
         for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
     }
     assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]
@@ -116,11 +148,16 @@ def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(conne
 
 def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
     frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
-    return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
+    return [
+        tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()
+    ]
 
 
 def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(connection):
-    old, new, first, then = "2024-05-01", "2024-05-08", pd.Timestamp("2024-04-01"), pd.Timestamp("2024-04-12")
+    old = "2024-05-01"
+    new = "2024-05-08"
+    first = pd.Timestamp("2024-04-01")
+    then = pd.Timestamp("2024-04-12")
     rows = [
         (event_frame(old, known_from=first), "2024-04-02T10:30"),
         (event_frame(new, known_from=then), "2024-04-13T10:30"),
@@ -128,9 +165,13 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
     ]
     for _ in range(2):  # a night run again adds nothing
         added = [
-            write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
+            write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when))
+            for row, when in rows
         ]
         rows = rows[1:]
     assert added == [0, 0]
-    assert dates(connection) == [("2024-05-01", "2024-04-01", "2024-04-12"), ("2024-05-08", "2024-04-12", "NaT")]
+    assert dates(connection) == [
+        ("2024-05-01", "2024-04-01", "2024-04-12"),
+        ("2024-05-08", "2024-04-12", "NaT"),
+    ]
     assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]

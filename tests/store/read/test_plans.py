@@ -14,20 +14,32 @@ DAY = date(2024, 3, 8)
 LIVE = {"symbol": SYMBOL, "target": TARGET, "kind": "live", "role": "champion"}
 OF_RUN = {"symbol": SYMBOL, "target": TARGET, "run_id": "r"}
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
-    "forecasts_of_run": lambda connection: read.row(connection, "forecasts", OF_RUN | {"origin_session": DAY}),
+    "forecasts_of_run": lambda connection: read.row(
+        connection, "forecasts", OF_RUN | {"origin_session": DAY}
+    ),
     "model_of_run": lambda connection: read.row(connection, "models", OF_RUN),
     "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
     "running": read.running,
     "lineage": lambda connection: read.lineage(connection, "m"),
     "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),
     "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
-    "models_of_newest": lambda connection: read.models_of_newest(connection, SYMBOL, TARGET, origins=5),
-    "past_forecasts": lambda connection: read.past_forecasts(connection, SYMBOL, TARGET, origin=DAY, limit=500),
+    "models_of_newest": lambda connection: read.models_of_newest(
+        connection, SYMBOL, TARGET, origins=5
+    ),
+    "past_forecasts": lambda connection: read.past_forecasts(
+        connection, SYMBOL, TARGET, origin=DAY, limit=500
+    ),
     "parts": lambda connection: read.parts(connection, [SYMBOL], [TARGET], first=DAY, last=DAY),
-    "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
+    "unscored_forecasts": lambda connection: unscored_forecasts(
+        connection, SYMBOL, TARGET, last=DAY
+    ),
     "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
-    "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120, last=None, known_at=None),
-    "newest_live_origin": lambda connection: read.newest(connection, "forecasts", "origin_session", LIVE),
+    "scored": lambda connection: read.scored(
+        connection, SYMBOL, TARGET, origins=120, last=None, known_at=None
+    ),
+    "newest_live_origin": lambda connection: read.newest(
+        connection, "forecasts", "origin_session", LIVE
+    ),
 }
 
 
@@ -44,7 +56,11 @@ def plan_of(
     def plan(query: Callable[[sa.Connection], object]) -> list[str]:
         sent: list[tuple[str, object]] = []
         with connect.transaction(url) as connection:
-            sa.event.listen(connection, "before_cursor_execute", lambda *event: sent.append((event[2], event[3])))
+            sa.event.listen(
+                connection,
+                "before_cursor_execute",
+                lambda *event: sent.append((event[2], event[3])),
+            )
             query(connection)
             return [
                 str(row[-1])
@@ -67,16 +83,26 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name:
 @pytest.mark.parametrize(
     ("view", "search"),
     [
-        ("champions", "SEARCH p USING INDEX ix_promotions_symbol_target_decided_at (symbol=? AND target=?)"),
+        (
+            "champions",
+            "SEARCH p USING INDEX ix_promotions_symbol_target_decided_at (symbol=? AND target=?)",
+        ),
         ("model_comparison", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
         ("costs", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
-        ("night_durations", "SEARCH r USING INDEX ix_runs_symbol_target_as_of (symbol=? AND target=?)"),
+        (
+            "night_durations",
+            "SEARCH r USING INDEX ix_runs_symbol_target_as_of (symbol=? AND target=?)",
+        ),
     ],
 )
-def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view: str, search: str) -> None:
+def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(
+    plan_of, view: str, search: str
+) -> None:
     steps = plan_of(lambda connection: read.view(connection, view, SYMBOL, TARGET))
     alias = search.split()[1]
-    assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {search}
+    assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {
+        search
+    }
 
 
 def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
@@ -89,8 +115,11 @@ def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
 
 def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of) -> None:
     steps = plan_of(lambda connection: write.write_standings(connection, SYMBOL, TARGET, "live"))
-    read_scores = [step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))]
+    read_scores = [
+        step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))
+    ]
     assert sorted(read_scores) == [
         "SEARCH b USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?)",
-        "SEARCH s USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=? AND origin_session>?)",
+        "SEARCH s USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=? AND "
+        "origin_session>?)",
     ]

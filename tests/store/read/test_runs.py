@@ -24,40 +24,68 @@ from tests.store.rows import (
 )
 
 
-def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(connection: sa.Connection) -> None:
+def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
+    connection: sa.Connection,
+) -> None:
     links = ("cb", "ba", "a?", "xy", "yx")
-    write.add(connection, "models", *(model_row(child, parent_id=parent) for child, parent in links))
+    write.add(
+        connection, "models", *(model_row(child, parent_id=parent) for child, parent in links)
+    )
     assert read.lineage(connection, "c")["parents"] == ["b", "a", "?"]
     assert read.lineage(connection, "x")["parents"] == ["y", "x"]
     assert read.lineage(connection, "nobody")["parents"] == []
 
 
 def test_the_champion_is_the_winner_of_the_newest_promotion(connection):
-    write.add(connection, "models", *(model_row(id, created_at=at(f"2024-03-0{id[1]}")) for id in ("m1", "m2")))
+    write.add(
+        connection,
+        "models",
+        *(model_row(id, created_at=at(f"2024-03-0{id[1]}")) for id in ("m1", "m2")),
+    )
     for minute, winner in enumerate(("m2", "m1")):
-        decided = promotion_row(winner, "2024-03-08", id=winner, decided_at=at(f"2024-03-08T22:0{minute}"))
+        decided = promotion_row(
+            winner, "2024-03-08", id=winner, decided_at=at(f"2024-03-08T22:0{minute}")
+        )
         write.add(connection, "promotions", decided)
     champions = [read.champion(connection, SYMBOL, target) for target in (TARGET, "close")]
     assert [champion and champion["id"] for champion in champions] == ["m1", None]
 
 
-FIRST, LAST = "2024-03-07", "2024-03-08"
+FIRST = "2024-03-07"
+LAST = "2024-03-08"
 
 
-def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connection: sa.Connection) -> None:
+def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(
+    connection: sa.Connection,
+) -> None:
     raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
-    old, newest = forecast_row("lstm", FIRST), forecast_row("lstm", LAST, **raised)
+    old = forecast_row("lstm", FIRST)
+    newest = forecast_row("lstm", LAST, **raised)
     hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
-    rows = [old, newest, hidden, forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
+    rows = [
+        old,
+        newest,
+        hidden,
+        forecast_row("ridge", FIRST, role="baseline"),
+        forecast_row("lstm", LAST, 2),
+    ]
     text = "median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0"
     shut = forecast_row("lstm", LAST, target="close")
     store_scored(connection, *((row, []) for row in [*rows, shut]))
     write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
-    write.add(connection, "forecast_parts", *part_rows(shut, usual=2.0 * math.log(shut["q90"] / shut["q10"])))
-    found = read.alerts_held(connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text)[0], nights=250)
+    write.add(
+        connection,
+        "forecast_parts",
+        *part_rows(shut, usual=2.0 * math.log(shut["q90"] / shut["q10"])),
+    )
+    found = read.alerts_held(
+        connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text)[0], nights=250
+    )
     (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0")[0], nights=1)
     of_close, _ = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual")
-    close = [row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)]
+    close = [
+        row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)
+    ]
     values = [(row["value"], row["of_usual"]) for row in found]
     days = [[str(day) for day in row["held_on"]] for row in found]
     assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
@@ -66,15 +94,28 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(connect
         ("median < 150", 1, 2, False),
         ("SBUX q90 > 100", 2, 2, True),
     ]
-    assert values == [(newest["q50"] / 100.0, True), (40.0, False), (newest["q50"], False), (newest["q90"], False)]
-    assert [row["extreme"] for row in found] == [newest["q50"] / 100.0, 40.0, old["q50"], newest["q90"]]
+    assert values == [
+        (newest["q50"] / 100.0, True),
+        (40.0, False),
+        (newest["q50"], False),
+        (newest["q90"], False),
+    ]
+    assert [row["extreme"] for row in found] == [
+        newest["q50"] / 100.0,
+        40.0,
+        old["q50"],
+        newest["q90"],
+    ]
     next_, last = (str(row["target_session"]) for row in (newest, old))
     assert days == [[next_], [next_, last], [last], [next_, last]]
-    assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])  # of a close's width by the width's own usual
+    # Of a close's width by the width's own usual
+    assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
-    def network_row(model: str, origin: str, horizon: int = 1, **changed: object) -> tuple[dict[str, object], list]:
+    def network_row(
+        model: str, origin: str, horizon: int = 1, **changed: object
+    ) -> tuple[dict[str, object], list]:
         label = json.dumps(changed.pop("label", origin))
         return forecast_row(model, origin, horizon, calibration=label, **changed), []
 
@@ -82,22 +123,35 @@ def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connec
         connection,
         network_row("lstm", "2024-03-04"),
         network_row("lstm", "2024-03-04", 2),
-        network_row("lstm", "2024-03-04", kind="replay", label="not first", issued_at=at("2024-03-09")),
+        network_row(
+            "lstm", "2024-03-04", kind="replay", label="not first", issued_at=at("2024-03-09")
+        ),
         network_row("ridge", "2024-03-05", status="fallback"),
         network_row("lstm:2", "2024-03-05", role="challenger"),
         network_row("lstm", "2024-03-06", kind="replay", label="issued first"),
-        network_row("lstm:2", "2024-03-06", kind="replay", label="issued last", issued_at=at("2024-03-09")),
+        network_row(
+            "lstm:2", "2024-03-06", kind="replay", label="issued last", issued_at=at("2024-03-09")
+        ),
         network_row("lstm", "2024-03-06", 2, label="target too late"),
     )
     found = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=10)
     newest = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=1)
-    rows = [(str(row.origin_session.date()), row.horizon, json.loads(row.calibration)) for row in found.itertuples()]
-    assert rows == [("2024-03-04", 1, "2024-03-04"), ("2024-03-04", 2, "2024-03-04"), ("2024-03-06", 1, "issued last")]
+    rows = [
+        (str(row.origin_session.date()), row.horizon, json.loads(row.calibration))
+        for row in found.itertuples()
+    ]
+    assert rows == [
+        ("2024-03-04", 1, "2024-03-04"),
+        ("2024-03-04", 2, "2024-03-04"),
+        ("2024-03-06", 1, "issued last"),
+    ]
     assert newest["horizon"].tolist() == [2, 1]
     assert found["split_factor"].tolist() == [1.0] * 3
 
 
-def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live_ones_count_first(connection):
+def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live_ones_count_first(
+    connection,
+):
     newest = forecast_row("lstm", "2024-03-08")
     rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07"), newest]
     rows += [newest | {"kind": "replay", "issued_at": at("2025-01-01T00:00"), "q50": 101.0}]
@@ -106,7 +160,9 @@ def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live
     store_scored(connection, *((row, []) for row in rows))
     found = read.issued(connection, SYMBOL, TARGET, last=date.max, origins=2)
     until = read.issued(connection, SYMBOL, TARGET, last=date(2024, 3, 7), origins=2)
-    assert sorted(zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)) == [
+    assert sorted(
+        zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)
+    ) == [
         (7, "lstm", "live"),
         (8, "lstm", "live"),
         (8, "ridge", "live"),
@@ -135,7 +191,9 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     pd.testing.assert_series_equal(bars.dtypes, read.bars(connection, SYMBOL).dtypes)
 
 
-def test_a_column_that_is_a_number_in_one_table_and_a_text_in_another_is_what_its_values_are(connection):
+def test_a_column_that_is_a_number_in_one_table_and_a_text_in_another_is_what_its_values_are(
+    connection,
+):
     for id, error in (("r1", None), ("r2", "No bar yet.")):
         write.add(connection, "runs", run_row(id, "2024-03-08", error=error, seconds_train=2.5))
     nights = read.view(connection, "night_log", SYMBOL).sort_values("run_id")
@@ -144,7 +202,9 @@ def test_a_column_that_is_a_number_in_one_table_and_a_text_in_another_is_what_it
 
 def test_a_night_without_durations_took_0_seconds_as_a_float(connection):
     write.add(connection, "runs", run_row("r1", "2024-03-08"))
-    nights, durations = (read.view(connection, name, SYMBOL) for name in ("night_log", "night_durations"))
+    nights, durations = (
+        read.view(connection, name, SYMBOL) for name in ("night_log", "night_durations")
+    )
     assert (nights["seconds_total"].dtype, nights["seconds_total"].tolist()) == (np.float64, [0.0])
     total = durations[durations["step"] == "total"]
     assert (total["max_seconds"].dtype, total["max_seconds"].tolist()) == (np.float64, [0.0])
@@ -164,10 +224,14 @@ FAILED = {"status": "failed", "started_at": at("2024-03-08T22:00")}
         (FAILED | {"status": "late"}, {}, "2024-03-08T22:30", "failed"),  # its bar is still missing
     ],
 )
-def test_a_failed_night_is_history_once_later_bars_led_to_another_night(connection, failed, later, fetched_at, newest):
+def test_a_failed_night_is_history_once_later_bars_led_to_another_night(
+    connection, failed, later, fetched_at, newest
+):
     store_bars(connection, {FIRST: 1.0}, seen=fetched_at)
     write.update(connection, "fetches", fetched_at, {"run_id": "later"})
-    write.add(connection, "runs", run_row("later", FIRST, **later), run_row("failed", LAST, **failed))
+    write.add(
+        connection, "runs", run_row("later", FIRST, **later), run_row("failed", LAST, **failed)
+    )
     found = read.newest_run(connection, SYMBOL, TARGET)
     assert found and found["id"] == newest
     unfinished = read.unfinished_run(connection, SYMBOL, TARGET, after=date.min)

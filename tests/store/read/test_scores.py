@@ -10,21 +10,38 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
 from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, store_bars, store_scored
+from tests.store.rows import (
+    SYMBOL,
+    TARGET,
+    at,
+    forecast_row,
+    gather_statistics,
+    score_row,
+    store_bars,
+    store_scored,
+)
 
 
-def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict[tuple[date, int, str], float]:
+def naive_losses(
+    connection: sa.Connection, *, last: date, origins: int
+) -> dict[tuple[date, int, str], float]:
     """Origin, horizon and forecaster -> pinball, by a loop over every score joined to its forecast and model."""
     key = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
     forecast_of = {
-        tuple(row[name] for name in key): row for row in connection.execute(sa.select(schema.forecasts)).mappings()
+        tuple(row[name] for name in key): row
+        for row in connection.execute(sa.select(schema.forecasts)).mappings()
     }
     name_of = {row.id: row.name for row in connection.execute(sa.select(schema.models))}
-    scores = [row for row in connection.execute(sa.select(schema.scores)).mappings() if row["target_session"] <= last]
+    scores = [
+        row
+        for row in connection.execute(sa.select(schema.scores)).mappings()
+        if row["target_session"] <= last
+    ]
     newest = sorted({row["origin_session"] for row in scores})[-origins:]
     best: dict[tuple[date, int, str], tuple[tuple[object, ...], float]] = {}
     for row in scores:
-        forecast, name = forecast_of[tuple(row[part] for part in key)], name_of[row["model_id"]]
+        forecast = forecast_of[tuple(row[part] for part in key)]
+        name = name_of[row["model_id"]]
         if forecast["role"] == "challenger":
             continue
         line = (row["origin_session"], row["horizon"], "champion" if name == "lstm" else name)
@@ -42,22 +59,33 @@ def test_losses_scores_and_past_forecasts_equal_naive_loops_over_all_rows(connec
     for origins in (1, 20, 400):
         found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
         expected = naive_losses(connection, last=last, origins=origins)
-        losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
+        losses = {
+            (row.origin_session.date(), row.horizon, row.forecaster): row.pinball
+            for row in found.itertuples()
+        }
         assert (losses, len(found), tuple(found)) == (expected, len(expected), LOSS_COLUMNS)
-        assert found.equals(found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True))
+        assert found.equals(
+            found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True)
+        )
     asked = partial(read.scored, connection, SYMBOL, TARGET, last=None, known_at=None)
-    every, newest = asked(origins=1000), asked(origins=5)
+    every = asked(origins=1000)
+    newest = asked(origins=5)
     stored = connection.execute(sa.select(schema.scores)).mappings().all()
     key = ("origin_session", "horizon", "model_id", "kind")
     in_order = sorted(stored, key=lambda row: (row["stage"] == "settled", row["bar_version"]))
     of_each = {tuple(row[name] for name in key): row["pinball"] for row in in_order}
     days = every.assign(origin_session=every["origin_session"].dt.date)
-    assert {tuple(row[name] for name in key): row["pinball"] for row in days.to_dict("records")} == of_each
+    assert {
+        tuple(row[name] for name in key): row["pinball"] for row in days.to_dict("records")
+    } == of_each
     assert len(every) == len(of_each) < len(stored)
     assert every["name"].tolist() == [model.partition(":")[0] for model in every["model_id"]]
     days = sorted(every["origin_session"].unique())[-5:]
     assert newest.equals(every[every["origin_session"].isin(days)].reset_index(drop=True))
-    every, newest = (read.past_forecasts(connection, SYMBOL, TARGET, origin=last, limit=limit) for limit in (1000, 7))
+    every, newest = (
+        read.past_forecasts(connection, SYMBOL, TARGET, origin=last, limit=limit)
+        for limit in (1000, 7)
+    )
     assert newest.equals(every.groupby("horizon").tail(7).reset_index(drop=True))
     assert newest.groupby("horizon").size().to_dict() == {1: 7, 2: 7}
 
@@ -66,11 +94,16 @@ def test_of_two_forecasts_of_one_forecaster_the_newest_counts(connection):
     older = forecast_row("lstm:a", "2024-03-07")
     newer = forecast_row("lstm:b", "2024-03-07", issued_at=at("2024-03-07T23:00"))
     store_scored(connection, (older, [{"pinball": 9.0}]), (newer, [{"pinball": 1.0}]))
-    assert read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)["pinball"].tolist() == [1.0]
+    assert read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)[
+        "pinball"
+    ].tolist() == [1.0]
 
 
 def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(connection):
-    """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th; split on the 13th."""
+    """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th.
+
+    Split on the 13th.
+    """
     split = {"symbol": SYMBOL, "session": date(2024, 3, 13), "kind": "split", "value": 4.0}
     instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
     stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
@@ -78,12 +111,22 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
     store_scored(connection, (forecast_row("lstm", "2024-03-07"), rows))
     store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
     store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
-    store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
+    store_bars(
+        connection,
+        {"2024-03-08": 110.0},
+        seen="2024-03-12T22:00",
+        version=2,
+        settled=("2024-03-08",),
+    )
     seen = {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}
     write.add(connection, "corporate_actions", split | seen)
     asked = {"last": date(2024, 3, 28), "origins": 10}
-    losses = [read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
-    scored = [read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants]
+    losses = [
+        read.losses(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants
+    ]
+    scored = [
+        read.scored(connection, SYMBOL, TARGET, known_at=instant, **asked) for instant in instants
+    ]
     newest = read.scored(connection, SYMBOL, TARGET, last=None, origins=10, known_at=instants[0])
     assert [frame["pinball"].tolist() for frame in losses] == [[], [3.0], [2.0], [1.0]]
     assert [frame["pinball"].tolist() for frame in scored] == [[], [3.0], [2.0], [1.0]]
@@ -97,20 +140,31 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
     split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
     store_scored(connection, *((row, [{"pinball": 3.0}]) for row in rows))
-    seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
-    write.add(connection, "corporate_actions", split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"})
+    # When the bars of the second were fetched, whose forecast is on the new basis
+    seen = at("2024-03-07T21:00")
+    write.add(
+        connection,
+        "corporate_actions",
+        split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"},
+    )
     losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
     asked = partial(read.scored, connection, SYMBOL, target, last=None, origins=10)
-    before, found = asked(known_at=at("2024-03-07T20:59")), asked(known_at=None)
+    before = asked(known_at=at("2024-03-07T20:59"))
+    found = asked(known_at=None)
     assert losses["pinball"].tolist() == [3.0 * times, 3.0]
-    assert (before["pinball"].tolist(), found["pinball"].tolist()) == ([3.0, 3.0 / times], [3.0 * times, 3.0])
+    assert (before["pinball"].tolist(), found["pinball"].tolist()) == (
+        [3.0, 3.0 / times],
+        [3.0 * times, 3.0],
+    )
     for name in ("q05", "q50", "q95", "actual", "error", "pinball"):
         assert found[name].tolist() == [value * times for value in before[name]]
     assert found["inside_80"].equals(before["inside_80"])
     assert not {"data_as_of", "first_received"} & set(found)
 
 
-def unscored(connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
+def unscored(
+    connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08"
+) -> list[tuple[str, int, float]]:
     found = read.unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
@@ -124,15 +178,30 @@ def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_b
     assert unscored(connection, last="2024-03-07") == []
     write.add_scores(connection, [score_row(forecast)])
     assert unscored(connection) == []
-    store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
+    store_bars(
+        connection,
+        {"2024-03-08": 90.0},
+        seen="2024-03-09T21:00",
+        version=2,
+        settled=("2024-03-08",),
+    )
     assert unscored(connection) == [("settled", 2, 90.0)]
     write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
-    store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, settled=("2024-03-08",))
+    store_bars(
+        connection,
+        {"2024-03-08": 91.0},
+        seen="2024-05-01T21:00",
+        version=3,
+        settled=("2024-03-08",),
+    )
     assert unscored(connection) == [("settled", 3, 91.0)]
 
 
 def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
-    store_scored(connection, *((forecast_row("lstm", "2024-03-07", target=name), []) for name in (TARGET, "close")))
+    store_scored(
+        connection,
+        *((forecast_row("lstm", "2024-03-07", target=name), []) for name in (TARGET, "close")),
+    )
     store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
     assert unscored(connection) == []
     assert [row[:2] for row in unscored(connection, "close")] == [("first_print", 1)]
@@ -143,15 +212,20 @@ def test_a_bar_without_the_targets_value_leaves_nothing_to_score(connection):
 def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connection):
     rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     split = make_actions([("2024-03-08", "split", 2.0)])
-    store_scored(connection, *((row, []) for row in rows))  # the bars of the last one are on the new basis already
+    # The bars of the last one are on the new basis already
+    store_scored(connection, *((row, []) for row in rows))
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
     restated = {"version": 2, "settled": ("2024-03-07",), "actions": split}
     store_bars(connection, {"2024-03-07": 200.0}, seen="2024-03-08T21:00", **restated)
     store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
     found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, limit=9)
-    past, before = asked(origin=date(2024, 3, 11)), asked(origin=date(2024, 3, 8), known_at=at("2024-03-07T21:00"))
-    actuals = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
+    past = asked(origin=date(2024, 3, 11))
+    before = asked(origin=date(2024, 3, 8), known_at=at("2024-03-07T21:00"))
+    actuals = [
+        (str(row.target_session.date()), row.stage, row.volume, row.close)
+        for row in found.itertuples()
+    ]
     assert actuals == [
         ("2024-03-07", "first_print", 100.0, 11.0),
         ("2024-03-07", "settled", 100.0, 22.0),
@@ -169,7 +243,9 @@ def test_a_split_of_years_before_the_bars_changes_no_basis(connection):
     assert unscored(connection) == [("first_print", 1, 100.0)]
 
 
-def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(connection):
+def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(
+    connection,
+):
     accepted = Finding(date(2024, 3, 7), "history_accepted", "flag", 25.0, "Accepted.")
     rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     store_scored(connection, *((row, []) for row in rows))  # the last one made of the other history
@@ -195,5 +271,6 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
     assert losses["origin_session"].dt.day.tolist() == [8]
     scores = [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
     assert scores == [("first_print", 1, 100.0), ("first_print", 1, 9.0)]
-    before, newest = pd.Timestamp("2024-03-08T20:59:59.999999Z"), pd.Timestamp("2024-03-11T21:00Z")
+    before = pd.Timestamp("2024-03-08T20:59:59.999999Z")
+    newest = pd.Timestamp("2024-03-11T21:00Z")
     assert past["bars_at"].tolist() == [before, before, newest]
