@@ -4,28 +4,22 @@ No scheduler, no Prefect.
 """
 
 import logging
-import re
-import tempfile
 import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 from pydantic import SecretStr
 
-from forecasting.errors import (
-    BadDataError,
-    DataLateError,
-    ForecastingError,
-    SymbolsFailedError,
-    UsageError,
-)
+from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
+from forecasting.ingest.sources.files import NEEDED, Table, frame_table, holding
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.plain_text import named
 from forecasting.publish import export
@@ -38,7 +32,14 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.targets import TARGETS
-from forecasting.values import NO_MARKET, check_choice, check_day, check_symbol, check_text
+from forecasting.values import (
+    FRAME_OF_MARKET,
+    NO_MARKET,
+    check_choice,
+    check_day,
+    check_symbol,
+    check_text,
+)
 from forecasting.vocabulary import (
     BASELINE,
     CHAMPION,
@@ -73,7 +74,8 @@ _FIGURES += [
     "coverage_80",
     "coverage_90",
 ]
-_NEEDED = ("session", "open", "high", "low", "close", "volume")
+_BARS = "the frame of bars"
+_EVENTS = "the frame of events"
 # Fits and migrations use state of the whole process: Alembic's context, Torch's threads
 _TURN = threading.RLock()
 # What a caller must know is raised or a warning
@@ -273,7 +275,7 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         except SymbolsFailedError as error:
             if export.frame("latest", own).empty:
                 raise
-            warnings.warn(_of_frames(error), UserWarning, stacklevel=2)
+            warnings.warn(str(error), UserWarning, stacklevel=2)
         reports = each_report(own, now=_clock(now)).values
         found = export.frame("latest", own)
         why = export.frame("why", own)
@@ -632,67 +634,95 @@ def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
 def _frame_settings(
     settings: Settings, symbol: str | None, *, source: object = None, market: object, events: object
 ) -> Iterator[Settings]:
-    """The settings with frames as files of a folder that is deleted.
-
-    Of bars, with their series as symbols.
-    """
-    with tempfile.TemporaryDirectory(prefix="forecasting-") as name:
-        folder = Path(name)
-        each = [str(settings.market)]
-        own = dict[str, object]()
+    """The settings with frames as sources, and with frames of bars a ledger in a folder that is deleted."""
+    own: dict[str, object] = {}
+    series = [str(settings.market)]
+    tables: list[Table] = []
+    with ExitStack() as stack:
         if source is not None:
             bars = _bars_of(
                 source,
                 symbol=None if symbol is None else check_symbol(symbol),
                 target=settings.target,
             )
-            each = [*bars["symbol"].unique()]
-            bars.to_parquet(folder / "bars.frame")
-            own = {
-                "data_dir": folder,
-                "database_url": None,
-                "witness": None,
-                "notify": None,
-                "runner": "local",
-            }
-            own |= {
-                "source": f"parquet:{folder / 'bars.frame'}",
-                "market": NO_MARKET,
-                "events": None,
-            }
-        if isinstance(market, pd.DataFrame | pd.Series):
-            closes = pd.DataFrame(market)
-            # The one column is named after a series or a ticker.
-            if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
-                closes = closes.set_axis(["close"], axis="columns")
-            _with_days(closes).to_parquet(folder / "market.frame")
-            market = f"parquet:{folder / 'market.frame'}"
-        elif market not in (None, NO_MARKET, *each) and not str(market).startswith(
-            ("csv:", "parquet:")
-        ):
-            forms = (
-                "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol "
-                "of the bars"
+            series = [*bars["symbol"].unique()]
+            tables.append(frame_table(_BARS, bars, "bars"))
+            own = _without_ledger(
+                Path(stack.enter_context(TemporaryDirectory(prefix="forecasting-")))
             )
-            raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
-        if events is not None and not isinstance(events, str):
-            dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
-            if "symbol" in dates and not set(dates["symbol"]) & {symbol, *each}:
-                raise UsageError(
-                    f"Expected earnings dates of {symbol or named(each, 3)}, found none among the "
-                    "events."
-                )
-            dates.to_csv(folder / "events.frame", index=False, date_format="%Y-%m-%d")
-            events = f"csv:{folder / 'events.frame'}"
-        names = [symbol] if symbol else [name for name in each if name != market] or each
-        given = {"market": market, "events": events, "symbols": tuple(map(check_symbol, names))}
+        given: dict[str, object] = {}
+        inputs = {
+            "market": _market_input(market, series),
+            "events": _events_input(
+                events,
+                settings,
+                symbol,
+                series,
+            ),
+        }
+        for name, value in inputs.items():
+            if isinstance(value, Table):
+                tables.append(value)
+                given[name] = value.name
+            else:
+                given[name] = value
+        names = (
+            [symbol] if symbol else [name for name in series if name != given["market"]] or series
+        )
+        given["symbols"] = tuple(map(check_symbol, names))
+        stack.enter_context(holding(tables))
         try:
             yield _narrowed(settings.model_copy(update=own), given)
         except DataLateError as error:  # a refused bar, which waiting does not mend in a frame
-            raise BadDataError(_of_frames(error)) from None
-        except ForecastingError as error:
-            error.args = (_of_frames(error), *error.args[1:])
-            raise
+            raise BadDataError(str(error)) from None
+
+
+def _without_ledger(folder: Path) -> dict[str, object]:
+    """The settings of a run on a frame of bars alone, in a folder of its own."""
+    return {
+        "data_dir": folder,
+        "database_url": None,
+        "witness": None,
+        "notify": None,
+        "runner": "local",
+        "source": _BARS,
+        "market": NO_MARKET,
+        "events": None,
+    }
+
+
+def _market_input(market: object, series: Sequence[str]) -> Table | object:
+    """The closes of a frame or a series by day, else the option itself.
+
+    A UsageError where it is neither.
+    """
+    if isinstance(market, pd.DataFrame | pd.Series):
+        closes = pd.DataFrame(market)
+        # The one column is named after a series or a ticker.
+        if closes.shape[1] == 1 and str(closes.columns[0]).lower() not in _DAYS:
+            closes = closes.set_axis(["close"], axis="columns")
+        return frame_table(FRAME_OF_MARKET, _with_days(closes), "series")
+    if market in (None, NO_MARKET, *series) or str(market).startswith(("csv:", "parquet:")):
+        return market
+    forms = "a frame (date, close), a series by day, csv:PATH, parquet:PATH or a symbol of the bars"
+    raise UsageError(f"Expected as market {forms}; found {market!r:.60}.")
+
+
+def _events_input(
+    events: object, settings: Settings, symbol: str | None, series: Sequence[str]
+) -> Table | object:
+    """The earnings dates of a frame or of days, else the option itself.
+
+    A UsageError where none is of the bars.
+    """
+    if events is None or isinstance(events, str):
+        return events
+    dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
+    if "symbol" in dates and not set(dates["symbol"]) & {symbol, *series}:
+        raise UsageError(
+            f"Expected earnings dates of {symbol or named(series, 3)}, found none among the events."
+        )
+    return frame_table(_EVENTS, dates, "events")
 
 
 def _events_of(events: object, exchange: str) -> pd.DataFrame:
@@ -708,17 +738,6 @@ def _events_of(events: object, exchange: str) -> pd.DataFrame:
         return page_dates(events, exchange=exchange)
     days = [events] if isinstance(events, date) or not isinstance(events, Iterable) else [*events]
     return pd.DataFrame({"announced": days, "timing": ""})
-
-
-def _of_frames(error: ForecastingError) -> str:
-    """The message, of a frame in place of its file, with advice on frames in place of that on commands."""
-    text = re.sub(
-        r"(?:(?:csv|parquet):)?(?:/\S*/)?\b(bars|market|events)\.frame",
-        r"the frame of \1",
-        str(error),
-    )
-    text = re.sub(r"Run again later[^.]*\.", "Correct or remove its newest rows.", text)
-    return re.sub(r" Correct the file\.|, separated by commas", "", text)
 
 
 def _check_frame(frame: object) -> pd.DataFrame:
@@ -741,14 +760,13 @@ def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
         raise UsageError(
             f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others."
         )
-    if missing := ["date" if name == "session" else name for name in _NEEDED if name not in rows]:
+    if missing := [
+        "date" if name == "session" else name for name in NEEDED["bars"] if name not in rows
+    ]:
         found = f"{', '.join(missing)} missing among {', '.join(map(str, frame.columns))[:200]}"
         raise UsageError(
             f"Expected bars with columns date (or ds), open, high, low, close and volume; {found}."
         )
-    # Of several types; parquet takes one
-    for name in filter(lambda name: rows[name].dtype.kind == "O", rows):
-        rows[name] = rows[name].map(str).where(rows[name].notna())
     if undated := int(rows["session"].isna().sum()):
         raise UsageError(
             f"Expected a date in each row of the bars, found none in {undated}. Correct or remove "

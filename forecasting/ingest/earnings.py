@@ -25,6 +25,7 @@ from forecasting.ingest.sources.files import (
     Table,
     faults,
     first_faults,
+    is_frame,
     misfits,
     read_days,
     read_file,
@@ -101,7 +102,7 @@ def _table(path: Path) -> Table:
         path,
         "csv",
         "events csv:PATH",
-        needed=("announced", "timing"),
+        needed="events",
     )
 
 
@@ -171,6 +172,8 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
 
 
 def _path(option: str) -> Path:
+    if is_frame(option):
+        return Path(option)
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(

@@ -87,6 +87,7 @@ _OTHERS_RETURN = (
     f"{_RETURNS} history. Forecast another company in another data folder; {_SWITCH} joins the two."
 )
 _BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
+_CORRECT = "Correct or remove its newest rows."
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Request:
     source: str  # the option that names the source, for messages
     exchange: str
     sessions_needed: int  # fewest that a forecast needs
+    is_frame: bool = False  # whether it is of a frame, which no later request changes
     # Take a history that differs from the stored one: the user gave --switch-source
     accept: bool = False
 
@@ -229,7 +231,8 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
     revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
-        ends = f"{_refusal(revision.findings, revision.held[0])}{_BY_ITSELF}"
+        advice = _CORRECT if request.is_frame else _BY_ITSELF
+        ends = f"{_refusal(revision.findings, revision.held[0])}{advice}"
         ends = _HISTORY_RETURNS if revision.until_accepted else ends
         usable = bars.index.difference(pd.DatetimeIndex(revision.held))
         return nothing_changed(
@@ -342,9 +345,14 @@ def _unusable(
     if newest != request.session:
         why = _refusal(findings, request.session)
         what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
+        advice = (
+            _CORRECT
+            if request.is_frame
+            else "Run again later, or as of a session that has its bar."
+        )
         return DataLateError(
             f"{symbol} has no usable bar for the session {request.session}{'' if why else ' yet'}; "
-            f"{request.source} {what}. {why}Run again later, or as of a session that has its bar.",
+            f"{request.source} {what}. {why}{advice}",
             newest,
             why.rstrip(),
         )

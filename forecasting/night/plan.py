@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
-from forecasting.ingest.sources.files import FRAME, SAMPLE_ENDS, Files
+from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
@@ -344,7 +344,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
         return completed
     held = plugins.newest_session(source, symbol)
     day = today(now(), exchange)
-    if held and settings.source.endswith(FRAME) and (held > day or not is_session(held, exchange)):
+    if held and is_frame(settings.source) and (held > day or not is_session(held, exchange)):
         why = (
             f"after today, {day}"
             if held > day

@@ -35,7 +35,7 @@ BEFORE_LAST = date(2024, 3, 7)
 
 
 def request(session: date = LAST, *, needed: int = 20, accept: bool = False) -> Request:
-    return Request(session, "csv:bars.csv", "XNYS", needed, accept)
+    return Request(session, "csv:bars.csv", "XNYS", needed, accept=accept)
 
 
 def stored(bars: pd.DataFrame) -> StoredBars:

@@ -1,12 +1,13 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours.
+"""Bars from a CSV or Parquet file or a frame, with Yahoo's column names or ours.
 
-Messages quote these, their cells, and typos.
+Messages quote these, and typos.
 """
 
 import io
 import re
 import stat
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
@@ -38,8 +39,13 @@ UNREADABLE_SHARE = 0.01
 the file refused."""
 
 _BARS = ("session", *PRICES, "volume")
-_SERIES = ("session", "close")
-"""The columns that bars need, and a market series in a file of its own."""
+Columns = Literal["bars", "series", "events"]
+NEEDED: dict[Columns, tuple[str, ...]] = {
+    "bars": _BARS,
+    "series": ("session", "close"),  # a market series in a file of its own
+    "events": ("announced", "timing"),
+}
+"""The columns that a file needs."""
 
 _OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
@@ -50,8 +56,6 @@ _NAMES = {
     "adjusted_close": "adj_close",
     "stock_splits": "splits",
 }
-# Ends the name of a file that has a frame of Python's callers: its rows are counted, not its lines
-FRAME = ".frame"
 _END = "|"
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 # One flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
@@ -97,10 +101,11 @@ class Files:
         # A witness is a source too
         self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
-        check_regular(path, self.option)
+        if not is_frame(str(path)):
+            check_regular(path, self.option)
         self.kind = kind
         self.path = path
-        self.name = source_name(f"{kind}:{path}")
+        self.name = str(path) if is_frame(str(path)) else source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """The file's bars for the sessions `first` .. `last`.
@@ -129,7 +134,8 @@ class Files:
             bars=bars[span],
             actions=actions,
             library_version=f"pandas {version('pandas')}",
-            title=f"{symbol}, daily, from the file {self.path.name}",
+            title=f"{symbol}, daily, from "
+            f"{'' if is_frame(self.name) else 'the file '}{self.path.name}",
             # A bar that newer ones follow is finished
             live=not (bars.index > pd.Timestamp(last)).any(),
             unreadable=unreadable,
@@ -149,7 +155,7 @@ class Files:
             self.path,
             self.kind,
             self.option,
-            needed=_SERIES if self.one_series else _BARS,
+            needed="series" if self.one_series else "bars",
         )
         return replace(table, places=None) if self.one_series else table
 
@@ -184,8 +190,7 @@ class Files:
         reasons = first_faults(*found, faults(again, "expected each session once", rows["session"]))
         if (count := len(reasons)) > UNREADABLE_SHARE * len(rows):
             raise UsageError(
-                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct the "
-                "file."
+                f"{table.name} {reasons.iloc[0]}; lines that cannot be read: {count}. Correct them."
             )
         # Its own date, or that of the row before
         dated = pd.Series(days, rows.index).ffill().bfill().dt.date
@@ -251,11 +256,43 @@ class Sample:
         )
 
 
-def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
+_frames: dict[str, Table] = {}  # of this process
+
+
+@contextmanager
+def holding(tables: Iterable[Table]) -> Iterator[None]:
+    """Within the block, options that are the name of one of these tables mean it, as the path of a file would."""
+    try:
+        _frames.update({table.name: table for table in tables})
+        yield
+    finally:
+        _frames.clear()
+
+
+def is_frame(option: str) -> bool:
+    """Whether an option, or the path in it, is the name of a frame that is held."""
+    return option in _frames
+
+
+def frame_table(name: str, frame: pd.DataFrame, needed: Columns) -> Table:
+    """The table of a frame, dates and timings of `events` as texts.
+
+    A UsageError where it lacks a column.
+    """
+    rows = _known(frame, name, NEEDED[needed])
+    if needed == "events":
+        texts = rows.drop(columns="misfits").apply(_texts)
+        rows = texts[(texts != "").any(axis=1)].assign(misfits=False)
+    return _table(name, rows)
+
+
+def read_file(path: Path, kind: Kind, option: str, *, needed: Columns) -> Table:
     """The file's table, read anew only when it has changed.
 
     A UsageError where it is no such file or lacks a column.
     """
+    if is_frame(str(path)):
+        return _frames[str(path)]
     real = check_regular(path, option)
     state = real.stat()
     return _read(
@@ -268,9 +305,7 @@ def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -
 
 
 @lru_cache(maxsize=3)  # bars, a market series, earnings dates
-def _read(
-    name: str, path: Path, kind: Kind, needed: tuple[str, ...], state: tuple[int, ...]
-) -> Table:
+def _read(name: str, path: Path, kind: Kind, needed: Columns, state: tuple[int, ...]) -> Table:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -283,10 +318,15 @@ def _read(
         raise UsageError(
             f"{name} is no {kind} file. Expected csv:PATH or parquet:PATH, after what the file is."
         )
-    rows = (_csv if kind == "csv" else _parquet)(content, name, needed)
-    if "symbol" in rows:
-        rows["symbol"] = _texts(rows["symbol"])
-    return Table(name, rows, dict(rows.groupby("symbol").indices) if "symbol" in rows else None)
+    rows = (_csv if kind == "csv" else _parquet)(content, name, NEEDED[needed])
+    return _table(name, rows)
+
+
+def _table(name: str, rows: pd.DataFrame) -> Table:
+    if "symbol" not in rows:
+        return Table(name, rows, None)
+    rows = rows.assign(symbol=_texts(rows["symbol"]))
+    return Table(name, rows, dict(rows.groupby("symbol").indices))
 
 
 def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -296,7 +336,12 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
     """
     lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     header = lines.partition(b"\n")[0]
-    ours = _our_names(header.decode(errors="replace").split(","), name, needed)
+    ours = _our_names(
+        header.decode(errors="replace").split(","),
+        name,
+        needed,
+        separated=", separated by commas",
+    )
     known = [place for place, our in enumerate(ours) if our in _NAMES.values()]
     # Each line gets one field more, _END: where another field follows the last one of the header,
     # fields are missing or too many. A file that ends in a comma is cut off, and so is its last
@@ -321,8 +366,7 @@ def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
         ) from None
     rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
     rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
-    first, unit = (0, "row") if name.endswith(FRAME) else (1, "line")
-    return rows.set_axis(rows.index + first, axis=0).rename_axis(unit)
+    return rows.set_axis(rows.index + 1, axis=0).rename_axis("line")
 
 
 def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -338,12 +382,26 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
             f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; "
             "write the file again."
         ) from None
-    ours = _our_names(list(map(str, table.columns)), name, needed)
-    rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
-    return rows.set_axis(rows.index + 1, axis=0).rename_axis("row").assign(misfits=False)
+    return _known(table, name, needed)
 
 
-def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
+def _known(frame: pd.DataFrame, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
+    """The columns of a frame that are known, under our names, and `misfits`.
+
+    Its rows are counted from 1 on.
+    """
+    ours = _our_names(list(map(str, frame.columns)), name, needed)
+    rows = frame.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
+    return (
+        rows.set_axis(pd.RangeIndex(1, len(rows) + 1), axis=0)
+        .rename_axis("row")
+        .assign(misfits=False)
+    )
+
+
+def _our_names(
+    columns: Sequence[str], name: str, needed: tuple[str, ...], *, separated: str = ""
+) -> list[str]:
     """Our name of each column of a file, empty where it is not known.
 
     A UsageError for a missing or repeated one.
@@ -367,8 +425,8 @@ def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> li
             found = f"seems to be separated by {sign[0]!r}"
         raise UsageError(
             f"{name} {found}. Expected {', '.join(needed).replace('session', 'date')}, in any "
-            "order and case, "
-            "separated by commas."
+            "order and "
+            f"case{separated}."
         )
     twice = [our for our in _NAMES.values() if ours.count(our) > 1]
     if twice:

@@ -13,7 +13,7 @@ from pathlib import Path
 from forecasting.errors import BadDataError, ForecastingError, UsageError
 from forecasting.ingest.bars import canonical, check_shape
 from forecasting.ingest.sources import EndedSource, Fetched, Source
-from forecasting.ingest.sources.files import Files, Sample
+from forecasting.ingest.sources.files import Files, Sample, is_frame
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.values import check_day
 
@@ -32,6 +32,8 @@ def source_of(
     alone. Any other text is a UsageError.
     """
     kind, _, path = text.partition(":")
+    if is_frame(text):
+        return Files("parquet", Path(text), one_series=one_series)
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":

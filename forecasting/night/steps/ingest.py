@@ -31,6 +31,7 @@ from forecasting.ingest import earnings, revisions, witness
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
+from forecasting.ingest.sources.files import is_frame
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.run_log import open_run, stopped_status
 from forecasting.night.steps.preprocess import (
@@ -262,12 +263,7 @@ def check_bars(night: Night) -> None:
         asked.first,
         night.session,
     )
-    request = revisions.Request(
-        night.session,
-        night.source,
-        night.settings.exchange,
-        WARM_UP + MIN_ROWS,
-    )
+    request = _request(night, night.settings.exchange)
     revision = revisions.assess(fetched, request, asked.bars)
     if revision.error is not None:
         raise revision.error
@@ -275,6 +271,17 @@ def check_bars(night: Night) -> None:
         raise BadDataError(
             f"Bars of {night.symbol} would be held back, not stored: {revision.detail}"
         )
+
+
+def _request(night: Night, exchange: str, *, accept: bool = False) -> revisions.Request:
+    return revisions.Request(
+        session=night.session,
+        source=night.source,
+        exchange=exchange,
+        sessions_needed=WARM_UP + MIN_ROWS,
+        is_frame=is_frame(night.source),
+        accept=accept,
+    )
 
 
 def asking_of(
@@ -395,13 +402,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     seen_at = ledger_instant(newest, now)
     events = None
     doubts = list[Finding]()
-    request = revisions.Request(
-        session,
-        night.source,
-        exchange,
-        WARM_UP + MIN_ROWS,
-        asked.accept,
-    )
+    request = _request(night, exchange, accept=asked.accept)
     if is_market:
         fetched = revisions.prices_alone(fetched)
         revision = revisions.assess_index(fetched, request, asked.bars)
