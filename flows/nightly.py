@@ -14,7 +14,7 @@ from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import clock, reporting
-from flows.progress import show_step
+from flows.progress import nights_bar
 from forecasting.errors import DataLateError, ForecastingError
 from forecasting.night import run
 from forecasting.night.health import nothing_new
@@ -155,7 +155,7 @@ def run_nights(
     need not.
     """
     begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
-    show_step(begun, "plan")
+    nights_bar().begin(begun)
     caller = Caller(
         call=call_task,
         after=after_nights,
@@ -178,7 +178,7 @@ def run_nights(
 
 def after_nights(nights: Sequence[Night]) -> None:
     """Show that nights have ended, and what they found."""
-    show_step(nights, "done")
+    nights_bar().end(nights)
     reporting.publish_artifacts(nights)
 
 
@@ -205,7 +205,7 @@ def call_task(step: Step, nights: list[Night], *more: Any) -> list[Night]:
     """The nights after one of the five tasks."""
     if step != "evaluate" and all(night.error for night in nights):  # also without any
         return nights
-    show_step(nights, step)
+    nights_bar().step(nights, step)
     tasks: dict[Step, Callable[..., Any]] = {
         "ingest": ingest,
         "preprocess": preprocess,

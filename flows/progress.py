@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 from forecasting.night.night import Night
 from forecasting.vocabulary import Progress
@@ -12,9 +13,62 @@ from forecasting.vocabulary import Progress
 _STEPS = ("preprocess", "train", "predict", "evaluate")
 
 Update = Callable[[str, int, int], None]
-_display: ContextVar[Update | None] = ContextVar("display", default=None)
-_nights: ContextVar[tuple[str, ...]] = ContextVar("nights", default=())
-_ended: ContextVar[int] = ContextVar("ended", default=0)
+
+
+@dataclass
+class NightsBar:
+    """Where the nights of a run are; each step has one place, the same at every retry."""
+
+    update: Update = lambda words, done, total: None
+    ids: list[str] = field(default_factory=list)  # of the nights, in the order in which they run
+    ended: int = 0  # of them, maybe in another process
+
+    def begin(self, nights: Sequence[Night]) -> None:
+        """Take all nights of a run."""
+        self.ids = [night.id for night in nights]
+        self.ended = 0
+
+    def step(self, nights: Sequence[Night], step: str) -> None:
+        """Show that a step of some nights begins."""
+        if not nights or nights[0].id not in self.ids:
+            return
+        place = self.ids.index(nights[0].id)
+        which = more = ""
+        if len(self.ids) > 1 and step != "ingest":
+            which = f" ({place + 1} of {len(self.ids)})"
+        if len(nights) > 1:
+            more = f" and {len(nights) - 1} more"
+        done = 0
+        if step != "ingest":
+            done = 1 + place * len(_STEPS) + len(nights) * _STEPS.index(step)
+        self._show(f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", done)
+
+    def end(self, nights: Sequence[Night]) -> None:
+        """Show that some nights have ended."""
+        self.ended += len(nights)
+        self._show(f"{self.ended} of {len(self.ids)} nights done", 1 + self.ended * len(_STEPS))
+
+    def _show(self, words: str, done: int) -> None:
+        self.update(words, done, 1 + len(self.ids) * len(_STEPS))
+
+
+_shown: ContextVar[NightsBar | None] = ContextVar("shown", default=None)
+
+
+def nights_bar() -> NightsBar:
+    """The bar of the block `watched_nights`; one that nobody sees outside of it."""
+    return _shown.get() or NightsBar()
+
+
+@contextmanager
+def watched_nights() -> Iterator[None]:
+    """Within the block, the nights that this process runs show their steps on the terminal."""
+    with _bar("starting") as update:
+        token = _shown.set(NightsBar(update))
+        try:
+            yield
+        finally:
+            _shown.reset(token)
 
 
 @contextmanager
@@ -22,45 +76,6 @@ def progress_bar(what: str) -> Iterator[Progress]:
     """A bar on the terminal, if there is one."""
     with _bar(what) as update:
         yield lambda done, total: update(what, done, total)
-
-
-@contextmanager
-def watched_nights() -> Iterator[None]:
-    """Within the block, the nights that this process runs show their stages on the terminal."""
-    with _bar("starting") as update:
-        token = _display.set(update)
-        try:
-            yield
-        finally:
-            _display.reset(token)
-
-
-def show_step(nights: Sequence[Night], step: str) -> None:
-    """Put the bar where a step of some nights begins, the same place at every retry.
-
-    Step `plan` begins with all nights of a run, `done` is that some have ended, maybe in another
-    process.
-    """
-    if step == "plan":
-        _nights.set(tuple(night.id for night in nights))
-        _ended.set(0)
-    if step == "done":
-        _ended.set(_ended.get() + len(nights))
-    update = _display.get()
-    shown = _nights.get()
-    if update is None or step == "plan" or not nights or nights[0].id not in shown:
-        return
-    at = shown.index(nights[0].id)
-    which = f" ({at + 1} of {len(shown)})" if len(shown) > 1 and step != "ingest" else ""
-    more = f" and {len(nights) - 1} more" if len(nights) > 1 else ""
-    words = f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}"
-    done = 0
-    if step == "done":
-        words = f"{_ended.get()} of {len(shown)} nights done"
-        done = 1 + _ended.get() * len(_STEPS)
-    elif step != "ingest":
-        done = 1 + at * len(_STEPS) + len(nights) * _STEPS.index(step)
-    update(words, done, 1 + len(shown) * len(_STEPS))
 
 
 @contextmanager

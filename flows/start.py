@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from flows import clock
 from flows.console import echo
-from flows.progress import show_step, watched_nights
+from flows.progress import nights_bar, watched_nights
 from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.night import plan
 from forecasting.night.folders import SERVED
@@ -88,7 +88,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
             mode=mode,
             now=clock.now,
         )
-        show_step(planned, "plan")
+        nights_bar().begin(planned)
         nights = run_nights(
             planned,
             settings,
@@ -129,7 +129,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
                     refit_every=refit_every,
                     now=clock.now,
                 )
-                show_step(planned, "plan")
+                nights_bar().begin(planned)
                 nights = run_nights(
                     planned,
                     settings,
@@ -146,13 +146,13 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
 def call_shown(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
     """The nights after a step, which the bar shows."""
-    show_step(nights, step)
+    nights_bar().step(nights, step)
     return call_step(step, nights, *more)
 
 
 BY_HAND = Caller(
     call=call_shown,
-    after=lambda nights: show_step(nights, "done"),
+    after=lambda nights: nights_bar().end(nights),
     pause=lambda until, why: clock.wait_until(until),
 )
 

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 
 from flows import clock
-from flows.progress import progress_bar, show_step, watched_nights
+from flows.progress import nights_bar, progress_bar, watched_nights
 from forecasting.night.night import make_night
 from forecasting.settings import Settings
 
@@ -34,8 +34,8 @@ def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_nothing_is_written_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
-        show_step(NIGHTS, "plan")
-        show_step(NIGHTS[:1], "train")
+        nights_bar().begin(NIGHTS)
+        nights_bar().step(NIGHTS[:1], "train")
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
 
@@ -50,18 +50,18 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
         assert (last.startswith(words), share in last) == (True, True), last
 
     with watched_nights():
-        show_step(NIGHTS, "plan")
+        nights_bar().begin(NIGHTS)
         for night, stage, words, share in (
             (NIGHTS[1], "ingest", "AAA 2024-03-08: ingest", "0%"),
             (NIGHTS[0], "preprocess", "AAA 2024-03-07 (1 of 2): preprocess", "11%"),
             (NIGHTS[1], "evaluate", "AAA 2024-03-08 (2 of 2): evaluate", "89%"),
         ):
             for _ in range(2):
-                show_step([night], stage)
+                nights_bar().step([night], stage)
                 check(words, share)
     with watched_nights():
-        show_step(NIGHTS, "plan")
-        show_step(NIGHTS, "ingest")
+        nights_bar().begin(NIGHTS)
+        nights_bar().step(NIGHTS, "ingest")
         for done, share in ((1, "56%"), (2, "100%")):
-            show_step(NIGHTS[done - 1 : done], "done")
+            nights_bar().end(NIGHTS[done - 1 : done])
             check(f"{done} of 2 nights done", share)
