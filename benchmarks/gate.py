@@ -23,12 +23,11 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from skill import machine
+from skill import all_windows, machine
 from torch import Tensor
 
 from flows.clock import now
 from forecasting.audit.backtest import load_series, market_series
-from forecasting.backtests.walk_forward import all_windows
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import loop

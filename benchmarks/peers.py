@@ -19,32 +19,28 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from statistics import NormalDist
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.interpolate import interp1d
-from skill import machine, skill_and_p
+from skill import all_windows, machine, skill_and_p
 
 from flows.clock import now
-from forecasting.audit.backtest import load_series
-from forecasting.backtests.nights import Block
-from forecasting.backtests.walk_forward import LINEAR, NETWORK, TREES, all_windows, issue_in_order
+from forecasting.audit.backtest import BacktestSpec, backtest, load_series
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
-from forecasting.predict.combine import network_quantiles
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import LOOKBACK, STEP_NAMES, Windows
 from forecasting.settings import Settings
+from forecasting.train import fit
 from forecasting.train.baselines import baseline_quantiles, linear_features
-from forecasting.train.fit import fit
-from forecasting.train.linear import linear_quantiles
-from forecasting.train.pretrained import pretrained_for
-from forecasting.train.trees import tree_medians
 from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
@@ -78,8 +74,10 @@ TREE_COUNTS = [120, 240, 480]
 STEPS = [60, 150, 300]
 """What is searched for LightGBM and for the neural peers."""
 
+Block = NDArray[np.int64]  # rows of the windows, ascending
+
 Predict = Callable[[Block], Floats]
-"""(n, H, Q) quantiles, or (n, M, H, Q) of M models, at rows of the windows that it was fitted on."""
+"""(n, H, Q) quantiles at rows of the windows that it was fitted on."""
 
 Fit = Callable[[Windows], Predict]  # a forecaster fitted on the rows whose target is known
 
@@ -90,7 +88,8 @@ class Walk:
 
     forecasts: Floats  # (n, ...) in order of the rows
     fit_cpu_s: float  # mean CPU seconds of one fit, of all cores
-    forecast_s: float  # mean wall seconds of one forecast of a single origin
+    # Mean wall seconds of one forecast of a single origin; of ours those of a whole night
+    forecast_s: float
     setting: str = ""  # the setting found by the search; empty without one
 
 
@@ -99,6 +98,8 @@ class Comparison:
     """The data of a comparison: windows over every bar, the scored blocks and the blocks before them."""
 
     windows: Windows
+    bars: pd.DataFrame
+    events: pd.DataFrame
     earlier: list[Block]
     blocks: list[Block]
     settings: Settings
@@ -115,9 +116,10 @@ def main() -> None:
     options = arguments()
     warnings.filterwarnings("ignore")  # of other libraries
     logging.disable(logging.INFO)
-    settings = Settings(
+    asked = Settings(
         source=options.source, symbols=(options.symbol,), events=options.events, target="volume"
     )
+    settings = asked.for_symbol(options.symbol)
     comparison = make_comparison(
         settings, last=options.last, origins=options.origins, every=options.refit_every
     )
@@ -170,32 +172,28 @@ def forecasters() -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], st
 
 
 def run_ours(comparison: Comparison) -> dict[str, Walk]:
-    """Ours as a night issues it, and without pretrained weights."""
+    """Ours as nights publish it, and without pretrained weights."""
+    ours = nights_of(comparison)
+    with patch.object(fit, "pretrained_for", lambda windows: None):
+        scratch = nights_of(comparison)
+    return {"**ours**": ours, "ours, no pretrained weights": scratch}
+
+
+def nights_of(comparison: Comparison) -> Walk:
+    """The nights of the scored origins and of those before, a fit for each block."""
+    windows = comparison.windows
+    settings = comparison.settings
     rows = np.concatenate(comparison.earlier + comparison.blocks)
-    count = sum(map(len, comparison.blocks))
-
-    def fit_ours(known: Windows, *, is_pretrained: bool) -> Predict:
-        start = pretrained_for(known) if is_pretrained else None
-        checkpoint = fit(known, settings=comparison.settings, pretrained=start)
-        return lambda rows: np.stack(
-            [network_quantiles(checkpoint, known, rows), linear_quantiles(known, rows)], axis=1
-        )
-
-    def issued(raw: Floats) -> Floats:  # (n, 2, H, Q)
-        members = {
-            NETWORK: raw[:, 0],
-            LINEAR: raw[:, 1],
-            TREES: tree_medians(comparison.windows, rows),
-        }
-        return issue_in_order(comparison.windows, rows, members)
-
-    blocks = comparison.earlier + comparison.blocks
-    ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))
-    scratch = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=False))
-    return {
-        name: replace(walked, forecasts=issued(walked.forecasts)[-count:])
-        for name, walked in (("**ours**", ours), ("ours, no pretrained weights", scratch))
-    }
+    first, last = (windows.origins[row].item() for row in rows[[0, -1]])
+    spec = BacktestSpec(settings, first, last, refit_every=len(comparison.blocks[0]))
+    result = backtest(comparison.bars, comparison.events, spec=spec)
+    known = windows.as_of(int(comparison.blocks[0][0]), settings.train_sessions)
+    started = time.process_time()
+    fit.fit(known, settings=settings, pretrained=fit.pretrained_for(known))
+    scored = sum(map(len, comparison.blocks))
+    return Walk(
+        result.issued[-scored:], time.process_time() - started, result.seconds / len(result.origins)
+    )
 
 
 def fit_ridge(known: Windows) -> Predict:
@@ -263,7 +261,7 @@ def make_comparison(settings: Settings, *, last: date, origins: int, every: int)
     first = len(usable) - origins
     cuts = [first + every * k for k in range(-blocks, blocks + 1)]
     parts = [usable[start : min(start + every, len(usable))] for start in cuts[:-1]]
-    return Comparison(windows, parts[:blocks], parts[blocks:], settings)
+    return Comparison(windows, bars, events, parts[:blocks], parts[blocks:], settings)
 
 
 def walk(comparison: Comparison, blocks: list[Block], fit_one: Fit, setting: str = "") -> Walk:

@@ -1,19 +1,17 @@
-"""This project's forecasts against every baseline, by its walk-forward backtest, on one symbol or many.
+"""This project's forecasts against every baseline, by its backtest, on one symbol or many.
 
     python benchmarks/skill.py --source csv:SBUX.csv --symbol SBUX --target volume --from 2015-01-02
         --to 2024-03-07
     python benchmarks/skill.py --source parquet:panel.parquet --symbols all --from 2020-01-02
         --to 2024-03-07
     python benchmarks/skill.py --source parquet:panel.parquet --symbols confirming --from 2022-03-09
-        --to 2024-03-07 --as-published
+        --to 2024-03-07 --refit-every 1
 
 Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its
 best baseline, and the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's
-(two-sided, lag 4) on the mean over horizons. With --as-published every night's fit and decisions
-are replayed, and the figures are of what was published; the model alone, refitted every
-`--refit-every` sessions, is a row or column beside it. For volume a second table has R² of log
-dollar volume. The first lines say whether these symbols and years chose settings or confirm them.
---dates tells
+(two-sided, lag 4) on the mean over horizons. With --refit-every 1 the figures are of what nights
+publish. For volume a second table has R² of log dollar volume. The first lines say whether these
+symbols and years chose settings or confirm them. --dates tells
 what was known of earnings: the listed dates (each known 21 sessions ahead unless its list says
 more), none, or these with a tenth of them moved or announced five sessions before (`late`) or a
 quarter of them a day off (`off`), by a seed.
@@ -25,22 +23,23 @@ import os
 import platform
 import sys
 from datetime import UTC, date, datetime
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import cpu_count
+from joblib import Parallel, cpu_count, delayed
 
 from flows.clock import now
-from forecasting.audit.backtest import load_series, market_series
-from forecasting.backtests.walk_forward import BacktestResult, BacktestSpec, Loss, backtest
+from forecasting.audit.backtest import BacktestSpec, backtest, load_series, market_series
 from forecasting.errors import ForecastingError
+from forecasting.evaluate.figures import BacktestResult, Loss, mean_of
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
+from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.losses import Floats, absolute_error, pinball
+from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.sessions import calendar
 from forecasting.settings import Settings
 from forecasting.train import trees
@@ -76,7 +75,9 @@ def main() -> None:
     if options.without_trees:
         trees.shipped_trees = list
     symbols = symbols_of(options)
-    results = [result for symbol in symbols if (result := run(options, symbol)) is not None]
+    tasks = (delayed(run)(options, symbol) for symbol in symbols)
+    processes = min(options.workers or cpu_count(), len(symbols))
+    results = [result for result in Parallel(n_jobs=processes)(tasks) if result is not None]
     if not results:
         raise SystemExit("No symbol could be replayed; see the errors above.")
     scale, unit = UNITS[options.target]
@@ -85,7 +86,7 @@ def main() -> None:
         f"{options.source}, {options.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};"
     )
     print(f"{describe(results, options)}.")
-    part = name_of([result.spec.symbol for result in results], options.first, options.last)
+    part = name_of([result.symbol for result in results], options.first, options.last)
     print(f"These symbols and years are of the {part} set.\n")
     print(
         "\n".join(
@@ -120,13 +121,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
     parser.add_argument("--refit-every", type=int, default=21)
     parser.add_argument(
-        "--as-published", action="store_true", help="replay every night's fit and decisions"
-    )
-    parser.add_argument(
         "--without-trees", action="store_true", help="no boosted trees; with --workers 1"
     )
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that fit; 0 is one per core"
+        "--workers", type=int, default=0, help="processes, a symbol each; 0 is one per core"
     )
     return parser.parse_args()
 
@@ -176,10 +174,7 @@ def name_of(symbols: list[str], first: date, last: date) -> str:
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
-    """The backtest of one symbol, without a cache.
-
-    None, with the error printed, if it cannot be run.
-    """
+    """The backtest of one symbol; None, with the error printed, if it cannot be run."""
     settings = Settings(
         source=options.source,
         symbols=(symbol,),
@@ -188,13 +183,7 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
         market=options.market,
     )
     spec = BacktestSpec(
-        symbol=symbol,
-        first=options.first,
-        last=options.last,
-        refit_every=options.refit_every,
-        settings=settings,
-        workers=options.workers or cpu_count(),
-        as_published=options.as_published,
+        settings.for_symbol(symbol), options.first, options.last, options.refit_every
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
@@ -231,47 +220,34 @@ def simulated(events: pd.DataFrame, dates: str, symbol: str, *, exchange: str) -
     moved = drawn & (draw.random(count) < 0.5)
     by = draw.integers(1, 6, count)
     late = np.maximum(events["known_from"], days[at - LATE_BY])
-    right = events.assign(
-        known_from=events["known_from"].where(~drawn, late), withdrawn_from=pd.NaT
-    )
-    wrong = events[moved].assign(
-        session=days[(at + sign * by)[moved]], withdrawn_from=days[at - LATE_BY][moved]
-    )
-    return pd.concat([right, wrong], ignore_index=True) if moved.any() else right
+    right = events.assign(known_from=events["known_from"].where(~drawn, late))
+    wrong = events[moved].assign(session=days[(at + sign * by)[moved]])
+    withdrawn = wrong.assign(known_from=days[at - LATE_BY][moved], known_rule=WITHDRAWN)
+    return pd.concat([right, wrong, withdrawn], ignore_index=True) if moved.any() else right
 
 
 def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
-    """Span, refits and seconds of all backtests together."""
+    """Span, fits and seconds of all backtests together."""
     origins = sum(len(result.origins) for result in results)
-    refits = sum(result.refits for result in results)
+    fits = sum(result.fits for result in results)
     seconds = sum(result.seconds for result in results)
     first = min(result.origins[0] for result in results)
     last = max(result.origins[-1] for result in results)
-    symbols = results[0].spec.symbol if len(results) == 1 else f"{len(results)} symbols"
+    symbols = results[0].symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
-        f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every "
-        f"{options.refit_every} sessions), "
+        f"{symbols}, {origins} origins {first} .. {last}, {fits} fits (every {options.refit_every} "
+        "sessions), "
         f"{seconds:.0f} s in all"
         + (f", market {options.market}" if options.market else "")
         + (f", earnings dates {options.dates}" if options.dates != "listed" else "")
-        + (f"; as published: {nights_text(results)}" if options.as_published else "")
+        + f"; nights: {nights_text(results)}"
     )
 
 
 def nights_text(results: list[BacktestResult]) -> str:
     """How many nights published what, over all results."""
-    counts = [result.nights.counts() for result in results if result.nights is not None]
+    counts = [result.nights for result in results]
     return ", ".join(f"{sum(count[name] for count in counts)} {name}" for name in counts[0])
-
-
-def ours_of(result: BacktestResult) -> Floats:
-    """What was published; the model alone where nights were not replayed."""
-    return result.issued if result.nights is None else result.nights.issued
-
-
-def baselines_of(result: BacktestResult) -> dict[str, Floats]:
-    """The baselines, refitted as often as ours."""
-    return result.baselines if result.nights is None else result.nights.baselines
 
 
 def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
@@ -288,14 +264,13 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
         "p",
     )
     lines += ["|---|" + "---:|" * 8]
-    published = ours_of(result)
-    alone = {} if result.nights is None else {"the model alone": result.issued}
-    for name, quantiles in {"**ours**": published, **alone, **baselines_of(result)}.items():
+    published = result.issued
+    for name, quantiles in {"**ours**": published, **result.baselines}.items():
         cells = []
         skills = []
         for loss in LOSSES.values():
             theirs = loss(result.actual, quantiles)
-            cells.append(number(mean(theirs) * scale))
+            cells.append(number(mean_of(theirs) * scale))
             skills += (
                 ["", ""]
                 if quantiles is published
@@ -304,7 +279,7 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
         lines += row(
             name, *cells, *(f"{share:.1f}%" for share in covered(result, quantiles)), *skills
         )
-    return [*lines, "", as_returns(result)] if result.spec.settings.target == "close" else lines
+    return [*lines, "", as_returns(result)] if result.target == "close" else lines
 
 
 def as_returns(result: BacktestResult) -> str:
@@ -312,59 +287,45 @@ def as_returns(result: BacktestResult) -> str:
 
     In prices, years of a high price have more weight.
     """
-    ours = pinball(np.log(result.actual), np.log(ours_of(result)))
+    ours = pinball(np.log(result.actual), np.log(result.issued))
     parts = []
-    for name, quantiles in baselines_of(result).items():
+    for name, quantiles in result.baselines.items():
         theirs = pinball(np.log(result.actual), np.log(quantiles))
         skill_text, p_value = skill_and_p(ours, theirs)
         at = ", ".join(
-            f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS))
+            f"{skill(mean_of(ours[:, [h]]), mean_of(theirs[:, [h]])):+.1%}"
+            for h in range(len(HORIZONS))
         )
         parts.append(
-            f"{name} {100 * mean(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})"
+            f"{name} {100 * mean_of(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})"
         )
-    return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(parts)}."
+    return f"Pinball of log returns x 100: ours {100 * mean_of(ours):.4f}; {'; '.join(parts)}."
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
     """A row per symbol, ours against the best baseline of each loss, and the number of symbols ahead."""
     over_best = ("best baseline", "skill", "p")
-    lines = row(
-        "symbol",
-        "MAE",
-        *over_best,
-        "pinball",
-        *over_best,
-        "cover 80",
-        "cover 90",
-        "over alone",
-        "s",
-    )
-    lines += ["|---|" + "---:|---|---:|---:|" * 2 + "---:|" * 4]
-    gains = []
+    lines = row("symbol", "MAE", *over_best, "pinball", *over_best, "cover 80", "cover 90", "s")
+    lines += ["|---|" + "---:|---|---:|---:|" * 2 + "---:|" * 3]
     covers = []
     for result in results:
-        published = ours_of(result)
+        published = result.issued
         cells = []
         for loss in LOSSES.values():
             ours = loss(result.actual, published)
             baselines = {
-                name: loss(result.actual, quantiles)
-                for name, quantiles in baselines_of(result).items()
+                name: loss(result.actual, quantiles) for name, quantiles in result.baselines.items()
             }
-            best = min(baselines, key=lambda name: mean(baselines[name]))
-            cells += [number(mean(ours) * scale), f"{best} {number(mean(baselines[best]) * scale)}"]
+            best = min(baselines, key=lambda name: mean_of(baselines[name]))
+            cells += [
+                number(mean_of(ours) * scale),
+                f"{best} {number(mean_of(baselines[best]) * scale)}",
+            ]
             cells += skill_and_p(ours, baselines[best])
-        # The last loss is pinball
-        gains.append(skill(mean(ours), mean(loss(result.actual, result.issued))))
         covers.append(covered(result, published))
-        cells += [
-            *(f"{share:.1f}%" for share in covers[-1]),
-            f"{gains[-1]:+.2%}",
-            f"{result.seconds:.0f}",
-        ]
-        lines += row(result.spec.symbol, *cells)
-    names = list(baselines_of(results[0]))
+        cells += [*(f"{share:.1f}%" for share in covers[-1]), f"{result.seconds:.0f}"]
+        lines += row(result.symbol, *cells)
+    names = list(results[0].baselines)
     over = {"the best baseline": names, **{name: [name] for name in names}}
     (low_80, low_90), (cover_80, cover_90), (high_80, high_90) = (
         of(covers, axis=0) for of in (np.min, np.mean, np.max)
@@ -376,10 +337,9 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
             summary(title, np.array([skills_over(result, part) for result in results]))
             for title, part in over.items()
         ),
-        f"As published against the model alone, pinball: mean {np.mean(gains):+.2%}, worst "
-        f"{min(gains):+.2%}. Coverage "
-        f"{cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: "
-        f"{low_90:.1f} to {high_90:.1f}).",
+        f"Coverage {cover_80:.1f} and {cover_90:.1f}% (80%: {low_80:.1f} to {high_80:.1f}, 90%: "
+        f"{low_90:.1f} to "
+        f"{high_90:.1f}).",
     ]
 
 
@@ -387,8 +347,8 @@ def skills_over(result: BacktestResult, names: list[str]) -> list[float]:
     """Skill in each loss over the best of these baselines."""
     found = []
     for loss in LOSSES.values():
-        theirs = min(mean(loss(result.actual, baselines_of(result)[name])) for name in names)
-        found.append(skill(mean(loss(result.actual, ours_of(result))), theirs))
+        theirs = min(mean_of(loss(result.actual, result.baselines[name])) for name in names)
+        found.append(skill(mean_of(loss(result.actual, result.issued)), theirs))
     return found
 
 
@@ -409,8 +369,8 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
 
     A row per symbol and the median.
     """
-    rows = {result.spec.symbol: r2_of(result) for result in results}
-    titles = list(rows[results[0].spec.symbol])
+    rows = {result.symbol: r2_of(result) for result in results}
+    titles = list(rows[results[0].symbol])
     if len(rows) > 1:
         rows["median"] = {
             title: float(np.median([row[title] for row in rows.values()])) for title in titles
@@ -422,17 +382,13 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
 
 
 def r2_of(result: BacktestResult) -> dict[str, float]:
-    """R² by column of the table; as published too where nights were replayed."""
-    published = (
-        {} if result.nights is None else {"as published": partial(result.figures, of=result.nights)}
-    )
+    """R² by column of the table."""
     found: dict[str, float] = {}
     for title, horizon in (("next session", 1), ("all horizons", None)):
-        for name, figures in {"model alone": result.figures, **published}.items():
-            part = figures(horizon)
-            found[f"{name}, {title}"] = (
-                part.r2_dollar_volume if part.r2_dollar_volume is not None else np.nan
-            )
+        part = result.figures(horizon)
+        found[f"ours, {title}"] = (
+            part.r2_dollar_volume if part.r2_dollar_volume is not None else np.nan
+        )
         found[f"ridge, {title}"] = part.r2_baselines["ridge"]
     return found
 
@@ -446,15 +402,18 @@ def covered(result: BacktestResult, quantiles: Floats) -> tuple[float, float]:
     return first, second
 
 
+def all_windows(
+    bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, market: MarketSeries | None = None
+) -> Windows:
+    """Windows over all of a symbol's bars, whatever number the settings train on."""
+    whole = settings.model_copy(update={"train_sessions": len(bars)})
+    return make_windows(bars, events, origin=bars.index[-1].date(), settings=whole, market=market)
+
+
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
     """Skill and p value of losses (n, H)."""
     _, p_value = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=HORIZONS[-1])
-    return f"{skill(mean(ours), mean(theirs)):+.1%}", f"{p_value:.4f}"
-
-
-def mean(losses: Floats) -> float:
-    """Mean over the horizons of the mean over origins, of the known values."""
-    return float(np.nanmean(losses, axis=0).mean())
+    return f"{skill(mean_of(ours), mean_of(theirs)):+.1%}", f"{p_value:.4f}"
 
 
 def number(value: float) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows import clock
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
-from forecasting.audit.backtest import backtest_spec, walk_forward
+from forecasting.audit.backtest import backtest_spec, run_backtest
 from forecasting.night.plan import narrowed
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.store import lock
@@ -34,9 +34,8 @@ def backtest(
     events: str | None = None,
     market: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 21,
-    as_published: bool = False,
 ) -> dict[str, Any]:
-    """Replay the nightly path at past origins, score it against every baseline, keep the figures in table metrics.
+    """Work off past nights, score them against every baseline, keep the figures in table metrics.
 
     Args:
         first: First origin session.
@@ -49,9 +48,7 @@ def backtest(
             night's.
         market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it
             FORECASTING_MARKET.
-        refit_every: Sessions between refits of the model alone.
-        as_published: Whether to replay every night's fit and decisions too; about a third of a
-            second an origin.
+        refit_every: Sessions between fits; 1: as nights are published.
     """
     with readable_errors():
         settings = narrowed(
@@ -66,12 +63,10 @@ def backtest(
             first,
             last,
             refit_every=refit_every,
-            workers=1,
-            as_published=as_published,
         )
         add_tags(subject_tags([spec.symbol], settings.target))
         with lock.night_lock(settings.url, "backtest"):
-            document = walk_forward(spec, store=True, now=clock.now)
+            document = run_backtest(spec, store=True, now=clock.now)
     # The table metrics has them too
     add_artifact(backtest_artifact(document), f"the figures of {spec.symbol}")
     return document

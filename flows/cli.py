@@ -309,36 +309,33 @@ def backtest(
     first: options.FirstOrigin,
     last: options.LastOrigin,
     refit_every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Sessions between refits.")
+        int, typer.Option(min=1, metavar="N", help="Sessions between fits; 1: as published.")
     ] = 21,
-    as_published: Annotated[
-        bool, typer.Option("--as-published", help="Replay every night's decisions too.")
-    ] = False,
     out: options.Out = None,
     as_json: AsJson = False,
     workers: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")
+        int, typer.Option(min=0, metavar="N", help="Processes for several symbols; 0: one a core.")
     ] = 0,
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")
     ] = False,
 ) -> None:
-    """Replay past nights and score them against every baseline."""
+    """Work off past nights and score them against every baseline."""
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.audit.backtest import backtest_spec, walk_each
+    from forecasting.audit.backtest import backtest_spec, run_each
 
-    span = partial(
+    spec_of = partial(
         backtest_spec,
         first=parse_date(first),
         last=parse_date(last),
         refit_every=refit_every,
     )
-    spec_of = partial(span, workers=workers, as_published=as_published)
-    found = walk_each(
+    found = run_each(
         settings(),
         spec_of,
         store=store,
+        workers=workers,
         now=clock.now,
         bar=progress_bar,
         out=out,

@@ -433,9 +433,7 @@ class Ledger:
         events: pd.DataFrame | Sequence[Any] | str | None = None,
         refit_every: int = 21,
     ) -> Backtest:
-        """The nightly path replayed at the origins from `first` to `last`.
-
-        Nothing is stored in the ledger.
+        """The nights from `first` to `last` worked off apart; nothing is stored in the ledger.
 
         `source`, `market` and `events` are those of the command, or frames in the forms that
         `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
@@ -443,8 +441,8 @@ class Ledger:
         that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions
         after, are needed.
         """
-        from forecasting.audit.backtest import backtest_spec, replayed
-        from forecasting.backtests.walk_forward import figure_frame, forecast_frame
+        from forecasting.audit.backtest import backtest_spec, loaded
+        from forecasting.evaluate.figures import figure_frame, forecast_frame
 
         first = check_day("first", first)
         last = check_day("last", last)
@@ -472,11 +470,10 @@ class Ledger:
                     first,
                     last,
                     refit_every=refit_every,
-                    workers=1,
                 )
                 for one in each
             ]
-            results = [replayed(spec, now=_clock(now)) for spec in specs]
+            results = [loaded(spec, now=_clock(now))() for spec in specs]
         return Backtest(
             *(
                 pd.concat(map(rows, results), ignore_index=True)
@@ -554,7 +551,7 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     events: pd.DataFrame | Sequence[Any] | str | None = None,
     refit_every: int = 21,
 ) -> Backtest:
-    """The nightly path replayed at the origins from `first` to `last` of each series of a frame, without a ledger.
+    """The nights from `first` to `last` of each series of a frame worked off, without a ledger.
 
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
     `Ledger.backtest`.

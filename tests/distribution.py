@@ -20,7 +20,6 @@ FILES_OF = {
 `server_of`."""
 
 ROWS_OF_NIGHTS = (
-    "tests/backtests/test_nights.py",
     "tests/faults/test_clock.py",
     "tests/faults/test_files.py",
     "tests/faults/test_odd_bars.py",
@@ -28,6 +27,7 @@ ROWS_OF_NIGHTS = (
     "tests/faults/test_world.py",
     "tests/flows/test_exchanges.py",
     "tests/ingest/test_nights.py",
+    "tests/audit/test_backtest.py",
     "tests/night/test_ingest.py",
     "tests/audit/test_verify.py",
 )

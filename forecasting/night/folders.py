@@ -20,8 +20,7 @@ from forecasting.vocabulary import Target, short_id
 INDEX = "index.html"
 ARTIFACTS = "artifacts"
 REPORTS = "reports"
-BACKTESTS = "backtests"
-"""Folders of the models' folders, of pages, and of finished refits."""
+"""Folders of the models' folders and of pages."""
 
 SERVED = "prefect-server.json"  # The file in which `serve` names its Prefect server
 logger = logging.getLogger("forecasting.store")

@@ -406,12 +406,12 @@ def _flags(data: ReportData) -> list[str]:
 def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> list[str | Listing]:
     """What is shown of a backtest.
 
-    What was replayed, maybe which earnings dates, the figures, those as published.
+    The span, maybe which earnings dates, the figures, what the nights did.
     """
     title = (
         f"{document['symbol']} {document['target']}, origins {document['from']} to "
         f"{document['to']}: "
-        f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'refit')}, "
+        f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'fit')}, "
         f"{document['seconds']:.0f} s"
     )
     lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
@@ -425,9 +425,7 @@ def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> 
         *([", ".join(dates) or "No earnings dates"] if with_dates else []),
     ]
     parts.append(backtest_listing(document))
-    if published := document.get("as_published"):
-        parts += [wording.published_sentence(document), backtest_listing({**document, **published})]
-    return parts
+    return [*parts, wording.published_sentence(document)]
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:

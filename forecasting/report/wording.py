@@ -387,16 +387,13 @@ def cost_sentence(ratio: float) -> str:
 
 
 def published_sentence(document: Mapping[str, Any]) -> str:
-    """What the replayed nights of a backtest's document published, in a sentence."""
-    published = document["as_published"]
-    nights = published["nights"]
-    gain = published["skill_vs_alone"]
+    """What the nights of a backtest's document published and fitted, in a sentence."""
+    nights = document["nights"]
     return (
-        f"As published, a fit every night: {quantity(nights['network'], 'night')} the network, "
-        f"{nights['fallback']} a baseline; {quantity(nights['scratch'], 'fit')} from scratch, "
-        f"{nights['warm']} warm, "
-        f"{nights['refused']} refused; pinball loss {percent(abs(gain), decimals=1)} "
-        f"{'below' if gain > 0 else 'above'} that of the model alone, which is the table before."
+        f"Published: {quantity(nights['network'], 'night')} the network, {nights['fallback']} a "
+        "baseline; "
+        f"{quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
+        f"{nights['refused']} refused."
     )
 
 

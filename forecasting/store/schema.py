@@ -1055,7 +1055,7 @@ metrics = sa.Table(
     _column(
         "scope",
         String(10),
-        "`backtest`, the model alone; `published`, what replayed nights published.",
+        "`published`, by nights; `backtest`: the model alone, before release 0.4.",
         key=True,
     ),
     _column(

@@ -1,10 +1,14 @@
-"""Backtests of several symbols, one after the other and side by side."""
+"""A backtest is the nights of a catch-up.
+
+What they publish, of which span, and of several symbols.
+"""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +16,145 @@ import pytest
 
 from flows import clock
 from forecasting.audit.article import unseen_sessions
-from forecasting.audit.backtest import backtest_spec, no_bar, our_medians, walk_each
-from forecasting.backtests.walk_forward import BacktestSpec, backtest
-from forecasting.errors import HistoryError
+from forecasting.audit.backtest import (
+    BacktestSpec,
+    backtest,
+    backtest_spec,
+    load_series,
+    no_bar,
+    our_medians,
+    run_each,
+)
+from forecasting.errors import HistoryError, UsageError
+from forecasting.evaluate import decisions, drift
+from forecasting.evaluate.figures import MIN_PAIRS
+from forecasting.predict import combine, fallback
+from forecasting.preprocess.windows import MarketSeries
+from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import MEDIAN, Progress
-from tests.builders import no_events, random_bars, set_small_night
-from tests.nights import rows
+from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, Progress
+from tests.builders import no_events, random_bars, scaled, set_small_night
+from tests.nights import night, rows
+
+BARS = random_bars(days=560, seed=8)
+SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
+VIX = pd.Series(np.linspace(12.0, 30.0, len(BARS)), index=BARS.index)
+REPORTS = ("2022-11-28", "2023-02-27", "2023-05-30", "2023-08-28", "2023-11-27", "2024-02-27")
+
+
+def spec(
+    first: int, last: int, *, refit_every: int = 21, settings: Settings = SMALL
+) -> BacktestSpec:
+    """Origins by their place from the end of BARS."""
+    return BacktestSpec(settings, BARS.index[first].date(), BARS.index[last].date(), refit_every)
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
+    monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
+    monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
+    for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):
+        monkeypatch.setattr(drift, name, value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plain_flows", "soon")
+def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network's own forecasts, then a baseline's in their place, then its own again.
+
+    A report every quarter.
+    """
+    # Whatever the network loses, it is behind once six origins are scored, and on the night after a
+    # fallback it is not.
+    monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
+    monkeypatch.setattr(fallback, "ENTER", -np.inf)
+    monkeypatch.setattr(fallback, "LEAVE", np.inf)
+    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
+    reports = night_folder.parent / "reports.csv"
+    reports.write_text("announced,timing\n" + "".join(f"{day},amc\n" for day in REPORTS))
+    monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{reports}")
+    settings = read_settings().for_symbol("TEST")
+    bars, events, _ = load_series(settings, last=None, now=clock.now)
+    sessions = between(bars.index[-18].date(), bars.index[-6].date())
+    for session in sessions:
+        night(session)
+    result = backtest(
+        bars, events, spec=BacktestSpec(settings, sessions[0], sessions[-1], refit_every=1)
+    )
+    published = [row for row in rows("forecasts") if row["role"] == "champion"]
+    of = {(str(row["origin_session"])[:10], row["horizon"]): row for row in published}
+    for at, session in enumerate(sessions):
+        own = [of[str(session), horizon] for horizon in range(1, 6)]
+        np.testing.assert_array_equal(
+            result.issued[at], [[row[name] for name in QUANTILE_COLUMNS] for row in own]
+        )
+    modes = [row["mode"] for row in rows("runs")]
+    counts = {
+        "network": 12,
+        "fallback": 1,
+        "warm": modes.count("warm"),
+        "scratch": modes.count("scratch"),
+        "refused": 0,
+    }
+    assert result.nights == counts
+    assert any(row["mode_kind"] == "drift" for row in rows("runs"))
+
+
+@pytest.mark.parametrize("market", [None, VIX])
+def test_no_forecast_changes_when_bars_or_market_closes_after_its_origin_do(market):
+    later = (
+        None
+        if market is None
+        else MarketSeries(market.where(BARS.index <= BARS.index[-10], market * 2.0))
+    )
+    altered = scaled(BARS, 2.0, slice(-9, None))
+    same = None if market is None else MarketSeries(market)
+    before = backtest(BARS, no_events(), spec=spec(-14, -10, refit_every=2), market=same)
+    after = backtest(altered, no_events(), spec=spec(-14, -10, refit_every=2), market=later)
+    np.testing.assert_array_equal(before.issued, after.issued)
+    for name, quantiles in before.baselines.items():
+        np.testing.assert_array_equal(quantiles, after.baselines[name], err_msg=name)
+    assert before.nights["scratch"] + before.nights["warm"] == 3
+
+
+def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_champion_forecasts():
+    """As live: a night waits for its bar, and one that never comes leaves no forecast."""
+    missing = BARS.index[-13]
+    seen: list[tuple[int, int]] = []
+    result = backtest(
+        BARS.drop(missing),
+        no_events(),
+        spec=spec(-16, -8),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert result.origins.tolist() == [day.date() for day in BARS.index[-16:-7] if day != missing]
+    assert np.isnan(result.actual).sum() == 3  # of the three origins before it
+    assert result.nights == {"network": 8, "fallback": 0, "warm": 0, "scratch": 1, "refused": 0}
+    assert seen == [(done, 8) for done in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "fact"),
+    [
+        (spec(-300, -290), HistoryError, "before which are sessions enough, to 20"),
+        (BacktestSpec(SMALL, date(2030, 1, 2), date(2030, 2, 1)), HistoryError, "2030-02"),
+        (spec(-1, -6), UsageError, "begins before it ends; found 2024-03-08 to 2024-03-01"),
+        (
+            BacktestSpec(
+                SMALL, BARS.index[-6].date(), BARS.index[-2].date(), min_origins=MIN_PAIRS
+            ),
+            HistoryError,
+            "found 1",
+        ),
+    ],
+)
+def test_a_span_that_cannot_be_worked_off_is_refused(asked, error, fact):
+    with pytest.raises(error, match=fact):
+        backtest(BARS, no_events(), spec=asked)
+
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
 
@@ -40,10 +176,7 @@ def settings(sqlite_url, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("as_published", [True, False])
-def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
-    settings, tmp_path, as_published
-):
+def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp_path):
     documents = []
     kept = []
     shown = list[tuple[int, int]]()
@@ -57,10 +190,9 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
         spec_of = partial(
             backtest_spec, first=date(2024, 2, 12), last=date(2024, 2, 20), refit_every=3
         )
-        spec_of = partial(spec_of, workers=count, as_published=as_published)
-        # No refit is taken from the other's
-        named = settings.model_copy(update={"data_dir": tmp_path / str(count)})
-        found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
+        found = run_each(
+            settings, spec_of, store=True, workers=count, now=clock.now, bar=bar, out=out
+        )
         assert ([*found.values], [*found.errors]) == (["AAA", "CCC"], ["BBB"])
         assert "found 200" in str(found.errors["BBB"])
         documents.append(
@@ -71,9 +203,6 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
     assert shown[-3:] == [(1, 3), (2, 3), (3, 3)]
-
-
-SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
 
 
 def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it():
@@ -88,10 +217,8 @@ def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_b
         == list(unseen_sessions(holed))
         == [*bars.index[-55:-7], *bars.index[[-6, -5, -4, -2, -1]]]
     )
-    spec = BacktestSpec(
-        "TEST", bars.index[-56].date(), bars.index[-2].date(), refit_every=21, settings=SMALL
-    )
-    result = backtest(holed, no_events(), spec=spec)
+    asked = BacktestSpec(SMALL, bars.index[-56].date(), bars.index[-2].date())
+    result = backtest(holed, no_events(), spec=asked)
     of = dict(zip(result.origins.tolist(), result.issued[..., MEDIAN], strict=True))
     for session, origin, horizon in ((-8, -9, 1), (-6, -8, 2), (-2, -3, 1)):
         assert found[bars.index[session]] == of[bars.index[origin].date()][horizon - 1]

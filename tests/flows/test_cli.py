@@ -247,11 +247,11 @@ def test_a_backtest_writes_the_documented_keys(here):
         "to",
         "origins",
         "refits",
+        "nights",
         "seconds",
         "confidence_set",
-        "earnings_dates",
     }
-    assert {*document} == about | {"overall", "horizons"}
+    assert {*document} == about | {"overall", "horizons", "earnings_dates"}
     assert set(document["overall"]) == keys
     assert {
         horizon: set(figures) for horizon, figures in document["horizons"].items()

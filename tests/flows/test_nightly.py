@@ -80,7 +80,7 @@ def test_a_backtest_is_named_by_its_span_stores_its_metrics_and_shows_its_figure
         if line.startswith("|")
     ]
     assert (artifact.key, lines[2:]) == ("backtest-test-volume", ["1", "2", "3", "4", "5", "all"])
-    assert {row["scope"] for row in rows("metrics")} == {"backtest"}
+    assert {row["scope"] for row in rows("metrics")} == {"published"}
 
 
 def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from forecasting.audit.backtest import walk_each
+from forecasting.audit.backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks
@@ -66,7 +66,7 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
     with pytest.raises(UsageError, match="column symbol"):
         plan.check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(UsageError, match="column symbol"):
-        walk_each(settings, lambda own: pytest.fail("begun"), store=False, now=clock.now)
+        run_each(settings, lambda own: pytest.fail("begun"), store=False, workers=1, now=clock.now)
     failed = plan.planned_nights(settings, as_of=None, mode="auto", now=clock.now)
     ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
     for errors in ({one.symbol: one.error for one in failed}, ingested.errors):

@@ -171,13 +171,10 @@ def test_each_exception_has_its_notice(changed: dict, tone: str, title: str, fac
     assert fact in notice.text
 
 
-def test_what_replayed_nights_published_is_compared_with_the_model_alone():
+def test_what_the_nights_of_a_backtest_published_and_fitted_is_counted():
     nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
-    document = {"as_published": {"nights": nights, "skill_vs_alone": -0.005}}
-    assert wording.published_sentence(document) == (
-        "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from "
-        "scratch, 30 warm, 1 refused"
-        "; pinball loss 0.5% above that of the model alone, which is the table before."
+    assert wording.published_sentence({"nights": nights}) == (
+        "Published: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused."
     )
 
 

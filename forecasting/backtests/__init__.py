@@ -1,1 +1,0 @@
-"""The walk-forward backtest: the nightly path replayed at past origins, and its figures."""

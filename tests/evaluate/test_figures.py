@@ -1,0 +1,106 @@
+"""What the figures of a backtest mean: their signs, their means, and where they are kept."""
+
+import numpy as np
+import pytest
+
+from forecasting.evaluate.figures import BacktestResult
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
+from forecasting.losses import pinball
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
+
+H = len(HORIZONS)
+Q = len(QUANTILES)
+ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
+AROUND = np.linspace(-1.5, 1.5, Q)
+
+
+def forecasts(error: float) -> np.ndarray:
+    """Quantiles whose median is off by `error`."""
+    return ACTUAL[..., None] + error + AROUND
+
+
+def result_of(target, issued, baselines, *, dollars=None):
+    origins = np.datetime64("2024-01-01") + np.arange(80)
+    targets = origins[:, None] + 1 + np.arange(H)
+    nights = {"network": 80, "fallback": 0, "warm": 3, "scratch": 1, "refused": 0}
+    return BacktestResult(
+        "AAA", target, origins, targets, ACTUAL, issued, baselines, nights, 0.0, dollars=dollars
+    )
+
+
+def test_skill_is_positive_when_the_issued_forecasts_are_better():
+    # Of less absolute error and more pinball loss than har
+    wide = ACTUAL[..., None] - 2.0 + 9.0 * AROUND
+    baselines = {"last_value": forecasts(4.0), "ridge": wide, "har": forecasts(-2.5)}
+    noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
+    ours = result_of("volume", forecasts(1.0) + noise, baselines).figures()
+    assert (ours.best_baseline, ours.best_in_pinball) == ("ridge", "har")
+    assert (ours.mae_naive, ours.baselines["ridge"]) == pytest.approx((4.0, 2.0))
+    assert (ours.skill_vs_naive, ours.skill_vs_best) == (
+        pytest.approx(0.75, abs=0.02),
+        pytest.approx(0.5, abs=0.02),
+    )
+    assert ours.pinball_vs_best == pytest.approx(
+        1.0 - ours.pinball / pinball(ACTUAL, baselines["har"]).mean()
+    )
+    assert max(ours.dm_p_value, ours.pinball_p_value) < 0.001
+
+
+def test_close_ranks_baselines_by_pinball_and_others_by_error():
+    baselines = {"wide": ACTUAL[..., None] + 0.5 + 9.0 * AROUND, "narrow": forecasts(0.6)}
+    assert result_of("close", forecasts(0.0), baselines).figures().best_baseline == "narrow"
+    assert result_of("volume", forecasts(0.0), baselines).figures().best_baseline == "wide"
+
+
+def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
+    noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
+    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
+    found = result_of("volume", forecasts(1.0) + noise[1], baselines).document()["confidence_set"]
+    assert (set(found["included"]), found["p_values"]["last_value"] < 0.1) == (
+        {"ours", "twin"},
+        True,
+    )
+
+
+DOLLARS = DollarVolumes(
+    close=np.full(80, 20.0), mean=np.full(80, np.log(180.0)), actual=np.log(20.0 * ACTUAL)
+)
+
+
+def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
+    issued = forecasts(0.5)
+    baselines = {"last_value": forecasts(2.0)}
+    result = result_of("volume", issued, baselines, dollars=DOLLARS)
+    ours = result.figures()
+    assert ours.r2_dollar_volume == dollar_volume_r2(DOLLARS, issued[..., MEDIAN]) > 0.0
+    assert ours.r2_baselines == {
+        "last_value": dollar_volume_r2(DOLLARS, baselines["last_value"][..., MEDIAN])
+    }
+    third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
+    assert result.figures(3).r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
+
+
+def test_metric_rows_hold_the_figures_of_each_horizon():
+    baselines = {"last_value": forecasts(2.0), "ridge": forecasts(1.5)}
+    result = result_of("volume", forecasts(0.5), baselines, dollars=DOLLARS)
+    rows = {(row["horizon"], row["metric"]): row for row in result.metric_rows()}
+    figures = result.figures(2)
+    window = {"window_from": result.origins[0].item(), "window_to": result.origins[-1].item()}
+    figure = {"value": figures.skill_vs_best, "baseline": "ridge", "p_value": figures.dm_p_value}
+    about = {"symbol": "AAA", "target": "volume", "horizon": 2, "metric": "skill_vs_best"}
+    assert rows[(2, "skill_vs_best")] == about | window | figure | {"scope": "published", "n": 80}
+    assert rows[(0, "mae")]["value"] == result.figures().mae
+    alone = (
+        "mae",
+        "mae_naive",
+        "skill_vs_naive",
+        "pinball",
+        "coverage_80",
+        "coverage_90",
+        "r2_dollar_volume",
+    )
+    expected = dict.fromkeys(alone, "") | {"skill_vs_best": "ridge", "pinball_vs_best": "ridge"}
+    expected |= {f"{prefix}_{name}": name for prefix in ("mae", "r2") for name in baselines}
+    assert {
+        metric: row["baseline"] for (horizon, metric), row in rows.items() if horizon == 2
+    } == expected
