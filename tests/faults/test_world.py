@@ -19,26 +19,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import look_ahead, mishaps
-from tests.faults.world import World, early_evidence, opened
+from tests.faults.world import (
+    MISHAPS,
+    World,
+    clock_wrong,
+    decided,
+    disk_full,
+    dividend,
+    early_evidence,
+    earnings_move,
+    faulty_rows,
+    is_moved,
+    kill,
+    late,
+    locked,
+    nights_with_weights,
+    opened,
+    other_symbols,
+    restatement,
+    second_run,
+    settings_changed,
+    split,
+    witness,
+)
 from tests.plain_flows import without_prefect
 
 SHORT = (
-    [mishaps.kill],
-    [mishaps.restatement, mishaps.second_run],
-    [mishaps.split, mishaps.locked],
-    [mishaps.late, mishaps.disk_full],
-    [mishaps.late, mishaps.second_run],
-    [mishaps.clock_wrong],
-    [mishaps.witness],
+    [kill],
+    [restatement, second_run],
+    [split, locked],
+    [late, disk_full],
+    [late, second_run],
+    [clock_wrong],
+    [witness],
 )
 """Mornings of the everyday suite; the campaign draws all of them."""
 
 REACHED_SOON = (
-    "killed", "a second run refused by the "
-              "lock", "ended by StoreError", "run late", "run failed", "fetch late",
-    "fetch revised", "fetch split", "published ok", "score settled, version 2", "weights pruned",
-    "a night replayed: the same bits",
+    "ended "
+    "done", "ended "
+            "killed", "ended "
+                      "StoreError", "a second run refused by the lock", "runs late", "runs failed",
+    "fetches "
+    "late", "fetches "
+            "revised", "fetches split", "forecasts ok", "scores settled", "score of version 2",
+    "weights pruned",
 )  # fmt: skip
 
 LEARNED = ("a weight other than the usual one", "the network is behind", "a fit because of drift")
@@ -48,14 +73,11 @@ SEEDS = range(*map(int, os.environ.get("WORLD_SEEDS", "0:20").split(":")))
 NIGHTS = int(os.environ.get("WORLD_NIGHTS", "60"))
 
 OF_VENDOR_AND_OPERATOR = (
-    mishaps.restatement, mishaps.split, mishaps.dividend, mishaps.earnings_move, mishaps.settings_changed,
-    mishaps.faulty_rows, mishaps.late, mishaps.other_symbols,
+    restatement, split, dividend, earnings_move, settings_changed,
+    faulty_rows, late, other_symbols,
 )  # fmt: skip
 
-REACHED = (
-    *("mishap "
-      f"{mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, *LEARNED, "run done",
-)  # fmt: skip
+REACHED = (*(f"mishap {mishap.__name__}" for mishap in MISHAPS), *REACHED_SOON, *LEARNED)
 """Paths that twenty seeds of sixty nights take, each of them."""
 
 
@@ -67,7 +89,7 @@ def short(
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     url = f"sqlite:///{folder / 'ledger.db'}"
-    world = World(2, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
+    world = World(2, folder / "world", url, nights=len(SHORT))
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
         with early_evidence(), opened(world, patch.setattr):
@@ -85,8 +107,7 @@ def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(
     short: tuple[World, Counter[str]],
 ) -> None:
     world, _ = short
-    night = nights_with_weights(world)[0]  # most comes after the oldest
-    assert look_ahead.altered_after(world, night) == look_ahead.issued(world, night)
+    assert not is_moved(world, nights_with_weights(world)[0])  # most comes after the oldest
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +119,14 @@ def reached() -> defaultdict[str, Counter[str]]:
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", SEEDS)
 def test_worlds_keep_their_ledgers_whole(
-    seed, database_url, reached, tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
+    seed, database_url, reached, tmp_path, plain_flows, monkeypatch
 ):
     kind, *_ = database_url.split(":")
     # Whatever holds a lock here holds it all night.
     url = database_url if kind == "sqlite" else f"{database_url}&options=-c%20lock_timeout%3D100ms"
-    world = World(seed, tmp_path / "world", url, nights=NIGHTS, empty=migrated_sqlite_file)
+    world = World(seed, tmp_path / "world", url, nights=NIGHTS)
     with early_evidence(), opened(world, monkeypatch.setattr):
-        reached[kind] += world.live()
+        reached[kind] += world.live_through(world.drawn_mornings(NIGHTS))
     shutil.rmtree(tmp_path / "world")
 
 
@@ -116,18 +137,6 @@ def test_these_worlds_have_reached_every_rare_path(reached):
             "\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(paths.items())) + "\n"
         )
         assert "WORLD_SEEDS" in os.environ or [path for path in REACHED if not paths[path]] == []
-
-
-def nights_with_weights(world: World) -> list[look_ahead.Night]:
-    """The finished nights that were run once and whose champion's weights are still there, oldest first."""
-    rows = world.invariants.rows
-    kept = []
-    for _, run in sorted(rows["runs"].items(), key=lambda item: (item[1]["as_of"], item[0])):
-        champion = look_ahead.champion_before(rows, run)
-        if run["status"] == "done" and champion is not None and champion["artifact_path"]:
-            row = next(row for row in rows["forecasts"].values() if row["run_id"] == run["id"])
-            kept.append({**run, "known_at": row["data_as_of"], "issued_at": row["issued_at"]})
-    return kept
 
 
 @pytest.mark.campaign
@@ -143,7 +152,7 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
-        world = World(seed, tmp_path / "world", url, nights=20, empty=migrated_sqlite_file)
+        world = World(seed, tmp_path / "world", url, nights=20)
         with early_evidence(), opened(world, monkeypatch.setattr):
             world.set("KEEP_ARTIFACTS", "500")
             world.set("MARKET", world.draw.choice(["", "none"]))
@@ -152,8 +161,8 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
             world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
             nights = nights_with_weights(world)
             for night in world.draw.sample(nights, min(25, len(nights))):
-                tried.update(["nights", *look_ahead.decided(world, night)])
-                if look_ahead.altered_after(world, night) != look_ahead.issued(world, night):
+                tried.update(["nights", *decided(world.rows, night)])
+                if is_moved(world, night):
                     moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
         shutil.rmtree(tmp_path / "world")
         sys.stdout.write(f"\nseed {seed}: {dict(tried)}; moved by later values: {moved_later}")
@@ -169,13 +178,13 @@ GROWTH = {"descriptors": 0, "threads": 0, "files": 0, "objects": 20, "resident_k
 
 @pytest.mark.campaign
 def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
-    database_url, tmp_path, migrated_sqlite_file, plain_flows, monkeypatch
+    database_url, tmp_path, plain_flows, monkeypatch
 ):
     """The first half fills what is bounded.
 
     Weights that are kept, windows of standings, caches of other libraries.
     """
-    world = World(1, tmp_path / "world", database_url, nights=2 * MANY, empty=migrated_sqlite_file)
+    world = World(1, tmp_path / "world", database_url, nights=2 * MANY)
     world.symbols = ["AAA"]
     # pytest's keep every record
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
