@@ -58,6 +58,7 @@ from forecasting.sessions import (
     last_completed,
     next_sessions,
     sessions_index,
+    today,
 )
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -548,7 +549,12 @@ def load_series(
     """
     symbol = settings.symbols[0]
     exchange = settings.exchange
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
+    source = source_of(
+        settings.source,
+        cache_dir=settings.yahoo_cache,
+        exchange=exchange,
+        today=today(now(), exchange),
+    )
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(
         source,
@@ -583,7 +589,10 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
     source = source_of(
-        choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file
+        choice.source,
+        cache_dir=settings.yahoo_cache,
+        one_series=choice.has_own_file,
+        today=today(now(), choice.exchange),
     )
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
     fetched = prices_alone(

@@ -51,8 +51,9 @@ WITHDRAWN = "withdrawn"
 # Sessions between a coming date and the one that replaces it; the next quarter's is twice as far
 _MOVED_WITHIN = 30
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
-# Those of the calendars; an older or later day has no session that reacts
-_YEARS = range(1962, 2060)
+# Those of the calendars: an older or later day has no session that reacts.
+_FIRST_DAY = date(1962, 1, 1)
+_LAST_DAY = date(2059, 12, 31)
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
 _BUNDLED = Path(str(files("forecasting.ingest") / "sbux_earnings.csv"))
 _FILED = files("forecasting.ingest") / "filed_earnings.txt.gz"
@@ -86,7 +87,9 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     table = _table(path)
     rows = table.of_symbol(symbol)
     timing = rows["timing"].str.strip().str.lower()
-    announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
+    announced, undated = read_days(
+        rows["announced"].str.replace(_HOUR, "", regex=True), _FIRST_DAY, _LAST_DAY
+    )
     untimed = faults(
         ~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing
     )

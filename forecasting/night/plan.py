@@ -28,6 +28,7 @@ from forecasting.night.symbols import each_symbol, joined
 from forecasting.plain_text import named, plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
+    NEWEST_DAY,
     after,
     between,
     is_session,
@@ -269,7 +270,10 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     if (choice := settings.market_choice) is None:
         return NO_MARKET
     source = plugins.source_of(
-        choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file
+        choice.source,
+        cache_dir=settings.yahoo_cache,
+        one_series=choice.has_own_file,
+        today=NEWEST_DAY if now is None else today(now(), choice.exchange),
     )
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
@@ -336,22 +340,22 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     An unattended night waits for the newest completed one, for a file that ends before it is a feed
     that is late.
     """
-    source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     symbol = settings.symbols[0]
     exchange = settings.exchange
-    completed = last_completed(now(), exchange)
+    at = now()
+    source = plugins.source_of(
+        settings.source,
+        cache_dir=settings.yahoo_cache,
+        today=today(at, exchange),
+    )
+    completed = last_completed(at, exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed
     held = plugins.newest_session(source, symbol)
-    day = today(now(), exchange)
-    if held and is_frame(settings.source) and (held > day or not is_session(held, exchange)):
-        why = (
-            f"after today, {day}"
-            if held > day
-            else f"no session of {exchange} (FORECASTING_EXCHANGES)"
-        )
+    if held and is_frame(settings.source) and not is_session(held, exchange):
         raise BadDataError(
-            f"The newest row of {symbol} is of {held:%A} {held}, {why}. Remove or correct it."
+            f"The newest row of {symbol} is of {held:%A} {held}, no session of {exchange} "
+            "(FORECASTING_EXCHANGES). Remove or correct it."
         )
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 

@@ -222,7 +222,7 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
         ("day,timing\n2024-01-30,amc\n", "lacks announced; of its 2 columns 1 are known: timing"),
         (
             "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",
-            r"line 3: .* from 1962 to 2059; found '30\.4\.",
+            r"line 3: .* from 1962-01-01 to 2059-12-31; found '30\.4\.",
         ),
         (
             "announced,timing\n2024-01-30,noon\n",

@@ -99,11 +99,13 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
         plan.checked_span(own, date(2024, 2, 17), sunday, now=now)
 
 
-@pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
-def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(
+@pytest.mark.parametrize(
+    "last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27), date(2027, 5, 3)]
+)
+def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of_the_session_before(
     sqlite_url, tmp_path, last
 ):
-    bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
+    bars = random_bars(100, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
     write_yahoo_csv(
         pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv"
     )

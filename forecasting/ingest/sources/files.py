@@ -26,6 +26,7 @@ from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.plain_text import named
+from forecasting.sessions import NEWEST_DAY
 from forecasting.values import SYMBOL, source_name
 
 Kind = Literal["csv", "parquet"]
@@ -58,8 +59,7 @@ _NAMES = {
 }
 _END = "|"
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
-# One flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
-_YEARS = range(1900, 2101)
+_FIRST_DAY = date(1900, 1, 1)  # one flipped bit makes 1022 of 2022
 # A flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
 _SIZES = (1e-12, 1e30)
 
@@ -93,14 +93,17 @@ class Files:
     close.
     """
 
-    def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
-        """A source of the file at `path`.
+    def __init__(
+        self, kind: Kind, path: Path, *, one_series: bool = False, today: date = NEWEST_DAY
+    ) -> None:
+        """A source of the file at `path`, whose rows after `today` are left out as unreadable.
 
-        With `one_series` a market series alone, whose date and close suffice.
+        With `one_series` it is a market series alone, whose date and close suffice.
         """
         # A witness is a source too
         self.option = f"{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
+        self.today = today
         if not is_frame(str(path)):
             check_regular(path, self.option)
         self.kind = kind
@@ -143,7 +146,7 @@ class Files:
         )
 
     def newest(self, symbol: str) -> date:
-        """The newest session that the file has a row of, readable or not."""
+        """The newest session that the file has a row of, readable or not, up to today."""
         return self._rows(symbol)[1]
 
     def names_symbols(self) -> bool:
@@ -173,7 +176,7 @@ class Files:
                 f"{len(table.places or {})}. Name one of "
                 f"them, as the file writes it{f': {near}' if near else ''}."
             )
-        days, undated = read_days(rows["session"])
+        days, undated = read_days(rows["session"], _FIRST_DAY, self.today)
         found = [misfits(rows), undated]
         numbers = {}
         for name in (*_BARS[1:], *_OPTIONAL):
@@ -458,12 +461,12 @@ def misfits(rows: pd.DataFrame) -> pd.Series:
     )
 
 
-def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, pd.Series]:
+def read_days(column: pd.Series, first: date, last: date) -> tuple[pd.DatetimeIndex, pd.Series]:
     """Naive midnights, NaT at a fault.
 
     A text must be an ISO day, at most followed by the exchange's midnight.
     """
-    expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
+    expected = f"expected a date like 2024-01-30, from {first} to {last}"
     if pd.api.types.is_datetime64_any_dtype(column):
         local = column.dt.tz_localize(None)
         # No other hour, as in a text
@@ -475,7 +478,7 @@ def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeInde
     else:
         text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
-    readable = days.dt.year.isin(years)
+    readable = days.between(pd.Timestamp(first), pd.Timestamp(last))
     return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), faults(
         ~readable.to_numpy(), expected, column
     )

@@ -15,13 +15,19 @@ from forecasting.ingest.bars import canonical, check_shape
 from forecasting.ingest.sources import EndedSource, Fetched, Source
 from forecasting.ingest.sources.files import Files, Sample, is_frame
 from forecasting.ingest.sources.yahoo import Yahoo
+from forecasting.sessions import NEWEST_DAY
 from forecasting.values import check_day
 
 GROUP = "forecasting.sources"
 
 
 def source_of(
-    text: str, *, cache_dir: Path, exchange: str = "XNYS", one_series: bool = False
+    text: str,
+    *,
+    cache_dir: Path,
+    exchange: str = "XNYS",
+    one_series: bool = False,
+    today: date = NEWEST_DAY,
 ) -> Source:
     """The source that `text`, the option --source, names.
 
@@ -29,17 +35,23 @@ def source_of(
 
     Yahoo keeps time zones and cookies in `cache_dir` between nights; `exchange` is that of the
     symbols whose earnings dates are requested from it. With `one_series` a file has a market series
-    alone. Any other text is a UsageError.
+    alone. Rows of a file after `today`, the exchange's date, are unreadable. Any other text is a
+    UsageError.
     """
     kind, _, path = text.partition(":")
     if is_frame(text):
-        return Files("parquet", Path(text), one_series=one_series)
+        return Files("parquet", Path(text), one_series=one_series, today=today)
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":
         return Sample()
     if kind in ("csv", "parquet") and path:
-        return Files(kind, Path(path), one_series=one_series)  # type: ignore[arg-type]  # one of its two kinds
+        return Files(
+            kind,  # type: ignore[arg-type]  # one of its two
+            Path(path),
+            one_series=one_series,
+            today=today,
+        )
     if kind not in ("yahoo", "sample", "csv", "parquet") and (
         found := installed_source(kind, path)
     ):

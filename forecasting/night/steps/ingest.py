@@ -189,14 +189,13 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     symbol = night.symbol
     settings = night.settings
     choice = night.settings.market_choice
-    if night.trigger == "market" and choice is not None:
-        source = plugins.source_of(
-            choice.source, cache_dir=settings.yahoo_cache, one_series=choice.has_own_file
-        )
-    else:
-        source = plugins.source_of(
-            night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange
-        )
+    source = plugins.source_of(
+        night.source,
+        cache_dir=settings.yahoo_cache,
+        exchange=settings.exchange,
+        one_series=night.trigger == "market" and choice is not None and choice.has_own_file,
+        today=today(night.now(), settings.exchange),
+    )
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
         switched_from = (

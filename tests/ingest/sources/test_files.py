@@ -196,7 +196,7 @@ def damaged(old: bytes, new: bytes) -> bytes:
     [
         (
             damaged(b"20", b"10"),
-            "line 400: expected a date like 2024-01-30, from 1900 to 2100; found '1023-",
+            "line 400: expected a date like 2024-01-30, from 1900-01-01 to 2060-12-31; found '1023-",
         ),
         (damaged(b"2023", "202\N{ARABIC-INDIC DIGIT THREE}".encode()), "line 400: expected a date"),
         (damaged(b",", b""), "line 400: expected as many fields as the header"),
@@ -252,6 +252,24 @@ def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept
     assert_bars(fetched, MANY[:-1] if unreadable else MANY)
     path.write_text("\n".join([*LINES[:-1], LINES[-1][:8]]))  # cut off in its newest date
     assert [(row.line, row.session) for row in fetch_many(path).unreadable] == [(601, DAYS[-2])]
+
+
+def test_a_row_after_today_is_left_out_with_its_line_and_is_not_the_newest(tmp_path):
+    path = tmp_path / "SBUX.csv"
+    path.write_text("\n".join([*LINES, LINES[-1].replace("2024-03-08", "2027-05-03")]))
+    for today, newest in ((DAYS[-1], DAYS[-1]), (date(2027, 5, 3), date(2027, 5, 3))):
+        source = Files("csv", path, today=today)
+        assert source.newest("SBUX") == newest
+    fetched = Files("csv", path, today=DAYS[-1]).fetch("SBUX", MANY.index[0].date(), DAYS[-1])
+    assert_bars(fetched, MANY)
+    assert fetched.live
+    findings = check_bars(fetched, exchange="XNYS", known=None)[1]
+    (row,) = [one for one in findings if one.severity == "reject"]
+    assert (row.session, row.rule, row.value) == (DAYS[-1], "row_unreadable", 602.0)
+    assert (
+        "line 602: expected a date like 2024-01-30, from 1900-01-01 to 2024-03-08; found "
+        "'2027-05-03'" in row.detail
+    )
 
 
 HEADER = "Date,Open,High,Low,Close,Volume\n"
