@@ -230,7 +230,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index),
             open, high, low, close, volume, and symbol of several series; or as `download` of
             yfinance returns them; or Nixtla's long form: unique_id, ds and these, `y` in place of
-            volume (target volume) or close. Volume NaN where unknown; prices above 0.
+            volume (target volume) or close. Volume NaN where unknown, for target volume not in the
+            newest row; prices above 0.
         h: Sessions ahead, 1 to 5.
         symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the
             exchange, and so the sessions; of a US stock the package knows the earnings dates.

@@ -78,22 +78,20 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
         )
 
 
-def test_a_late_market_series_and_an_unknown_newest_volume_are_warnings_where_the_forecast_is_called() -> (
+def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called() -> (
     None
 ):
-    frame = BARS.assign(volume=BARS["volume"].shift(-1))
     with pytest.warns(UserWarning) as told:
-        fc.forecast(frame, symbol="TEST", market=BARS["close"].iloc[:-20])
+        fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
         fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), BARS[:-2].assign(symbol="KO")]))
-    market, volume, short, after_today, early = [
+    market, short, after_today, early = [
         str(warning.message) for warning in told if warning.filename == __file__
     ]
     assert short.endswith("too few of its 50 closes are of the bars' sessions; it was not used.")
     assert after_today.startswith(f"SERIES: Findings: row unreadable {LAST}")
     assert early.startswith(f"KO: Its bars end with the session 2024-03-06, before {LAST}")
     assert "the newest is of 2024-02-08, too old to be used" in market
-    assert volume == f"TEST: Findings: volume unknown {LAST}; newest known volume of 2024-03-07."
 
 
 def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too() -> None:
@@ -220,6 +218,11 @@ def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_
         ),
         ({"market": "^VIX"}, UsageError, r"or a symbol of the bars; found '\^VIX'"),
         ({"frame": BARS.tail(435)}, HistoryError, "at least 436 sessions .*; found 435"),
+        (
+            {"frame": BARS.assign(volume=BARS["volume"].shift(-1))},
+            BadDataError,
+            r"The bar of 2024-03-08 came without its volume.*its newest rows",
+        ),
         ({"frame": BARS.assign(volume=float("nan"))}, HistoryError, "choose target range or close"),
         (
             {"frame": DOWNLOADED.tail(50), "symbol": "TEST"},

@@ -115,6 +115,8 @@ class Request:
     is_frame: bool = False  # whether it is of a frame, which no later request changes
     # Take a history that differs from the stored one: the user gave --switch-source
     accept: bool = False
+    # Of the session's bar, without whose values the night waits for it
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
     error = _unusable(
         bars,
         stored.bars,
-        symbol,
+        fetched,
         request,
         findings,
     )
@@ -335,15 +337,24 @@ def _held(subject: str, detail: str, ends: str, usable: pd.Index) -> DataLateErr
 
 
 def _unusable(
-    bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request, findings: list[Finding]
+    bars: pd.DataFrame,
+    stored: pd.DataFrame,
+    fetched: Fetched,
+    request: Request,
+    findings: list[Finding],
 ) -> DataLateError | HistoryError | None:
     """The error of a fetch without the newest bar, or with too few for a forecast.
 
     None of any other.
     """
-    newest = bars.index[-1].date() if len(bars) else None
+    symbol = fetched.symbol
+    # Where newer bars follow, a value that is missing still will not come any more.
+    complete = _with_values(bars, stored, request.columns) if fetched.live else bars
+    newest = complete.index[-1].date() if len(complete) else None
     if newest != request.session:
         why = _refusal(findings, request.session)
+        if newest and bars.index[-1].date() == request.session:
+            why = f"The bar of {request.session} came without its {' and '.join(request.columns)}. "
         what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
         advice = (
             _CORRECT
@@ -364,6 +375,17 @@ def _unusable(
         "at "
         f"{request.session}; found {found}. Use a source with a longer history, or wait."
     )
+
+
+def _with_values(bars: pd.DataFrame, stored: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The bars whose values in `columns` are known, here or stored.
+
+    All where none are, as an index has no volumes.
+    """
+    names = list(columns)
+    values = bars[names].fillna(stored[names].reindex(bars.index))
+    complete = bars[values.notna().all(axis=1)]
+    return complete if len(complete) else bars
 
 
 def _refusal(findings: list[Finding], session: date) -> str:

@@ -115,7 +115,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
     symbol = own.symbols[0]
     exchange = own.exchange
     series = {"symbol": own.symbols[0], "target": own.target}
-    row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error", "is_unknown")))
+    row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
     row |= {"symbol": symbol, "exchange": exchange, "cause": ""}
     try:
         due = last_completed(at, exchange)
@@ -130,15 +130,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
     )
     row |= {"session": due, "opened": opened, "is_open": at >= opened, "newest": newest}
     if newest is not None and newest >= due:
-        unknown = read.newest_flag(
-            connection,
-            symbol,
-            ["volume_unknown"],
-            first=due,
-            last=due,
-            known_at=at,
-        )
-        return row | {"is_unknown": unknown is not None}
+        return row
     if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
         return row | {"cause": "issued late"}
     begun = read.row(

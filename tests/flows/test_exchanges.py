@@ -18,7 +18,7 @@ from forecasting.settings import Settings, read_settings
 from tests.builders import random_bars
 from tests.flows.test_cli import run
 from tests.nights import newest_reports, night, select
-from tests.yahoo_stand_in import StandIn, asked_here, null_volume
+from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -85,15 +85,13 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     two_exchanges, monkeypatch, caplog
 ):
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
-    two_exchanges.edits = [null_volume(date(2024, 2, 16))]
     night()
     assert set(select("symbol, kind", "latest_forecasts")) == {("SBUX", "live"), ("VOD.L", "late")}
     late = "after XLON had opened again, at 2024-02-20 08:00 UTC"
-    unknown = "volume, which is unknown: SBUX"
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED + timedelta(hours=1))
     code, _, err = run("check", "--notify")
     assert re.search(
-        rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .* {unknown}", err
+        rf"(?s)2024-02-19: 1 issued late\.\n- VOD\.L: .* {late}.* night .*Fresh: SBUX volume", err
     )
     assert (code, "Nothing was sent" in caplog.text) == (4, True)
 

@@ -26,7 +26,7 @@ from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars
 from tests.nights import newest_reports, select
 from tests.plain_flows import without_prefect
-from tests.yahoo_stand_in import StandIn, asked_here, missing_row
+from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
 
@@ -144,16 +144,16 @@ def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_
     assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
-def test_while_a_run_waits_that_of_another_target_goes_on_and_one_by_hand_leaves_it_nothing_to_do(
+def test_while_a_run_waits_for_a_volume_that_of_a_range_goes_on_and_one_by_hand_leaves_it_nothing_to_do(
     yahoo, monkeypatch
 ):
-    yahoo.edits = [missing_row(LAST)]
+    yahoo.edits = [null_volume(LAST)]
     ended = list[tuple[Any, ...]]()
 
     def after(waits: int) -> None:
-        if waits == 2:  # its bar has come, and this run asks again at its next hour
-            yahoo.edits.clear()
+        if waits == 2:  # its volume has come, and this run asks again at its next hour
             night_without_prefect("range")
+            yahoo.edits.clear()
             night_without_prefect("volume", patient=False)
             ended.extend(select("target, status, note", "runs ORDER BY target"))
 
@@ -163,6 +163,13 @@ def test_while_a_run_waits_that_of_another_target_goes_on_and_one_by_hand_leaves
     assert ended == [("range", "done", ""), ("volume", "done", "")]
     assert state.name == "Completed"
     assert select("target, status, note", "runs ORDER BY target") == ended
+    assert select("DISTINCT kind", "forecasts") == [("live",)]
+    of_last_value = (
+        "forecasts f JOIN models m ON m.id = model_id WHERE name = 'last_value' AND "
+        "f.target = 'volume'"
+    )
+    volume = yahoo.series["SBUX"][0]["volume"].iloc[-1]
+    assert select("DISTINCT round(q50)", of_last_value) == [(volume,)]
     assert select("count(*)", "models WHERE name = 'lstm' AND target = 'volume'") == [(1,)]
 
 

@@ -34,8 +34,10 @@ LAST = date(2024, 3, 8)
 BEFORE_LAST = date(2024, 3, 7)
 
 
-def request(session: date = LAST, *, needed: int = 20, accept: bool = False) -> Request:
-    return Request(session, "csv:bars.csv", "XNYS", needed, accept=accept)
+def request(
+    session: date = LAST, *, needed: int = 20, accept: bool = False, columns: tuple[str, ...] = ()
+) -> Request:
+    return Request(session, "csv:bars.csv", "XNYS", needed, accept=accept, columns=columns)
 
 
 def stored(bars: pd.DataFrame) -> StoredBars:
@@ -91,6 +93,23 @@ def test_a_fetch_whose_newest_bar_is_rejected_is_late_with_the_rule_and_its_numb
         found, "The bar of 2024-03-08 is kept out (price_not_positive, -1)", newest=BEFORE_LAST
     )
     assert rejected(found) == [(LAST, "price_not_positive")]
+
+
+def test_a_newest_bar_without_the_value_that_its_night_forecasts_is_late_until_a_newer_one_follows():
+    without = scaled(BARS, np.nan, -1, "volume")
+    both = scaled(BARS, np.nan, slice(-2, None), "volume")
+    of_volume = request(columns=("volume",))
+    for bars, newest in ((without, BEFORE_LAST), (both, date(2024, 3, 6))):
+        found = assess(fetched_of(bars, live=True), of_volume, stored(BARS.iloc[:-2]))
+        assert_late(found, "The bar of 2024-03-08 came without its volume.", newest=newest)
+        assert (LAST, "volume_unknown") in [(one.session, one.rule) for one in found.findings]
+    usable = [
+        (fetched_of(without, live=True), request(columns=("high", "low")), NOTHING_STORED),
+        (fetched_of(without), of_volume, NOTHING_STORED),  # a newer bar follows
+        (fetched_of(without, live=True), of_volume, stored(BARS)),
+        (fetched_of(BARS.assign(volume=np.nan), live=True), of_volume, NOTHING_STORED),  # an index
+    ]
+    assert [assess(*given).error for given in usable] == [None] * 4
 
 
 def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones_do_not():

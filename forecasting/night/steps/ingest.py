@@ -49,6 +49,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
+from forecasting.targets import TARGETS
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.values import source_name
 from forecasting.vocabulary import short_id
@@ -262,8 +263,7 @@ def check_bars(night: Night) -> None:
         asked.first,
         night.session,
     )
-    request = _request(night, night.settings.exchange)
-    revision = revisions.assess(fetched, request, asked.bars)
+    revision = _revision(asked, fetched)
     if revision.error is not None:
         raise revision.error
     if revision.verdict == "held":  # of a night that is done: the next one is stopped
@@ -272,15 +272,21 @@ def check_bars(night: Night) -> None:
         )
 
 
-def _request(night: Night, exchange: str, *, accept: bool = False) -> revisions.Request:
-    return revisions.Request(
+def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
+    """What the response changes about the stored bars, and whether the night can use it."""
+    night = asked.night
+    request = revisions.Request(
         session=night.session,
         source=night.source,
-        exchange=exchange,
+        exchange=night.settings.exchange,
         sessions_needed=WARM_UP + MIN_ROWS,
         is_frame=is_frame(night.source),
-        accept=accept,
+        accept=asked.accept,
+        columns=() if night.trigger == "ingest" else TARGETS[night.target].columns,
     )
+    if night.trigger == "market":
+        return revisions.assess_index(fetched, request, asked.bars)
+    return revisions.assess(fetched, request, asked.bars)
 
 
 def asking_of(
@@ -401,18 +407,16 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     seen_at = ledger_instant(newest, now)
     events = None
     doubts = list[Finding]()
-    request = _request(night, exchange, accept=asked.accept)
     if is_market:
         fetched = revisions.prices_alone(fetched)
-        revision = revisions.assess_index(fetched, request, asked.bars)
-    else:
+    revision = _revision(asked, fetched)
+    if not is_market:
         lists = earnings.lists_of_night(
             asking,
             calendar,
             volume=fetched.bars["volume"],
             seen_at=seen_at,
         )
-        revision = revisions.assess(fetched, request, asked.bars)
         events = earnings.changes(asking, lists)
         doubts = earnings.doubts_of_lists(asking, lists)
     revision = replace(revision, findings=[*revision.findings, *doubts])
