@@ -18,6 +18,7 @@ from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 
 BARS = random_bars(days=650, seed=3, last=LAST)
+OTHER = random_bars(days=650, seed=4, last=LAST)
 AHEAD = BARS.tail(1).shift(1, "D")  # of a Saturday
 INDEX = random_bars(days=700, seed=9, last=LAST).assign(volume=float("nan"))
 BY_TICKER = pd.concat({"TEST": BARS, "^VIX": INDEX}, axis=1, sort=True)
@@ -84,7 +85,7 @@ def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forec
     with pytest.warns(UserWarning) as told:
         fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
-        fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), BARS[:-2].assign(symbol="KO")]))
+        fc.forecast(pd.concat([BARS.assign(symbol="AAPL"), OTHER[:-2].assign(symbol="KO")]))
     market, short, after_today, early = [
         str(warning.message) for warning in told if warning.filename == __file__
     ]

@@ -76,15 +76,14 @@ pair matches on 20% of 2,600 sessions, of 10,000 random pairs on 87% of 63. Two 
 SBUX, 19 months apart, match on all of 253."""
 
 FEWEST = 63
-"""Common sessions below which closes prove nothing (of 20, 1 in 100 random pairs passes); then
-there is a note."""
+"""Common sessions below which closes prove nothing: of 20, 1 in 100 random pairs passes."""
 
 _RETURNS = "The hold ends when the source returns to the stored"
-_SWITCH = "`forecasting run` with --switch-source"
-_UNIT_RETURNS = f"{_RETURNS} unit; {_SWITCH} accepts the new one, once."
-_HISTORY_RETURNS = f"{_RETURNS} history; {_SWITCH} accepts its new history, once."
+SWITCH = "`forecasting run` with --switch-source"
+_UNIT_RETURNS = f"{_RETURNS} unit; {SWITCH} accepts the new one, once."
+_HISTORY_RETURNS = f"{_RETURNS} history; {SWITCH} accepts its new history, once."
 _OTHERS_RETURN = (
-    f"{_RETURNS} history. Forecast another company in another data folder; {_SWITCH} joins the two."
+    f"{_RETURNS} history. Forecast another company in another data folder; {SWITCH} joins the two."
 )
 _BY_ITSELF = "Run again later; the hold ends by itself after a few sessions."
 _CORRECT = "Correct or remove its newest rows."
@@ -138,7 +137,6 @@ class Revision:
     # The hold lasts until the source returns to the stored history or the user accepts it
     until_accepted: bool = False
     error: Refusal | None = None  # with one, only the findings are stored
-    note: str = ""  # a doubt about the fetch that stops nothing
 
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
@@ -165,7 +163,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
         other = BadDataError(
             f"{fetched.source} has no symbol column, and its rows are not the stored series of "
             f"{symbol}. {detail} "
-            f"Correct the symbol or the file; {_SWITCH} accepts the new series."
+            f"Correct the symbol or the file; {SWITCH} accepts the new series."
         )
         newest = stored.bars.index.intersection(bars.index)[-1].date()
         return nothing_changed(
@@ -246,12 +244,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:
             ),
             revision.findings,
         )
-    note = (
-        f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were "
-        f"stored for {symbol} "
-        f"before: check that it is the series of {symbol}."
-    )
-    return replace(revision, note=note if common < FEWEST else "")
+    return revision
 
 
 def assess_index(fetched: Fetched, request: Request, stored: StoredBars) -> Revision:

@@ -71,8 +71,8 @@ def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
 @pytest.mark.parametrize("target", ["close", "volume", "range"])
 def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, migrated_sqlite_file):
     parts = []
-    for change in CHANGES:
-        change(bars := random_bars(days=650, seed=3, last=LAST))
+    for seed, change in enumerate(CHANGES):
+        change(bars := random_bars(days=650, seed=seed, last=LAST))
         parts.append(bars.assign(symbol=symbol_of(change)))
     pd.concat(parts).to_parquet(tmp_path / "bars.parquet")
     names = [symbol_of(change) for change in CHANGES]

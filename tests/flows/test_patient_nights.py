@@ -210,7 +210,10 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
     yahoo, monkeypatch, posted
 ):
     bars, actions = yahoo.series["SBUX"]
-    yahoo.series |= {"MSFT": (bars, actions), "SBUX": (bars.iloc[:-1], actions)}
+    yahoo.series |= {
+        "MSFT": (random_bars(days=650, seed=4, last=LAST), actions),
+        "SBUX": (bars.iloc[:-1], actions),
+    }
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     counts = list[int]()
 

@@ -154,12 +154,6 @@ def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_acc
     assert (accepted.error, len(accepted.versions)) == (None, 100)
 
 
-def test_bars_without_a_symbol_that_few_stored_ones_confirm_have_a_note():
-    unnamed = replace(fetched_of(random_bars(100, seed=3)), names_symbol=False)
-    assert "no symbol column" in assess(unnamed, request(), NOTHING_STORED).note
-    assert assess(unnamed, request(), stored(random_bars(100, seed=3))).note == ""
-
-
 def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user_accepts_them():
     # 2024-02-08, then from 2024-02-13 on
     known = BARS.iloc[:10]

@@ -70,6 +70,31 @@ def vix_file(night_folder, tmp_path, monkeypatch):
     return path
 
 
+def test_first_bars_that_are_another_stored_symbols_are_refused_unless_the_user_accepts_them(
+    sqlite_url, tmp_path
+):
+    bars = random_bars(days=450, seed=3, last=LAST)
+    now = after(LAST)
+    write_yahoo_csv(bars, tmp_path / "SBUX.csv")
+    write_yahoo_csv(random_bars(days=450, seed=4, last=LAST), tmp_path / "PEP.csv")
+
+    def fetched(
+        symbol: str, file: str = "SBUX.csv", *, accept: bool = False, last: date = LAST
+    ) -> str:
+        own = Settings(database_url=sqlite_url, symbols=(symbol,), source=f"csv:{tmp_path / file}")
+        outcomes = ingest_only(own, as_of=last, switch_source=accept, now=now)
+        return str(outcomes.errors.get(symbol) or outcomes.values[symbol]["verdict"])
+
+    assert fetched("SBUX", last=bars.index[-11].date()) == "first"
+    refused = fetched("MSFT")
+    assert refused.startswith("Expected bars of MSFT from csv:SBUX.csv; found those of SBUX: ")
+    assert fetched("PEP", "PEP.csv") == "first"
+    assert fetched("SBUX") == "extended"
+    with connect.reading(sqlite_url) as connection:
+        assert read.newest_fetch(connection, "MSFT", with_bars=False) is None
+    assert fetched("MSFT", accept=True) == "first"
+
+
 @pytest.fixture
 def yahoo(night_folder, monkeypatch):
     """Yahoo with seeded bars of SBUX and MSFT, and the VIX."""
@@ -264,6 +289,15 @@ def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> li
     )
 
 
+def add_symbols(file: Path, *symbols: str) -> None:
+    """Symbols with bars of their own beside TEST in its file, which gets a column of symbols."""
+    parts = [pd.read_csv(file).assign(Symbol="TEST")]
+    for seed, symbol in enumerate(symbols, start=8):
+        write_yahoo_csv(random_bars(days=650, seed=seed, last=LAST), file)
+        parts.append(pd.read_csv(file).assign(Symbol=symbol))
+    pd.concat(parts).to_csv(file, index=False)
+
+
 def notes() -> dict[str, str]:
     return {str(row["symbol"]): str(row["note"]) for row in rows("runs")}
 
@@ -353,8 +387,9 @@ def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monk
 
 
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
-    night_folder, monkeypatch
+    night_folder, csv_of_bars, monkeypatch
 ):
+    add_symbols(csv_of_bars, "OTHER", "THIRD")
     monkeypatch.setattr(module, "WAIT_S", 1.0)
     release = threading.Event()
     doubled = scaled(BARS, 2.0, -1, "volume")
@@ -379,8 +414,9 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
 
 
 def test_many_symbols_are_one_request_and_one_that_is_left_out_has_a_note(
-    night_folder, monkeypatch
+    night_folder, csv_of_bars, monkeypatch
 ):
+    add_symbols(csv_of_bars, "LACKS")
     house = installed(monkeypatch, ManyHouse(lambda _: scaled(BARS, 0.5, -1, "volume")))
     fetched("TEST", "LACKS")
     assert house.asked == [("TEST", "LACKS"), "TEST"]

@@ -61,6 +61,9 @@ _MARGIN = timedelta(days=60)
 share a fetch."""
 
 Refusals = dict[str, SourceError]  # By source, or by a name of those below
+# newest volumes, of a file up to 60 sessions newer than the bars stored of another symbol
+_COMPARED = 120
+_EQUAL = 60
 WAIT_S = 60.0  # For the witness, for all symbols of a batch together
 _WITNESS = "witness "
 _MARKET = "market "
@@ -286,7 +289,28 @@ def _revision(asked: _Asked, fetched: Fetched) -> revisions.Revision:
     )
     if night.trigger == "market":
         return revisions.assess_index(fetched, request, asked.bars)
-    return revisions.assess(fetched, request, asked.bars)
+    revision = revisions.assess(fetched, request, asked.bars)
+    if revision.verdict != "first" or asked.accept:
+        return revision
+    newest = revision.versions.set_index("session")["volume"].dropna().tail(_COMPARED)
+    with connect.reading(night.settings.url) as connection:
+        other = read.symbol_with(
+            connection,
+            newest,
+            least=_EQUAL,
+            besides=night.symbol,
+        )
+    return revision if other is None else revisions.nothing_changed(_of_other(fetched, other))
+
+
+def _of_other(fetched: Fetched, other: str) -> BadDataError:
+    """The error of a symbol's first bars, which are another one's."""
+    return BadDataError(
+        f"Expected bars of {fetched.symbol} from {fetched.source}; found those of {other}: its "
+        f"stored bars have {_EQUAL} or more of the newest {_COMPARED} volumes. Correct the symbol "
+        "or "
+        f"the source; {revisions.SWITCH} accepts them, as of a company whose symbol has changed."
+    )
 
 
 def asking_of(
@@ -423,7 +447,6 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
     if revision.error is not None:
         return _Answer(fetched, revision, seen_at)
     switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
-    note = f". {revision.note}" if revision.note else ""
     clock = ""
     if newest is not None and is_before(now, newest):
         clock = (
@@ -431,18 +454,13 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
             "ledger at "
             f"{newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that instant."
         )
-    for doubt in filter(None, (revision.note, clock)):
-        logger.warning(doubt)
+        logger.warning(clock)
     return _Answer(
         fetched,
-        replace(revision, detail=f"{switched}{revision.detail}{note}"),
+        replace(revision, detail=f"{switched}{revision.detail}"),
         seen_at,
         events=events,
-        notes={
-            "clock": clock,
-            "assessment": revision.note,
-            "calendar_end": ends_soon(session, exchange),
-        },
+        notes={"clock": clock, "calendar_end": ends_soon(session, exchange)},
     )
 
 

@@ -97,6 +97,27 @@ def bars(
     return found.drop_duplicates("session", keep="last").set_index("session")
 
 
+def symbol_with(
+    connection: sa.Connection, volumes: pd.Series, *, least: int, besides: str
+) -> str | None:
+    """A symbol other than `besides` that has `least` or more of the volumes, by session, in its bars; None without."""
+    table = schema.bar_versions
+    fetches = schema.fetches
+    others = sa.select(fetches.c.symbol).where(fetches.c.symbol != besides)
+    days = pd.DatetimeIndex(volumes.index).date
+    pairs = list(zip(days, volumes.round().astype("int64").tolist(), strict=True))
+    statement = (
+        sa.select(table.c.symbol)
+        .where(table.c.symbol.in_(others), table.c.superseded_at.is_(None))
+        .where(sa.tuple_(table.c.session, table.c.volume).in_(pairs))
+        .group_by(table.c.symbol)
+        .having(sa.func.count() >= least)
+        .limit(1)
+    )
+    found: str | None = connection.scalar(statement)
+    return found
+
+
 def first_prints(
     connection: sa.Connection,
     symbol: str,
