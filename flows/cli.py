@@ -189,7 +189,8 @@ def digest(
 ) -> str | None:
     """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
     from forecasting.night.folders import INDEX, page_address
-    from forecasting.publish.messages import alert_counts, newest_digest, wrong_alerts
+    from forecasting.publish.alerts import alert_counts, wrong_alerts
+    from forecasting.publish.messages import newest_digest
     from forecasting.report.digest import digest_in
 
     if preview and form != "text":

@@ -25,6 +25,7 @@ from forecasting.night.health import checked, night_checks, nothing_new
 from forecasting.night.night import Night
 from forecasting.night.run import Caller, Step, call_step, concluded, nights_here, run_nights
 from forecasting.publish import messages
+from forecasting.publish.alerts import wrong_alerts
 from forecasting.report.units import age, quantity
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
@@ -74,7 +75,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
             through_prefect = reach_server(settings, until_done)
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
-        sys.stderr.writelines(f"{wrong}\n" for wrong in messages.wrong_alerts(settings))
+        sys.stderr.writelines(f"{wrong}\n" for wrong in wrong_alerts(settings))
         if through_prefect:
             from flows.nightly import nightly
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from forecasting.errors import UsageError
 from forecasting.sessions import NEWEST_DAY, OLDEST_DAY
-from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and
@@ -170,51 +170,6 @@ def check_web_address(text: str) -> str:
     if text and not re.fullmatch(r"https?://[\w.:/~%\[\]-]+", text, re.ASCII):
         raise ValueError(f"Expected an address as https://HOST/reports, found {text[:80]!r}")
     return text.rstrip("/")
-
-
-@dataclass(frozen=True)
-class ForecastAlert:
-    """A condition on a published forecast one session ahead."""
-
-    symbol: str  # whose forecast; empty for every symbol's
-    value: str  # median, width (of the 80% interval) or a quantile, as q90
-    sign: str  # > or <
-    # What the value is compared with, in the target's own unit, or times the usual value
-    number: float
-    of_usual: bool  # whether it is times the usual value
-    text: str  # as the user wrote it
-    target: str = ""  # of what; empty for each
-
-
-_ALERT = re.compile(
-    rf"(?:({SYMBOL.pattern})\s+)?(?:({'|'.join(get_args(Target))})\s+)?"
-    rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
-    r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
-    re.ASCII,
-)
-
-
-def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
-    """The conditions of a text with semicolons between, as `median > 1.5 usual; SBUX q90 > 20e6`, and what is none."""
-    alerts = list[ForecastAlert]()
-    refused = list[str]()
-    for part in filter(None, map(str.strip, text.split(";"))):
-        if found := _ALERT.fullmatch(part):
-            symbol, target, value, sign, number, usual = found.groups("")
-            alerts.append(
-                ForecastAlert(
-                    symbol,
-                    value,
-                    sign,
-                    float(number),
-                    bool(usual),
-                    part,
-                    target,
-                )
-            )
-        else:
-            refused.append(part)
-    return alerts, refused
 
 
 def check_hour(value: object) -> object:

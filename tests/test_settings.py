@@ -19,12 +19,10 @@ from forecasting.settings import (
     write_config,
 )
 from forecasting.values import (
-    ForecastAlert,
     MarketChoice,
     check_day,
     check_option,
     check_symbol,
-    parse_alerts,
 )
 
 
@@ -420,20 +418,3 @@ def test_an_option_is_refused_as_it_was_typed():
             UsageError, match=rf"^Invalid --{name.replace('_', '-')} '{text}': expected "
         ):
             check_option(name, text)
-
-
-def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
-    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; close q10 < 9"
-    wrong = (
-        "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
-        "1e999|q90 > 1 often"
-    )
-    wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
-    alerts, refused = parse_alerts("; ".join([text, *wrong.split("|")]))
-    assert refused == wrong.split("|")
-    assert alerts == [
-        ForecastAlert("", "median", ">", 1.5, True, "median > 1.5 usual"),
-        ForecastAlert("", "width", "<", 0.3, False, "width<0.3"),
-        ForecastAlert("SBUX", "q90", ">", 20e6, False, "SBUX q90 > 20e6"),
-        ForecastAlert("", "q10", "<", 9.0, False, "close q10 < 9", "close"),
-    ]

@@ -27,6 +27,7 @@ from forecasting.night.steps.ingest import check_bars, witness_of
 from forecasting.night.symbols import each_symbol, joined, quoted
 from forecasting.plain_text import named
 from forecasting.publish import messages
+from forecasting.publish.alerts import wrong_alerts
 from forecasting.report.page import environment
 from forecasting.report.units import quantity
 from forecasting.sessions import (
@@ -236,7 +237,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
     def alerts() -> str:
-        if wrong := messages.wrong_alerts(settings):
+        if wrong := wrong_alerts(settings):
             raise UsageError(" ".join(wrong))
         return settings.alerts
 

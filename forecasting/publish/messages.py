@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, LockedError, StoreError, UsageError
+from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.night import Night
 from forecasting.night.run_log import notes_of
 from forecasting.night.symbols import NAMED, explained, joined
 from forecasting.plain_text import named, plain_text
+from forecasting.publish.alerts import alert_counts, wrong_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
@@ -28,7 +29,6 @@ from forecasting.sessions import after, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.frames import Row
-from forecasting.values import parse_alerts
 from forecasting.vocabulary import CHAMPION, KINDS, Clock, short_id
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ logger = logging.getLogger("forecasting.notify")
 # apprise escapes; as signs that look alike. A > alone opens nothing, nor does < before a space or a
 # digit, as in an alert.
 _SIGNS = str.maketrans("[]`@", "()'\uff20")
-
-NIGHTS = 250  # Newest nights of a symbol over which an alert is counted: a year
 
 
 def newest_digest(settings: Settings, *, now: Clock) -> Digest:
@@ -110,79 +108,6 @@ def _send_digest(settings: Settings, nights: Sequence[Night], *, now: Clock, lin
     is_sent = failed == 0.0 or (last == "" and failed < 1.0)
     sent.parent.mkdir(parents=True, exist_ok=True)
     sent.write_text(of_text if is_sent else "", encoding="utf-8")
-
-
-def alert_counts(
-    settings: Settings,
-    *,
-    targets: Sequence[str] = (),
-    last: date = date.max,
-) -> list[Row]:
-    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
-
-    A UsageError without any.
-
-    Of the settings' target, or of each of `targets`: an alert that names none is of every target.
-    Nights are of sessions up to `last`.
-    """
-    if not settings.alerts:
-        raise UsageError(
-            "Expected alerts in FORECASTING_ALERTS, found none. Set some, such as 'median > 1.5 "
-            "usual'."
-        )
-    migrate.check_ready(settings.url, writes=False)
-    alerts = parse_alerts(settings.alerts)[0]
-    counts = list[Row]()
-    with connect.reading(settings.url) as connection:
-        for target in targets or [settings.target]:
-            counts += read.alerts_held(
-                connection,
-                settings.symbols,
-                target,
-                alerts,
-                nights=NIGHTS,
-                last=last,
-            )
-    return counts
-
-
-def wrong_alerts(settings: Settings) -> list[str]:
-    """A sentence about parts of FORECASTING_ALERTS that are no conditions, and one about those that can never hold."""
-    alerts, refused = parse_alerts(settings.alerts)
-    form = (
-        "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > "
-        "20e6`"
-    )
-    found = f"{', '.join(repr(part[:40]) for part in refused)}. Correct it; the others are judged."
-    wrong = [f"conditions with ; between, each {form}; found {found}"] if refused else []
-    names = {name for one in alerts for name in (one.symbol, one.target)} - {
-        "",
-        settings.target,
-        *settings.symbols,
-    }
-    if names:  # each run asks, most without such an alert
-        # Without a ledger none is unknown
-        with suppress(StoreError), connect.reading(settings.url) as connection:
-            names -= {
-                one
-                for of in ("symbol", "target")
-                for one in read.values(
-                    connection,
-                    "runs",
-                    of,
-                    {of: [*names]},
-                )
-            }
-            found = (
-                f"{', '.join(name[:40] for name in sorted(names))}, whose alerts never hold. "
-                "Correct them."
-            )
-            wrong += (
-                [f"symbols and targets of the settings or of the ledger; found {found}"]
-                if names
-                else []
-            )
-    return [f"Expected in FORECASTING_ALERTS {text}" for text in wrong]
 
 
 def _digest(

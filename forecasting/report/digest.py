@@ -50,7 +50,7 @@ def make_digest(
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
-    """The message about the newest nights, with `findings`, a sentence each, and `alerts`, rows of `read.alerts_held`.
+    """The message about the newest nights, with `findings`, a sentence each, and `alerts`, rows of `alert_counts`.
 
     `due` has each symbol's newest completed session: a forecast from an older one is no forecast of
     tomorrow.

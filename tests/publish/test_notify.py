@@ -18,12 +18,12 @@ from forecasting.night.folders import runs_folder
 from forecasting.night.night import make_night
 from forecasting.night.run import run_missed
 from forecasting.publish import messages
+from forecasting.publish.alerts import wrong_alerts
 from forecasting.publish.messages import (
     check_addresses,
     newest_digest,
     send,
     send_digest,
-    wrong_alerts,
 )
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, read, write

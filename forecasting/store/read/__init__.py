@@ -1,10 +1,48 @@
-"""Read queries on an open connection, one module a subject.
+"""Read queries on an open connection: `read.NAME` is a function of one of these modules."""
 
-All of them are functions of this package.
-"""
-
-from forecasting.store.frames import *
-from forecasting.store.read.forecasts import *
-from forecasting.store.read.inputs import *
-from forecasting.store.read.runs import *
-from forecasting.store.read.scores import *
+from forecasting.store.frames import newest, row, table_rows, values, view
+from forecasting.store.read.forecasts import (
+    answer,
+    issued,
+    issued_before,
+    network_silenced,
+    parts,
+    past_forecasts,
+    published,
+    published_nights,
+)
+from forecasting.store.read.inputs import (
+    actions,
+    bars,
+    event_rows,
+    events,
+    events_near,
+    fetch_as_of,
+    findings,
+    first_prints,
+    newest_fetch,
+    newest_flag,
+)
+from forecasting.store.read.runs import (
+    bars_of_symbols,
+    champion,
+    champion_before,
+    done_before,
+    issued_by_run,
+    last_results,
+    lineage,
+    market_of_run,
+    models_beginning,
+    models_of_newest,
+    network_ids,
+    newest_finished,
+    newest_night,
+    newest_nights,
+    newest_run,
+    newest_runs,
+    newest_scratch,
+    newest_skills,
+    running,
+    unfinished_run,
+)
+from forecasting.store.read.scores import losses, scored, unscored_forecasts

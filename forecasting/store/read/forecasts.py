@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -12,29 +11,7 @@ from forecasting.errors import StoreError
 from forecasting.store import schema
 from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_result
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
-from forecasting.targets import TARGETS
-from forecasting.values import ForecastAlert
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
-
-
-def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
-    """All columns of table forecasts and `model`, its name, ascending by origin, horizon, role, model and kind."""
-    table = schema.forecasts
-    model = schema.models
-    statement = (
-        sa.select(table, model.c.name.label("model"))
-        .join(model)
-        .where(*of_series(table, symbol, target))
-    )
-    order = (
-        table.c.origin_session,
-        table.c.horizon,
-        table.c.role,
-        model.c.name,
-        table.c.model_id,
-        table.c.kind,
-    )
-    return frame(connection, statement.order_by(*order))
 
 
 def parts(
@@ -273,20 +250,26 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
     return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
 
 
-def alerts_held(
+def published_nights(
     connection: sa.Connection,
     symbols: Sequence[str],
     target: str,
-    alerts: Sequence[ForecastAlert],
     *,
-    nights: int,
-    last: date = date.max,
-) -> list[Row]:
-    """How often, and of which sessions, alerts held over the newest `nights` of each symbol.
+    limit: int,
+    last: date,
+) -> pd.DataFrame:
+    """The published forecast one session ahead of the newest nights of each symbol, newest first.
 
-    Newest, extreme value.
+    Args:
+        connection: An open one.
+        symbols: Those of the nights.
+        target: What is forecast.
+        limit: Nights a symbol.
+        last: Newest origin.
 
-    Of origins up to `last`.
+    Returns:
+        Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
+        (of a close of the width's log), NaN in forecasts of before 0.3.
     """
     table = schema.forecasts
     part = schema.forecast_parts
@@ -308,52 +291,12 @@ def alerts_held(
     usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
-        sa.select(*(ranked.c[name] for name in names), part.c.factor.label("usual"))
+        sa.select(*ranked.c[names], part.c.factor.label("usual"))
         .outerjoin(part, usual_part)
-        .where(ranked.c.place == 1, ranked.c.night <= nights)
+        .where(ranked.c.place == 1, ranked.c.night <= limit)
         .order_by(ranked.c.symbol, ranked.c.night)
     )
-    found = frame(connection, statement)
-    width = found["q90"] - found["q10"]
-    usual = found["usual"]
-    found = found.assign(
-        median=found["q50"],
-        width=width,
-        number=1.0,
-        usual_width=usual,
-    )
-    if TARGETS[target].moves_width:  # whose part is the log of a width
-        found = found.assign(
-            usual=found["last_value"],
-            usual_width=width * usual / np.log(found["q90"] / found["q10"]),
-        )
-    counts = []
-    for alert in alerts:
-        for symbol, shown in found.groupby("symbol"):
-            if alert.symbol in ("", symbol) and alert.target in ("", target):
-                of_usual = "usual_width" if alert.value == "width" else "usual"
-                value = shown[alert.value] / shown[of_usual if alert.of_usual else "number"]
-                holds = value > alert.number if alert.sign == ">" else value < alert.number
-                held_on = [*shown["target_session"][holds].dt.date]
-                known = int(value.notna().sum())
-                row = {
-                    "symbol": symbol,
-                    "target": target,
-                    "alert": alert.text,
-                    "of_usual": alert.of_usual,
-                }
-                row |= {
-                    "held": len(held_on),
-                    "nights": known,
-                    "compared": alert.value,
-                    "value": float(value.iloc[0]),
-                }
-                row |= {
-                    "extreme": float(value.max() if alert.sign == ">" else value.min()),
-                    "number": alert.number,
-                }
-                counts.append({**row, "newest": bool(holds.iloc[0]), "held_on": held_on})
-    return counts
+    return frame(connection, statement)
 
 
 _NAMES = ", ".join(schema.FORECAST_KEY)

@@ -1,5 +1,4 @@
 import json
-import math
 from datetime import date
 
 import numpy as np
@@ -8,20 +7,20 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.store import read, write
-from forecasting.values import parse_alerts
-from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.rows import (
     SYMBOL,
     TARGET,
     at,
     forecast_row,
     model_row,
-    part_rows,
     promotion_row,
     run_row,
     store_bars,
     store_scored,
 )
+
+FIRST = "2024-03-07"
+LAST = "2024-03-08"
 
 
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
@@ -49,67 +48,6 @@ def test_the_champion_is_the_winner_of_the_newest_promotion(connection):
         write.add(connection, "promotions", decided)
     champions = [read.champion(connection, SYMBOL, target) for target in (TARGET, "close")]
     assert [champion and champion["id"] for champion in champions] == ["m1", None]
-
-
-FIRST = "2024-03-07"
-LAST = "2024-03-08"
-
-
-def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(
-    connection: sa.Connection,
-) -> None:
-    raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
-    old = forecast_row("lstm", FIRST)
-    newest = forecast_row("lstm", LAST, **raised)
-    hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
-    rows = [
-        old,
-        newest,
-        hidden,
-        forecast_row("ridge", FIRST, role="baseline"),
-        forecast_row("lstm", LAST, 2),
-    ]
-    text = "median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0"
-    shut = forecast_row("lstm", LAST, target="close")
-    store_scored(connection, *((row, []) for row in [*rows, shut]))
-    write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
-    write.add(
-        connection,
-        "forecast_parts",
-        *part_rows(shut, usual=2.0 * math.log(shut["q90"] / shut["q10"])),
-    )
-    found = read.alerts_held(
-        connection, [SYMBOL, "MSFT"], TARGET, parse_alerts(text)[0], nights=250
-    )
-    (one,) = read.alerts_held(connection, [SYMBOL], TARGET, parse_alerts("q50 > 0")[0], nights=1)
-    of_close, _ = parse_alerts("width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual")
-    close = [
-        row["held"] for row in read.alerts_held(connection, [SYMBOL], "close", of_close, nights=250)
-    ]
-    values = [(row["value"], row["of_usual"]) for row in found]
-    days = [[str(day) for day in row["held_on"]] for row in found]
-    assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
-        ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
-        ("width < 41", 2, 2, True),
-        ("median < 150", 1, 2, False),
-        ("SBUX q90 > 100", 2, 2, True),
-    ]
-    assert values == [
-        (newest["q50"] / 100.0, True),
-        (40.0, False),
-        (newest["q50"], False),
-        (newest["q90"], False),
-    ]
-    assert [row["extreme"] for row in found] == [
-        newest["q50"] / 100.0,
-        40.0,
-        old["q50"],
-        newest["q90"],
-    ]
-    next_, last = (str(row["target_session"]) for row in (newest, old))
-    assert days == [[next_], [next_, last], [last], [next_, last]]
-    # Of a close's width by the width's own usual
-    assert (one["held"], one["nights"], close) == (1, 1, [0, 1, 1])
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
@@ -184,7 +122,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     assert read.champion(connection, SYMBOL, TARGET) is None
     assert read.table_rows(connection, "models", {"symbol": SYMBOL}) == []
     assert read.newest_finished(connection, SYMBOL, TARGET) is None
-    assert read.forecasts(connection, SYMBOL, TARGET).empty
+    assert read.view(connection, "forecasts", SYMBOL, TARGET).empty
     assert read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=5).empty
     assert read.unscored_forecasts(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
     store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")

@@ -1,0 +1,187 @@
+"""FORECASTING_ALERTS: its conditions, how often each held on published forecasts, and which are wrong."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import StoreError, UsageError
+from forecasting.settings import Settings
+from forecasting.store import connect, migrate, read
+from forecasting.store.frames import Row
+from forecasting.targets import TARGETS
+from forecasting.values import SYMBOL
+from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+
+NIGHTS = 250
+"""Newest nights of a symbol over which an alert is counted: a year."""
+
+_FORM = (
+    "[SYMBOL] [TARGET] median, width or q05 to q95, > or <, NUMBER [usual], as `SBUX q90 > 20e6`"
+)
+_ALERT = re.compile(
+    rf"(?:({SYMBOL.pattern})\s+)?(?:({'|'.join(get_args(Target))})\s+)?"
+    rf"(median|width|{'|'.join(QUANTILE_COLUMNS)})\s*([<>])"
+    r"\s*(\d{1,15}(?:\.\d{1,15})?(?:e\d{1,2})?)(\s+usual)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class ForecastAlert:
+    """A condition on a published forecast one session ahead."""
+
+    text: str  # as the user wrote it
+    symbol: str  # whose forecast; empty for every symbol's
+    target: str  # of what; empty for each
+    value: str  # median, width (of the 80% interval) or a quantile, as q90
+    sign: str  # > or <
+    number: float  # in the target's own unit, or times the usual value
+    of_usual: bool  # whether it is times the usual value
+
+
+def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
+    """The conditions of a text, as `median > 1.5 usual; SBUX q90 > 20e6`, and its parts that are none."""
+    alerts = list[ForecastAlert]()
+    refused = list[str]()
+    for part in (part.strip() for part in text.split(";") if part.strip()):
+        found = _ALERT.fullmatch(part)
+        if found is None:
+            refused.append(part)
+            continue
+        symbol, target, value, sign, number, usual = found.groups("")
+        alert = ForecastAlert(
+            part,
+            symbol,
+            target,
+            value,
+            sign,
+            number=float(number),
+            of_usual=usual != "",
+        )
+        alerts.append(alert)
+    return alerts, refused
+
+
+def alert_counts(
+    settings: Settings,
+    *,
+    targets: Sequence[str] = (),
+    last: date = date.max,
+) -> list[Row]:
+    """How often each of FORECASTING_ALERTS held over the newest NIGHTS of each symbol.
+
+    Args:
+        settings: Its target counts where `targets` has none.
+        targets: Targets whose forecasts are judged; an alert that names none is of every target.
+        last: Newest session of the nights.
+
+    Returns:
+        A row an alert, symbol and target, with the sessions on which it held, the newest first, and
+        the newest and the most extreme value of what it compares.
+
+    Raises:
+        UsageError: There is no alert.
+    """
+    if not settings.alerts:
+        raise UsageError(
+            "Expected alerts in FORECASTING_ALERTS, found none. "
+            "Set some, such as 'median > 1.5 usual'."
+        )
+    migrate.check_ready(settings.url, writes=False)
+    alerts, _ = parse_alerts(settings.alerts)
+    counts = list[Row]()
+    with connect.reading(settings.url) as connection:
+        for target in targets or [settings.target]:
+            nights = read.published_nights(
+                connection,
+                settings.symbols,
+                target,
+                limit=NIGHTS,
+                last=last,
+            )
+            counts += _counts(alerts, _with_compared(nights, target), target)
+    return counts
+
+
+def _with_compared(nights: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The nights with the values that alerts compare, and the usual ones of level and width."""
+    part = nights["usual"]
+    width = nights["q90"] - nights["q10"]
+    compared = nights.assign(median=nights["q50"], width=width, usual_width=part)
+    if not TARGETS[target].moves_width:
+        return compared
+    log_width = np.log(nights["q90"] / nights["q10"])  # its part is the usual one
+    return compared.assign(usual=nights["last_value"], usual_width=width * part / log_width)
+
+
+def _counts(alerts: Sequence[ForecastAlert], nights: pd.DataFrame, target: str) -> list[Row]:
+    counts = list[Row]()
+    for alert in alerts:
+        if alert.target not in ("", target):
+            continue
+        for symbol, of_symbol in nights.groupby("symbol"):
+            if alert.symbol in ("", symbol):
+                of = {"symbol": symbol, "target": target}
+                counts.append(of | _count(alert, of_symbol))
+    return counts
+
+
+def _count(alert: ForecastAlert, nights: pd.DataFrame) -> Row:
+    """How often an alert held over a symbol's nights, the newest first."""
+    value = nights[alert.value]
+    if alert.of_usual:
+        value = value / nights["usual_width" if alert.value == "width" else "usual"]
+    above = alert.sign == ">"
+    holds = value > alert.number if above else value < alert.number
+    held_on = list(nights["target_session"][holds].dt.date)
+    return {
+        "alert": alert.text,
+        "compared": alert.value,
+        "of_usual": alert.of_usual,
+        "number": alert.number,
+        "nights": int(value.count()),
+        "held": len(held_on),
+        "held_on": held_on,
+        "newest": bool(holds.iloc[0]),
+        "value": float(value.iloc[0]),
+        "extreme": float(value.max() if above else value.min()),
+    }
+
+
+def wrong_alerts(settings: Settings) -> list[str]:
+    """A sentence on the parts of FORECASTING_ALERTS that are no conditions, one on those that never hold."""
+    alerts, refused = parse_alerts(settings.alerts)
+    unknown = _unknown_names(settings, alerts)
+    wrong = list[str]()
+    if refused:
+        found = ", ".join(repr(part[:40]) for part in refused)
+        wrong.append(
+            f"Expected in FORECASTING_ALERTS conditions with ; between, each {_FORM}; "
+            f"found {found}. Correct it; the others are judged."
+        )
+    if unknown:
+        found = ", ".join(name[:40] for name in unknown)
+        wrong.append(
+            "Expected in FORECASTING_ALERTS symbols and targets of the settings or of the ledger; "
+            f"found {found}, whose alerts never hold. Correct them."
+        )
+    return wrong
+
+
+def _unknown_names(settings: Settings, alerts: Sequence[ForecastAlert]) -> list[str]:
+    """The symbols and targets of alerts that neither the settings nor the ledger have."""
+    named = {one.symbol for one in alerts} | {one.target for one in alerts}
+    unknown = named - {"", settings.target, *settings.symbols}
+    if not unknown:  # each run asks, most without such an alert
+        return []
+    with suppress(StoreError), connect.reading(settings.url) as connection:
+        for column in ("symbol", "target"):
+            unknown -= set(read.values(connection, "runs", column, {column: list(unknown)}))
+        return sorted(unknown)
+    return []  # without a ledger none is unknown

@@ -1,0 +1,80 @@
+"""Alerts: conditions as users write them, and how often they held."""
+
+import math
+
+from forecasting.publish.alerts import ForecastAlert, alert_counts, parse_alerts
+from forecasting.settings import Settings
+from forecasting.store import write
+from forecasting.store.connect import transaction
+from forecasting.vocabulary import QUANTILE_COLUMNS
+from tests.store.rows import SYMBOL, at, forecast_row, part_rows, store_scored
+
+FIRST = "2024-03-07"
+LAST = "2024-03-08"
+
+
+def test_alerts_are_conditions_with_an_optional_symbol_and_usual():
+    text = " median > 1.5 usual;width<0.3; SBUX q90 > 20e6 ; close q10 < 9"
+    wrong = (
+        "median|mean > 1|q15 > 1|sbux q90 > 1|A B q90 > 1|q90 >= 1|q90 > x|q90 > -1|q90 > "
+        "1e999|q90 > 1 often"
+    )
+    wrong += "|q90 > 1, q10 < 2|q90 > 1 q10 < 2|median > 1.5usual|1 < q90|q90 > \u0663"
+    alerts, refused = parse_alerts("; ".join([text, *wrong.split("|")]))
+    assert refused == wrong.split("|")
+    assert alerts == [
+        ForecastAlert("median > 1.5 usual", "", "", "median", ">", number=1.5, of_usual=True),
+        ForecastAlert("width<0.3", "", "", "width", "<", number=0.3, of_usual=False),
+        ForecastAlert("SBUX q90 > 20e6", "SBUX", "", "q90", ">", number=20e6, of_usual=False),
+        ForecastAlert("close q10 < 9", "", "close", "q10", "<", number=9.0, of_usual=False),
+    ]
+
+
+def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(database_url, monkeypatch):
+    raised = {name: 160.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)}
+    old = forecast_row("lstm", FIRST)
+    newest = forecast_row("lstm", LAST, **raised)
+    hidden = forecast_row("lstm", LAST, kind="replay", issued_at=at("2025-01-01T00:00"))
+    of_close = forecast_row("lstm", LAST, target="close")
+    others = [forecast_row("ridge", FIRST, role="baseline"), forecast_row("lstm", LAST, 2)]
+    log_width = math.log(of_close["q90"] / of_close["q10"])
+    with transaction(database_url) as connection:
+        store_scored(connection, *((row, []) for row in [old, newest, hidden, of_close, *others]))
+        write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
+        write.add(connection, "forecast_parts", *part_rows(of_close, usual=2.0 * log_width))
+
+    def counts(text: str, target: str = "volume") -> list[dict]:
+        settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
+        return alert_counts(settings, targets=[target])
+
+    found = counts("median > 1.5 usual; width < 41; median < 150; SBUX q90 > 100; MSFT q05 > 0")
+    values = [(row["value"], row["of_usual"]) for row in found]
+    days = [[str(day) for day in row["held_on"]] for row in found]
+    assert [(row["alert"], row["held"], row["nights"], row["newest"]) for row in found] == [
+        ("median > 1.5 usual", 1, 1, True),  # the older night has no usual value
+        ("width < 41", 2, 2, True),
+        ("median < 150", 1, 2, False),
+        ("SBUX q90 > 100", 2, 2, True),
+    ]
+    assert values == [
+        (newest["q50"] / 100.0, True),
+        (40.0, False),
+        (newest["q50"], False),
+        (newest["q90"], False),
+    ]
+    assert [row["extreme"] for row in found] == [
+        newest["q50"] / 100.0,
+        40.0,
+        old["q50"],
+        newest["q90"],
+    ]
+    next_, last = (str(row["target_session"]) for row in (newest, old))
+    assert days == [[next_], [next_, last], [last], [next_, last]]
+    # Of a close's width by the width's own usual
+    close = counts(
+        "width < 0.49 usual; width < 0.51 usual; close median > 0.1 usual; volume q50 > 0", "close"
+    )
+    assert [row["held"] for row in close] == [0, 1, 1]
+    monkeypatch.setattr("forecasting.publish.alerts.NIGHTS", 1)
+    (one,) = counts("q50 > 0")
+    assert (one["held"], one["nights"]) == (1, 1)
