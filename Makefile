@@ -42,10 +42,10 @@ demo: $(VENV)/.installed
 	echo "Prefect's record of that night: PREFECT_HOME=$$PREFECT_HOME $(BIN)/prefect server start, http://127.0.0.1:4200"
 
 check: lint
-	$(BIN)/pytest -m "not slow" -n auto
+	$(BIN)/pytest -m "not slow" -n auto --dist loadfile
 
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -61,13 +61,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     return cores + ("not slow" not in config.option.markexpr)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
-    from tests.distribution import OneWorkerAFile
-
-    return OneWorkerAFile(config, log)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """None of what is imported meanwhile is garbage; looking for some takes four of ten seconds."""
@@ -81,30 +74,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of a Prefect server first, then others with slow tests, so that none is left for one worker at the end."""
-    from tests.distribution import in_order, mark_slow
-
-    mark_slow(items)
-    items[:] = in_order(items)
-
-
-_prefect_servers: dict[str, ExitStack] = {}  # what runs of them, by the name of its fixture
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Stop a Prefect server after the last test of its files.
-
-    An idle one takes a fortieth of a core until the end.
-    """
-    from tests.distribution import is_of
-
-    try:
-        return (yield)
-    finally:
-        if nextitem is not None:
-            for name in [name for name in _prefect_servers if not is_of(name, nextitem)]:
-                _prefect_servers.pop(name).close()
+    """Mark as slow what needs a server, and what `make test` leaves out: -m "not slow" replaces its -m."""
+    servers = {"postgres_server", "prefect_server", "served"}
+    for item in items:
+        needs_server = "postgres" in item.name or servers & set(getattr(item, "fixturenames", ()))
+        left_out = item.get_closest_marker("campaign") or item.get_closest_marker("network")
+        if needs_server or left_out:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_unconfigure() -> None:
@@ -202,7 +178,7 @@ def postgres_server() -> Iterator[sa.Engine]:
     yield from running_postgres()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_server() -> Iterator[None]:
     """A Prefect server to which the flows in this process report."""
     from prefect.events.worker import EventsWorker
@@ -217,7 +193,6 @@ def prefect_server() -> Iterator[None]:
     from tests.flows import processes
 
     with ExitStack() as stack:
-        _prefect_servers["prefect_server"] = stack
         password = "admin:test"
         started = processes.prefect_server(
             Path(_PREFECT_HOME), PREFECT_SERVER_API_AUTH_STRING=password
@@ -230,7 +205,7 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
     from tests.flows import processes
@@ -238,7 +213,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("served")
     port = processes.free_port()
     with ExitStack() as stack:
-        _prefect_servers["served"] = stack
 
         def start() -> str:
             return stack.enter_context(processes.prefect_server(folder, port=port))
@@ -246,7 +220,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield processes.Served(start(), start)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployed(served: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
     from tests.flows import processes

@@ -25,6 +25,8 @@ from tests.faults.world import early_evidence
 from tests.nights import after, damage_weights, select
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
+pytestmark = pytest.mark.slow
+
 EARLY, *SESSIONS = between(date(2024, 2, 21), LAST)
 
 
@@ -89,7 +91,6 @@ def verified(first: date | None = None) -> str:
     return found.values["MSFT"]
 
 
-@pytest.mark.slow
 def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch, tmp_path):
     live(yahoo, monkeypatch)
     asked = len(yahoo.requests)

@@ -19,6 +19,8 @@ from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import select
 from tests.yahoo_stand_in import StandIn, asked_here
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = between(date(2024, 3, 4), LAST)
 FUTURE = date(2024, 3, 12)
 BARS = random_bars(days=560, seed=3, last=LAST)

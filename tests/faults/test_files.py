@@ -14,6 +14,8 @@ from forecasting.settings import read_settings
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import counts, night, rows
 
+pytestmark = pytest.mark.slow
+
 BARS = random_bars(days=650, seed=3, last=LAST)
 BEFORE = BARS.index[-2].date()
 

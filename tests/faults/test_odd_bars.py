@@ -18,6 +18,8 @@ from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars
 from tests.nights import ledger_in, rows
 
+pytestmark = pytest.mark.slow
+
 PRICES = ["open", "high", "low", "close"]
 
 
@@ -67,7 +69,6 @@ def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
     return change.__name__.upper().replace("_", "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["close", "volume", "range"])
 def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, migrated_sqlite_file):
     parts = []

@@ -14,6 +14,8 @@ from forecasting.settings import read_settings
 from tests.builders import LAST, set_small_night
 from tests.nights import copy_nights, leave_nights, ledger_in, night, rows, timeless
 
+pytestmark = pytest.mark.slow
+
 SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
 AFTER = date(2024, 3, 6)
 """The session after the span."""
@@ -75,7 +77,6 @@ def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_u
     copy_nights(folder_of_a_newer_night, tmp_path / "data", sqlite_url)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "part", "beside"),
     [
@@ -112,7 +113,6 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
     ] == before
 
 
-@pytest.mark.slow
 def test_scores_of_later_sessions_decide_nothing_within_a_span(
     whole: tuple[object, list[tuple[object, ...]]],
 ) -> None:

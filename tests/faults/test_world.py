@@ -44,6 +44,8 @@ from tests.faults.world import (
 )
 from tests.plain_flows import without_prefect
 
+pytestmark = pytest.mark.slow
+
 SHORT = (
     [kill],
     [restatement, second_run],
@@ -96,13 +98,11 @@ def short(
             yield world, world.live_through(SHORT)
 
 
-@pytest.mark.slow
 def test_a_short_world_keeps_its_ledger_whole(short: tuple[World, Counter[str]]) -> None:
     _, reached = short
     assert [path for path in REACHED_SOON if not reached[path]] == []
 
 
-@pytest.mark.slow
 def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(
     short: tuple[World, Counter[str]],
 ) -> None:

@@ -20,7 +20,7 @@ from tests.flows.test_cli import run
 from tests.nights import newest_reports, night, select
 from tests.yahoo_stand_in import StandIn, asked_here
 
-pytestmark = pytest.mark.usefixtures("plain_flows")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
 
 MONDAY = date(2024, 2, 19)
 """Presidents' Day: London trades, New York does not."""

@@ -28,6 +28,8 @@ from tests.yahoo_stand_in import (
     scaled,
 )
 
+pytestmark = pytest.mark.slow
+
 SHORT = 0.93
 """Share of its final volume that a bar shows on its own evening."""
 
@@ -162,7 +164,6 @@ def vintage(fetch, basis):
     ]
 
 
-@pytest.mark.slow
 @settings(max_examples=10, deadline=None, database=None)
 @given(sequence=fetches)
 def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):

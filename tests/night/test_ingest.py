@@ -42,7 +42,7 @@ from tests.builders import LAST, random_bars, scaled, set_small_night, write_yah
 from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
-pytestmark = pytest.mark.usefixtures("plain_flows")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_flows")]
 
 VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
 
