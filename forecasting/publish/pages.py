@@ -36,7 +36,7 @@ from forecasting.night.symbols import (
     only_symbol,
 )
 from forecasting.preprocess.windows import actual_of
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page
 from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
 from forecasting.report.record import ENOUGH_LIVE
@@ -73,8 +73,7 @@ def publish_page(night: Night) -> Night:
     if newest.origin == night.session:
         return replace(night, report=newest)
     with connect.reading(night.settings.url) as connection:
-        own = report_data(connection, night.settings, origin=night.session)
-        return replace(night, report=page_data(connection, own))
+        return replace(night, report=report_data(connection, night.settings, origin=night.session))
 
 
 def _written(
@@ -85,9 +84,10 @@ def _written(
     At its own place with links to the index and the others.
     """
     with connect.reading(own.url) as connection:
-        data = page_data(connection, report_data(connection, own, origin=as_of))
+        data = report_data(connection, own, origin=as_of)
+        page = page_data(connection, data)
     if out is not None:
-        return write_page(render_page(data), out), data
+        return write_page(render_page(page), out), data
     path = report_path(
         own,
         data.symbol,
@@ -100,7 +100,7 @@ def _written(
         for target, other in others.items()
         if other != path and other.is_file()
     ]
-    return write_page(render_page(data, links=[("All symbols", INDEX), *links]), path), data
+    return write_page(render_page(page, links=[("All symbols", INDEX), *links]), path), data
 
 
 def each_report(
@@ -325,8 +325,8 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
     ]
 
 
-def page_data(connection: Connection, data: ReportData) -> ReportData:
-    """The same night with what its page alone shows.
+def page_data(connection: Connection, data: ReportData) -> PageData:
+    """The night with what its page alone shows.
 
     Past nights as issued, first prints, champions, lineage.
     """
@@ -371,7 +371,7 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
         *(issued[name] for name in ("horizon", "model_id", "kind")),
     )
     of_each = [parts.get((symbol, target, *key), []) for key in zip(*own, strict=True)]
-    return replace(
+    return PageData(
         data,
         issued=issued.assign(parts=pd.Series(of_each, issued.index, dtype=object)),
         first_prints=actual_of(target, first),

@@ -100,15 +100,6 @@ class ReportData:
     # Of about 250 origins, as read.scored; role champion: as published, whichever model made it
     scored: pd.DataFrame
     findings: pd.DataFrame  # those open at this night's fetch, new ones included, as read.findings
-    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as below, empty where it was not
-    # published) and `split_factor` (shares of this night per share when issued) of past nights and
-    # this one, for its page.
-    issued: pd.DataFrame = field(default_factory=pd.DataFrame)
-    # The values as first stored, by session, of the newest sessions
-    first_prints: pd.Series[float] | None = None
-    champions: pd.DataFrame | None = None  # rows of view champions, up to this night
-    # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`
-    lineage: Mapping[str, Any] | None = None
     # The row of `promotions` of this night; None without one
     decision: Mapping[str, Any] | None = None
     margin: Mapping[str, Any] | None = None  # the same of `fallback_margins`
@@ -240,6 +231,21 @@ class ReportData:
             if trained_to is None
             else len(after(as_day(trained_to), self.origin, self.exchange))
         )
+
+
+@dataclass(frozen=True)
+class PageData:
+    """A night, and what its page alone shows."""
+
+    night: ReportData
+    # Columns of `forecasts`, `name` of the model, `role`, `parts` (as of the night, empty where it
+    # was not published) and `split_factor` (shares of this night per share when issued) of past
+    # nights and this one.
+    issued: pd.DataFrame
+    first_prints: pd.Series[float]  # values as first stored, by session, of the newest sessions
+    champions: pd.DataFrame  # rows of view champions, up to this night
+    # `parents` (nearest first), `fitted_on_the_night_of`, `forecasts`; None of a baseline
+    lineage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from forecasting.evaluate.scores import RATIOS
 from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import index_csv, table_csv
-from forecasting.report.night_view import ReportData, SymbolLine, Why
+from forecasting.report.night_view import PageData, ReportData, SymbolLine, Why
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 
@@ -73,8 +73,9 @@ def render_index(lines: Sequence[SymbolLine]) -> str:
     return environment().get_template("index.html").render(lines=lines, csv=index_csv(lines))
 
 
-def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
+def render_page(page: PageData, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
+    data = page.night
     track = data.record
     comparisons = data.record.comparisons(data.record.skills)
     against, skill = record.skill_over_time(track)
@@ -94,13 +95,14 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
     }
     shown = {
         "data": data,
+        "page": page,
         "unit": data.unit,
         "label": TARGETS[data.target].label,
         "links": links,
-        "nights": embedded(data),
+        "nights": embedded(page),
         "costs": _cost_rows(data),
     }
-    shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(data)}
+    shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(page)}
     shown |= {"skill": skill, "skill_against": wording.forecaster_label(against)}
     shown |= {"comparisons": comparisons, "skills": network_last.to_dict("records"), "bars": bars}
     return environment().get_template("page.html").render(shown)
@@ -118,15 +120,15 @@ def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
     return rows
 
 
-def forecasters(data: ReportData) -> dict[str, str]:
+def forecasters(page: PageData) -> dict[str, str]:
     """Name and label of every forecaster with a forecast of the nights in the page, the network first."""
-    names = sorted(set(data.issued["name"]), key=lambda name: (name != LSTM, name))
+    names = sorted(set(page.issued["name"]), key=lambda name: (name != LSTM, name))
     return {
         name: "the network" if name == LSTM else wording.forecaster_label(name) for name in names
     }
 
 
-def embedded(data: ReportData) -> str:
+def embedded(page: PageData) -> str:
     """Past nights as issued, which the page's script draws when a reader picks one.
 
     JSON, safe inside a script element.
@@ -135,13 +137,13 @@ def embedded(data: ReportData) -> str:
     unit. `basis` of a night is what a value of the page is multiplied by to be on its share basis,
     1 where it is absent.
     """
-    rows = data.issued
+    data = page.night
     unit = data.unit
     values = {
         units.as_day(day): float(value) / unit.scale for day, value in data.history["value"].items()
     }
     settled = {units.as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
-    named = [*rows["origin_session"].unique(), *rows["target_session"].unique()]
+    named = [*page.issued["origin_session"].unique(), *page.issued["target_session"].unique()]
     sessions = sorted({*values, *map(units.as_day, named)})
     place = {session: position for position, session in enumerate(sessions)}
     shown = [values.get(session, math.nan) for session in sessions]
@@ -151,7 +153,7 @@ def embedded(data: ReportData) -> str:
         "unit": {**vars(unit), "name": unit.name},
         "from_zero": not TARGETS[data.target].moves_width,
         "subject": wording.headline(data)["subject"].replace(" is ", " was "),
-        "forecasters": forecasters(data),
+        "forecasters": forecasters(page),
         "sessions": [session.isoformat() for session in sessions],
         "values": [
             round(value, unit.decimals + _FINER) if math.isfinite(value) else None
@@ -161,7 +163,7 @@ def embedded(data: ReportData) -> str:
         "notes": {
             place[session]: notes for session in sessions if (notes := data.special_days(session))
         },
-        "nights": _nights(data, rows, place),
+        "nights": _nights(data, page.issued, place),
     }
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
 

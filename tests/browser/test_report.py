@@ -14,7 +14,7 @@ from forecasting.report.page import render_page
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
-from tests.report.nights import ORIGIN, forecasts, report_data, scored
+from tests.report.nights import ORIGIN, forecasts, report_data, report_page, scored
 
 pytestmark = MARKS
 
@@ -36,7 +36,7 @@ def test_the_script_writes_the_numbers_that_the_page_has_without_it(
 ):
     medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
     parts = {horizon: [("usual", 7e6), ("recent", 1.2), ("trees", 0.9)] for horizon in HORIZONS}
-    page = opened(report_data(forecasts=forecasts().assign(q50=medians), parts=parts))
+    page = opened(report_page(forecasts=forecasts().assign(q50=medians), parts=parts))
     plain = browser.new_context(java_script_enabled=False)
     without = plain.new_page()
     without.goto((tmp_path / "report.html").as_uri())
@@ -56,7 +56,7 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
     opened, target, with_record
 ):
     page = opened(
-        report_data(target) if with_record else report_data(target, scored=scored()), PHONE
+        report_page(target) if with_record else report_page(target, scored=scored()), PHONE
     )
     page.evaluate(
         "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
@@ -74,7 +74,7 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
     ("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"]
 )
 def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int], scheme: str):
-    data = report_data(
+    data = report_page(
         issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9
     )
     page = opened(data, viewport, scheme)
@@ -85,7 +85,7 @@ def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int], scheme: str
 
 
 def test_the_pointer_shows_a_sessions_values(opened):
-    page = opened(report_data())
+    page = opened(report_page())
     page.locator("#fan-chart .slot").last.locator(".hit").hover()
     tip = page.locator(".tip").inner_text()
     assert tip.splitlines()[0] == "Friday 15 March 2024"
@@ -108,7 +108,7 @@ def tip_is_off_the_plot(page) -> bool:
 
 
 def test_the_page_prints_on_light_paper_without_being_cut(opened):
-    page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
+    page = opened(report_page(), {"width": 718, "height": 1000}, "dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718
@@ -134,7 +134,7 @@ def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.D
 
 
 def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
-    page = opened(report_data(issued=nights()))
+    page = opened(report_page(issued=nights()))
     assert page.locator("#coming").inner_text() == "The next 5 sessions"
     record = page.get_by_text("Of its last 40 forecasts")  # as of the newest night
     assert record.is_visible()
@@ -165,7 +165,7 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
 
 def test_a_past_night_has_its_own_why_in_a_sentence_bars_table_and_tip(opened):
     page = opened(
-        report_data(issued=nights(), parts={1: [("usual", 7e6), ("recent", 1.2), ("network", 0.9)]})
+        report_page(issued=nights(), parts={1: [("usual", 7e6), ("recent", 1.2), ("network", 0.9)]})
     )
     assert (
         page.locator("#why p").first.inner_text().endswith("M; recent days x1.20; network x0.90.")
@@ -190,7 +190,7 @@ def test_a_past_night_has_its_own_why_in_a_sentence_bars_table_and_tip(opened):
 
 
 def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
-    page = opened(report_data(issued=nights()))
+    page = opened(report_page(issued=nights()))
     page.get_by_label("Night", exact=True).select_option(label="Tue 5 Mar 2024")
     page.get_by_label("Forecaster").select_option("ridge")
     page.get_by_label("Past sessions", exact=True).select_option("20")
@@ -210,7 +210,7 @@ def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
 
 
 def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
-    page = opened(report_data(issued=nights().assign(split_factor=2.0)))
+    page = opened(report_page(issued=nights().assign(split_factor=2.0)))
     page.get_by_role("button", name="Older night").click()
     actual = report_data().history["value"].iloc[-1] / 2
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[
@@ -224,7 +224,7 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     history.loc[history.index[-1], "value"] = float("nan")
     unknown = {"history": history, "forecasts": forecasts(target, last_value=float("nan"))}
     page = opened(
-        report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown)
+        report_page(target, issued=nights(target=target, last_value=float("nan")), **unknown)
     )
     number = report_data(target).unit.number
     assert page.errors == []
@@ -248,11 +248,11 @@ def downloaded(page, table: str) -> tuple[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target: str):
-    data = report_data(target, issued=nights(target=target))
+    data = report_page(target, issued=nights(target=target))
     page = opened(data)
     name, rows = downloaded(page, "forecasts")
     assert name == f"SBUX-{target}-2024-03-08-forecasts.csv"
-    shown = pd.read_csv(io.StringIO(forecast_csv([data])))
+    shown = pd.read_csv(io.StringIO(forecast_csv([data.night])))
     both = [column for column in shown if column in rows]
     assert {
         "symbol",
@@ -270,12 +270,12 @@ def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target: str
     assert rows["target_session"].tolist() == [
         day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)
     ]
-    assert rows["actual"].iloc[0] == pytest.approx(data.history["value"].iloc[-1], rel=1e-5)
+    assert rows["actual"].iloc[0] == pytest.approx(data.night.history["value"].iloc[-1], rel=1e-5)
     assert rows["forecaster"].unique().tolist() == ["ridge"]
 
 
 def test_tables_of_the_record_are_downloaded_as_numbers(opened):
-    page = opened(report_data())
+    page = opened(report_page())
     name, skill = downloaded(page, "skill")
     assert name == "SBUX-volume-2024-03-08-skill.csv"
     assert set(zip(skill["forecaster"], skill["horizon"], strict=True)) == {
@@ -287,7 +287,7 @@ def test_tables_of_the_record_are_downloaded_as_numbers(opened):
 
 
 def test_only_a_page_whose_session_is_over_is_marked_stale(opened):
-    assert opened(report_data()).locator("#stale").is_visible()
+    assert opened(report_page()).locator("#stale").is_visible()
     coming = forecasts().assign(target_session=next_sessions(date(2059, 1, 2), 5))
-    assert not opened(report_data(forecasts=coming)).locator("#stale").is_visible()
-    assert opened(report_data(forecasts=forecasts(kind="replay"))).locator("#stale").count() == 0
+    assert not opened(report_page(forecasts=coming)).locator("#stale").is_visible()
+    assert opened(report_page(forecasts=forecasts(kind="replay"))).locator("#stale").count() == 0

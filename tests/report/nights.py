@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.report.night_view import ReportData, SymbolLine
+from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.wording import STAGES
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -174,15 +174,27 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
         fields[name] = (
             {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
         )
-    own = fields["forecasts"]
-    name = fields["model"]["name"]
-    parts = own["horizon"].map(lambda horizon: fields.get("parts", {}).get(horizon, ()))
-    return ReportData(
-        **{
-            "issued": own.assign(name=name, role="champion", split_factor=1.0, parts=parts),
-            **fields,
-        }
+    return ReportData(**fields)
+
+
+def report_page(target: str = "volume", **changed: object) -> PageData:
+    """The page of such a night, which has no other."""
+    names = ("issued", "first_prints", "champions", "lineage")
+    shown: dict[str, Any] = {name: changed.pop(name) for name in names if name in changed}
+    night = report_data(target, **changed)
+    parts = night.forecasts["horizon"].map(lambda horizon: night.parts.get(horizon, ()))
+    own = night.forecasts.assign(
+        name=night.model["name"],
+        role="champion",
+        split_factor=1.0,
+        parts=parts,
     )
+    nothing = {
+        "issued": own,
+        "first_prints": pd.Series(dtype=float),
+        "champions": pd.DataFrame(),
+    }
+    return PageData(night, **(nothing | shown))
 
 
 def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:

@@ -12,7 +12,14 @@ from forecasting.report.documents import night_document
 from forecasting.report.page import embedded, environment, render_page
 from forecasting.report.prefect import night_artifact
 from forecasting.report.terminal import night_text
-from tests.report.nights import ISSUED, forecasts, long_record, report_data, scored, values_of
+from tests.report.nights import (
+    ISSUED,
+    forecasts,
+    long_record,
+    report_page,
+    scored,
+    values_of,
+)
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -39,7 +46,7 @@ def text_of(page: str) -> str:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target: str):
-    page = render_page(report_data(target))
+    page = render_page(report_page(target))
     assert Outline(page).open == []
     assert re.findall(r'\s(?:src|href|srcset|action|poster)="([^"]*)"', page) == ["data:,"]
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page)
@@ -58,7 +65,7 @@ def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target: s
 
 
 def test_the_first_night_shows_when_the_first_score_comes():
-    page = render_page(report_data(scored=scored()))
+    page = render_page(report_page(scored=scored()))
     assert (
         "No forecast has been scored yet. The first score comes with the bar of Monday 11 March "
         "2024" in page
@@ -68,10 +75,10 @@ def test_the_first_night_shows_when_the_first_score_comes():
 
 
 def test_a_worse_record_is_shown_as_a_better_one_is():
-    text = text_of(render_page(report_data(scored=long_record(ours=0.3))))
+    text = text_of(render_page(report_page(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
     young = text_of(
-        render_page(report_data(scored=long_record(origins=6).query("role == 'champion'")))
+        render_page(report_page(scored=long_record(origins=6).query("role == 'champion'")))
     )
     assert "No baseline has been scored on the same sessions yet." in young
     assert "n &lt; 20" in young
@@ -83,10 +90,10 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     replaced = sound["origin_session"] == sound["origin_session"].max()
     roles = sound["role"].mask(replaced & (sound["name"] == "lstm"), "silenced")
     mixed = sound.assign(role=roles.mask(replaced & (sound["name"] == "ridge"), "champion"))
-    page = text_of(render_page(report_data(scored=mixed)))
+    page = text_of(render_page(report_page(scored=mixed)))
     assert "A baseline was published in the network's place on 1 of these nights" in page
     assert re.search(r"ridge [\d.]+ 40 .* the network alone [\d.]+ 40 ", page)
-    assert "the network alone" not in text_of(render_page(report_data(scored=sound)))
+    assert "the network alone" not in text_of(render_page(report_page(scored=sound)))
 
 
 def issued(target: str = "volume", **changed: object) -> pd.DataFrame:
@@ -96,7 +103,7 @@ def issued(target: str = "volume", **changed: object) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("target", "basis"), [("volume", 0.5), ("close", 2.0), ("range", None)])
 def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | None) -> None:
-    own = report_data(target, issued=issued(target, split_factor=2.0))
+    own = report_page(target, issued=issued(target, split_factor=2.0))
     assert json.loads(embedded(own))["nights"][0].get("basis") == basis
 
 
@@ -107,7 +114,7 @@ def test_a_night_has_the_why_that_was_known_on_it() -> None:
     )
     known = (date(2024, 3, 8), date(2024, 3, 11))
     nights = [
-        report_data(issued=issued(parts=parts), events=events.assign(known_from=day))
+        report_page(issued=issued(parts=parts), events=events.assign(known_from=day))
         for day in known
     ]
     before, after = (json.loads(embedded(night))["nights"][0]["why"] for night in nights)
@@ -115,13 +122,13 @@ def test_a_night_has_the_why_that_was_known_on_it() -> None:
     assert before["factors"] == [["the session after its report", 1.9]]
     assert before["brief"] == ["earnings x1.90", "trees x0.80", "", "", ""]
     assert after["factors"] == [["a report nearby", 1.9]]
-    assert "why" not in json.loads(embedded(report_data(issued=issued())))["nights"][0]
+    assert "why" not in json.loads(embedded(report_page(issued=issued())))["nights"][0]
 
 
 def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
     history = pd.DataFrame({"value": values_of("volume"), "settled": True})
     history.iloc[-1, 1] = False
-    document = json.loads(embedded(report_data(history=history)))
+    document = json.loads(embedded(report_page(history=history)))
     assert [document["sessions"][place] for place in document["provisional"]] == ["2024-03-08"]
     assert document["notes"][str(document["sessions"].index("2024-03-13"))] == ["earnings"]
 
@@ -142,7 +149,7 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
     champions["model_id"] = [f"m{place}" for place in range(len(days))]
     prints = values_of("volume").iloc[-3:].copy()
     prints.iloc[1] *= 0.5
-    page = render_page(report_data(champions=champions, first_prints=prints, cost_ratio=2.0))
+    page = render_page(report_page(champions=champions, first_prints=prints, cost_ratio=2.0))
     text = text_of(page).replace("\N{NO-BREAK SPACE}", " ")
     assert "2 earlier ones are in the view champions" in text
     assert re.findall(r" (m\d+) warm", text)[:3] == ["m11", "m10", "m9"]
@@ -157,14 +164,15 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
     assert re.search(r"Thu 7 Mar [\d.]+ [\d.]+ \+100.0%", text)
     assert (page.count(">no skill</text>"), text.count("below 5%")) == (2, 1)
     sections = [f'id="{name}">' for name in ("days", "costs", "restated", "champions", "pit")]
-    first = render_page(report_data(scored=scored()))
+    first = render_page(report_page(scored=scored()))
     assert [(name in page, name in first) for name in sections] == [(True, False)] * 5
 
 
 def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
     parts = [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]
-    data = report_data(parts={1: parts}, forecasts=forecasts(outside=""))
-    assert "a report nearby x1.90; network x0.90." in render_page(data)
+    page = report_page(parts={1: parts}, forecasts=forecasts(outside=""))
+    data = page.night
+    assert "a report nearby x1.90; network x0.90." in render_page(page)
     assert "a report nearby x1.90" in night_text(data, now=ISSUED, width=None)
     assert "a report nearby x1.90" in night_artifact(data, Path("x.html")).body
     assert night_document(data)["forecasts"][0]["parts"] == {
@@ -172,13 +180,14 @@ def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
         "report": 1.9,
         "network": 0.9,
     }
-    assert 'id="why"' not in render_page(report_data())
+    assert 'id="why"' not in render_page(report_page())
 
 
 def audit(**changed: object) -> str:
     """The first part of the page's audit."""
-    data = report_data(**changed)
-    return environment().get_template("audit.html").render(data=data, unit=data.unit)
+    page = report_page(**changed)
+    data = page.night
+    return environment().get_template("audit.html").render(data=data, page=page, unit=data.unit)
 
 
 SCRATCH = {"method": "scratch", "parent_id": None}
