@@ -22,6 +22,7 @@ from forecasting.store.read.inputs import (
     first_prints,
     newest_fetch,
     newest_flag,
+    symbol_with,
 )
 from forecasting.store.read.runs import (
     bars_of_symbols,
