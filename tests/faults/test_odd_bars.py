@@ -56,9 +56,9 @@ def nothing_moves(bars: pd.DataFrame) -> None:
 
 
 def halted(bars: pd.DataFrame) -> None:
-    """A standstill without volume."""
+    """A standstill without volume, up to the session before the newest."""
     standstill(bars)
-    bars.loc[bars.index[-30:], "volume"] = 0.0
+    bars.loc[bars.index[-30:-1], "volume"] = 0.0
 
 
 CHANGES = (closes_only, fraction_of_a_cent, standstill, equal_closes, nothing_moves, halted)
