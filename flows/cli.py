@@ -117,6 +117,7 @@ def run(
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
+    closed: options.Closed = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
@@ -124,10 +125,16 @@ def run(
     session = parse(as_of)
     fit = check_choice("mode", mode, Mode)
     failed = None
+    no_session = parse(closed)
     from flows.start import start_night
 
     try:
-        start_night(as_of=session, mode=fit, switch_source=switch_source)
+        start_night(
+            as_of=session,
+            mode=fit,
+            switch_source=switch_source,
+            closed=no_session,
+        )
     except SymbolsFailedError as error:  # the other symbols' nights are done
         failed = error
     show_newest(session, as_json=as_json, error=failed)

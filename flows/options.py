@@ -72,7 +72,7 @@ _TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
 _EVENTS = (
-    "Earnings dates: a file (columns announced, timing and, of several symbols, symbol), or yahoo."
+    "Earnings dates and announced days: a file (columns announced, timing, kind, symbol), or yahoo."
 )
 _MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
@@ -242,6 +242,8 @@ AsOfBars = Annotated[
         "as they are now",
     ),
 ]
+_CLOSED = "A day that was no session after all: its night is closed, not late."
+Closed = Annotated[str | None, _option("--closed", "DATE", _CLOSED)]
 _ORIGIN = "Origin session of the page, like 2024-03-08."
 AsOfOrigin = Annotated[
     str | None,

@@ -59,10 +59,12 @@ def before_start() -> Iterator[tuple[Settings, Settings]]:
     sys.stderr.write(f"Created the database {place(settings.url)}\n")
 
 
-def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the nights in this process.
+def start_night(
+    *, as_of: date | None, mode: Mode, switch_source: bool, closed: date | None = None
+) -> None:
+    """Run the nights in this process; nothing is written where one of the checks before them fails.
 
-    Nothing is written where one of the checks before them fails.
+    `closed` is a day that was no session after all; it is stored before the nights are planned.
     """
     with ExitStack() as until_done:
         with before_start() as (settings, own):
@@ -73,6 +75,14 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
                 now=clock.now,
             )
             through_prefect = reach_server(settings, until_done)
+        if closed is not None:
+            plan.close_session(settings, closed, now=clock.now)
+            nights = plan.check_nights(
+                settings,
+                as_of=as_of,
+                mode=mode,
+                now=clock.now,
+            )
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
         sys.stderr.writelines(f"{wrong}\n" for wrong in wrong_alerts(settings))

@@ -393,6 +393,7 @@ class Ledger:
         """
         from forecasting.night.run import run_missed  # loads torch, which readers do without
         from forecasting.night.steps.predict import ISSUED_BEFORE
+        from forecasting.night.symbols import own_settings
         from forecasting.publish.pages import each_report
 
         settings = self._settings(
@@ -417,7 +418,7 @@ class Ledger:
         )
         if CHAMPION not in set(found["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
-        due = day or last_completed(_clock(now)(), settings.exchange_of(symbol))
+        due = day or last_completed(_clock(now)(), own_settings(settings, symbol).exchange)
         _warn_of(each_report(settings, day, now=_clock(now)).values, newest=due)
         return found
 
@@ -444,6 +445,7 @@ class Ledger:
         """
         from forecasting.audit.backtest import backtest_spec, loaded
         from forecasting.evaluate.figures import figure_frame, forecast_frame
+        from forecasting.night.symbols import own_settings
 
         first = check_day("first", first)
         last = check_day("last", last)
@@ -464,7 +466,7 @@ class Ledger:
             _TURN,
             _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings,
         ):
-            each = map(settings.for_symbol, settings.symbols)
+            each = [own_settings(settings, symbol) for symbol in settings.symbols]
             specs = [
                 backtest_spec(
                     one,

@@ -1,15 +1,18 @@
 """Exchanges, by the names of exchange_calendars.
 
 That of a symbol, the days it trades, when they open and close.
+
+An exchange may carry announced days, which its calendar lacks: `XNYS closed=2027-03-11` is XNYS
+without that session. All functions take both forms; `with_days` makes the longer one.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from forecasting.errors import ForecastingError, UsageError
 
@@ -93,6 +96,36 @@ def check_exchange(name: str) -> str:
     return name
 
 
+DayKind = Literal["closed", "half_day", "index_review"]
+DAY_KINDS: tuple[DayKind, ...] = get_args(DayKind)
+"""Kinds of announced days: no session; one that closes early; one after which index weights change."""
+
+
+def with_days(exchange: str, days: Iterable[tuple[str, date]]) -> str:
+    """The exchange with these announced days, each a kind and a day, in place of those it carries."""
+    announced = sorted({f"{kind}={day}" for kind, day in days})
+    return " ".join([name_of(exchange), *announced])
+
+
+def name_of(exchange: str) -> str:
+    """The name of the exchange in exchange_calendars, without announced days."""
+    return exchange.partition(" ")[0]
+
+
+def announced_days(exchange: str, kind: DayKind) -> list[date]:
+    """The announced days of one kind that the exchange carries, ascending."""
+    pairs = (text.split("=") for text in exchange.split(" ")[1:])
+    return [date.fromisoformat(day) for found, day in pairs if found == kind]
+
+
+def days_of(exchange: str) -> set[tuple[str, date]]:
+    """Kind and day of all announced days that the exchange carries."""
+    days: set[tuple[str, date]] = set()
+    for kind in DAY_KINDS:
+        days |= {(kind, day) for day in announced_days(exchange, kind)}
+    return days
+
+
 SOON = 30
 """A calendar that ends within so many sessions is reported: those of some exchanges reach only the
 end of this year."""
@@ -109,6 +142,8 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     import exchange_calendars as xc
     import pandas as pd
 
+    if exchange != name_of(exchange):
+        return _with_announced(calendar(name_of(exchange)), exchange)
     try:
         check_exchange(exchange)
         # xc's own are 20 years before today, 1 after
@@ -138,6 +173,38 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
         ) from None
 
 
+def _with_announced(made: ExchangeCalendar, exchange: str) -> ExchangeCalendar:
+    """The calendar with the exchange's announced days, by the properties for one-off days."""
+    import pandas as pd
+
+    closed = pd.DatetimeIndex(announced_days(exchange, "closed"))
+    half_days = pd.DatetimeIndex(announced_days(exchange, "half_day"))
+    half_days = half_days[half_days.isin(made.sessions) & ~half_days.isin(closed)]
+    one_off = {
+        "adhoc_holidays": [*made.adhoc_holidays, *closed],
+        "special_closes_adhoc": [*made.special_closes_adhoc, (_early_hour(made), half_days)],
+    }
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        announced: ExchangeCalendar = type(
+            f"Announced{type(made).__name__}", (type(made),), one_off
+        )(start=made.first_session, end=made.last_session)
+    return announced
+
+
+def _early_hour(made: ExchangeCalendar) -> time:
+    """The local time at which the exchange's newest half day closes.
+
+    Where it has none, the middle of its day.
+    """
+    if len(made.early_closes):
+        early = made.session_close(made.early_closes[-1])
+    else:
+        opened = made.session_open(made.last_session)
+        early = opened + (made.session_close(made.last_session) - opened) / 2
+    hour: time = early.tz_convert(made.tz).time()
+    return hour
+
+
 def last_completed(at: datetime, exchange: str = "XNYS") -> date:
     """The newest session that had closed at the instant `at` (aware)."""
     closes = calendar(exchange).closes
@@ -162,8 +229,8 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     start = int(days.searchsorted(_stamp(session), side="right"))
     if start + n > len(days):
         raise ForecastingError(
-            f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, found "
-            "sessions up to "
+            f"Expected {n} sessions of {name_of(exchange)} after {session} in exchange_calendars, "
+            "found sessions up to "
             f"{days[-1]:%Y-%m-%d}. {_UPDATE}"
         )
     return [day.date() for day in days[start : start + n]]
@@ -178,9 +245,9 @@ def ends_soon(session: date, exchange: str = "XNYS") -> str:
     if len(days) - int(days.searchsorted(_stamp(session), side="right")) > SOON:
         return ""
     return (
-        f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, and a "
-        "night needs the sessions "
-        f"after its own. {_UPDATE}"
+        f"The calendar of {name_of(exchange)} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, "
+        "and a night needs "
+        f"the sessions after its own. {_UPDATE}"
     )
 
 

@@ -42,7 +42,7 @@ from pydantic_settings import (
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
-from forecasting.sessions import check_exchange, exchange_of, parse_exchanges
+from forecasting.sessions import check_exchange, exchange_of, name_of, parse_exchanges
 from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
@@ -145,8 +145,8 @@ class Settings(BaseSettings):
     )
     events: str | None = Field(
         None,
-        description="Earnings dates: csv:PATH (columns announced, timing, symbol) or yahoo; else "
-        "the source's.",
+        description="Earnings dates and days as csv:PATH (columns announced, timing, kind, symbol) "
+        "or yahoo.",
     )
     market: str | None = Field(
         None,
@@ -314,8 +314,13 @@ class Settings(BaseSettings):
         """The settings of one symbol: `symbols` is (symbol,), `exchange` its own.
 
         The hash changes accordingly.
+
+        An exchange that carries announced days keeps them.
         """
-        return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
+        exchange = self.exchange_of(symbol)
+        if exchange == name_of(self.exchange):
+            exchange = self.exchange
+        return self.model_copy(update={"symbols": (symbol,), "exchange": exchange})
 
     @property
     def market_choice(self) -> MarketChoice | None:
@@ -361,6 +366,7 @@ class Settings(BaseSettings):
         fields = type(self).model_fields
         later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
         found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
+        found["exchange"] = name_of(self.exchange)  # announced days are in table events
         if self.market is not None:  # by its symbol: where a file lies changes no number
             found["market"] = self.market_choice.symbol if self.market_choice else NO_MARKET
         return found

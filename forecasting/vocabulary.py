@@ -29,8 +29,9 @@ that."""
 KINDS: tuple[Kind, ...] = ("live", "late", "replay")
 """Order of preference where one origin was forecast more than once."""
 
-RunStatus = Literal["running", "done", "late", "failed"]
-"""How a night stands, in table runs; of a late one the bar is missing."""
+RunStatus = Literal["running", "done", "late", "failed", "closed"]
+"""How a night stands, in table runs; of a late one the bar is missing, of a closed one the day was
+no session."""
 
 Role = Literal["champion", "challenger", "baseline", "silenced"]
 """Role of a forecast; `champion` is the published one, also where a baseline made it."""

@@ -31,6 +31,7 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, forecast_frame
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
+from forecasting.ingest.announced_days import BY_HAND, new_days
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import (
     KEY,
@@ -55,6 +56,7 @@ from forecasting.report.page import environment
 from forecasting.sessions import (
     OLDEST_DAY,
     closes_at,
+    days_of,
     last_completed,
     next_sessions,
     sessions_index,
@@ -293,6 +295,14 @@ def _store_series(
             bars,
             settings.source,
             fetched_at=fetched_at,
+        )
+        days = new_days({}, days_of(settings.exchange), session=bars.index[0].date())
+        write.add_events(
+            connection,
+            symbol,
+            days,
+            source=settings.events or BY_HAND,
+            first_seen_at=fetched_at,
         )
         if events.empty:
             return

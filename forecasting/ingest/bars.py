@@ -21,7 +21,7 @@ from forecasting.ingest.bar_rules import (
     without,
 )
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.sessions import sessions_index
+from forecasting.sessions import name_of, sessions_index
 from forecasting.targets import PRICE_TOLERANCE
 
 COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
@@ -124,8 +124,8 @@ def _untraded(fetched: Fetched, exchange: str) -> NDArray[np.bool_]:
         raise BadDataError(
             f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on "
             "days on which "
-            f"{exchange} does not trade, the newest on {days[off][-1]:%A, %Y-%m-%d}; expected at "
-            "most "
+            f"{name_of(exchange)} does not trade, the newest on {days[off][-1]:%A, %Y-%m-%d}; "
+            "expected at most "
             f"{OFF_CALENDAR_SHARE:.0%}. Correct dates that a time zone has moved by a day, or name "
             "the exchange in "
             "FORECASTING_EXCHANGES."

@@ -31,7 +31,7 @@ from forecasting.ingest.sources.files import (
     read_file,
 )
 from forecasting.ingest.sources.plugins import called
-from forecasting.sessions import calendar
+from forecasting.sessions import DAY_KINDS, calendar
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -84,20 +84,43 @@ def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
 
     Announced (naive midnight), timing, scheduled.
     """
+    rows = _read_dates(path, symbol)
+    earnings = rows[rows["kind"] == "earnings"]
+    return earnings.drop(columns="kind").assign(scheduled=True).reset_index(drop=True)
+
+
+def days_of_file(option: str, symbol: str) -> set[tuple[str, date]]:
+    """Kind and day of the announced days of csv:PATH: the symbol's, and those without a symbol."""
+    rows = _read_dates(_path(option), symbol)
+    days = rows[rows["kind"] != "earnings"]
+    return set(zip(days["kind"], days["announced"].dt.date, strict=True))
+
+
+def _read_dates(path: Path, symbol: str) -> pd.DataFrame:
+    """The symbol's rows of a CSV and the days of all: announced (naive midnight), timing, kind."""
     table = _table(path)
     rows = table.of_symbol(symbol)
+    if table.places is not None and symbol:
+        rows = pd.concat([rows, table.of_symbol("")])
     timing = rows["timing"].str.strip().str.lower()
+    kind = rows.get("kind", pd.Series("", rows.index)).str.strip().str.lower()
+    kind = kind.replace("", "earnings")
     announced, undated = read_days(
         rows["announced"].str.replace(_HOUR, "", regex=True), _FIRST_DAY, _LAST_DAY
     )
     untimed = faults(
         ~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing
     )
-    if len(reasons := first_faults(misfits(rows), undated, untimed)):
-        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
-    return pd.DataFrame(
-        {"announced": announced, "timing": timing.to_numpy(dtype=str), "scheduled": True}
+    kinds = ("earnings", *DAY_KINDS)
+    unkind = faults(
+        ~kind.isin(kinds).to_numpy(), f"expected the kind {', '.join(kinds)} or empty", kind
     )
+    reasons = first_faults(misfits(rows), undated, untimed, unkind)
+    if len(reasons):
+        raise UsageError(f"{table.name} {reasons.iloc[0]}. Correct that {rows.index.name}.")
+    dates = {"announced": announced, "timing": timing.to_numpy(dtype=str), "kind": kind.to_numpy()}
+    is_of_nobody = (kind == "earnings") & (rows.get("symbol", symbol) != symbol)
+    return pd.DataFrame(dates)[~is_of_nobody.to_numpy()]
 
 
 def _table(path: Path) -> Table:
@@ -165,7 +188,7 @@ def check_events(option: str | None, symbols: Sequence[str]) -> str:
     path = _path(option)
     if len(symbols) == 1:
         read_events_csv(path, symbols[0])
-    elif _table(path).places is None:
+    elif _table(path).places is None and len(read_events_csv(path)):
         raise UsageError(
             f"Expected a column symbol in {path.name}, whose earnings dates would count for each "
             f"of {len(symbols)} "

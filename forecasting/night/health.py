@@ -24,7 +24,7 @@ from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
 from forecasting.night.steps.ingest import check_bars, witness_of
-from forecasting.night.symbols import each_symbol, joined, quoted
+from forecasting.night.symbols import each_symbol, joined, own_settings, quoted, with_announced
 from forecasting.plain_text import named
 from forecasting.publish import messages
 from forecasting.publish.alerts import wrong_alerts
@@ -35,6 +35,7 @@ from forecasting.sessions import (
     ends_soon,
     holidays,
     last_completed,
+    name_of,
     next_sessions,
     opens_at,
 )
@@ -84,19 +85,15 @@ def check_fresh(*, now: Clock, sends: bool = False) -> str:
 def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     is_held = lock.is_held(settings.url, "night")
+    rows = list[Row]()
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
-        rows = [
-            _state(
-                connection,
-                settings.for_symbol(symbol),
-                now(),
-                is_held,
-            )
-            for symbol in settings.symbols
-        ]
+        for symbol in settings.symbols:
+            stored = read.announced_days(connection, symbol)
+            own = with_announced(settings.for_symbol(symbol), stored)
+            rows.append(_state(connection, own, now(), is_held))
     without = [row for row in rows if row["cause"] == "without a night"]
     for row in without if len(without) <= ASKED else ():
-        own = settings.for_symbol(row["symbol"])
+        own = own_settings(settings, row["symbol"])
         try:
             check_events(own.events, own.symbols)
             check_market(own)
@@ -117,7 +114,7 @@ def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | 
     exchange = own.exchange
     series = {"symbol": own.symbols[0], "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
-    row |= {"symbol": symbol, "exchange": exchange, "cause": ""}
+    row |= {"symbol": symbol, "exchange": name_of(exchange), "cause": ""}
     try:
         due = last_completed(at, exchange)
         opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
@@ -195,12 +192,12 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         )
 
     def sessions() -> str:
-        newest = {
-            name: last_completed(now(), name)
-            for name in map(settings.exchange_of, settings.symbols)
-        }
+        exchanges = (own_settings(settings, symbol).exchange for symbol in settings.symbols)
+        newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
         ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
-        each = ", ".join(f"{session} of {exchange}" for exchange, session in newest.items())
+        each = ", ".join(
+            f"{session} of {name_of(exchange)}" for exchange, session in newest.items()
+        )
         return ". ".join([f"newest completed: {each}", *ends])
 
     def source() -> str:
@@ -291,10 +288,11 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
 
     Without `as_of` the holidays since too, up to ten days.
     """
-    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    each = [own_settings(settings, symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
     sentences = [
-        f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."
+        "Nothing new since the session "
+        f"{' and '.join(f'{day} of {name_of(name)}' for day, name in newest)}."
     ]
     for day, exchange in newest if as_of is None else ():
         # Today's from the hour on at which its session would have closed.
@@ -306,6 +304,7 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
         )
         if len(closed):
             sentences.append(
-                f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}."
+                f"{name_of(exchange)} was closed on "
+                f"{', '.join(f'{one:%A} {one.date()}' for one in closed)}."
             )
     return " ".join(sentences)

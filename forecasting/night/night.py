@@ -16,9 +16,9 @@ from typing import Any
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.folders import runs_folder
-from forecasting.night.symbols import explained
+from forecasting.night.symbols import explained, own_settings
 from forecasting.report.night_view import ReportData
-from forecasting.sessions import last_completed
+from forecasting.sessions import last_completed, name_of
 from forecasting.settings import Settings
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode, Target, short_id
@@ -136,10 +136,9 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
     newest = last_completed(at, exchange)
     if session > newest:
         raise UsageError(
-            f"Expected a session of {exchange} that has closed; found {session}, and the newest "
-            "that has closed is "
-            f"{newest}. Name that one or an older one, or correct this machine's clock, which is "
-            "at "
+            f"Expected a session of {name_of(exchange)} that has closed; found {session}, and the "
+            f"newest that has closed is {newest}. Name that one or an older one, or correct this "
+            "machine's clock, which is at "
             f"{at:%Y-%m-%d %H:%M} UTC."
         )
 
@@ -185,7 +184,7 @@ def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night
             f"found {__version__}. "
             "Install one release on all machines, then run again."
         )
-    own = settings.model_copy(update=values["options"]).for_symbol(values["night"]["symbol"])
+    own = own_settings(settings.model_copy(update=values["options"]), values["night"]["symbol"])
     night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from forecasting.errors import BadDataError, UsageError
+from forecasting.ingest.announced_days import BY_HAND, check_no_bar, new_days
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources import Source, plugins
 from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
@@ -23,23 +24,25 @@ from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
 from forecasting.night.steps.ingest import witness_of
-from forecasting.night.steps.preprocess import market_night, missing_closes
-from forecasting.night.symbols import each_symbol, joined
+from forecasting.night.steps.preprocess import ledger_instant, market_night, missing_closes
+from forecasting.night.symbols import each_symbol, joined, own_settings
 from forecasting.plain_text import named, plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS
 from forecasting.sessions import (
     NEWEST_DAY,
     after,
+    announced_days,
     between,
     is_session,
     last_completed,
+    name_of,
     newest_up_to,
     next_sessions,
     shift,
     today,
 )
 from forecasting.settings import Settings, read_settings
-from forecasting.store import connect, migrate, read
+from forecasting.store import connect, lock, migrate, read, write
 from forecasting.values import NO_MARKET, source_name
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
@@ -120,6 +123,9 @@ def _planned(
 
     def of_symbol(own: Settings) -> list[Night]:
         check_events(settings.events, settings.symbols)
+        if closed := announced_days(own.exchange, "closed"):
+            with connect.transaction(own.url) as connection:
+                write.close_runs(connection, own.symbols[0], closed)
         return nights_of(own)
 
     found = each_symbol(settings, of_symbol, now=night.now)
@@ -128,7 +134,7 @@ def _planned(
         stopped = replace(
             night,
             symbol=symbol,
-            settings=settings.for_symbol(symbol),
+            settings=own_settings(settings, symbol),
             error=error,
         )
         exchange = stopped.settings.exchange
@@ -188,7 +194,7 @@ def _after_finished(settings: Settings, last: date) -> list[date]:
 
 
 def not_done(nights: Sequence[Night]) -> list[Night]:
-    """The nights without those that were worked off to their end before."""
+    """The nights without those that were worked off to their end before, or are of no session."""
     if not nights:
         return []
     with connect.reading(nights[0].settings.url) as connection:
@@ -197,7 +203,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
                 connection,
                 "runs",
                 "id",
-                {"id": [night.id for night in nights], "status": "done"},
+                {"id": [night.id for night in nights], "status": ["done", "closed"]},
             )
         )
     return [night for night in nights if night.id not in done]
@@ -278,7 +284,7 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
-        for own in map(settings.for_symbol, settings.symbols):
+        for own in (own_settings(settings, symbol) for symbol in settings.symbols):
             # Any other source may be a file that has ended too, and is checked by itself.
             due = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
             market = market_night(
@@ -310,7 +316,7 @@ def checked_span(
     newest = each_symbol(settings, lambda own: newest_session(own, now=now), now=now)
     if not newest.values:
         newest.raise_failed()
-    each = list(map(settings.for_symbol, newest.values))
+    each = [own_settings(settings, symbol) for symbol in newest.values]
     last = last or min(newest.values.values())
     first = first or min([last, *(day for own in each for day in _after_finished(own, last)[:1])])
     if not any(between(first, last, own.exchange) for own in each):
@@ -325,11 +331,63 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     if not is_session(day, exchange):
         before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(
-            f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which it does "
-            "not trade. "
+            f"Expected a trading session of {name_of(exchange)}, found {day}, a {day:%A} on which "
+            "it does not trade. "
             f"The newest one before it that has closed is {before}."
         )
     check_closed(day, exchange, now=now)
+
+
+def close_session(settings: Settings, day: date, *, now: Clock) -> None:
+    """Store for each symbol that a day, up to today, was no session after all.
+
+    The rows of its nights are closed when the next run is planned. A UsageError where a bar of the
+    day is stored, or it is no session in any case.
+    """
+    with lock.night_lock(settings.url, "night"):
+        found = each_symbol(settings, partial(_close_session, day=day, now=now), now=now)
+    found.raise_failed()
+
+
+def _close_session(own: Settings, *, day: date, now: Clock) -> None:
+    symbol = own.symbols[0]
+    exchange = own.exchange
+    closure = ("closed", day)
+    if day in announced_days(exchange, "closed"):
+        return
+    if not is_session(day, exchange):
+        raise UsageError(
+            f"Expected a session of {name_of(exchange)} in --closed, found {day}, a {day:%A} on "
+            "which it does not trade in any case. Name the session without bars."
+        )
+    if day > today(now(), exchange):
+        raise UsageError(
+            f"Expected a day up to today in --closed, found {day}. Write one to come into a file "
+            "of FORECASTING_EVENTS, where it can be corrected: kind closed, announced its day."
+        )
+    with connect.transaction(own.url) as connection:
+        traded = read.bars(
+            connection,
+            symbol,
+            first=day,
+            last=day,
+        )
+        check_no_bar({closure}, {day} if len(traded) else set(), symbol=symbol)
+        newest = read.newest(
+            connection,
+            "fetches",
+            "fetched_at",
+            {"symbol": symbol},
+        )
+        rows = new_days(read.announced_days(connection, symbol), {closure}, session=day)
+        at = ledger_instant(newest, now())
+        write.add_events(
+            connection,
+            symbol,
+            rows,
+            source=BY_HAND,
+            first_seen_at=at,
+        )
 
 
 def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) -> date:
@@ -354,8 +412,8 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
     held = plugins.newest_session(source, symbol)
     if held and is_frame(settings.source) and not is_session(held, exchange):
         raise BadDataError(
-            f"The newest row of {symbol} is of {held:%A} {held}, no session of {exchange} "
-            "(FORECASTING_EXCHANGES). Remove or correct it."
+            f"The newest row of {symbol} is of {held:%A} {held}, no session of "
+            f"{name_of(exchange)} (FORECASTING_EXCHANGES). Remove or correct it."
         )
     return completed if held is None else newest_up_to(min(held, completed), exchange)
 

@@ -202,7 +202,7 @@ def ingest_only(
         night = make_night(
             own.symbols[0],
             session,
-            settings,
+            own,
             now=now,
             trigger="ingest",
         )

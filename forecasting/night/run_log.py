@@ -149,10 +149,7 @@ def notes_of(row: Row) -> dict[str, str]:
 
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
-    """Write values and notes to the night's row, unless it is done.
-
-    By another run, after a worker was lost.
-    """
+    """Write values and notes to the night's row, unless another run has done or closed it meanwhile."""
     with connect.transaction(night.settings.url) as connection:
         open_run(
             connection,
@@ -160,7 +157,7 @@ def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None
             started_at=night.now(),
             notes=notes,
         )
-        if _row(connection, night)["status"] != "done":
+        if _row(connection, night)["status"] not in ("done", "closed"):
             write.update(
                 connection,
                 "runs",

@@ -8,8 +8,9 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -20,10 +21,12 @@ from forecasting.errors import (
     UnexpectedError,
     UsageError,
 )
+from forecasting.ingest.announced_days import Day, days_in_force
 from forecasting.plain_text import named, of_each, plain_text
 from forecasting.report.units import quantity
+from forecasting.sessions import with_days
 from forecasting.settings import Settings
-from forecasting.store import read
+from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.values import check_symbol, listed
 from forecasting.vocabulary import Clock, Target
@@ -131,14 +134,42 @@ class Outcomes(Generic[Value]):
             raise combined(self.errors, of=len(self.values) + len(self.errors))
 
 
+def own_settings(settings: Settings, symbol: str) -> Settings:
+    """The settings of one symbol, its exchange with the days announced by now, in ledger and file.
+
+    A night uses those that were known at its fetch instead: `settings_known_at`.
+    """
+    own = settings.for_symbol(symbol)
+    stored: dict[Day, str] = {}
+    # Without a ledger none is stored
+    with suppress(StoreError), connect.reading(own.url) as connection:
+        stored = read.announced_days(connection, symbol)
+    return with_announced(own, stored)
+
+
+def with_announced(own: Settings, stored: Mapping[Day, str]) -> Settings:
+    """One symbol's settings, its exchange with the days that are `stored` and those of the file."""
+    days = set(stored)
+    # A run refuses a file that cannot be read, a reader needs none
+    with suppress(ForecastingError):
+        days = days_in_force(stored, own.events, own.symbols[0])
+    return own.model_copy(update={"exchange": with_days(own.exchange, days)})
+
+
+def settings_known_at(connection: Connection, own: Settings, at: datetime) -> Settings:
+    """One symbol's settings, its exchange with the days that the ledger had at an instant."""
+    days = read.announced_days(connection, own.symbols[0], known_at=at)
+    return own.model_copy(update={"exchange": with_days(own.exchange, days)})
+
+
 def each_symbol(
     settings: Settings, work: Callable[[Settings], Value], *, now: Clock
 ) -> Outcomes[Value]:
-    """What came of `work` for each symbol, on the settings of that symbol."""
+    """What came of `work` for each symbol, on `own_settings`."""
     outcomes = Outcomes[Value]()
     for symbol in settings.symbols:
         try:
-            outcomes.values[symbol] = work(settings.for_symbol(symbol))
+            outcomes.values[symbol] = work(own_settings(settings, symbol))
         except Exception as error:  # whatever it is, it is this symbol's
             outcomes.errors[symbol] = explained(error, now=now, settings=settings)
     return outcomes

@@ -14,7 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import calendar, early_closes, holidays, is_session, sessions_index, shift
+from forecasting.sessions import (
+    announced_days,
+    calendar,
+    early_closes,
+    holidays,
+    is_session,
+    sessions_index,
+    shift,
+)
 from forecasting.vocabulary import HORIZONS
 
 Value = TypeVar("Value", np.bool_, np.int32)
@@ -68,6 +76,7 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     half = np.asarray(
         sessions.isin(pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange))))
     )
+    reviewed = np.asarray(sessions.isin(pd.DatetimeIndex(announced_days(exchange, "index_review"))))
     passed = closed.searchsorted(sessions)  # (D,) holidays before each session
     before = np.diff(passed, append=passed[-1:]) > 0
     after = _after(before, -1)
@@ -93,7 +102,7 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
         "triple_witching_week": np.any(
             [_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0
         ),
-        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
+        "russell": ((month == 6) & (weekday == 4) & (day >= 22) & (day <= 28)) | reviewed,
         "half_day": half,
         "half_day_november": half & (month == 11),
         "before_holiday": before & ~half,
@@ -132,9 +141,7 @@ def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
 # A page asks for hundreds of sessions, and those of many symbols for the same ones
 @lru_cache(maxsize=4096)
 def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
-    """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply.
-
-    Known years ahead.
+    """`half day`, `triple witching` or `options expiry`, `index review`, `after a holiday`, as far as they apply.
 
     None on a day without a session: bars of one remain in a ledger whose exchange or calendar has
     changed.
@@ -147,6 +154,8 @@ def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
     moved = session.weekday() == 3 and len(holidays(friday, friday, exchange)) > 0
     if (moved and 14 <= session.day <= 20) or (session.weekday() == 4 and 15 <= session.day <= 21):
         notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
+    if session in announced_days(exchange, "index_review"):
+        notes.append("index review")
     if len(holidays(shift(session, -1, exchange), session, exchange)):
         notes.append("after a holiday")
     return tuple(notes)

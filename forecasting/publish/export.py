@@ -18,7 +18,7 @@ from forecasting.night.steps.preprocess import input_fetch
 from forecasting.night.symbols import check_forecast, combined, each_symbol
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
-from forecasting.sessions import is_session
+from forecasting.sessions import is_session, name_of
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -214,8 +214,8 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
     if as_of is not None:
         if not is_session(as_of, own.exchange):
             raise UsageError(
-                f"Expected bars as of a session of {own.exchange}, where {symbol} trades; found "
-                f"{as_of}."
+                f"Expected bars as of a session of {name_of(own.exchange)}, where {symbol} trades; "
+                f"found {as_of}."
             )
         of_night = {"symbol": symbol, "target": own.target, "origin_session": as_of}
         issued = (

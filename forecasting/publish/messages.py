@@ -16,7 +16,7 @@ from forecasting.errors import ForecastingError, LockedError, UsageError
 from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.night import Night
 from forecasting.night.run_log import notes_of
-from forecasting.night.symbols import NAMED, explained, joined
+from forecasting.night.symbols import NAMED, explained, joined, own_settings
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import alert_counts, wrong_alerts
 from forecasting.publish.export import check_known
@@ -128,7 +128,9 @@ def _digest(
                         "Its newest request, on {fetched_at:%Y-%m-%d}, was {verdict}: {detail}"
                     ).format(**asked)
                     requests[line.symbol] = f"{request.rstrip('.')}."
-            elif days := _without_live(connection, line, settings.exchange_of(line.symbol)):
+            elif days := _without_live(
+                connection, line, own_settings(settings, line.symbol).exchange
+            ):
                 what = (
                     f"replay. No live forecast of {named([*map(short_day, days)], NAMED)}: "
                     "made afterwards."
@@ -154,7 +156,7 @@ def _due(line: SymbolLine, settings: Settings, at: datetime) -> date:
     """
     if line.is_past:
         return as_day(line.forecast["origin_session"])
-    return last_completed(at, settings.exchange_of(line.symbol))
+    return last_completed(at, own_settings(settings, line.symbol).exchange)
 
 
 def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:

@@ -139,7 +139,8 @@ _CALIBRATION = (
     "`level`, `spread`, `weight`, `share` (of the trees), `factors`; empty for a baseline."
 )
 _CALENDAR = (
-    "Of the target session: `half day`, `triple witching`, `options expiry`, `after a "
+    "Of the target session: `half day`, `triple witching`, `options expiry`, `index review` "
+    "(announced), `after a "
     "holiday`; or empty."
 )
 _METRIC = (
@@ -349,13 +350,13 @@ events = sa.Table(
     _column(
         "session",
         Date,
-        "Session that reacts: the announcement's own, or the next if after the close.",
+        "Session that reacts: the announcement's own, or the next if after the close; or the day.",
         key=True,
     ),
     _column(
         "kind",
-        String(10),
-        "`earnings`.",
+        String(12),
+        "`earnings`, or of a day: `closed`, `half_day`, `index_review`.",
         key=True,
     ),
     _column(
@@ -374,17 +375,19 @@ events = sa.Table(
         String(20),
         "`seen`, `21 sessions ahead` (day unknown), `unscheduled`, `withdrawn` (ends it).",
     ),
-    _column("announced", Date, "Day of the announcement."),
+    _column("announced", Date, "Day of the announcement; or the day."),
     _column(
         "timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."
     ),
     _column(
         "source",
         Text,
-        "Its list: a file, `bundled`, `sec-8k` (shipped days of filings) or the bars' source.",
+        "Its list: a file, `bundled`, `sec-8k` (shipped days of filings), the bars' source, or "
+        "`run --closed`.",
     ),
-    comment="One event (an earnings date) as first seen in one form; a later row of its session "
-    "and kind replaces it.",
+    comment="One event (an earnings date, or an announced day that the calendar lacks) as first "
+    "seen in one form; a "
+    "later row of its session and kind replaces it.",
 )
 
 findings = sa.Table(
@@ -465,7 +468,12 @@ runs = sa.Table(
         String(10),
         "What started the night: `run` (by hand), `schedule` (unattended) or `catch-up`.",
     ),
-    _column("status", String(10), "`running`, `done`, `late` (its bar is missing) or `failed`."),
+    _column(
+        "status",
+        String(10),
+        "`running`, `done`, `late` (its bar is missing), `failed` or `closed` (its day was no "
+        "session).",
+    ),
     _column(
         "mode",
         String(10),

@@ -64,7 +64,7 @@ _USUAL = f"""CASE f.target WHEN 'close' THEN f.last_value ELSE (
         SELECT p.factor FROM forecast_parts p WHERE {same("p", "f", FORECAST_KEY)} AND p.part = 'usual'
     ) END"""
 _EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
-            WHEN 'amc' THEN {0}.kind || ' after the close before' ELSE {0}.kind END"""
+            WHEN 'amc' THEN {0}.kind || ' after the close before' ELSE replace({0}.kind, '_', ' ') END"""
 
 
 def _is_last(alias: str, later: str) -> str:
@@ -274,12 +274,14 @@ SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
 ) AS ahead
 FROM days d
 """,
-    "One special session of a symbol: earnings, past and announced, or a special calendar day "
-    "among those forecast.",
+    "One special day of a symbol: earnings, past and announced, an announced day, or a special "
+    "calendar day among "
+    "those forecast.",
     "events",
     {
         "session": "The session; of earnings the one that reacts.",
-        "kind": "`calendar`, or the kind of the event: `earnings`.",
+        "kind": "`calendar`, or the kind of the event: `earnings`, `closed`, `half_day`, "
+        "`index_review`.",
         "day": "What is special, in words: `triple witching`; `earnings after the close before`.",
         "ahead": "Whether it is later than the newest stored bar of the symbol.",
     },

@@ -237,6 +237,19 @@ def add_events(
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
 
 
+def close_runs(connection: sa.Connection, symbol: str, days: Sequence[date]) -> int:
+    """Close the nights of days that were no session, unless they are done; returns their number."""
+    table = schema.runs
+    stopped = (
+        table.c.symbol == symbol,
+        table.c.as_of.in_(days),
+        table.c.status.not_in(("done", "closed")),
+    )
+    return connection.execute(
+        sa.update(table).where(*stopped).values(status="closed", error=None)
+    ).rowcount
+
+
 def update(connection: sa.Connection, table: str, row_id: str, values: Row) -> int:
     """Update columns of the row of a table that has an id; 0 when there is no such row."""
     into = schema.metadata.tables[table]

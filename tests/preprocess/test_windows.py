@@ -27,7 +27,7 @@ from forecasting.preprocess.windows import (
     load_windows,
     make_windows,
 )
-from forecasting.sessions import between, next_sessions, sessions_index
+from forecasting.sessions import between, next_sessions, sessions_index, with_days
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target
@@ -261,6 +261,29 @@ HALF = {"half_day", "half_day_november", "after_holiday"}
 def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
     values, names = calendar_flags(day, day, "XNYS")
     assert {name for name, value in zip(names, values[0], strict=True) if value} == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "day", "expected"),
+    [
+        ("index_review", date(2026, 11, 13), {"russell"}),
+        ("half_day", date(2026, 11, 13), {"half_day", "half_day_november"}),
+        ("closed", date(2026, 11, 12), {"after_holiday"}),
+        ("closed", date(2026, 11, 16), {"before_holiday"}),
+    ],
+)
+def test_an_announced_day_adds_the_flags_of_its_kind(kind, day, expected):
+    friday = date(2026, 11, 13)
+    exchange = with_days("XNYS", [(kind, day)])
+    without, names = calendar_flags(friday, friday, "XNYS")
+    values, _ = calendar_flags(friday, friday, exchange)
+    added = {
+        name for name, before, now in zip(names, without[0], values[0], strict=True) if now > before
+    }
+    assert added == expected
+    noted = {*calendar_notes(friday, exchange)} - {*calendar_notes(friday, "XNYS")}
+    notes = {"russell": "index review", "half_day": "half day", "after_holiday": "after a holiday"}
+    assert noted == {notes[name] for name in expected if name in notes}
 
 
 def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():

@@ -50,7 +50,7 @@ NEEDED: dict[Columns, tuple[str, ...]] = {
 
 _OPTIONAL = ("adj_close", "dividends", "splits")
 _NAMES = {
-    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing")},
+    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing", "kind")},
     "date": "session",
     "ticker": "symbol",
     "adjclose": "adj_close",

@@ -27,7 +27,7 @@ from forecasting.errors import (
     UnavailableError,
     UsageError,
 )
-from forecasting.ingest import earnings, revisions, witness
+from forecasting.ingest import announced_days, earnings, revisions, witness
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
@@ -174,6 +174,8 @@ class _Asked:
     switched_from: str  # the source of the stored bars, where it is another one
     accept: bool  # whether the user has accepted another source, and with it another history
     bars: revisions.StoredBars
+    # The announced ones that are stored, each with its source
+    days: Mapping[announced_days.Day, str]
     newest_instant: datetime | None
     response: Fetched | Exception | None = None  # of a request for several symbols at once
 
@@ -223,13 +225,16 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
             if newest and newest["adjustment"]
             else None
         )
+        events = read.event_rows(connection, symbol)
+        dates = events[events["kind"] == "earnings"].reset_index(drop=True)
         asking = asking_of(
             settings,
             symbol,
             source,
             night.session,
-            stored=read.event_rows(connection, symbol),
+            stored=dates,
         )
+        days = read.announced_days(connection, symbol)
         bars = revisions.StoredBars(
             read.bars(connection, symbol), read.actions(connection, symbol), adjustment
         )
@@ -248,6 +253,7 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         switched_from,
         accept,
         bars,
+        days,
         newest_instant,
     )
 
@@ -331,6 +337,26 @@ def asking_of(
         session=session,
         stored=stored,
     )
+
+
+def _with_days(events: pd.DataFrame, asked: _Asked) -> pd.DataFrame:
+    """The rows to add, with column source, and those of the announced days of the file of events."""
+    asking = asked.asking
+    if asking.file is None:
+        return events
+    days = announced_days.days_in_force(asked.days, asking.file, asking.symbol)
+    traded = pd.DatetimeIndex(asked.bars.bars.index)
+    announced_days.check_no_bar(days, set(traded.date), symbol=asking.symbol)
+    new = announced_days.new_days(asked.days, days, session=asking.session)
+    withdrawn = announced_days.withdrawn_days(
+        asked.days,
+        days,
+        source=asking.file,
+        session=asking.session,
+    )
+    rows = [events, *(some.assign(source=asking.file) for some in (new, withdrawn))]
+    full = [some for some in rows if len(some)]
+    return pd.concat(full, ignore_index=True) if full else events
 
 
 def _with_responses(asked: dict[str, _Asked], refusals: Refusals) -> dict[str, _Asked]:
@@ -441,7 +467,7 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
             volume=fetched.bars["volume"],
             seen_at=seen_at,
         )
-        events = earnings.changes(asking, lists)
+        events = _with_days(earnings.changes(asking, lists), asked)
         doubts = earnings.doubts_of_lists(asking, lists)
     revision = replace(revision, findings=[*revision.findings, *doubts])
     if revision.error is not None:

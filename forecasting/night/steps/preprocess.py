@@ -16,8 +16,9 @@ import pandas as pd
 from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.night.night import Night
 from forecasting.night.run_log import open_run
+from forecasting.night.symbols import settings_known_at
 from forecasting.preprocess.windows import FILLED_SESSIONS, WARM_UP, MarketSeries, make_windows
-from forecasting.sessions import closes_at, last_completed, opens_at, sessions_index, shift
+from forecasting.sessions import closes_at, last_completed, name_of, opens_at, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
@@ -44,7 +45,8 @@ def write_windows(night: Night) -> Night:
             night.session,
             stored=night.stored_fetch,
         )
-        at = fetch["fetched_at"]  # no later version of a bar is used
+        at = fetch["fetched_at"]  # no later version of a bar is used, no day announced later
+        night = replace(night, settings=settings_known_at(connection, night.settings, at))
         bars = read.bars(
             connection,
             night.symbol,
@@ -168,10 +170,11 @@ def market_night(night: Night) -> Night | None:
     choice = night.settings.market_choice
     if choice is None or choice.symbol == night.symbol:
         return None
-    session = last_completed(closes_at(night.session, night.settings.exchange), choice.exchange)
-    settings = night.settings.model_copy(
-        update={"symbols": (choice.symbol,), "exchange": choice.exchange}
-    )
+    exchange = choice.exchange
+    if exchange == name_of(night.settings.exchange):
+        exchange = night.settings.exchange  # with the days announced of it
+    settings = night.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": exchange})
+    session = last_completed(closes_at(night.session, night.settings.exchange), exchange)
     return Night(
         choice.symbol,
         session,

@@ -9,10 +9,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
-from forecasting.ingest.earnings import STORED, validity_intervals
+from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
+from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame
+from forecasting.store.frames import Row, first_row, frame, rows
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
@@ -167,8 +168,12 @@ def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
 def events(
     connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid)."""
+    """Earnings dates as last seen.
+
+    Columns session, kind, known_from, withdrawn_from (NaT: still valid).
+    """
     seen = event_rows(connection, symbol, known_at=known_at)
+    seen = seen[seen["kind"] == "earnings"]
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
     return validity_intervals(seen).sort_values(
@@ -176,16 +181,34 @@ def events(
     )[_VALID]
 
 
+def announced_days(
+    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+) -> dict[tuple[str, date], str]:
+    """Kind and day of the announced days valid now or as of an instant, each with its source."""
+    table = schema.events
+    columns = (table.c[name] for name in STORED)
+    known = sa.true() if known_at is None else table.c.first_seen_at <= known_at
+    statement = sa.select(*columns).where(
+        table.c.symbol == symbol, table.c.kind.in_(DAY_KINDS), known
+    )
+    seen = rows(connection, statement.order_by(table.c.first_seen_at))
+    newest = {(row["kind"], row["session"]): row for row in seen}
+    return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
+
+
 def events_near(
     connection: sa.Connection, sessions: Collection[date], within: timedelta
 ) -> dict[str, list[Any]]:
-    """By symbol, the valid events of those that have one `within` some days of a session: columns STORED."""
+    """By symbol, the valid earnings dates of those with one `within` some days of a session.
+
+    Columns STORED.
+    """
     table = schema.events
     near = [table.c.session.between(session - within, session + within) for session in sessions]
-    named = sa.select(table.c.symbol).where(sa.or_(sa.false(), *near))
-    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(
-        table.c.symbol.in_(named)
-    )
+    of_earnings = table.c.kind == "earnings"
+    named = sa.select(table.c.symbol).where(of_earnings, sa.or_(sa.false(), *near))
+    columns = (table.c[name] for name in STORED)
+    statement = sa.select(table.c.symbol, *columns).where(of_earnings, table.c.symbol.in_(named))
     seen = frame(
         connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session)
     )

@@ -254,7 +254,7 @@ def newest_run(
     Of a session a done one comes first.
 
     A failed one is history, and left out, once bars that were fetched later have led to another
-    night.
+    night; so is one of a day that was no session.
     """
     table = schema.runs
     of_nights = sa.select(table).where(*of_series(table, symbol, target), table.c.as_of <= last)
@@ -265,7 +265,7 @@ _NEWEST_FIRST = (schema.runs.c.as_of.desc(), schema.runs.c.status, schema.runs.c
 
 
 def _is_history() -> sa.ColumnElement[bool]:
-    """The condition that a run failed before the bars of another night of its symbol and target were fetched.
+    """The condition that a run is closed, or failed before another night's bars were fetched.
 
     By the fetch, not by the later start: a run whose source does not respond goes on with stored
     bars, and its failure still counts. The other night is running while it writes its own page.
@@ -283,7 +283,8 @@ def _is_history() -> sa.ColumnElement[bool]:
             fetched.c.fetched_at > failed.c.started_at,
         )
     )
-    return (failed.c.status == "failed") & night_after.correlate(failed).exists()
+    is_made_up_for = (failed.c.status == "failed") & night_after.correlate(failed).exists()
+    return (failed.c.status == "closed") | is_made_up_for
 
 
 def bars_of_symbols(
