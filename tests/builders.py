@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from forecasting.ingest.actions import dividends_on
 from forecasting.publish import pages as publish
@@ -51,8 +50,8 @@ def random_bars(
 
 def scaled(
     bars: pd.DataFrame,
-    factor: object,
-    rows: object = slice(None),
+    factor,
+    rows=slice(None),
     columns: str | list[str] | None = None,
 ) -> pd.DataFrame:
     """A copy with the rows at some places times a factor, of NaN to make them unknown.
@@ -104,20 +103,20 @@ def csv_of_small_night() -> str:
     return text.getvalue()
 
 
-def write_yahoo_csv(bars: pd.DataFrame, path: Path | StringIO) -> None:
+def write_yahoo_csv(bars: pd.DataFrame, path: Path | StringIO):
     """`bars` as Yahoo's download would have them."""
     table = bars.rename(columns=lambda name: name.replace("_", " ").title()).rename_axis("Date")
     table.astype({"Volume": "int64"}).to_csv(path, date_format="%Y-%m-%d")
 
 
 def set_small_night(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch,
     folder: Path,
     database_url: str,
     *,
     train_sessions: int = 320,
-    **others: object,
-) -> None:
+    **others,
+):
     """Set the variables of a small night.
 
     Symbol TEST of the file TEST.csv in `folder`, one network, a short window.
@@ -133,7 +132,7 @@ def set_small_night(
     monkeypatch.setattr(publish, "render_page", blank_page)
 
 
-def blank_page(*_: object, **__: object) -> str:
+def blank_page(*_, **__) -> str:
     """In place of a real page, which takes a quarter of a night and decides no row.
 
     As large, for a full disk.

@@ -9,11 +9,10 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -73,7 +72,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]):
     """Mark as slow what needs a server, and what `make test` leaves out: -m "not slow" replaces its -m."""
     servers = {"postgres_server", "prefect_server", "served"}
     for item in items:
@@ -83,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure():
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
     if processes := sys.modules.get("tests.flows.processes"):
         for path in (processes.FRESH_DATABASE, processes.FRESH_LOCK):
@@ -91,7 +90,7 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
+def own_settings():
     """A command in the test's own process writes its options to the environment.
 
     None of them outlives the test.
@@ -101,25 +100,25 @@ def own_settings() -> Iterator[None]:
 
 
 @pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request):
     """A migrated database without a row, once on SQLite and once on Postgres."""
     return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture
-def night_url(request: pytest.FixtureRequest) -> str:
+def night_url(request):
     """The migrated database of `night_folder`: SQLite, or what `tests.nights.ON_BOTH_DATABASES` gives."""
     return str(request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url"))
 
 
 @pytest.fixture(params=DATABASES)
-def empty_database_url(request: pytest.FixtureRequest) -> str:
+def empty_database_url(request):
     """A database that is not migrated; on SQLite there is not even a file, nor its folder."""
     return request.getfixturevalue(f"empty_{request.param}_url")
 
 
 @pytest.fixture
-def sqlite_url(empty_sqlite_url: str, migrated_sqlite_file: Path) -> str:
+def sqlite_url(empty_sqlite_url, migrated_sqlite_file):
     """A migrated SQLite file."""
     path = Path(empty_sqlite_url.removeprefix("sqlite:///"))
     path.parent.mkdir()
@@ -128,7 +127,7 @@ def sqlite_url(empty_sqlite_url: str, migrated_sqlite_file: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+def postgres_url(postgres_server, migrated_postgres):
     """A migrated Postgres database of the test's own."""
     from tests.postgres import fresh_postgres
 
@@ -137,13 +136,13 @@ def postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> Iterator
 
 
 @pytest.fixture
-def empty_sqlite_url(tmp_path: Path) -> str:
+def empty_sqlite_url(tmp_path):
     """A SQLite file that is not there yet."""
     return f"sqlite:///{tmp_path / 'ledger' / 'forecasting.db'}"
 
 
 @pytest.fixture
-def empty_postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
+def empty_postgres_url(postgres_server):
     """An empty Postgres database of the test's own."""
     from tests.postgres import fresh_postgres
 
@@ -152,7 +151,7 @@ def empty_postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite_file(tmp_path_factory):
     from forecasting.store.migrate import upgrade
 
     path = tmp_path_factory.mktemp("migrated") / "forecasting.db"
@@ -161,7 +160,7 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
+def migrated_postgres(postgres_server):
     from forecasting.store.migrate import upgrade
     from tests.postgres import fresh_postgres
 
@@ -171,7 +170,7 @@ def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[sa.Engine]:
+def postgres_server():
     """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its first database."""
     from tests.postgres import running_postgres
 
@@ -179,7 +178,7 @@ def postgres_server() -> Iterator[sa.Engine]:
 
 
 @pytest.fixture(scope="module")
-def prefect_server() -> Iterator[None]:
+def prefect_server():
     """A Prefect server to which the flows in this process report."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
@@ -206,7 +205,7 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def served(tmp_path_factory):
     """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
     from tests.flows import processes
 
@@ -214,14 +213,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     port = processes.free_port()
     with ExitStack() as stack:
 
-        def start() -> str:
+        def start():
             return stack.enter_context(processes.prefect_server(folder, port=port))
 
         yield processes.Served(start(), start)
 
 
 @pytest.fixture(scope="module")
-def deployed(served: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+def deployed(served, tmp_path_factory):
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
     from tests.flows import processes
 
@@ -230,7 +229,7 @@ def deployed(served: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def csv_of_bars(tmp_path: Path) -> Path:
+def csv_of_bars(tmp_path):
     """650 sessions of seeded bars up to LAST in Yahoo's columns."""
     from tests.builders import csv_of_small_night
 
@@ -240,7 +239,7 @@ def csv_of_bars(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def posted(monkeypatch):
     """What the address in FORECASTING_NOTIFY receives, as JSON, in order."""
     from tests.flows.sinks import http_sink
 
@@ -250,7 +249,7 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_flows(monkeypatch):
     """Flows and tasks run as plain functions, without Prefect.
 
     A night takes a third of the time.
@@ -261,9 +260,7 @@ def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def night_folder(
-    tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def night_folder(tmp_path, night_url, csv_of_bars, monkeypatch):
     """The data folder of a small night: one network, a short window.
 
     A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a
@@ -276,7 +273,7 @@ def night_folder(
 
 
 @pytest.fixture
-def real_pages(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def real_pages(night_folder, monkeypatch):
     """Nights in `night_folder` write the page that a user has, not `builders.blank_page`."""
     from forecasting.publish import pages as publish
     from forecasting.report.page import render_page
@@ -285,9 +282,7 @@ def real_pages(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def folders_of_nights(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> dict[int, Path]:
+def folders_of_nights(tmp_path_factory, migrated_sqlite_file):
     """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of the month."""
     from tests.nights import leave_nights
 
@@ -300,9 +295,7 @@ def folders_of_nights(
 
 
 @pytest.fixture
-def done_on_the_sixth(
-    folders_of_nights: dict[int, Path], night_folder: Path, night_url: str
-) -> None:
+def done_on_the_sixth(folders_of_nights, night_folder, night_url):
     """The night of 2024-03-06 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 
@@ -310,9 +303,7 @@ def done_on_the_sixth(
 
 
 @pytest.fixture
-def done_on_the_seventh(
-    folders_of_nights: dict[int, Path], night_folder: Path, night_url: str
-) -> None:
+def done_on_the_seventh(folders_of_nights, night_folder, night_url):
     """The night of 2024-03-07 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 

@@ -100,7 +100,7 @@ def answer(url: str, query: str) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def shown(value: object) -> str:
+def shown(value) -> str:
     """One value: the same text on both databases."""
     if value is None:
         return ""
@@ -118,7 +118,7 @@ def shown(value: object) -> str:
 def with_answers(text: str, url: str) -> str:
     """The document with the answers of a ledger."""
 
-    def renewed(found: re.Match[str]) -> str:
+    def renewed(found):
         whole = found[0]
         first = found.start()
         return (
@@ -130,7 +130,7 @@ def with_answers(text: str, url: str) -> str:
     return _RECIPE.sub(renewed, text)
 
 
-def main() -> None:
+def main():
     """Write the answers anew."""
     text = DOCUMENT.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, ledger(Path(folder), text) as url:

@@ -93,18 +93,18 @@ def after(session: date, hours: float = 13.0) -> Clock:
     return lambda: moment
 
 
-def night(as_of: date | None = None, mode: str = "auto") -> None:
-    start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
+def night(as_of: date | None = None, mode: str = "auto"):
+    start_night(as_of=as_of, mode=mode, switch_source=False)
 
 
-def damage_weights(folder: Path) -> None:
+def damage_weights(folder: Path):
     """Make every model of a data folder unusable."""
     for weights in (folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
 
 
 @contextmanager
-def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pytest.MonkeyPatch]:
+def ledger_in(folder: Path, migrated: Path, **settings) -> Iterator[pytest.MonkeyPatch]:
     """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.
 
     TEST.csv is written there; `migrated` is a SQLite file without rows, `settings` are those of
@@ -118,7 +118,7 @@ def ledger_in(folder: Path, migrated: Path, **settings: object) -> Iterator[pyte
         yield patch
 
 
-def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings: object) -> Path:
+def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings) -> Path:
     """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
     with ledger_in(folder, migrated, **settings):
         for session in sessions:
@@ -126,13 +126,13 @@ def leave_nights(sessions: list[date], folder: Path, migrated: Path, **settings:
     return folder
 
 
-def copy_nights(folder: Path, data: Path, url: str) -> None:
+def copy_nights(folder: Path, data: Path, url: str):
     """Copy what `leave_nights` has left in the folder to a data folder that is not there and a ledger without rows."""
     shutil.copytree(folder / "data", data)
     copy_ledger(folder / "ledger.db", url)
 
 
-def copy_ledger(file: Path, url: str) -> None:
+def copy_ledger(file: Path, url: str):
     """Copy a SQLite ledger's file, which may still be open, to a ledger without rows."""
     if not url.startswith("sqlite:"):
         copied(f"sqlite:///{file}", url)
@@ -149,7 +149,7 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
     return list(each_report(settings, as_of, now=clock.now).values.values())
 
 
-def killed(*args: object, **kwargs: object) -> None:
+def killed(*args, **kwargs):
     raise KeyboardInterrupt
 
 
@@ -161,5 +161,5 @@ def killed_before(table: str) -> Callable[..., int]:
     )
 
 
-def broken(*args: object, **kwargs: object) -> None:
+def broken(*args, **kwargs):
     raise ZeroDivisionError("seeded")

@@ -40,7 +40,7 @@ def executed(ledger: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def main() -> None:
+def main():
     """Write the notebook with the outputs of a ledger.
 
     Of the folder given, else of one made for it.

@@ -13,7 +13,7 @@ from prefect import Flow, State, Task
 from flows import backtest, catch_up, nightly  # noqa: F401 - imported, so that every task is there to be replaced
 
 
-def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
+def without_prefect(put: Callable[[Any, str, Any], None]):
     """Replace every flow and task in `flows` by its function.
 
     `put(module, name, function)` for each.
@@ -30,7 +30,7 @@ def plain(flow: Flow[..., Any]) -> Callable[..., Any]:
     """The flow's function; of a Prefect state its result or its error, as from the flow itself."""
 
     @wraps(flow.fn)
-    def call(*args: Any, **named: Any) -> Any:
+    def call(*args, **named):
         result = flow.fn(*args, **named)
         if isinstance(result, State) and isinstance(result.data, Exception):
             raise result.data

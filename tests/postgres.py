@@ -70,7 +70,7 @@ def a_role(url: str, kind: str) -> Iterator[str]:
             connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
-def check_views(here: str, there: str, symbol: str) -> None:
+def check_views(here: str, there: str, symbol: str):
     """Every view has the same rows and types in two ledgers.
 
     Sums of floats may differ in their last digits.
@@ -92,7 +92,7 @@ def check_views(here: str, there: str, symbol: str) -> None:
     assert filled > 5
 
 
-def copied(source: str, target: str) -> None:
+def copied(source: str, target: str):
     """Copy every row of one migrated ledger to another without rows."""
     with begun(source, engine(source)) as old, begun(target, engine(target)) as new:
         for table in metadata.sorted_tables:

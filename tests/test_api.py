@@ -24,7 +24,7 @@ EVE = date(2024, 3, 7)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, sqlite_url, monkeypatch):
     """A working folder with bars of SBUX and an empty ledger where docs/python.md expects them."""
     (tmp_path / "forecasting-data").mkdir()
     Path(sqlite_url.removeprefix("sqlite:///")).rename(
@@ -39,11 +39,11 @@ def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:SBUX. :UserWarning")  # what the runs note
-def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path) -> None:
+def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder):
     assert len(BLOCKS) >= 6
     fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=EVE, mode="scratch", now=clock.now)
     fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now)
-    names: dict[str, object] = {}
+    names = {}
     for block in BLOCKS:
         exec(block, names)
     frames = {name: value for name, value in names.items() if isinstance(value, pd.DataFrame)}
@@ -62,8 +62,8 @@ def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path
 
 @pytest.mark.slow
 def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(
-    folder: Path,
-) -> None:
+    folder,
+):
     code = """
 import sys
 import forecasting as fc
@@ -83,7 +83,7 @@ assert "torch" not in sys.modules
     )
 
 
-def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder: Path) -> None:
+def test_a_ledger_that_is_not_there_or_an_empty_name_is_refused(folder):
     for missing in (
         {"url": f"sqlite:///{folder / 'missing.db'}"},
         {"data_dir": folder / "elsewhere"},
@@ -112,7 +112,7 @@ def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(
     assert list(here.iterdir()) == []
 
 
-def test_a_ledger_is_printed_without_its_password(folder: Path) -> None:
+def test_a_ledger_is_printed_without_its_password(folder):
     ledger = fc.connect(f"sqlite:///{folder / 'forecasting-data' / 'forecasting.db'}")
     assert repr(ledger) == f"<Ledger {folder / 'forecasting-data' / 'forecasting.db'}>"
     kept = "postgresql://me:hunter2@ledger.example.org:5433/nights"

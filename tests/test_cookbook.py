@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -39,7 +38,7 @@ TOLERANCE = 0.05
 
 
 @pytest.fixture(scope="module")
-def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def sqlite_ledger(tmp_path_factory):
     with (
         warnings.catch_warnings(),
         cookbook.ledger(tmp_path_factory.mktemp("cookbook"), TEXT) as url,
@@ -48,16 +47,14 @@ def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def postgres_ledger(
-    sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str
-) -> Iterator[str]:
+def postgres_ledger(sqlite_ledger, postgres_server, migrated_postgres):
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
         copied(sqlite_ledger, url)
         yield url
 
 
 @pytest.fixture(params=DATABASES)
-def ledger(request: pytest.FixtureRequest) -> str:
+def ledger(request):
     return request.getfixturevalue(f"{request.param}_ledger")
 
 
@@ -81,7 +78,7 @@ def matches(found: str, expected: str, tolerance: float) -> bool:
 
 
 @pytest.mark.parametrize("title", RECIPES)
-def test_a_query_has_the_answer_of_the_document(ledger: str, title: str) -> None:
+def test_a_query_has_the_answer_of_the_document(ledger, title):
     """The same columns and as many rows, each cell as `matches`.
 
     `python -m tests.cookbook` writes the answers anew.
@@ -94,7 +91,7 @@ def test_a_query_has_the_answer_of_the_document(ledger: str, title: str) -> None
             assert "seconds" in name or matches(cell, expected, TOLERANCE), (row, other)
 
 
-def test_every_query_of_the_readme_runs_and_names_one_target(ledger: str) -> None:
+def test_every_query_of_the_readme_runs_and_names_one_target(ledger):
     found = cookbook.queries(README)
     assert len(found) == 3
     for query in found:
@@ -103,7 +100,7 @@ def test_every_query_of_the_readme_runs_and_names_one_target(ledger: str) -> Non
         assert cookbook.answer(ledger, here) != cookbook.NO_ROWS
 
 
-def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str) -> None:
+def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger):
     guide = (cookbook.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     settings = Settings(database_url=SecretStr(ledger), source="sample")
     found = digest_in(
@@ -112,7 +109,7 @@ def test_the_digest_of_these_nights_is_that_of_the_operations_guide(ledger: str)
     assert matches(found, guide.partition("```text\n")[2].partition("\n```")[0], TOLERANCE), found
 
 
-def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger: str) -> None:
+def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_ledger):
     recipe = yaml.safe_load((cookbook.ROOT / "docs" / "datasette.yaml").read_text(encoding="utf-8"))
     query = recipe["databases"]["forecasting"]["queries"]["coming"]["sql"]
     with contextlib.closing(
@@ -138,7 +135,7 @@ def outputs(notebook: Path) -> list[str]:
     return [" ".join(text.split()) for text in texts]
 
 
-def test_the_notebook_runs_and_has_its_outputs(sqlite_ledger: str, tmp_path: Path) -> None:
+def test_the_notebook_runs_and_has_its_outputs(sqlite_ledger, tmp_path):
     """`python -m tests.notebook` writes the outputs anew.
 
     In a process of its own, for Jupyter warns of much.
@@ -159,7 +156,7 @@ def test_the_notebook_runs_and_has_its_outputs(sqlite_ledger: str, tmp_path: Pat
 
 
 @pytest.fixture(params=DATABASES)
-def seeded(request: pytest.FixtureRequest) -> str:
+def seeded(request):
     """A ledger with what the sample lacks.
 
     A failed night, a restated bar, a refused fit, an open finding.
@@ -219,7 +216,7 @@ def seeded(request: pytest.FixtureRequest) -> str:
         ("What is wrong with the stored bars?", "| price_spike |"),
     ],
 )
-def test_a_query_finds_what_the_sample_lacks(seeded: str, title: str, part: str) -> None:
+def test_a_query_finds_what_the_sample_lacks(seeded, title, part):
     """Of the bars, the restated volume and not the split after it."""
     answer = cookbook.answer(seeded, RECIPES[title].query)
     assert part in answer

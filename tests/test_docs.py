@@ -98,8 +98,8 @@ def names_in(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters(
-    document: Path,
-) -> None:
+    document,
+):
     text = document.read_text(encoding="utf-8")
     assert dead_links(document, text) == []
     if document.name != "CHANGELOG.md":  # it names files of earlier releases
@@ -112,7 +112,7 @@ def test_a_document_has_links_and_paths_that_resolve_and_lines_of_120_characters
     assert not long, "Wrap these lines; only a row of a table, or what is printed, may be longer."
 
 
-def test_every_path_and_function_of_the_architecture_is_where_it_says() -> None:
+def test_every_path_and_function_of_the_architecture_is_where_it_says():
     paths = paths_in(ARCHITECTURE)
     functions = functions_in(ARCHITECTURE)
     assert (len(paths) > 25, len(functions) > 10) == (True, True)
@@ -124,7 +124,7 @@ def test_every_path_and_function_of_the_architecture_is_where_it_says() -> None:
     ] == []
 
 
-def test_every_document_is_in_the_index() -> None:
+def test_every_document_is_in_the_index():
     linked = {
         (ROOT / "docs" / link).resolve() for link in links_in(INDEX.read_text(encoding="utf-8"))
     }

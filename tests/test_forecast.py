@@ -4,7 +4,6 @@ import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ DOWNLOADED = BY_TICKER.rename(columns=str.title, level=1)  # by yfinance
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def small(monkeypatch, tmp_path):
     """One network of few sessions, in a working folder that stays empty."""
     for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
@@ -34,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> fc.Ledger:
+def stored(tmp_path):
     """An empty ledger, with BARS in bars.parquet."""
     migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
     BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
@@ -79,9 +78,7 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
         )
 
 
-def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called() -> (
-    None
-):
+def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called():
     with pytest.warns(UserWarning) as told:
         fc.forecast(BARS, symbol="TEST", market=BARS["close"].iloc[:-20])
         fc.forecast(pd.concat([BARS, AHEAD.shift(9999, "D")]), market=BARS["close"].iloc[-50:])
@@ -95,7 +92,7 @@ def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forec
     assert "the newest is of 2024-02-08, too old to be used" in market
 
 
-def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too() -> None:
+def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_threads_too():
     listed = pd.DataFrame(
         {"EPS Estimate": [0.9]}, pd.DatetimeIndex(["2024-01-30 16:05"], tz="America/New_York")
     )
@@ -115,7 +112,7 @@ def test_a_market_symbol_among_the_tickers_of_yfinance_is_an_input_alone_in_thre
     pd.testing.assert_frame_equal(again.quantiles, expected.quantiles)
 
 
-def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short() -> None:
+def test_several_series_in_long_form_come_back_in_long_form_without_one_that_is_too_short():
     bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
     short = bars[0].tail(50).assign(unique_id="MSFT")
     frame = pd.concat([short, bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
@@ -245,8 +242,8 @@ def test_what_cannot_be_forecast_is_raised_and_not_printed_too(
 
 @pytest.mark.filterwarnings("ignore:TEST. :UserWarning")  # what the run notes
 def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(
-    stored: fc.Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    stored, monkeypatch
+):
     assert len(stored.latest()) == 0  # the ledger is empty
     with pytest.raises(UsageError, match=r"nights of volume \(none\), found SBUX"):
         stored.latest("SBUX")
@@ -285,8 +282,8 @@ def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has
 
 
 def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_in_long_form(
-    stored: fc.Ledger,
-) -> None:
+    stored,
+):
     frame = (
         BARS.rename_axis("ds")
         .reset_index()
@@ -327,7 +324,7 @@ def test_a_backtest_of_a_frame_in_long_form_is_that_of_its_file_and_comes_back_i
     with pytest.raises(fc.HistoryError, match="436 sessions of KO"):
         fc.backtest(panel[: len(frame) + 100], "2024-02-01", "2024-02-20")
     with pytest.raises(UsageError, match="bars, found NoneType"):
-        fc.backtest(None, "2024-02-01", "2024-02-20")  # type: ignore[arg-type]
+        fc.backtest(None, "2024-02-01", "2024-02-20")
     with pytest.raises(UsageError, match="horizon 6: expected 1 to 5"):
         of_frame.plot(6)
     drawn = of_frame.plot(5).svg

@@ -36,9 +36,7 @@ VARIABLES = dict(word.split("=", 1) for words in arguments_of("ENV") for word in
 COPIED = [source for *sources, _ in arguments_of("COPY") for source in sources]
 
 
-def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else() -> (
-    None
-):
+def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_and_nothing_else():
     in_context = re.findall(
         r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.M
     )
@@ -53,7 +51,7 @@ def test_the_build_context_holds_what_copy_takes_and_the_packages_of_pyproject_a
     assert set(made.split()) == {name.rstrip("*") for name in yaml.safe_load(built)} == folders
 
 
-def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest() -> None:
+def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest():
     *locked, ours = [
         shlex.split(command) for command in re.findall(r"pip install ([^&\n]*)", DOCKERFILE)
     ]
@@ -72,7 +70,7 @@ def test_every_package_is_installed_by_hash_and_every_base_image_named_by_digest
     ] == []
 
 
-def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> None:
+def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume():
     ((user,),) = arguments_of("USER")
     ((volume,),) = arguments_of("VOLUME")
     names = [name for name, _ in STEPS]
@@ -112,7 +110,7 @@ from."""
 
 @pytest.mark.slow
 def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deployment_in_an_empty_folder(
-    tmp_path: Path,
+    tmp_path,
 ):
     """With the variables of the image, which has the same packages."""
     source = tmp_path / "source"
@@ -174,8 +172,8 @@ def test_the_wheel_migrates_a_database_explains_itself_and_loads_every_deploymen
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_names(
-    path: Path,
-) -> None:
+    path,
+):
     used = re.findall(r"uses: (.*)", path.read_text())
     assert used
     assert [
@@ -195,9 +193,7 @@ def test_a_workflow_names_actions_by_commit_and_a_job_has_no_right_but_those_it_
 @pytest.mark.parametrize(
     "python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"]
 )
-def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(
-    tmp_path: Path, python: str
-) -> None:
+def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path, python):
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in (
         "pyproject.toml",

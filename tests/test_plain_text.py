@@ -8,14 +8,14 @@ from forecasting.plain_text import LIMIT, markdown_text, plain_text
 HOSTILE = "a\x1b[31mred\x07\nnext\tline\r\u202egnp\u200b.exe \x9b2J \udcff \u2028end"
 
 
-def test_the_text_is_one_line_without_control_characters_and_ordinary_text_is_left() -> None:
+def test_the_text_is_one_line_without_control_characters_and_ordinary_text_is_left():
     assert plain_text(HOSTILE) == "a�[31mred� next line �gnp�.exe �2J �  end"
     text = "^GSPC is expected to trade 5.15\N{NO-BREAK SPACE}B shares (80% interval 3.83\N{EN DASH}7.44 B), über 日本"
     assert plain_text(text) == text
 
 
 @pytest.mark.parametrize("limit", [40, LIMIT])
-def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit: int) -> None:
+def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit):
     found = plain_text("x" * 5_000_000, limit=limit)
     assert len(found) == limit
     assert found.endswith(" ... (5,000,000 characters in all)")
@@ -50,11 +50,11 @@ def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit: int) -> No
         ),
     ],
 )
-def test_the_password_or_query_of_a_url_is_not_repeated(text: str, shown: str) -> None:
+def test_the_password_or_query_of_a_url_is_not_repeated(text, shown):
     assert plain_text(text) == shown
 
 
-def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown() -> None:
+def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown():
     assert markdown_text("![a](http://x/y) <img src=x> `c` | \\") == (
         r"!\[a\](http://x/y) \<img src=x\> \`c\` \| " + "\\\\"
     )
@@ -62,7 +62,7 @@ def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown() -> None:
 
 @pytest.mark.parametrize("kind", [ForecastingError, UsageError, DataLateError, RateLimitedError])
 def test_every_error_of_ours_is_clean_and_survives_another_process(
-    kind: type[ForecastingError],
-) -> None:
+    kind,
+):
     assert str(pickle.loads(pickle.dumps(kind(HOSTILE)))) == plain_text(HOSTILE)
     assert len(str(kind("x" * 5_000_000))) == LIMIT

@@ -41,7 +41,7 @@ def pins_of(name: str) -> Pins:
     text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace(
         "\\\n", " "
     )
-    found: Pins = {}
+    found = {}
     for line in text.splitlines():
         requirement, *hashes = line.split(" --hash=")
         pinned = Requirement(requirement.strip())
@@ -61,8 +61,8 @@ def required(requirements: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_an_index(
-    name: str,
-) -> None:
+    name,
+):
     pins = pins_of(name)
     assert len(pins) == 1 if name == "installer.lock" else len(pins) > 20
     assert all(pins.values())
@@ -75,7 +75,7 @@ def test_every_pin_has_the_hashes_of_uv_s_lock_without_cuda_and_the_address_of_a
     assert addresses == {"https://pypi.org", "https://files.pythonhosted.org"}
 
 
-def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> None:
+def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now():
     (ours,) = [package for package in PACKAGES if package["name"] == "forecasting"]
     stated = [(None, Requirement(text)) for text in PROJECT["dependencies"]]
     for extra, texts in PROJECT["optional-dependencies"].items():
@@ -89,9 +89,7 @@ def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> No
     assert locked == {(extra, canonicalize_name(one.name), one.specifier) for extra, one in stated}
 
 
-def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python() -> (
-    None
-):
+def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release_computes_on_every_python():
     runtime, development, torch = (
         pins_of(f"{name}.lock") for name in ("runtime", "development", "torch-cpu")
     )
@@ -111,7 +109,7 @@ def test_a_night_and_the_tests_have_every_package_that_they_need_and_one_release
 ENTRY = '[[accepted]]\nid = "GHSA-1"\nuntil = 2027-01-31\nreason = "Its parser is not used."\n'
 
 
-def test_an_accepted_advisory_states_why_and_passes_up_to_its_date() -> None:
+def test_an_accepted_advisory_states_why_and_passes_up_to_its_date():
     assert accepted(ENTRY, date(2027, 1, 31)) == ["GHSA-1"]
     with pytest.raises(
         SystemExit, match=r"GHSA-1 was accepted until 2027-01-31 \(Its parser is not used.\)"
@@ -129,7 +127,7 @@ def test_an_accepted_advisory_states_why_and_passes_up_to_its_date() -> None:
 ENTRIES = json.loads((sbom.WEIGHTS / "index.json").read_text())
 
 
-def test_every_set_of_shipped_weights_and_trees_is_a_model_with_span_files_and_command() -> None:
+def test_every_set_of_shipped_weights_and_trees_is_a_model_with_span_files_and_command():
     assert sbom.version() == __version__
     models = [sbom.model_of(entry) for entry in ENTRIES]
     assert {model["name"] for model in models} == {

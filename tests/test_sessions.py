@@ -8,13 +8,13 @@ from forecasting import sessions
 from forecasting.errors import ForecastingError
 
 
-def test_one_off_holidays_and_early_closes_are_known() -> None:
+def test_one_off_holidays_and_early_closes_are_known():
     assert sessions.next_sessions(date(2025, 1, 8), 1) == [date(2025, 1, 10)]  # a day of mourning
     assert not sessions.is_session(date(2025, 1, 9))
     assert sessions.early_closes(date(2026, 11, 1), date(2026, 11, 30)) == {date(2026, 11, 27)}
 
 
-def test_each_exchange_has_its_own_holidays_and_hours() -> None:
+def test_each_exchange_has_its_own_holidays_and_hours():
     first = date(2024, 5, 3)
     last = date(2024, 5, 7)
     assert sessions.between(first, last, "XLON") == [first, last]
@@ -77,9 +77,7 @@ def test_a_half_day_closes_at_the_exchanges_early_hour_or_in_the_middle_of_its_d
 
 
 @pytest.mark.parametrize("sundays", [True, False])
-def test_the_holidays_of_a_changed_week_follow_the_sessions(
-    monkeypatch: pytest.MonkeyPatch, sundays: bool
-) -> None:
+def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch, sundays):
     # As Tel Aviv's until 2026-01-04; without Sundays as exchange_calendars makes such a calendar
     # under pandas 3.1.
     before = pd.date_range("2025-12-01", "2026-01-04")
@@ -98,7 +96,7 @@ def test_the_holidays_of_a_changed_week_follow_the_sessions(
     ]
 
 
-def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last() -> None:
+def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with_its_last():
     oldest, newest = (
         sessions.calendar(name).sessions[place].date()
         for name, place in (("XSAU", 0), ("XSHG", -1))
@@ -113,7 +111,7 @@ def test_a_shift_past_an_end_of_a_calendar_is_its_first_session_or_an_error_with
         sessions.shift(newest, 1, "XSHG")
 
 
-def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
+def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before():
     newest = sessions.calendar("XSHG").sessions[-1].date()
     assert sessions.ends_soon(sessions.shift(newest, -31, "XSHG"), "XSHG") == ""
     told = sessions.ends_soon(sessions.shift(newest, -30, "XSHG"), "XSHG")
@@ -122,7 +120,7 @@ def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
     assert sessions.ends_soon(newest) == ""
 
 
-def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:
+def test_the_suffix_determines_the_exchange_an_override_precedes_it():
     pairs = (
         "SBUX=XNYS BRK-B=XNYS ^GSPC=XNYS VOD.L=XLON SAP.DE=XETR 7203.T=XTKS 0700.HK=XHKG "
         "RY.TO=XTSE MC.PA=XPAR "
@@ -143,12 +141,12 @@ def test_the_suffix_determines_the_exchange_an_override_precedes_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["VOD.L", "=XLON", "VOD.L=", "VOD.L=XLON,SBUX", "A=XLON,A=XPAR"])
-def test_an_entry_that_is_no_pair_or_a_second_exchange_is_refused(text: str) -> None:
+def test_an_entry_that_is_no_pair_or_a_second_exchange_is_refused(text):
     with pytest.raises(ValueError, match=r"Expected SYMBOL=EXCHANGE|Expected one exchange of A"):
         sessions.parse_exchanges(text)
 
 
-def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
+def test_exchange_calendars_has_every_exchange_of_the_suffixes():
     assert {sessions.check_exchange(name) for name in sessions._BY_SUFFIX.values()} >= {
         "XLON",
         "XTKS",
@@ -159,7 +157,7 @@ def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
         sessions.check_exchange("XLONDON")
 
 
-def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:
+def test_companies_have_symbols_that_are_no_index_pair_future_or_coin():
     companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
     others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
     assert [name for name in (*companies, *others) if sessions.may_report_earnings(name)] == list(

@@ -8,7 +8,7 @@ from forecasting.store import schema
 from forecasting.vocabulary import KINDS, QUANTILE_COLUMNS, QUANTILES, Kind, finding_id, short_id
 
 
-def test_quantile_levels_have_columns_of_their_names_ascend_and_are_symmetric() -> None:
+def test_quantile_levels_have_columns_of_their_names_ascend_and_are_symmetric():
     """Calibration pairs level k with level Q - 1 - k as the ends of one interval."""
     assert [f"q{round(100 * level):02d}" for level in QUANTILES] == list(QUANTILE_COLUMNS)
     assert [column.name for column in schema.forecasts.c if column.name.startswith("q")] == list(
@@ -19,7 +19,7 @@ def test_quantile_levels_have_columns_of_their_names_ascend_and_are_symmetric() 
     assert sorted(KINDS) == sorted(get_args(Kind))
 
 
-def test_an_id_never_changes_and_depends_on_each_part_alone() -> None:
+def test_an_id_never_changes_and_depends_on_each_part_alone():
     assert short_id("SBUX", "volume") == sha256(b"SBUX\x1fvolume").hexdigest()[:12]
     assert short_id("SBUX", "2024-04-02", "volume") == "a58c36235b72"
     assert (

@@ -96,22 +96,22 @@ class StandIn:
 
     def __init__(
         self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX"
-    ) -> None:
+    ):
         self.series = {symbol: (bars, make_actions([]) if actions is None else actions)}
         self.series[MARKET] = (market_bars(bars), make_actions([]))
-        self.listed: dict[str, tuple[str, str]] = {}
-        self.market_fault: str | None = None
-        self.today: date = bars.index[-1].date()
-        self.edits: list[Edit] = []
-        self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
+        self.listed = {}
+        self.market_fault = None
+        self.today = bars.index[-1].date()
+        self.edits = []
+        self.earnings = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
         # As in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"; a row may lack its date or
         # timing.
-        self.calendar: list[tuple[str, str | None, str | None]] = []
-        self.calendar_fault: str | None = None
-        self.silent_hosts: tuple[str, ...] = ()  # accept a request and never answer
-        self.requests: list[str] = []
-        self._faults: list[str] = []
-        self._always: str | None = None
+        self.calendar = []
+        self.calendar_fault = None
+        self.silent_hosts = ()  # accept a request and never answer
+        self.requests = []
+        self._faults = []
+        self._always = None
         self.released = threading.Event()  # set once it shuts down
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -128,7 +128,7 @@ class StandIn:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
@@ -142,17 +142,17 @@ class StandIn:
         *,
         zone: str = ZONE,
         currency: str = "USD",
-    ) -> None:
+    ):
         """Serve another symbol too, of an exchange in the time zone `zone`."""
         self.series[symbol] = (bars, make_actions([]) if actions is None else actions)
         self.listed[symbol] = (zone, currency)
 
-    def fail(self, *faults: str) -> None:
+    def fail(self, *faults: str):
         """Break the next chart requests, one fault each, in this order. Without faults: heal."""
         self._faults = list(faults)
         self._always = None
 
-    def fail_always(self, fault: str) -> None:
+    def fail_always(self, fault: str):
         """Break every chart request until `fail()`."""
         self._faults = []
         self._always = fault
@@ -209,19 +209,19 @@ class StandIn:
         return {"chart": {"result": [] if fault == "no_result" else [result], "error": None}}
 
 
-class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
+class StandInSession(Session):
     """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other host.
 
     `limits_s` has the limit of each request as yfinance set it; that of a cookie may be shortened.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str):
         super().__init__()
         self.stand_in = url
-        self.limits_s: list[float] = []
+        self.limits_s = []
         self.cookie_limit_s = math.inf
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+    def request(self, method: str, url: str, *args, **kwargs):
         parts = urlsplit(url)
         host = parts.hostname or ""
         if host != "yahoo.com" and not host.endswith(".yahoo.com"):
@@ -235,7 +235,7 @@ class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is gene
         )
 
 
-def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr) -> None:
+def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr):
     """Make forecasting's Yahoo source talk to the stand-in at `url`, without a pause between requests.
 
     Give monkeypatch.setattr to undo it afterwards.
@@ -247,7 +247,7 @@ def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] =
     setattr_(yahoo, "PAUSE_S", 0.0)
 
 
-def forget_yahoo() -> None:
+def forget_yahoo():
     """Clear what yfinance keeps for the life of a process, so that one test cannot answer for the next."""
     import yfinance.base
     from yfinance import cache
@@ -295,7 +295,7 @@ def as_known_on(
 def scaled(factor: float, *days: date, column: str | list[str] = PRICES) -> Edit:
     """The prices (or other columns) of these days times a factor: 100 for the pence fault."""
 
-    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+    def edit(rows):
         rows = rows.copy()
         rows.loc[rows["session"].isin(pd.DatetimeIndex(days)), column] *= factor
         return rows
@@ -319,7 +319,7 @@ def late_split(day: date, ratio: float) -> Edit:
     Earlier prices stay high, earlier volumes low.
     """
 
-    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+    def edit(rows):
         rows = rows.copy()
         before = rows["session"] < pd.Timestamp(day)
         rows.loc[before, PRICES] *= ratio
@@ -335,7 +335,7 @@ def live_bar(day: date, *, share: float = 0.2) -> Edit:
     A final bar stays beside it.
     """
 
-    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+    def edit(rows):
         bar = rows.iloc[[-1]].assign(
             session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0)
         )
@@ -351,7 +351,7 @@ def _rows(bars: pd.DataFrame, actions: pd.DataFrame, zone: str) -> pd.DataFrame:
     return rows.assign(timestamp=_seconds(rows["session"], hour=9.5, zone=zone))
 
 
-def _seconds(days: Any, *, hour: float, zone: str = ZONE) -> np.ndarray:
+def _seconds(days, *, hour: float, zone: str = ZONE) -> np.ndarray:
     return (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(zone).as_unit("s").asi8
 
 
@@ -371,7 +371,7 @@ def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict
 
 
 def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str, Any]:
-    events: dict[str, Any] = {"dividends": {}, "splits": {}}
+    events = {"dividends": {}, "splits": {}}
     at = _seconds(actions["session"], hour=9.5, zone=zone)
     shown = (first <= at) & (at < last)
     named = actions[shown]
@@ -389,7 +389,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
         # Else every answer waits 40 ms for the client's acknowledgement of its headers
         disable_nagle_algorithm = True
 
-        def do_GET(self) -> None:
+        def do_GET(self):
             stand_in.requests.append(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with suppress(ConnectionError):
@@ -412,10 +412,10 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
 
         do_POST = do_GET  # noqa: N815 - http.server's name
 
-        def _symbol(self) -> str:
+        def _symbol(self):
             return unquote(urlsplit(self.path).path.rsplit("/", 1)[-1])
 
-        def _chart(self) -> None:
+        def _chart(self):
             symbol = self._symbol()
             fault = stand_in.market_fault if symbol == MARKET else stand_in.next_fault()
             if fault in WORDS:
@@ -431,7 +431,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 first, last = (int(asked[name][0]) for name in ("period1", "period2"))
                 self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
 
-        def _calendar(self, asked: dict[str, Any]) -> None:
+        def _calendar(self, asked):
             fault = stand_in.calendar_fault
             if fault == "refused":
                 self._send(400, _error("finance", "Invalid visualization query"))
@@ -450,7 +450,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             else:
                 self._send(200, _calendar_table(stand_in.calendar, asked))
 
-        def _break(self, fault: str) -> None:
+        def _break(self, fault):
             if fault in BROKEN:
                 self._send(*BROKEN[fault])
                 return
@@ -458,9 +458,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 stand_in.released.wait()
             self.close_connection = True  # dropped
 
-        def _send(
-            self, status: int, body: bytes, kind: str = JSON, length: int | None = None
-        ) -> None:
+        def _send(self, status, body, kind=JSON, length=None):
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body) if length is None else length))
@@ -468,7 +466,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
             self.close_connection = self.close_connection or length is not None
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format, *args):
             pass
 
     return Handler

@@ -50,7 +50,7 @@ def test_the_newest_253_sessions_are_used_and_every_variant_is_scored_on_the_las
 def test_the_same_seeds_give_the_same_bits_without_the_generator_of_the_process(bars):
     import torch
 
-    reports: list[tuple[int, int]] = []
+    reports = []
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

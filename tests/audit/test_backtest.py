@@ -4,11 +4,9 @@ What they publish, of which span, and of several symbols.
 """
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,7 +30,7 @@ from forecasting.predict import combine, fallback
 from forecasting.preprocess.windows import MarketSeries
 from forecasting.sessions import between, with_days
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, Progress
+from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS
 from tests.builders import no_events, random_bars, scaled, set_small_night
 from tests.nights import night, rows
 
@@ -50,7 +48,7 @@ def spec(
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon(monkeypatch):
     """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
     monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
     monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
@@ -60,9 +58,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("plain_flows", "soon")
-def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, monkeypatch):
     """The network's own forecasts, then a baseline's in their place, then its own again.
 
     A report every quarter.
@@ -137,7 +133,7 @@ def test_no_forecast_changes_when_bars_or_market_closes_after_its_origin_do(mark
 def test_a_session_without_a_bar_is_no_origin_and_between_fits_the_champion_forecasts():
     """As live: a night waits for its bar, and one that never comes leaves no forecast."""
     missing = BARS.index[-13]
-    seen: list[tuple[int, int]] = []
+    seen = []
     result = backtest(
         BARS.drop(missing),
         no_events(),
@@ -193,10 +189,10 @@ def settings(sqlite_url, tmp_path, monkeypatch):
 def test_symbols_side_by_side_have_the_figures_that_each_has_alone(settings, tmp_path):
     documents = []
     kept = []
-    shown = list[tuple[int, int]]()
+    shown = []
 
     @contextmanager
-    def bar(what: str) -> Iterator[Progress]:
+    def bar(what):
         yield lambda done, of: shown.append((done, of))
 
     for count in (1, 2):

@@ -41,7 +41,7 @@ def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
         yield served
 
 
-def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def live(yahoo: StandIn, monkeypatch):
     """Nights with all that may happen between them.
 
     Restated bars, an earnings date, a champion named by hand.
@@ -51,7 +51,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     after it keep.
     """
 
-    def at(session: date, hours: float) -> None:
+    def at(session, hours):
         monkeypatch.setattr(clock, "now", after(session, hours))
         yahoo.today = session
 
@@ -144,7 +144,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
         verified(LAST)
 
 
-def _check_bars_before_the_open(session: date) -> None:
+def _check_bars_before_the_open(session: date):
     """Bars as of a session are those that its night had, not those fetched after it."""
     with connect.reading(read_settings().url) as connection:
         used = connection.scalar(
@@ -158,7 +158,7 @@ def _check_bars_before_the_open(session: date) -> None:
     )
 
 
-def _verify_from_the_middle(first: date, issued: int) -> None:
+def _verify_from_the_middle(first: date, issued: int):
     """Nights that other code made are copied as they are, with the weights that the next one begins with."""
     settings = read_settings()
     with connect.transaction(settings.url) as connection:

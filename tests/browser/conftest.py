@@ -1,15 +1,12 @@
 """Chromium for the tests of this folder, started once a module."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 from tests.browser.pages import CHROMIUM, DESK, FLAGS, PHONE
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -19,7 +16,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def tabs(browser: Any) -> dict[tuple[int, str], Any]:
+def tabs(browser):
     """Tabs by width and colour scheme, each of a browser of somebody else.
 
     What it loads, it loads once.
@@ -28,10 +25,10 @@ def tabs(browser: Any) -> dict[tuple[int, str], Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, tabs: dict[tuple[int, str], Any]) -> Callable[..., Any]:
+def open_page(browser, tabs):
     """A function that opens an address in such a tab, and collects the page's errors and requests."""
 
-    def opened(address: str, viewport: dict[str, int] = DESK, scheme: str = "light") -> Any:
+    def opened(address, viewport=DESK, scheme="light"):
         key = viewport["width"], scheme
         if key not in tabs:
             context = browser.new_context(

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,7 +27,7 @@ AXE = """(options) => axe.run(document, options).then((found) => found.violation
   .map((one) => ({ id: one.id, nodes: one.nodes.map((node) => node.html) })))"""
 
 
-def axe_violations(page: Any) -> list[str]:
+def axe_violations(page) -> list[str]:
     """Every violation that axe-core finds on the page.
 
     WCAG 2.2 A and AA, and its best practices.

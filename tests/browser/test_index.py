@@ -2,13 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import render_index
 from tests.browser.pages import DESK, MARKS, PHONE, axe_violations
 from tests.report.nights import index_line
@@ -33,15 +30,15 @@ LINES = [
 
 
 @pytest.fixture
-def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+def opened(open_page, tmp_path):
     """A function that opens the index of some lines."""
 
     def opened_index(
-        lines: list[SymbolLine] = LINES,
-        viewport: dict[str, int] = DESK,
+        lines=LINES,
+        viewport=DESK,
         *,
-        hash: str = "",
-        **more: str,
+        hash="",
+        **more,
     ):
         (tmp_path / "index.html").write_text(render_index(lines), encoding="utf-8")
         return open_page((tmp_path / "index.html").as_uri() + hash, viewport, **more)
@@ -49,7 +46,7 @@ def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     return opened_index
 
 
-def shown(page: Any) -> list[str]:
+def shown(page) -> list[str]:
     rows = page.locator("#lines tbody tr:visible")
     return [
         f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}"
@@ -58,8 +55,8 @@ def shown(page: Any) -> list[str]:
 
 
 def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(
-    opened: Callable[..., Any],
-) -> None:
+    opened,
+):
     page = opened()
     assert page.errors == []
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
@@ -79,8 +76,8 @@ def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it
 
 
 def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
-    opened: Callable[..., Any],
-) -> None:
+    opened,
+):
     page = opened(hash="#find=apple&target=range")
     assert shown(page) == ["AAPL range"]
     page.get_by_label("Target", exact=True).select_option("")
@@ -93,14 +90,14 @@ def test_filters_by_name_target_and_status_and_says_when_nothing_fits(
     assert page.locator("#none").is_visible()
 
 
-def test_old_forecasts_are_marked_stale_but_replays_are_not(opened: Callable[..., Any]) -> None:
+def test_old_forecasts_are_marked_stale_but_replays_are_not(opened):
     page = opened()
     assert page.locator("#stale").inner_text().startswith("3 of 4 forecasts are stale")
     page.get_by_label("Status", exact=True).select_option("stale")
     assert shown(page) == ["MSFT volume", "SBUX volume", "AAPL volume"]
 
 
-def test_the_csv_has_the_numbers_of_the_rows_shown(opened: Callable[..., Any]) -> None:
+def test_the_csv_has_the_numbers_of_the_rows_shown(opened):
     page = opened(hash="#find=sbux")
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download CSV").click()

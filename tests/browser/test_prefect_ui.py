@@ -23,7 +23,7 @@ complete without."""
 
 
 @pytest.fixture(scope="module")
-def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def nights(deployed, tmp_path_factory):
     """The API's URL of a server that a run was reported to.
 
     A night of the sample, and a symbol that failed.
@@ -60,7 +60,7 @@ def ui(url: str) -> str:
     return f"{url.removesuffix('/api')}/v2"
 
 
-def article(page: Any, last: str) -> str:
+def article(page, last: str) -> str:
     """The text of a Markdown artifact, with ordinary spaces, once it has arrived as far as the text `last`."""
     shown = page.get_by_test_id("markdown-display").filter(has_text=last)
     shown.wait_for()
@@ -70,7 +70,7 @@ def article(page: Any, last: str) -> str:
 NIGHT = "nightly-^GSPC+NONE-volume-2018-12-31"
 
 
-def test_a_fresh_browser_is_led_to_version_2(nights: str, open_page: OpenPage) -> None:
+def test_a_fresh_browser_is_led_to_version_2(nights, open_page):
     page = open_page(nights.removesuffix("/api"))
     page.wait_for_url("**/v2/dashboard**")
 
@@ -114,9 +114,7 @@ def test_the_page_of_a_run_has_its_durations_and_leads_to_the_nights_of_a_symbol
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
-def test_the_description_of_a_deployment_says_what_to_do_about_each_state(
-    deployed: str, open_page: OpenPage
-) -> None:
+def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed, open_page):
     number = prefect_api.deployment_id(deployed, "nightly/nightly")
     page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
     for state in (

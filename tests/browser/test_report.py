@@ -2,9 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,10 +18,10 @@ pytestmark = MARKS
 
 
 @pytest.fixture
-def opened(open_page, tmp_path: Path) -> Callable:
+def opened(open_page, tmp_path):
     """A function that opens a night's page."""
 
-    def opened_page(data, viewport: dict[str, int] = DESK, scheme: str = "light"):
+    def opened_page(data, viewport=DESK, scheme="light"):
         path = tmp_path / "report.html"
         path.write_text(render_page(data), encoding="utf-8")
         return open_page(path.as_uri(), viewport, scheme)
@@ -31,9 +29,7 @@ def opened(open_page, tmp_path: Path) -> Callable:
     return opened_page
 
 
-def test_the_script_writes_the_numbers_that_the_page_has_without_it(
-    opened, browser, tmp_path: Path
-):
+def test_the_script_writes_the_numbers_that_the_page_has_without_it(opened, browser, tmp_path):
     medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
     parts = {horizon: [("usual", 7e6), ("recent", 1.2), ("trees", 0.9)] for horizon in HORIZONS}
     page = opened(report_page(forecasts=forecasts().assign(q50=medians), parts=parts))
@@ -73,7 +69,7 @@ def test_a_phone_opens_and_touches_the_page_without_errors_requests_or_sideways_
 @pytest.mark.parametrize(
     ("viewport", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk"]
 )
-def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int], scheme: str):
+def test_axe_finds_nothing_to_mend(opened, viewport, scheme):
     data = report_page(
         issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9
     )
@@ -114,7 +110,7 @@ def test_the_page_prints_on_light_paper_without_being_cut(opened):
     assert page.evaluate("document.documentElement.scrollWidth") == 718
 
 
-def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.DataFrame:
+def nights(*, count: int = 7, target: str = "volume", **changed) -> pd.DataFrame:
     """The newest night and older ones, a session apart, each with the network's forecasts and a ridge's."""
     parts = []
     for ago in range(count):
@@ -219,7 +215,7 @@ def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
-def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target: str):
+def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target):
     history = report_data(target).history
     history.loc[history.index[-1], "value"] = float("nan")
     unknown = {"history": history, "forecasts": forecasts(target, last_value=float("nan"))}
@@ -247,7 +243,7 @@ def downloaded(page, table: str) -> tuple[str, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target: str):
+def test_the_forecasts_shown_are_downloaded_as_show_has_them(opened, target):
     data = report_page(target, issued=nights(target=target))
     page = opened(data)
     name, rows = downloaded(page, "forecasts")

@@ -120,7 +120,7 @@ def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(changed, takes_over, 
     assert decide(**facts) == (takes_over, reason)
 
 
-def test_all_rows_of_the_newest_origins_are_kept_in_their_order() -> None:
+def test_all_rows_of_the_newest_origins_are_kept_in_their_order():
     rows = pd.DataFrame({"origin_session": [date(2024, 3, day) for day in (7, 5, 4, 6, 7)]})
     for count, kept in {1: [0, 4], 3: [0, 1, 3, 4], 4: [0, 1, 2, 3, 4], 9: [0, 1, 2, 3, 4]}.items():
         assert newest_origins(rows, count).index.tolist() == kept

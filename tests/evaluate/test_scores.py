@@ -141,7 +141,7 @@ def naive_cost(actual: float, forecast: float, ratio: float) -> float:
 
 
 @pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0, 40.0])
-def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
+def test_a_cost_equals_its_naive_twin(ratio):
     actual, forecast = np.random.default_rng(1).normal(size=(2, 50))
     expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
     np.testing.assert_allclose(scores.cost(actual, forecast, ratio=ratio), expected)
@@ -156,7 +156,7 @@ def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
 @pytest.mark.parametrize(
     ("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75), (2, 1 / 3)]
 )
-def test_the_level_is_that_of_the_newsvendor(ratio: float, level: float) -> None:
+def test_the_level_is_that_of_the_newsvendor(ratio, level):
     assert scores.optimal_level(ratio) == scores.nearest_level(ratio) == pytest.approx(level)
     assert [scores.optimal_level(ratio) for ratio in scores.RATIOS] == [
         QUANTILES[place] for place in (MEDIAN, 2, 1, 0)
@@ -165,9 +165,7 @@ def test_the_level_is_that_of_the_newsvendor(ratio: float, level: float) -> None
 
 
 @given(quantiles=ISSUED, level=LEVELS)
-def test_a_quantile_between_two_levels_is_on_the_line_between_them(
-    quantiles: list[float], level: float
-) -> None:
+def test_a_quantile_between_two_levels_is_on_the_line_between_them(quantiles, level):
     assert [float(scores.quantile_at(quantiles, issued)) for issued in QUANTILES] == quantiles
     expected = float(np.interp(level, QUANTILES, quantiles))
     tolerance = 1e-9 * max(map(abs, quantiles))

@@ -31,13 +31,13 @@ class Killed(BaseException):
 class Boundaries:
     """The boundaries passed so far, and what happens at some of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path):
         # within it a file opened for writing, renamed or removed is one
         self.folder = str(folder)
         self.passed = 0
         self.armed = False  # while the world is made ready, boundaries do not count
         self.dead = False  # the process has ended: whatever it still tries fails
-        self._actions: dict[int, Callable[[], None]] = {}
+        self._actions = {}
 
     @contextmanager
     def process(self) -> Iterator[None]:
@@ -51,19 +51,19 @@ class Boundaries:
             self.armed = self.dead = False
             self._actions.clear()
 
-    def plan(self, boundary: int, action: Callable[[], None]) -> None:
+    def plan(self, boundary: int, action: Callable[[], None]):
         """Call `action` at the `boundary`-th boundary, counted from 1.
 
         Its own statements are none.
         """
         self._actions[boundary] = action
 
-    def kill(self) -> None:
+    def kill(self):
         """End the process here."""
         self.dead = True
         raise Killed
 
-    def reach(self, *_: object) -> None:
+    def reach(self, *_):
         """Pass a boundary."""
         if not self.armed or threading.current_thread() is not threading.main_thread():
             return
@@ -78,7 +78,7 @@ class Boundaries:
             finally:
                 self.armed = True
 
-    def reach_file(self, event: str, args: tuple[Any, ...]) -> None:
+    def reach_file(self, event: str, args: tuple[Any, ...]):
         """Pass a boundary where a file of the folder is about to change."""
         if (
             event not in _FILE_EVENTS
@@ -95,11 +95,11 @@ def counted(folder: Path) -> Iterator[Boundaries]:
     """Within the block, every boundary of this process is passed through the one returned."""
     if not getattr(counted, "hooked", False):
         sys.addaudithook(_audit)  # for good: without a watcher it does nothing
-        counted.hooked = True  # type: ignore[attr-defined] # Python has no way to ask for its hooks
+        counted.hooked = True
     boundaries = Boundaries(folder)
     committed = sa.engine.default.DefaultDialect.do_commit
 
-    def commit(self: Any, connection: Any) -> None:
+    def commit(self, connection):
         committed(self, connection)
         boundaries.reach()
 
@@ -116,7 +116,7 @@ def counted(folder: Path) -> Iterator[Boundaries]:
             sa.event.remove(sa.Engine, moment, boundaries.reach)
 
 
-def _audit(event: str, args: tuple[Any, ...]) -> None:
+def _audit(event: str, args: tuple[Any, ...]):
     for boundaries in _watching:
         boundaries.reach_file(event, args)
 
@@ -141,11 +141,11 @@ class ForkedProcess(ForkServerProcess):
     The one that it is forked from has those of its own start.
     """
 
-    def __init__(self, *args: Any, **named: Any) -> None:
+    def __init__(self, *args, **named):
         super().__init__(*args, **named)
         self._environment = dict(os.environ)
 
-    def run(self) -> None:
+    def run(self):
         os.environ.clear()
         os.environ.update(self._environment)
         super().run()
@@ -162,7 +162,7 @@ def forked() -> ForkServerContext:
     return context
 
 
-def fork(target: Callable[..., None], *args: Any, **named: Any) -> ForkServerProcess:
+def fork(target: Callable[..., None], *args, **named) -> ForkServerProcess:
     """A started process that calls `target` with these arguments."""
     process = forked().Process(target=target, args=args, kwargs=named)
     process.start()

@@ -73,7 +73,7 @@ class Place(NamedTuple):
         """The database: on SQLite its file."""
         return str(sa.make_url(self.url).database)
 
-    def sql(self, statement: str) -> None:
+    def sql(self, statement: str):
         """A statement of the administrator of the PostgreSQL server."""
         url = sa.make_url(self.url).set(database="postgres")
         server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
@@ -148,18 +148,18 @@ class Place(NamedTuple):
         return [name for name in wanted if found[name] != wanted[name]]
 
 
-def kill(place: Place) -> None:
+def kill(place: Place):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def drop(place: Place) -> None:
+def drop(place: Place):
     """End every connection to the ledger, as an administrator or a proxy that restarts does."""
     place.sql(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}'"
     )
 
 
-def go_away(place: Place) -> None:
+def go_away(place: Place):
     """End every connection and accept no new one, as a primary does that fails over."""
     place.sql(f"ALTER DATABASE {place.name} ALLOW_CONNECTIONS false")
     drop(place)
@@ -180,7 +180,7 @@ class Clean(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Clean:
+def clean(tmp_path_factory, migrated_sqlite_file):
     folder = tmp_path_factory.mktemp("clean")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     place = Place(folder, f"sqlite:///{folder / 'ledger.db'}")
@@ -196,7 +196,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
 
 
 @pytest.fixture
-def place(clean: Clean, database_url: str) -> Place:
+def place(clean, database_url):
     shutil.rmtree(clean.folder / "data", ignore_errors=True)
     if database_url.startswith("sqlite"):
         return Place(clean.folder, database_url)
@@ -207,16 +207,14 @@ def place(clean: Clean, database_url: str) -> Place:
 
 
 @pytest.mark.slow
-def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_run(
-    place: Place, clean: Clean
-) -> None:
+def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_run(place, clean):
     """Each is killed once; on Postgres the next attempt loses its connections.
 
     The next morning goes on from there.
     """
     is_sqlite = place.url.startswith("sqlite")
     drawn = random.Random(11 + is_sqlite)
-    broken = list[bool]()
+    broken = []
     for at, passed in enumerate(clean.boundaries):
         # On Postgres a morning passes four fifths of them
         most = passed if is_sqlite else passed * 3 // 4
@@ -230,7 +228,7 @@ def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_r
     assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}
 
 
-def put_back(place: Place, before: Path) -> None:
+def put_back(place: Place, before: Path):
     """The data folder and the rows as they stood before a morning."""
     shutil.rmtree(place.folder / "data", ignore_errors=True)
     if not place.url.startswith("sqlite"):
@@ -265,9 +263,7 @@ def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run
 
 
 @pytest.mark.slow
-def test_every_view_of_the_mornings_is_the_same_on_both_databases(
-    clean: Clean, postgres_url: str
-) -> None:
+def test_every_view_of_the_mornings_is_the_same_on_both_databases(clean, postgres_url):
     copy_ledger(clean.folder / "ledger.db", postgres_url)
     check_views(f"sqlite:///{clean.folder / 'ledger.db'}", postgres_url, "TEST")
 
@@ -284,14 +280,14 @@ def test_commands_and_python_calls_whose_connections_break_end_with_the_same_par
     set_small_night(monkeypatch, place.folder, place.url)
     monkeypatch.chdir(place.folder)
 
-    def show() -> str:
+    def show():
         capfd.readouterr()
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
             patch.setattr(sys, "argv", ["forecasting", "show"])
             cli.main()
         return capfd.readouterr().err.strip() if left.value.code else "done"
 
-    def history() -> str:
+    def history():
         try:
             fc.connect(place.url).history()
         except StoreError as error:

@@ -1,10 +1,8 @@
 """Only a session that has closed is an origin, and a clock that is wrong for a night takes no bar from a later one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,15 +25,13 @@ BARS = random_bars(days=560, seed=3, last=LAST)
 
 
 @pytest.fixture
-def small(
-    tmp_path: Path, sqlite_url: str, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def small(tmp_path, sqlite_url, plain_flows, monkeypatch):
     set_small_night(monkeypatch, tmp_path, sqlite_url)
     return tmp_path
 
 
 @pytest.fixture
-def yahoo(small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo(small, monkeypatch):
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     with asked_here(StandIn(BARS, symbol="TEST"), monkeypatch.setattr) as served:
         yield served
@@ -46,7 +42,7 @@ def at(session: date, *, wrong_by: timedelta = timedelta()) -> datetime:
     return closes_at(session) + timedelta(hours=13, minutes=30) + wrong_by
 
 
-def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> None:
+def night(monkeypatch, moment: datetime, **given):
     monkeypatch.setattr(clock, "now", lambda: moment)
     nightly.nightly(**given)
 
@@ -97,7 +93,7 @@ def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(yaho
 
 
 @pytest.fixture
-def rows_of_the_future(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def rows_of_the_future(small, monkeypatch):
     """A file whose last two sessions are Monday and Tuesday of next week, on the Saturday before."""
     write_yahoo_csv(random_bars(days=560, seed=3, last=FUTURE), small / "TEST.csv")
     monkeypatch.setattr(clock, "now", lambda: at(LAST))
@@ -131,7 +127,7 @@ REFUSED: tuple[Callable[[], object], ...] = (
 
 
 @pytest.mark.usefixtures("rows_of_the_future")
-def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing() -> None:
+def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing():
     for start in REFUSED:
         with pytest.raises(
             UsageError, match=r"found 2024-03-1[12], and the newest that has closed is 2024-03-08"

@@ -30,7 +30,7 @@ SECRETS += ["FORECASTING_NIGHTS_PASSWORD", "PREFECT_UI_PASSWORD"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit: Path) -> None:
+def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit):
     lines = unit.read_text().splitlines()
     for expected in (
         "CapabilityBoundingSet=",
@@ -60,7 +60,7 @@ def test_a_unit_is_limited_and_exposed_to_three_of_ten_at_most(unit: Path) -> No
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name: str) -> None:
+def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name):
     service = COMPOSE["services"][name]
     limits = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "read_only": True}
     assert service.items() >= limits.items()
@@ -69,7 +69,7 @@ def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name: str
     assert ("cap_add" in service) == (name == "postgres")
 
 
-def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_requires_one() -> None:
+def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_requires_one():
     worker, prefect = (COMPOSE["services"][name]["environment"] for name in ("worker", "prefect"))
     units = {unit.name: unit.read_text() for unit in UNITS}
     examples = {path.name: path.read_text() for path in DEPLOY.glob("systemd/*.env.example")}
@@ -153,7 +153,7 @@ def test_compose_is_valid_opens_ports_on_loopback_alone_and_names_a_password_tha
     found = compose_config(secrets | {"COMPOSE_PROFILES": profile})
     assert (found.returncode, found.stderr) == (0, "")
     services = yaml.safe_load(found.stdout)["services"]
-    cluster = {"dask-scheduler", "dask-worker"} if profile else set[str]()
+    cluster = {"dask-scheduler", "dask-worker"} if profile else set()
     assert (
         set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"} | cluster
     )
@@ -328,9 +328,7 @@ def logged(server: sa.Engine) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def deployed(
-    postgres_server: sa.Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[sa.URL, Path]]:
+def deployed(postgres_server, tmp_path_factory):
     """The URL of the owner after databases.sh, an upgrade and roles.sql.
 
     And a file of the arguments of psql.

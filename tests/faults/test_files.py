@@ -1,7 +1,6 @@
 """Files that lie, leak or are damaged, each through a whole ingest or night as a user has it."""
 
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,9 +20,7 @@ BEFORE = BARS.index[-2].date()
 
 
 @pytest.fixture(autouse=True)
-def csv_file(
-    night_folder: Path, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def csv_file(night_folder, csv_of_bars, plain_flows, monkeypatch):
     """A file of sound bars without a symbol column, and settings of a small night that read it."""
     monkeypatch.setattr(clock, "now", lambda: pd.Timestamp("2024-03-09T10:30Z").to_pydatetime())
     return csv_of_bars

@@ -215,7 +215,7 @@ def place(tmp_path, sqlite_url, plain_flows, monkeypatch, capfd):
     forget_yahoo()
 
 
-def ended(call: Callable[[], Any]) -> Any:
+def ended(call: Callable[[], Any]):
     """What the call returns, or the error of ours that it raises.
 
     Any other error is a failure of the test.
@@ -263,7 +263,7 @@ def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
     document = copy.deepcopy(document)
     for _ in range(chosen.choice((1, 1, 2))):
         *path, last = chosen.choice(list(_places(document)))
-        part: Any = reduce(lambda within, key: within[key], path, document)
+        part = reduce(lambda within, key: within[key], path, document)
         value = part[last]
         change = chosen.randrange(4)
         odd = chosen.choice(ODD_JSON)
@@ -280,7 +280,7 @@ def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
     return document
 
 
-def _places(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _places(part, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every part of a document, but to few of the numbers of one list."""
     if path:
         yield path
@@ -305,7 +305,7 @@ def number(cell: str) -> float:
 
 def rows_of_text(text: str) -> dict[str, list[Row]]:
     """By day, the five numbers of each line, read once with and once without a meaning of quotes."""
-    found: dict[str, list[Row]] = {}
+    found = {}
     plain = (re.split(",", line) for line in re.split("\r\n?|\n", text))
     for lines in (csv.reader(io.StringIO(text, newline="")), plain):
         with suppress(csv.Error):
@@ -326,11 +326,11 @@ def csv_of_bars(place: Place) -> Attempt:
     write_yahoo_csv(BARS, path)
     sound = path.read_bytes()
 
-    def read() -> tuple[Any, ...]:
+    def read():
         fetched = Files("csv", path).fetch("TEST", BARS.index[0].date(), BARS.index[-1].date())
         return fetched, *check_bars(fetched, exchange="XNYS", known=None)
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         path.write_bytes(content := damaged(sound, chosen))
         stated = rows_of_text(content.decode("utf-8-sig", errors="replace"))
         answer = ended(read)
@@ -366,7 +366,7 @@ def earnings_dates(place: Place) -> Attempt:
     ]
     sound = "\n".join(["announced,timing,first_seen_at", *rows, ""]).encode()
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         path.write_bytes(content := damaged(sound, chosen))
         events = ended(lambda: read_events_csv(path))
         if not isinstance(events, ForecastingError):
@@ -382,7 +382,7 @@ def earnings_dates(place: Place) -> Attempt:
 class Program:
     """What runs a command when it is unpickled."""
 
-    def __init__(self, made: Path) -> None:
+    def __init__(self, made: Path):
         self.made = made
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -405,12 +405,12 @@ def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(name, write, tm
     assert not (tmp_path / "made").exists()
 
 
-class Canned(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
+class Canned(Session):
     """A session whose answer to a chart is `body`, and a crumb to anything else."""
 
     body = b""
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+    def request(self, method: str, url: str, *args, **kwargs):
         answer = Response()
         answer.status_code = 200
         answer.url = url
@@ -427,7 +427,7 @@ def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
     result = json.loads(body)["chart"]["result"][0]
     zone = result["meta"]["exchangeTimezoneName"]
     quote = result["indicators"]["quote"][0]
-    found: dict[str, list[Row]] = {}
+    found = {}
     for at, second in enumerate(result["timestamp"]):
         try:
             local = ZoneInfo(zone if isinstance(zone, str) else "UTC")
@@ -461,11 +461,11 @@ def chart_of_yahoo(place: Place) -> Attempt:
     place.patch.setattr(yahoo, "SESSION", session)
     place.patch.setattr(yahoo, "PAUSE_S", 0.0)
 
-    def accepted() -> pd.DataFrame:
+    def accepted():
         fetched = source.fetch("SBUX", bars.index[0].date(), bars.index[-1].date())
         return check_bars(fetched, exchange="XNYS", known=None)[0]
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         body = json.dumps(sound).encode()
         session.body = (
             damaged(body, chosen)
@@ -534,7 +534,7 @@ def odd_answer(chosen: random.Random) -> Callable[..., Any]:
     )
     actions = pd.DataFrame(rows, columns=["session", "kind", "value"])
     others = (actions, actions.assign(value="x"), actions.rename(columns={"kind": "type"}))
-    changed: dict[str, Any] = {
+    changed = {
         2: {"actions": chosen.choice(others)},
         3: {chosen.choice(list(SOUND.__dataclass_fields__)): odd},
     }.get(change, {"bars": chosen.choice(OTHER_BARS)(chosen.choice(list(LONG.columns)), value)})
@@ -544,20 +544,20 @@ def odd_answer(chosen: random.Random) -> Callable[..., Any]:
 
 
 def installed_source(place: Place) -> Attempt:
-    answers: dict[str, Callable[..., Any]] = {}
+    answers = {}
 
     class Odd:
         """The source of an installed package."""
 
         name = "odd"
 
-        def __init__(self, argument: str) -> None:
+        def __init__(self, argument):
             self.argument = argument
 
-        def fetch(self, symbol: str, first: date, last: date) -> Any:
+        def fetch(self, symbol, first, last):
             return answers["fetch"](symbol, first, last)
 
-        def earnings_dates(self, symbol: str) -> Any:
+        def earnings_dates(self, symbol):
             return answers["earnings_dates"]()
 
     offer = SimpleNamespace(name="odd", value="odd_bars:Odd", dist=None, load=lambda: Odd)
@@ -567,7 +567,7 @@ def installed_source(place: Place) -> Attempt:
     path = place.folder / "own.db"
     place.patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{path}")
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         dates = chosen.choice((*ODD, pd.DataFrame({"announced": [AT], "timing": ["x"]})))
         answers.update(fetch=odd_answer(chosen), earnings_dates=lambda: dates)
         for left in place.folder.glob("own.db*"):
@@ -633,7 +633,7 @@ def odd_text(text: str, chosen: random.Random) -> str:
     return os.fsdecode(found.replace(b"\0", b""))
 
 
-def test_every_setting_is_tried() -> None:
+def test_every_setting_is_tried():
     assert set(VARIABLES) == set(Settings.model_fields)
 
 
@@ -641,7 +641,7 @@ def variables(place: Place) -> Attempt:
     for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
         place.patch.delenv(name)
 
-    def read() -> Settings:
+    def read():
         settings = read_settings()
         assert len(settings.hash) == 12
         assert "hunter2" not in repr(settings) + settings.model_dump_json()
@@ -651,7 +651,7 @@ def variables(place: Place) -> Attempt:
         assert settings.data_dir.absolute()
         return settings
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         names = chosen.sample(sorted(VARIABLES), chosen.choice((1, 1, 1, 2, 3)))
         given = {name: odd_text(chosen.choice(VARIABLES[name]), chosen) for name in names}
         with mock.patch.dict(
@@ -740,8 +740,8 @@ def command_lines(place: Place) -> Attempt:
     os.mkfifo(place.folder / "pipe.csv")
     nightly.nightly()
 
-    def attempt(chosen: random.Random) -> None:
-        words = list[str]()
+    def attempt(chosen):
+        words = []
         for part in chosen.choice(COMMANDS).split():
             values = [odd_text(chosen.choice(WORDS[part]), chosen)] if part in WORDS else []
             if part.startswith("--") and chosen.random() < 0.4:
@@ -774,7 +774,7 @@ def python_arguments(place: Place) -> Attempt:
     path = Path(place.url.removeprefix("sqlite:///"))
     before = path.read_bytes()
 
-    def attempt(chosen: random.Random) -> None:
+    def attempt(chosen):
         odd = [chosen.choice(ODD) for _ in range(8)]
         symbols = odd[: chosen.randrange(3)]
         target = odd[2]
@@ -788,7 +788,7 @@ def python_arguments(place: Place) -> Attempt:
         more = {"as_of": chosen.choice((LAST, odd[6])), "mode": chosen.choice(("auto", odd[7]))}
         symbol = odd[0] if symbols else "TEST"
         url = chosen.choice((*URLS, *ODD))
-        calls: tuple[Callable[[], Any], ...] = (
+        calls = (
             lambda: fc.connect(url, data_dir=data_dir),
             lambda: ledger.latest(*symbols, target=target),
             lambda: ledger.history(*symbols, target=target),

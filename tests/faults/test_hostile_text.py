@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
 from flows import console
@@ -45,14 +44,14 @@ FREE = {
 class Elements(HTMLParser):
     """The elements of a page with their attributes, and how many scripts it has."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page: str):
         super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
+        self.tags = []
+        self.attributes = []
         self.feed(page)
         self.close()
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]):
         self.tags.append(tag)
         self.attributes += [(name, (value or "").lower()) for name, value in attributes]
 
@@ -68,7 +67,7 @@ def pages(folder: Path) -> dict[str, str]:
     return found | {"artifact": night_artifact(data, out).body}
 
 
-def check_pages(found: dict[str, str], clean: dict[str, str]) -> None:
+def check_pages(found: dict[str, str], clean: dict[str, str]):
     artifact = re.sub(r"\\[\\`\[\]<>|]", "", found.pop("artifact"))  # what is escaped is text
     assert "\x1b" not in artifact
     assert not re.search(r"<script|<img|!\[x|\[x\]\(|onerror=[^ ]*>", artifact)
@@ -122,7 +121,7 @@ def test_show_prints_neither_escape_codes_nor_megabytes(done_on_the_seventh, nig
     assert len(night_artifact(data, Path("page.html")).body) < 20 * LIMIT
 
 
-def test_a_log_line_of_the_library_is_one_clean_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_line_of_the_library_is_one_clean_line(caplog):
     before = logging.getLogRecordFactory()
     try:
         for _ in range(2):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -28,7 +27,7 @@ from tests.store.rows import at, model_row
 
 
 @pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_waits(monkeypatch):
     """Connections of this process wait for a second, or what a test sets.
 
     `engine` keeps its engines by URL.
@@ -88,7 +87,7 @@ def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_a
     migrate.upgrade(postgres_url)
 
 
-def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None:
+def test_every_connection_limits_locks_and_statements(postgres_url):
     given = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dpublic"
     for url in (postgres_url, given):
         for migrating in (False, True):
@@ -123,9 +122,7 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
 
 
-def test_check_ends_when_the_database_does_not_respond_at_all(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
     monkeypatch.setattr(health, "CHECK_S", 0.2)
     monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
@@ -133,7 +130,7 @@ def test_check_ends_when_the_database_does_not_respond_at_all(
         health.check_fresh(now=lambda: at("2024-03-09T12:00"))
 
 
-def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
+def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url):
     with a_role(postgres_url, "reader") as reader:
         for name in ("night", "backtest"):
             with pytest.raises(StoreError, match="as the writer role"):
@@ -189,9 +186,7 @@ def reader(url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
 @pytest.mark.usefixtures("plain_flows", "short_waits")
-def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(
-    night_folder: Path, night_url: str
-) -> None:
+def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(night_folder, night_url):
     """One keeps one state of every table open.
 
     At every boundary another opens every table, and asks a question.
@@ -203,7 +198,7 @@ def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(
     every = f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS SHARE MODE".encode()
     night(shift(LAST, -1))
     asked = cycle(questions)
-    refused = list[str]()
+    refused = []
     with (
         reader(night_url) as patient,
         reader(night_url) as other,
@@ -214,7 +209,7 @@ def test_no_reader_waits_for_a_night_and_no_night_for_a_reader(
         before = [patient.execute(query.encode()).fetchall() for query in questions]
         patient.execute(every)
 
-        def ask() -> None:
+        def ask():
             try:
                 with other.transaction():
                     other.execute(every)

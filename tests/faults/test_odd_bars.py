@@ -23,24 +23,24 @@ pytestmark = pytest.mark.slow
 PRICES = ["open", "high", "low", "close"]
 
 
-def closes_only(bars: pd.DataFrame) -> None:
+def closes_only(bars: pd.DataFrame):
     """Open = high = low = close on every session, as in series that have closes only."""
     for name in PRICES:
         bars[name] = bars["close"]
 
 
-def fraction_of_a_cent(bars: pd.DataFrame) -> None:
+def fraction_of_a_cent(bars: pd.DataFrame):
     """A price about 0.0015 in steps of 0.0001, so that on half of the sessions it does not move."""
     bars[PRICES] = (bars[PRICES] * (0.0015 / bars["close"].iloc[-1])).round(4).clip(lower=1e-4)
     bars.iloc[-1, [bars.columns.get_loc(name) for name in PRICES]] = 0.0015
 
 
-def standstill(bars: pd.DataFrame) -> None:
+def standstill(bars: pd.DataFrame):
     """30 sessions without any movement."""
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
 
 
-def equal_closes(bars: pd.DataFrame) -> None:
+def equal_closes(bars: pd.DataFrame):
     """30 equal closes on usual ranges."""
     at = bars.index[-30:]
     close = bars["close"].iloc[-31]
@@ -49,13 +49,13 @@ def equal_closes(bars: pd.DataFrame) -> None:
     bars.loc[at, "low"] = 0.99 * close
 
 
-def nothing_moves(bars: pd.DataFrame) -> None:
+def nothing_moves(bars: pd.DataFrame):
     """One price and one volume since ever."""
     bars[PRICES] = 10.0
     bars["volume"] = 1000.0
 
 
-def halted(bars: pd.DataFrame) -> None:
+def halted(bars: pd.DataFrame):
     """A standstill without volume, up to the session before the newest."""
     standstill(bars)
     bars.loc[bars.index[-30:-1], "volume"] = 0.0
@@ -109,12 +109,12 @@ def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, mig
         )
 
 
-def damage_weights(network: torch.nn.Module, *args: object, **named: object) -> None:
+def damage_weights(network: torch.nn.Module, *args, **named):
     with torch.no_grad():
         next(iter(network.parameters())).fill_(np.nan)
 
 
-def fail(*args: object, **named: object) -> None:
+def fail(*args, **named):
     raise np.linalg.LinAlgError("Singular matrix")
 
 

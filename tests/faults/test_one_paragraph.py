@@ -17,7 +17,6 @@ from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
 from forecasting.night import symbols
-from forecasting.night.night import Night
 from forecasting.night.steps import preprocess
 from tests.builders import LAST
 from tests.flows.test_cli import run
@@ -140,7 +139,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_of_an_unexpected_one_a_privat
         (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
     ],
 )
-def test_wrong_usage_is_one_paragraph(data: Path, words: list[str], code: int, text: str) -> None:
+def test_wrong_usage_is_one_paragraph(data, words, code, text):
     found, _, err = run(*words)
     lines = [
         line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")
@@ -151,7 +150,7 @@ def test_wrong_usage_is_one_paragraph(data: Path, words: list[str], code: int, t
     assert len(err) <= 2000
 
 
-def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(
         "sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True)
@@ -161,15 +160,15 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.M
     assert written.getvalue() == b"80% interval 5.98\\u201310.75 M\n"
 
 
-def a_page_that_cannot_be_written(folder: Path, patch: pytest.MonkeyPatch) -> None:
+def a_page_that_cannot_be_written(folder: Path, patch):
     folder.mkdir()
     (folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
 
 
-def a_folder_deleted_during_the_night(folder: Path, patch: pytest.MonkeyPatch) -> None:
+def a_folder_deleted_during_the_night(folder: Path, patch):
     whole = preprocess.write_windows
 
-    def deleted(night: Night) -> Night:
+    def deleted(night):
         done = whole(night)
         shutil.rmtree(folder / "runs")
         return done

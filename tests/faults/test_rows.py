@@ -6,7 +6,6 @@ No id and no path of theirs decides what is read or deleted.
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,7 +33,7 @@ PATHS = [
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ledger(tmp_path, sqlite_url, monkeypatch):
     """A data folder with files of the operator's beside a folder of weights.
 
     The database is a file elsewhere.
@@ -65,9 +64,9 @@ def files(folder: Path) -> list[str]:
     )
 
 
-def test_a_pruned_model_deletes_the_files_that_it_has_written_alone(ledger: Path) -> None:
+def test_a_pruned_model_deletes_the_files_that_it_has_written_alone(ledger):
     (ledger / "artifacts/pruned/thesis.tex").write_text("kept", encoding="utf-8")
-    pruned: dict[str, Any] = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
+    pruned = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
     with connect.transaction(read_settings().url) as connection:
         for model_id in ("pruned", "..", ".", "", "../data", "pruned/..", "/"):
             write.add(connection, "models", model_row(model_id, **pruned))
@@ -75,7 +74,7 @@ def test_a_pruned_model_deletes_the_files_that_it_has_written_alone(ledger: Path
     assert files(ledger) == ["artifacts/notes.txt", "artifacts/pruned/thesis.tex", "notes.txt"]
 
 
-def test_an_artifact_path_reads_nothing_outside_the_artifacts(ledger: Path) -> None:
+def test_an_artifact_path_reads_nothing_outside_the_artifacts(ledger):
     for path in PATHS:
         row = model_row("one", artifact_path=path, artifact_hash="a" * 64)
         with pytest.raises(ArtifactError, match="Nothing was read"):
@@ -83,7 +82,7 @@ def test_an_artifact_path_reads_nothing_outside_the_artifacts(ledger: Path) -> N
         assert weights_state(row, read_settings()) == "damaged", path
 
 
-def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
+def test_a_link_among_the_artifacts_is_not_followed(ledger):
     (ledger / "artifacts/linked").symlink_to("/etc")
     (ledger / "artifacts/pruned/model.json").symlink_to("/etc/hostname")
     for name in ("linked", "pruned"):
@@ -92,7 +91,7 @@ def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
             load_model(row, read_settings())
 
 
-def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
+def test_a_finished_run_deletes_the_windows_alone(ledger):
     folder = runs_folder(read_settings())
     nights = [replace(a_night(), stored_id=name) for name in ("kept", "done", "linked")]
     for path in ("kept/windows.npz", "kept/notes.txt", "done/windows.npz"):

@@ -80,7 +80,7 @@ catch-up --from 2024-03-06
 
 
 @pytest.fixture
-def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def secrets(postgres_url, tmp_path, monkeypatch):
     """A small night's settings with a canary in every secret; the database's URL."""
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "TEST.csv")
     (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
@@ -102,7 +102,7 @@ def found_in(text: str) -> list[str]:
     return [canary for canary in CANARIES if canary in text]
 
 
-def check_left_behind(*folders: Path) -> None:
+def check_left_behind(*folders: Path):
     """No file of the folders, no value of the ledger and no command line of this machine has a canary."""
     for folder in folders:
         for path in (path for path in folder.rglob("*") if path.is_file()):
@@ -191,14 +191,14 @@ def test_a_night_through_prefect_leaves_no_secret_in_its_database(
 @pytest.mark.parametrize(
     "name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"]
 )
-def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) -> None:
+def test_a_variable_that_has_a_url_is_refused_without_its_password(name):
     os.environ[f"FORECASTING_{name}"] = URL
     with pytest.raises(UsageError, match="postgresql:") as refused:
         read_settings()
     assert found_in(str(refused.value)) == []
 
 
-def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path: Path) -> None:
+def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_path):
     (tmp_path / "forecasting_database_url").write_text(f"{URL}\n")
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path)
     assert read_settings().url == "postgresql+psycopg://u:canary0@h/x"
@@ -211,9 +211,7 @@ def test_the_url_can_come_from_a_secret_file_and_the_option_overrides_it(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfecanary0", None])
-def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_secrets_that_cannot_be_read_are_refused_without_quoting_them(tmp_path, content):
     if content is not None:
         (tmp_path / "forecasting_database_url").write_bytes(content)
     os.environ["FORECASTING_SECRETS_DIR"] = str(tmp_path if content else tmp_path / "nowhere")

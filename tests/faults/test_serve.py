@@ -41,7 +41,7 @@ class Serving:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path):
     migrate.upgrade(f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}")
     port = {
         "PREFECT_SERVER_API_PORT": str(processes.free_port()),
@@ -51,9 +51,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(
-    folder: Path, environment: dict[str, str], patch: pytest.MonkeyPatch, *options: str
-) -> Iterator[Serving]:
+def serving(folder: Path, environment: dict[str, str], patch, *options: str) -> Iterator[Serving]:
     """Within the block a `serve`; requests of this process have its password."""
     log = folder / "serve.log"
     log.write_text("")
@@ -74,7 +72,7 @@ def serving(
         yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
 
 
-def check_password(served: Serving, environment: dict[str, str], folder: Path) -> None:
+def check_password(served: Serving, environment: dict[str, str], folder: Path):
     """It is required, and no command line and no log has it."""
     assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
     banner = (
@@ -99,10 +97,10 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path) -
     assert secret not in served.log.read_text() + refused
 
 
-def check_deployment(served: Serving, targets: list[str]) -> None:
+def check_deployment(served: Serving, targets: list[str]):
     """A schedule for each target, and no limit, which a run that a power cut has ended would fill for ever."""
 
-    def found() -> tuple[object, ...]:
+    def found():
         one = processes.API.get(f"{served.url}/deployments/name/{NIGHTLY}").json()
         scheduled = sorted(
             schedule["parameters"]["target"] for schedule in one["schedules"] if schedule["active"]
@@ -112,7 +110,7 @@ def check_deployment(served: Serving, targets: list[str]) -> None:
     processes.until(lambda: found() == (targets, None), "the schedules", log=served.log)
 
 
-def check_a_due_night(served: Serving, folder: Path) -> None:
+def check_a_due_night(served: Serving, folder: Path):
     """It runs when it is due, alone, and its whole log arrives."""
     due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     run = prefect_api.start_run(served.url, NIGHTLY, at=due)
@@ -120,7 +118,7 @@ def check_a_due_night(served: Serving, folder: Path) -> None:
     assert nights_done(f"sqlite:///{folder / 'data' / 'forecasting.db'}") == 1
     wanted = {"logs": {"flow_run_id": {"any_": [run]}}}
 
-    def written() -> str:
+    def written():
         logs = processes.API.post(f"{served.url}/logs/filter", json=wanted).json()
         return next(
             (one["message"] for one in logs if "wrote 30 forecasts of ^GSPC" in one["message"]), ""

@@ -1,8 +1,6 @@
 """Past nights: each is the same whatever span it is caught up in, and scored as far as its bars are stored."""
 
-from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -26,11 +24,11 @@ def a_fit_from_scratch_each_night(tmp_path, sqlite_url, csv_of_bars, plain_flows
     set_small_night(monkeypatch, tmp_path, sqlite_url, SCRATCH_EVERY=1)
 
 
-def caught_up(first: date, last: date) -> None:
+def caught_up(first: date, last: date):
     start_catch_up(first=first, last=last, refit_every=1)
 
 
-def one_by_one(first: date, last: date) -> None:
+def one_by_one(first: date, last: date):
     for session in between(first, last):
         night(session)
 
@@ -62,9 +60,7 @@ def whole(tmp_path_factory, migrated_sqlite_file):
 
 
 @pytest.fixture(scope="module")
-def folder_of_a_newer_night(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> Path:
+def folder_of_a_newer_night(tmp_path_factory, migrated_sqlite_file):
     """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
     return leave_nights(
         [LAST], tmp_path_factory.mktemp("newer"), migrated_sqlite_file, SCRATCH_EVERY=1
@@ -72,7 +68,7 @@ def folder_of_a_newer_night(
 
 
 @pytest.fixture
-def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_url: str) -> None:
+def beside_a_newer_night(folder_of_a_newer_night, tmp_path, sqlite_url):
     """The night of LAST is done."""
     copy_nights(folder_of_a_newer_night, tmp_path / "data", sqlite_url)
 
@@ -98,8 +94,8 @@ def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in_and_besi
 @pytest.mark.usefixtures("beside_a_newer_night")
 @pytest.mark.parametrize("way", [caught_up, one_by_one])
 def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
-    way: Callable[[date, date], None],
-) -> None:
+    way,
+):
     way(SPAN[1], SPAN[2])
     scored = {(str(row["origin_session"])[:10], row["horizon"]) for row in rows("scores")}
     # LAST is the fourth session after the one night, the third after the other.
@@ -114,8 +110,8 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(
 
 
 def test_scores_of_later_sessions_decide_nothing_within_a_span(
-    whole: tuple[object, list[tuple[object, ...]]],
-) -> None:
+    whole,
+):
     ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
     caught_up(SPAN[0], SPAN[-1])
     assert decisions() == whole[1]

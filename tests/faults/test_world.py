@@ -14,7 +14,6 @@ import statistics
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,9 +83,7 @@ REACHED = (*(f"mishap {mishap.__name__}" for mishap in MISHAPS), *REACHED_SOON, 
 
 
 @pytest.fixture(scope="module")
-def short(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> Iterator[tuple[World, Counter[str]]]:
+def short(tmp_path_factory, migrated_sqlite_file):
     """A world after its short life, and what was reached; its variables are still set."""
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
@@ -98,20 +95,20 @@ def short(
             yield world, world.live_through(SHORT)
 
 
-def test_a_short_world_keeps_its_ledger_whole(short: tuple[World, Counter[str]]) -> None:
+def test_a_short_world_keeps_its_ledger_whole(short):
     _, reached = short
     assert [path for path in REACHED_SOON if not reached[path]] == []
 
 
 def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(
-    short: tuple[World, Counter[str]],
-) -> None:
+    short,
+):
     world, _ = short
     assert not is_moved(world, nights_with_weights(world)[0])  # most comes after the oldest
 
 
 @pytest.fixture(scope="module")
-def reached() -> defaultdict[str, Counter[str]]:
+def reached():
     """How often the worlds have taken each rare path, by database."""
     return defaultdict(Counter)
 
@@ -148,7 +145,7 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast(
     Of 25 nights each, later values altered.
     """
     tried = Counter[str]()
-    moved_later = list[object]()
+    moved_later = []
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -188,7 +185,7 @@ def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
     world.symbols = ["AAA"]
     # pytest's keep every record
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
-    held = {name: list[float]() for name in GROWTH}
+    held = {name: [] for name in GROWTH}
     with opened(world, monkeypatch.setattr):
         world.set("MARKET", "")
         for _ in range(MANY):

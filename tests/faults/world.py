@@ -75,15 +75,15 @@ VARIABLES = {
 class Vendor(yahoo_stand_in.StandIn):
     """The symbols' true bars, and what is served of them this morning."""
 
-    def __init__(self, last: date, *, days: int, seed: int) -> None:
+    def __init__(self, last: date, *, days: int, seed: int):
         bars = [
             random_bars(days, seed=31 * seed + place, last=last) for place in range(len(SYMBOLS))
         ]
         super().__init__(bars[0], symbol=SYMBOLS[0])
         for symbol, true in zip(SYMBOLS, bars, strict=True):
             self.add(symbol, true)
-        self.faults: list[tuple[str, yahoo_stand_in.Edit, int]] = []  # symbol, fault, mornings left
-        self.mistaken: dict[str, str] = {}  # symbols for which another one's rows are served
+        self.faults = []  # symbol, fault, mornings left
+        self.mistaken = {}  # symbols for which another one's rows are served
 
     def told(self, symbol: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         rows, actions = super().told(self.mistaken.get(symbol, symbol))
@@ -96,7 +96,7 @@ class Vendor(yahoo_stand_in.StandIn):
 class World:
     """Mornings, of which each runs the scheduled night and then checks the ledger."""
 
-    def __init__(self, seed: int, folder: Path, url: str, *, nights: int) -> None:
+    def __init__(self, seed: int, folder: Path, url: str, *, nights: int):
         """In a new folder, on a ledger without a row."""
         self.draw = random.Random(seed)  # the only source of chance
         self.folder = folder
@@ -108,13 +108,13 @@ class World:
         self.clock_error = timedelta()  # of the machine's clock
         self.bar_comes = self.instant  # when a late one does
         self.symbols = self.draw.sample(SYMBOLS, self.draw.choice([1, 1, 2]))
-        self.variables: dict[str, str] = {}
-        self.rows: Rows = {name: {} for name in metadata.tables}  # after the newest checked morning
-        self.variables_of: dict[str, dict[str, str]] = {}  # under which a run was begun
-        self.lost: set[str] = set()  # models whose weights a mishap deleted or damaged
-        self.reached: Counter[str] = Counter()  # how often each rare path was taken
+        self.variables = {}
+        self.rows = {name: {} for name in metadata.tables}  # after the newest checked morning
+        self.variables_of = {}  # under which a run was begun
+        self.lost = set()  # models whose weights a mishap deleted or damaged
+        self.reached = Counter()  # how often each rare path was taken
         self.cannot_write = False
-        self.restarts: list[int] = []  # after a kill, each with the boundary of the next kill, or 0
+        self.restarts = []  # after a kill, each with the boundary of the next kill, or 0
         self.boundaries = Boundaries(folder / "data")
 
     def now(self) -> datetime:
@@ -122,13 +122,13 @@ class World:
         self.instant += timedelta(seconds=1)
         return (self.instant + self.clock_error).astimezone(UTC)
 
-    def wait_until(self, moment: datetime) -> None:
+    def wait_until(self, moment: datetime):
         """Let the time pass until the machine's clock shows `moment`."""
         self.instant = max(self.instant, moment - self.clock_error)
         if self.instant >= self.bar_comes:
             self.vendor.today = self.newest
 
-    def next_day(self) -> None:
+    def next_day(self):
         """Go on to the next morning of the schedule.
 
         Tuesday to Saturday, half past five in New York.
@@ -140,12 +140,12 @@ class World:
         self.newest = last_completed(self.instant.astimezone(UTC))
         self.vendor.today = self.newest
 
-    def set(self, name: str, value: str) -> None:
+    def set(self, name: str, value: str):
         """Set a variable of the nights from now on; empty is the default."""
         self.variables[name] = value
         os.environ[f"FORECASTING_{name}"] = value
 
-    def set_symbols(self, symbols: Sequence[str]) -> None:
+    def set_symbols(self, symbols: Sequence[str]):
         self.symbols = list(symbols)
         self.set("SYMBOLS", ",".join(symbols))
 
@@ -170,7 +170,7 @@ class World:
 
         Some mornings are slept through.
         """
-        deck: list[Mishap] = []
+        deck = []
         for _ in range(nights):
             if self.draw.random() < 0.06:
                 for _ in range(self.draw.randint(1, 4)):
@@ -193,7 +193,7 @@ class World:
         check_end(self)
         return self.reached
 
-    def morning(self, mishaps: Sequence[Mishap]) -> None:
+    def morning(self, mishaps: Sequence[Mishap]):
         """One scheduled night with some mishaps, and the check of the ledger."""
         self.next_day()
         with ExitStack() as self.ends:  # what ends a mishap
@@ -210,7 +210,7 @@ class World:
         check(self, ended, honest_clock=honest_clock)
         self.cannot_write = False
 
-    def remember(self, new: Rows, now: Rows) -> None:
+    def remember(self, new: Rows, now: Rows):
         """Keep the checked rows, the variables under which runs began, and the rare paths that were taken."""
         self.rows = now
         for run in new["runs"].values():
@@ -314,7 +314,7 @@ BROKEN = ("500", "502", "down", "truncated", "empty", "short", "dropped", *yahoo
 """Answers without a bar, other than a refusal."""
 
 
-def failing(world: World) -> None:
+def failing(world: World):
     """The next chart requests, or all of this morning, are refused, of an unknown symbol, or end in a fault."""
     fault = world.draw.choice(["429", "404", world.draw.choice(BROKEN)])
     if world.draw.random() < 0.4:
@@ -326,7 +326,7 @@ def failing(world: World) -> None:
     world.ends.enter_context(of_market)
 
 
-def late(world: World) -> None:
+def late(world: World):
     """The newest bar comes an hour or two later, or not on this morning.
 
     Or the response is sessions old.
@@ -337,7 +337,7 @@ def late(world: World) -> None:
     world.bar_comes = world.instant + timedelta(hours=hours)
 
 
-def another_symbol(world: World) -> None:
+def another_symbol(world: World):
     """The rows are those of another symbol."""
     symbol = world.known_symbol()
     if symbol is not None:
@@ -358,7 +358,7 @@ EDITS: tuple[Callable[[World, date], yahoo_stand_in.Edit], ...] = (
 )
 
 
-def faulty_rows(world: World) -> None:
+def faulty_rows(world: World):
     """A fault of rows, of one symbol on one morning."""
     symbol = world.known_symbol()
     if symbol is not None:
@@ -366,7 +366,7 @@ def faulty_rows(world: World) -> None:
         world.vendor.faults.append((symbol, world.draw.choice(EDITS)(world, day), 1))
 
 
-def restatement(world: World) -> None:
+def restatement(world: World):
     """Some recent volumes are restated for good."""
     symbol = world.draw.choice(world.symbols)
     bars = world.vendor.series[symbol][0].copy()
@@ -387,7 +387,7 @@ def act(world: World, symbol: str, kind: str, value: float) -> date:
     return session
 
 
-def split(world: World) -> None:
+def split(world: World):
     """Tonight's bar is the first after a split.
 
     The source may rebase the history only days later.
@@ -407,13 +407,13 @@ def split(world: World) -> None:
     )
 
 
-def dividend(world: World) -> None:
+def dividend(world: World):
     """The next session is an ex-date."""
     value = round(world.draw.uniform(0.05, 0.9), 2)
     act(world, world.draw.choice(world.symbols), "dividend", value)
 
 
-def earnings_move(world: World) -> None:
+def earnings_move(world: World):
     """The list of earnings dates changes: a date comes, moves or goes."""
     day = world.newest + timedelta(days=world.draw.randint(1, 45))
     hour = world.draw.choice(["4 PM", "7 AM", "11 AM"])
@@ -421,7 +421,7 @@ def earnings_move(world: World) -> None:
     world.vendor.earnings = [*past, f"{day:%B} {day.day}, {day.year} at {hour} EDT"]
 
 
-def kill(world: World) -> None:
+def kill(world: World):
     """The process ends at a boundary.
 
     It may be started again on the same morning, and end once more.
@@ -430,7 +430,7 @@ def kill(world: World) -> None:
     world.restarts = world.draw.choice([[], [0], [world.some_boundary(), 0]])
 
 
-def disk_full(world: World) -> None:
+def disk_full(world: World):
     """No file grows past a limit, as on a full disk.
 
     Of the ledger, its log, weights, windows or pages.
@@ -444,14 +444,14 @@ def disk_full(world: World) -> None:
     )
 
 
-def locked(world: World) -> None:
+def locked(world: World):
     """Another program keeps the database locked, from some statement of the night on."""
     program = world.another_program()
     statement = "LOCK TABLE runs, scores IN ACCESS EXCLUSIVE MODE NOWAIT"
     if world.url.startswith("sqlite"):
         statement = "UPDATE runs SET note = note WHERE id = ''"  # takes the write lock
 
-    def lock() -> None:
+    def lock():
         with suppress(sa.exc.OperationalError):  # the night itself holds it just now
             program.execute(sa.text(statement))
             return
@@ -463,10 +463,10 @@ def locked(world: World) -> None:
     world.ends.callback(program.close)
 
 
-def second_run(world: World) -> None:
+def second_run(world: World):
     """Another run starts while the night works."""
 
-    def start() -> None:
+    def start():
         try:
             nightly.nightly()
             world.reached["a second run beside one that has ended"] += 1
@@ -478,18 +478,18 @@ def second_run(world: World) -> None:
     world.boundaries.plan(world.some_boundary(), start)
 
 
-def clock_wrong(world: World) -> None:
+def clock_wrong(world: World):
     """The machine's clock is ahead or behind, by hours to weeks."""
     error = timedelta(hours=world.draw.choice([-72, -26, -3, 5, 26, 30 * 24]))
     world.ends.enter_context(mock.patch.object(world, "clock_error", error))
 
 
-def bars_before(world: World) -> None:
+def bars_before(world: World):
     """Somebody has fetched the bars before the night."""
     ingest_only(read_settings(), as_of=None, switch_source=False, now=world.now)
 
 
-def other_symbols(world: World) -> None:
+def other_symbols(world: World):
     """A symbol is added, or one that was dropped comes back; or a symbol is dropped."""
     left = [name for name in SYMBOLS if name not in world.symbols]
     if left and world.draw.random() < 0.5:
@@ -510,13 +510,13 @@ CHOICES = {
 }
 
 
-def settings_changed(world: World) -> None:
+def settings_changed(world: World):
     """The operator changes a setting."""
     name = world.draw.choice(list(CHOICES))
     world.set(name, world.draw.choice(CHOICES[name]))
 
 
-def witness(world: World) -> None:
+def witness(world: World):
     """A second source is compared with the bars.
 
     It agrees, has other numbers, or cannot be read.
@@ -532,7 +532,7 @@ def witness(world: World) -> None:
     world.ends.callback(world.set, "WITNESS", "")
 
 
-def champion_by_hand(world: World) -> None:
+def champion_by_hand(world: World):
     """The operator promotes an older model, or rolls back."""
     models = sorted(row["id"] for row in world.rows["models"].values() if row["name"] == "lstm")
     with suppress(ForecastingError):  # pruned, refused, or there was no other champion
@@ -543,7 +543,7 @@ def champion_by_hand(world: World) -> None:
         world.reached["a champion chosen by hand"] += 1
 
 
-def weights_lost(world: World) -> None:
+def weights_lost(world: World):
     """The folder of some model's weights is deleted, or a file in it damaged."""
     folders = sorted((world.folder / "data" / "artifacts").glob("[!.]*"))
     if not folders:
@@ -557,7 +557,7 @@ def weights_lost(world: World) -> None:
     world.lost.add(folder.name)
 
 
-def span_again(world: World) -> None:
+def span_again(world: World):
     """The operator catches up a span of past sessions before the night."""
     last = shift(world.newest, -world.draw.randint(0, 2))
     first = shift(last, -world.draw.randint(0, 2))
@@ -576,7 +576,7 @@ MISHAPS: tuple[Mishap, ...] = (
 # What must hold of the ledger after every morning, whatever went wrong.
 
 
-def check(world: World, ended: str, *, honest_clock: bool) -> None:
+def check(world: World, ended: str, *, honest_clock: bool):
     """Check the ledger after a morning whose run ended so."""
     now = read_all(world.url)
     new = {name: without(now[name], world.rows[name]) for name in now}
@@ -597,7 +597,7 @@ def without(rows: dict[Key, Row], known: dict[Key, Row]) -> dict[Key, Row]:
     return {key: row for key, row in rows.items() if key not in known}
 
 
-def check_end(world: World) -> None:
+def check_end(world: World):
     """What holds once nothing has gone wrong for some mornings: no run is left, and no weights."""
     hashes = {run["settings_hash"] for run in due_runs(world, world.rows)}
     left = [run for run in world.rows["runs"].values() if run["status"] == "running"]
@@ -612,7 +612,7 @@ def check_end(world: World) -> None:
 
 def read_all(url: str) -> Rows:
     """Every row of every table, by its primary key."""
-    found: Rows = {}
+    found = {}
     with connect.reading(url) as connection:
         for name, table in metadata.tables.items():
             key = [column.name for column in table.primary_key]
@@ -630,7 +630,7 @@ def score_key(row: Row) -> Key:
 
 def versions_of(rows: Rows) -> dict[tuple[str, date], list[Row]]:
     """The versions of each bar, oldest first; an empty list for one that is not stored."""
-    found: dict[tuple[str, date], list[Row]] = defaultdict(list)
+    found = defaultdict(list)
     for _, row in sorted(rows["bar_versions"].items()):
         found[row["symbol"], row["session"]].append(row)
     return found
@@ -661,7 +661,7 @@ def may_change(table: str, row: Row, later: Row) -> set[str]:
     return {column for column in FILLED_ONCE.get(table, ()) if row[column] is None}
 
 
-def check_kept(before: Rows, now: Rows) -> None:
+def check_kept(before: Rows, now: Rows):
     """No row was lost, and none has changed but in what may."""
     for name in before.keys() - {"standings", "metrics"}:  # made anew from all scores
         for key, row in before[name].items():
@@ -671,7 +671,7 @@ def check_kept(before: Rows, now: Rows) -> None:
             assert changed <= may_change(name, row, later), (name, row, later)
 
 
-def check_bars(rows: Rows) -> None:
+def check_bars(rows: Rows):
     """Each bar has versions 1, 2, ....
 
     The newest alone is current, and each ends when the next begins.
@@ -685,9 +685,9 @@ def check_bars(rows: Rows) -> None:
             )
 
 
-def check_forecasts(new: Rows, now: Rows) -> None:
+def check_forecasts(new: Rows, now: Rows):
     """A new forecast was made of a fetch, weights and decisions of its time, and has valid numbers."""
-    products: dict[Key, float] = defaultdict(lambda: 1.0)
+    products = defaultdict(lambda: 1.0)
     for row in now["forecast_parts"].values():
         products[score_key(row)] *= row["factor"]
     for row in new["forecasts"].values():
@@ -702,7 +702,7 @@ def check_forecasts(new: Rows, now: Rows) -> None:
             assert math.isclose(products[score_key(row)], size, rel_tol=1e-9), row
 
 
-def check_origin(row: Row, now: Rows) -> None:
+def check_origin(row: Row, now: Rows):
     """A forecast used no fetch and no weights of after its origin, and is live if it was before the next open."""
     fetch = now["fetches"][row["fetch_id"],]
     model = now["models"][row["model_id"],]
@@ -732,7 +732,7 @@ def basis_at(actions: Iterable[Row], symbol: str, instant: datetime) -> float:
     return math.prod({row["session"]: row["value"] for row in known}.values())
 
 
-def check_scores(new: Rows, now: Rows) -> None:
+def check_scores(new: Rows, now: Rows):
     """A new score is that of its forecast and its version of the bar, computed as plainly as can be."""
     bars = versions_of(now)
     actions = now["corporate_actions"].values()
@@ -747,7 +747,7 @@ def check_scores(new: Rows, now: Rows) -> None:
         check_score(row, forecast, actual_of(bar, row["target"], factor))
 
 
-def check_score(row: Row, forecast: Row, actual: float) -> None:
+def check_score(row: Row, forecast: Row, actual: float):
     quantiles = [forecast[name] for name in QUANTILE_COLUMNS]
     errors = [actual - quantile for quantile in quantiles]
     losses = [
@@ -762,7 +762,7 @@ def check_score(row: Row, forecast: Row, actual: float) -> None:
     assert bool(row["inside_90"]) == (quantiles[0] <= actual <= quantiles[6]), row
 
 
-def check_runs(rows: Rows) -> None:
+def check_runs(rows: Rows):
     """A finished night has all of its facts; no other has the forecasts of none."""
     issued = [row for row in rows["forecasts"].values() if row["role"] == "champion"]
     published = Counter(row["run_id"] for row in issued)
@@ -791,7 +791,7 @@ def due_runs(world: World, now: Rows) -> list[Row]:
     return [now["runs"][night.id,] for night in nights]
 
 
-def check_due(due: list[Row], now: Rows) -> None:
+def check_due(due: list[Row], now: Rows):
     """Each newest night is done with one published forecast, or its row says why not."""
     for run in due:
         published = [row for row in now["forecasts"].values() if row["run_id"] == run["id"]]
@@ -801,7 +801,7 @@ def check_due(due: list[Row], now: Rows) -> None:
             assert horizons == ([] if ISSUED_BEFORE in run["note"] else list(HORIZONS)), run
 
 
-def check_complete(due: list[Row], new: Rows, now: Rows) -> None:
+def check_complete(due: list[Row], new: Rows, now: Rows):
     """A done night has scored every forecast whose bar was known to it."""
     scored = {(*score_key(row), row["stage"], row["bar_version"]) for row in now["scores"].values()}
     known_at = {row["run_id"]: row["data_as_of"] for row in new["forecasts"].values()}
@@ -950,7 +950,7 @@ def is_moved(world: World, run: Row) -> bool:
     return issued(again, run) != issued(world.rows["forecasts"].values(), run)
 
 
-def alter(ledger: Path, copy: Path, run: Row) -> None:
+def alter(ledger: Path, copy: Path, run: Row):
     """Copy a ledger without the rows of one night, and with other values after its origin."""
     values = {name: run[name] for name in ("symbol", "target")}
     values |= {

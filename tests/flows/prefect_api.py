@@ -11,7 +11,7 @@ def deployment_id(url: str, name: str) -> str | None:
     return str(answer.json()["id"]) if answer.status_code == 200 else None
 
 
-def start_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> str:
+def start_run(url: str, name: str, *, at: str | None = None, **parameters) -> str:
     """The id of a run requested now, or at an instant."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at} if at else {}}
     body = {"parameters": parameters, "state": state}
@@ -21,11 +21,10 @@ def start_run(url: str, name: str, *, at: str | None = None, **parameters: objec
 
 
 def run(url: str, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = API.get(f"{url}/flow_runs/{run_id}").json()
-    return found
+    return API.get(f"{url}/flow_runs/{run_id}").json()
 
 
-def cancel(url: str, run_id: str) -> None:
+def cancel(url: str, run_id: str):
     """Request a run's cancellation, as the button in the UI does."""
     API.post(
         f"{url}/flow_runs/{run_id}/set_state", json={"state": {"type": "CANCELLING"}}
@@ -35,8 +34,7 @@ def cancel(url: str, run_id: str) -> None:
 def runs(url: str) -> list[dict[str, Any]]:
     """Every run that is not waiting for a later hour, oldest first."""
     body = {"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
-    found: list[dict[str, Any]] = API.post(f"{url}/flow_runs/filter", json=body).json()
-    return found
+    return API.post(f"{url}/flow_runs/filter", json=body).json()
 
 
 def ended(url: str, run_id: str) -> dict[str, Any] | None:
@@ -46,7 +44,4 @@ def ended(url: str, run_id: str) -> dict[str, Any] | None:
 
 def end_of(url: str, run_id: str, *, log: Path | None = None) -> dict[str, Any]:
     """The run once it has ended; asked for twice a second, which takes the server less than half of its idle load."""
-    found: dict[str, Any] = until(
-        lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5
-    )
-    return found
+    return until(lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5)

@@ -78,9 +78,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(
-    found: Callable[[], Any], what: str, *, log: Path | None = None, pause_s: float = 0.2
-) -> Any:
+def until(found: Callable[[], Any], what: str, *, log: Path | None = None, pause_s: float = 0.2):
     """The first true result; at the deadline it fails with what was waited for and the log's end."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
@@ -149,7 +147,7 @@ def here(
     return code, out.getvalue(), err.getvalue()
 
 
-def deploy(environment: Mapping[str, str]) -> None:
+def deploy(environment: Mapping[str, str]):
     """Run the commands in the first lines of deploy/prefect.yaml."""
     for words in (
         "work-pool create forecasting --type process",
@@ -160,7 +158,7 @@ def deploy(environment: Mapping[str, str]) -> None:
         assert code == 0, out + err
 
 
-def kill_tree(pid: int) -> None:
+def kill_tree(pid: int):
     """SIGKILL to a process and its descendants: a power cut."""
     try:
         tree = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
@@ -209,7 +207,7 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
         yield url
 
 
-def kill_server(url: str) -> None:
+def kill_server(url: str):
     """SIGKILL to the server that listens at the URL."""
     port = httpx.URL(url).port
     listening = [
@@ -234,7 +232,7 @@ def fresh_database(home: Path) -> Iterator[None]:
         keep_fresh_database(home)
 
 
-def put_fresh_database(home: Path) -> None:
+def put_fresh_database(home: Path):
     """Copy the migrated database into a PREFECT_HOME that has none.
 
     Without one, the server there makes its own.
@@ -244,7 +242,7 @@ def put_fresh_database(home: Path) -> None:
         shutil.copy(FRESH_DATABASE, home / "prefect.db")
 
 
-def keep_fresh_database(home: Path) -> None:
+def keep_fresh_database(home: Path):
     """Keep the database of a server that has just started, unless another server's is kept."""
     if FRESH_DATABASE.exists():
         return

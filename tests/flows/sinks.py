@@ -14,17 +14,17 @@ from email import message_from_bytes, policy
 @contextmanager
 def http_sink(path: str = "/hook") -> Iterator[tuple[str, list[str]]]:
     """The URL of this path, and the bodies posted to it so far; any other path is not found."""
-    bodies: list[str] = []
+    bodies = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+        def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             if found := self.path == path:
                 bodies.append(body)
             self.send_response(200 if found else 404)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format, *args):
             """Not on the terminal."""
 
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
@@ -36,13 +36,13 @@ def http_source(answer: Callable[[str, Mapping[str, str]], tuple[int, bytes]]) -
     """The address of a web server: `answer` makes a status and a body of path and headers."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self):
             status, body = answer(self.path, self.headers)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format, *args):
             """Not on the terminal."""
 
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
@@ -52,10 +52,10 @@ def http_source(answer: Callable[[str, Mapping[str, str]], tuple[int, bytes]]) -
 @contextmanager
 def smtp_sink() -> Iterator[tuple[str, list[str]]]:
     """Its URL in Apprise's notation, and subject and all texts of the mails so far."""
-    mails: list[str] = []
+    mails = []
 
     class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
+        def handle(self):
             self.wfile.write(b"220 sink\r\n")
             for line in self.rfile:
                 word = line.strip().upper()
@@ -91,7 +91,7 @@ def serving(server: socketserver.BaseServer) -> Iterator[int]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield server.server_address[1]  # type: ignore[misc]
+        yield server.server_address[1]
     finally:
         server.shutdown()
         server.server_close()

@@ -264,7 +264,7 @@ def test_a_backtest_writes_the_documented_keys(here):
 def test_given_options_override_the_environment_and_others_leave_it(first, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
     os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
-    found: dict[str, str | None] = {}
+    found = {}
     monkeypatch.setattr(cli, "settings", lambda: sys.exit(found.update(os.environ)))
     given = {"--symbol": "SBUX,MSFT", "--symbols-file": str(tmp_path / "list.txt")}
     words = [first, given.pop(first), *next(iter(given.items())), "--target", "range"]

@@ -96,7 +96,7 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
     assert counts() == before
 
 
-def shown_by(run_id: object) -> tuple[FlowRun, dict[str, str]]:
+def shown_by(run_id) -> tuple[FlowRun, dict[str, str]]:
     """A flow run, and the bodies of its artifacts by key."""
     with get_client(sync_client=True) as client:
         only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))

@@ -53,7 +53,7 @@ def alone(monkeypatch):
     monkeypatch.setenv("FORECASTING_MARKET", "none")
 
 
-def set_morning_after(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
+def set_morning_after(served: StandIn, monkeypatch, session: date):
     """Set the clock to half past five in the morning after `session`; waiting moves it."""
     set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
     served.today = session
@@ -66,23 +66,21 @@ def _now() -> datetime:
     return _moment[0]
 
 
-def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_clock(moment: datetime, monkeypatch):
     """Set the clock, also of a run that has begun, until something waits for a later instant."""
     _moment[0] = moment
     monkeypatch.setattr(clock, "now", _now)
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 
-def record_waits(
-    monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None
-) -> Waits:
+def record_waits(monkeypatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
     """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
 
     `then` is called after each, with the number of waits so far.
     """
-    seen: Waits = []
+    seen = []
 
-    def wait(later: datetime) -> None:
+    def wait(later):
         context = FlowRunContext.get()
         assert context is not None
         assert context.flow_run is not None
@@ -103,7 +101,7 @@ def record_waits(
     return seen
 
 
-def run_morning_after(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_morning_after(session: date, stand_in: StandIn, monkeypatch):
     """A night on the morning after the session, before or after the one under test."""
     set_morning_after(stand_in, monkeypatch, session)
     night_without_prefect()
@@ -113,8 +111,7 @@ def night_without_prefect(target: Target = "volume", *, patient: bool = True) ->
     """The runs of a night as a plain function, where nothing of Prefect's is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
-        done: list[str] = nightly_module.nightly(target=target, patient=patient)
-    return done
+        return nightly_module.nightly(target=target, patient=patient)
 
 
 def test_a_late_night_waits_in_a_visible_state_without_errors_and_ends_with_its_bar(
@@ -148,9 +145,9 @@ def test_while_a_run_waits_for_a_volume_that_of_a_range_goes_on_and_one_by_hand_
     yahoo, monkeypatch
 ):
     yahoo.edits = [null_volume(LAST)]
-    ended = list[tuple[Any, ...]]()
+    ended = []
 
-    def after(waits: int) -> None:
+    def after(waits):
         if waits == 2:  # its volume has come, and this run asks again at its next hour
             night_without_prefect("range")
             yahoo.edits.clear()
@@ -215,9 +212,9 @@ def test_after_an_hour_of_waiting_the_one_message_has_what_is_ready_and_until_wh
         "SBUX": (bars.iloc[:-1], actions),
     }
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
-    counts = list[int]()
+    counts = []
 
-    def after(waits: int) -> None:
+    def after(waits):
         counts.append(len(posted))
         if waits == 5:
             yahoo.series["SBUX"] = (bars, actions)

@@ -2,8 +2,6 @@ import sys
 from datetime import date
 from io import StringIO
 
-import pytest
-
 from flows import clock
 from flows.progress import nights_bar, progress_bar, watched_nights
 from forecasting.night.night import make_night
@@ -19,7 +17,7 @@ class Terminal(StringIO):
         return True
 
 
-def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def a_terminal(monkeypatch) -> Terminal:
     """Standard error as a terminal of 100 columns without colours.
 
     Called in a test, since pytest puts its own back.
@@ -45,7 +43,7 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry_and_nights_of_other_pro
 ):
     terminal = a_terminal(monkeypatch)
 
-    def check(words: str, share: str) -> None:
+    def check(words, share):
         last = terminal.getvalue().rsplit(ERASED, 1)[-1]
         assert (last.startswith(words), share in last) == (True, True), last
 

@@ -8,7 +8,6 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
-from prefect import State
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows import clock, reporting
@@ -30,7 +29,7 @@ FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 
 @pytest.mark.parametrize("within", [False, True])
 def test_a_night_has_one_artifact_in_a_flow_run_and_none_outside(monkeypatch, within):
-    created: list[dict[str, object]] = []
+    created = []
     monkeypatch.setattr(
         reporting, "create_markdown_artifact", lambda **given: created.append(given)
     )
@@ -95,9 +94,7 @@ NO_BAR = NoBarError("Another.")
     ],
 )
 def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings, name, message):
-    state: State = last_state(
-        nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new."
-    )
+    state = last_state(nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
     assert state.name == name
     assert str(state.message).startswith(message)
     assert state.is_failed() == name.endswith("Failed")

@@ -56,9 +56,7 @@ def evening(panel, migrated_sqlite_file, tmp_path_factory):
     return folder
 
 
-def run_night(
-    session: date, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object
-) -> None:
+def run_night(session: date, folder: Path, panel: Path, patch, **settings):
     """A night that ends with the error of the symbol that is too short."""
     named = {"DATA_DIR": folder, "SOURCE": f"parquet:{panel}", "SYMBOLS": ",".join(SYMBOLS)}
     for name, value in (named | {"MEMBERS": 1, "TRAIN_SESSIONS": 320} | settings).items():
@@ -67,9 +65,7 @@ def run_night(
         night(session)
 
 
-def tables_after(
-    evening: Path, folder: Path, panel: Path, patch: pytest.MonkeyPatch, **settings: object
-) -> Tables:
+def tables_after(evening: Path, folder: Path, panel: Path, patch, **settings) -> Tables:
     """All tables after the night of LAST on a copy of the ledger, without times."""
     shutil.copytree(evening, folder)
     run_night(LAST, folder, panel, patch, **settings)
@@ -99,9 +95,9 @@ def forked_workers(monkeypatch):
 def test_processes_give_the_same_tables_and_again_where_one_is_killed(
     apart, evening, panel, tmp_path, monkeypatch
 ):
-    killed = list[int]()
+    killed = []
 
-    def kill_a_worker() -> None:
+    def kill_a_worker():
         until(lambda: counts()["models"] > fitted, "a fit", pause_s=0.01)
         workers = psutil.Process().children(recursive=True)
         worker = next(one for one in workers if "popen_loky" in " ".join(one.cmdline()))

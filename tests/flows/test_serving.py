@@ -8,7 +8,6 @@ import re
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.blocks.notifications import SlackWebhook
@@ -117,7 +116,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
     assert len(posted_by_prefect) == 1
 
 
-def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> None:
+def check_cancellation(url: str, ledger: str, late_session: date, log: Path):
     """A night that waits, cancelled, ends at once and releases its lock."""
     waiting = prefect_api.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
     processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
@@ -152,7 +151,7 @@ def newest_of(exchange: str) -> date:
     return last_completed(datetime.now(UTC), exchange)
 
 
-def write_bars(path: Path, exchange: str, *, missing: int) -> None:
+def write_bars(path: Path, exchange: str, *, missing: int):
     """TEST.csv up to the newest session that has closed, without its last `missing` bars."""
     newest = newest_of(exchange)
     write_yahoo_csv(
@@ -170,7 +169,7 @@ def waiting_hours(exchange: str) -> dict[str, str]:
     }
 
 
-def create_automation(webhook: str, folder: Path, environment: dict[str, str]) -> None:
+def create_automation(webhook: str, folder: Path, environment: dict[str, str]):
     """As the first lines of deploy/automations.yaml say."""
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
         block = SlackWebhook(url=webhook.replace("http", "json")).save(
@@ -189,9 +188,7 @@ def is_late(server: str, run_id: str) -> dict[str, object] | None:
 
 
 def test_each_of_the_four_deployments_has_its_form(deployed):
-    found: list[dict[str, Any]] = processes.API.post(
-        f"{deployed}/deployments/filter", json={}
-    ).json()
+    found = processes.API.post(f"{deployed}/deployments/filter", json={}).json()
     assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
     assert {one["work_pool_name"] for one in found} == {"forecasting"}
     forms = {one["name"]: one["parameter_openapi_schema"] for one in found}

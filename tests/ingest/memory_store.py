@@ -79,7 +79,7 @@ def stored(bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> MemorySto
     return store
 
 
-def assert_view(store: MemoryStore, bars: pd.DataFrame) -> None:
+def assert_view(store: MemoryStore, bars: pd.DataFrame):
     pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False, rtol=1e-5)
 
 

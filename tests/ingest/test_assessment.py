@@ -50,7 +50,7 @@ def rejected(found: Revision) -> list[tuple[date, str]]:
     return [(one.session, one.rule) for one in found.findings if one.severity == "reject"]
 
 
-def assert_late(found: Revision, *facts: str, newest: date | None) -> None:
+def assert_late(found: Revision, *facts: str, newest: date | None):
     """The night is late, nothing is stored, and its row has the error's message."""
     assert isinstance(found.error, DataLateError)
     assert found.error.newest == newest
@@ -81,7 +81,7 @@ def test_a_fetch_without_the_nights_bar_is_late_even_where_it_is_too_short_and_n
 
 
 @pytest.mark.parametrize("bars", [BARS.iloc[:0], BARS.assign(close=-1.0)])
-def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars: pd.DataFrame):
+def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars):
     found = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING_STORED)
     assert_late(found, "csv:bars.csv has no usable bar of the span requested", newest=None)
 
@@ -178,7 +178,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
-def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: float):
+def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit):
     bars = scaled(random_bars(90, seed=3), unit, slice(-40, None), "volume")
     days = [day.date() for day in bars.index]
     known = stored(bars.iloc[:50])
@@ -274,9 +274,7 @@ def last_with(**change: float) -> pd.DataFrame:
         (last_with(close=900.0), 299, [(LAST, "close_outside_range", "reject")]),
     ],
 )
-def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(
-    bars, stored, findings
-) -> None:
+def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(bars, stored, findings):
     found = assessed(bars)
     assert (found.error, found.verdict, len(found.versions), found.held) == (
         None,
@@ -287,9 +285,7 @@ def test_of_an_index_impossible_rows_are_refused_and_all_others_stored(
     assert [(one.session, one.rule, one.severity) for one in found.findings] == findings
 
 
-def test_of_a_stored_index_a_new_bar_is_taken_a_restatement_is_a_finding_and_another_series_is_held() -> (
-    None
-):
+def test_of_a_stored_index_a_new_bar_is_taken_a_restatement_is_a_finding_and_another_series_is_held():
     days = [day.date() for day in VIX.index]
     assert assessed(VIX).settled == days[:-1]
     for jump in JUMPS:

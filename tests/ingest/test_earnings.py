@@ -3,7 +3,6 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,9 +117,7 @@ def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the
     assert rows(unknown, "session") == [("2024-04-16",)]
 
 
-def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports() -> (
-    None
-):
+def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports():
     bars, days = stock(0, switched=date(2022, 6, 1))
     found = reacting(untimed(days), reports=Reports(days, bars["volume"]))
     late = [bool(late) for late in found["session"] > found["announced"]]
@@ -130,7 +127,7 @@ def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its
 
 
 @pytest.mark.parametrize("offset", [0, 1])
-def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: int) -> None:
+def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset):
     bars, days = stock(offset)
     origin = bars.index[700]
     after = bars.index > origin
@@ -139,7 +136,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: in
     altered.loc[after, "volume"] *= random_bars(days=1000, seed=5)["volume"].to_numpy()[after] / 1e6
     moved = days.where(~unknown, days + pd.Timedelta(days=9))
 
-    def inputs(bars: pd.DataFrame, days: pd.DatetimeIndex) -> object:
+    def inputs(bars, days):
         events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
         return make_windows(
             bars, events, origin=origin.date(), settings=Settings(train_sessions=300)
@@ -151,9 +148,7 @@ def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: in
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it() -> (
-    None
-):
+def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it():
     filed = filed_events("SBUX")
     days = pd.DatetimeIndex(filed["announced"])
     # A warning of bad results
@@ -170,11 +165,11 @@ def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_late
 
 
 def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     bars = random_bars(days=1500, seed=1)
 
-    def dates_of(symbol: str, exchange: str = "XNYS", file: str | None = None) -> dict[str, int]:
+    def dates_of(symbol, exchange="XNYS", file=None):
         of_files = SimpleNamespace(name="csv:bars.csv")
         about = {"symbol": symbol, "exchange": exchange, "file": file}
         night = asking(of_files, nothing_stored(), session=date(2024, 3, 8), **about)
@@ -197,7 +192,7 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
-def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day() -> None:
+def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day():
     night = asking(Source("2024-02-13", "2023-10-25"))
     volume = random_bars(days=400, seed=1, last=TONIGHT)["volume"]
     of = lists_of_night(night, dict, volume=volume, seen_at=at("2024-04-12T22:00"))
@@ -230,14 +225,14 @@ def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead()
         ),
     ],
 )
-def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         read_events_csv(write(tmp_path, text))
 
 
 def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_another_stops_none(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     lines = ["2024-01-30,amc,ADBE", "2024-02-06,bmo,PEP", "2024-04-30,amc,ADBE", "soon,amc,KO"]
     path = write(tmp_path, "\n".join(["announced,timing,Ticker", *lines]))
     announced = [
@@ -293,7 +288,7 @@ class Source:
 
     name = "yahoo"
 
-    def __init__(self, *days: str) -> None:
+    def __init__(self, *days: str):
         self.days = days
         self.requests = 0
 
@@ -302,9 +297,9 @@ class Source:
         return dates(*self.days)
 
 
-def asking(source: object = None, stored: pd.DataFrame | None = None, **changed: Any) -> Asking:
+def asking(source=None, stored: pd.DataFrame | None = None, **changed) -> Asking:
     stored = frame() if stored is None else stored
-    return replace(Asking("KO", "XNYS", source or Source(), None, TONIGHT, stored), **changed)  # type: ignore[arg-type]
+    return replace(Asking("KO", "XNYS", source or Source(), None, TONIGHT, stored), **changed)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +353,7 @@ def lists(
         )
         for name, source in sources.items()
     }
-    return Lists(**frames, seen_at=seen_at)  # type: ignore[arg-type]
+    return Lists(**frames, seen_at=seen_at)
 
 
 def of_sessions(*days: str) -> pd.DataFrame:
@@ -389,9 +384,7 @@ def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_
     )
 
 
-def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too() -> (
-    None
-):
+def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_finding_of_a_file_too():
     stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
     assert doubts_of_lists(asking(stored=stored), lists()) == []
     of_file = asking(object())

@@ -102,7 +102,7 @@ def test_another_series_is_one_finding_on_closes_and_one_on_volumes_whatever_the
 
 
 def test_a_ratio_that_goes_on_is_reported_once_however_many_nights_it_lasts():
-    stored_ones: list[Finding] = []
+    stored_ones = []
     for night in range(20, 41):
         stored = BARS.iloc[:night]
         other = scaled(stored, 0.001, slice(21, None), "volume")  # from the 22nd session on

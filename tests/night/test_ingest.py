@@ -50,11 +50,11 @@ VIX = market_bars(random_bars(days=650, seed=3, last=LAST))
 @pytest.fixture
 def made(monkeypatch):
     """The windows of every night of the test, oldest first."""
-    seen: list[Windows] = []
+    seen = []
     real = preprocess.make_windows
 
-    def kept(*given: object, **named: object) -> Windows:
-        seen.append(real(*given, **named))  # type: ignore[arg-type] - as it was called
+    def kept(*given, **named):
+        seen.append(real(*given, **named))
         return seen[-1]
 
     monkeypatch.setattr(preprocess, "make_windows", kept)
@@ -78,9 +78,7 @@ def test_first_bars_that_are_another_stored_symbols_are_refused_unless_the_user_
     write_yahoo_csv(bars, tmp_path / "SBUX.csv")
     write_yahoo_csv(random_bars(days=450, seed=4, last=LAST), tmp_path / "PEP.csv")
 
-    def fetched(
-        symbol: str, file: str = "SBUX.csv", *, accept: bool = False, last: date = LAST
-    ) -> str:
+    def fetched(symbol, file="SBUX.csv", *, accept=False, last=LAST):
         own = Settings(database_url=sqlite_url, symbols=(symbol,), source=f"csv:{tmp_path / file}")
         outcomes = ingest_only(own, as_of=last, switch_source=accept, now=now)
         return str(outcomes.errors.get(symbol) or outcomes.values[symbol]["verdict"])
@@ -107,9 +105,7 @@ def yahoo(night_folder, monkeypatch):
         yield served
 
 
-def live(
-    served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date, mode: str = "skip"
-) -> None:
+def live(served: StandIn, monkeypatch, session: date, mode: str = "skip"):
     """The night of `session`, on the morning after its close."""
     monkeypatch.setattr(clock, "now", after(session))
     served.today = session
@@ -247,9 +243,9 @@ class House:
 
     name = "house"
 
-    def __init__(self, answer: Callable[[str], pd.DataFrame]) -> None:
+    def __init__(self, answer: Callable[[str], pd.DataFrame]):
         self.answer = answer
-        self.asked: list[object] = []
+        self.asked = []
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         self.asked.append(symbol)
@@ -271,7 +267,7 @@ class ManyHouse(House):
         }
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
+def installed(monkeypatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
     real = plugins.source_of
@@ -289,7 +285,7 @@ def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> li
     )
 
 
-def add_symbols(file: Path, *symbols: str) -> None:
+def add_symbols(file: Path, *symbols: str):
     """Symbols with bars of their own beside TEST in its file, which gets a column of symbols."""
     parts = [pd.read_csv(file).assign(Symbol="TEST")]
     for seed, symbol in enumerate(symbols, start=8):
@@ -376,7 +372,7 @@ def test_a_witness_that_fails_leaves_a_note_and_the_night_goes_on(
 def test_a_ledger_that_is_away_while_the_witness_is_compared_stops_no_night(monkeypatch):
     database = Path(sqlite_database(read_settings().url))
 
-    def away(symbol: str) -> pd.DataFrame:
+    def away(symbol):
         database.rename(database.with_name("away.db"))
         raise UnavailableError(f"The house has no {symbol}.")
 
@@ -394,13 +390,13 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
     release = threading.Event()
     doubled = scaled(BARS, 2.0, -1, "volume")
 
-    def answer(symbol: str) -> pd.DataFrame:
+    def answer(symbol):
         if symbol == "OTHER":
             release.wait()
         return doubled
 
     house = installed(monkeypatch, House(answer))
-    refusals = dict[str, SourceError]()
+    refusals = {}
     fetched("TEST", "OTHER", refusals=refusals)
     assert findings() == [("TEST", str(LAST), "witness_volume", 2.0)]
     assert ("Witness" in notes()["TEST"], "It did not respond in 1 s." in notes()["OTHER"]) == (
@@ -470,7 +466,7 @@ Dates = list[tuple[str, str, str, str]]
 
 
 @contextmanager
-def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo_of_stocks(folder: Path, url: str, patch) -> Iterator[StandIn]:
     """Yahoo with bars of KOA, MSFA and SPY.
 
     A calendar with both stocks' next dates, and pages with past ones.
@@ -662,7 +658,7 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(stocks):
         stored = read.events(connection, "KOA")
     stocks.requests.clear()
 
-    def events(symbol: str) -> pd.DataFrame:
+    def events(symbol):
         return load_series(read_settings().for_symbol(symbol), last=None, now=after(LAST))[1]
 
     past = [

@@ -18,7 +18,6 @@ from flows.start import start_night
 from forecasting.errors import LockedError, UsageError
 from forecasting.evaluate import drift
 from forecasting.night import models
-from forecasting.night.night import Night
 from forecasting.night.run_log import CUT_OFF
 from forecasting.night.steps import evaluate, train
 from forecasting.night.steps.predict import ISSUED_BEFORE
@@ -284,7 +283,7 @@ def test_a_night_names_the_inputs_that_the_one_before_did_not_have(csv_of_bars, 
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, monkeypatch):
-    def shifted(*args: object, **kwargs: object) -> object:
+    def shifted(*args, **kwargs):
         fitted = whole(*args, **kwargs)
         weights = {name: value.clone() for name, value in fitted.weights.items()}
         weights["0.shape_bias"][:, 0] += 0.4
@@ -322,7 +321,7 @@ def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(
     champion = champion_of()["id"]
     decide = evaluate.score_and_decide
 
-    def decide_after_damage(night: Night) -> Night:
+    def decide_after_damage(night):
         (fitted,) = [
             row for row in rows("models") if row["run_id"] == night.id and row["name"] == "lstm"
         ]

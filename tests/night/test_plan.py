@@ -85,7 +85,7 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
         connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
     own = Settings(database_url=sqlite_url)
 
-    def now() -> datetime:
+    def now():
         return datetime(2024, 2, 22, 2, tzinfo=UTC)
 
     assert [

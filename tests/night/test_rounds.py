@@ -19,7 +19,7 @@ from forecasting.errors import (
     UnavailableError,
     UsageError,
 )
-from forecasting.night.night import Night, make_night
+from forecasting.night.night import make_night
 from forecasting.night.rounds import Rounds
 from forecasting.settings import Settings
 from forecasting.store import connect
@@ -37,11 +37,11 @@ REFUSED = RateLimitedError("refused")
 class Run:
     """Rounds under a clock that moves where they wait, with the responses of a source in place of requests."""
 
-    def __init__(self, settings: Settings, *symbols: str, patient: bool = True) -> None:
+    def __init__(self, settings: Settings, *symbols: str, patient: bool = True):
         self.moment = BEGAN
-        self.asked = list[tuple[int, str]]()
-        self.why = list[str]()
-        self.ran = list[Night]()
+        self.asked = []
+        self.why = []
+        self.ran = []
         nights = [
             make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)
         ]
@@ -52,7 +52,7 @@ class Run:
     def now(self) -> datetime:
         return self.moment
 
-    def wait(self, until: datetime, why: str) -> None:
+    def wait(self, until: datetime, why: str):
         assert until > self.moment
         self.moment = until
         self.why.append(why)
@@ -118,7 +118,7 @@ def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings):
 class Hurried(Run):
     """Rounds of a caller who does not wait, under a clock that stands still."""
 
-    def wait(self, until: datetime, why: str) -> None:
+    def wait(self, until: datetime, why: str):
         pass
 
 
@@ -161,7 +161,7 @@ def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_fa
 class Watched(Run):
     """Rounds that keep the status of the night's row whenever they wait."""
 
-    def wait(self, until: datetime, why: str) -> None:
+    def wait(self, until: datetime, why: str):
         super().wait(until, why)
         self.statuses = [row["status"] for row in rows("runs")]
 

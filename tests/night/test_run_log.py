@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,12 +29,12 @@ def night(database_url, tmp_path):
     return make_night("SBUX", LAST, settings, now=lambda: NOW)
 
 
-def opened(night: Night, **notes: Any) -> None:
+def opened(night: Night, **notes):
     with connect.transaction(night.settings.url) as connection:
         run_log.open_run(connection, night, started_at=NOW, notes=notes)
 
 
-def noted(night: Night, change: Callable[[connect.Connection, Night], object]) -> None:
+def noted(night: Night, change: Callable[[connect.Connection, Night], object]):
     with connect.transaction(night.settings.url) as connection:
         change(connection, night)
 
@@ -169,7 +168,7 @@ def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path):
     write_whole(link, lambda draft: draft.write_text("one"))
     assert (real.read_text(), link.is_symlink()) == ("one", True)
 
-    def half(draft: Path) -> None:
+    def half(draft):
         draft.write_text("half")
         raise OSError
 

@@ -12,7 +12,6 @@ from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
-from forecasting.vocabulary import Mode
 from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.nights import after, newest_reports, select
 
@@ -73,7 +72,7 @@ def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_
     write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
     for ago in range(4, -1, -1):
         night = shift(LAST, -ago)
-        mode: Mode = "skip" if ago < 4 else "auto"
+        mode = "skip" if ago < 4 else "auto"
         run_missed(read_settings(), as_of=night, mode=mode, now=after(LAST))
     (data,) = newest_reports(read_settings())
     columns = ["origin_session", "part", "factor"]

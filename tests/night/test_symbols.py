@@ -19,7 +19,7 @@ from tests.store.rows import forecast_row, model_row, run_row, start
 def test_one_symbols_failure_neither_stops_nor_hides_the_others(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
 
-    def work(own: Settings) -> str:
+    def work(own):
         if own.symbols == ("BAD",):
             raise UsageError("BAD is not traded.")
         if own.symbols == ("BUG",):

@@ -8,7 +8,7 @@ from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.predict import candidates
 from forecasting.predict.fallback import Published
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
@@ -44,7 +44,7 @@ RIDGE = candidate("b1", "ridge", "baseline")
 HAR = candidate("b2", "har", "baseline")
 
 
-def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule() -> None:
+def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule():
     windows = some_windows("volume")
     found = candidates.baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
     ids = {
@@ -61,9 +61,9 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
 
 
 def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_night_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(name: str, windows: Windows) -> Floats:
+    monkeypatch,
+):
+    def broken(name, windows):
         return with_one(np.inf if name != "har" or windows.target == "range" else 1.0)
 
     monkeypatch.setattr(candidates, "baseline_quantiles", broken)
@@ -95,14 +95,12 @@ BOTH = {"m1": "champion", "m2": "challenger"}
     ],
 )
 def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
-    made: list[candidates.Candidate], published: Published, expected: dict[str, Role]
-) -> None:
+    made, published, expected
+):
     assert {one.model_id: one.role for one in candidates.assign_roles(made, published)} == expected
 
 
-def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback() -> (
-    None
-):
+def test_a_row_has_its_horizons_columns_and_only_the_published_ones_the_status_and_reason_of_the_fallback():
     made = candidates.assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
     special = ["", "", "", "", "triple witching"]
     rows = candidates.forecast_rows(
@@ -143,8 +141,8 @@ OLD = shift(LAST, -70)
     ],
 )
 def test_inputs_outside_the_training_range_are_named_with_their_session(
-    column: str, factor: float, session: date, trained_to: date, found: dict[str, date]
-) -> None:
+    column, factor, session, trained_to, found
+):
     known = random_bars(days=650, seed=3)
     bars = scaled(known, factor, known.index.get_loc(pd.Timestamp(session)), column)
     bars = bars.assign(high=bars[PRICES].max(axis=1), low=bars[PRICES].min(axis=1))

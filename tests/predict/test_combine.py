@@ -94,7 +94,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     calibrated = np.array(issued)
     actuals = actual[list(nights)]
 
-    def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
+    def coverage(quantiles, low, high):
         return float(((quantiles[..., low] <= actuals) & (actuals <= quantiles[..., high])).mean())
 
     assert coverage(calibrated, 1, 5) == pytest.approx(0.8, abs=0.04)
@@ -121,9 +121,7 @@ def naive_weight(past: Past, usual: float) -> float:
 @pytest.mark.parametrize(
     ("n", "shift", "width"), [(MIN_FORECASTS + 1, 0.5, 1.3), (150, 0.3, 1.1), (300, 0.3, 1.0)]
 )
-def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_few(
-    n, shift, width
-) -> None:
+def test_the_weight_is_that_of_a_loop_over_forecasts_and_the_usual_one_of_too_few(n, shift, width):
     """The network is off by twice `shift` at first and by minus `shift` in the end, the linear model by a tenth."""
     few = past_of(normals(MIN_FORECASTS - 1, width=3.0))
     assert [learn_weight(few, target) for target in ("volume", "range", "close")] == pytest.approx(
@@ -164,9 +162,7 @@ def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forec
 @pytest.mark.parametrize(
     ("kind", "least", "most"), [("right", 0.8, 1.0), ("missing", 0.3, 0.3), ("noise", 0.0, 0.0)]
 )
-def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(
-    kind: str, least: float, most: float
-):
+def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind, least, most):
     actual = normals(300)
     trees = {
         "right": actual,

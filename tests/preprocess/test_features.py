@@ -23,7 +23,6 @@ from forecasting.preprocess.windows import (
 )
 from forecasting.sessions import between, closes_at, sessions_index
 from forecasting.settings import Settings
-from forecasting.vocabulary import Target
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import market_unknown, some_windows
 
@@ -94,7 +93,7 @@ def test_a_missing_bar_has_neither_a_return_nor_a_gap():
 LOG_RANGE = STEP_NAMES.index("log_range")
 
 
-def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() -> None:
+def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it():
     bars = random_bars(days=60, seed=7)
     bars.loc[bars.index[40:50], PRICES] = bars["close"].iloc[39]
     before = step_features(bars)[:, LOG_RANGE]
@@ -107,7 +106,7 @@ def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() 
     np.testing.assert_array_equal(np.delete(after, slice(40, 50)), np.delete(before, slice(40, 50)))
 
 
-def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> None:
+def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return():
     bars = random_bars(days=60, seed=7)
     for name in PRICES:
         bars[name] = bars["close"]
@@ -120,7 +119,7 @@ def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> N
 
 
 @pytest.mark.parametrize(("target", "usual"), [("volume", True), ("close", True), ("range", False)])
-def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
+def test_a_range_forecast_has_its_standstills_as_they_are(target, usual):
     bars = random_bars(days=520, seed=7)
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
     windows = make_windows(
@@ -158,9 +157,7 @@ def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: 
 @pytest.mark.parametrize(
     ("own", "exchange"), [("XNYS", "XNYS"), ("XNYS", "XLON"), ("XLON", "XTKS"), ("XLON", "24/7")]
 )
-def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(
-    exchange: str, own: str
-) -> None:
+def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(exchange, own):
     market = series(own)
     sessions = sessions_index(*SPAN, exchange)
     holed = market.closes.drop(market.closes.index[20:29])
@@ -174,9 +171,7 @@ def test_values_equal_those_of_a_loop_over_the_instants_of_the_closes(
 
 @given(at=st.integers(0, len(NEW_YORK) - 1), exchange=st.sampled_from(["XNYS", "XLON", "XTKS"]))
 @settings(max_examples=15, deadline=None)
-def test_a_value_changes_with_no_close_made_public_after_its_session_closed(
-    at: int, exchange: str
-) -> None:
+def test_a_value_changes_with_no_close_made_public_after_its_session_closed(at, exchange):
     market = series()
     sessions = sessions_index(*SPAN, exchange)
     altered = MarketSeries(

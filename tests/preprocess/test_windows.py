@@ -30,7 +30,6 @@ from forecasting.preprocess.windows import (
 from forecasting.sessions import between, next_sessions, sessions_index, with_days
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
-from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars, scaled
 
 DAYS = 520
@@ -44,7 +43,7 @@ def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given) -
     return make_windows(bars, events, origin=origin, settings=settings, market=market)
 
 
-def assert_same(left: Windows, right: Windows) -> None:
+def assert_same(left: Windows, right: Windows):
     for field in fields(Windows):
         np.testing.assert_array_equal(
             getattr(left, field.name), getattr(right, field.name), err_msg=field.name
@@ -66,9 +65,7 @@ def test_rows_have_the_same_bits_wherever_history_starts(target):
 
 
 @pytest.mark.parametrize(("unknown", "absent"), [([-437], []), ([-436], []), ([], [-437, -300])])
-def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(
-    unknown: list[int], absent: list[int]
-) -> None:
+def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(unknown, absent):
     assert WARM_UP + 250 + 1 == 437
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, unknown, "volume")
     bars = bars.iloc[-439:].drop(bars.index[absent])
@@ -80,7 +77,7 @@ def test_so_they_have_where_a_volume_or_a_bar_at_the_start_is_unknown(
 
 @pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange: str) -> None:
+def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target, exchange):
     """As a backtest's windows and a night's, with reports in the window and shortly before and after it."""
     rng = np.random.default_rng(7)
     bars = random_bars(days=DAYS, seed=5, exchange=exchange)
@@ -103,9 +100,7 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange
 
 
 @pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
-def test_a_range_has_no_flags_of_target_sessions_before_earnings(
-    target: Target, run_up: int
-) -> None:
+def test_a_range_has_no_flags_of_target_sessions_before_earnings(target, run_up):
     windows = windows_of(events=earnings(BARS.index[-60], BARS.index[-90]), target=target)
     first = windows.flag_names.index(EVENT_NAMES[0])
     assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
@@ -148,8 +143,8 @@ def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
 )
 @settings(max_examples=12, deadline=None)
 def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets(
-    unknown: set[int], absent: set[int], newest: bool
-) -> None:
+    unknown, absent, newest
+):
     """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume too."""
     without_volume = [-back for back in unknown | ({1} if newest else set())]
     bars = scaled(BARS.loc[: str(ORIGIN)], np.nan, without_volume, "volume")
@@ -191,9 +186,7 @@ def test_saved_windows_load_equal_bit_for_bit(tmp_path):
         ),
     ],
 )
-def test_bars_that_are_too_few_or_have_no_volume_are_refused(
-    bars: pd.DataFrame, origin: date, fact: str
-) -> None:
+def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars, origin, fact):
     with pytest.raises(HistoryError, match=fact):
         windows_of(bars, origin=origin)
 
@@ -232,7 +225,7 @@ def test_a_range_is_the_log_of_high_over_low_with_a_floor_and_a_volume_of_zero_i
     assert np.isfinite(windows_of(BARS.assign(volume=np.nan), target="range").scaled[:-5]).all()
 
 
-def test_bars_of_days_without_a_session_are_left_out() -> None:
+def test_bars_of_days_without_a_session_are_left_out():
     """As bars of another exchange, once FORECASTING_EXCHANGES was corrected."""
     bars = BARS.loc[: str(ORIGIN)].iloc[-450:]
     both = pd.concat([bars, bars.loc[bars.index.day_of_week == 4].shift(freq="D")]).sort_index()
@@ -387,7 +380,7 @@ def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
         (date(2024, 6, 20), ["after a holiday"]),
     ],
 )
-def test_the_notes_of_a_session(session: date, notes: list[str]):
+def test_the_notes_of_a_session(session, notes):
     assert [*calendar_notes(session, "XNYS")] == notes
 
 

@@ -43,7 +43,7 @@ def test_alerts_are_counted_on_the_published_forecasts_one_session_ahead(databas
         write.add(connection, "forecast_parts", *part_rows(newest, usual=100.0, report=1.9))
         write.add(connection, "forecast_parts", *part_rows(of_close, usual=2.0 * log_width))
 
-    def counts(text: str, target: str = "volume") -> list[dict]:
+    def counts(text, target="volume"):
         settings = Settings(database_url=database_url, symbols=(SYMBOL, "MSFT"), alerts=text)
         return alert_counts(settings, targets=[target])
 

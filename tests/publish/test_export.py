@@ -118,7 +118,7 @@ def settings_of(url: str, *symbols: str) -> Settings:
     return Settings(database_url=url, symbols=symbols or (SYMBOL,))
 
 
-def fill(url: str) -> None:
+def fill(url: str):
     """Two nights of the network and of a baseline, the first of them scored."""
     forecasts = [
         forecast_row(model, origin, horizon, role=role)

@@ -231,7 +231,7 @@ def shown(url, tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("FORECASTING_DATABASE_URL", url)
 
-    def show(*options: str) -> str:
+    def show(*options):
         result = CliRunner().invoke(app, ["show", "--symbol", SYMBOL, *options])
         assert result.exit_code == 0, result.output
         return result.stdout

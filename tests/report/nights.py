@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,7 @@ def values_of(target: str, *, sessions: int = 80) -> pd.Series:
     }[target]
 
 
-def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) -> pd.DataFrame:
+def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> pd.DataFrame:
     """Five rows, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
@@ -54,7 +53,7 @@ def sessions_of(ago: int, horizon: int) -> tuple[date, date]:
 
 
 def score(
-    *, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object
+    *, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed
 ) -> dict:
     """One score; the origin is `ago` + `horizon` - 1 sessions before the newest that has an actual."""
     origin, target = sessions_of(ago, horizon)
@@ -115,7 +114,7 @@ def _long_record(target: str, origins: int, kind: str, ours: float) -> pd.DataFr
     return scored(*rows)
 
 
-def report_data(target: str = "volume", **changed: object) -> ReportData:
+def report_data(target: str = "volume", **changed) -> ReportData:
     """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
     run = {
@@ -154,7 +153,7 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
         "epochs": 6,
     }
     model |= {"parent_id": "1b2c3d4e5f607182", "base": None, "artifact_hash": "b5d4045c3f466fa9"}
-    fields: dict[str, Any] = {
+    fields = {
         "run": run,
         "fetch": fetch | {"detail": "1 new bar"},
         "model": model | {"trained_from": date(2014, 3, 31), "trained_to": date(2024, 3, 6)},
@@ -177,10 +176,10 @@ def report_data(target: str = "volume", **changed: object) -> ReportData:
     return ReportData(**fields)
 
 
-def report_page(target: str = "volume", **changed: object) -> PageData:
+def report_page(target: str = "volume", **changed) -> PageData:
     """The page of such a night, which has no other."""
     names = ("issued", "first_prints", "champions", "lineage")
-    shown: dict[str, Any] = {name: changed.pop(name) for name in names if name in changed}
+    shown = {name: changed.pop(name) for name in names if name in changed}
     night = report_data(target, **changed)
     parts = night.forecasts["horizon"].map(lambda horizon: night.parts.get(horizon, ()))
     own = night.forecasts.assign(
@@ -197,7 +196,7 @@ def report_page(target: str = "volume", **changed: object) -> PageData:
     return PageData(night, **(nothing | shown))
 
 
-def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) -> dict[str, object]:
+def forecast(symbol: str = "SBUX", target: str = "volume", **changed) -> dict[str, object]:
     row = {
         "symbol": symbol,
         "target": target,
@@ -222,7 +221,7 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) ->
     return row | changed
 
 
-def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) -> SymbolLine:
+def index_line(symbol: str = "SBUX", target: str = "volume", **changed) -> SymbolLine:
     """Twenty-five sessions of 10 M shares, the last result a hit.
 
     `changed` replaces fields or columns.

@@ -63,7 +63,7 @@ def paths(drawing: str, css: str) -> list[list[tuple[float, float]]]:
     ]
 
 
-def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() -> None:
+def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing():
     drawing = charts.fan_svg(report_data())
     ((*_, newest),) = paths(drawing, "known")
     ((start, *medians),) = paths(drawing, "median")
@@ -74,7 +74,7 @@ def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() 
         assert all(0 < x < charts.FAN_WIDTH and 0 < y < charts.FAN_HEIGHT for x, y in corners)
 
 
-def test_an_unknown_value_leaves_a_gap() -> None:
+def test_an_unknown_value_leaves_a_gap():
     history = report_data().history.copy()
     history.iloc[-10, history.columns.get_loc("value")] = np.nan
     assert [len(part) for part in paths(charts.fan_svg(report_data(history=history)), "known")] == [
@@ -83,7 +83,7 @@ def test_an_unknown_value_leaves_a_gap() -> None:
     ]
 
 
-def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:
+def test_the_markdown_is_one_inline_image_with_a_text_alternative():
     text = charts.fan_markdown(report_data())
     alternative, _, address = text.removeprefix("![").partition("](")
     assert "80% and 90% interval" in alternative

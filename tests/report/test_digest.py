@@ -47,7 +47,7 @@ Usual is the median of the last 20 sessions; for close, the width of a random wa
 Network, trees, combination and other are what models add, not causes."""
 
 
-def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
+def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     count = "3 of 4 volume forecasts of Mon 11 Mar, none of BAD"
     assert digest.title == f"1 failed, {count}, 1 of 2 hit on Fri 8 Mar, 2 things to know"
@@ -64,7 +64,7 @@ def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -
     return of | {"value": value, "of_usual": of_usual, "newest": True}
 
 
-def test_alerts_that_hold_stand_first_in_every_form() -> None:
+def test_alerts_that_hold_stand_first_in_every_form():
     ratio = held_row("ADBE", "median > 1.5 usual", 1.824, of_usual=True)
     others = (
         held_row("GONE", "median > 1", 2.0),
@@ -105,9 +105,9 @@ def test_alerts_that_hold_stand_first_in_every_form() -> None:
         assert "a report comes on Tue 12 Mar, hour unknown" in text
 
 
-def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -> None:
+def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow():
     late = {"as_of": ORIGIN, "status": "late", "error": None, "note": "No bar by 09:00."}
-    older: dict[str, Any] = {
+    older = {
         "origin_session": date(2024, 3, 7),
         "target_session": ORIGIN,
         "result": MISS,
@@ -129,8 +129,8 @@ def test_a_forecast_from_an_older_session_than_its_newest_is_not_of_tomorrow() -
     ]
 
 
-def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_with_years() -> None:
-    older: dict[str, Any] = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
+def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_with_years():
+    older = {"origin_session": date(2024, 3, 7), "target_session": ORIGIN}
     lines = [index_line("SBUX"), index_line("KO", **older)]
     digest = make_digest(lines, due=dict.fromkeys(("SBUX", "KO"), date(2026, 11, 27)))
     assert (
@@ -149,7 +149,7 @@ def test_where_no_forecast_is_from_the_newest_session_the_first_line_says_so_wit
     assert "Alerts are not judged" in digest_in("text", alone).partition("\n")[0]
 
 
-def test_markdown_and_html_have_the_same_rows() -> None:
+def test_markdown_and_html_have_the_same_rows():
     digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
     words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {
         "interval",
@@ -168,7 +168,7 @@ def test_markdown_and_html_have_the_same_rows() -> None:
         assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}
 
 
-def test_rows_link_to_pages_that_a_web_server_has() -> None:
+def test_rows_link_to_pages_that_a_web_server_has():
     digest = make_digest([index_line("^GSPC", page="https://host/reports/_GSPC-volume.html")])
     assert "- [**^GSPC volume**](https://host/reports/_GSPC-volume.html): " in digest_in(
         "markdown", digest
@@ -176,7 +176,7 @@ def test_rows_link_to_pages_that_a_web_server_has() -> None:
     assert '<a href="https://host/reports/_GSPC-volume.html">^GSPC</a>' in digest_in("html", digest)
 
 
-def test_all_well_is_a_message_too() -> None:
+def test_all_well_is_a_message_too():
     digest = make_digest([index_line("SBUX")])
     first = make_digest([index_line("SBUX", result=None)])
     for form in ("text", "markdown", "html"):
@@ -194,7 +194,7 @@ def test_all_well_is_a_message_too() -> None:
     assert digest_in("text", make_digest([])) == "1 thing to know.\n- No forecast is stored."
 
 
-def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
+def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form():
     digest = make_digest(
         [index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)]
     )
@@ -204,7 +204,7 @@ def test_many_forecasts_and_results_are_cut_and_say_so_in_every_form() -> None:
         assert text.count("and 3 more, all in reports/index.html") == 2
 
 
-def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> None:
+def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held():
     none = {"held": 0, "held_on": [], "number": 1.0}
     extremes = enumerate((float("nan"), 3.0, 2.0, 4.0))  # the first of no known night
     counts = [
@@ -218,7 +218,7 @@ def test_the_preview_has_one_row_of_those_for_which_an_alert_never_held() -> Non
     assert len(alert_listing(counts[:3])[1]) == 3
 
 
-def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits() -> None:
+def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits():
     others = [
         index_line(kind, result=MISS | {"inside_80": True, "kind": kind})
         for kind in ("late", "replay")
@@ -235,7 +235,7 @@ def test_results_of_forecasts_that_were_not_live_are_marked_and_no_hits() -> Non
         ]
 
 
-def test_texts_of_others_stay_text() -> None:
+def test_texts_of_others_stay_text():
     digest = make_digest(
         [index_line("SBUX", reason="<img src=x>![x](http://evil) \x1b[2J", status="fallback")]
     )

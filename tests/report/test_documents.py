@@ -63,7 +63,7 @@ def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newes
     )
 
 
-def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:
+def test_numbers_have_seven_digits_and_nothing_is_nan():
     unchanged = {"n": 123456789, "yes": True, "none": None}
     document = {
         "a": [1 / 3, 12345678.9, math.nan, math.inf],
@@ -103,7 +103,7 @@ def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
     return export.typed(frame, list(frame))
 
 
-def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() -> None:
+def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one():
     history = history_rows(
         {"role": "silenced", "q50": 101.0},
         {"role": "champion", "model": "ridge", "q50": 102.0},
@@ -117,7 +117,7 @@ def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() 
     assert medians.to_dict() == {f"forecasting-{name}": median for name, median in expected.items()}
 
 
-def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:
+def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued():
     history = history_rows(
         {"kind": "late", "q50": 104.0},
         {"kind": "live", "q50": 101.0},
@@ -127,7 +127,7 @@ def test_one_kind_of_an_origin_counts_and_of_it_the_last_issued() -> None:
     assert set(documents.nixtla(history)["LSTM"]) == {102.0}
 
 
-def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
+def test_replays_are_left_out_once_a_live_forecast_is_scored():
     replay = {"origin_session": "2024-02-29", "target_session": "2024-03-01", "kind": "replay"}
     assert documents.nixtla(history_rows(replay, {"actual": None}))["cutoff"].tolist() == [
         pd.Timestamp("2024-02-29")
@@ -138,7 +138,7 @@ def test_replays_are_left_out_once_a_live_forecast_is_scored() -> None:
     ]
 
 
-def test_nixtla_by_hand() -> None:
+def test_nixtla_by_hand():
     later = {"horizon": 2, "target_session": "2024-03-05", "actual": None}
     history = history_rows({}, {"role": "baseline", "model": "ridge", "q50": 95.0}, later)
     with pytest.raises(UsageError, match="one target, found close, volume"):
@@ -164,7 +164,7 @@ def test_nixtla_by_hand() -> None:
     }
 
 
-def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) -> None:
+def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url):
     """Its error, coverage and quantile loss of sixty nights of every sort, on the rows on which all have a forecast."""
     from utilsforecast.evaluation import evaluate  # imports dask, which no other test needs
     from utilsforecast.losses import coverage, mae, mqloss
@@ -195,7 +195,7 @@ def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(sqlite_url: str) 
         assert figures.loc["mqloss", name] == pytest.approx(np.mean(losses))
 
 
-def test_the_document_of_a_night_has_its_costs_or_none() -> None:
+def test_the_document_of_a_night_has_its_costs_or_none():
     rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
     data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
     found = documents.rounded(documents.night_document(data))["cost"]
@@ -211,7 +211,7 @@ def test_the_document_of_a_night_has_its_costs_or_none() -> None:
     assert documents.night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
 
 
-def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
+def test_the_csv_has_why_and_the_quantile_only_with_a_ratio():
     data = report_data(
         cost_ratio=3.0,
         parts={5: [("usual", 7e6), ("expiry", 2.2), ("network", 1.05), ("trees", 1.04)]},
@@ -228,9 +228,7 @@ def test_the_csv_has_why_and_the_quantile_only_with_a_ratio() -> None:
     assert "cost_ratio" not in documents.forecast_csv([report_data()])
 
 
-def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns() -> (
-    None
-):
+def test_a_history_without_a_row_gives_both_forms_without_a_row_and_one_without_a_score_the_same_columns():
     empty = history_rows({}).iloc[:0]
     one = {"role": "baseline", "model": "ridge"}
     assert tuple(documents.hubverse(empty).columns) == documents.HUBVERSE_COLUMNS

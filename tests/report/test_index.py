@@ -18,7 +18,7 @@ def cells(page: str) -> list[list[str]]:
     ]
 
 
-def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
+def test_a_row_has_median_interval_change_why_last_result_and_status():
     parts = [("usual", 10e6), ("expiry", 2.0), ("report", 1.01), ("recent", 1.1)]
     line = index_line(events=["earnings"], calendar="triple witching", skill=0.12, parts=parts)
     (row,) = cells(render_index([line]))
@@ -44,16 +44,16 @@ def test_a_row_has_median_interval_change_why_last_result_and_status() -> None:
         ),
     ],
 )
-def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -> None:
+def test_the_status_says_what_is_wrong(changed, state):
     assert cells(render_index([index_line(**changed)]))[0][-1] == state
 
 
-def test_an_actual_that_rounds_to_its_median_is_as_forecast() -> None:
+def test_an_actual_that_rounds_to_its_median_is_as_forecast():
     result = {"target_session": ORIGIN, "actual": 9.96e6, "q50": 10e6, "inside_80": True}
     assert cells(render_index([index_line(result=result)]))[0][8] == "hit Fri 8 Mar: as forecast"
 
 
-def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
+def test_values_of_each_target_and_currency_have_their_own_unit():
     price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
     lines = [
         index_line("VOD.L", "close", currency="GBp", **price),
@@ -62,7 +62,7 @@ def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
 
 
-def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first() -> None:
+def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first():
     parts = [("usual", 0.05), ("recent", 0.5), ("trees", 1.6)]
     changed = {"q50": 92.0, "values": [80.0] * 24 + [100.0], "parts": parts}
     page = render_index([index_line("SBUX", target, **changed) for target in ("close", "volume")])
@@ -74,9 +74,7 @@ def test_of_a_close_the_width_is_compared_and_the_most_unusual_comes_first() -> 
     assert [row[0].split()[0] for row in cells(halved)] == ["DOWN", "UP"]
 
 
-def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name() -> (
-    None
-):
+def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_link_and_name():
     page = render_index(
         [index_line(values=[float("nan")], page="", title="SBUX, daily, from Yahoo Finance")]
     )
@@ -85,13 +83,13 @@ def test_a_symbol_without_a_known_value_page_or_name_has_a_row_without_change_li
     assert "href=" not in page.split("<tbody", 1)[1]
 
 
-def test_text_of_sources_is_escaped_and_addresses_are_quoted() -> None:
+def test_text_of_sources_is_escaped_and_addresses_are_quoted():
     page = render_index([index_line("A&B", title="<script>x</script>", page="A&B%-volume.html")])
     assert "<script>x" not in page
     assert 'href="A%26B%25-volume.html"' in page
 
 
-def test_an_empty_ledger_says_what_to_do() -> None:
+def test_an_empty_ledger_says_what_to_do():
     assert (
         "The ledger holds no forecast yet. Make one: <code>forecasting run</code>"
         in render_index([])

@@ -27,15 +27,15 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 class Outline(HTMLParser):
     """The tags that are open; one that is closed out of order is a failure."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page: str):
         super().__init__()
-        self.open: list[str] = []
+        self.open = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
         self.open += [tag] if tag not in VOID else []
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str):
         assert self.open.pop() == tag
 
 
@@ -45,7 +45,7 @@ def text_of(page: str) -> str:
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target: str):
+def test_the_page_is_well_formed_small_and_folded_and_requests_nothing(target):
     page = render_page(report_page(target))
     assert Outline(page).open == []
     assert re.findall(r'\s(?:src|href|srcset|action|poster)="([^"]*)"', page) == ["data:,"]
@@ -96,18 +96,18 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     assert "the network alone" not in text_of(render_page(report_page(scored=sound)))
 
 
-def issued(target: str = "volume", **changed: object) -> pd.DataFrame:
+def issued(target: str = "volume", **changed) -> pd.DataFrame:
     own = {"split_factor": 1.0, "name": "lstm", "role": "champion", "parts": [[]] * 5}
     return forecasts(target).assign(**(own | changed))
 
 
 @pytest.mark.parametrize(("target", "basis"), [("volume", 0.5), ("close", 2.0), ("range", None)])
-def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | None) -> None:
+def test_a_night_before_a_split_has_its_own_basis(target, basis):
     own = report_page(target, issued=issued(target, split_factor=2.0))
     assert json.loads(embedded(own))["nights"][0].get("basis") == basis
 
 
-def test_a_night_has_the_why_that_was_known_on_it() -> None:
+def test_a_night_has_the_why_that_was_known_on_it():
     parts = [[("usual", 5e6), ("report", 1.9)], [("usual", 5e6), ("trees", 0.8)], [], [], []]
     events = pd.DataFrame(
         {"session": [date(2024, 3, 11)], "kind": "earnings", "known_from": [date(2024, 3, 11)]}
@@ -125,7 +125,7 @@ def test_a_night_has_the_why_that_was_known_on_it() -> None:
     assert "why" not in json.loads(embedded(report_page(issued=issued())))["nights"][0]
 
 
-def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
+def test_a_first_print_and_a_special_day_are_marked_by_place():
     history = pd.DataFrame({"value": values_of("volume"), "settled": True})
     history.iloc[-1, 1] = False
     document = json.loads(embedded(report_page(history=history)))
@@ -133,9 +133,7 @@ def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
     assert document["notes"][str(document["sessions"].index("2024-03-13"))] == ["earnings"]
 
 
-def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_first_night_none_of_them() -> (
-    None
-):
+def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_first_night_none_of_them():
     days = [*pd.date_range("2024-01-01", periods=11), pd.Timestamp("2024-01-11")]  # one rolled back
     champions = pd.DataFrame(
         {
@@ -168,7 +166,7 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
     assert [(name in page, name in first) for name in sections] == [(True, False)] * 5
 
 
-def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
+def test_why_is_a_sentence_on_page_show_artifact_and_json():
     parts = [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]
     page = report_page(parts={1: parts}, forecasts=forecasts(outside=""))
     data = page.night
@@ -183,7 +181,7 @@ def test_why_is_a_sentence_on_page_show_artifact_and_json() -> None:
     assert 'id="why"' not in render_page(report_page())
 
 
-def audit(**changed: object) -> str:
+def audit(**changed) -> str:
     """The first part of the page's audit."""
     page = report_page(**changed)
     data = page.night
@@ -272,9 +270,7 @@ DASH = "\N{EN DASH}"
         ),
     ],
 )
-def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(
-    changed: dict, facts: dict[str, str]
-):
+def test_the_audit_has_the_facts_of_model_decision_data_and_provenance(changed, facts):
     found = dict(
         re.findall(
             r"<dt>(.*?)</dt><dd>(.*?)</dd>", audit(**changed).replace("\N{NO-BREAK SPACE}", " ")

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -25,7 +25,7 @@ OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
 
 def night_of(
-    symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed: Any
+    symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed
 ) -> SymbolLine:
     """A night with a median of 8.45 million shares, usually 8.
 
@@ -51,20 +51,20 @@ def failed(symbol: str, error: str = "no rows") -> SymbolLine:
     return SymbolLine(symbol, "volume", run)
 
 
-def fallback(symbol: str, **changed: Any) -> SymbolLine:
+def fallback(symbol: str, **changed) -> SymbolLine:
     """A night whose network is not published."""
     night = night_of(symbol, reason="the champion is too old", **changed)
     return replace(night, forecast={**night.forecast, "status": "fallback"})
 
 
-def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
+def test_the_sentence_of_many_symbols_counts_them_and_shows_three():
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
     # A log prints it escaped
     assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar 8.45 M shares, ")
     assert shown.endswith(" and 2 more")
 
 
-def test_few_symbols_and_what_is_unusual_become_tags_once() -> None:
+def test_few_symbols_and_what_is_unusual_become_tags_once():
     assert subject_tags(["SBUX", "MSFT"], "volume") == ["volume", "SBUX", "MSFT"]
     assert subject_tags(list("ABCDEF"), "close") == ["close"]
     assert outcome_tags([night_of()]) == []
@@ -191,7 +191,7 @@ def test_a_person_on_call_sees_what_to_do_the_forecasts_and_how_late(nights, tit
     assert section(body_of(*nights), title) == lines
 
 
-def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> None:
+def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time():
     nights = [night_of("A"), night_of("B"), failed("C")]
     lines = section(
         body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long"
@@ -205,7 +205,7 @@ def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> No
     assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
 
 
-def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several() -> None:
+def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several():
     table = durations("A", n=22)
     table.loc[table["step"] == "ingest", "n"] = 3
     lines = section(body_of(night_of("A"), durations=table), "How long")
@@ -216,7 +216,7 @@ def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_o
 PAGE = Path("reports/SBUX-volume.html")
 
 
-def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
+def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model():
     data = report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6), parts={3: PARTS})
     found = night_artifact(data, PAGE)
     about = plain(found.description)
@@ -243,7 +243,7 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     assert text.endswith("Report page: `reports/SBUX-volume.html`")
 
 
-def test_a_first_night_says_that_nothing_is_scored() -> None:
+def test_a_first_night_says_that_nothing_is_scored():
     assert (
         "[Report page](https://host/_.html)"
         in night_artifact(report_data(), "https://host/_.html").body
@@ -254,7 +254,7 @@ def test_a_first_night_says_that_nothing_is_scored() -> None:
     )
 
 
-def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
+def test_the_page_counts_open_findings_and_names_those_of_tonight():
     finding = {
         "rule": "volume_jump",
         "severity": "flag",
@@ -271,7 +271,7 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
         assert sentence in night_artifact(report_data(findings=rows[:n]), PAGE).body
 
 
-def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_target() -> None:
+def test_the_guide_of_a_night_has_each_state_and_links_to_the_page_of_each_target():
     text = guide("nightly")
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
     assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in rows)

@@ -106,7 +106,7 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     assert 0 < found["last_value", 0] < 1
 
 
-def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline() -> None:
+def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline():
     record = track_record(long_record(origins=40))
     name, skill = skill_over_time(record)
     ours = record.ahead(1).iloc[-SKILL_WINDOW:]["pinball"].sum()
@@ -121,7 +121,7 @@ def test_skill_over_time_is_that_of_the_newest_window_against_the_best_baseline(
     assert skill["session"].iloc[-1] == record.ahead(1)["target_session"].iloc[-1]
 
 
-def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
+def test_every_actual_falls_into_one_gap_and_shares_are_of_all():
     # Twenty below every quantile, ten between the median and the next one above, ten above all.
     actuals = [1.0] * 20 + [11.0] * 10 + [99.0] * 10
     found = pit_histogram(
@@ -146,7 +146,7 @@ def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
     assert (found["high"] >= found["expected"]).all()
 
 
-def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> None:
+def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note():
     record = track_record(long_record(origins=40))
     ahead = record.ahead(1)
     special = ahead["target_session"].iloc[0]
@@ -188,7 +188,7 @@ def test_restated_sessions_are_those_that_differ_newest_first(target, first, now
     assert found["change"].tolist() == pytest.approx((found["now"] / found["first"] - 1).tolist())
 
 
-def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
+def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have():
     """At 25% a quantile is 0.85 times its median.
 
     Ours 8.5 and 17, the ridge's 10.2, against an actual of 10.

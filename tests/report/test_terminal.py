@@ -22,7 +22,7 @@ COLUMNS = ["symbol", "share", "what was found"]
 ROWS = [["SBUX", "+1.5%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
 
 
-def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
+def test_a_narrow_table_breaks_its_widest_column_between_words():
     assert text_table(COLUMNS, ROWS, width=31).splitlines() == [
         "symbol  share  what was found",
         "------  -----  ----------------",
@@ -32,9 +32,7 @@ def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
     ]
 
 
-def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> (
-    None
-):
+def test_a_hostile_cell_is_one_line_and_a_paragraph_is_broken_between_words_for_a_terminal_alone():
     assert (
         text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2]
         == "x\N{REPLACEMENT CHARACTER}[31m y"
@@ -113,7 +111,7 @@ WEEK = {3: [("usual", 7.03e6), ("recent", 1.06), ("market", 1.004)]}
 WEEK |= {5: [("usual", 7.03e6), ("expiry", 2.21), ("recent", 0.997)]}
 
 
-def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_sentence() -> None:
+def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_sentence():
     assert night_text(report_data(parts=WEEK), now=NOW, width=80) == NIGHT
     piped = night_text(report_data(parts=WEEK), now=NOW, width=None)
     assert piped.split() == NIGHT.split()
@@ -123,7 +121,7 @@ def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_senten
     )
 
 
-def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calendar() -> None:
+def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calendar():
     data = report_data()
     data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
     shown = night_text(data, now=NOW, width=None)
@@ -132,7 +130,7 @@ def test_bars_are_as_new_as_their_prices_and_as_the_newest_session_of_the_calend
     assert "bars up to 2024-03-08, 2 d old" in night_text(corrected, now=NOW, width=None)
 
 
-def test_many_symbols_are_a_line_each_at_80_columns() -> None:
+def test_many_symbols_are_a_line_each_at_80_columns():
     nights = [
         report_data(parts={1: PARTS}),
         report_data("close", run={"symbol": "MSFT"}),
@@ -155,7 +153,7 @@ def test_many_symbols_are_a_line_each_at_80_columns() -> None:
     assert [row[-3] for row in few[1]] == ["–", "−47%"]
 
 
-def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
+def test_rejected_rows_and_missing_sessions_are_one_line():
     found = [("2024-03-01", "high_below_low", "reject"), ("2024-03-07", "high_below_low", "reject")]
     found += [("2024-02-01", "missing_session", "flag"), ("2024-03-05", "price_jump", "flag")]
     rows = [dict(zip(FINDING_COLUMNS, (*one, None, "why", NOW), strict=True)) for one in found]
@@ -227,7 +225,7 @@ def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exc
     assert "hunter2" not in str(rows)
 
 
-def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
+def test_show_has_the_quantiles_and_their_record_only_with_a_ratio():
     shown = night_text(report_data(cost_ratio=3.0), now=NOW, width=80)
     without = night_text(report_data(), now=NOW, width=80)
     assert "% quantile" not in without
@@ -238,7 +236,7 @@ def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_no_line_is_wider_than_the_terminal_even_without_a_space() -> None:
+def test_no_line_is_wider_than_the_terminal_even_without_a_space():
     shown = text_table(["name", "path"], [["A" * 20, "/" + "x" * 200]], width=40)
     assert "A" * 20 + "  /xxx" in shown
     assert max(map(len, shown.splitlines())) == 40

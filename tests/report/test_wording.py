@@ -57,7 +57,7 @@ PARTS = [("usual", 7.03e6), ("weekday", 0.96), ("report", 1.9), ("quarter", 1.12
 PARTS += [("market", 0.9962), ("network", 1.05), ("trees", 0.9962)]
 
 
-def why_of(target: str = "volume", **changed: object) -> str:
+def why_of(target: str = "volume", **changed) -> str:
     data = report_data(target, **changed)
     return plain(wording.why_sentence(data.lines[0].why, data.unit))
 
@@ -98,7 +98,7 @@ def test_why_names_each_factor_and_the_product_of_the_others_and_says_what_a_clo
 
 # exp(log(value)) is not always the value
 @pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])
-def test_a_baseline_that_was_exact_has_no_skill_against_it(last: float):
+def test_a_baseline_that_was_exact_has_no_skill_against_it(last):
     ours = score(ago=1, median=8e6, actual=7e6)
     theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
     words = plain(wording.record_sentence(report_data(scored=scored(ours, theirs))))
@@ -164,7 +164,7 @@ UNFINISHED = {"as_of": date(2024, 3, 11), "note": "No bar by 09:00.", "error": N
         ),
     ],
 )
-def test_each_exception_has_its_notice(changed: dict, tone: str, title: str, fact: str):
+def test_each_exception_has_its_notice(changed, tone, title, fact):
     assert wording.notices(report_data()) == []
     (notice,) = wording.notices(report_data(**changed))
     assert (notice.tone, notice.title) == (tone, title)
@@ -198,8 +198,6 @@ def test_what_the_nights_of_a_backtest_published_and_fitted_is_counted():
         ),
     ],
 )
-def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(
-    ratio: float, name: str, sentence: str
-) -> None:
+def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(ratio, name, sentence):
     assert wording.level_name(ratio) == name
     assert sentence in wording.cost_sentence(ratio)

@@ -7,23 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from forecasting.store.connect import engine
 from tests.conftest import DATABASES
 
 
 @pytest.fixture(scope="session")
-def shared_sqlite_url(migrated_sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def shared_sqlite_url(migrated_sqlite_file, tmp_path_factory):
     return f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('shared') / 'forecasting.db')}"
 
 
 @pytest.fixture(scope="session")
-def shared_postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+def shared_postgres_url(postgres_server, migrated_postgres):
     from tests.postgres import fresh_postgres
 
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
@@ -31,7 +29,7 @@ def shared_postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> I
 
 
 @pytest.fixture(params=DATABASES)
-def connection(request: pytest.FixtureRequest) -> Iterator[sa.Connection]:
+def connection(request):
     """A transaction on a migrated database without a row, once on SQLite and once on Postgres."""
     with engine(request.getfixturevalue(f"shared_{request.param}_url")).connect() as connection:
         yield connection

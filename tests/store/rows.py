@@ -65,7 +65,7 @@ def store_bars(
     settled: tuple[str, ...] = (),
     actions: pd.DataFrame | None = None,
     findings: tuple = (),
-) -> None:
+):
     """Write a fetch named after the instant `seen`, with these versions."""
     versions = bar_rows(volumes, version=version)
     change = revision(versions, settled=settled, actions=actions, findings=findings)
@@ -74,7 +74,7 @@ def store_bars(
     )
 
 
-def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
+def run_row(id: str, as_of: str, **changed) -> dict[str, Any]:
     row = {
         "id": id,
         "as_of": date.fromisoformat(as_of),
@@ -86,7 +86,7 @@ def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
     return row | {"code_version": "0.1.0", "settings_hash": "abc", "settings": "{}"} | changed
 
 
-def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
+def model_row(id: str, name: str = "lstm", **changed) -> dict[str, Any]:
     method = "scratch" if name == "lstm" else "baseline"
     row = {
         "id": id,
@@ -100,7 +100,7 @@ def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
     return row | {"created_at": at("2024-03-01T22:00")} | changed
 
 
-def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -> dict[str, Any]:
+def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed) -> dict[str, Any]:
     """A forecast whose quantiles are 70, 80, ...
 
     130, issued at ten in the evening of its origin by run `origin`.
@@ -125,7 +125,7 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -
     return row | changed
 
 
-def promotion_row(winner: str | None, session: str, **changed: Any) -> dict[str, Any]:
+def promotion_row(winner: str | None, session: str, **changed) -> dict[str, Any]:
     """A decision of the night of a session, at ten in the evening, for its challenger unless another one is stated."""
     row = {
         "id": session,
@@ -143,7 +143,7 @@ def promotion_row(winner: str | None, session: str, **changed: Any) -> dict[str,
     return row | {"trigger": "night", "decided_at": at(f"{session}T22:00")} | changed
 
 
-def event_frame(session: str, rule: str = "seen", **changed: Any) -> pd.DataFrame:
+def event_frame(session: str, rule: str = "seen", **changed) -> pd.DataFrame:
     """An announcement of the evening before `session`, known from March 2024 on."""
     day = pd.Timestamp(session)
     row = {
@@ -166,9 +166,7 @@ def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]
     ]
 
 
-def score_row(
-    forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any
-) -> dict[str, Any]:
+def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed) -> dict[str, Any]:
     """The forecast's score against an actual of 90: ten too high."""
     key = (
         "model_id",
@@ -200,7 +198,7 @@ def score_row(
 
 def start(
     connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)
-) -> None:
+):
     """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up to a colon."""
     store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
     for origin in origins:
@@ -211,7 +209,7 @@ def start(
 
 def store_scored(
     connection: sa.Connection, *scored: tuple[dict[str, Any], Sequence[dict[str, Any]]]
-) -> None:
+):
     """Store forecasts with what they refer to, each with its scores, given by what they change."""
     forecasts = [forecast for forecast, _ in scored]
     runs, models = (
@@ -224,7 +222,7 @@ def store_scored(
     )
 
 
-def gather_statistics(connection: sa.Connection) -> None:
+def gather_statistics(connection: sa.Connection):
     """What autovacuum does on Postgres within a minute.
 
     Without it a join of hundreds of nights compares all pairs.
@@ -233,7 +231,7 @@ def gather_statistics(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ANALYZE fetches, forecasts, models, scores")
 
 
-def rebuild_standings(connection: sa.Connection) -> None:
+def rebuild_standings(connection: sa.Connection):
     """Write all standings from all scores, where some were added without `add_scores` or changed."""
     table = schema.scores
     connection.execute(sa.delete(schema.standings))

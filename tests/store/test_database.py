@@ -148,8 +148,8 @@ def test_transactions_share_a_connection_only_inside_kept_open_and_read_and_writ
 
 
 def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(
-    postgres_url: str,
-) -> None:
+    postgres_url,
+):
     owner = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with owner.connect() as connection:
         connection.exec_driver_sql("CREATE ROLE test_crowded LOGIN PASSWORD 'x' CONNECTION LIMIT 0")

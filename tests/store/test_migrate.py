@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -35,12 +34,12 @@ def refusal(url: str) -> str:
     return str(caught.value)
 
 
-def set_revision(url: str, revision: str) -> None:
+def set_revision(url: str, revision: str):
     with transaction(url) as connection:
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
-def test_the_schema_does_not_change_under_a_run(database_url: str) -> None:
+def test_the_schema_does_not_change_under_a_run(database_url):
     for name in LOCKED:
         with night_lock(database_url, name):
             with pytest.raises(
@@ -52,9 +51,7 @@ def test_the_schema_does_not_change_under_a_run(database_url: str) -> None:
     downgrade(database_url, "0009")
 
 
-def test_an_upgrade_waits_for_the_nights_of_0009(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url, monkeypatch):
     downgrade(postgres_url, "0009")
     monkeypatch.setattr("forecasting.store.connect.BUSY_TIMEOUT_S", 1)
     engine.cache_clear()
@@ -335,11 +332,11 @@ DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
-def script() -> dict[str, Any]:
+def script():
     return runpy.run_path(str(DOCS / "tables.py"))
 
 
-def test_docs_tables_md_is_current(script: dict[str, Any]) -> None:
+def test_docs_tables_md_is_current(script):
     document = script["document"]()
     assert (DOCS / "tables.md").read_text(encoding="utf-8") == document
     for section in document.split("\n## ")[1:]:
@@ -366,7 +363,7 @@ def test_every_table_view_and_column_has_a_meaning_and_no_meaning_is_of_none(scr
         assert all(views.text_of(view, column).endswith((".", "...")) for column in columns)
 
 
-def test_postgres_has_every_meaning_as_a_comment(postgres_url: str) -> None:
+def test_postgres_has_every_meaning_as_a_comment(postgres_url):
     with reading(postgres_url) as connection:
         made = sa.inspect(connection)
         stored = {name: made.get_table_comment(name)["text"] for name in metadata.tables}

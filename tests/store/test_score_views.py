@@ -35,7 +35,7 @@ ROLES = {"lstm": "champion", "lstm:2": "challenger"}
 
 
 def with_error(
-    model: str, origin: str, role: str, error: float, **changed: Any
+    model: str, origin: str, role: str, error: float, **changed
 ) -> tuple[dict, list[dict]]:
     """A forecast, and the values of its score."""
     values = {
@@ -47,9 +47,9 @@ def with_error(
     return forecast_row(model, origin, role=role, **changed), [values]
 
 
-def store_lines(connection: sa.Connection, errors: dict[str, list[float]]) -> None:
+def store_lines(connection: sa.Connection, errors: dict[str, list[float]]):
     """A line of scored forecasts for each model, one a session."""
-    lines: list[tuple[dict, list[dict]]] = []
+    lines = []
     for model, line in errors.items():
         role = ROLES.get(model, "baseline")
         lines += [
@@ -281,13 +281,13 @@ Versions = dict[int, list[tuple[float, float]]]
 """Volume and close of each version of a session."""
 
 
-def ledger(connection: sa.Connection, seed: int) -> None:
+def ledger(connection: sa.Connection, seed: int):
     """Bars of every session, one restated after it was used, a split.
 
     Forecasts of all nights from the ninth on.
     """
     rng = np.random.default_rng(seed)
-    versions: Versions = {}
+    versions = {}
     for model in ("lstm", "lstm:2", "ridge"):
         write.add(connection, "models", model_row(model, model.partition(":")[0]))
     for place, session in enumerate(SESSIONS):
@@ -313,7 +313,7 @@ def store(
     changed: dict[int, tuple[float, float]],
     *,
     seen: str,
-) -> None:
+):
     bars = []
     for place, (volume, close) in sorted(changed.items()):
         versions.setdefault(place, []).append((float(round(volume)), close))

@@ -104,7 +104,7 @@ def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(co
         forecast_row("lstm", origin, 5 - place, q50=medians[origin])
         for place, origin in enumerate(medians)
     ]
-    scores: list[list[dict]] = [[{}], [], [], [], [{"error": 18.0}]]
+    scores = [[{}], [], [], [], [{"error": 18.0}]]
     again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
     others = (again, []), (forecast_row("ridge", "2024-03-07", role="baseline"), [])
     store_scored(connection, *zip(rows, scores, strict=True), *others)

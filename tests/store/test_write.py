@@ -125,7 +125,7 @@ def test_a_failed_transaction_writes_nothing(database_url):
 
 
 def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(connection):
-    def fetch(symbol: str, seen: str, versions: pd.DataFrame, *settled: str) -> None:
+    def fetch(symbol, seen, versions, *settled):
         brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
         change = revision(versions, settled=settled)
         id = f"{symbol} {seen}"

@@ -16,12 +16,12 @@ from forecasting.train.fit import EPOCHS, WARM, fit
 from forecasting.train.linear import AdjustedWindows, adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, without_market
-from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import SETTINGS, market_unknown, plain_tensors, scratch_fit, some_windows
 
 
 @pytest.fixture
-def scratch() -> Checkpoint:
+def scratch():
     return scratch_fit()
 
 
@@ -120,7 +120,7 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(sc
 
 def trained_by_torch(
     network: Network, tensors: loop.Tensors, given: loop.Hyperparameters, rng: torch.Generator
-) -> None:
+):
     dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
     optimiser = torch.optim.AdamW(
@@ -144,9 +144,7 @@ def trained_by_torch(
     ("rows", "given", "directed"),
     [(60, (1, 4e-3), True), (95, (1, 3e-3, 1), False), (280, (3, 1.7e-3, 2), True)],
 )
-def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
-    rows: int, given: tuple[int, float], directed: bool
-) -> None:
+def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(rows, given, directed):
     tensors = replace(plain_tensors(), rows=np.arange(rows), directed=directed)
     ours, theirs = (loop.new_network(tensors, loop.generator(1, 0)) for _ in range(2))
     loop.train(ours, [tensors], loop.Hyperparameters(*given), rng=loop.generator(2, 0))
@@ -160,7 +158,7 @@ def test_training_is_that_of_torchs_adamw_and_one_cycle_schedule_to_the_bit(
 
 
 @pytest.mark.slow
-def test_training_and_tests_do_not_import_torch_dynamo_or_scipy_stats() -> None:
+def test_training_and_tests_do_not_import_torch_dynamo_or_scipy_stats():
     code = """
 import sys
 from forecasting.evaluate.significance import diebold_mariano
@@ -253,7 +251,7 @@ def test_a_volume_that_moves_with_the_market_has_that_effect():
 
 
 @pytest.mark.parametrize("target", ["volume", "range", "close"])
-def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target: Target):
+def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target):
     """Linear in the features, and zero where they are at their mean or unknown."""
     windows = market_unknown(some_windows(target, market=True), 3)
     adjusted = adjusted_of(windows)
@@ -271,7 +269,7 @@ def test_the_effect_moves_the_centre_and_of_a_close_the_log_of_the_width(target:
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
-def test_no_later_value_of_the_market_changes_the_effect(target: Target):
+def test_no_later_value_of_the_market_changes_the_effect(target):
     windows = some_windows(target, rows=400, market=True)
     altered = windows.market.copy()
     altered[-101:] += 1.0

@@ -27,12 +27,12 @@ from tests.train.windows import SETTINGS, scratch_fit, some_windows
 
 
 @pytest.fixture(scope="module")
-def champion() -> Checkpoint:
+def champion():
     return scratch_fit()
 
 
 @pytest.fixture(scope="module")
-def warm() -> Checkpoint:
+def warm():
     return fit(some_windows(), parent=scratch_fit(), settings=SETTINGS)
 
 

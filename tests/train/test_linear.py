@@ -153,7 +153,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(monkeypa
     windows = some_windows()
     threads_of_ridges = []
 
-    def recorded(*args: object, **keywords: object) -> linear.Ridge:
+    def recorded(*args, **keywords):
         threads_of_ridges.append(blas_threads())
         return fit_ridge(*args, **keywords)
 
@@ -180,9 +180,9 @@ def test_two_threads_of_a_process_take_turns(context, numbers):
     """
     entered = threading.Event()
     left = threading.Event()
-    found: list[set[int]] = []
+    found = []
 
-    def second() -> None:
+    def second():
         with context():
             entered.set()
             left.wait(10)
@@ -262,7 +262,7 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
     moves = linear.squared_moves(windows.steps)[windows.warm_up :]
     log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in known])
 
-    def forecast(row: int, fitted_on: np.ndarray) -> float:
+    def forecast(row, fitted_on):
         gram = design[fitted_on].T @ design[fitted_on] + penalty
         return float(
             np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on]))

@@ -14,9 +14,9 @@ from base_weights import pretrain
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train import trees
-from forecasting.train.checkpoint import Checkpoint, load, save
+from forecasting.train.checkpoint import load, save
 from forecasting.train.fit import PRETRAINED, fit
-from forecasting.train.linear import Rows, linear_quantiles
+from forecasting.train.linear import linear_quantiles
 from forecasting.train.prepare import member_quantiles
 from forecasting.train.pretrained import pretrained_for, shipped_weights
 from forecasting.train.trees import Trees, shipped_trees, tree_inputs, tree_medians
@@ -28,7 +28,7 @@ TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
 
 @pytest.fixture(scope="module")
-def pretrained() -> Checkpoint:
+def pretrained():
     return pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
 
 
@@ -77,7 +77,7 @@ def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_wor
 def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitted_on_validation_rows(
     pretrained, monkeypatch
 ):
-    calls: list[tuple[Windows, Rows]] = []
+    calls = []
 
     def recorded(windows, rows):
         calls.append((windows, rows))
@@ -106,7 +106,7 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
         windows = windows if earnings else without_events(windows)
         kind = {"target": target, "earnings": earnings, "market": market}
         entries = [entry for entry in shipped_weights() if entry.items() >= kind.items()]
-        before: str | None = None
+        before = None
         for entry in sorted(entries, key=lambda entry: str(entry["trained_to"])):
             newest = date.fromisoformat(str(entry["trained_to"]))
             inside, shipped = (
@@ -136,17 +136,17 @@ def without_events(windows: Windows) -> Windows:
 
 
 @pytest.fixture
-def checkpoint() -> Checkpoint:
+def checkpoint():
     return scratch_fit()
 
 
 @pytest.fixture
-def path(tmp_path) -> Path:
+def path(tmp_path):
     return tmp_path / "models" / "a"
 
 
 @pytest.fixture
-def hash_of(checkpoint, path) -> str:
+def hash_of(checkpoint, path):
     return save(checkpoint, path)
 
 
@@ -303,7 +303,7 @@ def test_without_earnings_dates_and_for_other_targets_there_are_no_trees():
         assert np.isnan(tree_medians(windows)).all()
 
 
-def test_altered_trees_are_refused(monkeypatch: pytest.MonkeyPatch):
+def test_altered_trees_are_refused(monkeypatch):
     altered = [entry | {"sha256": "0" * 64} for entry in shipped_trees()]
     monkeypatch.setattr(trees, "shipped_trees", lambda: altered)
     with pytest.raises(ArtifactError, match="has changed since"):

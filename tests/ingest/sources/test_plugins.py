@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -44,7 +43,7 @@ def block(kind: str, at: int = 0) -> str:
     return re.findall(rf"```{kind}\n(.*?)```", DOC, re.DOTALL)[at]
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: str, project: str) -> None:
+def install(folder: Path, monkeypatch, *, code: str, project: str):
     """Put a module on the path as pip would.
 
     With the entry points that its pyproject.toml states.
@@ -70,7 +69,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: str, project
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def house(tmp_path, monkeypatch):
     """The package of the doc, installed."""
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
 
@@ -84,12 +83,12 @@ def test_readme_and_doc_state_the_lines_of_the_module():
 class HouseServer:
     """The house's web server: its responses, by symbol."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.url = ""
         self.status = 200
-        self.bodies: dict[str, bytes] = {}
+        self.bodies = {}
 
-    def put(self, bars: pd.DataFrame) -> None:
+    def put(self, bars: pd.DataFrame):
         """Publish SBUX.json."""
         rows = bars.drop(columns="adj_close").rename_axis("day").reset_index()
         rows["day"] = rows["day"].dt.strftime("%Y-%m-%d")
@@ -97,11 +96,11 @@ class HouseServer:
 
 
 @pytest.fixture
-def server() -> Iterator[HouseServer]:
+def server():
     house = HouseServer()
     house.put(BARS)
 
-    def answer(path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def answer(path, headers):
         return house.status if path in house.bodies else 404, house.bodies.get(path, b"")
 
     with http_source(answer) as house.url:
@@ -181,11 +180,11 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
         {"last_asked": date(2024, 3, 28)},
     ],
 )
-def test_a_response_that_names_another_request_is_refused(other: dict[str, object]) -> None:
+def test_a_response_that_names_another_request_is_refused(other):
     response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
     assert made_canonical(response, "house", "SBUX", (FIRST, LAST)).symbol == "SBUX"
     with pytest.raises(BadDataError, match=f"as {next(iter(other))}, found"):
-        made_canonical(replace(response, **other), "house", "SBUX", (FIRST, LAST))  # type: ignore[arg-type]
+        made_canonical(replace(response, **other), "house", "SBUX", (FIRST, LAST))
 
 
 def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, monkeypatch):
@@ -205,7 +204,7 @@ def test_a_backtest_reads_an_installed_source_as_a_night_does(tmp_path, server, 
         load_series(read_settings(), last=LAST, now=clock.now)
 
 
-def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
+def test_an_option_names_its_source_and_creates_nothing(tmp_path):
     path = tmp_path / "a:b.csv"
     random_bars(5).to_csv(path)
     yahoo, csv, parquet, sample = (
@@ -229,14 +228,12 @@ def test_an_option_names_its_source_and_creates_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "Yahoo", "csv", "csv:", "parquet:", "stooq", "sample:x", "csv:/nowhere.csv"]
 )
-def test_anything_else_is_a_usage_error(tmp_path: Path, text: str) -> None:
+def test_anything_else_is_a_usage_error(tmp_path, text):
     with pytest.raises(UsageError, match="source"):
         source_of(text, cache_dir=tmp_path)
 
 
-def test_an_unknown_source_lists_the_installed_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_source_lists_the_installed_ones(tmp_path, monkeypatch):
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
     with pytest.raises(UsageError, match=r"house:ARGUMENT of house-bars 1\.0"):
         source_of("home:x", cache_dir=tmp_path)

@@ -50,8 +50,8 @@ def test_bars_have_a_session_index_and_the_types_of_the_library(connection):
 def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nights, days, minutes):
     first = datetime.fromisoformat("2024-04-01T21:00+00:00")
     moment = first + timedelta(days=days, minutes=minutes)
-    current: dict[str, tuple[int, int]] = {}
-    expected: dict[str, float] = {}
+    current = {}
+    expected = {}
     with connection.begin_nested() as example:
         for night, received in enumerate(nights):
             seen = first + timedelta(days=night)

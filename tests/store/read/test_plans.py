@@ -1,7 +1,6 @@
 import shutil
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -44,17 +43,15 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
 
 
 @pytest.fixture(scope="module")
-def plan_of(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
-) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
+def plan_of(tmp_path_factory, migrated_sqlite_file):
     """The steps of SQLite's plans for the statements of a query, on one ledger, which no query changes."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('plans') / 'forecasting.db')}"
     with connect.transaction(url) as connection:
         write.add(connection, "runs", run_row("r", str(DAY)))
         write.add(connection, "models", model_row("m", run_id="r"))
 
-    def plan(query: Callable[[sa.Connection], object]) -> list[str]:
-        sent: list[tuple[str, object]] = []
+    def plan(query):
+        sent = []
         with connect.transaction(url) as connection:
             sa.event.listen(
                 connection,
@@ -72,7 +69,7 @@ def plan_of(
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name: str) -> None:
+def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name):
     steps = plan_of(QUERIES[name])
     tables = ("forecasts", "scores", "models", "runs", "promotions", "fetches", "forecast_parts")
     whole = tuple(f"SCAN {table}" for table in tables)
@@ -95,9 +92,7 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name:
         ),
     ],
 )
-def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(
-    plan_of, view: str, search: str
-) -> None:
+def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view, search):
     steps = plan_of(lambda connection: read.view(connection, view, SYMBOL, TARGET))
     alias = search.split()[1]
     assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {
@@ -105,7 +100,7 @@ def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(
     }
 
 
-def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
+def test_special_days_of_one_symbol_scan_no_whole_table(plan_of):
     steps = plan_of(lambda connection: read.view(connection, "special_days", SYMBOL))
     assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [
         "SEARCH f USING PRIMARY KEY",
@@ -113,7 +108,7 @@ def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
     ]
 
 
-def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of) -> None:
+def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of):
     steps = plan_of(lambda connection: write.write_standings(connection, SYMBOL, TARGET, "live"))
     read_scores = [
         step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))

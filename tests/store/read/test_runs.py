@@ -4,7 +4,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 
 from forecasting.store import read, write
 from tests.store.rows import (
@@ -24,8 +23,8 @@ LAST = "2024-03-08"
 
 
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
-    connection: sa.Connection,
-) -> None:
+    connection,
+):
     links = ("cb", "ba", "a?", "xy", "yx")
     write.add(
         connection, "models", *(model_row(child, parent_id=parent) for child, parent in links)
@@ -51,9 +50,7 @@ def test_the_champion_is_the_winner_of_the_newest_promotion(connection):
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
-    def network_row(
-        model: str, origin: str, horizon: int = 1, **changed: object
-    ) -> tuple[dict[str, object], list]:
+    def network_row(model, origin, horizon=1, **changed):
         label = json.dumps(changed.pop("label", origin))
         return forecast_row(model, origin, horizon, calibration=label, **changed), []
 

@@ -38,7 +38,7 @@ def naive_losses(
         if row["target_session"] <= last
     ]
     newest = sorted({row["origin_session"] for row in scores})[-origins:]
-    best: dict[tuple[date, int, str], tuple[tuple[object, ...], float]] = {}
+    best = {}
     for row in scores:
         forecast = forecast_of[tuple(row[part] for part in key)]
         name = name_of[row["model_id"]]
