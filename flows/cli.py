@@ -38,8 +38,9 @@ class TwoGroups(options.Commands):
 
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
         """Write both groups."""
+        shown = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
         for title, is_daily in (("Every day", True), ("Advanced", False)):
-            names = [name for name in self.list_commands(ctx) if (name in DAILY) is is_daily]
+            names = [name for name in shown if (name in DAILY) is is_daily]
             limit = formatter.width - 6 - max(map(len, names))
             with formatter.section(title):
                 formatter.write_dl(

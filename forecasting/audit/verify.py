@@ -399,46 +399,44 @@ def compare(
     nights = sorted(nights, key=itemgetter("as_of"))
     stored = _evidence(settings.url, nights, settings)
     rerun = _evidence(scratch.url, nights, settings).tables
-    rerun["scores"] = _expected(
-        rerun["scores"],
-        stored.tables["scores"],
-        nights,
-        scratch,
-    )
+    rerun["scores"] = _expected(rerun["scores"], stored.tables["scores"], nights, scratch)
 
     found = [_differences(name, stored.tables[name], rerun[name]) for name in NOUNS]
     found.append(_not_live(stored.tables["forecasts"], settings.exchange))
-    differences = [frame for frame in found if len(frame)]
+    differences = pd.concat([frame.astype(object) for frame in found])
     totals = {
         noun: len(stored.tables[name].index.union(rerun[name].index))
         for name, noun in NOUNS.items()
     }
-    symbol = settings.symbols[0]
     count = quantity(len(nights), "night")
-    if differences:
-        each = pd.concat(differences).reindex(columns=["what", *_KEYS, *_VALUES])
+    if len(differences):
+        differences = differences.reindex(columns=["what", *_KEYS, *_VALUES])
+        symbol = settings.symbols[0]
         path = settings.data_dir.absolute() / f"differences-{symbol}-{settings.target}.csv"
-        each.to_csv(path, index=False)
+        differences.to_csv(path, index=False)
         raise ForecastingError(
-            f"{symbol} {settings.target}: {_named(left)}{_counts(each, totals)} of {count} differ "
-            "when run again, the "
-            f"first a {_in_words(each.iloc[0])}. {_about_code(nights, left, each)} All differences "
-            f"are in {path}, the "
-            f"ledger of the re-run in {scratch.data_dir}."
+            f"{symbol} {settings.target}: {_named(left)}{_counts(differences, totals)} of {count} "
+            f"differ when run again, the first a {_in_words(differences.iloc[0])}. "
+            f"{_about_code(nights, left, differences)} All differences are in {path}, the ledger "
+            f"of the re-run in {scratch.data_dir}."
         )
-
-    same = ", ".join(quantity(total, noun) for noun, total in totals.items() if total)
     more = f", {quantity(stored.later, 'forecast')} of a later run" if stored.later else ""
     more += f", nights before {first}, which were copied" if first else ""
-    sentence = (
-        f"{symbol}: {_named(left)}{count}, {nights[0]['as_of']} to {nights[-1]['as_of']}: all "
-        f"{same} the same to the "
-        f"bit, by {code_version()}. Not compared: kinds, instants, reasons, weight files, "
-        f"standings{more}."
-    )
+    sentence = f"{_same(nights, left, totals)} standings{more}."
     if any(omission.is_stored for omission in left):
         raise ForecastingError(sentence)
     return sentence
+
+
+def _same(nights: list[Row], left: Left, totals: dict[str, int]) -> str:
+    """That all is the same, and the beginning of what is not compared."""
+    span = f"{nights[0]['as_of']} to {nights[-1]['as_of']}"
+    same = ", ".join(quantity(total, noun) for noun, total in totals.items() if total)
+    return (
+        f"{nights[0]['symbol']}: {_named(left)}{quantity(len(nights), 'night')}, {span}: all {same} "
+        f"the same to the bit, by {code_version()}. "
+        "Not compared: kinds, instants, reasons, weight files,"
+    )
 
 
 def _evidence(url: str, nights: list[Row], settings: Settings) -> Evidence:

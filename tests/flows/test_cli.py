@@ -197,6 +197,7 @@ def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
     ]
     assert named[0] == list(cli.DAILY)
     assert set(COMMANDS) <= {*named[0], *named[1]}
+    assert ("verify" in named[1], "replay" in named[1]) == (True, False)  # its name until 0.3
     for command in COMMANDS:
         code, out, _ = run(command, "--help")
         assert (code, "Usage" in out) == (0, True)
