@@ -248,7 +248,7 @@ def check(
 
     Without a database, exit 1.
     """
-    from forecasting.night.health import check_fresh
+    from forecasting.publish.messages import check_fresh
 
     return check_fresh(now=clock.now, sends=notify)
 

@@ -16,13 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock, reporting
 from flows.progress import nights_bar
 from forecasting.errors import DataLateError, ForecastingError
-from forecasting.night import run
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night
 from forecasting.night.plan import narrowed, planned_nights
 from forecasting.night.rounds import Rounds
 from forecasting.night.run import Caller, Step, call_step, ledger
 from forecasting.night.symbols import explained
+from forecasting.publish.runs import run_published
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
 from forecasting.vocabulary import Mode, Target
@@ -60,9 +60,9 @@ def predict(nights: list[Night]) -> list[Night]:
 
 
 @task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
-def evaluate(nights: list[Night]) -> list[Night]:
+def evaluate(nights: list[Night], publish: Callable[[Night], Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
-    return ended(call_step("evaluate", nights))
+    return ended(call_step("evaluate", nights, publish))
 
 
 @flow(
@@ -167,7 +167,7 @@ def run_nights(
         ),
         due=runtime.flow_run.scheduled_start_time if held else None,
     )
-    return run.run_nights(
+    return run_published(
         begun,
         settings,
         caller,

@@ -23,10 +23,12 @@ from forecasting.night import plan
 from forecasting.night.folders import SERVED
 from forecasting.night.health import checked, night_checks, nothing_new
 from forecasting.night.night import Night
-from forecasting.night.run import Caller, Step, call_step, concluded, nights_here, run_nights
+from forecasting.night.run import Caller, Step, call_step
+from forecasting.plain_text import quantity
 from forecasting.publish import messages
 from forecasting.publish.alerts import wrong_alerts
-from forecasting.report.units import age, quantity
+from forecasting.publish.runs import concluded, nights_here, run_published
+from forecasting.report.units import age
 from forecasting.settings import Settings, is_own, read_settings, settings_to_send
 from forecasting.store import lock, migrate
 from forecasting.store.connect import place
@@ -100,7 +102,7 @@ def start_night(
             now=clock.now,
         )
         nights_bar().begin(planned)
-        nights = run_nights(
+        nights = run_published(
             planned,
             settings,
             BY_HAND,
@@ -141,7 +143,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
                     now=clock.now,
                 )
                 nights_bar().begin(planned)
-                nights = run_nights(
+                nights = run_published(
                     planned,
                     settings,
                     BY_HAND,
@@ -383,4 +385,6 @@ def all_checks() -> list[dict[str, str]]:
                 )
             return f"server {url} responds"
 
-    return checked({**night_checks(read_settings(), now=clock.now), "prefect": prefect})
+    settings = read_settings()
+    checks = night_checks(settings, now=clock.now) | messages.message_checks(settings)
+    return checked(checks | {"prefect": prefect})

@@ -249,8 +249,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
         ForecastingError: Under 436 sessions (HistoryError) or a failed night; a UserWarning where
             other series succeed.
     """
-    from forecasting.night.run import run_missed
     from forecasting.publish.pages import each_report
+    from forecasting.publish.runs import run_missed
 
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
@@ -391,10 +391,10 @@ class Ledger:
         and `events` are those of the command, `mode` auto, scratch, warm or skip. Raises a
         ForecastingError where a check or the night failed, or the bar is late.
         """
-        from forecasting.night.run import run_missed  # loads torch, which readers do without
         from forecasting.night.steps.predict import ISSUED_BEFORE
         from forecasting.night.symbols import own_settings
         from forecasting.publish.pages import each_report
+        from forecasting.publish.runs import run_missed  # loads torch, which readers do without
 
         settings = self._settings(
             [symbol],

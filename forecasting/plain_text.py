@@ -84,3 +84,8 @@ def _visible(found: re.Match[str]) -> str:
         if unicodedata.category(character).startswith("C")
         else character
     )
+
+
+def quantity(count: int, noun: str) -> str:
+    """Like 1 origin or 1,250 origins."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import cycle
@@ -243,11 +243,8 @@ def _nights(
         now=lambda: at,
         trigger="catch-up",
     )
-    nights = [
-        made(session=session, mode=mode)
-        for session, mode in zip(origins, cycle(modes), strict=False)
-    ]
-    return [replace(night, has_page=False) for night in nights]
+    each = zip(origins, cycle(modes), strict=False)
+    return [made(session=session, mode=mode) for session, mode in each]
 
 
 def _counting(progress: Progress, total: int) -> Callable[[Sequence[Night]], None]:

@@ -29,9 +29,8 @@ from forecasting.night.night import make_night
 from forecasting.night.run import run_shard
 from forecasting.night.run_log import code_version, notes_of
 from forecasting.night.symbols import NAMED, Outcomes, each_symbol
-from forecasting.plain_text import named, plain_text
+from forecasting.plain_text import named, plain_text, quantity
 from forecasting.predict.combine import kind_of
-from forecasting.report.units import quantity
 from forecasting.sessions import between, last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
@@ -370,7 +369,6 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
             replace(
                 night,
                 source=row["source"],
-                has_page=False,
                 **stored,
             )
         ]

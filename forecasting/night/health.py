@@ -13,7 +13,6 @@ from typing import get_args
 from forecasting.errors import (
     FailedVerdict,
     ForecastingError,
-    NoLiveForecastError,
     StoreError,
     UsageError,
 )
@@ -24,12 +23,8 @@ from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
 from forecasting.night.steps.ingest import check_bars, witness_of
-from forecasting.night.symbols import each_symbol, joined, own_settings, quoted, with_announced
-from forecasting.plain_text import named
-from forecasting.publish import messages
-from forecasting.publish.alerts import wrong_alerts
-from forecasting.report.page import environment
-from forecasting.report.units import quantity
+from forecasting.night.symbols import each_symbol, own_settings, with_announced
+from forecasting.plain_text import named, quantity
 from forecasting.sessions import (
     closes_at,
     ends_soon,
@@ -39,7 +34,7 @@ from forecasting.sessions import (
     next_sessions,
     opens_at,
 )
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, schema
 from forecasting.store.connect import Connection, place
 from forecasting.store.frames import Row
@@ -56,30 +51,19 @@ LEAST_FREE = 1  # GiB free on the disk of the data folder below which `doctor` c
 STATEMENT_S = 3
 
 
-def check_fresh(*, now: Clock, sends: bool = False) -> str:
-    """A sentence that names symbols and sessions.
+def live_states(settings: Settings, *, now: Clock) -> list[Row]:
+    """A row a symbol: whether its newest completed session has a live forecast; without one, the `cause`.
 
-    A NoLiveForecastError where one lacks its live forecast.
+    Raises:
+        StoreError: The database did not respond within CHECK_S.
     """
-    settings = read_settings()
     try:
-        rows = within(CHECK_S, lambda: _states(settings, now=now), name="check")
+        return within(CHECK_S, lambda: _states(settings, now=now), name="check")
     except TimeLimitError:
         raise StoreError(
             f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check "
             "server, disk and locks."
         ) from None
-    missing = [row for row in rows if row["cause"]]
-    shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
-    lines = environment().get_template("check.txt").render(shown).splitlines()
-    if missing:
-        if sends:
-            messages.mark_missing(settings)
-        subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
-        raise NoLiveForecastError(subject, *([" ".join(lines)] if len(rows) == 1 else lines))
-    if sends:
-        messages.send_fresh(settings, " ".join(lines))
-    return " ".join(lines)
 
 
 def _states(settings: Settings, *, now: Clock) -> list[Row]:
@@ -233,11 +217,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
     def witness() -> str:
         return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
 
-    def alerts() -> str:
-        if wrong := wrong_alerts(settings):
-            raise UsageError(" ".join(wrong))
-        return settings.alerts
-
     def disk() -> str:
         for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, REPORTS, "")):
             found = next(path for path in (folder, *folder.parents) if path.exists())
@@ -266,8 +245,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
             else {}
         ),
         **({"witness": witness} if settings.witness else {}),
-        **({"notify": lambda: messages.check_addresses(settings)} if settings.notify else {}),
-        **({"alerts": alerts} if settings.alerts else {}),
         "disk": disk,
     }
 

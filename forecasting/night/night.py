@@ -17,7 +17,6 @@ from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.night.folders import runs_folder
 from forecasting.night.symbols import explained, own_settings
-from forecasting.report.night_view import ReportData
 from forecasting.sessions import last_completed, name_of
 from forecasting.settings import Settings
 from forecasting.values import source_name
@@ -38,7 +37,6 @@ class Night:
     # By hand; or `schedule`, unattended; `catch-up`; `ingest` or `market`: bars alone
     trigger: str = "run"
     source: str = ""  # of the bars; of a market series it may be another one than the settings'
-    has_page: bool = True  # whether evaluate writes its page: not where the past is re-run
     flow_run_id: str | None = None
     stored_id: str | None = None  # of a night that is run again, its id
     stored_fetch: str = ""  # of a night that is run again, the fetch that it used
@@ -47,7 +45,7 @@ class Night:
     data_as_of: datetime | None = None
     # Of train: the id of tonight's model; empty without one that passed the gate
     challenger: str = ""
-    report: ReportData | None = field(default=None, repr=False)  # of evaluate: what its page shows
+    report: Any = field(default=None, repr=False)  # of what publishes it: what its page shows
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     is_done: bool = False  # of evaluate: whether it came to its end
     # What stopped the night; a NoBarError where the run goes on without it

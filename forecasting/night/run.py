@@ -21,18 +21,15 @@ from forecasting.ingest.earnings import check_events
 from forecasting.night import plan
 from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
-from forecasting.night.run_log import mark_cut_off
-from forecasting.night.steps.evaluate import evaluate
+from forecasting.night.steps.evaluate import evaluate, unpublished
 from forecasting.night.steps.ingest import fetch_and_store, ingest
 from forecasting.night.steps.predict import predict
 from forecasting.night.steps.preprocess import first_session, preprocess
-from forecasting.night.symbols import Outcomes, combined, each_symbol, explained
-from forecasting.publish import messages
-from forecasting.publish.pages import update_index
+from forecasting.night.symbols import Outcomes, each_symbol, explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.store.frames import Row, python_strings
-from forecasting.vocabulary import Clock, Mode
+from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
@@ -67,10 +64,7 @@ def train(nights: Sequence[Night]) -> list[Night]:
 
 
 def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after one of the five steps, which is called as the function that it is.
-
-    `more` is of ingest.
-    """
+    """The nights after one of the five steps, called as the function that it is with its further arguments."""
     steps: dict[Step, Callable[..., list[Night]]] = {
         "ingest": request,
         "preprocess": preprocess,
@@ -89,6 +83,7 @@ class Caller:
     """
 
     call: Callable[..., list[Night]] = call_step  # takes what `call_step` does
+    publish: Callable[[Night], Night] = unpublished  # of evaluate, once a night is scored
     # What follows once some nights have ended
     after: Callable[[Sequence[Night]], object] = lambda nights: None
     pause: Wait = lambda until, why: None
@@ -138,7 +133,6 @@ def run_nights(
             for shard in shards(rounds.take(fetched), settings):
                 workers.submit(shard)
         done.extend(workers.results())
-    update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
 
 
@@ -147,38 +141,15 @@ def run_shard(nights: Sequence[Night], caller: Caller = PLAINLY) -> list[Night]:
 
     The first of each symbol, then the second.
     """
-    steps: tuple[Step, ...] = ("preprocess", "train", "predict", "evaluate")
+    steps: tuple[Step, ...] = ("preprocess", "train", "predict")
     done: list[Night] = []
     for turn in in_turn(nights):
         for step in steps:
             turn = caller.call(step, turn)
+        turn = caller.call("evaluate", turn, caller.publish)
         caller.after(turn)
         done += [replace(night, report=None) for night in turn]  # it is large
     return done
-
-
-def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the symbol's nights, done.
-
-    Of the session `as_of`, or all that are missing, oldest first.
-    """
-    missed = plan.check_nights(
-        settings,
-        as_of=as_of,
-        mode=mode,
-        now=now,
-    )
-    with nights_here(settings, now=now):
-        planned = plan.planned_nights(
-            settings,
-            as_of=as_of,
-            mode=mode,
-            now=now,
-        )
-        nights = run_nights(planned, settings, now=now)
-    concluded(nights, settings, now=now)
-    left = plan.not_done(missed)
-    return [night.id for night in missed if night not in left]
 
 
 def ingest_only(
@@ -218,18 +189,6 @@ def ingest_only(
             return read.row(connection, "fetches", {"id": done.fetch_id}) or {}
 
     return each_symbol(settings, fetch, now=now)
-
-
-def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
-    """The ids of the nights that are done.
-
-    The digest of the run is sent, its failures are raised as one.
-    """
-    done, failed, _ = outcome_of(nights)
-    messages.send_digest(settings, nights, now=now)
-    if failed:
-        raise combined(failed, of=len(settings.symbols))
-    return done
 
 
 def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
@@ -281,6 +240,7 @@ class Workers:
             values,
             shard[0].now,
             connect.locks_of(shard[0].settings.url),
+            self._caller.publish,
         )
         self._submitted.append((shard, future))
 
@@ -322,6 +282,7 @@ def run_sent(
     shard: Sequence[dict[str, Any]],
     now: Clock,
     locks: Sequence[connect.Lock] = (),
+    publish: Callable[[Night], Night] = unpublished,
 ) -> list[dict[str, Any]]:
     """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`.
 
@@ -330,7 +291,8 @@ def run_sent(
     try:
         settings = read_settings()
         with ledger(settings), connect.written_under(settings.url, *locks):
-            nights = run_shard([received(values, settings, now=now) for values in shard])
+            begun = [received(values, settings, now=now) for values in shard]
+            nights = run_shard(begun, Caller(publish=publish))
     except Exception as error:  # as a database that cannot be reached
         ours = explained(error, now=now)
         return [{"error": ours} for _ in shard]
@@ -415,25 +377,6 @@ def ledger(settings: Settings) -> Iterator[None]:
     """A block in which nights share one connection and pandas makes the strings that serve short columns."""
     with connect.kept_open(settings.url), python_strings():
         yield
-
-
-@contextmanager
-def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
-    """A block in which nights run without Prefect, under their lock.
-
-    An error that stops all of them is sent.
-    """
-    try:
-        with lock.night_lock(settings.url, "night"), ledger(settings):
-            try:
-                yield
-            except KeyboardInterrupt:
-                mark_cut_off(settings)
-                raise
-    except Exception as error:
-        failure = explained(error, now=now)
-        messages.send_failed(settings, failure)
-        raise failure from None
 
 
 def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:

@@ -22,8 +22,7 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.ingest.announced_days import Day, days_in_force
-from forecasting.plain_text import named, of_each, plain_text
-from forecasting.report.units import quantity
+from forecasting.plain_text import named, of_each, plain_text, quantity
 from forecasting.sessions import with_days
 from forecasting.settings import Settings
 from forecasting.store import connect, read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, LockedError, UsageError
+from forecasting.errors import ForecastingError, LockedError, NoLiveForecastError, UsageError
 from forecasting.night.folders import INDEX, page_address, runs_folder
+from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.run_log import notes_of
-from forecasting.night.symbols import NAMED, explained, joined, own_settings
+from forecasting.night.symbols import NAMED, explained, joined, own_settings, quoted
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import alert_counts, wrong_alerts
 from forecasting.publish.export import check_known
 from forecasting.publish.pages import newest_nights
 from forecasting.report.digest import Digest, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
+from forecasting.report.page import environment
 from forecasting.report.units import as_day, short_day
 from forecasting.report.wording import without_bar
 from forecasting.sessions import after, last_completed
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.frames import Row
 from forecasting.vocabulary import CHAMPION, KINDS, Clock, short_id
@@ -245,6 +247,43 @@ def send_failed(settings: Settings, error: ForecastingError) -> None:
             f"{subject}: the run failed (night.failed)",
             f"The run of {subject} failed. {error}",
         )
+
+
+def check_fresh(*, now: Clock, sends: bool = False) -> str:
+    """A sentence that names symbols and sessions with a live forecast; `sends` remembers and sends it.
+
+    Raises:
+        NoLiveForecastError: A symbol lacks the live forecast of its newest completed session.
+    """
+    settings = read_settings()
+    rows = live_states(settings, now=now)
+    missing = [row for row in rows if row["cause"]]
+    shown = {"rows": rows, "missing": missing, "target": settings.target, "quoted": quoted}
+    lines = environment().get_template("check.txt").render(shown).splitlines()
+    if missing:
+        if sends:
+            mark_missing(settings)
+        subject = f"{joined([row['symbol'] for row in missing])} {settings.target}"
+        raise NoLiveForecastError(subject, *([" ".join(lines)] if len(rows) == 1 else lines))
+    if sends:
+        send_fresh(settings, " ".join(lines))
+    return " ".join(lines)
+
+
+def message_checks(settings: Settings) -> dict[str, Callable[[], str]]:
+    """The checks of addresses and alerts that are set, by name; as `night_checks`."""
+
+    def alerts() -> str:
+        if wrong := wrong_alerts(settings):
+            raise UsageError(" ".join(wrong))
+        return settings.alerts
+
+    checks: dict[str, Callable[[], str]] = {}
+    if settings.notify:
+        checks["notify"] = lambda: check_addresses(settings)
+    if settings.alerts:
+        checks["alerts"] = alerts
+    return checks
 
 
 def mark_missing(settings: Settings) -> None:

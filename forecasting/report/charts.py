@@ -10,9 +10,9 @@ from typing import Literal
 
 import pandas as pd
 
-from forecasting.plain_text import markdown_text
+from forecasting.plain_text import markdown_text, quantity
 from forecasting.report.night_view import ReportData, SymbolLine
-from forecasting.report.units import Unit, long_day, percent, quantity, short_day, unit_for
+from forecasting.report.units import Unit, long_day, percent, short_day, unit_for
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import QUANTILE_COLUMNS
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from forecasting.errors import UsageError
-from forecasting.plain_text import named, of_each
+from forecasting.plain_text import named, of_each, quantity
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import as_day, quantity, short_day
+from forecasting.report.units import as_day, short_day
 from forecasting.report.wording import alert_value, forecast_words
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them

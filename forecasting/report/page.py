@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.scores import RATIOS
-from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text
+from forecasting.plain_text import markdown_text, ordinary_spaces, plain_text, quantity
 from forecasting.report import charts, record, units, wording
 from forecasting.report.documents import index_csv, table_csv
 from forecasting.report.night_view import PageData, ReportData, SymbolLine, Why
@@ -54,7 +54,7 @@ def environment() -> Environment:
     others = (
         units.percent,
         units.p_value,
-        units.quantity,
+        quantity,
         wording.forecaster_label,
         markdown_text,
         table_csv,

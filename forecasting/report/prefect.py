@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from forecasting.plain_text import markdown_text, named, ordinary_spaces
+from forecasting.plain_text import markdown_text, named, ordinary_spaces, quantity
 from forecasting.report import terminal, wording
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import GAP, instant, quantity, seconds, short_day
+from forecasting.report.units import GAP, instant, seconds, short_day
 
 SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it

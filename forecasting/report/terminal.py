@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import SEPARATING_LINE, tabulate
 
 from forecasting.evaluate.significance import PAIRS_A_SESSION
-from forecasting.plain_text import named, ordinary_spaces, plain_text
+from forecasting.plain_text import named, ordinary_spaces, plain_text, quantity
 from forecasting.report import wording
 from forecasting.report.documents import rounded
 from forecasting.report.night_view import ReportData
@@ -23,7 +23,7 @@ from forecasting.report.record import (
     newest_records,
     realised_costs,
 )
-from forecasting.report.units import age, change, instant, p_value, percent, quantity
+from forecasting.report.units import age, change, instant, p_value, percent
 from forecasting.sessions import closes_at, newest_up_to
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM

@@ -124,11 +124,6 @@ def p_value(value: float | None) -> str:
     return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
-def quantity(count: int, noun: str) -> str:
-    """Like 1 origin or 1,250 origins."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def as_day(value: object) -> date:
     """The calendar day of a date, timestamp or ISO text."""
     return pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read

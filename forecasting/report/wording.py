@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
+from forecasting.plain_text import quantity
 from forecasting.report.night_view import ReportData, SymbolLine, Why
 from forecasting.report.record import best_ahead
 from forecasting.report.units import (
@@ -16,7 +17,6 @@ from forecasting.report.units import (
     instant,
     long_day,
     percent,
-    quantity,
     short_day,
     unit_for,
 )

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.night import health
+from forecasting.publish import messages
 from forecasting.sessions import shift
 from forecasting.store import connect, lock, migrate, views, write
 from forecasting.store.schema import metadata
@@ -113,7 +114,7 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 200)
     with forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid:
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
-            health.check_fresh(now=lambda: at("2024-03-09T12:00"))
+            messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
         with connect.reading(postgres_url) as connection:
             held = (
                 "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = "
@@ -127,7 +128,7 @@ def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url, monkey
     monkeypatch.setattr(health, "CHECK_S", 0.2)
     monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
     with pytest.raises(StoreError, match=r"did not respond within 0\.2 s"):
-        health.check_fresh(now=lambda: at("2024-03-09T12:00"))
+        messages.check_fresh(now=lambda: at("2024-03-09T12:00"))
 
 
 def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url):

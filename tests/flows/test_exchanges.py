@@ -12,8 +12,8 @@ from flows.nightly import nightly
 from flows.start import start_catch_up
 from forecasting import sessions
 from forecasting.errors import NoLiveForecastError, SymbolsFailedError
-from forecasting.night.health import check_fresh
 from forecasting.publish import pages as publish
+from forecasting.publish.messages import check_fresh
 from forecasting.settings import Settings, read_settings
 from tests.builders import random_bars
 from tests.flows.test_cli import run

@@ -14,6 +14,7 @@ from flows.start import start_catch_up
 from forecasting.errors import ForecastingError
 from forecasting.night import run
 from forecasting.night.night import make_night, sent
+from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
 def run_until(as_of: date | None) -> list[str]:
-    return run.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
+    return runs.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.night.run import run_missed
 from forecasting.publish import pages as publish
+from forecasting.publish.runs import run_missed
 from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift

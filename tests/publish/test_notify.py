@@ -16,7 +16,6 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.night import health
 from forecasting.night.folders import runs_folder
 from forecasting.night.night import make_night
-from forecasting.night.run import run_missed
 from forecasting.publish import messages
 from forecasting.publish.alerts import wrong_alerts
 from forecasting.publish.messages import (
@@ -25,6 +24,7 @@ from forecasting.publish.messages import (
     send,
     send_digest,
 )
+from forecasting.publish.runs import run_missed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, read, write
 from forecasting.train import gate
@@ -172,10 +172,11 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
 
 
 def test_a_check_names_what_is_missing_and_why_though_an_address_cannot_be_used(
-    night_folder, posted, monkeypatch
+    night_folder, csv_of_bars, posted, monkeypatch
 ):
     monkeypatch.setattr(clock, "now", after(LAST))
     night(LAST)
+    write_yahoo_csv(random_bars(days=650, seed=9, last=LAST), csv_of_bars)  # not those of TEST
     messages.mark_missing(read_settings())
     assert [run("check", "--notify")[0] for _ in range(2)] == [0, 0]
     assert sent(posted[1:])[0] == "forecast.missing is over, TEST volume"
@@ -304,10 +305,7 @@ def test_an_alert_that_cannot_hold_is_named_in_digest_preview_and_doctor(night_f
     )
     both = CliRunner().invoke(cli.app, ["digest", "--preview", "--format", "html"]).exception
     assert (type(both), "--preview or --format" in str(both)) == (UsageError, True)
-    found = {
-        row["check"]: row
-        for row in health.checked(health.night_checks(read_settings(), now=clock.now))
-    }
+    found = {row["check"]: row for row in health.checked(messages.message_checks(read_settings()))}
     assert found["alerts"] == {"check": "alerts", "state": "wrong", "found": f"{refused} {problem}"}
     monkeypatch.setenv("FORECASTING_ALERTS", "TEST median < 1; median < 1")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "OTHER")  # of the ledger, it is another run's

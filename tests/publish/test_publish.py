@@ -16,9 +16,9 @@ from flows import clock
 from flows.cli import app
 from forecasting.errors import ForecastingError
 from forecasting.ingest.earnings import reacting
-from forecasting.night.run import run_missed
 from forecasting.publish import pages as publish
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
+from forecasting.publish.runs import run_missed
 from forecasting.report.night_view import PageData, SymbolLine
 from forecasting.report.prefect import RunTimes
 from forecasting.report.record import ENOUGH_LIVE

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -15,7 +15,6 @@ from forecasting.night.models import why_not_runnable
 from forecasting.night.night import Night
 from forecasting.night.run_log import close, delete_files_of, mark_stopped
 from forecasting.night.steps.preprocess import input_fetch
-from forecasting.publish.pages import publish_page
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import short_id
@@ -23,14 +22,24 @@ from forecasting.vocabulary import short_id
 logger = logging.getLogger("forecasting.evaluate")
 
 
-def evaluate(nights: Sequence[Night]) -> list[Night]:
-    """Each night with its closed sessions scored, its decision and its page written, and its row closed.
+def unpublished(night: Night) -> Night:
+    """The night itself: nothing is shown of it, as where the past is run again."""
+    return night
+
+
+def evaluate(
+    nights: Sequence[Night], publish: Callable[[Night], Night] = unpublished
+) -> list[Night]:
+    """Each night with its closed sessions scored, its decision written, published, and its row closed.
 
     A night that failed is scored too, since that needs the store alone, on what was fetched last;
     it decides nothing, so that its forecasts, once it is run again, are of the champion that it
     began with.
     """
-    done = [_evaluated(night) for night in nights]
+    done = [
+        night.then("evaluate", score_and_decide).then("evaluate", publish).then("evaluate", close)
+        for night in nights
+    ]
     delete_files_of(done)
     for night in done:
         if night.error is None:
@@ -46,13 +55,6 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
                 scored.error,
             )
     return done
-
-
-def _evaluated(night: Night) -> Night:
-    scored = night.then("evaluate", score_and_decide)
-    if night.has_page:
-        scored = scored.then("evaluate", publish_page)
-    return scored.then("evaluate", close)
 
 
 def score_and_decide(night: Night) -> Night:

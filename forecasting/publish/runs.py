@@ -1,0 +1,74 @@
+"""A run whose nights are published: pages and index as they end, one message, their failures as one error."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+
+from forecasting.night import plan
+from forecasting.night.night import Night
+from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
+from forecasting.night.run_log import mark_cut_off
+from forecasting.night.symbols import combined, explained
+from forecasting.publish.messages import send_digest, send_failed
+from forecasting.publish.pages import publish_page, update_index
+from forecasting.settings import Settings
+from forecasting.store import lock
+from forecasting.vocabulary import Clock, Mode
+
+
+def run_published(
+    nights: Sequence[Night],
+    settings: Settings,
+    caller: Caller = PLAINLY,
+    *,
+    now: Clock,
+    switch_source: bool = False,
+) -> list[Night]:
+    """The nights of a plan as they ended, each with its page, and the index of all; as `run_nights`."""
+    ended = run_nights(
+        nights,
+        settings,
+        replace(caller, publish=publish_page),
+        now=now,
+        switch_source=switch_source,
+    )
+    failed = [night for night in ended if night.error is not None]
+    update_index(settings, failed, now=now)
+    return ended
+
+
+def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
+    """The ids of the symbol's nights, done: of the session `as_of`, or all missing ones, oldest first."""
+    missed = plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    with nights_here(settings, now=now):
+        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        nights = run_published(planned, settings, now=now)
+    concluded(nights, settings, now=now)
+    left = plan.not_done(missed)
+    return [night.id for night in missed if night not in left]
+
+
+@contextmanager
+def nights_here(settings: Settings, *, now: Clock) -> Iterator[None]:
+    """A block in which nights run without Prefect, under their lock; an error that stops all is sent."""
+    try:
+        with lock.night_lock(settings.url, "night"), ledger(settings):
+            try:
+                yield
+            except KeyboardInterrupt:
+                mark_cut_off(settings)
+                raise
+    except Exception as error:
+        failure = explained(error, now=now)
+        send_failed(settings, failure)
+        raise failure from None
+
+
+def concluded(nights: Sequence[Night], settings: Settings, *, now: Clock) -> list[str]:
+    """The ids of the nights that are done; the digest is sent, then the failures are raised as one."""
+    done, failed, _ = outcome_of(nights)
+    send_digest(settings, nights, now=now)
+    if failed:
+        raise combined(failed, of=len(settings.symbols))
+    return done
