@@ -35,7 +35,7 @@ import safetensors.numpy
 from earnings import inferred_earnings
 
 from flows.clock import now
-from forecasting.audit.backtest import load_series
+from forecasting.audit.series import load_series
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import MarketSeries, Windows, make_windows
 from forecasting.sessions import sessions_index

@@ -27,7 +27,7 @@ from skill import all_windows, machine
 from torch import Tensor
 
 from flows.clock import now
-from forecasting.audit.backtest import load_series, market_series
+from forecasting.audit.series import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import loop

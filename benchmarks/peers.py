@@ -33,7 +33,8 @@ from scipy.interpolate import interp1d
 from skill import all_windows, machine, skill_and_p
 
 from flows.clock import now
-from forecasting.audit.backtest import BacktestSpec, backtest, load_series
+from forecasting.audit.backtest import BacktestSpec, backtest
+from forecasting.audit.series import load_series
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.future_covariates import EVENT_NAMES

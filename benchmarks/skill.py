@@ -32,7 +32,8 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 
 from flows.clock import now
-from forecasting.audit.backtest import BacktestSpec, backtest, load_series, market_series
+from forecasting.audit.backtest import BacktestSpec, backtest
+from forecasting.audit.series import load_series, market_series
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.figures import BacktestResult, Loss, mean_of
 from forecasting.evaluate.scores import inside, skill

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows import clock
 from flows.reporting import add_artifact, add_tags, flow_run_name, readable_errors, send_failed
-from forecasting.audit.backtest import backtest_spec, run_backtest
+from forecasting.audit.run_backtest import backtest_spec, run_backtest
 from forecasting.night.plan import narrowed
 from forecasting.report.prefect import backtest_artifact, guide, subject_tags
 from forecasting.store import lock

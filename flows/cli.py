@@ -332,7 +332,7 @@ def backtest(
     """Work off past nights and score them against every baseline."""
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.audit.backtest import backtest_spec, run_each
+    from forecasting.audit.run_backtest import backtest_spec, run_each
 
     spec_of = partial(
         backtest_spec,
@@ -444,7 +444,7 @@ def article(
     """
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.audit.backtest import article_experiment
+    from forecasting.audit.article import article_experiment
 
     day = parse(as_of)
     result = article_experiment(

@@ -443,7 +443,7 @@ class Ledger:
         that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions
         after, are needed.
         """
-        from forecasting.audit.backtest import backtest_spec, loaded
+        from forecasting.audit.run_backtest import backtest_spec, loaded
         from forecasting.evaluate.figures import figure_frame, forecast_frame
         from forecasting.night.symbols import own_settings
 

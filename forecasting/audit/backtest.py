@@ -1,6 +1,4 @@
-"""The backtest: the nights of a catch-up in a ledger of their own, and their figures.
-
-The article's experiment.
+"""The backtest: the nights of a catch-up in a ledger of their own.
 
 Each night takes the steps that it takes live, with a fit every `refit_every` sessions, and in
 between with the champion alone; with a fit every session it publishes what nights on time would
@@ -23,44 +21,28 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from forecasting.audit.article import ROWS, TRAIN_ROWS, ArticleResult, run_article, unseen_sessions
 from forecasting.errors import HistoryError, UsageError
-from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult, forecast_frame
+from forecasting.evaluate.figures import BacktestResult
 from forecasting.evaluate.scores import dollar_volumes
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.announced_days import BY_HAND, new_days
-from forecasting.ingest.bars import check_bars
 from forecasting.ingest.earnings import (
     KEY,
     VALUES,
-    check_events,
-    events_of_backtest,
-    nothing_stored,
 )
-from forecasting.ingest.revisions import NOTHING_STORED, Revision, prices_alone
+from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.sources.plugins import fetched_from, newest_session, source_of
-from forecasting.ingest.splits import on_one_basis
-from forecasting.night.folders import check_writable, write_whole
+from forecasting.losses import Floats
 from forecasting.night.night import Night, make_night
 from forecasting.night.run import Caller, ledger, run_shard
-from forecasting.night.run_log import code_version
-from forecasting.night.steps.ingest import asking_of
-from forecasting.night.symbols import Outcomes, each_symbol, only_symbol
 from forecasting.preprocess.windows import MIN_ROWS, WARM_UP, MarketSeries, actual_of
-from forecasting.report.documents import json_text
-from forecasting.report.page import environment
 from forecasting.sessions import (
-    OLDEST_DAY,
     closes_at,
     days_of,
-    last_completed,
     next_sessions,
     sessions_index,
-    today,
 )
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -72,7 +54,6 @@ from forecasting.vocabulary import (
     HORIZONS,
     LSTM,
     QUANTILE_COLUMNS,
-    Clock,
     Mode,
     Progress,
     short_id,
@@ -373,47 +354,57 @@ def _result(
     with connect.reading(settings.url) as connection:
         models = {row["id"]: row for row in read.table_rows(connection, "models", series)}
         forecasts = read.table_rows(connection, "forecasts", series)
-        modes = [row["mode"] for row in read.table_rows(connection, "runs", series)]
-    shape = (len(origins), len(HORIZONS), len(QUANTILE_COLUMNS))
-    issued = np.full(shape, np.nan)
-    baselines = {name: np.full(shape, np.nan) for name in TARGETS[target].baselines}
-    place = {origin: at for at, origin in enumerate(origins)}
-    published = []
+        runs = read.table_rows(connection, "runs", series)
+    published = [row for row in forecasts if row["role"] == CHAMPION]
+    by_name: dict[str, list[Row]] = {}
     for row in forecasts:
-        at = place[row["origin_session"]], row["horizon"] - 1
-        quantiles = [row[name] for name in QUANTILE_COLUMNS]
-        name = models[row["model_id"]]["name"]
-        if name in baselines:
-            baselines[name][at] = quantiles
-        if row["role"] == CHAMPION:
-            issued[at] = quantiles
-            published.append(row["status"])
-    passed = [row for row in models.values() if row["name"] == LSTM and not row["refused"]]
-    fallbacks = published.count("fallback") // len(HORIZONS)
-    nights = {"network": len(origins) - fallbacks, "fallback": fallbacks}
-    nights |= {"warm": modes.count("warm"), "scratch": modes.count("scratch")}
-    nights["refused"] = nights["warm"] + nights["scratch"] - len(passed)
+        by_name.setdefault(models[row["model_id"]]["name"], []).append(row)
+    days = np.array(origins, dtype="datetime64[D]")
     ahead = [next_sessions(origin, len(HORIZONS), settings.exchange) for origin in origins]
     target_sessions = np.array(ahead, dtype="datetime64[D]")
     known = actual_of(target, bars).reindex(pd.DatetimeIndex(target_sessions.ravel()))
-    actual = np.asarray(known, dtype=np.float64).reshape(target_sessions.shape)
-    days = np.array(origins, dtype="datetime64[D]")
-    dollars = (
-        dollar_volumes(bars, days, target_sessions) if TARGETS[target].unit == "shares" else None
-    )
+    dollars = None
+    if TARGETS[target].unit == "shares":
+        dollars = dollar_volumes(bars, days, target_sessions)
     return BacktestResult(
         symbol=symbol,
         target=target,
         origins=days,
         target_sessions=target_sessions,
-        actual=actual,
-        issued=issued,
-        baselines=baselines,
-        nights=nights,
+        actual=np.asarray(known, dtype=np.float64).reshape(target_sessions.shape),
+        issued=_quantiles(published, origins),
+        baselines={name: _quantiles(by_name[name], origins) for name in TARGETS[target].baselines},
+        nights=_counts(published, [*models.values()], runs),
         seconds=time.perf_counter() - started,
         dollars=dollars,
         earnings_dates=_dates_by_list(events, bars),
     )
+
+
+def _quantiles(rows: Sequence[Row], origins: Sequence[date]) -> Floats:
+    """(n, H, Q) the quantiles of rows of table forecasts."""
+    quantiles = np.full((len(origins), len(HORIZONS), len(QUANTILE_COLUMNS)), np.nan)
+    place = {origin: at for at, origin in enumerate(origins)}
+    for row in rows:
+        at = place[row["origin_session"]]
+        quantiles[at, row["horizon"] - 1] = [row[name] for name in QUANTILE_COLUMNS]
+    return quantiles
+
+
+def _counts(published: Sequence[Row], models: Sequence[Row], runs: Sequence[Row]) -> dict[str, int]:
+    """How many nights published the network or a baseline, and how many fits were made in which way."""
+    fallbacks = sum(row["status"] == "fallback" for row in published) // len(HORIZONS)
+    modes = [row["mode"] for row in runs]
+    warm = modes.count("warm")
+    scratch = modes.count("scratch")
+    passed = [row for row in models if row["name"] == LSTM and not row["refused"]]
+    return {
+        "network": len(runs) - fallbacks,
+        "fallback": fallbacks,
+        "warm": warm,
+        "scratch": scratch,
+        "refused": warm + scratch - len(passed),
+    }
 
 
 def _dates_by_list(events: pd.DataFrame, bars: pd.DataFrame) -> dict[str, int]:
@@ -422,333 +413,3 @@ def _dates_by_list(events: pd.DataFrame, bars: pd.DataFrame) -> dict[str, int]:
         return {}
     counts = events.loc[events["session"] <= bars.index[-1], "source"].value_counts()
     return {source_name(str(source)): int(count) for source, count in counts.items()}
-
-
-SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, by its settings
-
-
-def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
-    """Which nights of the settings' first symbol: enough for the figures."""
-    own = settings.for_symbol(settings.symbols[0])
-    return BacktestSpec(
-        own,
-        first,
-        last,
-        refit_every,
-        min_origins=MIN_PAIRS,
-    )
-
-
-def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
-    """The backtest on the whole series of its symbol and the market, which are requested.
-
-    Nothing is stored.
-    """
-    bars, events, _ = load_series(spec.settings, last=None, now=now)
-    return partial(
-        backtest,
-        bars,
-        events,
-        spec=spec,
-        market=market_series(spec.settings, now=now),
-    )
-
-
-def run_backtest(
-    spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar
-) -> dict[str, Any]:
-    """The result document of a backtest, its figures kept in table metrics where `store` asks for it."""
-    if store:
-        migrate.check_ready(spec.settings.url)
-    run = loaded(spec, now=now)
-    with bar(f"{spec.symbol} {spec.settings.target}") as advance:
-        result = run(progress=advance)
-    if store:
-        add_metrics(result, spec, now=now)
-    return result.document()
-
-
-def run_each(  # noqa: PLR0913 - as the command's options
-    settings: Settings,
-    spec_of: SpecOf,
-    *,
-    store: bool,
-    workers: int,
-    now: Clock,
-    bar: Bar = no_bar,
-    out: Path | None = None,
-) -> Outcomes[dict[str, Any]]:
-    """What came of `run_backtest` for each symbol, by so many processes (0: one a core).
-
-    Written to `out` as JSON.
-    """
-    check_events(settings.events, settings.symbols)
-    if out is not None:
-        check_writable(out)
-    processes = min(workers or cpu_count(), len(settings.symbols))
-    if processes > 1:
-        outcomes = _each_in_a_worker(
-            settings,
-            spec_of,
-            workers=processes,
-            store=store,
-            now=now,
-            bar=bar,
-        )
-    else:
-        outcomes = each_symbol(
-            settings,
-            lambda own: run_backtest(
-                spec_of(own),
-                store=store,
-                now=now,
-                bar=bar,
-            ),
-            now=now,
-        )
-    documents = list(outcomes.values.values())
-    if out is not None and documents:
-        whole = documents[0] if len(settings.symbols) == 1 else documents
-        write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
-    return outcomes
-
-
-def _each_in_a_worker(
-    settings: Settings, spec_of: SpecOf, *, workers: int, store: bool, now: Clock, bar: Bar
-) -> Outcomes[dict[str, Any]]:
-    if store:
-        migrate.check_ready(settings.url)
-    # The series are fetched here, one after the other: a source is asked at the pace of one
-    # process.
-    series = each_symbol(settings, lambda own: loaded(spec_of(own), now=now), now=now)
-    outcomes = Outcomes[dict[str, Any]](errors=series.errors)
-    works = (
-        (settings.for_symbol(symbol), partial(_documented, run))
-        for symbol, run in series.values.items()
-    )
-    tasks = (delayed(each_symbol)(own, work, now=now) for own, work in works)
-    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        for done, ended in enumerate(
-            Parallel(n_jobs=workers, return_as="generator")(tasks), start=1
-        ):
-            outcomes.errors.update(ended.errors)
-            for symbol, (result, document) in ended.values.items():
-                outcomes.values[symbol] = document
-                if store:
-                    add_metrics(result, spec_of(settings.for_symbol(symbol)), now=now)
-            advance(done, len(series.values))
-    return outcomes
-
-
-def _documented(
-    run: Callable[[], BacktestResult], own: Settings
-) -> tuple[BacktestResult, dict[str, Any]]:
-    result = run()
-    return result, result.document()
-
-
-def load_series(
-    settings: Settings, *, last: date | None, now: Clock
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """All checked bars of the first symbol up to `last`, its events and the series' title.
-
-    Nothing is stored.
-    """
-    symbol = settings.symbols[0]
-    exchange = settings.exchange
-    source = source_of(
-        settings.source,
-        cache_dir=settings.yahoo_cache,
-        exchange=exchange,
-        today=today(now(), exchange),
-    )
-    newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
-    fetched = fetched_from(
-        source,
-        symbol,
-        OLDEST_DAY,
-        newest,
-    )
-    nothing = NOTHING_STORED
-    fetched = on_one_basis(
-        fetched,
-        known=nothing.bars,
-        known_actions=nothing.actions,
-        exchange=exchange,
-    )
-    bars, _ = check_bars(fetched, exchange=exchange, known=None)
-    asking = asking_of(
-        settings,
-        symbol,
-        source,
-        newest,
-        stored=nothing_stored(),
-    )
-    return bars, events_of_backtest(asking, volume=bars["volume"]), fetched.title
-
-
-def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
-    """All checked closes of the market series in the settings.
-
-    None for none, and for the first symbol itself.
-    """
-    choice = settings.market_choice
-    if choice is None or choice.symbol == settings.symbols[0]:
-        return None
-    source = source_of(
-        choice.source,
-        cache_dir=settings.yahoo_cache,
-        one_series=choice.has_own_file,
-        today=today(now(), choice.exchange),
-    )
-    newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
-    fetched = prices_alone(
-        fetched_from(
-            source,
-            choice.symbol,
-            OLDEST_DAY,
-            newest,
-        )
-    )
-    bars, _ = check_bars(
-        fetched,
-        exchange=choice.exchange,
-        known=None,
-        of_index=True,
-    )
-    return MarketSeries(bars["close"], choice.exchange)
-
-
-def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:
-    """Add the result's figures to the table metrics, under a model row that names the backtest.
-
-    Twice adds nothing.
-    """
-    settings = spec.settings
-    about = [
-        spec.symbol,
-        settings.target,
-        str(spec.first),
-        str(spec.last),
-        str(spec.refit_every),
-        settings.hash,
-    ]
-    model_id = short_id("backtest", *about, "published")
-    model: Row = {
-        "id": model_id,
-        "name": "backtest",
-        "version": f"every {spec.refit_every}",
-        "method": "backtest",
-    }
-    model |= {
-        "symbol": spec.symbol,
-        "target": settings.target,
-        "scope": "symbol",
-        "seed": settings.seed,
-    }
-    model |= {"settings_hash": settings.hash, "code_version": code_version()}
-    model |= {"seconds": result.seconds, "created_at": now()}
-    metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
-    with connect.transaction(settings.url) as connection:
-        write.add(connection, "models", model)
-        write.add(connection, "metrics", *metrics)
-
-
-def article_experiment(
-    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
-) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, our medians beside it.
-
-    Its figure written to `out`.
-    """
-    settings = settings.for_symbol(only_symbol(settings, "article"))
-    check_writable(out)
-    bars, events, title = load_series(settings, last=as_of, now=now)
-    try:
-        ours = our_medians(
-            bars,
-            events,
-            settings,
-            market=market_series(settings, now=now),
-            bar=bar,
-        )
-    except HistoryError:
-        ours = None
-    # The article fixes none, and two LSTM units err by their random weights
-    seeds = tuple(range(seed, seed + 5))
-    with bar("the article's networks") as advance:
-        result = run_article(
-            bars,
-            title=title,
-            ours=ours,
-            seeds=seeds,
-            progress=advance,
-        )
-    write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
-    return result
-
-
-def our_medians(
-    bars: pd.DataFrame,
-    events: pd.DataFrame,
-    settings: Settings,
-    *,
-    market: MarketSeries | None = None,
-    bar: Bar,
-) -> pd.Series[float]:
-    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar."""
-    sessions = unseen_sessions(bars)
-    origins = bars.index[bars.index.searchsorted(sessions) - 1]
-    settings = settings.model_copy(update={"target": "volume"})
-    first = origins[0].date()
-    last = origins[-1].date()
-    spec = BacktestSpec(settings, first, last)
-    with bar("ours") as advance:
-        made = forecast_frame(
-            backtest(
-                bars,
-                events,
-                spec=spec,
-                market=market,
-                progress=advance,
-            )
-        )
-    ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
-    medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
-    if np.isnan(medians).any():
-        raise HistoryError(
-            f"{len(HORIZONS)} or more sessions without a bar come before a test session."
-        )
-    return pd.Series(medians, index=sessions)
-
-
-def draw(result: ArticleResult) -> str:
-    """The experiment as one SVG: all rows, forecasts as printed and without leaks, and the article's red line."""
-    volume = result.volume
-    shown = {variant.name: variant.forecast for variant in result.variants}
-    tested = {
-        name: shown[name].iloc[TRAIN_ROWS - ROWS :]
-        for name in ("Next session", "Ours")
-        if name in shown
-    }
-    lines = {"Actual": volume, "As printed": shown["As printed"]} | tested
-    top = max(float(values.max()) for values in lines.values())
-    x = np.linspace(10.0, 990.0, len(volume))
-    drawn = []
-    for (name, values), colour in zip(
-        lines.items(), ("#777", "#1668a7", "#c4871b", "#111"), strict=False
-    ):
-        y = 340.0 - 290.0 * values.reindex(volume.index).clip(lower=0.0).to_numpy(dtype=float) / top
-        points = " ".join(f"{x[at]:.1f},{y[at]:.1f}" for at in np.flatnonzero(np.isfinite(y)))
-        drawn.append((name, colour, points))
-    anchors = {0: "start", TRAIN_ROWS: "middle", -1: "end"}
-    days = [(x[at], anchor, f"{volume.index[at]:%Y-%m-%d}") for at, anchor in anchors.items()]
-    split = (x[TRAIN_ROWS - 1] + x[TRAIN_ROWS]) / 2.0
-    template = environment().get_template("article.svg")
-    return template.render(
-        title=result.title,
-        lines=drawn,
-        split=split,
-        days=days,
-        top=top,
-    )

@@ -5,8 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.audit.article import INPUTS, ROWS, TRAIN_ROWS, run_article
-from forecasting.audit.backtest import draw
+from forecasting.audit.article import INPUTS, ROWS, TRAIN_ROWS, draw, run_article
 from forecasting.errors import HistoryError
 from tests.builders import random_bars, scaled
 

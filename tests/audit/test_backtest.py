@@ -13,16 +13,10 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.audit.article import unseen_sessions
-from forecasting.audit.backtest import (
-    BacktestSpec,
-    backtest,
-    backtest_spec,
-    load_series,
-    no_bar,
-    our_medians,
-    run_each,
-)
+from forecasting.audit.article import our_medians, unseen_sessions
+from forecasting.audit.backtest import BacktestSpec, backtest, no_bar
+from forecasting.audit.run_backtest import backtest_spec, run_each
+from forecasting.audit.series import load_series
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate import decisions, drift
 from forecasting.evaluate.figures import MIN_PAIRS

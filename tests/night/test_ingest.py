@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.audit.backtest import load_series
+from forecasting.audit.series import load_series
 from forecasting.audit.verify import verify
 from forecasting.errors import (
     ArtifactError,

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from forecasting.audit.backtest import run_each
+from forecasting.audit.run_backtest import run_each
 from forecasting.errors import UsageError
 from forecasting.night import plan
 from forecasting.night.health import checked, night_checks

@@ -1,0 +1,175 @@
+"""Backtests of the symbols of a command: their series are requested, their figures may be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, cpu_count, delayed
+
+from forecasting.audit.backtest import BacktestSpec, Bar, backtest, no_bar
+from forecasting.audit.series import load_series, market_series
+from forecasting.evaluate.figures import MIN_PAIRS, BacktestResult
+from forecasting.ingest.earnings import check_events
+from forecasting.night.folders import check_writable, write_whole
+from forecasting.night.run_log import code_version
+from forecasting.night.symbols import Outcomes, each_symbol
+from forecasting.report.documents import json_text
+from forecasting.settings import Settings
+from forecasting.store import connect, migrate, write
+from forecasting.store.frames import Row
+from forecasting.vocabulary import Clock, short_id
+
+SpecOf = Callable[[Settings], BacktestSpec]  # What is worked off of a symbol, by its settings
+
+
+def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int) -> BacktestSpec:
+    """Which nights of the settings' first symbol: enough for the figures."""
+    own = settings.for_symbol(settings.symbols[0])
+    return BacktestSpec(own, first, last, refit_every, min_origins=MIN_PAIRS)
+
+
+def loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
+    """The backtest on the whole series of its symbol and the market, which are requested.
+
+    Nothing is stored.
+    """
+    bars, events, _ = load_series(spec.settings, last=None, now=now)
+    return partial(
+        backtest,
+        bars,
+        events,
+        spec=spec,
+        market=market_series(spec.settings, now=now),
+    )
+
+
+def run_backtest(
+    spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar
+) -> dict[str, Any]:
+    """The result document of a backtest, its figures kept in table metrics where `store` asks for it."""
+    if store:
+        migrate.check_ready(spec.settings.url)
+    run = loaded(spec, now=now)
+    with bar(f"{spec.symbol} {spec.settings.target}") as advance:
+        result = run(progress=advance)
+    if store:
+        add_metrics(result, spec, now=now)
+    return result.document()
+
+
+def run_each(  # noqa: PLR0913 - as the command's options
+    settings: Settings,
+    spec_of: SpecOf,
+    *,
+    store: bool,
+    workers: int,
+    now: Clock,
+    bar: Bar = no_bar,
+    out: Path | None = None,
+) -> Outcomes[dict[str, Any]]:
+    """What came of `run_backtest` for each symbol, by so many processes (0: one a core).
+
+    Written to `out` as JSON.
+    """
+    check_events(settings.events, settings.symbols)
+    if out is not None:
+        check_writable(out)
+    processes = min(workers or cpu_count(), len(settings.symbols))
+    if processes > 1:
+        outcomes = _each_in_a_worker(
+            settings,
+            spec_of,
+            workers=processes,
+            store=store,
+            now=now,
+            bar=bar,
+        )
+    else:
+        outcomes = each_symbol(
+            settings,
+            lambda own: run_backtest(
+                spec_of(own),
+                store=store,
+                now=now,
+                bar=bar,
+            ),
+            now=now,
+        )
+    documents = list(outcomes.values.values())
+    if out is not None and documents:
+        whole = documents[0] if len(settings.symbols) == 1 else documents
+        write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
+    return outcomes
+
+
+def _each_in_a_worker(
+    settings: Settings, spec_of: SpecOf, *, workers: int, store: bool, now: Clock, bar: Bar
+) -> Outcomes[dict[str, Any]]:
+    if store:
+        migrate.check_ready(settings.url)
+    # The series are fetched here, one after the other: a source is asked at the pace of one
+    # process.
+    series = each_symbol(settings, lambda own: loaded(spec_of(own), now=now), now=now)
+    outcomes = Outcomes[dict[str, Any]](errors=series.errors)
+    works = (
+        (settings.for_symbol(symbol), partial(_documented, run))
+        for symbol, run in series.values.items()
+    )
+    tasks = (delayed(each_symbol)(own, work, now=now) for own, work in works)
+    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
+        for done, ended in enumerate(
+            Parallel(n_jobs=workers, return_as="generator")(tasks), start=1
+        ):
+            outcomes.errors.update(ended.errors)
+            for symbol, (result, document) in ended.values.items():
+                outcomes.values[symbol] = document
+                if store:
+                    add_metrics(result, spec_of(settings.for_symbol(symbol)), now=now)
+            advance(done, len(series.values))
+    return outcomes
+
+
+def _documented(
+    run: Callable[[], BacktestResult], own: Settings
+) -> tuple[BacktestResult, dict[str, Any]]:
+    result = run()
+    return result, result.document()
+
+
+def add_metrics(result: BacktestResult, spec: BacktestSpec, *, now: Clock) -> None:
+    """Add the result's figures to the table metrics, under a model row that names the backtest.
+
+    Twice adds nothing.
+    """
+    settings = spec.settings
+    about = [
+        spec.symbol,
+        settings.target,
+        str(spec.first),
+        str(spec.last),
+        str(spec.refit_every),
+        settings.hash,
+    ]
+    model_id = short_id("backtest", *about, "published")
+    model: Row = {
+        "id": model_id,
+        "name": "backtest",
+        "version": f"every {spec.refit_every}",
+        "method": "backtest",
+    }
+    model |= {
+        "symbol": spec.symbol,
+        "target": settings.target,
+        "scope": "symbol",
+        "seed": settings.seed,
+    }
+    model |= {"settings_hash": settings.hash, "code_version": code_version()}
+    model |= {"seconds": result.seconds, "created_at": now()}
+    metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
+    with connect.transaction(settings.url) as connection:
+        write.add(connection, "models", model)
+        write.add(connection, "metrics", *metrics)
