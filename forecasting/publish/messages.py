@@ -144,7 +144,7 @@ def _digest(
     alerts = alert_counts(settings, last=last) if settings.alerts else []
     return make_digest(
         lines,
-        due=due,
+        newest_sessions=due,
         requests=requests,
         findings=findings,
         alerts=alerts,
@@ -163,7 +163,7 @@ def _due(line: SymbolLine, settings: Settings, at: datetime) -> date:
 
 def _without_live(connection: connect.Connection, line: SymbolLine, exchange: str) -> list[date]:
     """The scored sessions since the newest one with a live forecast, where the newest of all has a replay alone."""
-    if line.result is None or line.is_past:
+    if line.is_past or not line.result:
         return []
     of = {"symbol": line.symbol, "target": line.target, "horizon": 1, "role": CHAMPION}
     live, late, replay = (

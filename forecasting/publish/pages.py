@@ -467,7 +467,7 @@ def symbol_lines(
                     if as_day(event["session"]) == night["target_session"]
                 ],
                 reports=[(as_day(event["announced"]), event["timing"]) for event in near],
-                result=results.get(key),
+                result=results.get(key, {}),
                 skill=skills.get(key),
                 parts=parts.get(_key(night), ()),
                 page=page if folder is not None and (folder / page).is_file() else "",

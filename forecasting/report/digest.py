@@ -1,18 +1,19 @@
-"""The message of a morning: what tomorrow brings, the most unusual first, yesterday's results, and what went wrong."""
+"""The message of a morning: what tomorrow brings, yesterday's results, and what went wrong."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from forecasting.errors import UsageError
 from forecasting.plain_text import named, of_each, quantity
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.page import environment
-from forecasting.report.units import as_day, short_day
+from forecasting.report.units import short_day
 from forecasting.report.wording import alert_value, forecast_words
 
 # forecasts, results and problems that a message shows, of each so many; the index has all of them
@@ -20,164 +21,244 @@ SHOWN = 12
 _TEMPLATES = {"text": "digest.txt", "markdown": "digest.md", "html": "digest.html"}
 
 
+class HeldAlert(NamedTuple):
+    """The alerts that hold for one forecast."""
+
+    forecast: str  # of what, like `SBUX volume`
+    brief: str  # the first of them for the title, like `SBUX median 1.82 usual`
+    text: str
+
+
+class Reason(NamedTuple):
+    """What a person should know."""
+
+    kind: str  # failed, late, fallback or another one
+    text: str
+
+
 @dataclass(frozen=True)
 class Digest:
     """A message."""
 
-    title: str  # the one line that a phone shows
-    forecasts: Sequence[SymbolLine]  # lines with a forecast, the most unusual first
-    # The newest that is forecast, like Mon 11 Mar, with its year where all are stale; empty without
-    # one
-    session: str
-    # Lines with a result of the newest day, misses first, the largest error first
+    lines: Sequence[SymbolLine]  # one a symbol, of one target
+    forecasts: Sequence[SymbolLine]  # the most unusual first
+    # Of the newest scored session, misses first, the largest error first
     results: Sequence[SymbolLine]
-    results_of: str  # that day; empty without any
-    hits: str  # of them, like `25 of 30 hit`, or `25 of 28 live hit`
-    # What a person should know, a sentence a reason; empty where all is well
-    problems: Sequence[str]
-    # A sentence a forecast for which one of FORECASTING_ALERTS holds; they stand first
-    alerts: Sequence[str]
-    stale: str  # that no forecast is of its newest completed session, in words; empty where one is
-    verdict: str  # the first line: that, how many things are to know, or that all is well
+    alerts: Sequence[HeldAlert]
+    stale: str = ""  # that no forecast is of its newest completed session; empty where one is
+    reasons: Sequence[Reason] = ()
+
+    @property
+    def problems(self) -> list[str]:
+        """What a person should know, a sentence a reason; empty where all is well."""
+        return [reason.text for reason in self.reasons]
+
+    @property
+    def missing(self) -> list[str]:
+        """The symbols without a forecast of tomorrow, where others have one."""
+        if self.stale or not self.forecasts:
+            return []
+        listed = {line.symbol for line in self.forecasts}
+        return [line.symbol for line in self.lines if line.symbol not in listed]
+
+    @property
+    def failed(self) -> str:
+        """How many symbols' newest night failed; empty where none did."""
+        count = sum(line.status == "failed" for line in self.lines)
+        return f"{count} failed" if count else ""
+
+    @property
+    def things(self) -> str:
+        """How many other things are to know; empty without any."""
+        count = sum(reason.kind != "failed" for reason in self.reasons)
+        return f"{quantity(count, 'thing')} to know" if count else ""
+
+    @property
+    def session(self) -> str:
+        """The newest that is forecast, like Mon 11 Mar, with its year where all are stale."""
+        newest = max(line.session for line in self.forecasts)
+        return short_day(newest, with_year=bool(self.stale))
+
+    @property
+    def results_of(self) -> str:
+        """The session of the results."""
+        return short_day(self.results[0].result_session, with_year=bool(self.stale))
+
+    @property
+    def hits(self) -> str:
+        """How many results were hits, like `25 of 30 hit`, or `25 of 28 live hit`."""
+        live = [line for line in self.results if line.result["kind"] == "live"]
+        if not live:
+            return "no live forecast"
+        hits = sum(line.hit == "hit" for line in live)
+        which = "" if len(live) == len(self.results) else " live"
+        return f"{hits} of {len(live)}{which} hit"
+
+    @property
+    def verdict(self) -> str:
+        """The first line: that all is stale, how much is to know, or that all is well."""
+        known = ", ".join(filter(None, [self.failed, self.things]))
+        if known:
+            return f"{self.stale} {known}.".strip()
+        if self.stale:
+            return self.stale
+        if self.alerts:
+            return f"{quantity(len(self.alerts), 'alert')}; the nights are well."
+        return "All well."
+
+    @property
+    def title(self) -> str:
+        """The one line that a phone shows."""
+        alerts = ""
+        if self.alerts:
+            word = "Alert" if len(self.alerts) == 1 else "Alerts"
+            alerts = f"{word} {named([alert.brief for alert in self.alerts], 1)}"
+        stale = "Stale" if self.stale else ""
+        results = f"{self.hits} on {self.results_of}" if self.results else ""
+        well = "" if alerts or stale or self.failed or self.things else "all well"
+        parts = [alerts, stale, self.failed, self._count, results, self.things, well]
+        return ", ".join(filter(None, parts))
+
+    @property
+    def _count(self) -> str:
+        what = f"{self.lines[0].target} forecast"
+        if not self.forecasts:
+            return f"no {what}"
+        count = len(self.forecasts)
+        if not self.missing:
+            return f"{quantity(count, what)} of {self.session}"
+        whole = quantity(len(self.lines), what)
+        return f"{count} of {whole} of {self.session}, none of {named(self.missing, 2)}"
 
 
 def make_digest(
     lines: Sequence[SymbolLine],
     *,
-    due: Mapping[str, date] = MappingProxyType({}),
-    # What came of its newest one, where there is no such forecast
+    newest_sessions: Mapping[str, date] = MappingProxyType({}),
     requests: Mapping[str, str] = MappingProxyType({}),
     findings: Sequence[str] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
-    """The message about the newest nights, with `findings`, a sentence each, and `alerts`, rows of `alert_counts`.
+    """The message about the newest nights.
 
-    `due` has each symbol's newest completed session: a forecast from an older one is no forecast of
-    tomorrow.
+    Args:
+        lines: One a symbol, of one target.
+        newest_sessions: Each symbol's newest completed session: a forecast from an older one is no
+            forecast of tomorrow.
+        requests: A sentence on the newest request, of symbols whose forecast is older.
+        findings: Further sentences for a person.
+        alerts: Rows of `alert_counts`.
     """
     stored = sorted((line for line in lines if line.forecast), key=lambda line: -line.unusualness)
-    current = [
-        line
-        for line in stored
-        if as_day(line.forecast["origin_session"]) >= due.get(line.symbol, date.min)
-    ]
-    newest = max((line.session for line in current or stored), default=date.min)
-    forecasts = current or [line for line in stored if line.session == newest]
-    listed = {line.symbol for line in forecasts}
-    is_stale = bool(stored) and not current
-    session = short_day(newest, with_year=is_stale) if stored else ""
-    stale = ""
-    if is_stale:
-        missing = short_day(max(due[line.symbol] for line in stored), with_year=True)
-        made = short_day(
-            max(as_day(line.forecast["origin_session"]) for line in stored), with_year=True
-        )
-        stale = (
-            f"Stale: the newest forecasts are from the session {made}; the newest completed "
-            f"one is {missing}."
-        )
-        stale += (
-            " See forecasting "
-            f"doctor.{' Alerts are not judged: the forecasts are stale.' if alerts else ''}"
-        )
-    reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for line in lines:
+    current = [line for line in stored if line.origin >= newest_sessions.get(line.symbol, date.min)]
+    digest = Digest(lines, current, _results(stored), _held_alerts(current, alerts))
+    if stored and not current:
+        digest = _stale(digest, stored, newest_sessions, has_alerts=bool(alerts))
+    reasons = _reasons(digest, requests)
+    if alerts and digest.missing:
+        unjudged = f"Alerts are not judged of {named(digest.missing, 3)}."
+        reasons.append(Reason("alerts", unjudged))
+    reasons += [Reason("finding", text) for text in findings]
+    return replace(digest, reasons=reasons)
+
+
+def _results(lines: Sequence[SymbolLine]) -> list[SymbolLine]:
+    """Those with a result of the newest session, misses first, the largest error first."""
+    scored = [line for line in lines if line.result]
+    newest = max((line.result_session for line in scored), default=date.min)
+    of_newest = [line for line in scored if line.result_session == newest]
+    return sorted(of_newest, key=lambda line: (line.hit == "hit", -line.off))
+
+
+def _stale(
+    digest: Digest,
+    stored: Sequence[SymbolLine],
+    newest_sessions: Mapping[str, date],
+    *,
+    has_alerts: bool,
+) -> Digest:
+    """The digest with the newest forecasts, though each is from an older session than its newest."""
+    newest = max(line.session for line in stored)
+    made = short_day(max(line.origin for line in stored), with_year=True)
+    completed = max(newest_sessions[line.symbol] for line in stored)
+    unjudged = " Alerts are not judged: the forecasts are stale." if has_alerts else ""
+    stale = (
+        f"Stale: the newest forecasts are from the session {made}; the newest completed one is "
+        f"{short_day(completed, with_year=True)}. See forecasting doctor.{unjudged}"
+    )
+    forecasts = [line for line in stored if line.session == newest]
+    return replace(digest, forecasts=forecasts, stale=stale)
+
+
+def _reasons(digest: Digest, requests: Mapping[str, str]) -> list[Reason]:
+    """What is wrong with the nights, once for all symbols of one cause, those that failed first."""
+    listed = {line.symbol for line in digest.forecasts}
+    causes = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
+    for line in digest.lines:
         problem = line.problem
         if line.forecast and line.symbol not in listed:
-            none = (
-                f"No forecast of {session}; the newest is of "
-                f"{short_day(line.session, with_year=True)}."
+            problem = _behind(line, digest.session, requests.get(line.symbol, ""))
+        if problem:
+            kind, why = problem
+            causes[kind, of_each(why, line.symbol)].append((f"{line.symbol} {line.target}", why))
+    reasons = []
+    for (kind, cause), some in causes.items():
+        why = some[0][1] if len(some) == 1 else cause
+        names = named([name for name, _ in some], 3)
+        reasons.append(Reason(kind, f"{names}: {kind}. {why}"))
+    return sorted(reasons, key=lambda reason: reason.kind != "failed")
+
+
+def _behind(line: SymbolLine, session: str, request: str) -> tuple[str, str]:
+    """The problem of a line whose forecast is of an older session than the others."""
+    older = short_day(line.session, with_year=True)
+    none = f"No forecast of {session}; the newest is of {older}."
+    if line.problem:
+        kind, why = line.problem
+        return kind, f"{none} {why}"
+    return "behind", " ".join(filter(None, [none, request, line.remedy]))
+
+
+def _held_alerts(
+    lines: Sequence[SymbolLine], alerts: Sequence[Mapping[str, Any]]
+) -> list[HeldAlert]:
+    """One for each line for whose newest forecast an alert holds."""
+    found = []
+    for line in lines:
+        held = [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]
+        if not held:
+            continue
+        forecast = f"{line.symbol} {line.target}"
+        which = "; ".join(f"{row['alert']} (is {alert_value(row)})" for row in held)
+        usual = " usual" if held[0]["of_usual"] else ""
+        found.append(
+            HeldAlert(
+                forecast,
+                f"{line.symbol} {held[0]['compared']} {alert_value(held[0])}{usual}",
+                f"{forecast}: {which}. {forecast_words(line, briefly=True)}",
             )
-            behind = " ".join(filter(None, [none, requests.get(line.symbol), line.remedy]))
-            problem = (problem[0], f"{none} {problem[1]}") if problem else ("behind", behind)
-        if problem is not None:
-            cause = problem[0], of_each(problem[1], line.symbol)
-            reasons.setdefault(cause, []).append((f"{line.symbol} {line.target}", problem[1]))
-    problems = [
-        f"{named([name for name, _ in some], 3)}: {what}. {some[0][1] if len(some) == 1 else cause}"
-        for (what, cause), some in sorted(
-            reasons.items(), key=lambda reason: reason[0][0] != "failed"
         )
-    ]
-    without = [line.symbol for line in lines if line.symbol not in listed] if current else []
-    problems += [f"Alerts are not judged of {named(without, 3)}."] * bool(alerts and without)
-    problems += [*([] if stored or reasons else ["No forecast is stored."]), *findings]
-    days = [as_day(line.result["target_session"]) for line in stored if line.result is not None]
-    scored = [
-        line
-        for line in stored
-        if line.result and as_day(line.result["target_session"]) == max(days)
-    ]
-    results = sorted(scored, key=lambda line: (line.hit == "hit", -line.off))
-    results_of = short_day(max(days), with_year=is_stale) if days else ""
-    held = []
-    names = []
-    for line in current:
-        if own := [row for row in alerts if row["newest"] and row["symbol"] == line.symbol]:
-            which = [f"{row['alert']} (is {alert_value(row)})" for row in own]
-            held.append(
-                f"{line.symbol} {line.target}: {'; '.join(which)}. "
-                f"{forecast_words(line, briefly=True)}"
-            )
-            names.append(
-                f"{line.symbol} {own[0]['compared']} "
-                f"{alert_value(own[0])}{' usual' * own[0]['of_usual']}"
-            )
-    about = [f"Alert{'s' * (len(held) > 1)} {named(names, 1)}"] if held else []
-    failed = sum(line.status == "failed" for line in lines)
-    about += ["Stale"] * is_stale + [f"{failed} failed"] * (failed > 0)
-    what = f"{lines[0].target} forecast" if lines else "forecast"
-    count = (
-        f"{len(forecasts)} of {quantity(len(lines), what)}"
-        if without
-        else quantity(len(forecasts), what)
-    )
-    none = f", none of {named(without, 2)}" if without else ""
-    about += [f"{count} of {session}{none}" if forecasts else f"no {what}"]
-    live = [line.hit == "hit" for line in results if line.result and line.result["kind"] == "live"]
-    hits = (
-        f"{sum(live)} of {len(live)}{' live' * (len(live) < len(results))} hit"
-        if live
-        else "no live forecast"
-    )
-    about += [f"{hits} on {results_of}"] if results else []
-    others = len(problems) - sum(what == "failed" for what, _ in reasons)
-    things = [f"{quantity(others, 'thing')} to know"] if others else []
-    known = [f"{failed} failed"] * (failed > 0) + things
-    about += things or ["all well"] * (not held and not stale and not known)
-    well = f"{quantity(len(held), 'alert')}; the nights are well." if held else "All well."
-    verdict = " ".join(filter(None, [stale, f"{', '.join(known)}." if known else ""])) or well
-    return Digest(
-        ", ".join(about),
-        forecasts,
-        session,
-        results,
-        results_of,
-        hits,
-        problems,
-        held,
-        stale,
-        verdict,
-    )
+    return found
 
 
 def digest_in(form: str, digest: Digest, *, link: str = "") -> str:
-    """The message as text, as markdown for a chat or an artifact, or as html for a mail, with a `link` at its end."""
+    """The message as text, as markdown for a chat, or as html for a mail, with a `link` at its end."""
     if form not in _TEMPLATES:
         raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
+    problems = digest.problems[:SHOWN]
     more = len(digest.problems) - SHOWN
-    problems = [
-        *digest.problems[:SHOWN],
-        *([f"and {more} more, in view night_log"] if more > 0 else []),
-    ]
+    if more > 0:
+        problems.append(f"and {more} more, in view night_log")
+    alerts = [alert.text for alert in digest.alerts[:SHOWN]]
     # Each is named: somebody has asked for it
-    others = [text.partition(": ")[0] for text in digest.alerts[SHOWN:]]
-    alerts = [*digest.alerts[:SHOWN], *([f"and of {', '.join(others)}"] if others else [])]
-    words = {
-        "alerts": alerts,
-        "problems": problems,
-        "verdict": digest.verdict,
-        "link": link,
-        "shown": SHOWN,
-    }
-    return environment().get_template(_TEMPLATES[form]).render(digest=digest, **words).strip()
+    others = [alert.forecast for alert in digest.alerts[SHOWN:]]
+    if others:
+        alerts.append(f"and of {', '.join(others)}")
+    template = environment().get_template(_TEMPLATES[form])
+    return template.render(
+        digest=digest,
+        alerts=alerts,
+        problems=problems,
+        link=link,
+        shown=SHOWN,
+    ).strip()

@@ -267,8 +267,8 @@ class SymbolLine:
     events: Sequence[str] = ()  # kinds of the events on the session that is forecast, as `earnings`
     # Day and timing of those that the session, or one near it, reacts to
     reports: Sequence[tuple[date, str]] = ()
-    # The newest score one session ahead, of a replay where all are, and `q50`
-    result: Mapping[str, Any] | None = None
+    # The newest score one session ahead, of a replay where all are, and `q50`; empty without one
+    result: Mapping[str, Any] = field(default_factory=dict)
     # In error against the best baseline, last 20 sessions, 0.1 for a tenth less
     skill: float | None = None
     parts: Sequence[tuple[str, float]] = ()  # of its median in order, as in ReportData.parts
@@ -297,6 +297,11 @@ class SymbolLine:
             symbol=self.symbol,
             currency=str(self.forecast["currency"] or ""),
         )
+
+    @property
+    def origin(self) -> date:
+        """The session from which it is forecast."""
+        return as_day(self.forecast["origin_session"])
 
     @property
     def session(self) -> date:
@@ -369,6 +374,11 @@ class SymbolLine:
     def hit(self) -> str:
         """`hit` where the newest result came inside the 80% interval, else `miss`."""
         return "hit" if self.result and self.result["inside_80"] else "miss"
+
+    @property
+    def result_session(self) -> date:
+        """The session of the newest result."""
+        return as_day(self.result["target_session"])
 
     @property
     def off(self) -> float:

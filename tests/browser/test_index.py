@@ -25,7 +25,7 @@ LINES = [
         kind="replay",
     ),
     index_line("MSFT", q50=30e6, q90=40e6, status="fallback", reason="too old"),
-    index_line("SBUX", q50=9e6, events=["earnings"], result=None),
+    index_line("SBUX", q50=9e6, events=["earnings"], result={}),
 ]
 
 
