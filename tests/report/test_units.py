@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from forecasting.plain_text import quantity
 from forecasting.report import units
 from forecasting.report.units import GAP
 
@@ -64,7 +65,7 @@ def test_an_unknown_number_is_a_dash_and_a_share_shows_its_sign_unless_it_rounds
 
 
 def test_counts_ages_days_instants_and_p_values_are_text_and_unknown_ones_a_dash():
-    assert [units.quantity(count, "origin") for count in (0, 1, 1250)] == [
+    assert [quantity(count, "origin") for count in (0, 1, 1250)] == [
         "0 origins",
         "1 origin",
         "1,250 origins",
