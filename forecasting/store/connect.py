@@ -1,7 +1,4 @@
-"""Transactions on both databases, their engines, and failures as StoreError.
-
-No message contains a password.
-"""
+"""Transactions on both databases, their engines, and their failures as StoreError without secrets."""
 
 import os
 import socket
@@ -14,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection  # what every function of the store takes
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from forecasting.errors import StoreError, UsageError
@@ -25,12 +22,6 @@ BUSY_TIMEOUT_S = 30
 
 _STATEMENT_TIMEOUT_S = 300  # on Postgres; the longest of a night of 500 symbols takes a few
 _MIGRATION_TIMEOUT_S = 3600  # it may rewrite a table
-
-_EXPECTED = (
-    "Expected a database URL like sqlite:///PATH/forecasting.db or "
-    "postgresql://USER:PASSWORD@HOST:5432/NAME, with "
-    "@ : / ? # in a password percent-encoded (@ is %40)"
-)
 
 # The connection of a night's lock is idle during the whole night: with probes each side notices
 # that the other is gone.
@@ -53,15 +44,15 @@ _SESSION_OPTIONS = (
 
 
 class Lock(NamedTuple):
-    """A lock on Postgres: its table, and the number of the server's process that serves the session which has it."""
+    """A lock on Postgres: its table, and the process of the server for the session that has it."""
 
     table: str
     session: int
 
 
 _IS_HELD = sa.text(
-    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) AND "
-    "granted LIMIT 1"
+    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) "
+    "AND granted LIMIT 1"
 )
 _locks: dict[str, tuple[Lock, ...]] = {}  # by URL
 
@@ -73,18 +64,17 @@ _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 def transaction(url: str) -> Iterator[Connection]:
     """A connection whose writes are committed together when the block ends.
 
-    A StoreError where the database fails.
-
-    So it is where the lock under which this process writes was lost; see `written_under`.
+    Raises:
+        StoreError: The database fails, or a lock under which this process writes was lost; see
+            `written_under`.
     """
-    with begun(url, _kept.get(url) or engine(url)) as connection:
-        for lock in _locks.get(url, ()):
+    with begun(url, _kept.get(url, engine(url))) as connection:
+        for lock in locks_of(url):
             if not connection.scalar(_IS_HELD, lock._asdict()):
                 raise StoreError(
                     f"The session with the lock of this run, process {lock.session} of the "
-                    f"database {place(url)}, has "
-                    "ended, and another run may have begun: this one writes nothing more. Run "
-                    "again."
+                    f"database {place(url)}, has ended, and another run may have begun: "
+                    "this one writes nothing more. Run again."
                 )
         yield connection
 
@@ -100,10 +90,7 @@ def written_under(url: str, *locks: Lock) -> Iterator[None]:
 
 
 def locks_of(url: str) -> tuple[Lock, ...]:
-    """The locks under which this process writes.
-
-    None on SQLite, where a lock ends with its process alone.
-    """
+    """The locks under which this process writes; none on SQLite, where they end with the process."""
     return _locks.get(url, ())
 
 
@@ -111,20 +98,25 @@ def locks_of(url: str) -> tuple[Lock, ...]:
 def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     """A read-only connection to one state of the database.
 
-    On Postgres a statement waits `within_s` for a lock.
+    Args:
+        url: The database.
+        within_s: On Postgres, seconds that a statement waits for a lock; None for BUSY_TIMEOUT_S.
+
+    Raises:
+        StoreError: The database fails, or was written while it was read without locks.
     """
+    parsed = parse(url)
+    before = _written_at(parsed)
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    before = _written_at(parse(url))
-    if is_sqlite(parse(url)):
+    if is_sqlite(parsed):
         options = {"forecasting_reading": True}
-        within_s = None
-    with begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
-        if within_s is not None:
+    with begun(url, _kept.get(url, engine(url)).execution_options(**options)) as connection:
+        if within_s is not None and not is_sqlite(parsed):
             # A second more for the statement, so that the error of a wait for a lock is the lock's.
-            for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
-                connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
+            connection.execute(_LIMIT, {"limit": "lock_timeout", "value": f"{within_s}s"})
+            connection.execute(_LIMIT, {"limit": "statement_timeout", "value": f"{within_s + 1}s"})
         yield connection
-    if before is not None and before != _written_at(parse(url)):
+    if before is not None and before != _written_at(parsed):
         raise StoreError(
             f"The database {place(url)} was written while it was read without locks. Run again."
         )
@@ -132,10 +124,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
-    """A block whose transactions share one connection, closed at its end.
-
-    A block within another shares its own.
-    """
+    """A block whose transactions share one connection, also with a block around it."""
     # Without locks its pages would grow old
     if url in _kept or _written_at(parse(url)) is not None:
         yield
@@ -163,20 +152,23 @@ def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
 
 @lru_cache(maxsize=16)
 def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
-    """The engine of a URL; `pooled` keeps its newest connection open, `migrating` may create the SQLite file."""
-    parsed = parse(url)
+    """The engine of a URL.
+
+    Args:
+        url: The database.
+        migrating: Whether it may create the SQLite file, and its statements may take an hour.
+        pooled: Whether its newest connection stays open.
+
+    Raises:
+        UsageError: The URL is of neither database.
+    """
     pool: dict[str, Any] = {"poolclass": NullPool}
     if pooled:  # the ping detects a server that was restarted in between
-        pool = {
-            "poolclass": QueuePool,
-            "pool_size": 1,
-            "max_overflow": -1,
-            "pool_pre_ping": not is_sqlite(parsed),
-        }
+        pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": -1, "pool_pre_ping": True}
+    parsed = parse(url)
     if is_sqlite(parsed):
-        sqlite = sa.create_engine(
-            "sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool
-        )
+        opener = _sqlite_opener(parsed, migrating)
+        sqlite = sa.create_engine("sqlite+pysqlite://", creator=opener, **pool)
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
     statement_s = _MIGRATION_TIMEOUT_S if migrating else _STATEMENT_TIMEOUT_S
@@ -184,58 +176,68 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
     # Those of the URL win
     options = f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": options}
+    named = parsed.set(drivername="postgresql+psycopg", query=query)
     try:
-        named = parsed.set(drivername="postgresql+psycopg", query=query)
         # A prepared statement is one session's, which behind a pooler is another program's in the
         # next transaction.
         return sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
     except (ArgumentError, ValueError):  # hosts and ports in the options
-        raise UsageError(
-            f"{_EXPECTED}; hosts or ports of the one given cannot be used. Correct them."
-        ) from None
+        raise _refused("; hosts or ports of the one given cannot be used. Correct them.") from None
 
 
+@lru_cache(maxsize=16)
 def parse(url: str) -> sa.URL:
-    """The parts of a URL; UsageError where it is of neither database, which never quotes it.
+    """The parts of a URL.
 
-    It may have a password.
+    Raises:
+        UsageError: It is of neither database. The URL is not quoted: it may have a password.
     """
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
-        raise UsageError(f"{_EXPECTED}; the one given cannot be parsed. Correct it.") from None
-    if backend not in ("sqlite", "postgresql"):
-        raise UsageError(
-            f"{_EXPECTED}; the one given names another database. Use one of these two."
-        )
-    if backend == "sqlite" and parsed.host is None:
-        # SQLAlchemy 2.0 takes %XX as part of a path, 2.1 decodes it; here it is decoded by every
-        # release.
-        parsed = parsed.set(database=sqlite_database(url))
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UsageError(
-            f"{_EXPECTED}; the one given names no file, and a ledger in memory would be lost at "
-            "once."
-        )
-    if "@" in (parsed.host or ""):
-        raise UsageError(
-            f"{_EXPECTED}; the one given has more than one @. Encode those of the password."
+        raise _refused("; the one given cannot be parsed. Correct it.") from None
+    if backend == "sqlite":
+        return _checked_sqlite(url, parsed)
+    if backend == "postgresql":
+        return _checked_postgres(parsed)
+    raise _refused("; the one given names another database. Use one of these two.")
+
+
+def _checked_sqlite(url: str, parsed: sa.URL) -> sa.URL:
+    # SQLAlchemy 2.0 takes %XX as part of a path, 2.1 decodes it; here every release decodes it.
+    path = sqlite_database(url)
+    if path in ("", ":memory:"):
+        raise _refused(
+            "; the one given names no file, and a ledger in memory would be lost at once."
         )
     # No message quotes an option: after a ? that is not percent-encoded it may be the end of a
-    # password, or of a path.
-    if is_sqlite(parsed) and "?" in url:
-        raise UsageError(f"{_EXPECTED}, and nothing after ? (SQLite takes none). Remove it.")
-    several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {
-        "host",
-        "port",
-    }
-    if several or (not is_sqlite(parsed) and parsed.query.keys() - _libpq_options()):
-        raise UsageError(
-            f"{_EXPECTED}, and after ? each of libpq's options once, as sslmode=require. Remove "
-            "others."
+    # path, or of a password.
+    if "?" in url:
+        raise _refused(", and nothing after ? (SQLite takes none). Remove it.")
+    return parsed.set(database=path)
+
+
+def _checked_postgres(parsed: sa.URL) -> sa.URL:
+    from psycopg.pq import Conninfo
+
+    if parsed.host is not None and "@" in parsed.host:
+        raise _refused("; the one given has more than one @. Encode those of the password.")
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    several = {name for name, value in parsed.query.items() if isinstance(value, tuple)}
+    if several - {"host", "port"} or parsed.query.keys() - known:
+        raise _refused(
+            ", and after ? each of libpq's options once, as sslmode=require. Remove others."
         )
     return parsed
+
+
+def _refused(found: str) -> UsageError:
+    return UsageError(
+        "Expected a database URL like sqlite:///PATH/forecasting.db or "
+        "postgresql://USER:PASSWORD@HOST:5432/NAME, with @ : / ? # in a password percent-encoded "
+        f"(@ is %40){found}"
+    )
 
 
 def is_sqlite(parsed: sa.URL) -> bool:
@@ -249,32 +251,29 @@ def sqlite_path(parsed: sa.URL) -> Path:
 
 
 def place(url: str) -> str:
-    """The database's location without secrets, for errors and logs.
-
-    The path, or name, host and port.
-    """
+    """The database's location for errors and logs, without secrets: its path, or name, host, port."""
     parsed = parse(url)
     if is_sqlite(parsed):
         return str(sqlite_path(parsed))
-    host = parsed.host or parsed.query.get("host") or "the local socket"
-    host = ", ".join(host) if isinstance(host, tuple) else host
-    return f"{parsed.database or 'the default one'} on {host}" + (
-        f":{parsed.port}" if parsed.port else ""
-    )
-
-
-@lru_cache(maxsize=1)
-def _libpq_options() -> frozenset[str]:
-    from psycopg.pq import Conninfo
-
-    return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
+    host = parsed.host or parsed.query.get("host", "the local socket")
+    if isinstance(host, tuple):
+        host = ", ".join(host)
+    port = f":{parsed.port}" if parsed.port else ""
+    return f"{parsed.database or 'the default one'} on {host}{port}"
 
 
 def _written_at(parsed: sa.URL) -> int | None:
-    """When (ns) a SQLite file was last written, if nobody has it open and this user may create no file beside it."""
+    """When (ns) a SQLite file was last written, if it is read without locks; else None.
+
+    It is where nobody has it open and this user can create no file beside it.
+    """
+    if not is_sqlite(parsed):
+        return None
     path = sqlite_path(parsed).resolve()
-    idle = is_sqlite(parsed) and path.exists() and not path.with_name(f"{path.name}-wal").exists()
-    return path.stat().st_mtime_ns if idle and not os.access(path.parent, os.W_OK) else None
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    if is_open or not path.exists() or os.access(path.parent, os.W_OK):
+        return None
+    return path.stat().st_mtime_ns
 
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
@@ -289,9 +288,9 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send
         # BEGIN ourselves. Several threads may use a pooled connection, one after the other: a
         # night's tasks.
-        uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}&immutable={int(_written_at(parsed) is not None)}"
+        without_locks = int(_written_at(parsed) is not None)
         connection = sqlite3.connect(
-            uri,
+            f"file:{encoded(sqlite_path(parsed))}?mode={mode}&immutable={without_locks}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
@@ -313,47 +312,57 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def store_error(url: str, error: DatabaseError) -> Exception:
-    """The exception to raise for `error`: a StoreError for a fault of the database, `error` itself for one of ours."""
-    state = getattr(error.orig, "sqlstate", None) or ""
-    refused_connection = isinstance(error, ProgrammingError) and error.statement is None
-    if not (
-        type(error) in (OperationalError, DatabaseError) or refused_connection or state in _KNOWN
-    ):
-        return error  # constraints, types, SQL syntax: faults of our code
+    """The exception to raise: a StoreError for a fault of the database, `error` for one of our code."""
+    kind = _kind(error)
+    of_database = type(error) in (OperationalError, DatabaseError) or kind in _KNOWN
+    if error.statement is not None and not of_database:
+        return error  # constraints, types, SQL syntax
+    what, do = _KNOWN.get(kind, _OTHER)
+    sentences = [f"The database {place(url)} {what}: {_cause(url, error)}.", do]
+    if kind in _WAITED:
+        sentences.insert(1, lock_holder(url) or "No other process holds a lock now.")
+    return StoreError(" ".join(sentences))
+
+
+def _kind(error: DatabaseError) -> str | int:
+    """The state of PostgreSQL, the code of SQLite, or what kept libpq from connecting."""
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extension
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state
+    # libpq says it in words alone
+    return "full" if any(words in str(error.orig) for words in _FULL) else ""
+
+
+def _cause(url: str, error: DatabaseError) -> str:
     # libpq's second line is a question to the reader, which reads as a part of the first once lines
     # are joined.
     lines = [line for line in str(error.orig).splitlines() if not line.rstrip().endswith("?")]
     cause = " ".join(" ".join(lines).split()).rstrip(".")[:500]
     parsed = parse(url)
-    for secret in (
-        parsed.password,
-        *(parsed.query.get(key) for key in ("password", "sslpassword")),
-    ):
-        cause = cause.replace(str(secret), "***") if secret else cause
-    what, do = next(
-        (words for sign, words in _KNOWN.items() if sign == state or sign in cause), _OTHER
-    )
-    holder = (
-        f" {lock_holder(url) or 'No other process holds a lock now.'}" if state in _WAITED else ""
-    )
-    return StoreError(f"The database {place(url)} {what}: {cause}.{holder} {do}")
+    options = parsed.query
+    for secret in (parsed.password, options.get("password"), options.get("sslpassword")):
+        if secret:
+            cause = cause.replace(str(secret), "***")
+    return cause
 
 
 def lock_holder(url: str, table: str = "") -> str:
-    """A sentence on the session whose lock on a table, or on any without the night's own, is strongest; else empty."""
+    """A sentence on the session with the strongest lock on a table, or on any but the night's own.
+
+    Empty without one.
+    """
     try:
         with engine(url).connect() as connection:
-            held = connection.scalar(_HOLDER, {"table": table, "own": session_name()})
+            holder = connection.scalar(_HOLDER, {"table": table, "own": session_name()})
     except DatabaseError:
         return "The process that holds the lock cannot be read."
-    return held or ""
+    return holder or ""
 
 
 def session_name() -> str:
-    """The name under which a session that holds a lock of this process is shown.
-
-    Process and host, 63 characters.
-    """
+    """The process and host under which the locks of this process are shown, 63 characters."""
     return f"forecasting, process {os.getpid()} on {socket.gethostname()}"[:63]
 
 
@@ -380,18 +389,21 @@ _END = (
     "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), "
     "then run again."
 )
+_FULL = ("too many c", "connection slots are reserved")  # clients already; connections for the role
 _WAITED = ("55P03", "57014")
-_NO_MORE = (
-    "accepts no more connections",
-    "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of the "
-    "role or database), "
-    "then run again: a night takes two, and one for each worker in another process.",
-)
 _UNREACHED = (
     "cannot be reached",
     "Check that the server runs, and its host, port, name, user and password.",
 )
-_KNOWN = {  # by the state of PostgreSQL, else by words of the cause
+_KNOWN: dict[str | int, tuple[str, str]] = {
+    "": _UNREACHED,
+    **dict.fromkeys(("57P01", "57P02", "57P03"), _UNREACHED),  # it shuts down, or starts
+    "full": (
+        "accepts no more connections",
+        "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of "
+        "the role or database), then run again: a night takes two, and one for each worker in "
+        "another process.",
+    ),
     "55P03": (f"kept this step waiting for a lock, for at most {BUSY_TIMEOUT_S} s", _END),
     "57014": (
         "did not finish a statement in time",
@@ -400,34 +412,29 @@ _KNOWN = {  # by the state of PostgreSQL, else by words of the cause
     "42501": (
         "refused",
         "Connect as the writer role, for `forecasting db` as the ledger's owner, who runs "
-        "deploy/sql/roles.sql again "
-        "after an upgrade.",
+        "deploy/sql/roles.sql again after an upgrade.",
     ),
     "25006": (
         "cannot be written",
         "Connect to the primary, as the writer role, in a session that is not read-only.",
     ),
-    "readonly database": (
+    sqlite3.SQLITE_READONLY: (
         "cannot be written",
         "Give this user write access to the file, its -wal and -shm, and its folder.",
     ),
-    "database is locked": (
+    sqlite3.SQLITE_BUSY: (
         f"was kept locked for {BUSY_TIMEOUT_S} s by another process",
         "End that process or wait for it, then run again.",
     ),
-    "unable to open database file": (
+    sqlite3.SQLITE_CANTOPEN: (
         "cannot be opened",
         "Check that the file exists and that this user may read and write it and its folder.",
     ),
-    "malformed": (
+    sqlite3.SQLITE_CORRUPT: (
         "is damaged",
-        "Move file, -wal and -shm away and restore a backup; `sqlite3 FILE .recover` reads what is "
-        "left of them.",
+        "Move file, -wal and -shm away and restore a backup; "
+        "`sqlite3 FILE .recover` reads what is left of them.",
     ),
-    "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
-    "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
-    "connection slots are reserved": _NO_MORE,
-    "resolve host": _UNREACHED,
-    "connection": _UNREACHED,
+    sqlite3.SQLITE_NOTADB: ("is not a SQLite file", "Name another file, or move this one away."),
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")

@@ -1,7 +1,4 @@
-"""Query results as frames, in the types that the library computes with, or as rows.
-
-And parts of many queries.
-"""
+"""Query results as frames, in the types that the library computes with, or as rows; parts of queries."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -49,7 +46,7 @@ _WHOLE = {
 def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
     """The statement's rows in its order.
 
-    Dates as naive midnights, instants as aware UTC, numbers as floats.
+    Dates are naive midnights, instants aware UTC, numbers floats but for `_WHOLE`.
     """
     kinds = {column.name: column.type for column in statement.selected_columns}
     return _frame(connection.execute(statement), kinds)
@@ -63,31 +60,17 @@ def view(
     *,
     origin: date | None = None,
 ) -> pd.DataFrame:
-    """The rows of a view or table for a symbol, target and origin, of any where None.
-
-    Typed as by `frame`.
-    """
+    """The rows of a view or table of a symbol, target and origin, of any where None, as in `frame`."""
     asked = {"symbol": symbol, "target": target, "origin_session": origin}
     equal = {column: value for column, value in asked.items() if value is not None}
     condition = " AND ".join(f"{column} = :{column}" for column in equal)
-    return _frame(
-        view_result(
-            connection,
-            name,
-            condition,
-            **equal,
-        ),
-        _OF_VIEWS,
-    )
+    return _frame(view_result(connection, name, condition, **equal), _OF_VIEWS)
 
 
 def view_result(
     connection: sa.Connection, view: str, condition: str, **values: object
 ) -> sa.CursorResult[Any]:
-    """The rows of a view under a condition in SQL.
-
-    Each of its values has the type of the column of its name.
-    """
+    """The rows of a view under a condition in SQL, whose values have the type of their column."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
     typed = (sa.bindparam(name, value, _OF_VIEWS.get(name)) for name, value in values.items())
     return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))
@@ -100,22 +83,28 @@ def rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
 
 def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
     """The statement's first row; None when it has none."""
-    found = connection.execute(statement).mappings().first()
-    return None if found is None else dict(found)
+    return next(iter(rows(connection, statement.limit(1))), None)
 
 
 def table_rows(
     connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> list[Row]:
-    """The rows of a table whose columns have these values, of a list any of them, in an order as SQL writes it."""
+    """The rows of a table whose columns have these values, of a list one of them.
+
+    Args:
+        connection: An open one.
+        table: Its name.
+        where: Values by column.
+        order: Columns to sort by, as SQL writes them: `as_of DESC`.
+    """
     return rows(connection, _chosen(table, where, order))
 
 
 def row(
     connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> Row | None:
-    """The first of such rows; None when there is none."""
-    return first_row(connection, _chosen(table, where, order).limit(1))
+    """The first of the rows that `table_rows` gives; None when there is none."""
+    return first_row(connection, _chosen(table, where, order))
 
 
 def values(
@@ -158,22 +147,21 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
     return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
-def python_strings() -> AbstractContextManager[None]:
-    """Within the block, strings of new frames are Python's objects.
+def best_first(forecasts: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
+    """Sort keys: the kinds as by `kind_rank`, of each the last issued first."""
+    return kind_rank(forecasts.c.kind), forecasts.c.issued_at.desc()
 
-    Arrow's cost a warm night a tenth more CPU.
-    """
+
+def python_strings() -> AbstractContextManager[None]:
+    """A block in which strings of new frames are Python's: Arrow's cost a warm night 10% more CPU."""
     return pd.option_context("mode.string_storage", "python")
 
 
 def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> pd.DataFrame:
     names = list(result.keys())
     columns: list[tuple[Any, ...]] = list(zip(*result.all(), strict=True)) or [()] * len(names)
-    typed = {
-        name: _typed(values, name, kinds.get(name))
-        for name, values in zip(names, columns, strict=True)
-    }
-    return pd.DataFrame(typed)
+    of_name = zip(names, columns, strict=True)
+    return pd.DataFrame({name: _typed(values, name, kinds.get(name)) for name, values in of_name})
 
 
 def _typed(
@@ -185,14 +173,18 @@ def _typed(
     if isinstance(kind, UtcDateTime):
         naive = [None if value is None else value.replace(tzinfo=None) for value in values]
         return pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"), tz=UTC)
+    if isinstance(kind, sa.Boolean):
+        return _flags(values)
     if name in _WHOLE:
         return np.array(values, dtype=np.int64)
-    if isinstance(kind, sa.Boolean):
-        known = [None if value is None else bool(value) for value in values]
-        return pd.Series(known, dtype=object if None in known else bool)
-    # A number by its column, but `error` of scores is a text in runs; or by its values.
-    if float in (types := set(map(type, values))) or (
-        isinstance(kind, sa.Float | sa.Integer) and str not in types
-    ):
+    types = set(map(type, values))
+    # By its column, but `error` of scores is a text in runs; or by its values
+    is_number = isinstance(kind, sa.Float | sa.Integer) and str not in types
+    if is_number or float in types:
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)
+
+
+def _flags(values: tuple[Any, ...]) -> pd.Series:
+    known = [None if value is None else bool(value) for value in values]
+    return pd.Series(known, dtype=object if None in known else bool)
