@@ -109,7 +109,7 @@ def show_model(model_id: str, settings: Settings) -> Row:
             weights = (
                 weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
             )
-        return {**model, "weights": weights, **read.lineage(connection, model["id"])}
+        return {**model, "weights": weights, **read.lineage(connection, model)}
 
 
 def weights_state(model: Row, settings: Settings) -> str:

@@ -376,7 +376,7 @@ def page_data(connection: Connection, data: ReportData) -> PageData:
         issued=issued.assign(parts=pd.Series(of_each, issued.index, dtype=object)),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
-        lineage=read.lineage(connection, str(data.model["id"]), last=origin),
+        lineage=read.lineage(connection, data.model, last=origin),
     )
 
 

@@ -9,7 +9,15 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
-from forecasting.store.frames import Row, frame, kind_rank, of_series, same_forecast, view_result
+from forecasting.store.frames import (
+    Row,
+    best_first,
+    first_row,
+    frame,
+    of_series,
+    same_forecast,
+    view_result,
+)
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
@@ -23,22 +31,21 @@ def parts(
     last: date,
     horizons: Sequence[int] = HORIZONS,
 ) -> dict[tuple[Any, ...], list[tuple[str, float]]]:
-    """The parts of published medians of origins `first` to `last`, the usual level first.
+    """The parts of published medians of origins `first` to `last`, by the forecast's key.
 
-    By the forecast's key.
+    Of each its name and factor, the usual level first.
     """
     table = schema.forecast_parts
-    wanted = (
-        table.c.symbol.in_(symbols),
-        table.c.target.in_(targets),
-        table.c.horizon.in_(horizons),
+    statement = (
+        sa.select(*table.c[*schema.FORECAST_KEY, "part", "factor"])
+        .where(table.c.symbol.in_(symbols), table.c.target.in_(targets))
+        .where(table.c.horizon.in_(horizons), table.c.origin_session.between(first, last))
+        .order_by(table.c.place)
     )
-    columns = (table.c[name] for name in (*schema.FORECAST_KEY, "part", "factor"))
-    statement = sa.select(*columns).where(*wanted, table.c.origin_session.between(first, last))
-    found: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
-    for *key, part, factor in connection.execute(statement.order_by(table.c.place)):
-        found.setdefault(tuple(key), []).append((part, factor))
-    return found
+    of_key: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for *key, part, factor in connection.execute(statement):
+        of_key.setdefault(tuple(key), []).append((part, factor))
+    return of_key
 
 
 def past_forecasts(
@@ -50,57 +57,50 @@ def past_forecasts(
     limit: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
+    """The network's forecasts from which calibration may be estimated, `limit` a horizon.
 
-    With bars_at, the instant of the bars to compare with, and split_factor, shares then per share
-    when issued. Of several of an origin, live counts before late before replay, then the last
-    issued.
+    They are of sessions up to `origin`; of several of an origin, live counts before late before
+    replay, then the last issued.
+
+    Returns:
+        Columns origin_session, horizon, target_session, calibration, bars_at, the instant of the
+        bars to compare with, up to `known_at`, and split_factor, shares then per share when issued.
     """
     table = schema.forecasts
     model = schema.models
-    names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
     closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
     wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
     # any horizon needs.
-    longest = sa.select(table.c.origin_session).join(model)
-    longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(
-        table.c.origin_session
+    oldest = (
+        sa.select(table.c.origin_session)
+        .join(model)
+        .where(*wanted, table.c.horizon == max(HORIZONS))
+        .group_by(table.c.origin_session)
+        .order_by(table.c.origin_session.desc())
+        .limit(1)
+        .offset(limit - 1)
+        .scalar_subquery()
     )
-    oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
+    names = ("origin_session", "horizon", "target_session", "calibration")
     statement = (
-        sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received)
+        sa.select(*table.c[*names, "data_as_of"], schema.fetches.c.first_received)
         .join(model)
         .join(schema.fetches)
-        .where(
-            *wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min)
-        )
-        .order_by(
-            table.c.origin_session,
-            table.c.horizon,
-            kind_rank(table.c.kind),
-            table.c.issued_at.desc(),
-        )
-        .order_by(table.c.model_id)
+        .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest, date.min))
+        .order_by(*table.c["origin_session", "horizon"], *best_first(table), table.c.model_id)
     )
-    found = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
-    found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
+    issued = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
+    is_newest = issued.groupby("horizon").cumcount(ascending=False) < limit
+    issued = issued[is_newest].reset_index(drop=True)
     last = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
     # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in
     # 2262, before `last`.
-    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(
-        microseconds=1
-    ).as_unit("us")
-    found["bars_at"] = before.where(before < last, last)
-    found["split_factor"] = split_factors(
-        connection,
-        symbol,
-        found,
-        until=found["bars_at"],
-    )
-    return found[
-        ["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]
-    ]
+    moment = pd.Timedelta(microseconds=1).as_unit("us")
+    before = next_history(connection, symbol, issued["data_as_of"]) - moment
+    issued["bars_at"] = before.where(before < last, last)
+    issued["split_factor"] = split_factors(connection, symbol, issued, until=issued["bars_at"])
+    return issued[[*names, "bars_at", "split_factor"]]
 
 
 def published(
@@ -108,29 +108,30 @@ def published(
 ) -> pd.DataFrame:
     """The published forecasts of an origin (None: the newest), one a horizon, all columns.
 
-    StoreError without one.
+    Raises:
+        StoreError: There is none.
     """
     table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
     newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
     of_origin = table.c.origin_session == (newest_origin if origin is None else origin)
-    order = (table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
-    found = frame(connection, sa.select(table).where(*wanted, of_origin).order_by(*order))
-    if found.empty:
+    statement = sa.select(table).where(*wanted, of_origin)
+    every = frame(connection, statement.order_by(table.c.horizon, *best_first(table)))
+    if every.empty:
         origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
         oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
         there = f"origins from {oldest} to {latest}" if oldest else "none"
-        at, command = (
-            (f" at {origin}", f"catch-up --from {origin} --to {origin}")
-            if oldest and origin
-            else ("", "run")
-        )
+        at = ""
+        command = "run"
+        if oldest and origin:
+            at = f" at {origin}"
+            command = f"catch-up --from {origin} --to {origin}"
         raise StoreError(
             f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
             "Make one, with the options --source and --market of earlier nights: "
             f"forecasting {command} --symbol {symbol} --target {target}"
         )
-    return found.drop_duplicates("horizon", ignore_index=True)
+    return every.drop_duplicates("horizon", ignore_index=True)
 
 
 def issued(
@@ -142,14 +143,12 @@ def issued(
     origins: int,
     basis_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The forecasts of the newest `origins` origins up to `last`, but those before another history and challengers.
+    """The forecasts of the newest `origins` origins up to `last`, without challengers.
 
-    Of one forecaster the live one, then the last issued; with split_factor, shares at `basis_at`
-    per share when issued.
+    Of one forecaster the live one, then the last issued; none of before another history that the
+    user accepted. With split_factor, shares at `basis_at` (None: now) per share when issued.
     """
     table = schema.forecasts
-    model = schema.models
-    fetch = schema.fetches
     wanted = (*of_series(table, symbol, target), table.c.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
     names = (
@@ -159,36 +158,22 @@ def issued(
         "role",
         "status",
         "reason",
+        "last_value",
+        "issued_at",
+        "data_as_of",
     )
-    columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
-        sa.select(*columns, model.c.name, fetch.c.first_received)
-        .join(model)
-        .join(fetch)
+        sa.select(*table.c[names], schema.models.c.name, schema.fetches.c.first_received)
+        .join(schema.models)
+        .join(schema.fetches)
         .where(*wanted, table.c.origin_session >= oldest, table.c.role != CHALLENGER)
-        .order_by(
-            table.c.origin_session,
-            table.c.horizon,
-            kind_rank(table.c.kind),
-            table.c.issued_at.desc(),
-        )
+        .order_by(table.c.origin_session, table.c.horizon, *best_first(table))
     )
-    found = frame(connection, statement).drop_duplicates(
-        ["origin_session", "horizon", "name"], ignore_index=True
-    )
-    found = of_present_history(
-        connection,
-        symbol,
-        found,
-        at=basis_at,
-    )
-    factor = split_factors(
-        connection,
-        symbol,
-        found,
-        until=basis_at,
-    )
-    return found.assign(split_factor=factor).drop(columns="first_received")
+    of_forecaster = ["origin_session", "horizon", "name"]
+    every = frame(connection, statement).drop_duplicates(of_forecaster, ignore_index=True)
+    present = of_present_history(connection, symbol, every, at=basis_at)
+    factor = split_factors(connection, symbol, present, until=basis_at)
+    return present.assign(split_factor=factor).drop(columns="first_received")
 
 
 def oldest_of_newest(
@@ -214,40 +199,24 @@ def issued_before(
 
     None before the first.
     """
-    found = connection.execute(
-        _before(
-            symbol,
-            target,
-            session,
-            "origin_session",
-            "data_as_of",
-        ).limit(1)
-    ).first()
-    return None if found is None else (found.origin_session, found.data_as_of)
+    forecast = first_row(connection, _before(symbol, target, session))
+    return None if forecast is None else (forecast["origin_session"], forecast["data_as_of"])
 
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
-    """Whether the network's forecast of the newest origin before a session was issued and not published."""
+    """Whether the network's forecast of the newest origin before a session was not published."""
     table = schema.forecasts
-    of_network = _before(
-        symbol,
-        target,
-        before,
-        "role",
-    ).where(table.c.calibration != "", table.c.role != CHALLENGER)
-    role: str | None = connection.scalar(of_network.limit(1))
-    return role == SILENCED
+    of_network = (table.c.calibration != "", table.c.role != CHALLENGER)
+    forecast = first_row(connection, _before(symbol, target, before).where(*of_network))
+    return forecast is not None and forecast["role"] == SILENCED
 
 
-def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
-    """Columns of the forecasts of origins before a session.
-
-    Newest origin first, then live, then the last issued.
-    """
+def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
+    """The forecasts of origins before a session, the newest first, then live, then the last issued."""
     table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
-    order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
-    return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
+    newest_first = (table.c.origin_session.desc(), *best_first(table))
+    return sa.select(table).where(*wanted).order_by(*newest_first)
 
 
 def published_nights(
@@ -273,9 +242,9 @@ def published_nights(
     """
     table = schema.forecasts
     part = schema.forecast_parts
-    best_first = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     place = sa.func.row_number().over(
-        partition_by=(table.c.symbol, table.c.origin_session), order_by=best_first
+        partition_by=(table.c.symbol, table.c.origin_session),
+        order_by=(*best_first(table), table.c.model_id),
     )
     night = sa.func.dense_rank().over(
         partition_by=table.c.symbol, order_by=table.c.origin_session.desc()
@@ -319,11 +288,6 @@ def answer(
     """The rows of one of _ANSWERS in which columns are `equal` to these values, at most `limit`."""
     name, condition, order = _ANSWERS[question]
     wanted = " AND ".join([condition, *(f"{column} = :{column}" for column in equal)])
-    found = view_result(
-        connection,
-        name,
-        f"{wanted} ORDER BY {order} LIMIT :limit",
-        **equal,
-        limit=limit,
-    )
-    return [dict(row) for row in found.mappings()]
+    ordered = f"{wanted} ORDER BY {order} LIMIT :limit"
+    answers = view_result(connection, name, ordered, **equal, limit=limit)
+    return [dict(row) for row in answers.mappings()]

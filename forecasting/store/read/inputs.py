@@ -30,14 +30,23 @@ def newest_fetch(
     run_id: str | None = None,
     with_bars: bool = True,
 ) -> Row | None:
-    """The symbol's newest fetch that stored bars, or of any outcome; now or as of an instant.
+    """The symbol's newest fetch, a row of table fetches; None without one.
 
-    Of one night's or any.
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        known_at: Up to this instant; None for now.
+        run_id: Of this night; None for any.
+        with_bars: Whether it must have stored bars.
     """
     table = schema.fetches
-    wanted = [table.c.symbol == symbol, *([_HAS_BARS] if with_bars else [])]
-    wanted += [] if known_at is None else [table.c.fetched_at <= known_at]
-    wanted += [] if run_id is None else [table.c.run_id == run_id]
+    wanted = [table.c.symbol == symbol]
+    if with_bars:
+        wanted.append(_HAS_BARS)
+    if known_at is not None:
+        wanted.append(table.c.fetched_at <= known_at)
+    if run_id is not None:
+        wanted.append(table.c.run_id == run_id)
     newest_first = (table.c.fetched_at.desc(), table.c.id.desc())
     return first_row(connection, sa.select(table).where(*wanted).order_by(*newest_first))
 
@@ -45,12 +54,14 @@ def newest_fetch(
 def fetch_as_of(
     connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime
 ) -> Row:
-    """The fetch whose bars a night at `session` uses.
+    """The fetch whose bars a night at `session` uses, a row of table fetches.
 
-    The newest with its bar up to `cutoff`, of a live forecast.
+    It is the newest up to `cutoff` that has the session's bar, as of a live forecast. Else it is the
+    first with that bar, one that asked for sessions from `first` on before others, one of a night
+    before others.
 
-    Else the first with that bar that asked for sessions from `first` on; else the first. Fetches of
-    nights come first.
+    Raises:
+        StoreError: No fetch has the session's bar.
     """
     table = schema.fetches
     reaching = sa.select(table).where(
@@ -61,11 +72,12 @@ def fetch_as_of(
     )
     late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
     for statement in (in_time, late.where(table.c.first_asked <= first), late):
-        if (found := first_row(connection, statement)) is not None:
-            return found
+        fetch = first_row(connection, statement)
+        if fetch is not None:
+            return fetch
     raise StoreError(
-        f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest "
-        "first."
+        f"Expected a fetch of {symbol} that reaches the session {session}; found none. "
+        "Run ingest first."
     )
 
 
@@ -77,31 +89,33 @@ def bars(
     last: date | None = None,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One row per session, the newest version, now or as of an instant: index session.
+    """The newest version of each session's bar, now or as of an instant.
 
-    PRICES, version, settled.
+    Index session; columns PRICES, version, and settled, whether a later night has confirmed it.
     """
     table = schema.bar_versions
-    columns = [table.c[name] for name in ("session", *PRICES, "version")]
-    is_settled = (
-        table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
-    )
+    is_settled: sa.ColumnElement[bool] = table.c.settled_at.is_not(None)
+    known: sa.ColumnElement[bool] = table.c.superseded_at.is_(None)
+    if known_at is not None:
+        is_settled = table.c.settled_at <= known_at
+        known = table.c.first_seen_at <= known_at
     # Not the instants: to read them takes longer than all the rest.
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
-    known = (
-        table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
-    )
     span = table.c.session.between(first or date.min, last or date.max)
-    statement = sa.select(*columns, settled).where(table.c.symbol == symbol, span, known)
-    found = frame(connection, statement.order_by(table.c.session, table.c.version))
+    statement = (
+        sa.select(*table.c["session", *PRICES, "version"], settled)
+        .where(table.c.symbol == symbol, span, known)
+        .order_by(table.c.session, table.c.version)
+    )
     # The highest version comes last
-    return found.drop_duplicates("session", keep="last").set_index("session")
+    versions = frame(connection, statement).drop_duplicates("session", keep="last")
+    return versions.set_index("session")
 
 
 def symbol_with(
     connection: sa.Connection, volumes: pd.Series, *, least: int, besides: str
 ) -> str | None:
-    """A symbol other than `besides` that has `least` or more of the volumes, by session, in its bars; None without."""
+    """A symbol other than `besides` with `least` or more of the volumes, by session, in its bars."""
     table = schema.bar_versions
     fetches = schema.fetches
     others = sa.select(fetches.c.symbol).where(fetches.c.symbol != besides)
@@ -113,10 +127,8 @@ def symbol_with(
         .where(sa.tuple_(table.c.session, table.c.volume).in_(pairs))
         .group_by(table.c.symbol)
         .having(sa.func.count() >= least)
-        .limit(1)
     )
-    found: str | None = connection.scalar(statement)
-    return found
+    return connection.scalar(statement.limit(1))
 
 
 def first_prints(
@@ -127,42 +139,33 @@ def first_prints(
     last: date,
     basis_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The bars as first stored, on the share basis known at `basis_at` (None: now): index session.
+    """The bars as first stored, on the share basis known at `basis_at` (None: now).
 
-    PRICES.
+    Index session; columns PRICES.
     """
     table = schema.bar_versions
-    fetches = schema.fetches
-    basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
+    basis = (table.c.first_seen_at.label("data_as_of"), schema.fetches.c.first_received)
     statement = (
-        sa.select(table.c.session, *(table.c[name] for name in PRICES), *basis)
-        .join(fetches)
+        sa.select(*table.c["session", *PRICES], *basis)
+        .join(schema.fetches)
         .where(table.c.symbol == symbol, table.c.session.between(first, last))
         .order_by(table.c.session, table.c.version)
     )
-    found = frame(connection, statement).drop_duplicates("session", keep="first", ignore_index=True)
-    rebased = rebase(
-        found,
-        split_factors(
-            connection,
-            symbol,
-            found,
-            until=basis_at,
-        ),
-    )
+    stored = frame(connection, statement).drop_duplicates("session", ignore_index=True)
+    rebased = rebase(stored, split_factors(connection, symbol, stored, until=basis_at))
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
 def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
     table = schema.corporate_actions
-    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(
-        table.c.symbol == symbol
+    statement = (
+        sa.select(*table.c["session", "kind", "value"])
+        .where(table.c.symbol == symbol)
+        .order_by(*table.c["session", "kind", "first_seen_at"])
     )
-    found = frame(
-        connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at)
-    )
-    return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
+    values = frame(connection, statement)
+    return values.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
 
 
 def events(
@@ -176,9 +179,8 @@ def events(
     seen = seen[seen["kind"] == "earnings"]
     if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
         return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
-    return validity_intervals(seen).sort_values(
-        ["session", "kind", "known_from"], ignore_index=True
-    )[_VALID]
+    order = ["session", "kind", "known_from"]
+    return validity_intervals(seen).sort_values(order, ignore_index=True)[_VALID]
 
 
 def announced_days(
@@ -207,42 +209,41 @@ def events_near(
     near = [table.c.session.between(session - within, session + within) for session in sessions]
     of_earnings = table.c.kind == "earnings"
     named = sa.select(table.c.symbol).where(of_earnings, sa.or_(sa.false(), *near))
-    columns = (table.c[name] for name in STORED)
-    statement = sa.select(table.c.symbol, *columns).where(of_earnings, table.c.symbol.in_(named))
-    seen = frame(
-        connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session)
+    statement = (
+        sa.select(*table.c["symbol", *STORED])
+        .where(of_earnings, table.c.symbol.in_(named))
+        .order_by(*table.c["symbol", "first_seen_at", "session"])
     )
-    valid = {
-        str(symbol): validity_intervals(of_symbol) for symbol, of_symbol in seen.groupby("symbol")
-    }
-    return {
-        symbol: rows[rows["withdrawn_from"].isna()].to_dict("records")
-        for symbol, rows in valid.items()
-    }
+    by_symbol = dict[str, list[Any]]()
+    for symbol, seen in frame(connection, statement).groupby("symbol"):
+        intervals = validity_intervals(seen)
+        valid = intervals[intervals["withdrawn_from"].isna()]
+        by_symbol[str(symbol)] = valid.to_dict("records")
+    return by_symbol
 
 
 def event_rows(
     connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Rows of table events without the symbol, ascending by first_seen_at and session.
-
-    With known_at, as of then.
-    """
+    """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
     table = schema.events
-    statement = sa.select(*(table.c[name] for name in STORED)).where(table.c.symbol == symbol)
+    statement = sa.select(*table.c[tuple(STORED)]).where(table.c.symbol == symbol)
     if known_at is not None:
         statement = statement.where(table.c.first_seen_at <= known_at)
     return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
-    """The findings that were open once a fetch was written, those that it added, and `since` when each was shown."""
+    """The findings that were open once a fetch was written, and those that it added.
+
+    Columns session, rule, severity, value, detail, and since, when each was first shown.
+    """
     table = schema.findings
     fetched = schema.fetches.alias("fetch")
     first = schema.fetches.alias("first")
-    columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
     not_cleared = table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
     was_open = (first.c.fetched_at <= fetched.c.fetched_at) & not_cleared
+    columns = table.c["session", "rule", "severity", "value", "detail"]
     statement = (
         sa.select(*columns, first.c.fetched_at.label("since"))
         .join(first, first.c.id == table.c.fetch_id)
@@ -262,18 +263,18 @@ def newest_flag(
     last: date,
     known_at: datetime,
 ) -> tuple[date, str] | None:
-    """Session and rule of the newest flag by these rules on the sessions `first` to `last`, as known at an instant."""
+    """Session and rule of the newest flag by these rules on sessions `first` to `last`, as of an instant."""
     table = schema.findings
     fetch = schema.fetches
-    wanted = (table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
-    statement = sa.select(table.c.session, table.c.rule).join(fetch)
-    statement = statement.where(
-        *wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at
+    flag = first_row(
+        connection,
+        sa.select(table.c.session, table.c.rule)
+        .join(fetch)
+        .where(table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
+        .where(table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
+        .order_by(table.c.session.desc(), table.c.rule),
     )
-    found = connection.execute(
-        statement.order_by(table.c.session.desc(), table.c.rule).limit(1)
-    ).first()
-    return None if found is None else (found.session, found.rule)
+    return None if flag is None else (flag["session"], flag["rule"])
 
 
 def split_factors(
@@ -290,15 +291,13 @@ def split_factors(
     its bars are on the new basis already.
     """
     table = schema.corporate_actions
-    seen = sa.select(table.c.session, table.c.first_seen_at, table.c.value).where(
-        table.c.kind == "split"
-    )
-    splits = frame(
-        connection,
-        seen.where(table.c.symbol == symbol).order_by(table.c.session, table.c.first_seen_at),
+    statement = (
+        sa.select(*table.c["session", "first_seen_at", "value"])
+        .where(table.c.kind == "split", table.c.symbol == symbol)
+        .order_by(table.c.session, table.c.first_seen_at)
     )
     factor = np.ones(len(forecasts))
-    for session, versions in splits.groupby("session"):
+    for session, versions in frame(connection, statement).groupby("session"):
         ratios = np.concatenate([[1.0], versions["value"]])  # 1.0 before it was first seen
         seen_at = versions["first_seen_at"]
         before = ratios[seen_at.searchsorted(forecasts["data_as_of"], side="right")]
@@ -317,21 +316,23 @@ def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) ->
 def of_present_history(
     connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
 ) -> pd.DataFrame:
-    """Forecasts (data_as_of) without those before another history that was accepted by an instant, None for now."""
+    """Forecasts (data_as_of) without those before another history accepted by an instant (None: now)."""
     accepted = next_history(connection, symbol, forecasts["data_as_of"])
-    present: pd.DataFrame = forecasts[
-        (accepted.isna() if at is None else ~(accepted <= at)).to_numpy()
-    ]
+    is_present = accepted.isna() if at is None else ~(accepted <= at)
+    present: pd.DataFrame = forecasts[is_present.to_numpy()]
     return present.reset_index(drop=True)
 
 
 def accepted_at(connection: sa.Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
     table = schema.findings
-    fetches = schema.fetches
-    statement = sa.select(fetches.c.fetched_at).distinct().join(table)
-    statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(
-        fetches.c.fetched_at
+    instant = schema.fetches.c.fetched_at
+    statement = (
+        sa.select(instant)
+        .distinct()
+        .join(table)
+        .where(table.c.symbol == symbol, table.c.rule == ACCEPTED)
+        .order_by(instant)
     )
     return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
 
@@ -345,24 +346,14 @@ def on_basis_at(
     *,
     at: datetime | None,
 ) -> pd.DataFrame:
-    """Past forecasts with these columns, in the target's unit, on the share basis known at an instant (None: now).
+    """Past forecasts with `columns`, in the target's unit, on the share basis of an instant (None: now).
 
     Rows from before another history that the user accepted are left out, and so are data_as_of and
     first_received.
     """
-    forecasts = of_present_history(
-        connection,
-        symbol,
-        forecasts,
-        at=at,
-    )
-    factor = split_factors(
-        connection,
-        symbol,
-        forecasts,
-        until=at,
-    )
-    found = forecasts.drop(columns=["data_as_of", "first_received"])
+    present = of_present_history(connection, symbol, forecasts, at=at)
+    factor = split_factors(connection, symbol, present, until=at)
+    rebased = present.drop(columns=["data_as_of", "first_received"])
     for name in columns:
-        found[name] = TARGETS[target].to_present(found[name], factor)
-    return found
+        rebased[name] = TARGETS[target].to_present(rebased[name], factor)
+    return rebased

@@ -1,8 +1,7 @@
-"""Scores: of scored forecasts, the losses that decide, and the forecasts that are still to be scored."""
+"""Scores, the losses that decide, and the forecasts that are still to be scored."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -28,6 +27,8 @@ from forecasting.vocabulary import (
     Target,
 )
 
+_SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
+
 
 def scored(
     connection: sa.Connection,
@@ -38,16 +39,22 @@ def scored(
     last: date | None,
     known_at: datetime | None,
 ) -> pd.DataFrame:
-    """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
+    """Scores with their forecasts' quantiles, role and instant, and the model's name.
 
-    One a forecast: settled before first print, then of the newest bar; on the share basis known at
-    `known_at`. With `last`, of target sessions up to it, by the bars that were stored and settled
-    at `known_at`.
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        origins: Newest scored origins.
+        last: Newest target session, by the bars that were stored and settled at `known_at`; None
+            for all.
+        known_at: Instant of the share basis; None for now.
+
+    Returns:
+        One row a forecast, settled before first print, then of the newest bar, ascending.
     """
     table = schema.scores
     made = schema.forecasts
-    model = schema.models
-    fetch = schema.fetches
     wanted = _wanted(
         connection,
         symbol,
@@ -56,45 +63,25 @@ def scored(
         last=last,
         known_at=known_at if last else None,
     )
-    one = [table.c[name] for name in schema.FORECAST_KEY]
     place = sa.func.row_number().over(
-        partition_by=one, order_by=(table.c.stage.desc(), table.c.bar_version.desc())
+        partition_by=list(table.c[schema.FORECAST_KEY]),
+        order_by=(table.c.stage.desc(), table.c.bar_version.desc()),
     )
     ranked = sa.select(table, place.label("place")).where(*wanted).subquery()
-    names = (
-        "origin_session",
-        "horizon",
-        "model_id",
-        "kind",
-        "target_session",
-        *QUANTILE_COLUMNS,
-        "role",
-        "issued_at",
-    )
-    columns = (
-        *(made.c[name] for name in (*names, "data_as_of")),
-        *(ranked.c[name] for name in _SCORE),
-    )
+    order = ("origin_session", "horizon", "model_id", "kind")
+    names = (*order, "target_session", *QUANTILE_COLUMNS, "role", "issued_at", "data_as_of")
     statement = (
-        sa.select(*columns, model.c.name, fetch.c.first_received)
+        sa.select(*made.c[names], *ranked.c[_SCORE])
+        .add_columns(schema.models.c.name, schema.fetches.c.first_received)
         .join(ranked, same_forecast(made, ranked))
-        .join(model)
-        .join(fetch)
+        .join(schema.models)
+        .join(schema.fetches)
         .where(ranked.c.place == 1)
-        .order_by(*(made.c[name] for name in names[:4]))
+        .order_by(*made.c[order])
     )
-    found = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
-    return on_basis_at(
-        connection,
-        symbol,
-        target,
-        found,
-        (*QUANTILE_COLUMNS, *_SCORE[:3]),
-        at=known_at,
-    )
-
-
-_SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
+    newest = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
+    of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
+    return on_basis_at(connection, symbol, target, newest, of_value, at=known_at)
 
 
 def losses(
@@ -106,12 +93,22 @@ def losses(
     origins: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One loss per forecaster (`champion` or a baseline), origin and horizon of the newest scored origins, ascending.
+    """One loss per forecaster (`champion` or a baseline), origin and horizon, ascending.
 
     A baseline published in the champion's place counts under its own name, and the champion it
     replaced as champion: otherwise a champion that was once behind could never be published again.
-    Of target sessions up to `last`, by bars stored and settled at `known_at`. Columns LOSS_COLUMNS,
-    on the share basis known then; inside_80 1.0 or 0.0.
+
+    Args:
+        connection: An open one.
+        symbol: Whose.
+        target: Of what.
+        last: Newest target session.
+        origins: Newest scored origins.
+        known_at: Instant of the share basis, and at which bars were stored and settled; None for
+            now.
+
+    Returns:
+        Columns LOSS_COLUMNS; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long
     # (performance.md).
@@ -126,39 +123,28 @@ def losses(
     )
     forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
     newest_first = (table.c[name].desc() for name in ("stage", "bar_version", "issued_at"))
-    best_first = (kind_rank(table.c.kind), *newest_first, table.c.model_id)
-    one = (table.c.origin_session, table.c.horizon, forecaster)
-    place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
-    needed = (
-        table.c[name] for name in sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"})
+    place = sa.func.row_number().over(
+        partition_by=(table.c.origin_session, table.c.horizon, forecaster),
+        order_by=(kind_rank(table.c.kind), *newest_first, table.c.model_id),
     )
+    needed = sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"})
     ranked = (
-        sa.select(*needed, forecaster, place).where(*wanted, table.c.role != CHALLENGER).subquery()
+        sa.select(*table.c[tuple(needed)], forecaster, place.label("place"))
+        .where(*wanted, table.c.role != CHALLENGER)
+        .subquery()
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
-    splits = values(
-        connection,
-        "corporate_actions",
-        "session",
-        {"symbol": symbol, "kind": "split"},
-    )
+    splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
         made = schema.forecasts
-        fetch = schema.fetches
-        chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
-        chosen = chosen.join(made, same_forecast(made, ranked)).join(fetch)
-        found = on_basis_at(
-            connection,
-            symbol,
-            target,
-            frame(connection, chosen),
-            ["pinball"],
-            at=known_at,
-        )
+        based = chosen.add_columns(made.c.data_as_of, schema.fetches.c.first_received)
+        based = based.join(made, same_forecast(made, ranked)).join(schema.fetches)
+        stored = frame(connection, based)
+        every = on_basis_at(connection, symbol, target, stored, ["pinball"], at=known_at)
     else:
-        found = frame(connection, chosen)
-    counted = newest_origins(found, origins).reset_index(drop=True)
+        every = frame(connection, chosen)
+    counted = newest_origins(every, origins).reset_index(drop=True)
     return counted.assign(inside_80=counted["inside_80"].astype(float))
 
 
@@ -171,7 +157,10 @@ def _wanted(
     last: date | None,
     known_at: datetime | None,
 ) -> list[sa.ColumnElement[bool]]:
-    """Conditions on scores: of target sessions up to `last`, of the newest scored origins, few others, known then."""
+    """Conditions that a score is of a target session up to `last`, and was known at an instant.
+
+    They keep the newest scored origins, and few others.
+    """
     scores = schema.scores
     bar = schema.bar_versions
     wanted = [*of_series(scores, symbol, target)]
@@ -180,9 +169,8 @@ def _wanted(
     if known_at is not None:
         same = (bar.c[name] == scores.c[other] for name, other in _BAR.items())
         settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
-        wanted.append(
-            sa.exists().where(*same, bar.c.first_seen_at <= known_at, settled).correlate(scores)
-        )
+        stored = sa.exists().where(*same, bar.c.first_seen_at <= known_at, settled)
+        wanted.append(stored.correlate(scores))
     # The n-th newest origin of each kind one session ahead, which is scored first, by the order of
     # the key alone: the n-th newest of all is as new as any of these.
     nth_newest = [
@@ -196,8 +184,8 @@ def _wanted(
         .scalar_subquery()
         for kind in KINDS
     ]
-    found = connection.execute(sa.select(*nth_newest)).one()
-    oldest = max((origin for origin in found if origin is not None), default=date.min)
+    of_kinds = connection.execute(sa.select(*nth_newest)).one()
+    oldest = max(filter(None, of_kinds), default=date.min)
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
     return [
         *wanted,
@@ -218,34 +206,28 @@ def unscored_forecasts(
     last: date,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Forecasts of target sessions up to `last` that were not yet scored against a bar that their session has.
+    """Forecasts of target sessions up to `last` that were not yet scored against a bar of that session.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled
     the current version once it is settled, again after a restatement. With `known_at`, by the bars
-    as of that instant: a night run later scores what it would have scored on time. Columns of table
-    forecasts, model, stage, bar_version, and the bar on the
-    share basis of the day the forecast was issued: split_factor, new shares per share of that day,
-    is divided out.
+    as of that instant: a night run later scores what it would have scored on time.
+
+    Returns:
+        Columns of table forecasts, model, stage, bar_version, and the bar on the share basis of the
+        day the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
     forecasts = schema.forecasts
     scores = schema.scores
     of_symbol = of_series(forecasts, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(sa.select(sa.func.min(forecasts.c.target_session)).where(*of_symbol))
-    actual = _actuals(
-        symbol,
-        target,
-        oldest or date.max,
-        last,
-        known_at,
-    )
-    same_bar = (scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
+    span = schema.bar_versions.c.session.between(oldest or date.max, last)
+    actual = _actuals(symbol, target, span, known_at)
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
-    issued = _counted(forecasts, of_symbol, ("target_session",))
-    done = _counted(
-        scores, of_series(scores, symbol, target), ("target_session", "stage", "bar_version")
-    )
+    issued = _counted(forecasts, of_symbol, "target_session")
+    of_scores = of_series(scores, symbol, target)
+    done = _counted(scores, of_scores, "target_session", "stage", "bar_version")
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
         sa.select(actual.c.session)
@@ -254,73 +236,57 @@ def unscored_forecasts(
         .where(sa.func.coalesce(done.c.n, 0) < issued.c.n)
     )
     sessions = connection.scalars(not_all_scored.distinct()).all()
+    same_bar = (scores.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     statement = (
-        sa.select(
-            forecasts,
-            *actual.c,
-            schema.fetches.c.first_received,
-            schema.models.c.name.label("model"),
-        )
+        sa.select(forecasts, *actual.c)
+        .add_columns(schema.fetches.c.first_received, schema.models.c.name.label("model"))
         .join(actual, actual.c.session == forecasts.c.target_session)
         .join(schema.models)
         .join(schema.fetches)
         .where(*of_symbol, ~sa.exists().where(same_forecast(scores, forecasts), *same_bar))
         .where(forecasts.c.target_session.in_(sessions))
-        .order_by(
-            *(forecasts.c[name] for name in ("target_session", "horizon", "model_id", "kind")),
-            actual.c.stage,
-        )
+        .order_by(*forecasts.c["target_session", "horizon", "model_id", "kind"], actual.c.stage)
     )
-    found = frame(connection, statement)
-    accepted = next_history(connection, symbol, found["data_as_of"])
-    found = found[~(found["first_seen_at"] >= accepted)].reset_index(drop=True)
-    factor = split_factors(
-        connection,
-        symbol,
-        found,
-        until=found["first_seen_at"],
-    )
-    found[["open", "high", "low", "close"]] = found[["open", "high", "low", "close"]].mul(
-        factor, axis=0
-    )
-    found["volume"] /= factor
-    return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(
-        split_factor=factor
-    )
+    unscored = frame(connection, statement)
+    accepted = next_history(connection, symbol, unscored["data_as_of"])
+    unscored = unscored[~(unscored["first_seen_at"] >= accepted)].reset_index(drop=True)
+    factor = split_factors(connection, symbol, unscored, until=unscored["first_seen_at"])
+    unscored[[*PRICES[:4]]] = unscored[[*PRICES[:4]]].mul(factor, axis=0)
+    unscored["volume"] /= factor
+    unscored["split_factor"] = factor
+    return unscored.drop(columns=["session", "first_seen_at", "first_received"])
 
 
-def _counted(
-    table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], names: Sequence[str]
-) -> sa.Subquery:
-    columns = [table.c[name] for name in names]
-    return (
-        sa.select(*columns, sa.func.count().label("n")).where(*wanted).group_by(*columns).subquery()
-    )
+def _counted(table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
+    columns = table.c[names]
+    counted = sa.select(*columns, sa.func.count().label("n")).where(*wanted)
+    return counted.group_by(*columns).subquery()
 
 
 def _actuals(
-    symbol: str, target: Target, first: date, last: date, known_at: datetime | None
+    symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime | None
 ) -> sa.Subquery:
+    """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
     bar = schema.bar_versions
     earlier = schema.bar_versions.alias("earlier")
-    prices = (bar.c[name] for name in PRICES)
-    columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *prices)
-    usable = [bar.c.symbol == symbol, bar.c.session.between(first, last)]
-    usable += [bar.c[name].is_not(None) for name in TARGETS[target].columns]
-    same = earlier.c.symbol == bar.c.symbol
-    filled = (earlier.c[name].is_not(None) for name in TARGETS[target].columns)
-    older = (earlier.c.session == bar.c.session, earlier.c.version < bar.c.version)
-    before = sa.exists().where(same, *older, *filled)
+    needed = TARGETS[target].columns
+    usable = [bar.c.symbol == symbol, span, *(bar.c[name].is_not(None) for name in needed)]
     current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
     confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
     if known_at is not None:
         usable.append(bar.c.first_seen_at <= known_at)
         current = current | (bar.c.superseded_at > known_at)
         confirmed = bar.c.settled_at <= known_at
-
-    def staged(stage: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        return sa.select(sa.literal(stage).label("stage"), *columns).where(*usable, *conditions)
-
+    filled = (earlier.c[name].is_not(None) for name in needed)
+    same_session = (earlier.c.symbol == bar.c.symbol, earlier.c.session == bar.c.session)
+    before = sa.exists().where(*same_session, earlier.c.version < bar.c.version, *filled)
+    columns = (
+        bar.c.session,
+        bar.c.version.label("bar_version"),
+        *bar.c["first_seen_at", *PRICES],
+    )
+    first_print = sa.select(sa.literal("first_print").label("stage"), *columns)
+    settled = sa.select(sa.literal("settled").label("stage"), *columns)
     return sa.union_all(
-        staged("first_print", ~before), staged("settled", current, confirmed)
+        first_print.where(*usable, ~before), settled.where(*usable, current, confirmed)
     ).subquery("actual")

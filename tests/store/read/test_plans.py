@@ -19,7 +19,9 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "model_of_run": lambda connection: read.row(connection, "models", OF_RUN),
     "decision_of_run": lambda connection: read.row(connection, "promotions", {"run_id": "r"}),
     "running": read.running,
-    "lineage": lambda connection: read.lineage(connection, "m"),
+    "lineage": lambda connection: read.lineage(
+        connection, model_row("m") | {"fetch_id": "f", "run_id": "r", "parent_id": None}
+    ),
     "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),
     "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
     "models_of_newest": lambda connection: read.models_of_newest(
