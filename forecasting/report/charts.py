@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -319,7 +319,7 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
     )
 
 
-def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
+def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
     """A column a horizon, up where the published forecast is better.
 
     A skill of `limit` fills half the height.

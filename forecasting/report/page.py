@@ -1,10 +1,11 @@
-"""The pages: a night as one self-contained HTML file, its past nights inside it as JSON for its script; the index."""
+"""The pages: a night as one HTML file, its past nights inside it as JSON for its script; the index."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from itertools import groupby
@@ -25,9 +26,9 @@ from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS, RANDOM
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+# Digits more than shown: rounded twice, two numbers in 10 ** _FINER can differ in the last digit
+# from the rest of the page and from `show`, and all digits would double the size.
 _FINER = 4
-"""Digits more than shown: rounded twice, two numbers in 10 ** _FINER can differ in the last digit
-from the rest of the page and from `show`, and all digits would double the size."""
 
 
 @lru_cache(maxsize=1)
@@ -43,23 +44,21 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"charts": charts, "record": record, "wording": wording, "RANDOM": RANDOM}
-    shown = (
+    filters = (
+        markdown_text,
+        quantity,
+        table_csv,
         units.as_day,
+        units.instant,
         units.long_day,
+        units.p_value,
+        units.percent,
+        units.seconds,
         units.short_day,
         units.span_of_days,
-        units.instant,
-        units.seconds,
-    )
-    others = (
-        units.percent,
-        units.p_value,
-        quantity,
         wording.forecaster_label,
-        markdown_text,
-        table_csv,
     )
-    made.filters |= {show.__name__: show for show in (*shown, *others)}
+    made.filters |= {show.__name__: show for show in filters}
     made.filters |= {"cleaned": plain_text, "plain": lambda text: ordinary_spaces(plain_text(text))}
     return made
 
@@ -75,57 +74,59 @@ def render_index(lines: Sequence[SymbolLine]) -> str:
 
 def render_page(page: PageData, *, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a night, with `links` (text, address) to others; it makes no network request."""
-    data = page.night
-    track = data.record
-    comparisons = data.record.comparisons(data.record.skills)
-    against, skill = record.skill_over_time(track)
+    track = page.night.record
+    comparisons = track.comparisons(track.skills)
     per_horizon = comparisons[comparisons["horizon"] > 0]
-    limit = max(0.05, float(per_horizon["skill_pinball"].abs().max())) if len(per_horizon) else 0.05
-    # One session ahead, as the sentence at the top of the page: the same nights, so the same best
-    # baseline.
-    ahead = per_horizon[per_horizon["horizon"] == 1]
-    network_last = ahead.assign(is_network=ahead["forecaster"] == LSTM).sort_values(
-        ["is_network", "their_pinball"]
-    )
+    limit = max(0.05, float(per_horizon["skill_pinball"].abs().max()))
     bars = {
-        name: charts.skill_bars(
-            dict(zip(rows["horizon"], rows["skill_pinball"], strict=True)), limit=limit
-        )
+        name: charts.skill_bars(rows.set_index("horizon")["skill_pinball"].to_dict(), limit=limit)
         for name, rows in per_horizon.groupby("forecaster")
     }
-    shown = {
-        "data": data,
-        "page": page,
-        "unit": data.unit,
-        "label": TARGETS[data.target].label,
-        "links": links,
-        "nights": embedded(page),
-        "costs": _cost_rows(data),
-    }
-    shown |= {"track": track, "past": track.ahead(1), "forecasters": forecasters(page)}
-    shown |= {"skill": skill, "skill_against": wording.forecaster_label(against)}
-    shown |= {"comparisons": comparisons, "skills": network_last.to_dict("records"), "bars": bars}
-    return environment().get_template("page.html").render(shown)
+    # One session ahead, as the sentence at the top of the page: the same nights, so the same best
+    # baseline.
+    ahead = comparisons[comparisons["horizon"] == 1].to_dict("records")
+    best_first = sorted(ahead, key=lambda row: (row["forecaster"] == LSTM, row["their_pinball"]))
+    against, skill = record.skill_over_time(track)
+    template = environment().get_template("page.html")
+    return template.render(
+        page=page,
+        data=page.night,
+        links=links,
+        label=TARGETS[page.night.target].label,
+        nights=embedded(page),
+        forecasters=forecasters(page),
+        comparisons=comparisons,
+        skills=best_first,
+        bars=bars,
+        skill=skill,
+        skill_against=wording.forecaster_label(against),
+        costs=_cost_rows(page.night),
+    )
 
 
 def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
-    rows: list[dict[Any, Any]] = []
-    for ratio in sorted(
-        {*map(float, RATIOS[1:]), *([] if data.cost_ratio is None else [data.cost_ratio])}
-    ):
-        if costs := record.realised_costs(data.record, ratio):
-            tomorrow = record.cost_quantiles(data.rows, ratio).iloc[0]
-            best = costs[1] if len(costs) > 1 else None
-            rows.append(costs[0] | {"ratio": ratio, "tomorrow": tomorrow, "best": best})
+    """A row a cost ratio, empty before the first score."""
+    if data.record.ahead(1).empty:
+        return []
+    ratios = set(map(float, RATIOS[1:]))
+    if data.cost_ratio is not None:
+        ratios.add(data.cost_ratio)
+    rows = []
+    for ratio in sorted(ratios):
+        published, *others = record.realised_costs(data.record, ratio)
+        tomorrow = record.cost_quantiles(data.rows, ratio).iloc[0]
+        best = others[0] if others else None
+        rows.append(published | {"ratio": ratio, "tomorrow": tomorrow, "best": best})
     return rows
 
 
 def forecasters(page: PageData) -> dict[str, str]:
-    """Name and label of every forecaster with a forecast of the nights in the page, the network first."""
+    """Name and label of each forecaster with a forecast of these nights, the network first."""
     names = sorted(set(page.issued["name"]), key=lambda name: (name != LSTM, name))
-    return {
-        name: "the network" if name == LSTM else wording.forecaster_label(name) for name in names
-    }
+    labels = {name: wording.forecaster_label(name) for name in names}
+    if LSTM in labels:
+        labels[LSTM] = "the network"
+    return labels
 
 
 def embedded(page: PageData) -> str:
@@ -139,14 +140,16 @@ def embedded(page: PageData) -> str:
     """
     data = page.night
     unit = data.unit
-    values = {
-        units.as_day(day): float(value) / unit.scale for day, value in data.history["value"].items()
-    }
-    settled = {units.as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
-    named = [*page.issued["origin_session"].unique(), *page.issued["target_session"].unique()]
-    sessions = sorted({*values, *map(units.as_day, named)})
+    issued = page.issued
+    issued = issued.assign(
+        origin=pd.to_datetime(issued["origin_session"]).dt.date,
+        session=pd.to_datetime(issued["target_session"]).dt.date,
+    )
+    history = data.history.set_axis([units.as_day(day) for day in data.history.index])
+    sessions = sorted({*history.index, *issued["origin"], *issued["session"]})
     place = {session: position for position, session in enumerate(sessions)}
-    shown = [values.get(session, math.nan) for session in sessions]
+    unsettled = history.index[~history["settled"].astype(bool)]
+    special_days = {place[session]: data.special_days(session) for session in sessions}
     document = {
         "symbol": data.symbol,
         "target": data.target,
@@ -155,98 +158,76 @@ def embedded(page: PageData) -> str:
         "subject": wording.headline(data)["subject"].replace(" is ", " was "),
         "forecasters": forecasters(page),
         "sessions": [session.isoformat() for session in sessions],
-        "values": [
-            round(value, unit.decimals + _FINER) if math.isfinite(value) else None
-            for value in shown
-        ],
-        "provisional": [place[session] for session in sessions if not settled.get(session, True)],
-        "notes": {
-            place[session]: notes for session in sessions if (notes := data.special_days(session))
-        },
-        "nights": _nights(data, page.issued, place),
+        "values": _numbers(history["value"].reindex(sessions), unit),
+        "provisional": [place[session] for session in unsettled],
+        "notes": {position: notes for position, notes in special_days.items() if notes},
+        "nights": _nights(data, issued, place),
     }
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
-    unit = data.unit
-    sessions = list(place)
-    rows = rows.sort_values(["origin_session", "horizon"], kind="stable")
-    scaled = rows[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
-    *quantiles, last = np.round(scaled, unit.decimals + _FINER).T
-    minutes = (
-        pd.DatetimeIndex(rows["issued_at"]).tz_convert(None).to_numpy().astype("datetime64[m]")
+def _numbers(values: pd.Series[float], unit: units.Unit) -> list[float | None]:
+    """The values in the page's unit, None for NaN."""
+    shown = np.round(values.to_numpy(dtype=float) / unit.scale, unit.decimals + _FINER)
+    return [value if math.isfinite(value) else None for value in shown.tolist()]
+
+
+def _nights(data: ReportData, issued: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
+    names = ["origin", "session", "issued_at", "name", "role", "kind", "status", "reason"]
+    rows = issued.sort_values(["origin", "horizon"], kind="stable")
+    numbers = rows[list(QUANTILE_COLUMNS)].to_numpy(dtype=float) / data.unit.scale
+    rows = rows[[*names, "split_factor", "parts"]].assign(
+        quantiles=np.round(numbers, data.unit.decimals + _FINER).tolist(),
+        last=pd.Series(_numbers(rows["last_value"], data.unit), rows.index, dtype=object),
     )
-    as_stored = ("name", "role", "kind", "status", "reason", "split_factor", "parts")
-    columns = {name: rows[name].tolist() for name in as_stored}
-    columns |= {"issued": np.datetime_as_string(minutes).tolist(), "last": last.tolist()}
-    columns["quantiles"] = np.stack(quantiles, axis=1).tolist()
-    for name in ("origin_session", "target_session"):
-        columns[name] = (
-            rows[name].map({day: place[units.as_day(day)] for day in rows[name].unique()}).tolist()
-        )
     # Plain rows: a frame a night and forecaster took a second for 250 nights.
-    each_row = (
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    )
-    nights: list[dict[str, Any]] = []
-    for _, night in groupby(each_row, key=itemgetter("origin_session")):
-        forecasts: dict[str, list[dict[Any, Any]]] = {}
-        for row in night:
-            forecasts.setdefault(row["name"], []).append(row)
-        each = [row for forecast in forecasts.values() for row in forecast]
-        published = next((row for row in each if row["role"] == CHAMPION), each[0])
-        ours = forecasts[published["name"]]
-        factor = published["split_factor"]
-        basis = TARGETS[data.target].to_issued(1.0, factor)
-        origin = sessions[published["origin_session"]]
-        days = [sessions[row["target_session"]] for row in ours]
-        dated = zip(days, ours, strict=True)
-        whys = [
-            Why(
-                data.target,
-                day,
-                data.special_days(day, known=origin),
-                row["parts"],
-            )
-            for day, row in dated
-        ]
-        nights.append(
-            {
-                "origin": published["origin_session"],
-                "issued": f"{published['issued']}+00:00",
-                "kind": published["kind"],
-                "published": published["name"],
-                "reason": published["reason"] if published["status"] == "fallback" else "",
-                "last": published["last"] if math.isfinite(published["last"]) else None,
-                "targets": [row["target_session"] for row in ours],
-                "forecasts": {
-                    name: [row["quantiles"] for row in theirs]
-                    for name, theirs in forecasts.items()
-                    if len(theirs) == len(ours)
-                },
-                **({} if basis == 1.0 else {"basis": basis}),
-                **({"why": _why_document(whys, unit)} if whys[0].parts else {}),
-            }
-        )
-    return nights
+    nights = groupby(rows.to_dict("records"), key=itemgetter("origin"))
+    return [_night(data, list(night), place) for _, night in nights]
 
 
-def _why_document(whys: Sequence[Why], unit: units.Unit) -> dict[str, Any]:
-    """Why the medians of a night are what they are.
-
-    What the sentence of the first is made of, and each in brief.
-    """
-    factors = [(name, round(factor, 2)) for name, factor in wording.named_parts(whys[0])]
-    against = (
-        {"against": [why.against_usual(math.nan) for why in whys]}
-        if TARGETS[whys[0].target].moves_width
-        else {}
-    )
-    brief = [*map(wording.brief_why, whys)]
-    return {
-        "usual": wording.usual_level(whys[0], unit),
-        "factors": factors,
-        "brief": brief,
-        **against,
+def _night(data: ReportData, rows: list[dict[Any, Any]], place: dict[date, int]) -> dict[str, Any]:
+    forecasts = defaultdict[str, list[dict[Any, Any]]](list)
+    for row in rows:
+        forecasts[row["name"]].append(row)
+    published = next(row for row in rows if row["role"] == CHAMPION)
+    ours = forecasts[published["name"]]
+    document = {
+        "origin": place[published["origin"]],
+        "issued": published["issued_at"].isoformat(timespec="minutes"),
+        "kind": published["kind"],
+        "published": published["name"],
+        "reason": published["reason"] if published["status"] == "fallback" else "",
+        "last": published["last"],
+        "targets": [place[row["session"]] for row in ours],
+        "forecasts": {
+            name: [row["quantiles"] for row in theirs] for name, theirs in forecasts.items()
+        },
     }
+    basis = TARGETS[data.target].to_issued(1.0, published["split_factor"])
+    if basis != 1.0:
+        document["basis"] = basis
+    if ours[0]["parts"]:
+        document["why"] = _why_document(data, ours)
+    return document
+
+
+def _why_document(data: ReportData, rows: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
+    """What the sentence of the first session is made of, and each session in brief."""
+    whys = [
+        Why(
+            data.target,
+            row["session"],
+            data.special_days(row["session"], known=row["origin"]),
+            row["parts"],
+        )
+        for row in rows
+    ]
+    factors = wording.named_parts(whys[0])
+    document: dict[str, Any] = {
+        "usual": wording.usual_level(whys[0], data.unit),
+        "factors": [(name, round(factor, 2)) for name, factor in factors],
+        "brief": [wording.brief_why(why) for why in whys],
+    }
+    if TARGETS[data.target].moves_width:
+        document["against"] = [why.against_usual(math.nan) for why in whys]
+    return document
