@@ -165,7 +165,7 @@ def run_nights(
             begun,
             held,
         ),
-        due=runtime.flow_run.scheduled_start_time if held else None,
+        scheduled_at=runtime.flow_run.scheduled_start_time if held else None,
     )
     return run_published(
         begun,

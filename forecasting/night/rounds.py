@@ -1,4 +1,4 @@
-"""Rounds of requests: what is due is requested, and what did not come is requested again, until a stated hour.
+"""Rounds of requests: what did not come is requested again, until a stated hour.
 
 An unattended run pauses for as long as the failures of a round ask for: 30 minutes or what the
 source states after a rate limit, 20 for a late bar, 1 to 15 without a response. At the hour it goes
@@ -30,19 +30,18 @@ from forecasting.vocabulary import Clock
 logger = logging.getLogger("forecasting.night")
 
 REFUSED = timedelta(minutes=30)
-"""After "too many requests", unless the source names a pause itself: an earlier request extends the
-refusal."""
+"""After "too many requests", unless the source names a pause: an earlier request extends it."""
 
 UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 """After no response or a broken one; the last pause repeats."""
 
-# After a response without the session's bar: it comes within minutes, hours or days
+# After a response without the session's bar: it comes within minutes, hours or days.
 NO_BAR = timedelta(minutes=20)
-# The one pause while a person waits at a terminal, after no response
+# The one pause while a person waits at a terminal, after no response.
 INTERACTIVE = timedelta(seconds=2)
-# Symbols whose bars are requested one after the other before the first of their nights goes on
+# Symbols whose bars are requested one after the other before the first of their nights goes on.
 BATCH = 25
-REASONS = 3  # Of a run that waits: more would fill its message
+REASONS = 3  # of a run that waits: more would fill its message
 Wait = Callable[[datetime, str], object]
 """Waits until an instant, in a state that says why."""
 
@@ -52,16 +51,19 @@ class _Symbol:
     """What is requested of one symbol."""
 
     nights: list[Night]  # oldest first; one request brings the bars of all
-    due: datetime  # when they are requested
+    request_at: datetime
     silent: int = 0  # requests in a row without a response, which lengthens the pause
-    # With its error, the newest night, whose bar did not come: older ones are requested
+    # With its error, the newest night, whose bar did not come: older ones are requested.
     missing: Night | None = None
+
+    @property
+    def newest(self) -> Night:
+        """The night whose bar is requested last."""
+        return self.nights[-1]
 
 
 class Rounds:
-    """The nights of a run, batch by batch as their bars are to be requested.
-
-    Iterate, then hand each batch to `take`.
+    """The nights of a run, batch by batch: iterate, request their bars, hand each batch to `take`.
 
     Attributes:
         ended: The nights that cannot be run, with their error: a NoBarError where the run goes on
@@ -75,237 +77,235 @@ class Rounds:
         nights: Sequence[Night],
         settings: Settings,
         *,
-        due: datetime | None,
+        scheduled_at: datetime | None,
         now: Clock,
         wait: Wait,
     ) -> None:
-        """Begin with all nights due, each symbol's oldest first.
-
-        `due`: when an unattended run was, else None.
-        """
+        """Begin with all nights, oldest first; `scheduled_at` is None where a person waits."""
         self.ended = [night for night in nights if night.error is not None]
+        self.refusals = Refusals()
         self._settings = settings
-        self._patient = due is not None
+        self._patient = scheduled_at is not None
         self._now = now
         self._wait = wait
         self._began = now()
-        # It may have begun hours later, after another one had waited
-        self._due = min(due or self._began, self._began)
+        # It may have begun hours later, after another one had waited.
+        self._scheduled_at = min(scheduled_at or self._began, self._began)
         begun = by_symbol([night for night in nights if night.error is None])
         self._symbols = {some[0].symbol: _Symbol(some, self._began) for some in begun}
         self._round = 0
         self._pause = timedelta(0)
-        self.refusals = Refusals()
 
     def __iter__(self) -> Iterator[list[Night]]:
-        """The nights of BATCH symbols at a time, whose bars are to be requested now.
-
-        Waits between rounds.
-        """
+        """The nights of BATCH symbols at a time; waits between rounds."""
         while self._symbols:
-            due = min(symbol.due for symbol in self._symbols.values())
-            if due > self._now():
-                self._wait(due, self._waiting(due))
+            next_at = min(symbol.request_at for symbol in self._symbols.values())
+            if next_at > self._now():
+                self._wait(next_at, self._why_waiting(next_at))
                 self._leave_out_done()
-            self._round = self._round + 1
+            self._round += 1
             self._pause = timedelta(0)
             self.refusals.clear()
-            asked = [
-                symbol for symbol in self._symbols.values() if symbol.due <= max(due, self._now())
-            ]
+            until = max(next_at, self._now())
+            asked = [symbol for symbol in self._symbols.values() if symbol.request_at <= until]
             for start in range(0, len(asked), BATCH):
-                batch = asked[start : start + BATCH]
-                yield [replace(night, error=None) for symbol in batch for night in symbol.nights]
-            for symbol in asked:
-                if symbol.nights[0].symbol in self._symbols and symbol.missing is None:
-                    symbol.due = min(self._now() + self._pause, self._deadline(symbol.nights[-1]))
-                    if self._patient:
-                        self._note_waiting(symbol.nights[-1], symbol.due)
+                yield _requested(asked[start : start + BATCH])
+            self._schedule_again(asked)
 
-    def _note_waiting(self, night: Night, due: datetime) -> None:
-        """Say in the row of a night, whose error is not its last, why it waits and until when it is retried."""
+    def _schedule_again(self, asked: Sequence[_Symbol]) -> None:
+        """Set when the symbols that are still without their bar are requested again."""
+        for symbol in asked:
+            if symbol.newest.symbol not in self._symbols or symbol.missing is not None:
+                continue
+            symbol.request_at = min(self._now() + self._pause, self._deadline(symbol.newest))
+            if self._patient:
+                self._note_waiting(symbol.newest, symbol.request_at)
+
+    def _note_waiting(self, night: Night, request_at: datetime) -> None:
+        """Say in the row of a night why it waits, and until when it is retried."""
         until = clock_time(self._deadline(night), self._settings)
         waiting = {"waiting": str(night.error), "until": f"Retrying until {until}."}
         mark(night, {"status": stopped_status(night.error)}, waiting)
-        logger.warning(
-            "%s: next request at %s: %s",
-            night.symbol,
-            clock_time(due, self._settings),
-            night.error,
-        )
+        hour = clock_time(request_at, self._settings)
+        logger.warning("%s: next request at %s: %s", night.symbol, hour, night.error)
 
     def _leave_out_done(self) -> None:
         """End the nights that another run has done while this one waited without the lock."""
         for name, symbol in list(self._symbols.items()):
             left = not_done(symbol.nights)
-            self.ended += [
-                replace(night, error=None, is_done=True)
-                for night in symbol.nights
-                if night not in left
-            ]
+            done = [night for night in symbol.nights if night not in left]
+            self.ended += [replace(night, error=None, is_done=True) for night in done]
             symbol.nights = left
             if not left:
                 del self._symbols[name]
 
     def take(self, fetched: Sequence[Night]) -> list[Night]:
-        """Those of a batch, after its requests, that are to be run.
+        """The nights of a requested batch that are to be run; the others wait or have ended."""
+        taken: list[Night] = []
+        for nights in by_symbol(fetched):
+            error = nights[-1].error
+            if error is None:
+                taken += self._with_bars(nights)
+            else:
+                taken += self._without_bar(nights, error)
+        return taken
 
-        The others wait for a later round or have ended.
-        """
-        return [night for nights in by_symbol(fetched) for night in self._ready(nights)]
-
-    def _ready(self, nights: list[Night]) -> list[Night]:
+    def _with_bars(self, nights: list[Night]) -> list[Night]:
+        """The nights, whose bars came; what they waited for is noted."""
         newest = nights[-1]
-        error = nights[-1].error
+        symbol = self._symbols.pop(newest.symbol)
+        if symbol.missing is not None:
+            self._end_without_bar(symbol.missing, newest.session, symbol.missing.error)
+        elif self._patient and self._round > 1:
+            waited = (
+                f"Waited for its bar from {self._began.astimezone(self._settings.timezone):%H:%M} "
+                f"to {clock_time(self._now(), self._settings)}; {self._round} requests."
+            )
+            with connect.transaction(newest.settings.url) as connection:
+                add_notes(connection, newest, {"waiting": "", "until": "", "waited": waited})
+        return nights
+
+    def _without_bar(self, nights: list[Night], error: ForecastingError) -> list[Night]:
+        """What is run in place of the nights whose newest bar did not come."""
+        newest = nights[-1]
         symbol = self._symbols[newest.symbol]
-        if error is None:
-            del self._symbols[newest.symbol]
-            if symbol.missing is not None:
-                self._end_without_bar(symbol.missing, newest.session, symbol.missing.error)
-            elif self._patient and self._round > 1:
-                began, until = (clock_time(at, self._settings) for at in (self._began, self._now()))
-                waited = (
-                    f"Waited for its bar from {began.partition(' ')[0]} to {until}; "
-                    f"{self._round} requests."
-                )
-                with connect.transaction(newest.settings.url) as connection:
-                    add_notes(connection, newest, {"waiting": "", "until": "", "waited": waited})
-            return nights
         if symbol.missing is None and self._is_requested_again(symbol, newest, error):
             symbol.nights = nights
             return []
-        if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):
-            if isinstance(error, DataLateError):
-                bars = error.newest
-            else:
-                with connect.reading(newest.settings.url) as connection:
-                    stored = read.bars(connection, newest.symbol, last=newest.session)
-                bars = stored.index[-1].date() if len(stored) else None
-            if bars is not None:
-                return self._go_on(
-                    symbol,
-                    nights,
-                    error,
-                    bars,
-                )
+        newest_bar = _newest_bar(newest, error) if self._patient else None
+        if newest_bar is not None:
+            return self._go_on(symbol, nights, error, newest_bar)
         del self._symbols[newest.symbol]
-        missing = newest if symbol.missing is None else replace(symbol.missing, error=error)
+        missing = replace(symbol.missing or newest, error=error)
         if self._patient or not is_refusal(newest.settings, newest.symbol, error):
             mark_stopped(missing, error)
         self._end(missing)
         return []
 
     def _is_requested_again(self, symbol: _Symbol, newest: Night, error: ForecastingError) -> bool:
-        """Whether a later round requests the symbol.
-
-        Before its deadline, where a retry can help.
-        """
+        """Whether a later round requests the symbol, before its deadline."""
         symbol.silent = symbol.silent + 1 if isinstance(error, UnavailableError) else 0
         pause = self._pause_after(error, symbol)
+        if pause is None:
+            return False
         now = self._now()
         deadline = self._deadline(newest)
         # A request within the pause of a refusal extends it.
-        if (
-            pause is None
-            or now >= deadline
-            or (isinstance(error, RateLimitedError) and now + pause > deadline)
-        ):
+        earliest = now + pause if isinstance(error, RateLimitedError) else now
+        if now >= deadline or earliest > deadline:
             return False
         self._pause = max(self._pause, pause)
         return True
 
     def _go_on(
-        self, symbol: _Symbol, nights: list[Night], error: ForecastingError, bars: date
+        self, symbol: _Symbol, nights: list[Night], error: ForecastingError, newest_bar: date
     ) -> list[Night]:
-        """What is run with the bars up to the session `bars`: stored ones, or of a late source, which are requested."""
+        """What is run with the bars up to `newest_bar`; those of a late source are requested first."""
         missing = symbol.missing or nights[-1]
+        older = [replace(night, error=None) for night in nights if night.session <= newest_bar]
+        if not older and not _is_finished(missing, newest_bar):
+            older = [replace(nights[-1], session=newest_bar, error=None)]
         is_late = isinstance(error, DataLateError)
-        older = [replace(night, error=None) for night in nights if night.session <= bars]
-        if not older:
-            with connect.reading(missing.settings.url) as connection:
-                finished = read.newest_finished(connection, missing.symbol, missing.target)
-            is_done = finished is not None and bars <= finished
-            older = [] if is_done else [replace(nights[-1], session=bars, error=None)]
-        if is_late and older and bars < nights[-1].session:
+        if is_late and older and newest_bar < nights[-1].session:
             symbol.missing = missing
             symbol.nights = older
-            symbol.due = self._now()
+            symbol.request_at = self._now()
             return []
         del self._symbols[missing.symbol]
-        self._end_without_bar(missing, bars, missing.error if is_late else error)
-        return [] if is_late else older
-
-    def _end_without_bar(self, missing: Night, bars: date, error: ForecastingError | None) -> None:
-        """End the night whose bar did not come, with a note in its row, unless it goes on with stored bars itself."""
-        hour = clock_time(self._now(), self._settings)
-        is_late = isinstance(error, DataLateError)
-        why = f"{error} Stopped retrying at {hour}"
-        if isinstance(error, DataLateError):
-            why = (
-                f"{f'{error.why} It' if error.why else f'The bar of {missing.session}'} was not "
-                f"available by {hour}"
-            )
-        note = f"{why}; the night continued with the bars up to {bars}."
-        mark(
-            missing,
-            {"status": "late"} if is_late else {"status": "failed", "error": note},
-            {"no_bar": note},
-        )
-        logger.warning("%s: %s", missing.symbol, note)
         if is_late:
+            self._end_without_bar(missing, newest_bar, missing.error)
+            return []
+        self._end_without_bar(missing, newest_bar, error)
+        return older
+
+    def _end_without_bar(
+        self, missing: Night, newest_bar: date, error: ForecastingError | None
+    ) -> None:
+        """End the night whose bar did not come, unless it goes on with stored bars itself."""
+        hour = clock_time(self._now(), self._settings)
+        goes_on = f"the night continued with the bars up to {newest_bar}."
+        if isinstance(error, DataLateError):
+            what = f"{error.why} It" if error.why else f"The bar of {missing.session}"
+            note = f"{what} was not available by {hour}; {goes_on}"
+            mark(missing, {"status": "late"}, {"no_bar": note})
             self.ended.append(replace(missing, error=NoBarError(note)))
-        elif bars < missing.session:
-            self._end(replace(missing, error=error))
+        else:
+            note = f"{error} Stopped retrying at {hour}; {goes_on}"
+            mark(missing, {"status": "failed", "error": note}, {"no_bar": note})
+            if newest_bar < missing.session:
+                self._end(replace(missing, error=error))
+        logger.warning("%s: %s", missing.symbol, note)
 
     def _end(self, night: Night) -> None:
-        logger.error(
-            "%s %s: %s",
-            night.symbol,
-            night.session,
-            night.error,
-        )
+        logger.error("%s %s: %s", night.symbol, night.session, night.error)
         self.ended.append(night)
 
     def _pause_after(self, error: ForecastingError, symbol: _Symbol) -> timedelta | None:
         """The pause before the next request; None where a retry cannot help."""
+        is_silent = isinstance(error, UnavailableError)
         if not self._patient:  # a late bar does not come within seconds
-            return INTERACTIVE if isinstance(error, UnavailableError) and self._round == 1 else None
-        if isinstance(error, RateLimitedError):
-            stated = error.retry_after_s
-            if stated is None or not math.isfinite(stated):
-                return REFUSED
-            return timedelta(seconds=min(max(stated, 60.0), 86_400.0))
-        if isinstance(error, UnavailableError):
+            return INTERACTIVE if is_silent and self._round == 1 else None
+        if is_silent:
             return UNANSWERED[min(symbol.silent, len(UNANSWERED)) - 1]
+        if isinstance(error, RateLimitedError):
+            return _stated_pause(error)
         return NO_BAR if isinstance(error, DataLateError) else None
 
     def _deadline(self, night: Night) -> datetime:
         """When retrying ends: at FORECASTING_LATE_UNTIL, or when the next session opens.
 
-        Then no forecast is live.
+        After that no forecast would be live.
         """
         if not self._patient:
             return self._began + timedelta(days=1)
         zone = self._settings.timezone
-        hour = self._settings.late_until
-        exchange = night.settings.exchange
-        today = self._due.astimezone(zone).date()
+        today = self._scheduled_at.astimezone(zone).date()
         # An hour that the clocks of a day skip is the one after it, as for the schedule; of one
         # shown twice the first.
         hours = [
-            datetime.combine(today + timedelta(days=days), hour, tzinfo=zone).astimezone(UTC)
-            for days in (0, 1)
+            datetime.combine(day, self._settings.late_until, tzinfo=zone).astimezone(UTC)
+            for day in (today, today + timedelta(days=1))
         ]
-        stated = next(instant for instant in hours if instant > self._due)
+        stated = next(instant for instant in hours if instant > self._scheduled_at)
+        exchange = night.settings.exchange
         return min(stated, opens_at(shift(night.session, 1, exchange), exchange))
 
-    def _waiting(self, due: datetime) -> str:
-        """Why the run waits, of the first symbols, when it requests again, and until when it does."""
-        waiting = [symbol.nights[-1] for symbol in self._symbols.values()]
+    def _why_waiting(self, next_at: datetime) -> str:
+        """Why the run waits, when it requests again, and until when it does."""
+        waiting = [symbol.newest for symbol in self._symbols.values()]
         reasons = list(dict.fromkeys(str(night.error) for night in waiting if night.error))
         until = clock_time(max(map(self._deadline, waiting)), self._settings)
-        hour = clock_time(due, self._settings).partition(" ")[0]
+        hour = f"{next_at.astimezone(self._settings.timezone):%H:%M}"
         return f"{' '.join(reasons[:REASONS])} Next request at {hour}, retrying until {until}."
+
+
+def _requested(symbols: Sequence[_Symbol]) -> list[Night]:
+    return [replace(night, error=None) for symbol in symbols for night in symbol.nights]
+
+
+def _stated_pause(refusal: RateLimitedError) -> timedelta:
+    stated_s = refusal.retry_after_s
+    if stated_s is None or not math.isfinite(stated_s):
+        return REFUSED
+    return timedelta(seconds=min(max(stated_s, 60.0), 86_400.0))
+
+
+def _newest_bar(night: Night, error: ForecastingError) -> date | None:
+    """The newest bar that an unattended night can go on with; None without one."""
+    if isinstance(error, DataLateError):
+        return error.newest
+    if not isinstance(error, UnavailableError | RateLimitedError):
+        return None
+    with connect.reading(night.settings.url) as connection:
+        stored = read.bars(connection, night.symbol, last=night.session)
+    return stored.index[-1].date() if len(stored) else None
+
+
+def _is_finished(night: Night, session: date) -> bool:
+    """Whether a night of that session or a newer one has come to its end."""
+    with connect.reading(night.settings.url) as connection:
+        finished = read.newest_finished(connection, night.symbol, night.target)
+    return finished is not None and session <= finished
 
 
 def clock_time(moment: datetime, settings: Settings) -> str:

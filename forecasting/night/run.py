@@ -87,8 +87,8 @@ class Caller:
     # What follows once some nights have ended
     after: Callable[[Sequence[Night]], object] = lambda nights: None
     pause: Wait = lambda until, why: None
-    # When an unattended run was, which retries and gives up its lock in a pause; else None
-    due: datetime | None = None
+    # Of an unattended run, which retries and gives up its lock in a pause; else None.
+    scheduled_at: datetime | None = None
 
 
 PLAINLY = Caller()
@@ -111,25 +111,20 @@ def run_nights(
     done: list[Night] = []
 
     def pause(until: datetime, why: str) -> None:
-        if caller.due is not None:  # what workers run needs the lock
+        if caller.scheduled_at is not None:  # what workers run needs the lock
             done.extend(workers.results())
         caller.pause(until, why)
 
     rounds = Rounds(
         nights,
         settings,
-        due=caller.due,
+        scheduled_at=caller.scheduled_at,
         now=now,
         wait=pause,
     )
     with opened_workers(settings, caller) as workers:
-        for due in rounds:
-            fetched = caller.call(
-                "ingest",
-                due,
-                rounds,
-                switch_source,
-            )
+        for requested in rounds:
+            fetched = caller.call("ingest", requested, rounds, switch_source)
             for shard in shards(rounds.take(fetched), settings):
                 workers.submit(shard)
         done.extend(workers.results())

@@ -46,7 +46,7 @@ class Run:
             make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)
         ]
         self.rounds = Rounds(
-            nights, settings, due=BEGAN if patient else None, now=self.now, wait=self.wait
+            nights, settings, scheduled_at=BEGAN if patient else None, now=self.now, wait=self.wait
         )
 
     def now(self) -> datetime:
@@ -203,6 +203,6 @@ def test_it_waits_until_the_stated_hour_after_it_was_due_and_never_past_the_next
     run = Run(settings)
     run.moment, planned = (pd.Timestamp(text, tz=UTC).to_pydatetime() for text in (began, due))
     nights = [make_night("AAA", LAST, settings, now=run.now)]
-    run.rounds = Rounds(nights, settings, due=planned, now=run.now, wait=run.wait)
+    run.rounds = Rounds(nights, settings, scheduled_at=planned, now=run.now, wait=run.wait)
     run.responses(LATE)
     assert run.moment == pd.Timestamp(until, tz=UTC)
