@@ -71,7 +71,7 @@ def runs_folder(settings: Settings) -> Path:
 
 
 def network_id(run_id: str, method: str) -> str:
-    """The id of the network that a night fits by a method, and the name of the folder of its weights."""
+    """The id of the network that a night fits by a method, and of the folder of its weights."""
     return short_id("model", run_id, method)
 
 

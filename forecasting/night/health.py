@@ -1,4 +1,4 @@
-"""Whether nights are well: a live forecast for the newest session, what `doctor` checks, why nothing was to do."""
+"""Whether nights are well: what `check` and `doctor` report, and why nothing was to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from forecasting.night.folders import ARTIFACTS, REPORTS
 from forecasting.night.models import weights_state
 from forecasting.night.night import make_night
 from forecasting.night.plan import check_market, check_source, early_end, newest_session
-from forecasting.night.steps.ingest import check_bars, witness_of
+from forecasting.night.second_source import witness_of
+from forecasting.night.steps.ingest import check_bars
 from forecasting.night.symbols import each_symbol, own_settings, with_announced
 from forecasting.plain_text import named, quantity
 from forecasting.sessions import (
@@ -52,7 +53,7 @@ STATEMENT_S = 3
 
 
 def live_states(settings: Settings, *, now: Clock) -> list[Row]:
-    """A row a symbol: whether its newest completed session has a live forecast; without one, the `cause`.
+    """A row a symbol: its newest completed session, and why that has no live forecast (`cause`).
 
     Raises:
         StoreError: The database did not respond within CHECK_S.
@@ -146,7 +147,7 @@ def _why_stopped(kind: str) -> str:
 
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
-    """The newest session of a symbol in its source, which is asked where it is a file, or what a run would refuse."""
+    """The newest session of a symbol in its file, or what a run would refuse."""
     night = make_night(
         own.symbols[0],
         newest_session(own, now=now),

@@ -98,7 +98,7 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], Outcomes[
 
 
 def show_model(model_id: str, settings: Settings) -> Row:
-    """A model's row, the state of its weights, the settings and bars that made it, and its forecasts."""
+    """A model's row, the state of its weights, what made it, and its forecasts."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
@@ -113,7 +113,7 @@ def show_model(model_id: str, settings: Settings) -> Row:
 
 
 def weights_state(model: Row, settings: Settings) -> str:
-    """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
+    """The state of a network's weights: `kept`, `missing`, `damaged` or `pruned` on purpose."""
     if model["artifact_path"] is None:
         return "pruned"
     try:
@@ -233,6 +233,6 @@ def make_champion(
 
 
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
-    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist."""
+    """Copy the weights of a row of table models to another data folder, if they exist."""
     if (folder := weights_folder(row, settings)).exists():
         shutil.copytree(folder, data_dir / row["artifact_path"])

@@ -58,7 +58,7 @@ class Night:
 
     @property
     def id(self) -> str:
-        """The same for the same night under the same settings, so that a repeated run finds its rows."""
+        """The same for the same night and settings, so that a repeated run finds its rows."""
         parts = (
             self.symbol,
             self.session.isoformat(),
@@ -175,7 +175,7 @@ def sent(night: Night) -> dict[str, Any]:
 
 
 def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night:
-    """The night under the settings of a worker, whose release and settings must be those of the run."""
+    """The night under the settings of a worker, which must be those of the run."""
     if values["release"] != __version__:
         raise UsageError(
             f"Expected on this worker forecasting {values['release']}, the release of the run; "

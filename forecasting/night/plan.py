@@ -23,7 +23,7 @@ from forecasting.ingest.sources.files import SAMPLE_ENDS, Files, is_frame
 from forecasting.night.models import load_model
 from forecasting.night.night import Night, check_closed, make_night
 from forecasting.night.run_log import delete_leftovers, is_refusal, mark_cut_off, mark_stopped
-from forecasting.night.steps.ingest import witness_of
+from forecasting.night.second_source import witness_of
 from forecasting.night.steps.preprocess import ledger_instant, market_night, missing_closes
 from forecasting.night.symbols import each_symbol, joined, own_settings
 from forecasting.plain_text import named, plain_text
@@ -80,7 +80,7 @@ def planned_nights(
 def planned_span(
     settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
 ) -> list[Night]:
-    """As `planned_nights` those of a span, every `refit_every`-th of a symbol from `first` on with a fit."""
+    """The nights of a span, as `planned_nights`; every `refit_every`-th of a symbol has a fit."""
     night = Night(
         "",
         last,
@@ -257,7 +257,7 @@ def check_inputs(settings: Settings) -> None:
 
 
 def check_source(settings: Settings) -> Source:
-    """The source of the bars; a UsageError where several symbols would get the same bars of a file."""
+    """The source of the bars; a UsageError where several symbols would get the same ones."""
     source = plugins.source_of(settings.source, cache_dir=settings.yahoo_cache)
     if len(settings.symbols) > 1 and isinstance(source, Files) and not source.names_symbols():
         raise UsageError(
@@ -419,7 +419,7 @@ def newest_session(settings: Settings, *, now: Clock, unattended: bool = False) 
 
 
 def early_end(nights: Sequence[Night], *, now: Clock) -> str:
-    """A sentence about a source that ends before the newest completed session of the nights' exchange; else empty."""
+    """A sentence about a source that ends before the newest completed session; else empty."""
     for night in {night.symbol: night for night in nights}.values():  # of each symbol the newest
         if night.session < (completed := last_completed(now(), night.settings.exchange)):
             ends = (
@@ -461,7 +461,7 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
 
 
 def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
-    """Raise a UsageError where a flow parameter names a source or a file that the environment does not permit.
+    """Raise a UsageError for a source or file that the environment does not permit a flow.
 
     Permitted are names without an argument, the options `given` by the environment, and files in
     one of the folders, symbolic links followed. The error is the same whether the file exists or
@@ -495,7 +495,7 @@ def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
-    """`nightly-SBUX-volume-2024-03-08`: a run's name in Prefect's list, by its newest session, else by its day."""
+    """A run's name in Prefect's list, as `nightly-SBUX-volume-2024-03-08`, else by its day."""
     days = (
         [given["first"], given["last"]]
         if flow == "backtest"

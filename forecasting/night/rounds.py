@@ -200,7 +200,7 @@ class Rounds:
     def _go_on(
         self, symbol: _Symbol, nights: list[Night], error: ForecastingError, newest_bar: date
     ) -> list[Night]:
-        """What is run with the bars up to `newest_bar`; those of a late source are requested first."""
+        """What is run with the bars up to `newest_bar`; a late source is requested again first."""
         missing = symbol.missing or nights[-1]
         older = [replace(night, error=None) for night in nights if night.session <= newest_bar]
         if not older and not _is_finished(missing, newest_bar):

@@ -1,4 +1,4 @@
-"""The one runner: nights through their five steps, by hand, in a flow, in workers and where the past is re-run."""
+"""The one runner: nights through their five steps, whoever calls it."""
 
 import logging
 import math
@@ -48,7 +48,7 @@ Step = Literal["ingest", "preprocess", "train", "predict", "evaluate"]
 
 
 def request(nights: Sequence[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
-    """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it."""
+    """Each night with the fetch that brought its symbol's bars, or with what stopped it."""
     return ingest(nights, switch_source=switch_source, refusals=rounds.refusals)
 
 
@@ -64,7 +64,7 @@ def train(nights: Sequence[Night]) -> list[Night]:
 
 
 def call_step(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after one of the five steps, called as the function that it is with its further arguments."""
+    """The nights after one of the five steps, called with its further arguments."""
     steps: dict[Step, Callable[..., list[Night]]] = {
         "ingest": request,
         "preprocess": preprocess,
@@ -155,7 +155,7 @@ def ingest_only(
     now: Clock,
     wait: Callable[[datetime], object] = lambda until: None,
 ) -> Outcomes[Row]:
-    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night.
+    """The row of the fetch that brought each symbol's bars up to `as_of`, without a night.
 
     After no response or a broken one it is requested once more, as in a run by hand.
     """
@@ -209,7 +209,7 @@ def workers_of(settings: Settings) -> int:
 
 
 class Workers:
-    """Shards of a caller's nights: run by processes of this machine, by Dask's workers, or in this process."""
+    """What runs the shards of a caller's nights: processes, Dask's workers, or this process."""
 
     def __init__(self, caller: Caller, executor: Callable[[], Executor] | None = None) -> None:
         """`executor` is called for each shard: joblib makes a new one after a killed process.
@@ -279,7 +279,7 @@ def run_sent(
     locks: Sequence[connect.Lock] = (),
     publish: Callable[[Night], Night] = unpublished,
 ) -> list[dict[str, Any]]:
-    """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`.
+    """How each night of a shard ended, run in a worker's process under its own settings.
 
     The locks are those of the run.
     """
@@ -317,7 +317,7 @@ def opened_workers(settings: Settings, caller: Caller) -> Iterator[Workers]:
 
 @contextmanager
 def dask_client(settings: Settings) -> Iterator[Any]:
-    """A client of the scheduler in the settings, or of a cluster of its own, once a worker is there."""
+    """A client of the configured scheduler, else of a cluster of its own, with a worker."""
     if find_spec("distributed") is None:
         raise UsageError(
             "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install "
@@ -369,13 +369,13 @@ def own_cluster(workers: int, folder: Path) -> dict[str, object]:
 
 @contextmanager
 def ledger(settings: Settings) -> Iterator[None]:
-    """A block in which nights share one connection and pandas makes the strings that serve short columns."""
+    """A block in which nights share one connection and pandas uses Python's strings."""
     with connect.kept_open(settings.url), python_strings():
         yield
 
 
 def outcome_of(nights: Sequence[Night]) -> tuple[list[str], dict[str, ForecastingError], list[str]]:
-    """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
+    """What became of a run: ids of done nights, errors by symbol, why nights had no bar."""
     failed: dict[str, ForecastingError] = {}
     for night in sorted(nights, key=lambda night: night.session):
         if night.error is not None and not isinstance(night.error, NoBarError):

@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -90,7 +90,7 @@ def open_run(
     night: Night,
     *,
     started_at: datetime,
-    notes: dict[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Add the night's row unless it is there.
 
@@ -149,7 +149,7 @@ def notes_of(row: Row) -> dict[str, str]:
 
 
 def mark(night: Night, values: Row, notes: dict[str, str] | None = None) -> None:
-    """Write values and notes to the night's row, unless another run has done or closed it meanwhile."""
+    """Write values and notes to the night's row, unless another run has ended it meanwhile."""
     with connect.transaction(night.settings.url) as connection:
         open_run(
             connection,
@@ -232,7 +232,7 @@ def _row(connection: connect.Connection, night: Night) -> Row:
 
 
 def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
-    """The models without the newest `keep_artifacts` fits, those of the forecasts of as many origins, and champions."""
+    """The models but the newest `keep_artifacts` fits, those of as many origins, and champions."""
     symbol = night.symbol
     target = night.target
     kept = night.settings.keep_artifacts
@@ -262,7 +262,7 @@ def prunable_weights(connection: connect.Connection, night: Night) -> list[str]:
 
 
 def delete_files_of(nights: Sequence[Night]) -> None:
-    """Delete the windows of finished nights, and weights without a path, also those that a kill left behind."""
+    """Delete the windows of finished nights, and weights without a path."""
     done = [night for night in nights if night.is_done]
     if not done:
         return

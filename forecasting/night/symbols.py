@@ -55,7 +55,7 @@ ADVICE = {
 def explained(
     error: Exception, *, now: Clock, settings: Settings | None = None
 ) -> ForecastingError:
-    """The error in one paragraph: itself when it is ours, else what it is and the file of its traceback."""
+    """The error in one paragraph: itself if ours, else what it is and its traceback's file."""
     if isinstance(error, ForecastingError):
         return error
     if isinstance(error, OSError) and error.errno in ADVICE:
@@ -88,7 +88,7 @@ def explained(
 
 
 def _keep(text: str, now: Clock, settings: Settings | None) -> str:
-    """A sentence about the file, readable by this user alone, to which the text of a traceback was written."""
+    """A sentence about the file, this user's alone, that a traceback was written to."""
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
     # Not read_settings: a variable of the environment may be what is wrong.
     data_dir = (
@@ -213,7 +213,7 @@ def quoted(found: Mapping[str, str], *, most: int) -> list[str]:
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
-    """The symbols, each once: those named, which may be comma separated, then those of the file, one a line."""
+    """The symbols, each once: those named, by commas or not, then the file's, one a line."""
     symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
     try:
         lines = file.read_text("utf-8-sig").splitlines() if file is not None else []
@@ -260,7 +260,7 @@ def joined(symbols: Sequence[str]) -> str:
 
 
 def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
-    """Raise a StoreError, with the reason or the symbols there are, for a symbol without a published forecast."""
+    """Raise a StoreError, with its reason, for a symbol without a published forecast."""
     try:
         read.published(connection, symbol, target)
     except StoreError as error:

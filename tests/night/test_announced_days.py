@@ -9,7 +9,7 @@ from flows import clock
 from flows.start import start_night
 from forecasting.audit.verify import verify
 from forecasting.errors import DataLateError, UsageError
-from forecasting.night import health, plan
+from forecasting.night import plan
 from forecasting.night.run_log import mark_stopped
 from forecasting.publish import messages
 from forecasting.settings import read_settings
@@ -71,7 +71,7 @@ def test_a_closure_from_the_file_is_no_session_from_the_night_on_that_saw_it_fir
     night()
     at(monkeypatch, FRIDAY)
     night()  # nothing is due
-    checked = health.check_fresh(now=clock.now)
+    checked = messages.check_fresh(now=clock.now)
     assert not messages.newest_digest(read_settings(), now=clock.now).stale
     write_bars(MONDAY)
     at(monkeypatch, MONDAY)

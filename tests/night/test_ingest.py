@@ -26,11 +26,10 @@ from forecasting.errors import (
 from forecasting.ingest import earnings
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
-from forecasting.night import rounds
+from forecasting.night import rounds, second_source
 from forecasting.night.health import checked, night_checks
 from forecasting.night.night import Night, make_night
 from forecasting.night.run import ingest_only
-from forecasting.night.steps import ingest as module
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import fetch_and_store, ingest
 from forecasting.preprocess.windows import Windows
@@ -386,7 +385,7 @@ def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_c
     night_folder, csv_of_bars, monkeypatch
 ):
     add_symbols(csv_of_bars, "OTHER", "THIRD")
-    monkeypatch.setattr(module, "WAIT_S", 1.0)
+    monkeypatch.setattr(second_source, "WAIT_S", 1.0)
     release = threading.Event()
     doubled = scaled(BARS, 2.0, -1, "volume")
 

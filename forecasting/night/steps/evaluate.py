@@ -1,4 +1,4 @@
-"""Score every forecast whose session has closed and decide who is champion from now on, from the store alone."""
+"""Score every forecast whose session has closed, and decide who is champion from now on."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def unpublished(night: Night) -> Night:
 def evaluate(
     nights: Sequence[Night], publish: Callable[[Night], Night] = unpublished
 ) -> list[Night]:
-    """Each night with its closed sessions scored, its decision written, published, and its row closed.
+    """Each night with its closed sessions scored, decided, published, and its row closed.
 
     A night that failed is scored too, since that needs the store alone, on what was fetched last;
     it decides nothing, so that its forecasts, once it is run again, are of the champion that it

@@ -1,20 +1,13 @@
 """Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended.
 
-Its earnings dates too.
-
-Afterwards the newest volumes and closes are compared with those of a second source, the witness. It
-changes no bar and
-no forecast, and fails no night: what differs is a finding, and where nothing could be compared the
-run has a note.
+Its earnings dates too. Afterwards a second source is compared (night/second_source.py).
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -23,17 +16,17 @@ from forecasting.errors import (
     ForecastingError,
     RateLimitedError,
     SourceError,
-    StoreError,
     UnavailableError,
     UsageError,
 )
-from forecasting.ingest import announced_days, earnings, revisions, witness
+from forecasting.ingest import announced_days, earnings, revisions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import check_shape, nothing_fetched, payload_hash
+from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.files import is_frame
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.run_log import open_run, stopped_status
+from forecasting.night.second_source import compare_with_witness
 from forecasting.night.steps.preprocess import (
     STORED_NOTHING,
     first_session,
@@ -42,15 +35,13 @@ from forecasting.night.steps.preprocess import (
     market_night,
 )
 from forecasting.night.symbols import explained
-from forecasting.plain_text import plain_text
 from forecasting.preprocess.windows import FILLED_SESSIONS, MIN_ROWS, WARM_UP
-from forecasting.sessions import ends_soon, is_session, opens_at, shift, today
+from forecasting.sessions import ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
-from forecasting.time_limit import TimeLimitError, within
 from forecasting.values import source_name
 from forecasting.vocabulary import short_id
 
@@ -64,17 +55,13 @@ Refusals = dict[str, SourceError]  # By source, or by a name of those below
 # newest volumes, of a file up to 60 sessions newer than the bars stored of another symbol
 _COMPARED = 120
 _EQUAL = 60
-WAIT_S = 60.0  # For the witness, for all symbols of a batch together
-_WITNESS = "witness "
-_MARKET = "market "
-"""Before names among the refusals: a failed witness delays a round once; a market series is
-requested once a round."""
+_MARKET = "market "  # before its name among the refusals: a series is requested once a round
 
 
 def ingest(
     nights: Sequence[Night], *, switch_source: bool = False, refusals: Refusals | None = None
 ) -> list[Night]:
-    """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
+    """Each night with the fetch that brought its symbol's bars, or with what stopped it.
 
     One request brings the bars of all nights of a symbol, oldest first. `switch_source` allows bars
     of another source for a symbol that has some. `refusals`, by source: after one none is made of
@@ -85,26 +72,25 @@ def ingest(
         (some[-1], first_session(some[0].session, some[0].settings)) for some in by_symbol(nights)
     ]
     oldest = min(night.session for night in nights)
-    fetch_market(
-        [night for night, _ in spans],
-        oldest,
-        refusals,
-        switch_source=switch_source,
-    )
+    requested = [night for night, _ in spans]
+    fetch_market(requested, oldest, refusals, switch_source=switch_source)
     done = fetch_and_store(spans, refusals, switch_source=switch_source)
     compare_with_witness([night for night in done if night.error is None], refusals)
-    newest = {night.symbol: night for night in done}  # whose request brought the bars of all
-    pairs = ((night, newest[night.symbol]) for night in nights)
-    return [
-        own if night.id == own.id else replace(night, fetch_id=own.fetch_id, error=own.error)
-        for night, own in pairs
-    ]
+    newest = {night.symbol: night for night in done}
+    return [_with_fetch_of(newest[night.symbol], night) for night in nights]
+
+
+def _with_fetch_of(newest: Night, night: Night) -> Night:
+    """The night with what the request of its symbol's newest night brought, or its error."""
+    if night.id == newest.id:
+        return newest
+    return replace(night, fetch_id=newest.fetch_id, error=newest.error)
 
 
 def fetch_market(
     nights: Sequence[Night], oldest: date, refusals: Refusals, *, switch_source: bool
 ) -> None:
-    """Fetch the market series of each symbol's newest night, unless it is stored for all windows from `oldest` on."""
+    """Fetch the market series of each night, unless it is stored from `oldest` on."""
     series = {
         market.id: (market, night)
         for night in nights
@@ -136,7 +122,7 @@ def _is_enough(request: Row | None, market: Night, first: date) -> bool:
 def fetch_and_store(
     spans: Sequence[tuple[Night, date]], refusals: Refusals, *, switch_source: bool
 ) -> list[Night]:
-    """Each night, one a symbol and with the first day asked for, with the fetch that brought its bars or its error.
+    """Each night, one a symbol, with the fetch from its first day on, or its error.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's
     text.
@@ -188,13 +174,13 @@ class _Answer:
     revision: revisions.Revision
     fetched_at: datetime
     events: pd.DataFrame | None = None  # rows to add, with column source
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
     symbol = night.symbol
     settings = night.settings
-    choice = night.settings.market_choice
+    choice = settings.market_choice
     source = plugins.source_of(
         night.source,
         cache_dir=settings.yahoo_cache,
@@ -202,60 +188,49 @@ def _asked(night: Night, first: date, *, accept: bool) -> _Asked:
         one_series=night.trigger == "market" and choice is not None and choice.has_own_file,
         today=today(night.now(), settings.exchange),
     )
+    series = [symbol] if choice is None else [symbol, choice.symbol]
     with connect.reading(settings.url) as connection:
-        newest = read.newest_fetch(connection, symbol)
-        switched_from = (
-            str(newest["source"]) if newest is not None and newest["source"] != source.name else ""
-        )
-        if switched_from and not accept:
-            raise UsageError(
-                f"The stored bars of {symbol} came from {switched_from}; these would come from "
-                f"{source.name}. Volumes "
-                "differ by vendor, so sources are not mixed by accident: use that source "
-                "(FORECASTING_SOURCE), another "
-                "database, or once `forecasting run` with --switch-source; the switch is kept with "
-                "the fetch."
-            )
-        if newest is not None and newest["last_asked"] == night.session:
-            # A run that was killed after some of its nights asks for as much again, not for what
-            # the others need alone.
-            first = min(first, newest["first_asked"])
-        adjustment = (
-            (newest["adjustment_session"], newest["adjustment"])
-            if newest and newest["adjustment"]
-            else None
-        )
+        newest = read.newest_fetch(connection, symbol) or Row()
         events = read.event_rows(connection, symbol)
-        dates = events[events["kind"] == "earnings"].reset_index(drop=True)
-        asking = asking_of(
-            settings,
-            symbol,
-            source,
-            night.session,
-            stored=dates,
-        )
         days = read.announced_days(connection, symbol)
-        bars = revisions.StoredBars(
-            read.bars(connection, symbol), read.actions(connection, symbol), adjustment
-        )
-        both = {"symbol": [symbol, *([choice.symbol] if choice else [])]}
-        newest_instant = read.newest(
-            connection,
-            "fetches",
-            "fetched_at",
-            both,
-        )
+        bars = read.bars(connection, symbol)
+        actions = read.actions(connection, symbol)
+        newest_instant = read.newest(connection, "fetches", "fetched_at", {"symbol": series})
+    switched_from = _switched_from(newest, source, symbol, accept=accept)
+    if newest.get("last_asked") == night.session:
+        # A run that was killed after some of its nights asks for as much again, not for what the
+        # others need alone.
+        first = min(first, newest["first_asked"])
+    adjustment = None
+    if newest.get("adjustment"):
+        adjustment = (newest["adjustment_session"], newest["adjustment"])
+    dates = events[events["kind"] == "earnings"].reset_index(drop=True)
     return _Asked(
-        night,
-        source,
-        asking,
-        first,
-        switched_from,
-        accept,
-        bars,
-        days,
-        newest_instant,
+        night=night,
+        source=source,
+        asking=asking_of(settings, symbol, source, night.session, stored=dates),
+        first=first,
+        switched_from=switched_from,
+        accept=accept,
+        bars=revisions.StoredBars(bars, actions, adjustment),
+        days=days,
+        newest_instant=newest_instant,
     )
+
+
+def _switched_from(newest: Row, source: Source, symbol: str, *, accept: bool) -> str:
+    """The source of the stored bars where it is another, which a user accepts; else empty."""
+    before = str(newest.get("source", source.name))
+    if before == source.name:
+        return ""
+    if not accept:
+        raise UsageError(
+            f"The stored bars of {symbol} came from {before}; these would come from "
+            f"{source.name}. Volumes differ by vendor, so sources are not mixed by accident: use "
+            "that source (FORECASTING_SOURCE), another database, or once `forecasting run` with "
+            "--switch-source; the switch is kept with the fetch."
+        )
+    return before
 
 
 def check_bars(night: Night) -> None:
@@ -322,7 +297,7 @@ def _of_other(fetched: Fetched, other: str) -> BadDataError:
 def asking_of(
     settings: Settings, symbol: str, source: Source, session: date, *, stored: pd.DataFrame
 ) -> earnings.Asking:
-    """What is asked for the earnings dates of a symbol up to a session, where its bars are of this source."""
+    """What is asked for the earnings dates of a symbol up to a session."""
     file = settings.events
     if file == earnings.OF_YAHOO:
         file = None
@@ -340,7 +315,7 @@ def asking_of(
 
 
 def _with_days(events: pd.DataFrame, asked: _Asked) -> pd.DataFrame:
-    """The rows to add, with column source, and those of the announced days of the file of events."""
+    """The rows to add, with those of the announced days of the file of events."""
     asking = asked.asking
     if asking.file is None:
         return events
@@ -440,7 +415,7 @@ def _fetch(asked: _Asked, calendar: earnings.Calendar, night: Night) -> Night:
 
 
 def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _Answer:
-    """What the response changes, its earnings dates, and what people should see beside the numbers."""
+    """What the response changes, its earnings dates, and what people should see of it."""
     night = asked.night
     asking = asked.asking
     now = asked.night.now()
@@ -481,17 +456,18 @@ def _assessed(asked: _Asked, fetched: Fetched, calendar: earnings.Calendar) -> _
             f"{newest:%Y-%m-%d %H:%M} UTC: no forecast is live until it has passed that instant."
         )
         logger.warning(clock)
+    notes = {"clock": clock, "calendar_end": ends_soon(session, exchange)}
     return _Answer(
         fetched,
         replace(revision, detail=f"{switched}{revision.detail}"),
         seen_at,
         events=events,
-        notes={"clock": clock, "calendar_end": ends_soon(session, exchange)},
+        notes={kind: note for kind, note in notes.items() if note},
     )
 
 
 def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
-    """Raise a ForecastingError where the source has a bar of a session not yet open by this machine's clock."""
+    """Raise a ForecastingError for a bar of a session that is not yet open by this clock."""
     newest = fetched.newest
     # The VIX is calculated from 03:15 on
     if newest is None or (index and newest <= today(now, exchange)):
@@ -510,34 +486,22 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
     """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
     night = asked.night
     error = answer.revision.error
-    at = answer.fetched_at
+    is_file = not plugins.is_live(asked.source)
+    has_rejects = any(item.severity == "reject" for item in answer.revision.findings)
+    if error is not None and is_file and not has_rejects:
+        return ""
     # Empty of a fetch for itself or of a market series, which are of no night.
     run_id = "" if night.trigger in ("ingest", "market") else night.id
-    is_file = not plugins.is_live(asked.source)
-    if (
-        error is not None
-        and is_file
-        and not any(item.severity == "reject" for item in answer.revision.findings)
-    ):
-        return ""
     fetch_id = _fetch_id(asked, answer, run_id)
-    # A live source is asked again before its error counts
-    if run_id and (error is None or is_file):
-        notes = {kind: note for kind, note in answer.notes.items() if note}
-        open_run(
-            connection,
-            night,
-            started_at=at,
-            notes=notes,
-        )
+    at = answer.fetched_at
+    if run_id and (
+        error is None or is_file
+    ):  # a live source is asked again before its error counts
+        open_run(connection, night, started_at=at, notes=answer.notes)
         if error is not None:
             # As error, which a later success clears; a note would stay on its page.
-            write.update(
-                connection,
-                "runs",
-                night.id,
-                {"status": stopped_status(error), "error": str(error)},
-            )
+            stopped = {"status": stopped_status(error), "error": str(error)}
+            write.update(connection, "runs", night.id, stopped)
     write.add_fetch(
         connection,
         answer.fetched,
@@ -546,176 +510,40 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer) -> str:
         fetched_at=at,
         run_id=run_id,
     )
-    logger.info(
-        "fetch %s of %s: %s",
-        fetch_id,
-        night.symbol,
-        answer.revision.verdict,
-    )
-    if answer.events is None:
-        return fetch_id
-    for source, events in answer.events.groupby("source", sort=False):
-        if added := write.add_events(
-            connection,
-            night.symbol,
-            events,
-            source=str(source),
-            first_seen_at=at,
-        ):
-            logger.info(
-                "%d earnings dates of %s from %s",
-                added,
-                night.symbol,
-                source_name(str(source)),
-            )
+    logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
+    if answer.events is not None:
+        _write_events(connection, night.symbol, answer.events, at)
     return fetch_id
 
 
-def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:
-    """The same for the same response to the same night.
+def _write_events(
+    connection: Connection, symbol: str, events: pd.DataFrame, seen_at: datetime
+) -> None:
+    for source, some in events.groupby("source", sort=False):
+        added = write.add_events(
+            connection,
+            symbol,
+            some,
+            source=str(source),
+            first_seen_at=seen_at,
+        )
+        if added:
+            name = source_name(str(source))
+            logger.info("%d earnings dates of %s from %s", added, symbol, name)
 
-    Each request that stored nothing has its own.
-    """
+
+def _fetch_id(asked: _Asked, answer: _Answer, run_id: str) -> str:
+    """The same for the same response to a night; each that stored nothing has its own."""
     fetched = answer.fetched
     night = asked.night
-    parts = (
-        "fetch",
-        fetched.source,
-        fetched.symbol,
-        f"{fetched.first_asked}..{fetched.last_asked}",
-    )
+    span = f"{fetched.first_asked}..{fetched.last_asked}"
+    parts = ["fetch", fetched.source, fetched.symbol, span]
     if answer.revision.error is not None:
-        return short_id(
-            *parts,
-            answer.revision.verdict,
-            answer.fetched_at.isoformat(),
-            run_id,
-        )
-    of = [
-        *(["ingest"] if night.trigger == "ingest" else []),
-        *(["accepted"] if asked.accept else []),
-    ]
-    return short_id(
-        *parts,
-        payload_hash(fetched),
-        night.id,
-        *of,
-    )
-
-
-def witness_of(settings: Settings) -> Source | None:
-    """The source that FORECASTING_WITNESS names; None where it is not set.
-
-    A UsageError where it cannot be used.
-    """
-    if settings.witness is None:
-        return None
-    try:
-        return plugins.source_of(settings.witness, cache_dir=settings.yahoo_cache)
-    except UsageError as error:
-        raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
-
-
-def compare_with_witness(nights: Sequence[Night], refusals: Refusals) -> None:
-    """Compare the stored bars of nights, each with its fetch, with the witness's, and write what differs."""
-    if not nights or nights[0].settings.witness is None:
-        return
-    responses = _of_witness(nights, refusals)
-    for night in nights:
-        try:
-            with connect.transaction(night.settings.url) as connection:
-                _compare(connection, night, responses[night.symbol])
-        except Exception as error:  # of other people's code, anything; the nights go on
-            note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
-            logger.warning("%s: %s", night.symbol, note)
-            with suppress(StoreError), connect.transaction(night.settings.url) as connection:
-                open_run(
-                    connection,
-                    night,
-                    started_at=night.now(),
-                    notes={"second_source": note},
-                )
-
-
-def _of_witness(nights: Sequence[Night], refusals: Refusals) -> dict[str, Fetched | Exception]:
-    """By symbol, the bars of the witness, within WAIT_S for all, or the error in their place."""
-    settings = nights[0].settings
-    symbols = [night.symbol for night in nights]
-    name = f"{_WITNESS}{settings.witness}"
-    if name in refusals:
-        return dict.fromkeys(
-            symbols, UnavailableError("It failed a moment ago; no further request was made.")
-        )
-    responses: dict[str, Fetched | Exception] = {}
-
-    def request() -> None:
-        first = min(
-            shift(night.session, 1 - witness.SESSIONS, night.settings.exchange) for night in nights
-        )
-        last = max(night.session for night in nights)
-        source = plugins.source_of(str(settings.witness), cache_dir=settings.yahoo_cache)
-        if isinstance(source, ManySource):
-            responses.update(source.fetch_many(symbols, first, last))
-            return
-        for symbol in symbols:
-            try:
-                responses[symbol] = source.fetch(symbol, first, last)
-            except (BadDataError, UsageError) as error:  # of this symbol alone
-                responses[symbol] = error
-
-    failure: Exception = BadDataError("It has no bars of the symbol.")
-    try:
-        within(WAIT_S, request, name="witness")
-    except UsageError as error:
-        failure = error
-    except Exception as error:  # of other people's code, anything
-        is_over = isinstance(error, TimeLimitError)
-        failure = refusals[name] = UnavailableError(
-            f"It did not respond in {WAIT_S:g} s." if is_over else str(error)
-        )
-    # A copy: after the limit, the thread may still add to it
-    return dict.fromkeys(symbols, failure) | dict(responses)
-
-
-def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
-    if isinstance(response, Exception):
-        raise response
-    check_shape(response)
-    if response.symbol != night.symbol:
-        raise BadDataError(f"It returned bars of {response.symbol}.")
-    symbol = night.symbol
-    session = night.session
-    exchange = night.settings.exchange
-    bars = read.bars(
-        connection,
-        symbol,
-        first=shift(session, 1 - witness.SESSIONS, exchange),
-        last=session,
-    )
-    if not bars.index.isin(response.bars.index).any():
-        raise BadDataError(f"It has none of the {witness.SESSIONS} sessions up to {session}.")
-    first = shift(session, 1 - 2 * witness.SESSIONS, exchange)
-    before = read.table_rows(connection, "findings", {"symbol": symbol, "rule": [*witness.RULES]})
-    stored = [
-        (row["session"], row["rule"], row["value"]) for row in before if row["session"] >= first
-    ]
-    findings = witness.disagreements(
-        bars,
-        response.bars,
-        witness=response.source,
-        stored=stored,
-    )
-    fetch = read.row(connection, "fetches", {"id": night.fetch_id}) or {}
-    write.add_flags(
-        connection,
-        symbol,
-        findings,
-        fetch_id=night.fetch_id,
-        fetched_at=fetch["fetched_at"],
-    )
-    logger.info(
-        "%s: %d new findings by the witness %s",
-        symbol,
-        len(findings),
-        response.source,
-    )
+        parts += [answer.revision.verdict, answer.fetched_at.isoformat(), run_id]
+        return short_id(*parts)
+    parts += [payload_hash(fetched), night.id]
+    if night.trigger == "ingest":
+        parts.append("ingest")
+    if asked.accept:
+        parts.append("accepted")
+    return short_id(*parts)

@@ -1,4 +1,4 @@
-"""Write each night's forecasts: champion, challenger and every baseline, into one table through one path."""
+"""Write each night's forecasts: champion, challenger and every baseline, in one way."""
 
 import logging
 from collections.abc import Sequence

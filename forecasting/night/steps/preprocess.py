@@ -1,4 +1,4 @@
-"""What a night has at one instant, the same live and in replay, and its features and windows, written into its folder.
+"""What a night has at one instant, live or verified; its windows, in its folder.
 
 The market series (the VIX) is stored before the symbol's own fetch, whose instant fixes what was
 known of it. A night whose series is late goes on with its last close, at most five sessions old, or
@@ -102,7 +102,7 @@ def ledger_instant(newest: datetime | None, now: datetime) -> datetime:
 
 
 def is_before(now: datetime, newest: datetime | None) -> bool:
-    """Whether the clock is before the newest instant of the ledger by more than two machines differ."""
+    """Whether the clock is before the ledger's newest instant by more than machines differ."""
     return newest is not None and now < newest - _TOLERANCE
 
 
@@ -166,7 +166,7 @@ def past_losses(connection: connect.Connection, night: Night, *, origins: int) -
 
 
 def market_night(night: Night) -> Night | None:
-    """The night of the market series, unless the symbol is it, at its newest session closed by the night's close."""
+    """The night of the market series, at its newest session closed by the night's close."""
     choice = night.settings.market_choice
     if choice is None or choice.symbol == night.symbol:
         return None
@@ -248,7 +248,7 @@ def missing_closes(market: Night, newest: date | None, request: Row | None = Non
 
 
 def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
-    """Raise an ArtifactError where a model was fitted with another market series, `fitted_with`, than the night's.
+    """Raise an ArtifactError for a model fitted with another market series than the night's.
 
     Coefficients of one index on the closes of another move every forecast: those of the VIX on an
     index of 90 points raised the median of a volume by 18%, and no gate or warm fit corrects it.

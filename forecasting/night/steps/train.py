@@ -1,4 +1,4 @@
-"""Fit each night's challenger: choose how, fit, keep the weights as a file and the lineage as a row."""
+"""Fit each night's challenger: choose how, fit, keep weights and lineage."""
 
 import logging
 import time
