@@ -37,6 +37,7 @@ from forecasting.ingest.sources import Fetched
 from forecasting.losses import Floats
 from forecasting.night.night import Night, make_night
 from forecasting.night.run import Caller, ledger, run_shard
+from forecasting.night.steps.preprocess import first_session
 from forecasting.preprocess.windows import MIN_ROWS, WARM_UP, MarketSeries, actual_of
 from forecasting.sessions import (
     closes_at,
@@ -124,9 +125,10 @@ def backtest(
         settings = spec.settings.model_copy(update=own)
         migrate.upgrade(settings.url)
         with ledger(settings):
+            first = first_session(origins[0], settings)
             _store_series(
                 settings,
-                bars,
+                bars[bars.index >= pd.Timestamp(first)],  # all of 34 years would slow each night
                 events,
                 market,
                 at=at,
