@@ -37,9 +37,9 @@ _POSTGRES_OPTIONS = {
 # extra_float_digits 0 numbers lose their last bits, and under serializable shards that run side by
 # side fail.
 _SESSION_OPTIONS = (
-    "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 "
-    "-c default_transaction_isolation=read\\ committed "
-    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c "
+    "default_transaction_isolation=read\\ committed -c tcp_keepalives_idle=30 -c "
+    "tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 
 
@@ -51,8 +51,8 @@ class Lock(NamedTuple):
 
 
 _IS_HELD = sa.text(
-    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) "
-    "AND granted LIMIT 1"
+    "SELECT true FROM pg_locks WHERE pid = :session AND relation = CAST(:table AS regclass) AND "
+    "granted LIMIT 1"
 )
 _locks: dict[str, tuple[Lock, ...]] = {}  # by URL
 
@@ -73,8 +73,8 @@ def transaction(url: str) -> Iterator[Connection]:
             if not connection.scalar(_IS_HELD, lock._asdict()):
                 raise StoreError(
                     f"The session with the lock of this run, process {lock.session} of the "
-                    f"database {place(url)}, has ended, and another run may have begun: "
-                    "this one writes nothing more. Run again."
+                    f"database {place(url)}, has ended, and another run may have begun: this one "
+                    "writes nothing more. Run again."
                 )
         yield connection
 
@@ -386,8 +386,8 @@ _HOLDER = sa.text(
 )
 
 _END = (
-    "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), "
-    "then run again."
+    "End that process (SELECT pg_terminate_backend(its number), as its role or a superuser), then "
+    "run again."
 )
 _FULL = ("too many c", "connection slots are reserved")  # clients already; connections for the role
 _WAITED = ("55P03", "57014")
@@ -432,8 +432,8 @@ _KNOWN: dict[str | int, tuple[str, str]] = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         "is damaged",
-        "Move file, -wal and -shm away and restore a backup; "
-        "`sqlite3 FILE .recover` reads what is left of them.",
+        "Move file, -wal and -shm away and restore a backup; `sqlite3 FILE .recover` reads what is "
+        "left of them.",
     ),
     sqlite3.SQLITE_NOTADB: ("is not a SQLite file", "Name another file, or move this one away."),
 }

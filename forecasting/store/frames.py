@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from sqlalchemy import Connection
+from sqlalchemy.sql.expression import ColumnCollection
 from sqlalchemy.types import TypeEngine
 
 from forecasting.store.schema import FORECAST_KEY, UtcDateTime, metadata
 
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
+
+Columns = ColumnCollection[str, Any]
+"""The columns of a table or subquery, by name: `bar.session`."""
 
 # A view's columns have no type of their own; they take that of the table column of the same name,
 # or are listed here.
@@ -43,7 +48,7 @@ _WHOLE = {
 """Whole numbers that are never NULL; other numbers become floats."""
 
 
-def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
+def frame(connection: Connection, statement: sa.Select[Any]) -> pd.DataFrame:
     """The statement's rows in its order.
 
     Dates are naive midnights, instants aware UTC, numbers floats but for `_WHOLE`.
@@ -53,7 +58,7 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 
 
 def view(
-    connection: sa.Connection,
+    connection: Connection,
     name: str,
     symbol: str | None,
     target: str | None = None,
@@ -68,7 +73,7 @@ def view(
 
 
 def view_result(
-    connection: sa.Connection, view: str, condition: str, **values: object
+    connection: Connection, view: str, condition: str, **values: object
 ) -> sa.CursorResult[Any]:
     """The rows of a view under a condition in SQL, whose values have the type of their column."""
     query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
@@ -76,18 +81,18 @@ def view_result(
     return connection.execute(query.bindparams(*typed).columns(**_CONVERTED))
 
 
-def rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
+def rows(connection: Connection, statement: sa.Select[Any]) -> list[Row]:
     """The statement's rows in its order."""
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
+def first_row(connection: Connection, statement: sa.Select[Any]) -> Row | None:
     """The statement's first row; None when it has none."""
     return next(iter(rows(connection, statement.limit(1))), None)
 
 
 def table_rows(
-    connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
+    connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> list[Row]:
     """The rows of a table whose columns have these values, of a list one of them.
 
@@ -101,21 +106,19 @@ def table_rows(
 
 
 def row(
-    connection: sa.Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
+    connection: Connection, table: str, where: Mapping[str, Any], *, order: Sequence[str] = ()
 ) -> Row | None:
     """The first of the rows that `table_rows` gives; None when there is none."""
     return first_row(connection, _chosen(table, where, order))
 
 
-def values(
-    connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]
-) -> list[Any]:
+def values(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> list[Any]:
     """The distinct values of a column in such rows, ascending."""
     chosen = _chosen(table, where, [column]).with_only_columns(metadata.tables[table].c[column])
     return list(connection.scalars(chosen.distinct()))
 
 
-def newest(connection: sa.Connection, table: str, column: str, where: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the column
+def newest(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the column
     """The largest value of a column in such rows; None without any."""
     largest = sa.func.max(metadata.tables[table].c[column])
     return connection.scalar(_chosen(table, where).with_only_columns(largest))
@@ -131,15 +134,15 @@ def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> 
 
 
 def of_series(
-    table: sa.FromClause, symbol: str | None, target: str | None
+    row: Columns, symbol: str | None, target: str | None
 ) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that a row is of a symbol and target."""
-    return table.c.symbol == symbol, table.c.target == target
+    return row.symbol == symbol, row.target == target
 
 
-def same_forecast(row: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+def same_forecast(row: Columns, other: Columns) -> sa.ColumnElement[bool]:
     """The condition that two rows are of one forecast."""
-    return sa.and_(*(row.c[name] == other.c[name] for name in FORECAST_KEY))
+    return sa.and_(*(row[name] == other[name] for name in FORECAST_KEY))
 
 
 def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
@@ -147,9 +150,9 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
     return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
-def best_first(forecasts: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
+def best_first(forecast: Columns) -> tuple[sa.ColumnElement[Any], ...]:
     """Sort keys: the kinds as by `kind_rank`, of each the last issued first."""
-    return kind_rank(forecasts.c.kind), forecasts.c.issued_at.desc()
+    return kind_rank(forecast.kind), forecast.issued_at.desc()
 
 
 def python_strings() -> AbstractContextManager[None]:

@@ -103,8 +103,7 @@ def serve_lock(folder: Path) -> TextIOWrapper:
     """
     refusal = (
         f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start "
-        "one for all: "
-        "`forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
+        "one for all: `forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
     )
     return _locked_in(folder, "serve", refusal)
 
@@ -118,8 +117,8 @@ def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper
     ever.
     """
     refusal = (
-        f"An earlier unattended run of {target} is at work ({{}}) and takes these nights. "
-        "If it hangs, end it."
+        f"An earlier unattended run of {target} is at work ({{}}) and takes these nights. If it "
+        "hangs, end it."
     )
     return _locked_in(folder, f"{deployment}-{target}", refusal)
 
@@ -170,8 +169,8 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its "
-                "folder, this user's "
-                "rights and the disk's space; `forecasting db upgrade` creates folder and database."
+                "folder, this user's rights and the disk's space; `forecasting db upgrade` creates "
+                "folder and database."
             ) from error
         opened.pop_all()
         return file
@@ -205,6 +204,5 @@ _OF_HOLDER = sa.text(
 def _refusal(name: str) -> str:
     return (
         f"The lock {name!r} of this database is held by another run ({{}}). Wait until it has "
-        "ended, or end it; a "
-        "killed process leaves no lock behind."
+        "ended, or end it; a killed process leaves no lock behind."
     )

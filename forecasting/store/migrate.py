@@ -46,8 +46,8 @@ def upgrade(url: str, revision: str = "head") -> None:
             )
             raise StoreError(
                 f"The folder {folder} for the database cannot be created: {reason}. Name another "
-                "with "
-                "FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a user who can."
+                "with FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a user who "
+                "can."
             ) from error
     _migrate(url, revision, "upgrade")
 
@@ -143,10 +143,8 @@ def _check_there(url: str) -> None:
     if is_missing(url):
         raise StoreError(
             f"There is no database at {place(url)}. `forecasting run` creates it, with a first "
-            "forecast, "
-            "`forecasting db upgrade` an empty one; if it should exist already, check "
-            "FORECASTING_DATA_DIR and "
-            "FORECASTING_DATABASE_URL."
+            "forecast, `forecasting db upgrade` an empty one; if it should exist already, check "
+            "FORECASTING_DATA_DIR and FORECASTING_DATABASE_URL."
         )
 
 
@@ -154,15 +152,13 @@ def _check_known(url: str, found: str) -> None:
     if re.fullmatch("000[1-8]", found):
         raise StoreError(
             f"The database {place(url)} is at revision {found}, which this release cannot upgrade. "
-            "Upgrade it with "
-            "release 0.2 first (forecasting db upgrade), after a backup."
+            "Upgrade it with release 0.2 first (forecasting db upgrade), after a backup."
         )
     if found not in _revisions():
         raise StoreError(
-            f"The database {place(url)} is at revision {found}, which this code does not have "
-            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another "
-            "program. "
-            "Upgrade forecasting, or name another database."
+            f"The database {place(url)} is at revision {found}, which this code does not have (its "
+            f"newest is {head()}). A newer release has migrated it, or it belongs to another "
+            "program. Upgrade forecasting, or name another database."
         )
 
 
@@ -174,14 +170,13 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
         if found is None:
             raise StoreError(
                 f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db "
-                "upgrade` on it first, "
-                "or name another if it is another program's."
+                "upgrade` on it first, or name another if it is another program's."
             )
         _check_known(url, found)
         if found != head():
             raise StoreError(
-                f"The database {place(url)} is at revision {found}; this code needs {head()}. "
-                "Run `forecasting db upgrade`, after a backup."
+                f"The database {place(url)} is at revision {found}; this code needs {head()}. Run "
+                "`forecasting db upgrade`, after a backup."
             )
         if writes:
             if connection.dialect.name == "postgresql":
@@ -208,9 +203,8 @@ def _check_rights(url: str, connection: Connection) -> None:
     if missing:
         raise StoreError(
             f"The database {place(url)} cannot be written by this user, who lacks "
-            f"{', '.join(missing)}. "
-            "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql "
-            "again."
+            f"{', '.join(missing)}. Connect as the writer role; after an upgrade its owner runs "
+            "deploy/sql/roles.sql again."
         )
 
 
@@ -285,12 +279,11 @@ def meanings(connection: Connection) -> dict[tuple[str, str], str]:
 
 
 _STORED_DIGEST = sa.text(
-    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint "
-    "WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
+    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = "
+    "'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
 )
 _GRANTS = sa.text(
-    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
-    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM "
-    "information_schema.role_table_grants "
-    "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, CASE grantee WHEN 'PUBLIC' "
+    "THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants WHERE "
+    "table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
 )

@@ -37,8 +37,8 @@ WINDOWS = (20, 60, 250)
 
 _SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _FORECASTER_TEXT = (
-    "`published` (whichever model made it), `lstm` (the champion's own, published "
-    "or not) or a baseline."
+    "`published` (whichever model made it), `lstm` (the champion's own, published or not) or a "
+    "baseline."
 )
 
 
@@ -74,8 +74,7 @@ FROM (
 WHERE c.place = 1
 """,
     "The score that counts of one forecaster, no challenger, at one origin, horizon and kind: of "
-    "its newest forecast, "
-    "settled before first print.",
+    "its newest forecast, settled before first print.",
     "scores",
     {"forecaster": _FORECASTER_TEXT},
 )
@@ -119,9 +118,8 @@ FROM ranked c
 WHERE c.place = 1
 """,
     "The published forecasts of one horizon against the best baseline over the newest 20, 60 or "
-    "250 nights with a "
-    "score. Kinds are apart; replays are left out beside live nights. Losses are on the share "
-    "basis of their nights.",
+    "250 nights with a score. Kinds are apart; replays are left out beside live nights. Losses are "
+    "on the share basis of their nights.",
     "standings",
     {
         "n": "Nights of the window with a score of what was published.",
@@ -180,9 +178,8 @@ FROM (
 WHERE c.place = 1
 """,
     "R² of log dollar volume (q50 times the origin's close) of one horizon against the mean of "
-    "five sessions (Goyenko "
-    "et al. 2024); target volume only, rows as in live_skill. SQLite needs its mathematical "
-    "functions.",
+    "five sessions (Goyenko et al. 2024); target volume only, rows as in live_skill. SQLite needs "
+    "its mathematical functions.",
     "standings",
     {
         "n": "Nights of the window with a score of what was published.",
@@ -211,8 +208,8 @@ FROM (
 WHERE p.place = 1
 """,
     "One forecaster against one other over all origins with a score of both, for one kind and "
-    "horizon; a row in each "
-    "order. Across a split, losses on both share bases are averaged; pages bring them to one.",
+    "horizon; a row in each order. Across a split, losses on both share bases are averaged; pages "
+    "bring them to one.",
     "scores",
     {
         "forecaster": _FORECASTER_TEXT,
@@ -290,9 +287,8 @@ FROM (
 WHERE p.place = 1
 """,
     "What a forecaster's forecasts of one horizon would have cost over the newest 20, 60 or 250 "
-    "nights, where an "
-    "underestimate costs 1 per unit and an overestimate `cost_ratio`. Across a split, both share "
-    "bases are averaged.",
+    "nights, where an underestimate costs 1 per unit and an overestimate `cost_ratio`. Across a "
+    "split, both share bases are averaged.",
     "scores",
     {
         "window_sessions": "Newest 20, 60 or 250 nights with a score of what was published.",

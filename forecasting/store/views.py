@@ -275,8 +275,7 @@ SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
 FROM days d
 """,
     "One special day of a symbol: earnings, past and announced, an announced day, or a special "
-    "calendar day among "
-    "those forecast.",
+    "calendar day among those forecast.",
     "events",
     {
         "session": "The session; of earnings the one that reacts.",

@@ -1,12 +1,10 @@
-"""Write statements of the ledger. A row whose key exists is left as it is.
-
-Each function counts the rows it added.
-"""
+"""Writes to the ledger. A row whose key exists is left as it is; counts are of the rows added."""
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.ingest.bar_rules import Finding
@@ -42,10 +41,11 @@ _OF_FETCHED = (
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
-def add(connection: sa.Connection, table: str, *rows: Row) -> int:
+def add(connection: Connection, table: str, *rows: Row) -> int:
     """The number of rows added to a table: those whose key did not exist.
 
-    A row that violates a constraint raises.
+    Raises:
+        IntegrityError: A row violates a constraint.
     """
     into = schema.metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
@@ -98,7 +98,7 @@ _PLAIN: list[tuple[type, Callable[[Any], Any]]] = [
 
 
 def add_fetch(
-    connection: sa.Connection,
+    connection: Connection,
     fetched: Fetched,
     revision: Revision,
     *,
@@ -106,160 +106,127 @@ def add_fetch(
     fetched_at: datetime,
     run_id: str,
 ) -> bool:
-    """Whether the fetch was added with what it changes.
+    """Whether the fetch was added, with the bars, actions and findings of its revision.
 
     A second write under the same id changes nothing.
     """
-    adjusted = adjustment(fetched.bars)
-    sessions = fetched.bars.index
     row = {
         **{name: getattr(fetched, name) for name in _OF_FETCHED},
         "id": fetch_id,
         "run_id": run_id or None,
-        "first_received": sessions[0] if len(sessions) else None,
-        "last_received": sessions[-1] if len(sessions) else None,
         "fetched_at": fetched_at,
-        "row_count": len(sessions),
+        "row_count": len(fetched.bars),
         "payload_hash": payload_hash(fetched),
-        "adjustment_session": adjusted[0] if adjusted else None,
-        "adjustment": adjusted[1] if adjusted else None,
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
+    if len(fetched.bars):
+        row["first_received"] = fetched.bars.index[0]
+        row["last_received"] = fetched.bars.index[-1]
+    adjusted = adjustment(fetched.bars)
+    if adjusted is not None:
+        row["adjustment_session"], row["adjustment"] = adjusted
     if not add(connection, "fetches", row):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
-    add(
-        connection,
-        "corporate_actions",
-        *_rows(revision.new_actions[["session", "kind", "value"]], seen),
-    )
-    _add_findings(
-        connection,
-        fetched,
-        revision.findings,
-        fetch_id=fetch_id,
-        fetched_at=fetched_at,
-    )
+    actions = _rows(revision.new_actions[["session", "kind", "value"]], seen)
+    add(connection, "corporate_actions", *actions)
+    new = _clear_findings(connection, fetched, revision.findings, at=fetched_at)
+    add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
     return True
 
 
-def _add_findings(
-    connection: sa.Connection,
-    fetched: Fetched,
-    findings: Sequence[Finding],
-    *,
-    fetch_id: str,
-    fetched_at: datetime,
-) -> None:
-    """Add the new findings of a fetch, and clear open ones on the sessions that it covers and that it no longer shows.
+def _clear_findings(
+    connection: Connection, fetched: Fetched, findings: Sequence[Finding], *, at: datetime
+) -> list[Finding]:
+    """Clear the open findings on the sessions of a fetch that it no longer shows; returns its new ones.
 
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
     """
-    rows_open = read.table_rows(
-        connection, "findings", {"symbol": fetched.symbol, "cleared_at": None}
-    )
-    still_open = {(row["session"], row["rule"], row["severity"]): row for row in rows_open}
-    keyed = [((finding.session, finding.rule, finding.severity), finding) for finding in findings]
-    persistent = [
-        (key, finding) for key, finding in keyed if finding.is_persistent and key in still_open
-    ]
-    stored = np.array([still_open[key]["value"] for key, _ in persistent], dtype=float)
-    found = np.array([finding.value for _, finding in persistent], dtype=float)
-    is_same = np.isclose(
-        found,
-        stored,
-        rtol=_SAME_VALUE,
-        atol=0.0,
-        equal_nan=True,
-    )
-    same = {key for (key, _), alike in zip(persistent, is_same, strict=True) if alike}
+    of_symbol = {"symbol": fetched.symbol, "cleared_at": None}
+    gone = {
+        (row["session"], row["rule"], row["severity"]): row
+        for row in read.table_rows(connection, "findings", of_symbol)
+    }
+    new = []
+    for finding in findings:
+        key = (finding.session, finding.rule, finding.severity)
+        if finding.is_persistent and key in gone and _is_same(finding.value, gone[key]["value"]):
+            del gone[key]
+        else:
+            new.append(finding)
     if len(fetched.bars):
         first = max(fetched.first_asked, fetched.bars.index[0].date())
+        ids = [row["id"] for row in gone.values() if first <= row["session"] <= fetched.last_asked]
         table = schema.findings
-        covered = (key for key in still_open.keys() - same if first <= key[0] <= fetched.last_asked)
-        if gone := [still_open[key]["id"] for key in covered]:
-            connection.execute(
-                sa.update(table).where(table.c.id.in_(gone)).values(cleared_at=fetched_at)
-            )
-    new = [finding for key, finding in keyed if not (finding.is_persistent and key in same)]
-    add_flags(
-        connection,
-        fetched.symbol,
-        new,
-        fetch_id=fetch_id,
-        fetched_at=fetched_at,
-    )
+        connection.execute(sa.update(table).where(table.c.id.in_(ids)).values(cleared_at=at))
+    return new
+
+
+def _is_same(value: float | None, stored: float | None) -> bool:
+    numbers = np.array([value, stored], dtype=float)
+    return bool(np.isclose(numbers[0], numbers[1], rtol=_SAME_VALUE, atol=0.0, equal_nan=True))
 
 
 def add_flags(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     *,
     fetch_id: str,
     fetched_at: datetime,
 ) -> int:
-    """Add findings on the bars as of a fetch, whose instant is `fetched_at`.
+    """The number of findings added, on the bars as of a fetch of the instant `fetched_at`.
 
     No open one is cleared.
     """
-    names = ("session", "rule", "severity", "value", "detail")
     rows = [
-        {name: getattr(finding, name) for name in names}
-        | {
+        {
             "id": finding_id(fetch_id, finding.session, finding.rule),
             "symbol": symbol,
             "fetch_id": fetch_id,
+            "cleared_at": None if finding.is_persistent else fetched_at,
+            **asdict(finding),
         }
-        | {"cleared_at": None if finding.is_persistent else fetched_at}
-        for finding in found
+        for finding in findings
     ]
     return add(connection, "findings", *rows)
 
 
 def add_events(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     frame: pd.DataFrame,
     *,
     source: str,
     first_seen_at: datetime,
 ) -> int:
-    """Add the events of a list, columns KEY and VALUES, that are new or moved.
-
-    The others stay as first seen.
-    """
+    """The number of events added: those of a list, columns KEY and VALUES, that are new or moved."""
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
 
 
-def close_runs(connection: sa.Connection, symbol: str, days: Sequence[date]) -> int:
-    """Close the nights of days that were no session, unless they are done; returns their number."""
-    table = schema.runs
-    stopped = (
-        table.c.symbol == symbol,
-        table.c.as_of.in_(days),
-        table.c.status.not_in(("done", "closed")),
+def close_runs(connection: Connection, symbol: str, days: Sequence[date]) -> int:
+    """The number of nights closed: those of days that were no session, unless they are done."""
+    run = schema.runs.c
+    stopped = sa.update(schema.runs).where(
+        run.symbol == symbol, run.as_of.in_(days), run.status.not_in(("done", "closed"))
     )
-    return connection.execute(
-        sa.update(table).where(*stopped).values(status="closed", error=None)
-    ).rowcount
+    return connection.execute(stopped.values(status="closed", error=None)).rowcount
 
 
-def update(connection: sa.Connection, table: str, row_id: str, values: Row) -> int:
-    """Update columns of the row of a table that has an id; 0 when there is no such row."""
+def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
+    """The number of rows with an id whose columns were updated: 1, or 0 without such a row."""
     into = schema.metadata.tables[table]
-    return connection.execute(
-        sa.update(into).where(into.c.id == row_id).values(plain(values, into))
-    ).rowcount
+    of_id = sa.update(into).where(into.c.id == row_id)
+    return connection.execute(of_id.values(plain(values, into))).rowcount
 
 
-def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Add scores and update the standings that they change; returns the number added."""
+def add_scores(connection: Connection, rows: Sequence[Row]) -> int:
+    """The number of scores added, with the standings that they change."""
     added = add(connection, "scores", *rows)
     if added:
         for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
@@ -312,17 +279,17 @@ DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SUMMED)}
 """)
 
 
-def write_standings(connection: sa.Connection, symbol: str, target: str, kind: str) -> None:
+def write_standings(connection: Connection, symbol: str, target: str, kind: str) -> None:
     """Write the standings of one symbol, target and kind from its scores."""
-    scope = {"symbol": symbol, "target": target, "kind": kind}
-    table = schema.standings
+    standing = schema.standings.c
+    of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
-    old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
-    connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
+    none = dict.fromkeys(("n", *_SUMS), 0)
+    connection.execute(sa.update(schema.standings).where(*of_scope).values(none))
+    scope = {"symbol": symbol, "target": target, "kind": kind}
     oldest = connection.scalar(_OLDEST, scope)
-    connection.execute(
-        _STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * TARGETS[target].grain}
-    )
+    shift = 1.5 * 2.0**52 * TARGETS[target].grain
+    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": shift})
 
 
 INPUT_TABLES = (
@@ -335,7 +302,7 @@ INPUT_TABLES = (
 """The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
 
-def copy_inputs(source: sa.Connection, target: sa.Connection) -> None:
+def copy_inputs(source: Connection, target: Connection) -> None:
     """Copy all of INPUT_TABLES to a ledger where these tables are empty."""
     for table in INPUT_TABLES:
         for batch in source.execute(sa.select(table)).mappings().partitions(5000):
@@ -343,50 +310,51 @@ def copy_inputs(source: sa.Connection, target: sa.Connection) -> None:
 
 
 def copy_nights(
-    source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date
+    source: Connection, target: Connection, symbol: str, of_target: str, *, before: date
 ) -> None:
-    """Copy what the nights of sessions before `before` wrote, and their scores, to a copy of the inputs."""
-    runs = schema.runs
-    models = schema.models
-    scores = schema.scores
-    of_runs = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
+    """Copy what nights of sessions before `before` wrote, and their scores, to a copy of the inputs."""
+    run = schema.runs.c
+    run_id = schema.models.c.run_id
+    score = schema.scores.c
+    of_runs = sa.select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
     chosen = {
-        "runs": runs.c.as_of < before,
-        "models": models.c.run_id.is_(None) | models.c.run_id.in_(of_runs),
-        "promotions": schema.promotions.c.session < before,
-        "forecasts": schema.forecasts.c.run_id.in_(of_runs),
-        "scores": (scores.c.origin_session < before) & (scores.c.target_session < before),
+        schema.runs: run.as_of < before,
+        schema.models: run_id.is_(None) | run_id.in_(of_runs),
+        schema.promotions: schema.promotions.c.session < before,
+        schema.forecasts: schema.forecasts.c.run_id.in_(of_runs),
+        schema.scores: (score.origin_session < before) & (score.target_session < before),
     }
-    for name, condition in chosen.items():
-        table = schema.metadata.tables[name]
-        found = rows(
-            source, sa.select(table).where(*of_series(table, symbol, of_target), condition)
-        )
-        add_scores(target, found) if name == "scores" else add(target, name, *found)
+    for table, condition in chosen.items():
+        wanted = (*of_series(table.c, symbol, of_target), condition)
+        copied = rows(source, sa.select(table).where(*wanted))
+        if table is schema.scores:
+            add_scores(target, copied)
+        else:
+            add(target, table.name, *copied)
 
 
-def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
-    table = schema.bar_versions
+def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None:
     at = seen["first_seen_at"]
     settled = {pd.Timestamp(day) for day in revision.settled}
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     add(connection, "bar_versions", *rows)
-    current = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
+    bar = schema.bar_versions.c
+    current = sa.update(schema.bar_versions).where(
+        bar.symbol == seen["symbol"], bar.superseded_at.is_(None)
+    )
     restated = [row["session"] for row in rows if row["version"] > 1]
     if restated:
-        later = table.alias("later")
-        same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
-        superseded = sa.exists().where(same, later.c.version > table.c.version)
-        span = table.c.session.between(min(restated).date(), max(restated).date())
-        connection.execute(
-            sa.update(table).where(*current, span, superseded).values(superseded_at=at)
-        )
+        later = schema.bar_versions.alias("later").c
+        same_session = (later.symbol == bar.symbol, later.session == bar.session)
+        superseded = sa.exists().where(*same_session, later.version > bar.version)
+        span = bar.session.between(min(restated).date(), max(restated).date())
+        connection.execute(current.where(span, superseded).values(superseded_at=at))
     confirmed = sorted(day.date() for day in settled - {row["session"] for row in rows})
     if confirmed:
-        provisional = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
-        connection.execute(sa.update(table).where(*current, *provisional).values(settled_at=at))
+        provisional = current.where(bar.session.in_(confirmed), bar.settled_at.is_(None))
+        connection.execute(provisional.values(settled_at=at))
 
 
 def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:

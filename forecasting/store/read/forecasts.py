@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
@@ -23,7 +24,7 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTIL
 
 
 def parts(
-    connection: sa.Connection,
+    connection: Connection,
     symbols: Collection[str],
     targets: Collection[str],
     *,
@@ -35,12 +36,12 @@ def parts(
 
     Of each its name and factor, the usual level first.
     """
-    table = schema.forecast_parts
+    row = schema.forecast_parts.c
     statement = (
-        sa.select(*table.c[*schema.FORECAST_KEY, "part", "factor"])
-        .where(table.c.symbol.in_(symbols), table.c.target.in_(targets))
-        .where(table.c.horizon.in_(horizons), table.c.origin_session.between(first, last))
-        .order_by(table.c.place)
+        sa.select(*row[*schema.FORECAST_KEY, "part", "factor"])
+        .where(row.symbol.in_(symbols), row.target.in_(targets))
+        .where(row.horizon.in_(horizons), row.origin_session.between(first, last))
+        .order_by(row.place)
     )
     of_key: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
     for *key, part, factor in connection.execute(statement):
@@ -49,7 +50,7 @@ def parts(
 
 
 def past_forecasts(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     *,
@@ -66,29 +67,29 @@ def past_forecasts(
         Columns origin_session, horizon, target_session, calibration, bars_at, the instant of the
         bars to compare with, up to `known_at`, and split_factor, shares then per share when issued.
     """
-    table = schema.forecasts
-    model = schema.models
-    closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
-    wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
+    forecast = schema.forecasts.c
+    model = schema.models.c
+    closed = (*of_series(forecast, symbol, target), forecast.target_session <= origin)
+    wanted = (*closed, forecast.role.in_((CHAMPION, SILENCED)), model.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
     # any horizon needs.
     oldest = (
-        sa.select(table.c.origin_session)
-        .join(model)
-        .where(*wanted, table.c.horizon == max(HORIZONS))
-        .group_by(table.c.origin_session)
-        .order_by(table.c.origin_session.desc())
+        sa.select(forecast.origin_session)
+        .join(schema.models)
+        .where(*wanted, forecast.horizon == max(HORIZONS))
+        .group_by(forecast.origin_session)
+        .order_by(forecast.origin_session.desc())
         .limit(1)
         .offset(limit - 1)
         .scalar_subquery()
     )
     names = ("origin_session", "horizon", "target_session", "calibration")
     statement = (
-        sa.select(*table.c[*names, "data_as_of"], schema.fetches.c.first_received)
-        .join(model)
+        sa.select(*forecast[*names, "data_as_of"], schema.fetches.c.first_received)
+        .join(schema.models)
         .join(schema.fetches)
-        .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest, date.min))
-        .order_by(*table.c["origin_session", "horizon"], *best_first(table), table.c.model_id)
+        .where(*wanted, forecast.origin_session >= sa.func.coalesce(oldest, date.min))
+        .order_by(*forecast["origin_session", "horizon"], *best_first(forecast), forecast.model_id)
     )
     issued = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
     is_newest = issued.groupby("horizon").cumcount(ascending=False) < limit
@@ -104,21 +105,21 @@ def past_forecasts(
 
 
 def published(
-    connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None
+    connection: Connection, symbol: str, target: str, *, origin: date | None = None
 ) -> pd.DataFrame:
     """The published forecasts of an origin (None: the newest), one a horizon, all columns.
 
     Raises:
         StoreError: There is none.
     """
-    table = schema.forecasts
-    wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
-    newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
-    of_origin = table.c.origin_session == (newest_origin if origin is None else origin)
-    statement = sa.select(table).where(*wanted, of_origin)
-    every = frame(connection, statement.order_by(table.c.horizon, *best_first(table)))
+    forecast = schema.forecasts.c
+    wanted = (*of_series(forecast, symbol, target), forecast.role == CHAMPION)
+    newest_origin = sa.select(sa.func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
+    of_origin = forecast.origin_session == (newest_origin if origin is None else origin)
+    statement = sa.select(*forecast).where(*wanted, of_origin)
+    every = frame(connection, statement.order_by(forecast.horizon, *best_first(forecast)))
     if every.empty:
-        origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
+        origins = (sa.func.min(forecast.origin_session), sa.func.max(forecast.origin_session))
         oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
         there = f"origins from {oldest} to {latest}" if oldest else "none"
         at = ""
@@ -127,15 +128,15 @@ def published(
             at = f" at {origin}"
             command = f"catch-up --from {origin} --to {origin}"
         raise StoreError(
-            f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
-            "Make one, with the options --source and --market of earlier nights: "
-            f"forecasting {command} --symbol {symbol} --target {target}"
+            f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. Make "
+            f"one, with the options --source and --market of earlier nights: forecasting {command} "
+            f"--symbol {symbol} --target {target}"
         )
     return every.drop_duplicates("horizon", ignore_index=True)
 
 
 def issued(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     *,
@@ -148,8 +149,8 @@ def issued(
     Of one forecaster the live one, then the last issued; none of before another history that the
     user accepted. With split_factor, shares at `basis_at` (None: now) per share when issued.
     """
-    table = schema.forecasts
-    wanted = (*of_series(table, symbol, target), table.c.origin_session <= last)
+    forecast = schema.forecasts.c
+    wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
     names = (
         *schema.FORECAST_KEY[2:],
@@ -163,11 +164,11 @@ def issued(
         "data_as_of",
     )
     statement = (
-        sa.select(*table.c[names], schema.models.c.name, schema.fetches.c.first_received)
+        sa.select(*forecast[names], schema.models.c.name, schema.fetches.c.first_received)
         .join(schema.models)
         .join(schema.fetches)
-        .where(*wanted, table.c.origin_session >= oldest, table.c.role != CHALLENGER)
-        .order_by(table.c.origin_session, table.c.horizon, *best_first(table))
+        .where(*wanted, forecast.origin_session >= oldest, forecast.role != CHALLENGER)
+        .order_by(forecast.origin_session, forecast.horizon, *best_first(forecast))
     )
     of_forecaster = ["origin_session", "horizon", "name"]
     every = frame(connection, statement).drop_duplicates(of_forecaster, ignore_index=True)
@@ -193,7 +194,7 @@ def oldest_of_newest(
 
 
 def issued_before(
-    connection: sa.Connection, symbol: str, target: str, *, session: date
+    connection: Connection, symbol: str, target: str, *, session: date
 ) -> tuple[date, datetime] | None:
     """The newest origin before a session, and the instant of the bars of its forecasts.
 
@@ -203,24 +204,24 @@ def issued_before(
     return None if forecast is None else (forecast["origin_session"], forecast["data_as_of"])
 
 
-def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
+def network_silenced(connection: Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was not published."""
-    table = schema.forecasts
-    of_network = (table.c.calibration != "", table.c.role != CHALLENGER)
+    issued = schema.forecasts.c
+    of_network = (issued.calibration != "", issued.role != CHALLENGER)
     forecast = first_row(connection, _before(symbol, target, before).where(*of_network))
     return forecast is not None and forecast["role"] == SILENCED
 
 
 def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
     """The forecasts of origins before a session, the newest first, then live, then the last issued."""
-    table = schema.forecasts
-    wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
-    newest_first = (table.c.origin_session.desc(), *best_first(table))
-    return sa.select(table).where(*wanted).order_by(*newest_first)
+    forecast = schema.forecasts.c
+    wanted = (*of_series(forecast, symbol, target), forecast.origin_session < session)
+    newest_first = (forecast.origin_session.desc(), *best_first(forecast))
+    return sa.select(*forecast).where(*wanted).order_by(*newest_first)
 
 
 def published_nights(
-    connection: sa.Connection,
+    connection: Connection,
     symbols: Sequence[str],
     target: str,
     *,
@@ -240,28 +241,30 @@ def published_nights(
         Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
         (of a close of the width's log), NaN in forecasts of before 0.3.
     """
-    table = schema.forecasts
-    part = schema.forecast_parts
+    forecast = schema.forecasts.c
+    part = schema.forecast_parts.c
     place = sa.func.row_number().over(
-        partition_by=(table.c.symbol, table.c.origin_session),
-        order_by=(*best_first(table), table.c.model_id),
+        partition_by=(forecast.symbol, forecast.origin_session),
+        order_by=(*best_first(forecast), forecast.model_id),
     )
     night = sa.func.dense_rank().over(
-        partition_by=table.c.symbol, order_by=table.c.origin_session.desc()
+        partition_by=forecast.symbol, order_by=forecast.origin_session.desc()
     )
     wanted = (
-        table.c.target == target,
-        table.c.symbol.in_(symbols),
-        table.c.horizon == 1,
-        table.c.role == CHAMPION,
-        table.c.origin_session <= last,
+        forecast.target == target,
+        forecast.symbol.in_(symbols),
+        forecast.horizon == 1,
+        forecast.role == CHAMPION,
+        forecast.origin_session <= last,
     )
-    ranked = sa.select(table, place.label("place"), night.label("night")).where(*wanted).subquery()
-    usual_part = same_forecast(part, ranked) & (part.c.part == "usual")
+    ranked = (
+        sa.select(*forecast, place.label("place"), night.label("night")).where(*wanted).subquery()
+    )
+    usual_part = same_forecast(part, ranked.c) & (part.part == "usual")
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
-        sa.select(*ranked.c[names], part.c.factor.label("usual"))
-        .outerjoin(part, usual_part)
+        sa.select(*ranked.c[names], part.factor.label("usual"))
+        .outerjoin(schema.forecast_parts, usual_part)
         .where(ranked.c.place == 1, ranked.c.night <= limit)
         .order_by(ranked.c.symbol, ranked.c.night)
     )
@@ -283,7 +286,7 @@ _ANSWERS = {  # table or view, condition, order
 
 
 def answer(
-    connection: sa.Connection, question: str, equal: Mapping[str, object], *, limit: int
+    connection: Connection, question: str, equal: Mapping[str, object], *, limit: int
 ) -> list[Row]:
     """The rows of one of _ANSWERS in which columns are `equal` to these values, at most `limit`."""
     name, condition, order = _ANSWERS[question]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
@@ -23,7 +24,7 @@ _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
 def newest_fetch(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     *,
     known_at: datetime | None = None,
@@ -39,20 +40,20 @@ def newest_fetch(
         run_id: Of this night; None for any.
         with_bars: Whether it must have stored bars.
     """
-    table = schema.fetches
-    wanted = [table.c.symbol == symbol]
+    fetch = schema.fetches.c
+    wanted = [fetch.symbol == symbol]
     if with_bars:
         wanted.append(_HAS_BARS)
     if known_at is not None:
-        wanted.append(table.c.fetched_at <= known_at)
+        wanted.append(fetch.fetched_at <= known_at)
     if run_id is not None:
-        wanted.append(table.c.run_id == run_id)
-    newest_first = (table.c.fetched_at.desc(), table.c.id.desc())
-    return first_row(connection, sa.select(table).where(*wanted).order_by(*newest_first))
+        wanted.append(fetch.run_id == run_id)
+    newest_first = (fetch.fetched_at.desc(), fetch.id.desc())
+    return first_row(connection, sa.select(*fetch).where(*wanted).order_by(*newest_first))
 
 
 def fetch_as_of(
-    connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime
+    connection: Connection, symbol: str, session: date, *, first: date, cutoff: datetime
 ) -> Row:
     """The fetch whose bars a night at `session` uses, a row of table fetches.
 
@@ -63,26 +64,26 @@ def fetch_as_of(
     Raises:
         StoreError: No fetch has the session's bar.
     """
-    table = schema.fetches
-    reaching = sa.select(table).where(
-        table.c.symbol == symbol, table.c.last_received >= session, _HAS_BARS
+    fetched = schema.fetches.c
+    reaching = sa.select(*fetched).where(
+        fetched.symbol == symbol, fetched.last_received >= session, _HAS_BARS
     )
-    in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(
-        table.c.fetched_at.desc(), table.c.id.desc()
+    in_time = reaching.where(fetched.fetched_at <= cutoff).order_by(
+        fetched.fetched_at.desc(), fetched.id.desc()
     )
-    late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
-    for statement in (in_time, late.where(table.c.first_asked <= first), late):
+    late = reaching.order_by(fetched.run_id.is_(None), fetched.fetched_at, fetched.id)
+    for statement in (in_time, late.where(fetched.first_asked <= first), late):
         fetch = first_row(connection, statement)
         if fetch is not None:
             return fetch
     raise StoreError(
-        f"Expected a fetch of {symbol} that reaches the session {session}; found none. "
-        "Run ingest first."
+        f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest "
+        "first."
     )
 
 
 def bars(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     *,
     first: date | None = None,
@@ -93,19 +94,19 @@ def bars(
 
     Index session; columns PRICES, version, and settled, whether a later night has confirmed it.
     """
-    table = schema.bar_versions
-    is_settled: sa.ColumnElement[bool] = table.c.settled_at.is_not(None)
-    known: sa.ColumnElement[bool] = table.c.superseded_at.is_(None)
+    bar = schema.bar_versions.c
+    is_settled: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
+    known: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
     if known_at is not None:
-        is_settled = table.c.settled_at <= known_at
-        known = table.c.first_seen_at <= known_at
+        is_settled = bar.settled_at <= known_at
+        known = bar.first_seen_at <= known_at
     # Not the instants: to read them takes longer than all the rest.
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
-    span = table.c.session.between(first or date.min, last or date.max)
+    span = bar.session.between(first or date.min, last or date.max)
     statement = (
-        sa.select(*table.c["session", *PRICES, "version"], settled)
-        .where(table.c.symbol == symbol, span, known)
-        .order_by(table.c.session, table.c.version)
+        sa.select(*bar["session", *PRICES, "version"], settled)
+        .where(bar.symbol == symbol, span, known)
+        .order_by(bar.session, bar.version)
     )
     # The highest version comes last
     versions = frame(connection, statement).drop_duplicates("session", keep="last")
@@ -113,26 +114,26 @@ def bars(
 
 
 def symbol_with(
-    connection: sa.Connection, volumes: pd.Series, *, least: int, besides: str
+    connection: Connection, volumes: pd.Series, *, least: int, besides: str
 ) -> str | None:
     """A symbol other than `besides` with `least` or more of the volumes, by session, in its bars."""
-    table = schema.bar_versions
-    fetches = schema.fetches
-    others = sa.select(fetches.c.symbol).where(fetches.c.symbol != besides)
+    bar = schema.bar_versions.c
+    fetch = schema.fetches.c
+    others = sa.select(fetch.symbol).where(fetch.symbol != besides)
     days = pd.DatetimeIndex(volumes.index).date
     pairs = list(zip(days, volumes.round().astype("int64").tolist(), strict=True))
     statement = (
-        sa.select(table.c.symbol)
-        .where(table.c.symbol.in_(others), table.c.superseded_at.is_(None))
-        .where(sa.tuple_(table.c.session, table.c.volume).in_(pairs))
-        .group_by(table.c.symbol)
+        sa.select(bar.symbol)
+        .where(bar.symbol.in_(others), bar.superseded_at.is_(None))
+        .where(sa.tuple_(bar.session, bar.volume).in_(pairs))
+        .group_by(bar.symbol)
         .having(sa.func.count() >= least)
     )
     return connection.scalar(statement.limit(1))
 
 
 def first_prints(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     *,
     first: date,
@@ -143,33 +144,33 @@ def first_prints(
 
     Index session; columns PRICES.
     """
-    table = schema.bar_versions
-    basis = (table.c.first_seen_at.label("data_as_of"), schema.fetches.c.first_received)
+    bar = schema.bar_versions.c
+    basis = (bar.first_seen_at.label("data_as_of"), schema.fetches.c.first_received)
     statement = (
-        sa.select(*table.c["session", *PRICES], *basis)
+        sa.select(*bar["session", *PRICES], *basis)
         .join(schema.fetches)
-        .where(table.c.symbol == symbol, table.c.session.between(first, last))
-        .order_by(table.c.session, table.c.version)
+        .where(bar.symbol == symbol, bar.session.between(first, last))
+        .order_by(bar.session, bar.version)
     )
     stored = frame(connection, statement).drop_duplicates("session", ignore_index=True)
     rebased = rebase(stored, split_factors(connection, symbol, stored, until=basis_at))
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
-def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
+def actions(connection: Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
-    table = schema.corporate_actions
+    action = schema.corporate_actions.c
     statement = (
-        sa.select(*table.c["session", "kind", "value"])
-        .where(table.c.symbol == symbol)
-        .order_by(*table.c["session", "kind", "first_seen_at"])
+        sa.select(*action["session", "kind", "value"])
+        .where(action.symbol == symbol)
+        .order_by(*action["session", "kind", "first_seen_at"])
     )
     values = frame(connection, statement)
     return values.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
 
 
 def events(
-    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """Earnings dates as last seen.
 
@@ -184,35 +185,33 @@ def events(
 
 
 def announced_days(
-    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> dict[tuple[str, date], str]:
     """Kind and day of the announced days valid now or as of an instant, each with its source."""
-    table = schema.events
-    columns = (table.c[name] for name in STORED)
-    known = sa.true() if known_at is None else table.c.first_seen_at <= known_at
-    statement = sa.select(*columns).where(
-        table.c.symbol == symbol, table.c.kind.in_(DAY_KINDS), known
-    )
-    seen = rows(connection, statement.order_by(table.c.first_seen_at))
+    event = schema.events.c
+    columns = (event[name] for name in STORED)
+    known = sa.true() if known_at is None else event.first_seen_at <= known_at
+    statement = sa.select(*columns).where(event.symbol == symbol, event.kind.in_(DAY_KINDS), known)
+    seen = rows(connection, statement.order_by(event.first_seen_at))
     newest = {(row["kind"], row["session"]): row for row in seen}
     return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
 
 
 def events_near(
-    connection: sa.Connection, sessions: Collection[date], within: timedelta
+    connection: Connection, sessions: Collection[date], within: timedelta
 ) -> dict[str, list[Any]]:
     """By symbol, the valid earnings dates of those with one `within` some days of a session.
 
     Columns STORED.
     """
-    table = schema.events
-    near = [table.c.session.between(session - within, session + within) for session in sessions]
-    of_earnings = table.c.kind == "earnings"
-    named = sa.select(table.c.symbol).where(of_earnings, sa.or_(sa.false(), *near))
+    event = schema.events.c
+    near = [event.session.between(session - within, session + within) for session in sessions]
+    of_earnings = event.kind == "earnings"
+    named = sa.select(event.symbol).where(of_earnings, sa.or_(sa.false(), *near))
     statement = (
-        sa.select(*table.c["symbol", *STORED])
-        .where(of_earnings, table.c.symbol.in_(named))
-        .order_by(*table.c["symbol", "first_seen_at", "session"])
+        sa.select(*event["symbol", *STORED])
+        .where(of_earnings, event.symbol.in_(named))
+        .order_by(*event["symbol", "first_seen_at", "session"])
     )
     by_symbol = dict[str, list[Any]]()
     for symbol, seen in frame(connection, statement).groupby("symbol"):
@@ -223,39 +222,41 @@ def events_near(
 
 
 def event_rows(
-    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None
+    connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
-    table = schema.events
-    statement = sa.select(*table.c[tuple(STORED)]).where(table.c.symbol == symbol)
+    event = schema.events.c
+    statement = sa.select(*event[tuple(STORED)]).where(event.symbol == symbol)
     if known_at is not None:
-        statement = statement.where(table.c.first_seen_at <= known_at)
-    return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
+        statement = statement.where(event.first_seen_at <= known_at)
+    return frame(connection, statement.order_by(event.first_seen_at, event.session))
 
 
-def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
+def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
     """The findings that were open once a fetch was written, and those that it added.
 
     Columns session, rule, severity, value, detail, and since, when each was first shown.
     """
-    table = schema.findings
-    fetched = schema.fetches.alias("fetch")
-    first = schema.fetches.alias("first")
-    not_cleared = table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
-    was_open = (first.c.fetched_at <= fetched.c.fetched_at) & not_cleared
-    columns = table.c["session", "rule", "severity", "value", "detail"]
+    finding = schema.findings.c
+    of_fetch = schema.fetches.alias("fetch")
+    of_first = schema.fetches.alias("first")
+    fetched = of_fetch.c
+    first = of_first.c
+    not_cleared = finding.cleared_at.is_(None) | (finding.cleared_at > fetched.fetched_at)
+    was_open = (first.fetched_at <= fetched.fetched_at) & not_cleared
+    columns = finding["session", "rule", "severity", "value", "detail"]
     statement = (
-        sa.select(*columns, first.c.fetched_at.label("since"))
-        .join(first, first.c.id == table.c.fetch_id)
-        .join(fetched, fetched.c.symbol == table.c.symbol)
-        .where(fetched.c.id == fetch_id, was_open | (table.c.fetch_id == fetch_id))
-        .order_by(table.c.session, table.c.rule, first.c.fetched_at)
+        sa.select(*columns, first.fetched_at.label("since"))
+        .join(of_first, first.id == finding.fetch_id)
+        .join(of_fetch, fetched.symbol == finding.symbol)
+        .where(fetched.id == fetch_id, was_open | (finding.fetch_id == fetch_id))
+        .order_by(finding.session, finding.rule, first.fetched_at)
     )
     return frame(connection, statement)
 
 
 def newest_flag(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     rules: Sequence[str],
     *,
@@ -264,21 +265,21 @@ def newest_flag(
     known_at: datetime,
 ) -> tuple[date, str] | None:
     """Session and rule of the newest flag by these rules on sessions `first` to `last`, as of an instant."""
-    table = schema.findings
-    fetch = schema.fetches
+    finding = schema.findings.c
+    fetch = schema.fetches.c
     flag = first_row(
         connection,
-        sa.select(table.c.session, table.c.rule)
-        .join(fetch)
-        .where(table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
-        .where(table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
-        .order_by(table.c.session.desc(), table.c.rule),
+        sa.select(finding.session, finding.rule)
+        .join(schema.fetches)
+        .where(finding.symbol == symbol, finding.severity == "flag", finding.rule.in_(rules))
+        .where(finding.session.between(first, last), fetch.fetched_at <= known_at)
+        .order_by(finding.session.desc(), finding.rule),
     )
     return None if flag is None else (flag["session"], flag["rule"])
 
 
 def split_factors(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     forecasts: pd.DataFrame,
     *,
@@ -290,11 +291,11 @@ def split_factors(
     those at `until`, one instant or one a row (None: now), do; not one of before first_received:
     its bars are on the new basis already.
     """
-    table = schema.corporate_actions
+    action = schema.corporate_actions.c
     statement = (
-        sa.select(*table.c["session", "first_seen_at", "value"])
-        .where(table.c.kind == "split", table.c.symbol == symbol)
-        .order_by(table.c.session, table.c.first_seen_at)
+        sa.select(*action["session", "first_seen_at", "value"])
+        .where(action.kind == "split", action.symbol == symbol)
+        .order_by(action.session, action.first_seen_at)
     )
     factor = np.ones(len(forecasts))
     for session, versions in frame(connection, statement).groupby("session"):
@@ -306,7 +307,7 @@ def split_factors(
     return pd.Series(factor, index=forecasts.index)
 
 
-def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
+def next_history(connection: Connection, symbol: str, instants: pd.Series) -> pd.Series:
     """The next instant after each at which the user accepted another history; NaT where none."""
     accepted = accepted_at(connection, symbol)
     following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
@@ -314,7 +315,7 @@ def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) ->
 
 
 def of_present_history(
-    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
+    connection: Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
 ) -> pd.DataFrame:
     """Forecasts (data_as_of) without those before another history accepted by an instant (None: now)."""
     accepted = next_history(connection, symbol, forecasts["data_as_of"])
@@ -323,22 +324,22 @@ def of_present_history(
     return present.reset_index(drop=True)
 
 
-def accepted_at(connection: sa.Connection, symbol: str) -> pd.Series:
+def accepted_at(connection: Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
-    table = schema.findings
+    finding = schema.findings.c
     instant = schema.fetches.c.fetched_at
     statement = (
         sa.select(instant)
         .distinct()
-        .join(table)
-        .where(table.c.symbol == symbol, table.c.rule == ACCEPTED)
+        .join(schema.findings)
+        .where(finding.symbol == symbol, finding.rule == ACCEPTED)
         .order_by(instant)
     )
     return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
 
 
 def on_basis_at(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     forecasts: pd.DataFrame,

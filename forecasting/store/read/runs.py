@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.store import schema
@@ -26,36 +27,34 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 
-def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
+def market_of_run(connection: Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
-    night = schema.runs
-    fetched = schema.fetches
-    used = sa.select(fetched.c.symbol).join(night, night.c.market_fetch == fetched.c.id)
-    return connection.scalar(used.where(night.c.id == run_id)) or ""
+    run = schema.runs.c
+    fetch = schema.fetches.c
+    used = sa.select(fetch.symbol).join(schema.runs, run.market_fetch == fetch.id)
+    return connection.scalar(used.where(run.id == run_id)) or ""
 
 
-def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
+def newest_finished(connection: Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
     done = {"symbol": symbol, "target": target, "status": "done"}
     return newest(connection, "runs", "as_of", done)
 
 
-def done_before(connection: sa.Connection, night: Row) -> Row | None:
+def done_before(connection: Connection, night: Row) -> Row | None:
     """The newest night that is done before another, both rows of table runs; None before the first."""
-    table = schema.runs
-    same_day = (table.c.as_of == night["as_of"]) & (table.c.started_at < night["started_at"])
+    run = schema.runs.c
+    same_day = (run.as_of == night["as_of"]) & (run.started_at < night["started_at"])
     earlier = (
-        sa.select(table)
-        .where(*of_series(table, night["symbol"], night["target"]), table.c.status == "done")
-        .where((table.c.as_of < night["as_of"]) | same_day)
-        .order_by(table.c.as_of.desc(), table.c.started_at.desc())
+        sa.select(*run)
+        .where(*of_series(run, night["symbol"], night["target"]), run.status == "done")
+        .where((run.as_of < night["as_of"]) | same_day)
+        .order_by(run.as_of.desc(), run.started_at.desc())
     )
     return first_row(connection, earlier)
 
 
-def unfinished_run(
-    connection: sa.Connection, symbol: str, target: str, *, after: date
-) -> Row | None:
+def unfinished_run(connection: Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after`, a row of table runs, if it is late or failed."""
     run = newest_run(connection, symbol, target)
     if run is None or run["as_of"] <= after:
@@ -63,57 +62,55 @@ def unfinished_run(
     return run if run["status"] in ("late", "failed") else None
 
 
-def running(connection: sa.Connection) -> dict[str, date]:
+def running(connection: Connection) -> dict[str, date]:
     """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
-    table = schema.runs
-    query = sa.select(table.c.id, table.c.as_of).where(schema.RUNNING).order_by(table.c.as_of)
-    return {run.id: run.as_of for run in connection.execute(query)}
+    run = schema.runs.c
+    query = sa.select(run.id, run.as_of).where(schema.RUNNING).order_by(run.as_of)
+    return {night.id: night.as_of for night in connection.execute(query)}
 
 
-def issued_by_run(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
     """Each run_id and origin_session of forecasts, with the first issued_at and a fetch_id."""
-    table = schema.forecasts
-    night = table.c["run_id", "origin_session"]
-    first = (sa.func.min(table.c[name]).label(name) for name in ("issued_at", "fetch_id"))
-    of_symbol = sa.select(*night, *first).where(*of_series(table, symbol, target))
-    return rows(connection, of_symbol.group_by(*night).order_by(table.c.origin_session))
+    forecast = schema.forecasts.c
+    night = forecast["run_id", "origin_session"]
+    first = (sa.func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
+    of_symbol = sa.select(*night, *first).where(*of_series(forecast, symbol, target))
+    return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
 
 
-def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
+def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
-    table = schema.models
-    named = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True))
-    return rows(connection, named.order_by(table.c.id).limit(limit))
+    model = schema.models.c
+    named = sa.select(*model).where(model.id.startswith(beginning, autoescape=True))
+    return rows(connection, named.order_by(model.id).limit(limit))
 
 
-def network_ids(connection: sa.Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
+def network_ids(connection: Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
     """The ids of the symbol's networks, newest first, whose weights were pruned, or of the others."""
-    table = schema.models
-    emptied = table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None)
-    wanted = emptied if pruned else table.c.artifact_path.is_not(None)
-    of_symbol = sa.select(table.c.id).where(*of_series(table, symbol, target), wanted)
-    return list(connection.scalars(of_symbol.order_by(table.c.created_at.desc(), table.c.id)))
+    model = schema.models.c
+    emptied = model.artifact_path.is_(None) & model.artifact_hash.is_not(None)
+    wanted = emptied if pruned else model.artifact_path.is_not(None)
+    of_symbol = sa.select(model.id).where(*of_series(model, symbol, target), wanted)
+    return list(connection.scalars(of_symbol.order_by(model.created_at.desc(), model.id)))
 
 
-def models_of_newest(
-    connection: sa.Connection, symbol: str, target: str, *, origins: int
-) -> set[str]:
+def models_of_newest(connection: Connection, symbol: str, target: str, *, origins: int) -> set[str]:
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
-    table = schema.forecasts
-    of_symbol = of_series(table, symbol, target)
-    newer = table.c.origin_session >= oldest_of_newest(of_symbol, origins=origins)
-    return set(connection.scalars(sa.select(table.c.model_id).where(*of_symbol, newer)))
+    forecast = schema.forecasts.c
+    of_symbol = of_series(forecast, symbol, target)
+    newer = forecast.origin_session >= oldest_of_newest(of_symbol, origins=origins)
+    return set(connection.scalars(sa.select(forecast.model_id).where(*of_symbol, newer)))
 
 
 def newest_scratch(
-    connection: sa.Connection, symbol: str, target: str, *, session: date
+    connection: Connection, symbol: str, target: str, *, session: date
 ) -> date | None:
     """The last training session, up to `session`, of networks fitted from scratch that the gate passed."""
-    table = schema.models
+    model = schema.models.c
     trained_to = (
-        sa.select(sa.func.max(table.c.trained_to))
-        .where(*of_series(table, symbol, target), table.c.method == "scratch")
-        .where(table.c.refused == "", table.c.trained_to <= session)
+        sa.select(sa.func.max(model.trained_to))
+        .where(*of_series(model, symbol, target), model.method == "scratch")
+        .where(model.refused == "", model.trained_to <= session)
     )
     return connection.scalar(trained_to)
 
@@ -128,7 +125,7 @@ _FETCH_COLUMNS = (
 )
 
 
-def lineage(connection: sa.Connection, model: Mapping[str, Any], *, last: date = date.max) -> Row:
+def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = date.max) -> Row:
     """What a model came from, and its forecasts of origins up to `last`.
 
     Args:
@@ -143,12 +140,12 @@ def lineage(connection: sa.Connection, model: Mapping[str, Any], *, last: date =
     """
     trained_on = row(connection, "fetches", {"id": model["fetch_id"]}) or {}
     fitted_by = row(connection, "runs", {"id": model["run_id"]}) or {}
-    table = schema.forecasts
-    origin = table.c.origin_session
+    forecast = schema.forecasts.c
+    origin = forecast.origin_session
     of_model = (
         sa.select(sa.func.count(), sa.func.min(origin), sa.func.max(origin))
-        .where(*of_series(table, model["symbol"], model["target"]))
-        .where(table.c.model_id == model["id"], origin <= last)
+        .where(*of_series(forecast, model["symbol"], model["target"]))
+        .where(forecast.model_id == model["id"], origin <= last)
     )
     count, first_origin, last_origin = connection.execute(of_model).one()
     return {
@@ -163,12 +160,12 @@ def lineage(connection: sa.Connection, model: Mapping[str, Any], *, last: date =
     }
 
 
-def _ancestors(connection: sa.Connection, model: Mapping[str, Any]) -> list[str]:
-    table = schema.models
-    of_symbol = sa.select(table.c.id, table.c.parent_id).where(
-        *of_series(table, model["symbol"], model["target"])
+def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
+    fitted = schema.models.c
+    of_symbol = sa.select(fitted.id, fitted.parent_id).where(
+        *of_series(fitted, model["symbol"], model["target"])
     )
-    parent_of = {fitted.id: fitted.parent_id for fitted in connection.execute(of_symbol)}
+    parent_of = {one.id: one.parent_id for one in connection.execute(of_symbol)}
     ancestors: list[str] = []
     parent = model["parent_id"]
     while parent is not None and parent not in ancestors:
@@ -178,7 +175,7 @@ def _ancestors(connection: sa.Connection, model: Mapping[str, Any]) -> list[str]
 
 
 def champion(
-    connection: sa.Connection, symbol: str, target: str, *, session: date = date.max
+    connection: Connection, symbol: str, target: str, *, session: date = date.max
 ) -> Row | None:
     """The winner of the newest promotion of sessions up to `session`, a row of table models.
 
@@ -189,7 +186,7 @@ def champion(
     return None if winner is None else row(connection, "models", {"id": winner})
 
 
-def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+def champion_before(connection: Connection, symbol: str, target: str) -> Row | None:
     """The champion before the present one; None without another."""
     winners = connection.scalars(_winners(symbol, target)).all()
     before = next((winner for winner in winners if winner != winners[0]), None)
@@ -197,48 +194,48 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
-    table = schema.promotions
+    promotion = schema.promotions.c
     # The session before the decision: replaying a span today does not change tomorrow's champion.
-    newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
-    of_symbol = sa.select(table.c.winner).where(*of_series(table, symbol, target))
+    newest_first = (promotion.session.desc(), promotion.decided_at.desc(), promotion.id.desc())
+    of_symbol = sa.select(promotion.winner).where(*of_series(promotion, symbol, target))
     return of_symbol.order_by(*newest_first)
 
 
 _NIGHTS = sa.select(schema.forecasts, *schema.fetches.c["title", "currency"]).join(schema.fetches)
 
 
-def newest_nights(connection: sa.Connection) -> list[Row]:
+def newest_nights(connection: Connection) -> list[Row]:
     """The published forecast one session ahead of each symbol and target, with title and currency."""
-    table = schema.forecasts
+    forecast = schema.forecasts.c
     latest = sa.table("latest_forecasts", *map(sa.column, schema.FORECAST_KEY))
     statement = (
-        _NIGHTS.join(latest, same_forecast(latest, table))
+        _NIGHTS.join(latest, same_forecast(latest.c, forecast))
         .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
-        .order_by(table.c.symbol, table.c.target)
+        .order_by(forecast.symbol, forecast.target)
     )
     return rows(connection, statement)
 
 
-def newest_night(connection: sa.Connection, symbol: str, target: str, *, last: date) -> Row | None:
+def newest_night(connection: Connection, symbol: str, target: str, *, last: date) -> Row | None:
     """As `newest_nights`, of one symbol and target, but of origins up to `last`."""
-    table = schema.forecasts
-    wanted = (*of_series(table, symbol, target), table.c.origin_session <= last)
-    newest_first = (table.c.origin_session.desc(), *best_first(table), table.c.model_id)
-    published = _NIGHTS.where(*wanted, table.c.horizon == 1, table.c.role == CHAMPION)
+    forecast = schema.forecasts.c
+    wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
+    newest_first = (forecast.origin_session.desc(), *best_first(forecast), forecast.model_id)
+    published = _NIGHTS.where(*wanted, forecast.horizon == 1, forecast.role == CHAMPION)
     return first_row(connection, published.order_by(*newest_first))
 
 
 def newest_run(
-    connection: sa.Connection, symbol: str, target: str, *, last: date = date.max
+    connection: Connection, symbol: str, target: str, *, last: date = date.max
 ) -> Row | None:
     """The run of the newest session up to `last`, a row of table runs; of a session a done one first.
 
     A failed one is history, and left out, once bars that were fetched later have led to another
     night; so is one of a day that was no session.
     """
-    table = schema.runs
-    wanted = (*of_series(table, symbol, target), table.c.as_of <= last, ~_is_history())
-    return first_row(connection, sa.select(table).where(*wanted).order_by(*_NEWEST_FIRST))
+    run = schema.runs.c
+    wanted = (*of_series(run, symbol, target), run.as_of <= last, ~_is_history())
+    return first_row(connection, sa.select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
 _NEWEST_FIRST = (schema.runs.c.as_of.desc(), schema.runs.c.status, schema.runs.c.started_at.desc())
@@ -250,36 +247,36 @@ def _is_history() -> sa.ColumnElement[bool]:
     By the fetch, not by the later start: a run whose source does not respond goes on with stored
     bars, and its failure still counts. The other night is running while it writes its own page.
     """
-    failed = schema.runs
-    fetched = schema.fetches
-    later = failed.alias("later")
+    run = schema.runs.c
+    fetch = schema.fetches.c
+    later = schema.runs.alias("later").c
     night_after = (
-        sa.select(later.c.id)
-        .join(fetched, fetched.c.run_id == later.c.id)
+        sa.select(later.id)
+        .join(schema.fetches, fetch.run_id == later.id)
         .where(
-            later.c.target == failed.c.target,
-            later.c.status.in_(("running", "done")),
-            fetched.c.symbol == failed.c.symbol,
-            fetched.c.fetched_at > failed.c.started_at,
+            later.target == run.target,
+            later.status.in_(("running", "done")),
+            fetch.symbol == run.symbol,
+            fetch.fetched_at > run.started_at,
         )
     )
-    is_made_up_for = (failed.c.status == "failed") & night_after.correlate(failed).exists()
-    return (failed.c.status == "closed") | is_made_up_for
+    is_made_up_for = (run.status == "failed") & night_after.correlate(schema.runs).exists()
+    return (run.status == "closed") | is_made_up_for
 
 
 def bars_of_symbols(
-    connection: sa.Connection, symbols: Collection[str], *, first: date, last: date
+    connection: Connection, symbols: Collection[str], *, first: date, last: date
 ) -> pd.DataFrame:
     """Every version of the bars of several symbols, whose nights may be of other fetches, by session."""
-    table = schema.bar_versions
+    bar = schema.bar_versions.c
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
-    wanted = (table.c.symbol.in_(symbols), table.c.session.between(first, last))
-    versions = frame(connection, sa.select(*table.c[names]).where(*wanted))
+    wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))
+    versions = frame(connection, sa.select(*bar[names]).where(*wanted))
     return versions.sort_values(["symbol", "session"], ignore_index=True)
 
 
 def last_results(
-    connection: sa.Connection,
+    connection: Connection,
     symbols: Collection[str],
     *,
     first: date,
@@ -289,41 +286,41 @@ def last_results(
 
     Of origins from `first` on and sessions up to `last`; of a replay where there is no other.
     """
-    table = schema.scores
+    score = schema.scores.c
     wanted = (
-        table.c.symbol.in_(symbols),
-        table.c.target.in_(get_args(Target)),
-        table.c.kind.in_(KINDS),
-        table.c.horizon == 1,
-        table.c.role == CHAMPION,
-        table.c.origin_session >= first,
-        table.c.target_session <= last,
+        score.symbol.in_(symbols),
+        score.target.in_(get_args(Target)),
+        score.kind.in_(KINDS),
+        score.horizon == 1,
+        score.role == CHAMPION,
+        score.origin_session >= first,
+        score.target_session <= last,
     )
     order = (
-        table.c.kind == "replay",
-        table.c.origin_session.desc(),
-        *best_first(table),
-        table.c.stage.desc(),
-        table.c.bar_version.desc(),
+        score.kind == "replay",
+        score.origin_session.desc(),
+        *best_first(score),
+        score.stage.desc(),
+        score.bar_version.desc(),
     )
-    statement = sa.select(table, schema.forecasts.c.q50).join(schema.forecasts)
+    statement = sa.select(*score, schema.forecasts.c.q50).join(schema.forecasts)
     return _first_of_each(connection, statement.where(*wanted).order_by(*order))
 
 
 def newest_runs(
-    connection: sa.Connection, symbols: Collection[str], *, first: date
+    connection: Connection, symbols: Collection[str], *, first: date
 ) -> dict[tuple[str, str], Row]:
     """As `newest_run`, of sessions from `first` on, by symbol and target.
 
     Columns symbol, target, as_of, status, note, error.
     """
-    table = schema.runs
-    columns = table.c["symbol", "target", "as_of", "status", "note", "error"]
-    wanted = (table.c.as_of >= first, table.c.symbol.in_(symbols), ~_is_history())
+    run = schema.runs.c
+    columns = run["symbol", "target", "as_of", "status", "note", "error"]
+    wanted = (run.as_of >= first, run.symbol.in_(symbols), ~_is_history())
     return _first_of_each(connection, sa.select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
-def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:
+def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]:
     """Skill one session ahead over the newest 20 nights, by symbol and target, of live ones if any.
 
     None below PAIRS_A_SESSION nights, of which it says nothing.
@@ -337,9 +334,7 @@ def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | No
     }
 
 
-def _first_of_each(
-    connection: sa.Connection, statement: sa.Select[Any]
-) -> dict[tuple[str, str], Row]:
+def _first_of_each(connection: Connection, statement: sa.Select[Any]) -> dict[tuple[str, str], Row]:
     return {
         (line["symbol"], line["target"]): line for line in reversed(rows(connection, statement))
     }

@@ -5,10 +5,11 @@ from datetime import date, datetime
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
-from forecasting.store.frames import frame, kind_rank, of_series, same_forecast, values
+from forecasting.store.frames import Columns, frame, kind_rank, of_series, same_forecast, values
 from forecasting.store.read.inputs import (
     PRICES,
     accepted_at,
@@ -31,7 +32,7 @@ _SCORE = ("actual", "error", "pinball", "inside_80", "inside_90")
 
 
 def scored(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     *,
@@ -53,8 +54,8 @@ def scored(
     Returns:
         One row a forecast, settled before first print, then of the newest bar, ascending.
     """
-    table = schema.scores
-    made = schema.forecasts
+    score = schema.scores.c
+    forecast = schema.forecasts.c
     wanted = _wanted(
         connection,
         symbol,
@@ -64,20 +65,20 @@ def scored(
         known_at=known_at if last else None,
     )
     place = sa.func.row_number().over(
-        partition_by=list(table.c[schema.FORECAST_KEY]),
-        order_by=(table.c.stage.desc(), table.c.bar_version.desc()),
+        partition_by=list(score[schema.FORECAST_KEY]),
+        order_by=(score.stage.desc(), score.bar_version.desc()),
     )
-    ranked = sa.select(table, place.label("place")).where(*wanted).subquery()
+    ranked = sa.select(*score, place.label("place")).where(*wanted).subquery()
     order = ("origin_session", "horizon", "model_id", "kind")
     names = (*order, "target_session", *QUANTILE_COLUMNS, "role", "issued_at", "data_as_of")
     statement = (
-        sa.select(*made.c[names], *ranked.c[_SCORE])
+        sa.select(*forecast[names], *ranked.c[_SCORE])
         .add_columns(schema.models.c.name, schema.fetches.c.first_received)
-        .join(ranked, same_forecast(made, ranked))
+        .join(ranked, same_forecast(forecast, ranked.c))
         .join(schema.models)
         .join(schema.fetches)
         .where(ranked.c.place == 1)
-        .order_by(*made.c[order])
+        .order_by(*forecast[order])
     )
     newest = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
     of_value = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
@@ -85,7 +86,7 @@ def scored(
 
 
 def losses(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     *,
@@ -112,7 +113,7 @@ def losses(
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long
     # (performance.md).
-    table = schema.scores
+    score = schema.scores.c
     wanted = _wanted(
         connection,
         symbol,
@@ -121,25 +122,25 @@ def losses(
         last=last,
         known_at=known_at,
     )
-    forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
-    newest_first = (table.c[name].desc() for name in ("stage", "bar_version", "issued_at"))
+    forecaster = sa.case((score.model == LSTM, CHAMPION), else_=score.model).label("forecaster")
+    newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
     place = sa.func.row_number().over(
-        partition_by=(table.c.origin_session, table.c.horizon, forecaster),
-        order_by=(kind_rank(table.c.kind), *newest_first, table.c.model_id),
+        partition_by=(score.origin_session, score.horizon, forecaster),
+        order_by=(kind_rank(score.kind), *newest_first, score.model_id),
     )
     needed = sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"})
     ranked = (
-        sa.select(*table.c[tuple(needed)], forecaster, place.label("place"))
-        .where(*wanted, table.c.role != CHALLENGER)
+        sa.select(*score[tuple(needed)], forecaster, place.label("place"))
+        .where(*wanted, score.role != CHALLENGER)
         .subquery()
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
-        made = schema.forecasts
-        based = chosen.add_columns(made.c.data_as_of, schema.fetches.c.first_received)
-        based = based.join(made, same_forecast(made, ranked)).join(schema.fetches)
+        forecast = schema.forecasts.c
+        based = chosen.add_columns(forecast.data_as_of, schema.fetches.c.first_received)
+        based = based.join(schema.forecasts, same_forecast(forecast, ranked.c)).join(schema.fetches)
         stored = frame(connection, based)
         every = on_basis_at(connection, symbol, target, stored, ["pinball"], at=known_at)
     else:
@@ -149,7 +150,7 @@ def losses(
 
 
 def _wanted(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: str,
     *,
@@ -161,24 +162,24 @@ def _wanted(
 
     They keep the newest scored origins, and few others.
     """
-    scores = schema.scores
-    bar = schema.bar_versions
-    wanted = [*of_series(scores, symbol, target)]
+    score = schema.scores.c
+    bar = schema.bar_versions.c
+    wanted = [*of_series(score, symbol, target)]
     if last is not None:
-        wanted.append(scores.c.target_session <= last)
+        wanted.append(score.target_session <= last)
     if known_at is not None:
-        same = (bar.c[name] == scores.c[other] for name, other in _BAR.items())
-        settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
-        stored = sa.exists().where(*same, bar.c.first_seen_at <= known_at, settled)
-        wanted.append(stored.correlate(scores))
+        same = (bar[name] == score[other] for name, other in _BAR.items())
+        settled = (score.stage == "first_print") | (bar.settled_at <= known_at)
+        stored = sa.exists().where(*same, bar.first_seen_at <= known_at, settled)
+        wanted.append(stored.correlate(schema.scores))
     # The n-th newest origin of each kind one session ahead, which is scored first, by the order of
     # the key alone: the n-th newest of all is as new as any of these.
     nth_newest = [
-        sa.select(scores.c.origin_session)
-        .where(*wanted, scores.c.kind == kind, scores.c.horizon == HORIZONS[0])
+        sa.select(score.origin_session)
+        .where(*wanted, score.kind == kind, score.horizon == HORIZONS[0])
         # SQLite drops a DISTINCT in a scalar subquery, and skips rows instead
-        .group_by(scores.c.origin_session)
-        .order_by(scores.c.origin_session.desc())
+        .group_by(score.origin_session)
+        .order_by(score.origin_session.desc())
         .limit(1)
         .offset(origins - 1)
         .scalar_subquery()
@@ -189,9 +190,9 @@ def _wanted(
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
     return [
         *wanted,
-        scores.c.kind.in_(KINDS),
-        scores.c.horizon.in_(HORIZONS),
-        scores.c.origin_session >= oldest,
+        score.kind.in_(KINDS),
+        score.horizon.in_(HORIZONS),
+        score.origin_session >= oldest,
     ]
 
 
@@ -199,7 +200,7 @@ _BAR = {"symbol": "symbol", "session": "target_session", "version": "bar_version
 
 
 def unscored_forecasts(
-    connection: sa.Connection,
+    connection: Connection,
     symbol: str,
     target: Target,
     *,
@@ -216,18 +217,18 @@ def unscored_forecasts(
         Columns of table forecasts, model, stage, bar_version, and the bar on the share basis of the
         day the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
-    forecasts = schema.forecasts
-    scores = schema.scores
-    of_symbol = of_series(forecasts, symbol, target)
+    forecast = schema.forecasts.c
+    score = schema.scores.c
+    of_symbol = of_series(forecast, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
-    oldest = connection.scalar(sa.select(sa.func.min(forecasts.c.target_session)).where(*of_symbol))
+    oldest = connection.scalar(sa.select(sa.func.min(forecast.target_session)).where(*of_symbol))
     span = schema.bar_versions.c.session.between(oldest or date.max, last)
     actual = _actuals(symbol, target, span, known_at)
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
-    issued = _counted(forecasts, of_symbol, "target_session")
-    of_scores = of_series(scores, symbol, target)
-    done = _counted(scores, of_scores, "target_session", "stage", "bar_version")
+    issued = _counted(forecast, of_symbol, "target_session")
+    of_scores = of_series(score, symbol, target)
+    done = _counted(score, of_scores, "target_session", "stage", "bar_version")
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
         sa.select(actual.c.session)
@@ -236,16 +237,16 @@ def unscored_forecasts(
         .where(sa.func.coalesce(done.c.n, 0) < issued.c.n)
     )
     sessions = connection.scalars(not_all_scored.distinct()).all()
-    same_bar = (scores.c[name] == actual.c[name] for name in ("stage", "bar_version"))
+    same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
     statement = (
-        sa.select(forecasts, *actual.c)
+        sa.select(*forecast, *actual.c)
         .add_columns(schema.fetches.c.first_received, schema.models.c.name.label("model"))
-        .join(actual, actual.c.session == forecasts.c.target_session)
+        .join(actual, actual.c.session == forecast.target_session)
         .join(schema.models)
         .join(schema.fetches)
-        .where(*of_symbol, ~sa.exists().where(same_forecast(scores, forecasts), *same_bar))
-        .where(forecasts.c.target_session.in_(sessions))
-        .order_by(*forecasts.c["target_session", "horizon", "model_id", "kind"], actual.c.stage)
+        .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
+        .where(forecast.target_session.in_(sessions))
+        .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
     )
     unscored = frame(connection, statement)
     accepted = next_history(connection, symbol, unscored["data_as_of"])
@@ -257,8 +258,8 @@ def unscored_forecasts(
     return unscored.drop(columns=["session", "first_seen_at", "first_received"])
 
 
-def _counted(table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
-    columns = table.c[names]
+def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
+    columns = table[names]
     counted = sa.select(*columns, sa.func.count().label("n")).where(*wanted)
     return counted.group_by(*columns).subquery()
 
@@ -267,23 +268,23 @@ def _actuals(
     symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime | None
 ) -> sa.Subquery:
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
-    bar = schema.bar_versions
+    bar = schema.bar_versions.c
     earlier = schema.bar_versions.alias("earlier")
     needed = TARGETS[target].columns
-    usable = [bar.c.symbol == symbol, span, *(bar.c[name].is_not(None) for name in needed)]
-    current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
-    confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
+    usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
+    current: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
+    confirmed: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
     if known_at is not None:
-        usable.append(bar.c.first_seen_at <= known_at)
-        current = current | (bar.c.superseded_at > known_at)
-        confirmed = bar.c.settled_at <= known_at
+        usable.append(bar.first_seen_at <= known_at)
+        current = current | (bar.superseded_at > known_at)
+        confirmed = bar.settled_at <= known_at
     filled = (earlier.c[name].is_not(None) for name in needed)
-    same_session = (earlier.c.symbol == bar.c.symbol, earlier.c.session == bar.c.session)
-    before = sa.exists().where(*same_session, earlier.c.version < bar.c.version, *filled)
+    same_session = (earlier.c.symbol == bar.symbol, earlier.c.session == bar.session)
+    before = sa.exists().where(*same_session, earlier.c.version < bar.version, *filled)
     columns = (
-        bar.c.session,
-        bar.c.version.label("bar_version"),
-        *bar.c["first_seen_at", *PRICES],
+        bar.session,
+        bar.version.label("bar_version"),
+        *bar["first_seen_at", *PRICES],
     )
     first_print = sa.select(sa.literal("first_print").label("stage"), *columns)
     settled = sa.select(sa.literal("settled").label("stage"), *columns)
