@@ -14,7 +14,15 @@ import pandas as pd
 
 from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.record import TrackRecord, track_record
-from forecasting.report.units import Unit, as_day, percent, short_day, unit_for
+from forecasting.report.units import (
+    Unit,
+    as_day,
+    as_sentence,
+    percent,
+    relative,
+    short_day,
+    unit_for,
+)
 from forecasting.sessions import after
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import Target
@@ -23,6 +31,11 @@ from forecasting.vocabulary import Target
 def usual_value(target: Target, known: Sequence[float]) -> float:
     """The last known value of a close, else the median of the last 20; NaN without any."""
     return median(known[-TARGETS[target].usual_sessions :]) if known else math.nan
+
+
+def reason_of(run: Mapping[str, Any]) -> str:
+    """Why a night failed or waits, or what is to be known of it; empty without any."""
+    return str(run["note"] if run["error"] is None else run["error"])
 
 
 @dataclass(frozen=True)
@@ -329,7 +342,7 @@ class SymbolLine:
     @property
     def vs_usual(self) -> float:
         """The same as a share; NaN where it is unknown."""
-        return self.forecast["q50"] / self.usual - 1.0 if self.usual else math.nan
+        return relative(self.forecast["q50"], self.usual)
 
     @property
     def factor(self) -> float:
@@ -383,11 +396,8 @@ class SymbolLine:
     @property
     def off(self) -> float:
         """By what share of its median the newest result was off; 0 where that is unknown."""
-        return (
-            abs(self.result["actual"] / self.result["q50"] - 1.0)
-            if self.result and self.result["q50"]
-            else 0.0
-        )
+        share = relative(self.result["actual"], self.result["q50"])
+        return 0.0 if math.isnan(share) else abs(share)
 
     @property
     def status(self) -> str:
@@ -397,7 +407,7 @@ class SymbolLine:
     @property
     def reason(self) -> str:
         """Why it failed or waits, or what is to be known of it."""
-        return str(self.run["error"] or self.run["note"] or "") if self.run else ""
+        return reason_of(self.run) if self.run else ""
 
     @property
     def unusual(self) -> list[str]:
@@ -437,7 +447,7 @@ class SymbolLine:
             return self.status, self.reason or unsaid
         if self.unusual and self.unusual != ["replay"]:
             reason = str(self.forecast["reason"] or "Issued after its session had opened.")
-            return self.unusual[-1], f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
+            return self.unusual[-1], as_sentence(reason)
         return None
 
     @property

@@ -25,10 +25,10 @@ class Unit:
     Divided by `scale`, with `decimals`, between `before` and `after`.
     """
 
-    scale: float
-    decimals: int
-    before: str
-    after: str
+    scale: float = 1.0
+    decimals: int = 2
+    before: str = ""
+    after: str = ""
     bare: str = "points"  # its name where it has neither a sign before a number nor a word after it
 
     @property
@@ -63,43 +63,32 @@ def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Uni
     """
     kind = TARGETS[target].unit
     if kind == "percent":
-        return Unit(
-            0.01,
-            2,
-            "",
-            "%",
-        )
+        return Unit(0.01, after="%")
     if kind == "money":
-        bare, currency = ("points", "") if symbol.startswith("^") else ("price", currency)
-        # Cents, three digits of a price below one unit, and five of a currency pair, which moves by
-        # half a percent; the usual value is not finite without a known close.
-        digits = 5 if symbol.endswith("=X") else 3
-        decimals = max(2, digits - 1 - math.floor(math.log10(usual))) if usual > 0.0 else 2
-        return (
-            Unit(
-                1.0,
-                decimals,
-                "$",
-                "",
-            )
-            if currency == "USD"
-            else Unit(
-                1.0,
-                decimals,
-                "",
-                currency,
-                bare,
-            )
-        )
-    typical = usual if usual > 1.0 else 1.0  # a NaN too
+        return _money_unit(usual, symbol, currency)
+    typical = max(1.0, usual)  # 1.0 for a NaN
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
-    decimals = 0 if math.isnan(usual) else max(0, 2 - int(math.log10(typical / scale)))
-    return Unit(
-        scale,
-        decimals,
-        "",
-        f"{letter} {SHARES}".strip(),
-    )
+    decimals = max(0, 2 - int(math.log10(typical / scale)))
+    return Unit(scale, decimals, after=f"{letter} {SHARES}".strip())
+
+
+def _money_unit(usual: float, symbol: str, currency: str) -> Unit:
+    # Cents, three digits of a price below one unit, and five of a currency pair, which moves by
+    # half a percent; the usual value is not finite without a known close.
+    digits = 5 if symbol.endswith("=X") else 3
+    decimals = 2
+    if usual > 0.0:
+        decimals = max(2, digits - 1 - math.floor(math.log10(usual)))
+    if symbol.startswith("^"):
+        return Unit(1.0, decimals)
+    if currency == "USD":
+        return Unit(1.0, decimals, before="$")
+    return Unit(1.0, decimals, after=currency, bare="price")
+
+
+def relative(value: float, other: float) -> float:
+    """The change from `other` as a share of it; NaN where that is unknown."""
+    return value / other - 1.0 if other else math.nan
 
 
 def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
@@ -115,8 +104,12 @@ def change(value: float, other: float, *, target: Target) -> str:
 
     A dash where that is unknown.
     """
-    share = value / other - 1.0 if other else float("nan")
-    return percent(share, signed=True, decimals=TARGETS[target].change_decimals)
+    return percent(relative(value, other), signed=True, decimals=TARGETS[target].change_decimals)
+
+
+def as_sentence(text: str) -> str:
+    """The text with a capital letter and one full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def p_value(value: float | None) -> str:

@@ -1,22 +1,27 @@
 """The sentences and facts of a night: headline, record, notices, model, data and provenance."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.plain_text import quantity
-from forecasting.report.night_view import ReportData, SymbolLine, Why
+from forecasting.report.night_view import ReportData, SymbolLine, Why, reason_of
 from forecasting.report.record import best_ahead
 from forecasting.report.units import (
     Unit,
     as_day,
+    as_sentence,
     change,
     instant,
     long_day,
     percent,
+    relative,
     short_day,
     unit_for,
 )
@@ -34,6 +39,14 @@ USUAL = (
 ADDED = "Network, trees, combination and other are what models add, not causes."
 PARTS = f"Usual times the factors is the median, for close the width. {ADDED}"
 MADE = {"live": "", "late": " (issued late)", "replay": " (replay: made afterwards)"}
+_PART_WORDS = {  # in a sentence, and briefly
+    "month_end": ("a month's end nearby", "month end nearby"),
+    "index": ("an index review nearby", "index review nearby"),
+    "expiry": ("an expiry nearby", "expiry nearby"),
+    "holiday": ("a holiday nearby", "holiday nearby"),
+    "report": ("a report nearby", "report nearby"),
+    "recent": ("recent days", "recent"),
+}
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 
@@ -70,16 +83,14 @@ def departure(
     value: float, other: float, target: Target, *, same: str = "about the same as"
 ) -> str:
     """Like `12% above`, where that is 0% `same`; empty where one is unknown."""
-    share = value / other - 1.0 if other else math.nan
-    decimals = TARGETS[target].change_decimals
+    share = relative(value, other)
     if math.isnan(share):
         return ""
+    decimals = TARGETS[target].change_decimals
     size = percent(abs(share), decimals=decimals)
-    return (
-        same
-        if size == percent(0.0, decimals=decimals)
-        else f"{size} {'above' if share > 0 else 'below'}"
-    )
+    if size == percent(0.0, decimals=decimals):
+        return same
+    return f"{size} above" if share > 0 else f"{size} below"
 
 
 def sentence(data: ReportData) -> str:
@@ -92,58 +103,68 @@ def sentence(data: ReportData) -> str:
 def usual_sentence(data: ReportData) -> str:
     """What the medians are compared with."""
     what = TARGETS[data.target].usual_of
-    day = data.known.index[-1]
-    return (
-        f"Usual is {data.unit.text(data.usual)}, the {what} "
-        f"{day}{', a first print' if data.is_provisional else ''}."
-    )
+    first_print = ", a first print" if data.is_provisional else ""
+    day = f"{data.known.index[-1]}{first_print}"
+    return f"Usual is {data.unit.text(data.usual)}, the {what} {day}."
 
 
 def _is_small(factor: float) -> bool:
     return f"{factor:.2f}" in ("0.99", "1.00", "1.01")
 
 
-def named_parts(why: Why, *, briefly: bool = False) -> list[tuple[str, float]]:
+def _times(name: str, factor: float) -> str:
+    return f"{name} x{factor:.2f}"
+
+
+def _part_words(why: Why) -> dict[str, tuple[str, str]]:
+    """The words for each part, in a sentence and briefly."""
+    weekday = f"{why.session:%A}"
+    month = f"{why.session:%B}"
+    has_report = "earnings" in why.special_days
+    words = _PART_WORDS | {
+        "weekday": (weekday, weekday),
+        "month": (month, month),
+        "quarter": _quarter_words(why, has_report=has_report),
+    }
+    if has_report:
+        words["report"] = ("the session after its report", "earnings")
+    # Of a half day after a holiday the first counts
+    for day in reversed(why.special_days):
+        if day in _PART_OF_DAY:
+            words[_PART_OF_DAY[day]] = (day, day)
+    return words
+
+
+def _quarter_words(why: Why, *, has_report: bool) -> tuple[str, str]:
+    factor = dict(why.parts).get("quarter", 1.0)
+    if has_report:
+        return "a quarter after its last report", "quarter"
+    if factor >= 1.05:
+        return "a report is likely, none is announced", "report likely"
+    if factor <= 0.95:
+        return "no report is likely", "quarter"
+    return "a quarter before", "quarter"
+
+
+def _large_parts(why: Why, *, briefly: bool) -> list[tuple[str, float]]:
+    words = _part_words(why)
+    large = [(part, factor) for part, factor in why.parts[1:] if not _is_small(factor)]
+    return [(words.get(part, (part, part))[briefly], factor) for part, factor in large]
+
+
+def named_parts(why: Why) -> list[tuple[str, float]]:
     """The factors beside the usual level, in words.
 
     As in view latest_forecasts, small ones are together `other`.
     """
-    has_report = "earnings" in why.special_days
-    quarter = dict(why.parts).get("quarter", 1.0)
-    names = {  # in a sentence, and briefly
-        "weekday": (f"{why.session:%A}",) * 2,
-        "month": (f"{why.session:%B}",) * 2,
-        "month_end": ("a month's end nearby", "month end nearby"),
-        "index": ("an index review nearby", "index review nearby"),
-        "expiry": ("an expiry nearby", "expiry nearby"),
-        "holiday": ("a holiday nearby", "holiday nearby"),
-        "report": ("a report nearby", "report nearby"),
-        "quarter": ("no report is likely" if quarter <= 0.95 else "a quarter before", "quarter"),
-        "recent": ("recent days", "recent"),
-    }
-    if has_report:
-        names["report"] = ("the session after its report", "earnings")
-        names["quarter"] = ("a quarter after its last report", "quarter")
-    elif quarter >= 1.05:
-        names["quarter"] = ("a report is likely, none is announced", "report likely")
-    days = [day for day in why.special_days if day in _PART_OF_DAY]
-    # Of a half day after a holiday the first counts
-    names |= {_PART_OF_DAY[day]: (day, day) for day in reversed(days)}
-    named = []
-    other = 1.0
-    for part, factor in why.parts[1:]:
-        if _is_small(factor):
-            other *= factor
-        else:
-            named.append((names.get(part, (part, part))[briefly], factor))
-    return [*named, *([("other", other)] if f"{other:.2f}" != "1.00" else [])]
+    large = _large_parts(why, briefly=False)
+    other = math.prod(factor for _, factor in why.parts[1:] if _is_small(factor))
+    return large if f"{other:.2f}" == "1.00" else [*large, ("other", other)]
 
 
 def factors(why: Why) -> str:
     """The factors beside the usual level, as column `why` of view latest_forecasts has them."""
-    return ", ".join(
-        f"{part} x{factor:.2f}" for part, factor in why.parts[1:] if not _is_small(factor)
-    )
+    return ", ".join(_times(*part) for part in why.parts[1:] if not _is_small(part[1]))
 
 
 def why_sentence(why: Why, unit: Unit) -> str:
@@ -151,41 +172,41 @@ def why_sentence(why: Why, unit: Unit) -> str:
 
     Empty where unknown.
     """
-    factors = (f"{name} x{factor:.2f}" for name, factor in named_parts(why))
-    return "; ".join([usual_level(why, unit), *factors]) + "." if why.parts else ""
+    if not why.parts:
+        return ""
+    factors = [_times(*part) for part in named_parts(why)]
+    return f"{'; '.join([usual_level(why, unit), *factors])}."
 
 
 def usual_level(why: Why, unit: Unit) -> str:
     """What the factors begin with, where it is known."""
     level = why.parts[0][1]
-    if TARGETS[why.target].moves_width:
-        width, usual = (
-            percent(math.expm1(size), decimals=1) for size in (level * why.product, level)
-        )
-        return f"80% interval {width} wide: usual {usual}"
-    return f"Usual {unit.brief(level)}"
+    if not TARGETS[why.target].moves_width:
+        return f"Usual {unit.brief(level)}"
+    width = percent(math.expm1(level * why.product), decimals=1)
+    return f"80% interval {width} wide: usual {percent(math.expm1(level), decimals=1)}"
 
 
 def brief_why(why: Why, notes: Sequence[str] = ()) -> str:
     """Like `triple witching x2.21; trees x1.05`: notes that no factor names, then the two largest factors."""
-    named = [one for one in named_parts(why, briefly=True) if one[0] != "other"]
-    factors = [
-        f"{name} x{by:.2f}"
-        for name, by in sorted(named, key=lambda one: -abs(math.log(one[1])))[:2]
-    ]
-    others = [note for note in notes if not any(note in factor for factor in factors)]
-    if TARGETS[why.target].moves_width and factors:
+    parts = _large_parts(why, briefly=True)
+    largest = sorted(parts, key=lambda part: -abs(math.log(part[1])))[:2]
+    factors = [_times(*part) for part in largest]
+    if factors and TARGETS[why.target].moves_width:
         factors[0] = f"width: {factors[0]}"
-    return "; ".join([*others, *factors])
+    names = [name for name, _ in largest]
+    return "; ".join([*(note for note in notes if note not in names), *factors])
 
 
 def alike(data: ReportData) -> str:
     """The past nights most like this one, with what came; empty without any."""
+    if not data.alike:
+        return ""
     nights = (
         f"{day.day} {day:%B %Y} (median {data.unit.brief(median)}, came {data.unit.brief(actual)})"
         for day, median, actual in data.alike
     )
-    return f"Most like it: {'; '.join(nights)}." if data.alike else ""
+    return f"Most like it: {'; '.join(nights)}."
 
 
 def without_bar(findings: pd.DataFrame) -> str:
@@ -193,12 +214,14 @@ def without_bar(findings: pd.DataFrame) -> str:
 
     Empty without any.
     """
-    found = findings.query("severity == 'reject' or rule in ('missing_session', 'volume_unknown')")
-    return "; ".join(
-        f"{str(rule).replace('_', ' ')} "
-        f"{as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
-        for rule, days in found.groupby("rule")["session"]
+    missing = findings.query(
+        "severity == 'reject' or rule in ('missing_session', 'volume_unknown')"
     )
+    texts = []
+    for rule, days in missing.groupby("rule")["session"]:
+        more = f" and {len(days) - 1} more" if len(days) > 1 else ""
+        texts.append(f"{str(rule).replace('_', ' ')} {as_day(days.max())}{more}")
+    return "; ".join(texts)
 
 
 def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
@@ -206,44 +229,32 @@ def forecast_words(line: SymbolLine, *, briefly: bool = False) -> str:
 
     `briefly`, in alerts and text, with the two largest factors.
     """
-    against = (
-        "as usual" if percent(line.factor - 1.0) == percent(0.0) else f"{line.change} against usual"
-    )
+    is_usual = percent(line.factor - 1.0) == percent(0.0)
+    against = "as usual" if is_usual else f"{line.change} against usual"
     text = f"{line.median} (80% interval {line.interval}), {against}"
     if briefly:
         return f"{'; '.join(filter(None, [text, brief_why(line.why, line.special_days)]))}."
-    days = f"; {', '.join(line.special_days)}" if line.special_days else ""
-    return f"{text}{days}. {why_sentence(line.why, line.unit)}".rstrip()
+    whole = "; ".join([text, ", ".join(line.special_days)]).removesuffix("; ")
+    return f"{whole}. {why_sentence(line.why, line.unit)}".rstrip()
 
 
 def alert_value(row: Mapping[str, Any], name: str = "value") -> str:
     """The newest value that an alert compares, or its `extreme`: in usual values, or in the target's unit."""
-    unit = unit_for(
-        row["target"],
-        usual=row[name],
-        symbol=row["symbol"],
-        currency="",
-    )
-    return (
-        Unit(
-            1.0,
-            3,
-            "",
-            "",
+    unit = Unit(decimals=3)
+    if not row["of_usual"]:
+        unit = unit_for(
+            row["target"],
+            usual=row[name],
+            symbol=row["symbol"],
+            currency="",
         )
-        if row["of_usual"]
-        else unit
-    ).brief(row[name])
+    return unit.brief(row[name])
 
 
 def result_words(line: SymbolLine) -> tuple[str, str, str, str]:
-    """Of the newest result of a line of the digest: what came; what was forecast; how far off.
-
-    Inside or outside.
-    """
-    actual, median = (
-        (line.result[name] for name in ("actual", "q50")) if line.result else (math.nan, math.nan)
-    )
+    """The newest result of a line: what came; what was forecast; how far off; inside or outside."""
+    actual = line.result["actual"]
+    median = line.result["q50"]
     off = change(actual, median, target=line.target)
     side = "inside" if line.hit == "hit" else "outside"
     return line.unit.brief(actual), line.unit.brief(median), off, side
@@ -263,11 +274,11 @@ def record_sentence(data: ReportData) -> str:
     )
     best = best_ahead(data.record, "mae")
     # none, or one that was exact
-    if best is None or (math.isnan(best["skill_mae"]) and best["mae"] > 0.0):
-        return text + "."
+    if best is None or math.isnan(best["skill_mae"]):
+        return f"{text}."
     skill = float(best["skill_mae"])
     name = forecaster_label(best["forecaster"])
-    if not abs(skill) >= 0.005:
+    if abs(skill) < 0.005:
         return f"{text}: about as much as the best baseline there, {name}."
     side = "less" if skill > 0 else "more"
     return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
@@ -294,67 +305,56 @@ def last_result(data: ReportData) -> str:
 
 def notices(data: ReportData) -> list[Notice]:
     """What a reader needs to know before the numbers, most severe first."""
-    rows = data.rows
-    run = data.run
     notes = []
-    first = rows.iloc[0]
-    fallback = rows[rows["status"] == "fallback"]
-    if run.get("error"):
-        notes.append(Notice("warn", "Part of the night failed", str(run["error"])))
-    if (newer := data.unfinished) is not None:
-        title = "Data late" if newer["status"] == "late" else "Newest night failed"
-        origin = long_day(data.origin)
-        missing = long_day(as_day(newer["as_of"]))
-        reason = newer["error"] or newer["note"] or ""
-        text = f"{reason} These forecasts are from {origin}; there are none from {missing} yet."
-        notes.append(Notice("warn", title, text))
-    if len(fallback):
-        reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
-        notes.append(
-            Notice(
-                "warn",
-                "Fallback",
-                f"The network is not published: {reasons or 'no reason was given'}.",
-            )
-        )
-    elif broken := str(first["reason"] or ""):
-        notes.append(Notice("warn", "Break in the bars", f"{broken[0].upper()}{broken[1:]}."))
-    outside = [part.rpartition(" ") for part in str(first.get("outside", "")).split(", ") if part]
-    if inputs := [f"{name} on {session}" for name, _, session in outside]:
-        *others, last = inputs
-        named = f"{', '.join(others)} and {last}" if others else last
-        text = (
-            f"{named[0].upper()}{named[1:]} {'are' if others else 'is'} outside the range of "
-            "the training data."
-        )
+    if data.run["error"]:
+        notes.append(Notice("warn", "Part of the night failed", data.run["error"]))
+    if data.unfinished is not None:
+        notes.append(_newer_notice(data.unfinished, data.origin))
+    notes += _forecast_notices(data.rows.iloc[0])
+    if data.changed:
+        each = [f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed]
+        notes.append(Notice("warn", "Other inputs than the night before", f"{'; '.join(each)}."))
+    if data.fetch["source"] == "sample":
+        text = f"{data.fetch['title']}. Real bars, but not current ones."
+        notes.append(Notice("info", "Sample data", text))
+    if data.run["note"]:
+        notes.append(Notice("info", "Note", data.run["note"]))
+    return notes
+
+
+def _newer_notice(run: Mapping[str, Any], origin: date) -> Notice:
+    """About a newer night that waits, or failed."""
+    title = "Data late" if run["status"] == "late" else "Newest night failed"
+    missing = long_day(as_day(run["as_of"]))
+    shown = f"These forecasts are from {long_day(origin)}; there are none from {missing} yet."
+    return Notice("warn", title, f"{reason_of(run)} {shown}")
+
+
+def _forecast_notices(first: pd.Series[Any]) -> list[Notice]:
+    """About the forecasts, by the row of the first: all of a night are issued alike."""
+    notes = []
+    if first["status"] == "fallback":
+        text = f"The network is not published: {first['reason']}."
+        notes.append(Notice("warn", "Fallback", text))
+    elif first["reason"]:
+        notes.append(Notice("warn", "Break in the bars", as_sentence(first["reason"])))
+    if first["outside"]:
+        inputs = [" on ".join(part.rsplit(" ", 1)) for part in first["outside"].split(", ")]
+        named = " and ".join(", ".join(inputs).rsplit(", ", 1))
+        verb = "is" if len(inputs) == 1 else "are"
+        text = as_sentence(f"{named} {verb} outside the range of the training data")
         notes.append(Notice("info", "Never seen before", text))
-    kinds = set(rows["kind"])
-    if "late" in kinds:
-        opened = short_day(first["target_session"])
-        text = (
-            f"Written at {instant(first['issued_at'])}, after {opened} had opened: it is not "
-            "scored as live."
-        )
+    if first["kind"] == "late":
+        written = f"Written at {instant(first['issued_at'])}"
+        opened = f"after {short_day(first['target_session'])} had opened"
+        text = f"{written}, {opened}: it is not scored as live."
         notes.append(Notice("warn", "Issued late", text))
-    if "replay" in kinds:
+    if first["kind"] == "replay":
         text = (
             "Made afterwards for a past session, from the data known at that session; never "
             "counted as live."
         )
         notes.append(Notice("info", "Replay", text))
-    if data.changed:
-        each = "; ".join(
-            f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed
-        )
-        notes.append(Notice("warn", "Other inputs than the night before", f"{each}."))
-    if str(data.fetch["source"]) == "sample":
-        notes.append(
-            Notice(
-                "info", "Sample data", f"{data.fetch['title']}. Real bars, but not current ones."
-            )
-        )
-    if run.get("note"):
-        notes.append(Notice("info", "Note", str(run["note"])))
     return notes
 
 

@@ -41,7 +41,9 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed) -> pd.Da
     rows = rows.assign(
         origin_session=ORIGIN, horizon=HORIZONS, target_session=next_sessions(ORIGIN, 5), kind=kind
     )
-    rows = rows.assign(status="ok", reason="", last_value=last, issued_at=ISSUED, data_as_of=ISSUED)
+    rows = rows.assign(
+        status="ok", reason="", outside="", last_value=last, issued_at=ISSUED, data_as_of=ISSUED
+    )
     return rows.assign(**changed)
 
 
