@@ -1,9 +1,10 @@
-"""Upgrade and downgrade of the schema with its views, and the check that a database is ready for this code."""
+"""Upgrade and downgrade of the schema and its views, and whether a database is ready for this code."""
 
 import importlib.resources
 import re
 from contextlib import ExitStack
 from functools import cache
+from itertools import product
 from typing import Literal
 
 import sqlalchemy as sa
@@ -29,10 +30,11 @@ from forecasting.vocabulary import short_id
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision` in one transaction, creating a SQLite file and its folder.
 
-    The newest has views.
+    The newest has views; of a database that is there already, views and comments are mended.
 
-    At `revision` it only mends views and comments. A LockedError where the schema would change
-    under a run.
+    Raises:
+        LockedError: The schema would change under a run.
+        UsageError: There is no such revision.
     """
     parsed = parse(url)
     if is_sqlite(parsed):
@@ -41,13 +43,10 @@ def upgrade(url: str, revision: str = "head") -> None:
             # Who can read a ledger's lock can hold it
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            reason = (
-                "a file has that name" if isinstance(error, FileExistsError) else error.strerror
-            )
             raise StoreError(
-                f"The folder {folder} for the database cannot be created: {reason}. Name another "
-                "with FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a user who "
-                "can."
+                f"The folder {folder} for the database cannot be created: {error.strerror}. Name "
+                "another with FORECASTING_DATA_DIR or FORECASTING_DATABASE_URL, or create it as a "
+                "user who can."
             ) from error
     _migrate(url, revision, "upgrade")
 
@@ -59,10 +58,7 @@ def is_missing(url: str) -> bool:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade the schema to `revision` (`base` for none) in one transaction.
-
-    An older one has no views.
-    """
+    """Downgrade the schema to `revision`, which has no views, in one transaction (`base`: to none)."""
     _check_there(url)
     _migrate(url, revision, "downgrade")
 
@@ -84,53 +80,53 @@ _FIRST_LOCK = "SELECT pg_advisory_xact_lock(28832984742453619)"  # "forecas"
 
 
 def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -> None:
+    with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
+        if connection.dialect.name == "postgresql":
+            # Of two upgrades at once the second waits, then has nothing to do. Without a table to
+            # lock yet any role that may connect could hold the other lock: only the upgrade suffers.
+            first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
+            connection.execute(sa.text(_FIRST_LOCK if first else _LOCK))
+        stored = _revision(connection)
+        destination = head() if revision == "head" else revision
+        if stored is not None:
+            _check_known(url, stored)
+            if stored != destination:
+                until_committed.enter_context(no_run(url, connection))
+        if stored == destination == head() and _has_views(connection):
+            return  # made anew, they would wait for every reader
+        # SQLite refuses to rebuild a table that a view reads
+        grants = _drop_views(connection)
+        _run_alembic(connection, revision, action)
+        if _revision(connection) == head():
+            create_views(connection, grants)
+
+
+def _run_alembic(
+    connection: Connection, revision: str, action: Literal["upgrade", "downgrade"]
+) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option(
-        "script_location", str(importlib.resources.files("migrations")).replace("%", "%%")
-    )
-    with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
-        config.attributes["connection"] = connection
-        # Of two upgrades at once the second waits, then has nothing to do
-        if connection.dialect.name == "postgresql":
-            # Without a table to lock yet any role that may connect could hold the other lock: only
-            # the upgrade suffers.
-            first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
-            connection.execute(sa.text(_FIRST_LOCK if first else _LOCK))
-        found = _revision(connection)
-        destination = head() if revision == "head" else revision
-        if found is not None:
-            _check_known(url, found)
-            if found != destination:
-                until_committed.enter_context(no_run(url, connection))
-        # Made anew, they wait for every reader
-        stay = found == destination == head() and _has_views(connection)
-        # SQLite refuses to rebuild a table that a view reads
-        grants = [] if stay else _drop_views(connection)
-        try:
-            (command.upgrade if action == "upgrade" else command.downgrade)(config, revision)
-        except CommandError as error:
-            known = ", ".join(("head", "base", *reversed(_revisions())))
-            raise UsageError(
-                f"Expected a revision, one of {known} or a step as +1 or -1; found {revision!r}."
-            ) from error
-        if not stay and _revision(connection) == head():
-            create_views(connection, grants)
+    scripts = str(importlib.resources.files("migrations"))
+    config.set_main_option("script_location", scripts.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    run = command.upgrade if action == "upgrade" else command.downgrade
+    try:
+        run(config, revision)
+    except CommandError as error:
+        known = ", ".join(("head", "base", *reversed(_revisions())))
+        raise UsageError(
+            f"Expected a revision, one of {known} or a step as +1 or -1; found {revision!r}."
+        ) from error
 
 
 @cache
-def _revisions() -> tuple[str, ...]:
-    """The revisions of this code, newest first.
-
-    The numbers of the migrations' files, which Alembic would run.
-    """
+def _revisions() -> list[str]:
+    """The revisions of this code, the numbers of the migrations' files, newest first."""
     files = (importlib.resources.files("migrations") / "versions").iterdir()
-    return tuple(
-        sorted((file.name[:4] for file in files if re.match(r"\d{4}_", file.name)), reverse=True)
-    )
+    return sorted((file.name[:4] for file in files if re.match(r"\d{4}_", file.name)), reverse=True)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -148,83 +144,76 @@ def _check_there(url: str) -> None:
         )
 
 
-def _check_known(url: str, found: str) -> None:
-    if re.fullmatch("000[1-8]", found):
+def _check_known(url: str, stored: str) -> None:
+    if re.fullmatch("000[1-8]", stored):
         raise StoreError(
-            f"The database {place(url)} is at revision {found}, which this release cannot upgrade. "
+            f"The database {place(url)} is at revision {stored}, which this release cannot upgrade. "
             "Upgrade it with release 0.2 first (forecasting db upgrade), after a backup."
         )
-    if found not in _revisions():
+    if stored not in _revisions():
         raise StoreError(
-            f"The database {place(url)} is at revision {found}, which this code does not have (its "
+            f"The database {place(url)} is at revision {stored}, which this code does not have (its "
             f"newest is {head()}). A newer release has migrated it, or it belongs to another "
             "program. Upgrade forecasting, or name another database."
         )
 
 
 def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
-    """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable."""
+    """Return when the database exists, is at this code's revision and, if one `writes`, is writable.
+
+    Raises:
+        StoreError: It is not; the error names the command that mends it.
+    """
     _check_there(url)
     with transaction(url) if writes else reading(url, within_s=within_s) as connection:
-        found = _revision(connection)
-        if found is None:
+        stored = _revision(connection)
+        if stored is None:
             raise StoreError(
                 f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db "
                 "upgrade` on it first, or name another if it is another program's."
             )
-        _check_known(url, found)
-        if found != head():
+        _check_known(url, stored)
+        if stored != head():
             raise StoreError(
-                f"The database {place(url)} is at revision {found}; this code needs {head()}. Run "
+                f"The database {place(url)} is at revision {stored}; this code needs {head()}. Run "
                 "`forecasting db upgrade`, after a backup."
             )
         if writes:
-            if connection.dialect.name == "postgresql":
-                _check_rights(url, connection)
-            # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only
-            # transaction.
-            runs = metadata.tables["runs"]
-            connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
+            _check_rights(url, connection)
 
 
 def _check_rights(url: str, connection: Connection) -> None:
-    filled = metadata.tables.keys() - LOCKED.values()
-    updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
-    needed = [
-        *((name, right) for name in filled for right in ("SELECT", "INSERT")),
-        *((n, "UPDATE") for n in updated),
-    ]
-    may = sa.func.has_any_column_privilege
-    missing = [
-        f"{right} on {name}"
-        for name, right in needed
-        if not connection.scalar(sa.select(may(name, right)))
-    ]
-    if missing:
-        raise StoreError(
-            f"The database {place(url)} cannot be written by this user, who lacks "
-            f"{', '.join(missing)}. Connect as the writer role; after an upgrade its owner runs "
-            "deploy/sql/roles.sql again."
-        )
+    if connection.dialect.name == "postgresql":
+        filled = metadata.tables.keys() - LOCKED.values()
+        updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
+        needed = [*product(filled, ("SELECT", "INSERT")), *product(updated, ("UPDATE",))]
+        missing = [
+            f"{right} on {name}"
+            for name, right in needed
+            if not connection.scalar(sa.select(sa.func.has_any_column_privilege(name, right)))
+        ]
+        if missing:
+            raise StoreError(
+                f"The database {place(url)} cannot be written by this user, who lacks "
+                f"{', '.join(missing)}. Connect as the writer role; after an upgrade its owner "
+                "runs deploy/sql/roles.sql again."
+            )
+    # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only
+    # transaction.
+    runs = metadata.tables["runs"]
+    connection.execute(sa.update(runs).values(note=runs.c.note).where(sa.false()))
 
 
 def _has_views(connection: Connection) -> bool:
-    """Whether Postgres has these very views and comments, by the digest in a comment.
-
-    SQLite has none.
-    """
-    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(
-        sa.inspect(connection).get_view_names()
-    ):
+    """Whether Postgres has these very views and comments, by the digest in a comment."""
+    if connection.dialect.name != "postgresql":
         return False
-    return bool(connection.scalar(_STORED_DIGEST) == _digest())
+    there = sa.inspect(connection).get_view_names()
+    return set(VIEWS) <= set(there) and connection.scalar(_STORED_DIGEST) == _digest()
 
 
 def _drop_views(connection: Connection) -> list[str]:
-    """The GRANT statements that people had issued on the views, for `create_views`.
-
-    The views are dropped.
-    """
+    """The GRANT statements that people had issued on the views, which are dropped."""
     grants: list[str] = []
     if connection.dialect.name == "postgresql":
         grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
@@ -234,18 +223,13 @@ def _drop_views(connection: Connection) -> list[str]:
 
 
 def create_views(connection: Connection, grants: list[str]) -> None:
-    """Create the views, repeat the grants on them, and comment on tables, views and columns on Postgres."""
+    """Create the views and repeat the grants on them; on Postgres with comments, also on tables."""
     for name, view in VIEWS.items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.select}")
     for grant in grants:
         connection.exec_driver_sql(grant)
     if connection.dialect.name == "postgresql":
-        for (relation, column), text in meanings(connection).items():
-            what = (
-                f"COLUMN {relation}.{column}"
-                if column
-                else f"{'VIEW' if relation in VIEWS else 'TABLE'} {relation}"
-            )
+        for what, text in meanings(connection).items():
             quoted = text.replace("'", "''").replace("%", "%%")
             connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
         connection.exec_driver_sql(
@@ -260,30 +244,25 @@ def _digest() -> str:
     return short_id(*(f"{name} {view}" for name, view in VIEWS.items()), *texts)
 
 
-def meanings(connection: Connection) -> dict[tuple[str, str], str]:
-    """The text of every table, view and column, by both names.
-
-    An empty one for the table or view itself.
-    """
-    tables = metadata.tables.values()
-    made = sa.inspect(connection)
-    texts = {
-        (table.name, column.name): str(column.comment)
-        for table in tables
-        for column in table.columns
-    }
-    texts |= {(table.name, ""): str(table.comment) for table in tables}
-    of_views = ((name, column["name"]) for name in VIEWS for column in made.get_columns(name))
-    texts |= {(name, ""): view.row for name, view in VIEWS.items()}
-    return texts | {place: text_of(*place) for place in of_views}
+def meanings(connection: Connection) -> dict[str, str]:
+    """The text of every table, view and column, by what COMMENT ON calls it."""
+    texts = {f"VIEW {name}": view.row for name, view in VIEWS.items()}
+    for table in metadata.tables.values():
+        texts[f"TABLE {table.name}"] = str(table.comment)
+        texts |= {f"COLUMN {column}": str(column.comment) for column in table.columns}
+    for name in VIEWS:
+        for column in sa.inspect(connection).get_columns(name):
+            texts[f"COLUMN {name}.{column['name']}"] = text_of(name, column["name"])
+    return texts
 
 
-_STORED_DIGEST = sa.text(
-    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = "
-    "'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
-)
-_GRANTS = sa.text(
-    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, CASE grantee WHEN 'PUBLIC' "
-    "THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants WHERE "
-    "table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
-)
+_STORED_DIGEST = sa.text("""
+    SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint
+    WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace
+""")
+_GRANTS = sa.text("""
+    SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name,
+        CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END)
+    FROM information_schema.role_table_grants
+    WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor
+""")

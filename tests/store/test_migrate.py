@@ -371,5 +371,6 @@ def test_postgres_has_every_meaning_as_a_comment(postgres_url):
         for name in (*metadata.tables, *views.VIEWS):
             meanings = migrate.meanings(connection)
             assert all(
-                one["comment"] == meanings[name, one["name"]] for one in made.get_columns(name)
+                one["comment"] == meanings[f"COLUMN {name}.{one['name']}"]
+                for one in made.get_columns(name)
             ), name
