@@ -1,4 +1,4 @@
-"""FORECASTING_ALERTS: its conditions, how often each held on published forecasts, and which are wrong."""
+"""Alerts of FORECASTING_ALERTS, how often each held on published forecasts, and wrong ones."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ForecastAlert:
 
 
 def parse_alerts(text: str) -> tuple[list[ForecastAlert], list[str]]:
-    """The conditions of a text, as `median > 1.5 usual; SBUX q90 > 20e6`, and its parts that are none."""
+    """The conditions of a text, as `median > 1.5 usual; SBUX q90 > 20e6`, and its other parts."""
     alerts = list[ForecastAlert]()
     refused = list[str]()
     for part in (part.strip() for part in text.split(";") if part.strip()):
@@ -155,7 +155,7 @@ def _count(alert: ForecastAlert, nights: pd.DataFrame) -> Row:
 
 
 def wrong_alerts(settings: Settings) -> list[str]:
-    """A sentence on the parts of FORECASTING_ALERTS that are no conditions, one on those that never hold."""
+    """A sentence on the alerts that are no conditions, and one on those that can never hold."""
     alerts, refused = parse_alerts(settings.alerts)
     unknown = _unknown_names(settings, alerts)
     wrong = list[str]()

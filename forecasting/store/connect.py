@@ -1,4 +1,4 @@
-"""Transactions on both databases, their engines, and their failures as StoreError without secrets."""
+"""Transactions on both databases, their engines, and failures as StoreError without secrets."""
 
 import os
 import socket
@@ -90,7 +90,7 @@ def written_under(url: str, *locks: Lock) -> Iterator[None]:
 
 
 def locks_of(url: str) -> tuple[Lock, ...]:
-    """The locks under which this process writes; none on SQLite, where they end with the process."""
+    """The locks under which this process writes; none on SQLite: they end with the process."""
     return _locks.get(url, ())
 
 
@@ -251,7 +251,7 @@ def sqlite_path(parsed: sa.URL) -> Path:
 
 
 def place(url: str) -> str:
-    """The database's location for errors and logs, without secrets: its path, or name, host, port."""
+    """The location without secrets, for errors and logs: the path, or name, host and port."""
     parsed = parse(url)
     if is_sqlite(parsed):
         return str(sqlite_path(parsed))
@@ -312,7 +312,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def store_error(url: str, error: DatabaseError) -> Exception:
-    """The exception to raise: a StoreError for a fault of the database, `error` for one of our code."""
+    """The error to raise: a StoreError for a fault of the database, `error` for one of our code."""
     kind = _kind(error)
     of_database = type(error) in (OperationalError, DatabaseError) or kind in _KNOWN
     if error.statement is not None and not of_database:
@@ -371,16 +371,19 @@ def session_name() -> str:
 _HOLDER = sa.text(
     """
     SELECT format('Process %s (%s, role %s, %s since %s) holds a lock on %s.', l.pid,
-        COALESCE(NULLIF(a.application_name, ''), 'an unnamed program'), a.usename, COALESCE(a.state, 'state hidden'),
-        COALESCE(to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'a hidden time'), c.relname)
+        COALESCE(NULLIF(a.application_name, ''), 'an unnamed program'), a.usename,
+        COALESCE(a.state, 'state hidden'),
+        COALESCE(to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+            'a hidden time'), c.relname)
     FROM pg_locks l JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_stat_activity a USING (pid)
     WHERE l.granted AND l.locktype = 'relation' AND c.relkind IN ('r', 'v')
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND c.relnamespace = current_schema()::regnamespace AND l.pid <> pg_backend_pid()
         AND CASE CAST(:table AS text) WHEN '' THEN a.application_name IS DISTINCT FROM :own
             ELSE c.relname = :table AND l.mode <> 'AccessShareLock' END
-    ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
-        'RowExclusiveLock', 'RowShareLock', 'ShareUpdateExclusiveLock', 'AccessShareLock'], l.mode), a.xact_start
+    ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock',
+        'ShareLock', 'RowExclusiveLock', 'RowShareLock', 'ShareUpdateExclusiveLock',
+        'AccessShareLock'], l.mode), a.xact_start
     LIMIT 1
     """
 )

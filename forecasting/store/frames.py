@@ -1,4 +1,4 @@
-"""Query results as frames, in the types that the library computes with, or as rows; parts of queries."""
+"""Query results as rows, or as frames in the types that the library computes with."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -65,7 +65,7 @@ def view(
     *,
     origin: date | None = None,
 ) -> pd.DataFrame:
-    """The rows of a view or table of a symbol, target and origin, of any where None, as in `frame`."""
+    """The rows of a view or table, of a symbol, target and origin, or of any where None."""
     asked = {"symbol": symbol, "target": target, "origin_session": origin}
     equal = {column: value for column, value in asked.items() if value is not None}
     condition = " AND ".join(f"{column} = :{column}" for column in equal)
@@ -156,7 +156,7 @@ def best_first(forecast: Columns) -> tuple[sa.ColumnElement[Any], ...]:
 
 
 def python_strings() -> AbstractContextManager[None]:
-    """A block in which strings of new frames are Python's: Arrow's cost a warm night 10% more CPU."""
+    """A block in which new frames have Python's strings: Arrow's cost a warm night 10% more CPU."""
     return pd.option_context("mode.string_storage", "python")
 
 

@@ -1,4 +1,4 @@
-"""The night's lock: one holder at a time, released when the holder's process ends, however it ends."""
+"""Locks: each has one holder at a time, and ends with the holder's process, however that ends."""
 
 import os
 from collections.abc import Iterator
@@ -27,30 +27,30 @@ from forecasting.store.connect import (
 LockName = Literal["night", "backtest"]
 
 LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
-"""Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM
-has nothing to do."""
+"""Empty tables: LOCK TABLE needs the right to update, which no reader has."""
 
 
 @contextmanager
 def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds a lock: the file `DATABASE.NAME.lock` or a table of Postgres.
 
-    LockedError if another does.
+    Raises:
+        LockedError: Another run holds it.
     """
     if is_sqlite(parse(url)):
         with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
         return
     # The lock ends with the transaction, and the transaction with the connection
-    with ExitStack() as held:
+    with ExitStack() as acquired:
         try:
-            connection = held.enter_context(engine(url).connect())
+            connection = acquired.enter_context(engine(url).connect())
             connection.execute(_OF_HOLDER, {"name": session_name()})
             _take(connection, url, name)
             session = connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0
         except DatabaseError as error:
             raise store_error(url, error) from None
-        held.enter_context(written_under(url, Lock(LOCKED[name], session)))
+        acquired.enter_context(written_under(url, Lock(LOCKED[name], session)))
         try:
             yield
         # Also of a run that failed: of a lost connection it would raise in place of the run's own
@@ -63,10 +63,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
 
 
 def is_held(url: str, name: LockName) -> bool | None:
-    """Whether a run on this machine or this server has the lock, without taking it.
-
-    None where that cannot be read.
-    """
+    """Whether a run on this machine or server has the lock; None where that cannot be read."""
     if not is_sqlite(parse(url)):
         return bool(lock_holder(url, LOCKED[name]))
     try:  # a system other than Linux has no such list
@@ -79,15 +76,16 @@ def is_held(url: str, name: LockName) -> bool | None:
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     """A block in which neither nights nor a backtest run, for a change of the schema.
 
-    LockedError while one does.
+    Raises:
+        LockedError: One of them runs.
     """
     if is_sqlite(parse(url)):
-        with ExitStack() as held:
+        with ExitStack() as acquired:
             for name in LOCKED:
                 # Without a file no run holds it, and the runs' user could not lock one that another
                 # user makes here.
                 if _lock_path(url, name).exists():
-                    held.enter_context(_locked_file(_lock_path(url, name), _refusal(name)))
+                    acquired.enter_context(_locked_file(_lock_path(url, name), _refusal(name)))
             yield
         return
     for name, table in LOCKED.items():
@@ -97,10 +95,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 
 
 def serve_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while this process alone serves nights of the data folder.
-
-    Two would share a deployment.
-    """
+    """The lock file, open while this process alone serves the data folder's one deployment."""
     refusal = (
         f"Another `forecasting serve` runs on the data folder {folder} ({{}}). Stop it, and start "
         "one for all: `forecasting serve --symbol SYMBOL,SYMBOL --target TARGET --target TARGET`."
@@ -110,8 +105,6 @@ def serve_lock(folder: Path) -> TextIOWrapper:
 
 def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper:
     """The lock file, open during an unattended run, also while it waits.
-
-    LockedError while an earlier one is at work.
 
     Not a concurrency limit of Prefect: it counts a run whose machine lost power as running, for
     ever.
@@ -124,10 +117,7 @@ def unattended_lock(folder: Path, deployment: str, target: str) -> TextIOWrapper
 
 
 def verify_lock(folder: Path) -> TextIOWrapper:
-    """The lock file, open while nights are verified in a folder of the data folder.
-
-    LockedError in another process.
-    """
+    """The lock file, open while nights are verified in a folder of the data folder."""
     return _locked_in(
         folder,
         "verify",
@@ -142,10 +132,7 @@ def _locked_in(folder: Path, name: str, refusal: str) -> TextIOWrapper:
 
 
 def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
-    """The open lock file with the name of this process, whose closing releases the lock.
-
-    Else LockedError.
-    """
+    """The open lock file with the name of this process; closing it releases the lock."""
     import fcntl
 
     with ExitStack() as opened:

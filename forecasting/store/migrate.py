@@ -1,4 +1,4 @@
-"""Upgrade and downgrade of the schema and its views, and whether a database is ready for this code."""
+"""Upgrade and downgrade of the schema and its views, and whether a database is ready."""
 
 import importlib.resources
 import re
@@ -58,7 +58,7 @@ def is_missing(url: str) -> bool:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade the schema to `revision`, which has no views, in one transaction (`base`: to none)."""
+    """Downgrade the schema to `revision` (`base`: none), without views, in one transaction."""
     _check_there(url)
     _migrate(url, revision, "downgrade")
 
@@ -82,8 +82,8 @@ _FIRST_LOCK = "SELECT pg_advisory_xact_lock(28832984742453619)"  # "forecas"
 def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -> None:
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":
-            # Of two upgrades at once the second waits, then has nothing to do. Without a table to
-            # lock yet any role that may connect could hold the other lock: only the upgrade suffers.
+            # Of two upgrades at once the second waits, then has nothing to do. While there is no
+            # table to lock, any role that may connect could hold the lock and stop upgrades.
             first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
             connection.execute(sa.text(_FIRST_LOCK if first else _LOCK))
         stored = _revision(connection)
@@ -147,19 +147,19 @@ def _check_there(url: str) -> None:
 def _check_known(url: str, stored: str) -> None:
     if re.fullmatch("000[1-8]", stored):
         raise StoreError(
-            f"The database {place(url)} is at revision {stored}, which this release cannot upgrade. "
-            "Upgrade it with release 0.2 first (forecasting db upgrade), after a backup."
+            f"The database {place(url)} is at revision {stored}, which this release cannot "
+            "upgrade. Upgrade it with release 0.2 first (forecasting db upgrade), after a backup."
         )
     if stored not in _revisions():
         raise StoreError(
-            f"The database {place(url)} is at revision {stored}, which this code does not have (its "
-            f"newest is {head()}). A newer release has migrated it, or it belongs to another "
+            f"The database {place(url)} is at revision {stored}, which this code does not have "
+            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another "
             "program. Upgrade forecasting, or name another database."
         )
 
 
 def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
-    """Return when the database exists, is at this code's revision and, if one `writes`, is writable.
+    """Return if the database is there, at this code's revision and, for who `writes`, writable.
 
     Raises:
         StoreError: It is not; the error names the command that mends it.

@@ -1,4 +1,4 @@
-"""The views of scores: which of them count, live skill, R² of dollar volume, forecasters in pairs, and costs."""
+"""The views of scores: which count, live skill, R² of dollar volume, pairs, and costs."""
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
@@ -148,7 +148,7 @@ WHERE c.place = 1
 # later bar either, and no split in between has another share basis. POWER(x, 2), because both
 # databases would compute each x of x * x by itself.
 def _newest_dollars(columns: str, sessions: int) -> str:
-    """A subquery: `columns` of the newest sessions up to the origin with a dollar volume, as stored at the fetch."""
+    """A subquery: `columns` of the newest sessions with a dollar volume, as stored at the fetch."""
     return f"""(
             SELECT {columns} FROM bar_versions b
             WHERE b.symbol = f.symbol AND b.session <= f.origin_session AND b.first_seen_at <= f.data_as_of

@@ -140,7 +140,7 @@ def add_fetch(
 def _clear_findings(
     connection: Connection, fetched: Fetched, findings: Sequence[Finding], *, at: datetime
 ) -> list[Finding]:
-    """Clear the open findings on the sessions of a fetch that it no longer shows; returns its new ones.
+    """The new findings of a fetch; those that it no longer shows of its sessions are cleared.
 
     A persistent one keeps the fetch that first showed it, unless its value is another; others are
     cleared by their own.
@@ -203,7 +203,7 @@ def add_events(
     source: str,
     first_seen_at: datetime,
 ) -> int:
-    """The number of events added: those of a list, columns KEY and VALUES, that are new or moved."""
+    """The number of events added, of a list: those, columns KEY and VALUES, new or moved."""
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
     return add(connection, "events", *_rows(new[[*KEY, *VALUES]], seen))
@@ -252,21 +252,24 @@ SELECT min(coalesce((
 _STANDINGS = sa.text(f"""
 INSERT INTO standings (symbol, target, kind, horizon, window_sessions, line, {", ".join(_SUMMED)})
 WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)})
-SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line, min(min(e.origin_session)) {_OF_WINDOW},
-    max(max(e.origin_session)) {_OF_WINDOW}, count(*), {", ".join(f"sum(e.{name})" for name in _SUMS)}
+SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line,
+    min(min(e.origin_session)) {_OF_WINDOW}, max(max(e.origin_session)) {_OF_WINDOW}, count(*),
+    {", ".join(f"sum(e.{name})" for name in _SUMS)}
 FROM (
     SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night
     FROM (
-        SELECT c.*, max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot AS champion_error,
+        SELECT c.*,
+            max(CASE c.forecaster WHEN 'published' THEN c.error END) OVER slot AS champion_error,
             max(CASE c.forecaster WHEN 'published' THEN c.pinball END) OVER slot AS champion_pinball
         FROM (
             SELECT s.horizon, s.origin_session, s.forecaster,
-                CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END AS line,
+                CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END
+                    AS line,
                 abs(s.error) + :shift - :shift AS error, s.pinball + :shift - :shift AS pinball,
                 CAST(s.inside_80 AS INTEGER) AS inside_80, CAST(s.inside_90 AS INTEGER) AS inside_90
             FROM ({VIEWS["counted_scores"].select}) s
-            WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind AND s.origin_session >= :oldest
-                AND s.horizon IN ({", ".join(map(str, HORIZONS))})
+            WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind
+                AND s.origin_session >= :oldest AND s.horizon IN ({", ".join(map(str, HORIZONS))})
         ) c
         WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
     ) d
@@ -312,7 +315,7 @@ def copy_inputs(source: Connection, target: Connection) -> None:
 def copy_nights(
     source: Connection, target: Connection, symbol: str, of_target: str, *, before: date
 ) -> None:
-    """Copy what nights of sessions before `before` wrote, and their scores, to a copy of the inputs."""
+    """Copy what nights of sessions before `before` wrote, with scores, to a copy of the inputs."""
     run = schema.runs.c
     run_id = schema.models.c.run_id
     score = schema.scores.c

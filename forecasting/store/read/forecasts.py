@@ -213,7 +213,7 @@ def network_silenced(connection: Connection, symbol: str, target: str, *, before
 
 
 def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
-    """The forecasts of origins before a session, the newest first, then live, then the last issued."""
+    """The forecasts of origins before a session, newest first, then live, then last issued."""
     forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session < session)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast))

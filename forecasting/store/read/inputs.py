@@ -1,4 +1,4 @@
-"""Fetched data: fetches, bars, corporate actions, events and findings, as known now or at any instant."""
+"""Fetched data: fetches, bars, actions, events and findings, as known now or at an instant."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
@@ -57,9 +57,9 @@ def fetch_as_of(
 ) -> Row:
     """The fetch whose bars a night at `session` uses, a row of table fetches.
 
-    It is the newest up to `cutoff` that has the session's bar, as of a live forecast. Else it is the
-    first with that bar, one that asked for sessions from `first` on before others, one of a night
-    before others.
+    It is the newest up to `cutoff` that has the session's bar, as of a live forecast. Else it is
+    the first with that bar: one that asked for sessions from `first` on before others, one of a
+    night before others.
 
     Raises:
         StoreError: No fetch has the session's bar.
@@ -116,7 +116,7 @@ def bars(
 def symbol_with(
     connection: Connection, volumes: pd.Series, *, least: int, besides: str
 ) -> str | None:
-    """A symbol other than `besides` with `least` or more of the volumes, by session, in its bars."""
+    """A symbol other than `besides` whose bars have `least` or more of the volumes, by session."""
     bar = schema.bar_versions.c
     fetch = schema.fetches.c
     others = sa.select(fetch.symbol).where(fetch.symbol != besides)
@@ -264,7 +264,7 @@ def newest_flag(
     last: date,
     known_at: datetime,
 ) -> tuple[date, str] | None:
-    """Session and rule of the newest flag by these rules on sessions `first` to `last`, as of an instant."""
+    """Session and rule of the newest flag by `rules` on the sessions `first` to `last`; or None."""
     finding = schema.findings.c
     fetch = schema.fetches.c
     flag = first_row(
@@ -317,7 +317,7 @@ def next_history(connection: Connection, symbol: str, instants: pd.Series) -> pd
 def of_present_history(
     connection: Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
 ) -> pd.DataFrame:
-    """Forecasts (data_as_of) without those before another history accepted by an instant (None: now)."""
+    """Forecasts (data_as_of) without those before another history accepted by `at` (None: now)."""
     accepted = next_history(connection, symbol, forecasts["data_as_of"])
     is_present = accepted.isna() if at is None else ~(accepted <= at)
     present: pd.DataFrame = forecasts[is_present.to_numpy()]
@@ -347,7 +347,7 @@ def on_basis_at(
     *,
     at: datetime | None,
 ) -> pd.DataFrame:
-    """Past forecasts with `columns`, in the target's unit, on the share basis of an instant (None: now).
+    """Past forecasts with `columns`, in the target's unit, on the share basis of `at` (None: now).
 
     Rows from before another history that the user accepted are left out, and so are data_as_of and
     first_received.

@@ -1,4 +1,4 @@
-"""Runs, one a night, the models that they fitted, and the newest night of every symbol and target."""
+"""Runs, one a night, the models that they fitted, and each symbol's and target's newest night."""
 
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -42,7 +42,7 @@ def newest_finished(connection: Connection, symbol: str, target: str) -> date | 
 
 
 def done_before(connection: Connection, night: Row) -> Row | None:
-    """The newest night that is done before another, both rows of table runs; None before the first."""
+    """The newest night that is done before another, rows of table runs; None before the first."""
     run = schema.runs.c
     same_day = (run.as_of == night["as_of"]) & (run.started_at < night["started_at"])
     earlier = (
@@ -86,7 +86,7 @@ def models_beginning(connection: Connection, beginning: str, *, limit: int) -> l
 
 
 def network_ids(connection: Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
-    """The ids of the symbol's networks, newest first, whose weights were pruned, or of the others."""
+    """The ids of the symbol's networks, newest first: of those with pruned weights, or others."""
     model = schema.models.c
     emptied = model.artifact_path.is_(None) & model.artifact_hash.is_not(None)
     wanted = emptied if pruned else model.artifact_path.is_not(None)
@@ -105,7 +105,7 @@ def models_of_newest(connection: Connection, symbol: str, target: str, *, origin
 def newest_scratch(
     connection: Connection, symbol: str, target: str, *, session: date
 ) -> date | None:
-    """The last training session, up to `session`, of networks fitted from scratch that the gate passed."""
+    """The last training session, up to `session`, of passed fits from scratch; None without."""
     model = schema.models.c
     trained_to = (
         sa.select(sa.func.max(model.trained_to))
@@ -205,7 +205,7 @@ _NIGHTS = sa.select(schema.forecasts, *schema.fetches.c["title", "currency"]).jo
 
 
 def newest_nights(connection: Connection) -> list[Row]:
-    """The published forecast one session ahead of each symbol and target, with title and currency."""
+    """The published forecast one session ahead of each symbol and target, title and currency."""
     forecast = schema.forecasts.c
     latest = sa.table("latest_forecasts", *map(sa.column, schema.FORECAST_KEY))
     statement = (
@@ -228,7 +228,7 @@ def newest_night(connection: Connection, symbol: str, target: str, *, last: date
 def newest_run(
     connection: Connection, symbol: str, target: str, *, last: date = date.max
 ) -> Row | None:
-    """The run of the newest session up to `last`, a row of table runs; of a session a done one first.
+    """The run of the newest session up to `last`, a row of table runs; of one session a done one.
 
     A failed one is history, and left out, once bars that were fetched later have led to another
     night; so is one of a day that was no session.
@@ -267,7 +267,7 @@ def _is_history() -> sa.ColumnElement[bool]:
 def bars_of_symbols(
     connection: Connection, symbols: Collection[str], *, first: date, last: date
 ) -> pd.DataFrame:
-    """Every version of the bars of several symbols, whose nights may be of other fetches, by session."""
+    """Every version of the bars of symbols, whose nights may be of other fetches, by session."""
     bar = schema.bar_versions.c
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
     wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))

@@ -207,7 +207,7 @@ def unscored_forecasts(
     last: date,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Forecasts of target sessions up to `last` that were not yet scored against a bar of that session.
+    """Forecasts of target sessions up to `last` not yet scored against a bar of that session.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled
     the current version once it is settled, again after a restatement. With `known_at`, by the bars
