@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from skill import all_windows, machine
+from skill import all_windows, as_of, machine
 from torch import Tensor
 
 from flows.clock import now
@@ -161,7 +161,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     other: Checkpoint | None = None
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
-        known = windows.as_of(first + number, settings.train_sessions)
+        known = as_of(windows, first + number, settings)
         scratch = champion is None or number % settings.scratch_every == 0
         fitted = (
             fit_scratch(known, settings=settings)
@@ -170,9 +170,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         )
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
-            other = fit_scratch(
-                others.as_of(row, other_settings.train_sessions), settings=other_settings
-            )
+            other = fit_scratch(as_of(others, row, other_settings), settings=other_settings)
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:
             night = Night(known, settings, other, number)

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import interp1d
-from skill import all_windows, machine, skill_and_p
+from skill import all_windows, as_of, machine, skill_and_p
 
 from flows.clock import now
 from forecasting.audit.backtest import BacktestSpec, backtest
@@ -188,7 +188,7 @@ def nights_of(comparison: Comparison) -> Walk:
     first, last = (windows.origins[row].item() for row in rows[[0, -1]])
     spec = BacktestSpec(settings, first, last, refit_every=len(comparison.blocks[0]))
     result = backtest(comparison.bars, comparison.events, spec=spec)
-    known = windows.as_of(int(comparison.blocks[0][0]), settings.train_sessions)
+    known = as_of(windows, int(comparison.blocks[0][0]), settings)
     started = time.process_time()
     fit.fit(known, settings=settings, pretrained=fit.pretrained_for(known))
     scored = sum(map(len, comparison.blocks))
@@ -200,7 +200,9 @@ def nights_of(comparison: Comparison) -> Walk:
 def fit_ridge(known: Windows) -> Predict:
     """The project's own baseline; its closed form is solved at every call."""
     baseline_quantiles("ridge", known)
-    return lambda rows: baseline_quantiles("ridge", known, rows)
+    return lambda rows: np.stack(
+        [baseline_quantiles("ridge", known.cut(0, row + 1, known_to=row)) for row in rows]
+    )
 
 
 def table(walks: dict[str, Walk], actual: Floats) -> list[str]:

@@ -411,6 +411,11 @@ def all_windows(
     return make_windows(bars, events, origin=bars.index[-1].date(), settings=whole, market=market)
 
 
+def as_of(windows: Windows, row: int, settings: Settings) -> Windows:
+    """The rolling window of a night at `row`, with the targets known at its close."""
+    return windows.cut(max(0, row + 1 - settings.train_sessions), row + 1, known_to=row)
+
+
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
     """Skill and p value of losses (n, H)."""
     _, p_value = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=HORIZONS[-1])

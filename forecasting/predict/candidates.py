@@ -9,14 +9,18 @@ import numpy as np
 
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
-from forecasting.predict.combine import Issued, Past, issue, network_quantiles
+from forecasting.predict.combine import Issued, Past, issue
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import (
+    GAP,
     LEVEL_SESSIONS,
+    LOG_RANGE,
+    LOG_VOLUME,
     LOOKBACK,
-    STEP_NAMES,
+    RETURN,
+    H,
     Windows,
-    trailing_mean,
+    level_of,
 )
 from forecasting.targets import TARGETS
 from forecasting.train.baselines import VERSION, baseline_quantiles
@@ -37,8 +41,6 @@ from forecasting.vocabulary import (
     short_id,
 )
 
-_LESS_LEVEL = {"volume": "log_volume", "range": "log_range"}
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -49,8 +51,8 @@ class Candidate:
     role: Role
     quantiles: Floats  # (H, Q) in the target's own unit
     # Closed ones that calibrated it, per horizon
-    past_forecasts: tuple[int, ...] = (0,) * len(HORIZONS)
-    calibration: tuple[str, ...] = ("",) * len(HORIZONS)  # JSON that a later night calibrates on
+    past_forecasts: tuple[int, ...] = (0,) * H
+    calibration: tuple[str, ...] = ("",) * H  # JSON that a later night calibrates on
     out_of_range: str = ""  # inputs outside the range of the training data, as text; empty for none
     factors: Mapping[str, Floats] = field(default_factory=dict)  # why: (H,) of each part, in order
 
@@ -68,32 +70,22 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
     target = windows.target
     usual = usual_sizes(windows)
     finite = []
-    for name in TARGETS[target].baselines:
+    for name in windows.rules.baselines:
         quantiles = baseline_quantiles(name, windows)
-        model_id = short_id(
-            "baseline",
-            name,
-            VERSION,
-            symbol,
-            target,
-            settings_hash,
+        candidate = Candidate(
+            model_id=short_id("baseline", name, VERSION, symbol, target, settings_hash),
+            forecaster=name,
+            role=BASELINE,
+            quantiles=quantiles,
+            factors={"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)},
         )
-        factors = {"usual": usual, "baseline": _ratio(sizes(quantiles, target), usual)}
-        if np.isfinite(quantiles).all():
-            finite.append(
-                Candidate(
-                    model_id,
-                    name,
-                    BASELINE,
-                    quantiles,
-                    factors=factors,
-                )
-            )
+        if candidate.is_finite:
+            finite.append(candidate)
     if not finite:
         raise HistoryError(
             f"Expected a finite forecast of {symbol} {target} from one of "
-            f"{', '.join(TARGETS[target].baselines)}; "
-            "found none. See the bars and findings of the training window."
+            f"{', '.join(windows.rules.baselines)}; found none. See the bars and findings of the "
+            "training window."
         )
     return finite
 
@@ -110,13 +102,15 @@ def network_candidate(
 
     `model` is its row in table models.
     """
-    network = network_quantiles(checkpoint, windows)
+    from forecasting.train.prepare import member_quantiles
+
     scale = windows.scale()
-    trees = tree_medians(windows)
-    models = scale.to_model(network), scale.to_model(linear.quantiles)
+    raw, _ = member_quantiles(checkpoint, windows, np.array([len(windows) - 1]))
+    network = scale.from_model(raw[0])
     issued = issue(
-        *models,
-        trees,
+        scale.to_model(network),
+        scale.to_model(linear.quantiles),
+        tree_medians(windows),
         past,
         scale=scale,
         target=windows.target,
@@ -125,65 +119,49 @@ def network_candidate(
         windows, trained_from=model["trained_from"], trained_to=model["trained_to"]
     )
     return Candidate(
-        model["id"],
-        model["name"],
-        role,
-        issued.quantiles,
-        tuple(int(n) for n in issued.past_forecasts),
-        tuple(issued.calibration),
-        ", ".join(f"{name} {session}" for name, session in outside.items()),
-        _factors(
-            windows,
-            linear,
-            network,
-            issued,
-        ),
+        model_id=model["id"],
+        forecaster=model["name"],
+        role=role,
+        quantiles=issued.quantiles,
+        past_forecasts=tuple(issued.past_forecasts.tolist()),
+        calibration=tuple(issued.calibration),
+        out_of_range=", ".join(f"{name} {session}" for name, session in outside.items()),
+        factors=_factors(windows, linear, network, issued),
     )
 
 
 def sizes(quantiles: Floats, target: Target) -> Floats:
-    """(H,) what the parts explain: the median, for close the log width of the 80% interval.
+    """(H,) what the parts explain, of quantiles (H, Q): the median.
 
-    Of quantiles (H, Q).
+    For close the log width of the 80% interval.
     """
-    return (
-        np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80])
-        if TARGETS[target].moves_width
-        else quantiles[:, MEDIAN]
-    )
+    if TARGETS[target].moves_width:
+        return np.log(quantiles[:, HIGH_80] / quantiles[:, LOW_80])
+    return quantiles[:, MEDIAN]
 
 
 def usual_sizes(windows: Windows) -> Floats:
-    """(H,) the median of the last 20 known values.
-
-    For close the width of a random walk's interval.
-    """
-    if TARGETS[windows.target].moves_width:
+    """(H,) the median of the last 20 known values; for close the width of a random walk's interval."""
+    if windows.rules.moves_width:
         return sizes(baseline_quantiles("random_walk", windows), windows.target)
     known = windows.values[np.isfinite(windows.values)]
-    return np.full(len(HORIZONS), np.median(known[-20:]))
+    return np.full(H, np.median(known[-20:]))
 
 
 def _ratio(size: Floats, base: Floats) -> Floats:
-    """(H,) `size` over `base`; 1 where one of them is 0, as the width of an interval of closes that do not move."""
-    return np.divide(
-        size,
-        base,
-        out=np.ones_like(size),
-        where=(size > 0.0) & (base > 0.0),
-    )
+    """(H,) `size` over `base`; 1 where one of them is 0, as for closes that do not move."""
+    both = (size > 0.0) & (base > 0.0)
+    return np.divide(size, base, out=np.ones_like(size), where=both)
 
 
 def _factors(
     windows: Windows, linear: LinearForecast, network: Floats, issued: Issued
 ) -> dict[str, Floats]:
-    """The parts of a network's forecast, from the usual level on.
-
-    Their product is `sizes` of what is issued.
-    """
+    """The parts of a network's forecast, from the usual level on: their product is its `sizes`."""
     usual = usual_sizes(windows)
-    each = (linear.quantiles, network, issued.quantiles)
-    of_linear, of_network, of_issued = (sizes(quantiles, windows.target) for quantiles in each)
+    of_linear = sizes(linear.quantiles, windows.target)
+    of_network = sizes(network, windows.target)
+    of_issued = sizes(issued.quantiles, windows.target)
     effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
     return {
         "usual": usual,
@@ -200,22 +178,15 @@ def factor_rows(candidates: Sequence[Candidate], about: Mapping[str, Any]) -> li
 
     `about` as in `forecast_rows`.
     """
+    champion = next(candidate for candidate in candidates if candidate.role == CHAMPION)
     shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
-    return [
-        {
-            **shared,
-            "model_id": candidate.model_id,
-            "horizon": horizon,
-            "part": part,
-            "place": order,
-            "factor": factor,
-        }
-        for candidate in candidates
-        if candidate.role == CHAMPION
-        for h, horizon in enumerate(HORIZONS)
-        for order, (part, by) in enumerate(candidate.factors.items(), start=1)
-        for factor in [float(by[h])]
-    ]
+    shared["model_id"] = champion.model_id
+    rows = []
+    for h, horizon in enumerate(HORIZONS):
+        for place, (part, factors) in enumerate(champion.factors.items(), start=1):
+            of_part = {"horizon": horizon, "part": part, "place": place}
+            rows.append({**shared, **of_part, "factor": float(factors[h])})
+    return rows
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:
@@ -226,14 +197,13 @@ def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[
     finite = [candidate for candidate in candidates if candidate.is_finite]
     if published.forecaster == CHAMPION:
         return finite
-    silenced = [
-        replace(candidate, role=SILENCED) if candidate.role == CHAMPION else candidate
-        for candidate in finite
-    ]
-    return [
-        replace(one, role=CHAMPION) if one.forecaster == published.forecaster else one
-        for one in silenced
-    ]
+
+    def role_of(candidate: Candidate) -> Role:
+        if candidate.forecaster == published.forecaster:
+            return CHAMPION
+        return SILENCED if candidate.role == CHAMPION else candidate.role
+
+    return [replace(candidate, role=role_of(candidate)) for candidate in finite]
 
 
 def forecast_rows(
@@ -244,59 +214,67 @@ def forecast_rows(
     sessions: Sequence[date],
     calendar: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The rows of table forecasts: `about` in each.
+    """The rows of table forecasts, one a candidate and horizon.
 
-    By horizon, the target session and what is special about it.
+    Args:
+        candidates: with the roles of `assign_roles`.
+        published: its status and reason are those of the champion's rows.
+        about: columns of each row.
+        sessions: (H,) the target sessions.
+        calendar: (H,) what is special about them, in words.
     """
-    return [
-        {
+    rows = []
+    for candidate in candidates:
+        is_published = candidate.role == CHAMPION
+        shared = {
             **about,
             "model_id": candidate.model_id,
             "role": candidate.role,
-            "status": published.status if candidate.role == CHAMPION else "ok",
-            "reason": published.reason if candidate.role == CHAMPION else "",
-            "horizon": horizon,
-            "target_session": sessions[place],
-            "calendar": calendar[place],
-            "past_forecasts": candidate.past_forecasts[place],
-            "calibration": candidate.calibration[place],
+            "status": published.status if is_published else "ok",
+            "reason": published.reason if is_published else "",
             "outside": candidate.out_of_range,
-            **{
-                name: float(value)
-                for name, value in zip(QUANTILE_COLUMNS, candidate.quantiles[place], strict=True)
-            },
         }
-        for candidate in candidates
-        for place, horizon in enumerate(HORIZONS)
-    ]
+        for h, horizon in enumerate(HORIZONS):
+            of_horizon = {
+                "horizon": horizon,
+                "target_session": sessions[h],
+                "calendar": calendar[h],
+                "past_forecasts": candidate.past_forecasts[h],
+                "calibration": candidate.calibration[h],
+            }
+            quantiles = zip(QUANTILE_COLUMNS, candidate.quantiles[h].tolist(), strict=True)
+            rows.append(shared | of_horizon | dict(quantiles))
+    return rows
 
 
 def inputs_out_of_range(
     windows: Windows, *, trained_from: date, trained_to: date
 ) -> dict[str, date]:
-    """The inputs of the look-back outside the range of those in training, with the newest such session of each.
+    """The inputs of the look-back outside the range of training, with their newest such session.
 
-    Logs of volume and range are less their mean over LEVEL_SESSIONS, so that growth over the years
-    does not count. `trained_to` was a target, not an input.
+    Logs of volume and range are less their level, so that growth over the years does not count.
+    `trained_to` was a target, not an input.
     """
     sessions = len(windows.steps)
     first = int(np.searchsorted(windows.sessions, np.datetime64(trained_from))) - LOOKBACK + 1
-    first = max(first, LEVEL_SESSIONS - 1)  # earlier sessions have no mean
+    first = max(first, LEVEL_SESSIONS - 1)  # earlier sessions have no level
     stop = int(np.searchsorted(windows.sessions[:sessions], np.datetime64(trained_to)))
     if stop <= first:
         return {}
     newest = max(stop, sessions - LOOKBACK)
-    steps = {name: windows.steps[:, place] for place, name in enumerate(STEP_NAMES)}
-    compared = {
-        name: steps[step] - trailing_mean(steps[step], LEVEL_SESSIONS)
-        for name, step in _LESS_LEVEL.items()
+    volume = windows.steps[:, LOG_VOLUME]
+    log_range = windows.steps[:, LOG_RANGE]
+    inputs = {
+        "volume": volume - level_of(volume),
+        "range": log_range - level_of(log_range),
+        "return": windows.steps[:, RETURN],
+        "gap": windows.steps[:, GAP],
     }
-    compared |= {name: steps[name] for name in ("return", "gap")}
-    found = {}
-    for name, values in compared.items():
+    outside = {}
+    for name, values in inputs.items():
         trained = values[first:stop]
-        now = values[newest:]
-        outside = np.flatnonzero((now < trained.min()) | (now > trained.max()))
-        if len(outside):
-            found[name] = windows.sessions[newest + outside[-1]].astype(object)
-    return found
+        recent = values[newest:]
+        at = np.flatnonzero((recent < trained.min()) | (recent > trained.max()))
+        if len(at):
+            outside[name] = windows.sessions[newest + at[-1]].item()
+    return outside

@@ -1,6 +1,4 @@
-"""The forecast issued at an origin.
-
-The network's and the linear model's quantiles, combined and calibrated.
+"""The forecast issued at an origin: the network's and the linear model's, combined and calibrated.
 
 A weight and online conformal factors are estimated in model scale on past forecasts whose target
 session has closed; raw quantiles are stored with each, so that a change of these rules changes no
@@ -9,21 +7,19 @@ history.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import Floats, pinball
-from forecasting.preprocess.windows import Scale, Windows
+from forecasting.preprocess.windows import H, Scale
 from forecasting.sessions import closes_at, next_sessions, opens_at
 from forecasting.targets import TARGETS
-from forecasting.train.checkpoint import Checkpoint
-from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Kind, Target
+from forecasting.vocabulary import MEDIAN, QUANTILES, Kind, Target
 
-H = len(HORIZONS)
 Q = len(QUANTILES)
 # Minimum number of past forecasts to learn the weight from; with fewer the usual one is used
 MIN_FORECASTS = 60
@@ -56,42 +52,38 @@ class Past:
 def read_past(past: pd.DataFrame) -> Past:
     """Past forecasts of the store as arrays; rows without raw quantiles are left out.
 
-    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON
-    issued with them.
+    Args:
+        past: columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration,
+            the JSON issued with them.
     """
-    with_raw = past[past["calibration"].astype(str).str.startswith("{")]
+    with_raw = past[past["calibration"] != ""]
+    raw = [json.loads(text) for text in with_raw["calibration"]]
     origins, at = np.unique(
         with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True
     )
-    place = with_raw["horizon"].to_numpy(dtype=np.int64) - 1
-    raw = [json.loads(text) for text in with_raw["calibration"]]
-    actual = np.full((len(origins), H), np.nan)
-    both = np.full((2, len(origins), H, Q), np.nan)
-    trees = np.full((len(origins), H), np.nan)
-    if raw:
-        level, spread = (np.array([entry[name] for entry in raw]) for name in ("level", "spread"))
-        actual[at, place] = (np.log(with_raw["actual"].to_numpy(dtype=np.float64)) - level) / spread
-        both[0, at, place] = [entry["network"] for entry in raw]
-        both[1, at, place] = [entry["partner"] for entry in raw]
-        trees[at, place] = [entry.get("trees", np.nan) for entry in raw]
+    horizon = with_raw["horizon"].to_numpy(dtype=np.int64) - 1
+
+    def placed(values: ArrayLike, *shape: int) -> Floats:
+        """(n, H, ..) the values, one a forecast, by origin and horizon."""
+        by_origin = np.full((len(origins), H, *shape), np.nan)
+        by_origin[at, horizon] = np.reshape(values, (len(raw), *shape))
+        return by_origin
+
+    level = np.array([entry["level"] for entry in raw])
+    spread = np.array([entry["spread"] for entry in raw])
+    actual = (np.log(with_raw["actual"].to_numpy(dtype=np.float64)) - level) / spread
     return Past(
-        np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan),
-        both[0],
-        both[1],
-        trees,
+        actual=placed(actual),
+        network=placed([entry["network"] for entry in raw], Q),
+        linear=placed([entry["partner"] for entry in raw], Q),
+        trees=placed([entry.get("trees", np.nan) for entry in raw]),
     )
 
 
 def learn_weight(past: Past, target: Target) -> float:
-    """The network's share of the combined forecast, in tenths.
-
-    The target's usual one below MIN_FORECASTS.
-    """
-    return _learned(
-        past,
-        lambda weight: combine(past.network, past.linear, weight),
-        TARGETS[target].network_weight,
-    )
+    """The network's share of the combined forecast, in tenths; the usual one below MIN_FORECASTS."""
+    usual = TARGETS[target].network_weight
+    return _learned(past.actual, lambda share: combine(past.network, past.linear, share), usual)
 
 
 def learn_share(past: Past, combined: Floats) -> float:
@@ -99,45 +91,44 @@ def learn_share(past: Past, combined: Floats) -> float:
 
     As `learn_weight`.
     """
-    of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
-    return _learned(of_trees, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
+    actual = np.where(np.isfinite(past.trees), past.actual, np.nan)
+    return _learned(actual, lambda share: with_trees(combined, past.trees, share), _USUAL_SHARE)
 
 
-def _learned(past: Past, quantiles: Callable[[float], Floats], usual: float) -> float:
-    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised."""
-    known = np.isfinite(past.actual)
+def _learned(actual: Floats, quantiles: Callable[[float], Floats], usual: float) -> float:
+    """The one of _WEIGHTS whose quantiles had the least recent pinball loss, regularised.
+
+    The loss is the mean over all horizons.
+    """
+    known = np.isfinite(actual)
     if known.sum(axis=0).min() < MIN_FORECASTS:
         return usual
-    age = np.arange(len(past.actual))[::-1]
+    age = np.arange(len(actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
-    losses = np.array(
-        [np.nansum(recent * pinball(past.actual, quantiles(weight))) for weight in _WEIGHTS]
-    )
-    losses = losses / np.sum(recent * known)
+    sums = [np.nansum(recent * pinball(actual, quantiles(weight))) for weight in _WEIGHTS]
+    losses = np.array(sums) / np.sum(recent * known)
     # An average of losses is itself uncertain: a distance from the usual weight is penalised.
     prior = _PRIOR / (_PRIOR + recent.sum())
-    return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * prior * (_WEIGHTS - usual) ** 2)))])
+    penalised = losses * (1.0 + 0.1 * prior * (_WEIGHTS - usual) ** 2)
+    return float(_WEIGHTS[np.argmin(penalised)])
 
 
 def combine(network: Floats, linear: Floats, weight: float) -> Floats:
-    """Weighted mean of the quantiles, level by level.
-
-    As sharp as its members, while a mixture would be wider.
-    """
+    """The weighted mean of the quantiles, level by level: as sharp as both, unlike a mixture."""
     return weight * network + (1.0 - weight) * linear
 
 
 def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
-    """Quantiles (.., H, Q) moved by a share of the way from their median to the trees' (.., H).
+    """(.., H, Q) quantiles moved by a share of the way from their median to the trees' (.., H).
 
-    As they are for NaN.
+    Where that is NaN they stay.
     """
     moved = share * (trees - quantiles[..., MEDIAN])
     return quantiles + np.where(np.isfinite(moved), moved, 0.0)[..., None]
 
 
 def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
-    """(Q,) factors for the distance of the combined quantiles of tonight, all horizons, from the median.
+    """(Q,) factors for the distance of tonight's combined quantiles from their median.
 
     Quantile tracking, an online conformal rule (Gibbs and Candes 2021; Angelopoulos, Candes and
     Tibshirani 2023): the log factor of a pair of levels rises with each target that closes outside
@@ -161,19 +152,15 @@ def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
         closed = distances[rows, places]
         outside = (closed > logs[rows]).astype(float)
         excess = np.where(np.isnan(closed), 0.0, outside - _OUTSIDE / 2.0).sum(axis=0)
-        logs[night] = np.clip(
-            logs[night - 1] + _STEP / H * (excess + excess[::-1]), *np.log(_BOUNDS)
-        )
+        moved = logs[night - 1] + _STEP / H * (excess + excess[::-1])
+        logs[night] = np.clip(moved, *np.log(_BOUNDS))
     factors: Floats = np.exp(logs[-1])
     factors[MEDIAN] = 1.0
     return factors
 
 
 def widen(quantiles: Floats, factors: Floats) -> Floats:
-    """Quantiles (.., H, Q) at `factors` times their distance from the median.
-
-    Sorted, in case neighbours cross.
-    """
+    """(.., H, Q) quantiles at `factors` times their distance from the median, sorted."""
     median = quantiles[..., MEDIAN : MEDIAN + 1]
     return np.sort(median + factors * (quantiles - median), axis=-1)
 
@@ -189,55 +176,51 @@ class Issued:
     by_trees: Floats  # (H,) what the trees have multiplied the median by
 
 
-def network_quantiles(
-    checkpoint: Checkpoint, windows: Windows, rows: NDArray[np.int64] | None = None
-) -> Floats:
-    """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
-    from forecasting.train.prepare import member_quantiles
-
-    requested = np.array([len(windows) - 1]) if rows is None else rows
-    quantiles = windows.scale(requested).from_model(
-        member_quantiles(checkpoint, windows, requested)[0]
-    )
-    return quantiles[0] if rows is None else quantiles
-
-
 def issue(
     network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target
 ) -> Issued:
-    """The forecast to issue at one origin, from quantiles (H, Q) and the trees' medians (H,), all in model scale."""
-    past = Past(
-        *(
-            values[-MAX_FORECASTS:]
-            for values in (past.actual, past.network, past.linear, past.trees)
-        )
-    )
+    """The forecast to issue at one origin.
+
+    Args:
+        network: (H, Q) in model scale, as all of these.
+        linear: (H, Q) the linear model's.
+        trees: (H,) the trees' medians; NaN without.
+        past: of the origins before.
+        scale: of this origin.
+        target: what is forecast.
+    """
+    past = Past(*(values[-MAX_FORECASTS:] for values in vars(past).values()))
     weight = learn_weight(past, target)
     past_combined = combine(past.network, past.linear, weight)
     share = learn_share(past, past_combined)
     factors = learn_factors(past.actual, with_trees(past_combined, past.trees, share), target)
     combined = combine(network, linear, weight)
     moved = with_trees(combined, trees, share)
-    quantiles = scale.from_model(widen(moved, factors))
     texts = []
     for h in range(H):
-        raw: dict[str, object] = {"trees": float(trees[h])} if np.isfinite(trees[h]) else {}
-        raw |= {"network": network[h].tolist(), "partner": linear[h].tolist()}
-        raw |= {"level": float(scale.level), "spread": float(scale.spread[h])}
-        texts.append(
-            json.dumps(raw | {"weight": weight, "share": share, "factors": factors.tolist()})
-        )
-    by_trees = scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN]
+        raw: dict[str, object] = {}
+        if np.isfinite(trees[h]):
+            raw["trees"] = float(trees[h])
+        raw |= {
+            "network": network[h].tolist(),
+            "partner": linear[h].tolist(),
+            "level": float(scale.level),
+            "spread": float(scale.spread[h]),
+            "weight": weight,
+            "share": share,
+            "factors": factors.tolist(),
+        }
+        texts.append(json.dumps(raw))
     return Issued(
-        quantiles,
-        np.isfinite(past.actual).sum(axis=0),
-        texts,
-        by_trees,
+        quantiles=scale.from_model(widen(moved, factors)),
+        past_forecasts=np.isfinite(past.actual).sum(axis=0),
+        calibration=texts,
+        by_trees=scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN],
     )
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:
-    """Live if issued before the first target session opened, late if before it closed, else replay."""
+    """Live if issued before its first target session opened, late before it closed, else replay."""
     first_target = next_sessions(origin_session, 1, exchange)[0]
     if issued_at < opens_at(first_target, exchange):
         return "live"

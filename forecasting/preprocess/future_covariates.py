@@ -14,28 +14,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import (
-    announced_days,
-    calendar,
-    early_closes,
-    holidays,
-    is_session,
-    sessions_index,
-    shift,
-)
+from forecasting.sessions import announced_days, calendar, early_closes, holidays, sessions_index
 from forecasting.vocabulary import HORIZONS
 
 Value = TypeVar("Value", np.bool_, np.int32)
+Flags = dict[str, NDArray[np.bool_]]  # (D,) by name
 
 # Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes
 # days to return.
 _PHASES = {
     "earnings-5..-3": (-5, -4, -3),
     **{f"earnings{phase:+d}": (phase,) for phase in range(-2, 6)},
+    "earnings+6..10": (6, 7, 8, 9, 10),
 }
-_PHASES |= {"earnings+6..10": (6, 7, 8, 9, 10)}
 EVENT_NAMES = tuple(_PHASES)  # flags of a session's position relative to earnings
 RUN_UP = 3  # the first of them are of sessions before earnings
+EVENTS = slice(-len(EVENT_NAMES), None)  # their columns, the last of a session's flags
+AFTER_EVENTS = slice(RUN_UP - len(EVENT_NAMES), None)  # those from the session that reacts on
 
 CALENDAR_PARTS = {
     "weekday": r"weekday_\w+",
@@ -48,44 +43,36 @@ CALENDAR_PARTS = {
 """By part of a forecast, the calendar's flags that it is of: the first pattern that matches the
 whole name."""
 
-# Calendar days beyond both ends, so that no flag depends on where the span starts or ends
-_MARGIN_DAYS = 40
+# Beyond both ends, so that no flag depends on where the span starts or ends
+_MARGIN = timedelta(days=40)
 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
-    """(D, C) calendar flags of each session from `first` to `last`, with the expiries of the US, and the C names."""
-    margin = pd.Timedelta(days=_MARGIN_DAYS)
-    wide_first = (pd.Timestamp(first) - margin).date()
-    wide_last = (pd.Timestamp(last) + margin).date()
-    sessions, closed = (
-        span(wide_first, wide_last, exchange) for span in (sessions_index, holidays)
-    )
-    weekday, month, day = (
-        np.asarray(part) for part in (sessions.day_of_week, sessions.month, sessions.day)
-    )
-    december = month == 12
-    thursday = day + 3 - weekday
+    """(D, C) calendar flags of each session from `first` to `last`, and the C names.
+
+    Expiries are those of the US.
+    """
+    span = (first - _MARGIN, last + _MARGIN, exchange)
+    sessions = sessions_index(*span)
+    closed = holidays(*span)
+    half = np.asarray(sessions.isin(pd.DatetimeIndex(sorted(early_closes(*span)))))
+    flags = _month_flags(sessions)
+    flags |= _expiry_flags(sessions, closed)
+    flags["russell"] |= sessions.isin(pd.DatetimeIndex(announced_days(exchange, "index_review")))
+    flags |= _holiday_flags(sessions, closed, half)
+    values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
+    inside = (sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))
+    return np.ascontiguousarray(values[inside]), tuple(flags)
+
+
+def _month_flags(sessions: pd.DatetimeIndex) -> Flags:
+    month = np.asarray(sessions.month)
     ends = _after(month, 1) != month
     starts = _after(month, -1) != month
-    # The expiry moves to Thursday
-    friday_closed = (weekday == 3) & (sessions + pd.Timedelta(days=1)).isin(closed)
-    third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (
-        friday_closed & (day >= 14) & (day <= 20)
-    )
-    triple = third_friday & (month % 3 == 0)
-    half = np.asarray(
-        sessions.isin(pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange))))
-    )
-    reviewed = np.asarray(sessions.isin(pd.DatetimeIndex(announced_days(exchange, "index_review"))))
-    passed = closed.searchsorted(sessions)  # (D,) holidays before each session
-    before = np.diff(passed, append=passed[-1:]) > 0
-    after = _after(before, -1)
-    flags = {
-        f"weekday_{name}": weekday == k
-        for k, name in enumerate(("tue", "wed", "thu", "fri"), start=1)
-    }
+    weekdays = enumerate(("tue", "wed", "thu", "fri"), start=1)
+    flags = {f"weekday_{name}": sessions.day_of_week == k for k, name in weekdays}
     flags |= {f"month_{k:02d}": month == k for k in range(2, 13)}
-    flags |= {
+    return flags | {
         "month_end": ends,
         "month_end-1": _after(ends, 1),
         "month_start": starts,
@@ -94,17 +81,45 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
         # MSCI reviews take effect at the end of Feb, May, Aug and Nov
         "index_review": ends & (month % 3 == 2),
         "index_review_large": ends & (month % 6 == 5),
+    }
+
+
+def _expiry_flags(sessions: pd.DatetimeIndex, closed: pd.DatetimeIndex) -> Flags:
+    weekday = sessions.day_of_week
+    month = sessions.month
+    day = sessions.day
+    # The expiry moves to Thursday
+    friday_closed = (weekday == 3) & (sessions + pd.Timedelta(days=1)).isin(closed)
+    third_friday = (weekday == 4) & (day >= 15) & (day <= 21)
+    third_friday |= friday_closed & (day >= 14) & (day <= 20)
+    triple = third_friday & (month % 3 == 0)
+    week = [_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)]
+    return {
         "third_friday": third_friday,
         "triple_witching": triple,
-        "triple_witching_december": triple & december,
+        "triple_witching_december": triple & (month == 12),
         "triple_witching-1": _after(triple, 1),
         "triple_witching+1": _after(triple, -1),
-        "triple_witching_week": np.any(
-            [_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0
-        ),
-        "russell": ((month == 6) & (weekday == 4) & (day >= 22) & (day <= 28)) | reviewed,
+        "triple_witching_week": np.any(week, axis=0),
+        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
+    }
+
+
+def _holiday_flags(
+    sessions: pd.DatetimeIndex, closed: pd.DatetimeIndex, half: NDArray[np.bool_]
+) -> Flags:
+    weekday = sessions.day_of_week
+    month = sessions.month
+    day = sessions.day
+    november = month == 11
+    december = month == 12
+    thursday = day + 3 - weekday
+    passed = closed.searchsorted(sessions)  # (D,) holidays before each session
+    before = np.diff(passed, append=passed[-1:]) > 0
+    after = _after(before, -1)
+    return {
         "half_day": half,
-        "half_day_november": half & (month == 11),
+        "half_day_november": half & november,
         "before_holiday": before & ~half,
         "before_holiday-1": _after(before, 1),
         "after_holiday": after,
@@ -114,13 +129,10 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
         "after_christmas": december & (day >= 26),
         "new_years_eve": december & (day == 31),
         "new_year": (month == 1) & (day <= 3),
-        "thanksgiving_week": (month == 11) & (weekday <= 2) & (thursday >= 22) & (thursday <= 28),
+        "thanksgiving_week": november & (weekday <= 2) & (thursday >= 22) & (thursday <= 28),
         "independence_day": (month == 7) & (day <= 5),
         "late_august": (month == 8) & (day >= 15),
     }
-    values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
-    inside = (sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))
-    return np.ascontiguousarray(values[inside]), tuple(flags)
 
 
 def calendar_part(flag: str) -> str:
@@ -129,7 +141,7 @@ def calendar_part(flag: str) -> str:
 
 
 def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
-    """Per session, the value `by` sessions later (earlier when negative); 0 beyond the ends."""
+    """(D,) the value `by` sessions later (earlier when negative); 0 beyond the ends."""
     moved = np.zeros_like(values)
     if by > 0:
         moved[:-by] = values[by:]
@@ -138,57 +150,72 @@ def _after(values: NDArray[Value], by: int) -> NDArray[Value]:
     return moved
 
 
-# A page asks for hundreds of sessions, and those of many symbols for the same ones
-@lru_cache(maxsize=4096)
-def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
-    """`half day`, `triple witching` or `options expiry`, `index review`, `after a holiday`, as far as they apply.
+_NOTES = {
+    "half_day": "half day",
+    "triple_witching": "triple witching",
+    "third_friday": "options expiry",
+    "index_review": "index review",
+    "after_holiday": "after a holiday",
+}
 
-    None on a day without a session: bars of one remain in a ledger whose exchange or calendar has
+
+def calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
+    """What is special about a session, known years ahead; nothing about a day without one.
+
+    `half day`, `triple witching` or `options expiry`, `index review`, `after a holiday`, as far as
+    they apply. Bars of a day without a session remain in a ledger whose exchange or calendar has
     changed.
     """
-    if not is_session(session, exchange):
-        return ()
-    notes = ["half day"] if early_closes(session, session, exchange) else []
-    friday = session + timedelta(1)
-    # The expiry, to Thursday
-    moved = session.weekday() == 3 and len(holidays(friday, friday, exchange)) > 0
-    if (moved and 14 <= session.day <= 20) or (session.weekday() == 4 and 15 <= session.day <= 21):
-        notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
-    if session in announced_days(exchange, "index_review"):
-        notes.append("index review")
-    if len(holidays(shift(session, -1, exchange), session, exchange)):
-        notes.append("after a holiday")
-    return tuple(notes)
+    return _notes_of_year(session.year, exchange).get(session, ())
+
+
+# A page asks for hundreds of sessions, and those of many symbols for the same ones
+@lru_cache(maxsize=128)
+def _notes_of_year(year: int, exchange: str) -> dict[date, tuple[str, ...]]:
+    span = (date(year, 1, 1), date(year, 12, 31), exchange)
+    values, names = calendar_flags(*span)
+    sessions = sessions_index(*span).date
+    flags = pd.DataFrame(values > 0.0, sessions, names)
+    flags["third_friday"] &= ~flags["triple_witching"]
+    flags["index_review"] = flags.index.isin(announced_days(exchange, "index_review"))
+    return {
+        session: tuple(words for name, words in _NOTES.items() if has[name])
+        for session, has in zip(sessions, flags.to_dict("records"), strict=True)
+    }
 
 
 def event_flags(
     events: pd.DataFrame, first: date, sessions: int, exchange: str
 ) -> tuple[Floats, Floats]:
-    """Flags (D, E) of each session from `first` on, (D, H, E) of the H after each, by the events known at its close.
+    """(D, E) event flags of each session from `first` on, (D, H, E) of the H after each.
 
-    `events` have columns session (the one that reacts; left out on another day than a session),
-    kind, known_from and, for sources that withdraw events, withdrawn_from (NaT if not withdrawn);
-    naive midnights. `sessions` is D.
+    Both by the events that are known at the session's close.
+
+    Args:
+        events: columns session (the one that reacts; left out on another day than a session), kind,
+            known_from and, of sources that withdraw events, withdrawn_from (NaT if not withdrawn);
+            naive midnights.
+        first: the first session.
+        sessions: D.
+        exchange: whose sessions they are.
     """
     days = calendar(exchange).sessions.to_numpy()
+    start = days.searchsorted(np.datetime64(first, "ns"))
+
+    def place(instants: pd.Series) -> NDArray[np.int64]:
+        """(reports, 1) sessions after `first`; NaT sorts last."""
+        return days.searchsorted(instants.to_numpy(dtype="datetime64[ns]"))[:, None] - start
+
     earnings = events[(events["kind"] == "earnings") & events["session"].isin(days)]
-    # NaT sorts last
-    withdrawn = earnings.get("withdrawn_from", np.full(len(earnings), np.datetime64("NaT", "D")))
-    instants = (earnings["session"], earnings["known_from"], withdrawn, [np.datetime64(first)])
-    *counted, start = (
-        days.searchsorted(np.asarray(each, dtype="datetime64[ns]")) for each in instants
-    )
-    # (reports, 1) sessions after first
-    reacting, known_from, known_until = (each[:, None] - start for each in counted)
+    reacting = place(earnings["session"])
+    known_from = np.maximum(place(earnings["known_from"]), 0)
+    known_until = np.full_like(known_from, sessions)
+    if "withdrawn_from" in earnings:
+        known_until = np.minimum(place(earnings["withdrawn_from"]), sessions)
     flags = np.zeros((sessions, 1 + len(HORIZONS), len(_PHASES)))
     for column, phases in enumerate(_PHASES.values()):
-        for place, horizon in enumerate((0, *HORIZONS)):
-            origin = reacting + np.array(phases) - horizon  # (reports, phases)
-            known = (
-                (origin >= known_from)
-                & (origin < known_until)
-                & (origin >= 0)
-                & (origin < sessions)
-            )
-            flags[origin[known], place, column] = 1.0
+        for ahead in (0, *HORIZONS):
+            origin = reacting + np.array(phases) - ahead  # (reports, phases)
+            known = (origin >= known_from) & (origin < known_until)
+            flags[origin[known], ahead, column] = 1.0
     return np.ascontiguousarray(flags[:, 0]), np.ascontiguousarray(flags[:, 1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.future_covariates import EVENT_NAMES, RUN_UP
+from forecasting.preprocess.future_covariates import AFTER_EVENTS
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Card:
 
         A flag that is never set has an effect 0.
         """
-        return any(self.effect[RUN_UP - len(EVENT_NAMES) :])
+        return any(self.effect[AFTER_EVENTS])
 
     @property
     def has_market(self) -> bool:
@@ -87,9 +87,9 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> str:
-    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one.
+    """The SHA-256 over both files of `checkpoint`, written to `folder`, complete or not at all.
 
-    The SHA-256 over both files.
+    An older one there is replaced.
     """
     from safetensors.torch import save as to_bytes
 
@@ -115,33 +115,31 @@ def save(checkpoint: Checkpoint, folder: Path) -> str:
 def load(path: Path, sha256: str) -> Checkpoint:
     """The checkpoint that `save` wrote to the folder `path`.
 
-    `sha256` is of model.json, which holds the weights' own.
+    Args:
+        path: the folder.
+        sha256: of model.json, which holds the weights' own.
 
-    An ArtifactError where a file is missing or altered, or of another format or architecture.
+    Raises:
+        ArtifactError: A file is missing or altered, or of another format or architecture.
     """
     from safetensors.torch import load as from_bytes
 
     from forecasting.train.model import ARCHITECTURE
 
     card, weights = read_whole(path, sha256)
-    found = (card.get("format"), card.get("architecture"))
-    if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
+    version = (card.get("format"), card.get("architecture"))
+    if version != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
-            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} "
-            f"and {found[1]} in "
-            f"{path}: it was written by other code. Fit from scratch (mode scratch), or run the "
-            "code that wrote it."
+            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found "
+            f"{version[0]} and {version[1]} in {path}: it was written by other code. Fit from "
+            "scratch (mode scratch), or run the code that wrote it."
         )
-    return Checkpoint(
-        Card(**{name: _tuples(value) for name, value in card.items()}), from_bytes(weights)
-    )
+    fields_of_card = {name: _tuples(value) for name, value in card.items()}
+    return Checkpoint(Card(**fields_of_card), from_bytes(weights))
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
-    """The card and the weights as stored in the folder `path`, of any format.
-
-    Does not load torch.
-    """
+    """The card and the weights as stored in the folder `path`, of any format, without torch."""
     card: dict[str, Any] = json.loads(read_unaltered(path / _MODEL, sha256))
     return card, read_unaltered(path / _WEIGHTS, card.pop("weights_sha256"))
 
@@ -151,10 +149,7 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
 
 
 def read_unaltered(path: Path, sha256: str) -> bytes:
-    """The content of a model's file.
-
-    An ArtifactError where it cannot be read or has another hash.
-    """
+    """The content of a model's file; an ArtifactError if it cannot be read or has another hash."""
     restore = (
         "Restore it from a backup, roll back to another model, or fit from scratch (mode scratch)."
     )
@@ -164,10 +159,10 @@ def read_unaltered(path: Path, sha256: str) -> bytes:
         raise ArtifactError(
             f"Expected a model in {path}; found {error.strerror or error}. {restore}"
         ) from None
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
         raise ArtifactError(
             f"Expected SHA-256 {sha256[:16]} of {path}; found {found[:16]}: the file has changed "
-            "since it was "
-            f"written. {restore}"
+            f"since it was written. {restore}"
         )
     return content

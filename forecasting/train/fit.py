@@ -10,6 +10,7 @@ all but the newest rows, so no part of them could serve for early stopping.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -17,14 +18,14 @@ import torch
 
 from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
-from forecasting.train.prepare import prepare, prepare_like, span_of, training_rows
+from forecasting.train.linear import linear_quantiles, one_blas_thread
+from forecasting.train.model import Network
+from forecasting.train.prepare import Prepared, prepare, prepare_like, span_of, training_rows
 from forecasting.train.pretrained import pretrained_for
-from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8  # the most epochs of a fit from random weights
 PRETRAINED = loop.Hyperparameters(2, 2e-4)
@@ -33,8 +34,8 @@ range four (0.5823); 8 epochs at 6e-4 lose half the gain of pretraining (2015-20
 2.119)."""
 
 WARM = loop.Hyperparameters(1, 1e-4)
-"""Of a warm fit: at 5e-4 twenty nights in a row reduced the coverage of 80% intervals to 75% and
-raised pinball."""
+"""Of a warm fit. At 5e-4 twenty nights in a row reduced the coverage of 80% intervals to 75% and
+raised pinball loss."""
 
 _RATE = 3e-3
 MAX_LOSS_RATIO = 1.05
@@ -55,34 +56,37 @@ def fit(
     parent: Checkpoint | None = None,
     pretrained: Checkpoint | None = None,
 ) -> Checkpoint:
-    """An ensemble on the CPU, fitted on every row of `windows` whose target is known.
+    """An ensemble on the CPU, fitted on every row with a known target; the same bits on a machine.
 
-    The same bits on one machine.
+    Args:
+        windows: one row per origin; their last is tonight's.
+        settings: seed and number of members; of fewer pretrained members these are used again, and
+            differ by their random seed alone.
+        parent: a warm fit continues from it, with its scaler, effect and features unchanged; None
+            for a fit from scratch.
+        pretrained: a fit from scratch starts from it; None for random weights.
 
-    With a `parent` warm: it continues from it with its scaler, effect and features unchanged; an
-    ArtifactError for one
-    of another size. Else from scratch: it starts from `pretrained`, or from random weights; of
-    fewer members than `settings` they are used again, and differ by their random seed alone. A
-    FitError where the validation loss or a weight is not finite, a ValueError for too few rows.
+    Raises:
+        ArtifactError: A parent of another size.
+        FitError: The validation loss or a weight is not finite.
+        ValueError: Too few rows.
     """
-    fitted = (
-        _fit_warm(windows, parent, settings)
-        if parent
-        else _fit_from_scratch(windows, settings, pretrained)
-    )
+    if parent is not None:
+        fitted = _fit_warm(windows, parent, settings)
+    else:
+        fitted = _fit_from_scratch(windows, settings, pretrained)
     for name, weight in fitted.weights.items():
         if not torch.isfinite(weight).all():
             start = fitted.card.base or "random weights"
             raise FitError(
                 f"Expected finite weights after {fitted.card.epochs} epochs from {start}; {name} "
-                "has others. "
-                "See the bars and findings of the training window."
+                "has others. See the bars and findings of the training window."
             )
     return fitted
 
 
 def fit_scratch(windows: Windows, *, settings: Settings) -> Checkpoint:
-    """A fit from scratch, begun from the newest weights of `pretrained_for`, which `base` of its card names."""
+    """A fit from scratch that starts from the newest weights of `pretrained_for`."""
     return fit(windows, settings=settings, pretrained=pretrained_for(windows))
 
 
@@ -92,76 +96,54 @@ def _fit_from_scratch(
     prepared = prepare(windows, method="scratch", settings=settings)
     tensors = prepared.tensors
     rngs = [loop.generator(settings.seed, member) for member in range(settings.members)]
-    if pretrained is not None:
+    networks: Iterable[Network]
+    if pretrained is not None and _suits(pretrained, prepared, windows):
         networks = loop.starting_networks(pretrained.weights, tensors, settings.members)
-        # Out of sample for both: pretrained weights, unless trained on this symbol, and a linear
-        # model of earlier rows.
-        fitting, rows = split_validation(tensors.rows)
-        quantiles = np.mean(
-            [loop.forecast_rows(network, tensors, rows) for network in networks], axis=0
-        )
-        before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
-        scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
-        limit = MAX_LOSS_RATIO * _mean(
-            _losses(tensors, rows, prepared.adjusted.to_adjusted(scaled, rows))
-        )
-        if _mean(_losses(tensors, rows, quantiles)) <= limit:
-            weights = loop.train_members(
-                networks,
-                rngs,
-                [tensors],
-                PRETRAINED,
-            )
-            epochs = PRETRAINED.epochs
-            card = replace(
-                prepared.card,
-                epochs=epochs,
-                chain_epochs=epochs,
-                base=pretrained.card.base,
-            )
-            return Checkpoint(card, weights)
-    epochs, loss = _choose_epochs(tensors, settings.seed)
-    random = (loop.new_network(tensors, rng) for rng in rngs)
-    weights = loop.train_members(
-        random,
-        rngs,
-        [tensors],
-        loop.Hyperparameters(epochs, _RATE),
+        hyperparameters = PRETRAINED
+        card = replace(prepared.card, base=pretrained.card.base)
+    else:
+        epochs, loss = _choose_epochs(tensors, settings.seed)
+        networks = (loop.new_network(tensors, rng) for rng in rngs)
+        hyperparameters = loop.Hyperparameters(epochs, _RATE)
+        card = replace(prepared.card, validation_loss=loss)
+    weights = loop.train_members(networks, rngs, [tensors], hyperparameters)
+    epochs = hyperparameters.epochs
+    return Checkpoint(replace(card, epochs=epochs, chain_epochs=epochs), weights)
+
+
+def _suits(pretrained: Checkpoint, prepared: Prepared, windows: Windows) -> bool:
+    """Whether pretrained weights have no clearly larger validation loss than the linear model.
+
+    Out of sample for both: the weights, unless trained on this symbol, and a linear model of
+    earlier rows.
+    """
+    tensors = prepared.tensors
+    fitting, rows = split_validation(tensors.rows)
+    networks = loop.starting_networks(pretrained.weights, tensors, prepared.card.members)
+    quantiles = np.mean(
+        [loop.forecast_rows(network, tensors, rows) for network in networks], axis=0
     )
-    return Checkpoint(
-        replace(
-            prepared.card,
-            epochs=epochs,
-            chain_epochs=epochs,
-            validation_loss=loss,
-        ),
-        weights,
-    )
+    before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
+    scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
+    linear = prepared.adjusted.to_adjusted(scaled, rows)
+    limit = MAX_LOSS_RATIO * _mean(_losses(tensors, rows, linear))
+    return _mean(_losses(tensors, rows, quantiles)) <= limit
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
     check_parent(parent, settings)
-    prepared = prepare_like(parent, windows)
     rows = training_rows(windows)
-    tensors = replace(prepared.tensors, rows=rows)
+    tensors = replace(prepare_like(parent, windows).tensors, rows=rows)
     networks = loop.load_members(parent.weights, tensors)
     chain = parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
     rngs = [loop.generator(settings.seed + chain, member) for member in range(len(networks))]
-    weights = loop.train_members(
-        networks,
-        rngs,
-        [tensors],
-        WARM,
-    )
+    weights = loop.train_members(networks, rngs, [tensors], WARM)
     card = replace(
-        prepared.card,
+        parent.card,
         method="warm",
         epochs=WARM.epochs,
         chain_epochs=chain + WARM.epochs,
-    )
-    card = replace(
-        card,
         settings_hash=settings.hash,
         seed=settings.seed,
         **span_of(windows, rows),
@@ -170,12 +152,11 @@ def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Check
 
 
 def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:
-    """The number of epochs and its validation loss, for one network trained on the rows before the validation rows.
+    """The number of epochs and its validation loss, for one network trained on the rows before.
 
     The largest number whose loss is within one standard error of the difference from the least
-    loss. The least itself
-    is a noisy choice: following it, three or four epochs on most refits, cost 1% of error against
-    all eight.
+    loss. The least itself is a noisy choice: following it, three or four epochs on most refits,
+    cost 1% of error against all eight.
     """
     fitting, validation = split_validation(tensors.rows)
     before = replace(tensors, rows=fitting)
@@ -184,36 +165,31 @@ def _choose_epochs(tensors: loop.Tensors, seed: int) -> tuple[int, float]:
     losses: list[Floats] = []
 
     def validate() -> None:
-        losses.append(
-            _losses(tensors, validation, loop.forecast_rows(network, tensors, validation))
-        )
+        quantiles = loop.forecast_rows(network, tensors, validation)
+        losses.append(_losses(tensors, validation, quantiles))
 
-    loop.train(
-        network,
-        [before],
-        loop.Hyperparameters(EPOCHS, _RATE),
-        rng=rng,
-        after_epoch=validate,
-    )
+    hyperparameters = loop.Hyperparameters(EPOCHS, _RATE)
+    loop.train(network, [before], hyperparameters, rng=rng, after_epoch=validate)
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
         raise FitError(
             f"Expected a finite validation loss of {EPOCHS} epochs from random weights; found it "
-            "after "
-            f"{int(np.isfinite(means).sum())}. See the bars and findings of the training window."
+            f"after {int(np.isfinite(means).sum())}. See the bars and findings of the training "
+            "window."
         )
     best = int(np.argmin(means))
-    for epochs in range(EPOCHS, best + 1, -1):
-        worse = losses[epochs - 1] - losses[best]
+    chosen = best
+    for epoch in range(best + 1, EPOCHS):
+        worse = losses[epoch] - losses[best]
         if worse.mean() <= worse.std() / len(worse) ** 0.5:
-            return epochs, means[epochs - 1]
-    return best + 1, means[best]
+            chosen = epoch
+    return chosen + 1, means[chosen]
 
 
 def split_validation(rows: Rows) -> tuple[Rows, Rows]:
-    """Training and validation rows, purged: no target of a training row is in the past of a validation row."""
+    """Training and validation rows, purged: no target of the first is in the past of the others."""
     held_out = min(_VALIDATION_ROWS, len(rows) // 5)
-    return rows[: -held_out - len(HORIZONS)], rows[-held_out:]
+    return rows[: -held_out - H], rows[-held_out:]
 
 
 def _losses(tensors: loop.Tensors, rows: Rows, quantiles: Floats) -> Floats:
@@ -230,6 +206,6 @@ def check_parent(parent: Checkpoint, settings: Settings) -> None:
     if parent.card.members != settings.members:
         raise ArtifactError(
             f"Expected a parent of {settings.members} networks for a warm fit; found "
-            f"{parent.card.members}. "
-            "Fit from scratch (mode scratch), or set FORECASTING_MEMBERS back."
+            f"{parent.card.members}. Fit from scratch (mode scratch), or set FORECASTING_MEMBERS "
+            "back."
         )

@@ -1,11 +1,13 @@
-"""The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
+"""The gate: whether a fit may take over from the champion, before it makes a published forecast.
 
 A fit is refused if it is not finite, or by one of the functions below, whose first lines say why.
-The limits are
-measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
+The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many
+damaged ones.
 """
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
@@ -13,15 +15,15 @@ import numpy as np
 from torch import Tensor
 
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import H, Rows, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import PRETRAINED, WARM
-from forecasting.train.linear import Rows, linear_quantiles, one_blas_thread
+from forecasting.train.linear import linear_quantiles, one_blas_thread
 from forecasting.train.loop import load_members, training_losses
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, training_rows
 from forecasting.train.pretrained import pretrained_for
-from forecasting.vocabulary import HIGH_80, HORIZONS, LOW_80, MEDIAN
+from forecasting.vocabulary import HIGH_80, LOW_80, MEDIAN
 
 SESSIONS = 40  # newest closed origins on which a fit is compared
 MAX_DISTANCE = 0.15
@@ -51,8 +53,15 @@ an index, 1.84.
 """
 
 _ESTIMATED = (
-    *("flag_names", "effect", "effect_intercept", "market_mean", "market_effect"),
-    *("step_mean", "step_scale", "past_mean", "past_scale"),
+    "flag_names",
+    "effect",
+    "effect_intercept",
+    "market_mean",
+    "market_effect",
+    "step_mean",
+    "step_scale",
+    "past_mean",
+    "past_scale",
 )
 
 
@@ -66,18 +75,19 @@ class Verdict:
     last: date
     # Mean pinball loss of the fit, in the target's unit; None where it is not finite
     challenger: float | None
-    champion: float | None  # the champion's; None without one
+    champion: float | None  # the champion's; None also without one
 
     def text(self) -> str:
         """What was compared, as the JSON of column `gate` of table models."""
-        found = {name: value for name, value in asdict(self).items() if name != "refused"}
-        return json.dumps(found | {name: found[name].isoformat() for name in ("first", "last")})
+        compared = asdict(self)
+        del compared["refused"]
+        return json.dumps(compared, default=date.isoformat)
 
 
 def gate_rows(windows: Windows) -> Rows:
     """The SESSIONS newest rows whose targets are all in the past, then tonight's."""
     tonight = len(windows) - 1
-    stop = tonight - HORIZONS[-1] + 1
+    stop = tonight - H + 1
     return np.append(np.arange(max(0, stop - SESSIONS), stop), tonight)
 
 
@@ -89,76 +99,79 @@ def examine(
     settings: Settings,
     champion: Checkpoint | None,
 ) -> Verdict:
-    """Whether tonight's fit on `windows` may take over from the weights in use, from which a warm fit started."""
+    """Whether tonight's fit on `windows` may take over from the champion; a warm fit started there."""
     rows = gate_rows(windows)
     closed = rows[:-1]
-    quantiles, of_members = member_quantiles(fitted, windows, rows)
+    quantiles, members = member_quantiles(fitted, windows, rows)
     loss = mean_pinball(quantiles, windows, closed)
-    theirs = None
-    refused = "" if np.isfinite(of_members).all() else "a quantile of a member is not finite"
-    refused = refused or other_training(
-        fitted,
-        windows,
-        settings,
-        champion=champion,
-    )
-    if champion is None:
-        refused = refused or worse_than_linear(fitted, windows)
-    else:
+    champions = None
+    champion_loss = math.nan
+    if champion is not None:
         champions = member_quantiles(champion, windows, rows)[0]
-        theirs = mean_pinball(champions, windows, closed)
-        if not refused and loss > theirs and (refused := unlike(of_members, champions)):
-            refused = f"{refused}, and worse: pinball {loss:.4g} against {theirs:.4g}"
-    first, last = (windows.origins[closed[place]].astype(object) for place in (0, -1))
+        champion_loss = mean_pinball(champions, windows, closed)
+
+    def objections() -> Iterator[str]:
+        if not np.isfinite(members).all():
+            yield "a quantile of a member is not finite"
+        yield from other_training(fitted, windows, settings, champion)
+        if champions is None:
+            yield worse_than_linear(fitted, windows)
+        elif loss > champion_loss and (apart := unlike(members, champions)):
+            yield f"{apart}, and worse: pinball {loss:.4g} against {champion_loss:.4g}"
+
+    origins = windows.origins[closed].tolist()
     return Verdict(
-        refused,
-        len(closed),
-        first,
-        last,
-        loss if np.isfinite(loss) else None,
-        theirs,
+        refused=next(filter(None, objections()), ""),
+        origins=len(closed),
+        first=origins[0],
+        last=origins[-1],
+        challenger=_finite(loss),
+        champion=_finite(champion_loss),
     )
+
+
+def _finite(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
 
 
 def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
     """The mean pinball loss of the closed rows of quantiles (n, H, Q), in the target's own unit.
 
-    NaN if one is NaN.
+    NaN where a quantile is not finite.
     """
     if not np.isfinite(quantiles).all():
-        return float("nan")
+        return math.nan
     scale = windows.scale(closed)
     actual = scale.from_model(windows.scaled[closed][..., None])[..., 0]
     return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
 
 
 def other_training(
-    fitted: Checkpoint, windows: Windows, settings: Settings, *, champion: Checkpoint | None
-) -> str:
-    """Why a fit was not trained on these rows from its start, in words.
-
-    Empty where it may have been.
-    """
-    parent = champion if fitted.card.method == "warm" else None
-    expected = parent.card if parent else prepare(windows, method="scratch", settings=settings).card
+    fitted: Checkpoint, windows: Windows, settings: Settings, champion: Checkpoint | None
+) -> Iterator[str]:
+    """Why a fit was not trained on these rows from its start, in words; empty where it may be."""
+    is_warm = fitted.card.method == "warm"
+    start = champion
+    if is_warm and champion is not None:
+        source = "parent"
+        expected = champion.card
+    else:
+        source = "rows"
+        expected = prepare(windows, method="scratch", settings=settings).card
+        start = pretrained_for(windows) if fitted.card.base else None
     others = [name for name in _ESTIMATED if getattr(fitted.card, name) != getattr(expected, name)]
     if others:
-        return f"its card has another {', '.join(others)} than its {'parent' if parent else 'rows'}"
-    newest = pretrained_for(windows) if fitted.card.base and parent is None else None
-    start = newest if newest is not None and newest.card.base == fitted.card.base else parent
-    if start is None:  # random weights, or unknown ones
-        return ""
-    return moved_too_far(fitted, start) or (
-        "" if parent else learned_nothing(fitted, start, windows)
-    )
+        yield f"its card has another {', '.join(others)} than its {source}"
+    if start is not None:  # else random weights
+        yield moved_too_far(fitted, start)
+        if not is_warm:
+            yield learned_nothing(fitted, start, windows)
 
 
 def moved_too_far(fitted: Checkpoint, start: Checkpoint) -> str:
-    """Whether a weight is further from its start than training moves it, in words.
-
-    Empty where not.
-    """
-    limit = (WARM if fitted.card.method == "warm" else PRETRAINED).reach(fitted.card.rows)
+    """Whether a weight is further from its start than training moves it; empty where not."""
+    hyperparameters = WARM if fitted.card.method == "warm" else PRETRAINED
+    limit = hyperparameters.reach(fitted.card.rows)
     starts = starting_weights(fitted, start)
     moved = max(
         float((weight - starts[name]).abs().max()) for name, weight in fitted.weights.items()
@@ -172,15 +185,13 @@ def moved_too_far(fitted: Checkpoint, start: Checkpoint) -> str:
 
 
 def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> str:
-    """Whether a fit from pretrained weights gained no more than chance on its training rows.
-
-    Empty where it did.
+    """Whether a fit from pretrained weights gained no more than chance on its rows; empty if not.
 
     Weights of another symbol that start from the same ones are within reach, but were trained on
     other rows.
     """
-    begun = replace(fitted, weights=starting_weights(fitted, start))
-    before, after = (_losses(one, windows) for one in (begun, fitted))
+    before = _losses(replace(fitted, weights=starting_weights(fitted, start)), windows)
+    after = _losses(fitted, windows)
     gained = before - after
     if gained.mean() >= MIN_GAIN * gained.std() > 0.0:
         return ""
@@ -191,40 +202,33 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint, windows: Windows) -> 
 
 
 def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
-    """Whether a fit lost more on its training rows than the linear model fitted on them, in words.
-
-    Empty where not.
-    """
+    """Whether a fit lost more on its training rows than the linear model of them; empty if not."""
     rows = training_rows(windows)
     adjusted = prepare_like(fitted, windows).adjusted
-    linear = adjusted.to_adjusted(
-        windows.scale(rows).to_model(linear_quantiles(windows, rows)), rows
-    )
+    scaled = windows.scale(rows).to_model(linear_quantiles(windows, rows))
+    linear = adjusted.to_adjusted(scaled, rows)
     ours = float(_losses(fitted, windows).mean())
     theirs = float(row_losses(adjusted.truth[rows], linear).mean())
     limit = MAX_LINEAR_RATIO if len(rows) >= MANY_ROWS else MAX_LINEAR_RATIO_OF_FEW
-    return (
-        ""
-        if ours <= limit * theirs
-        else f"it lost {ours:.4g} on its training rows, the linear model {theirs:.4g}"
-    )
+    if ours <= limit * theirs:
+        return ""
+    return f"it lost {ours:.4g} on its training rows, the linear model {theirs:.4g}"
 
 
-def unlike(members: Floats, theirs: Floats) -> str:
-    """How the quantiles (M, n, H, Q), tonight's last, differ from the champion's beyond the limits.
+def unlike(members: Floats, champion: Floats) -> str:
+    """How quantiles (M, n, H, Q), tonight's last, differ from the champion's (n, H, Q) beyond limits.
 
-    Empty if not.
+    Empty where they do not.
     """
     ensemble = members.mean(axis=0)
-    unit, own = (
-        float((made[:-1, :, HIGH_80] - made[:-1, :, LOW_80]).mean()) for made in (theirs, ensemble)
-    )
-    if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in
+    width = _mean_width(ensemble)
+    unit = _mean_width(champion)
+    if not min(unit, width) > 0.0:  # bars that never move: there is no unit to measure in
         return ""
-    apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
-    together = np.abs(ensemble[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (n, H)
+    apart = np.abs(members[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (M, n, H)
+    together = np.abs(ensemble[..., MEDIAN] - champion[..., MEDIAN]) / unit  # (n, H)
     by = "by {:.2f} of an 80% interval from the champion's"
-    found = (
+    measured = (
         (f"its medians differ {by}", _root_mean_square(together[:-1]), MAX_DISTANCE),
         (f"tonight's median differs {by}", float(together[-1].max()), MAX_DISTANCE_TONIGHT),
         (
@@ -234,21 +238,25 @@ def unlike(members: Floats, theirs: Floats) -> str:
         ),
         (
             "its 80% intervals are {:.2f} times as wide as the champion's, or as narrow",
-            max(own, unit) / min(own, unit),
+            max(width, unit) / min(width, unit),
             MAX_WIDTH_RATIO,
         ),
     )
-    return next((text.format(value) for text, value, limit in found if value > limit), "")
+    return next((text.format(value) for text, value, limit in measured if value > limit), "")
+
+
+def _mean_width(quantiles: Floats) -> float:
+    """Of the 80% intervals of the closed rows."""
+    return float((quantiles[:-1, :, HIGH_80] - quantiles[:-1, :, LOW_80]).mean())
 
 
 def starting_weights(fitted: Checkpoint, start: Checkpoint) -> dict[str, Tensor]:
     """The weight that each of the fit's started from, by its name; members start in turn."""
-    members = start.card.members
-    parts = {name: name.split(".", 1) for name in fitted.weights}
-    return {
-        name: start.weights[f"{int(member) % members}.{part}"]
-        for name, (member, part) in parts.items()
-    }
+    weights = {}
+    for name in fitted.weights:
+        member, parameter = name.split(".", 1)
+        weights[name] = start.weights[f"{int(member) % start.card.members}.{parameter}"]
+    return weights
 
 
 def _losses(fitted: Checkpoint, windows: Windows) -> Floats:

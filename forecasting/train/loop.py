@@ -1,17 +1,17 @@
 """Batching, training and inference of one network; fit.py sets epochs and starting weights.
 
 A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS rows, so one LSTM pass
-trains on
-many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend on the
-other rows requested.
+trains on many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend
+on the other rows requested.
 """
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.windows import LOOKBACK
+from forecasting.preprocess.windows import LOOKBACK, H, Rows
 from forecasting.targets import TARGETS
 from forecasting.train.checkpoint import Card, Vector
-from forecasting.train.linear import IN_TURN, AdjustedWindows, Rows
+from forecasting.train.linear import IN_TURN, AdjustedWindows
 from forecasting.train.model import Network, initialise, pinball
-from forecasting.vocabulary import HORIZONS, QUANTILES, Progress
+from forecasting.vocabulary import QUANTILES
 
 # Of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
 _LOSS_ROWS = 44
@@ -56,7 +56,10 @@ class Tensors:
         return self.rows[-1] - _LOSS_ROWS * np.arange(len(self.rows) // _LOSS_ROWS)
 
     def batch(self, ends: Rows, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The LOOKBACK sessions up to each row of `ends`, and past, future and truth of the last `length` of them."""
+        """The LOOKBACK sessions up to each of the rows `ends`, and the last `length` rows' tensors.
+
+        These are past, future and truth.
+        """
         sessions = torch.as_tensor(ends[:, None] + self.warm_up + np.arange(1 - LOOKBACK, 1))
         rows = torch.as_tensor(ends[:, None] + np.arange(1 - length, 1))
         return self.steps[sessions], self.past[rows], self.future[rows], self.truth[rows]
@@ -70,6 +73,10 @@ class Hyperparameters:
     learning_rate: float
     batch_size: int = 8
 
+    def steps(self, sequences: int) -> int:
+        """The number of batches in all epochs."""
+        return self.epochs * math.ceil(sequences / self.batch_size)
+
     def reach(self, rows: int) -> float:
         """The most that training on so many rows can move one weight.
 
@@ -77,7 +84,7 @@ class Hyperparameters:
         these betas, and the mean rate of a one-cycle schedule is about half its peak: together 0.7,
         the rest is for weight decay.
         """
-        return self.epochs * -(-(rows // _LOSS_ROWS) // self.batch_size) * self.learning_rate
+        return self.steps(rows // _LOSS_ROWS) * self.learning_rate
 
 
 def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int) -> Tensors:
@@ -107,7 +114,7 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, rows: Rows, warm_up: int
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context in which torch uses one thread; the caller's number is restored afterwards.
+    """A context in which torch uses one thread; afterwards as many as before.
 
     Two threads sum in another order, so that the same seed would give other bits; on a busy machine
     4 s became 52.
@@ -128,19 +135,22 @@ def generator(seed: int, member: int) -> torch.Generator:
 
 def empty_network(tensors: Tensors) -> Network:
     """A network of the right shape on the meta device, without weights."""
-    shape = (values.shape[-1] for values in (tensors.steps, tensors.past, tensors.future))
     with torch.device("meta"):  # elsewhere the constructor would use the generator of the process
-        return Network(*shape, directed=tensors.directed)
+        return Network(
+            tensors.steps.shape[-1],
+            tensors.past.shape[-1],
+            tensors.future.shape[-1],
+            directed=tensors.directed,
+        )
 
 
 def new_network(tensors: Tensors, rng: torch.Generator) -> Network:
-    """A randomly initialised network whose first output is the empirical quantiles of the targets of the rows."""
+    """A random network whose first output is the empirical quantiles of the targets of the rows."""
     network = empty_network(tensors)
     # Not to_empty: of a meta tensor it imports torch.fx's symbolic shapes, half a second of a
     # process.
-    network.load_state_dict(
-        {name: torch.empty(it.shape) for name, it in network.state_dict().items()}, assign=True
-    )
+    weights = {name: torch.empty(weight.shape) for name, weight in network.state_dict().items()}
+    network.load_state_dict(weights, assign=True)
     initialise(network, tensors.truth[torch.as_tensor(tensors.rows)].cpu(), rng)
     return network.to(tensors.steps.device)
 
@@ -156,62 +166,77 @@ def train(
     """Train `network` in place on the rows of all symbols together.
 
     Every random number comes from `rng`.
-
-    The bits are those of torch.optim.AdamW under OneCycleLR, by torch's function for a step: the
-    two classes import torch._dynamo, 830 modules, 1.2 s of CPU a process, where a night takes 3 s.
     """
     dropout = torch.Generator(panel[0].steps.device).manual_seed(
         int(torch.randint(2**31, (), generator=rng))
     )
-    weights = list[Tensor](network.parameters())
-    taken = itertools.count()
-    first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
-    counts = [torch.tensor(0.0) for _ in weights]
-    move = partial(
-        adamw,
-        foreach=True,
-        amsgrad=False,
-        maximize=False,
-        weight_decay=_WEIGHT_DECAY,
-        beta2=0.999,
-        eps=1e-8,
-    )
-    steps = hyperparameters.epochs * -(
-        -sum(len(symbol.ends) for symbol in panel) // hyperparameters.batch_size
-    )
+    steps = hyperparameters.steps(sum(len(symbol.ends) for symbol in panel))
+    take_step = _adamw(list(network.parameters()), steps, peak=hyperparameters.learning_rate)
     for _ in range(hyperparameters.epochs):
         with one_thread():
             for sessions, past, future, truth in _shuffled_batches(
                 panel, hyperparameters.batch_size, rng
             ):
-                pinball(
-                    truth,
-                    network(
-                        sessions,
-                        past,
-                        future,
-                        dropout,
-                    ),
-                ).backward()  # type: ignore[no-untyped-call]  # torch's own
-                torch.nn.utils.clip_grad_norm_(weights, _MAX_GRADIENT_NORM)
-                rate, beta = one_cycle(next(taken), steps, peak=hyperparameters.learning_rate)
-                gradients = [
-                    gradient for weight in weights if (gradient := weight.grad) is not None
-                ]
-                with torch.no_grad():
-                    move(
-                        weights,
-                        gradients,
-                        first,
-                        second,
-                        [],
-                        counts,
-                        lr=rate,
-                        beta1=beta,
-                    )
+                loss = pinball(truth, network(sessions, past, future, dropout))
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+                take_step()
                 network.zero_grad()
         if after_epoch is not None:
             after_epoch()
+
+
+def _adamw(weights: list[Tensor], steps: int, *, peak: float) -> Callable[[], None]:
+    """A function that takes the next of `steps` steps of the weights along their gradients.
+
+    The bits are those of torch.optim.AdamW under OneCycleLR, by torch's function for a step: the
+    two classes import torch._dynamo, 830 modules, 1.2 s of CPU a process, where a night takes 3 s.
+    """
+    first = [torch.zeros_like(weight) for weight in weights]
+    second = [torch.zeros_like(weight) for weight in weights]
+    counts = [torch.tensor(0.0) for _ in weights]
+    taken = itertools.count()
+
+    def take_step() -> None:
+        torch.nn.utils.clip_grad_norm_(weights, _MAX_GRADIENT_NORM)
+        rate, beta = one_cycle(next(taken), steps, peak=peak)
+        with torch.no_grad():
+            adamw(
+                weights,
+                [cast(Tensor, weight.grad) for weight in weights],
+                first,
+                second,
+                [],
+                counts,
+                foreach=True,
+                amsgrad=False,
+                maximize=False,
+                weight_decay=_WEIGHT_DECAY,
+                lr=rate,
+                beta1=beta,
+                beta2=0.999,
+                eps=1e-8,
+            )
+
+    return take_step
+
+
+def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
+    """Learning rate and first beta of step 0 to `steps`.
+
+    As of torch's OneCycleLR (Smith and Topin 2018).
+    """
+    start = peak / _PEAK_BY_FIRST
+    top = _RISING * (steps + 1) - 1
+    if step <= top:
+        share = step / top
+        return _half_cosine(start, peak, share), _half_cosine(_BETAS[1], _BETAS[0], share)
+    share = (step - top) / (steps - top)
+    last = start / _FIRST_BY_LAST
+    return _half_cosine(peak, last, share), _half_cosine(_BETAS[0], _BETAS[1], share)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
 
 
 def train_members(
@@ -219,7 +244,6 @@ def train_members(
     rngs: Sequence[torch.Generator],
     panel: Sequence[Tensors],
     hyperparameters: Hyperparameters,
-    progress: Progress = lambda done, total: None,
 ) -> dict[str, Tensor]:
     """The weights of every member, trained one after the other.
 
@@ -227,52 +251,28 @@ def train_members(
     """
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(
-            network,
-            panel,
-            hyperparameters,
-            rng=rng,
-        )
+        train(network, panel, hyperparameters, rng=rng)
         weights |= named_weights(network, member)
-        progress(member + 1, len(rngs))
     return weights
 
 
-def one_cycle(step: int, steps: int, *, peak: float) -> tuple[float, float]:
-    """Learning rate and first beta of step 0 to `steps`, as of torch's OneCycleLR (Smith and Topin 2018)."""
-
-    def half_cosine(start: float, end: float) -> float:
-        return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
-
-    start = peak / _PEAK_BY_FIRST
-    top = _RISING * (steps + 1) - 1
-    if step <= top:
-        share = step / top
-        return half_cosine(start, peak), half_cosine(_BETAS[1], _BETAS[0])
-    share = (step - top) / (steps - top)
-    return half_cosine(peak, start / _FIRST_BY_LAST), half_cosine(_BETAS[0], _BETAS[1])
-
-
 def training_losses(network: Network, tensors: Tensors) -> Floats:
-    """(n,) adjusted pinball loss, without dropout, of each known row in the sequences that tile the rows."""
+    """(n,) adjusted pinball loss of each known row in the sequences that tile the rows, no dropout."""
     with one_thread(), torch.inference_mode():
         steps, past, future, truth = tensors.batch(tensors.ends, _LOSS_ROWS)
         quantiles = network(steps, past, future)
-    return row_losses(
-        truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy()
-    )
+    by_row = (values.flatten(0, 1).double().cpu().numpy() for values in (truth, quantiles))
+    return row_losses(*by_row)
 
 
 def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of one network for `rows`.
-
-    Each row's are independent of the other rows.
+    """(len(rows), H, Q) quantiles of one network for `rows`, each independent of the other rows.
 
     The last bits of a matrix product depend on its shape, on a row's position in it and on the
     processor. Computing in double precision and rounding to single removes these differences; the
     weights themselves come back unchanged.
     """
-    quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
+    quantiles = np.empty((len(rows), H, len(QUANTILES)), dtype=np.float32)
     network.double()
     with one_thread(), torch.inference_mode(), np.errstate(over="ignore"):
         for start in range(0, len(rows), _ROWS_PER_PASS):
@@ -293,17 +293,15 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
 
 def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
     """The networks whose weights `named_weights` returned."""
+    by_member = defaultdict[int, dict[str, Tensor]](dict)
+    for name, weight in weights.items():
+        number, parameter = name.split(".", 1)
+        # A copy: training changes it in place
+        by_member[int(number)][parameter] = weight.to(dtype=torch.float32, copy=True)
     networks = []
-    for member in range(len({name.partition(".")[0] for name in weights})):
+    for member in range(len(by_member)):
         network = empty_network(tensors)
-        prefix = f"{member}."
-        own = {
-            # Training changes it in place
-            name.removeprefix(prefix): weight.to(dtype=torch.float32, copy=True)
-            for name, weight in weights.items()
-            if name.startswith(prefix)
-        }
-        network.load_state_dict(own, assign=True)
+        network.load_state_dict(by_member[member], assign=True)
         networks.append(network.to(tensors.steps.device))
     return networks
 
@@ -319,20 +317,19 @@ def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) 
 def _shuffled_batches(
     panel: Sequence[Tensors], batch_size: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches of sequences that tile every symbol's rows from a random offset, shuffled over all symbols."""
+    """Batches of sequences that tile each symbol's rows from a random offset, all symbols shuffled."""
     ends_by_symbol = []
     for symbol in panel:
         spare = len(symbol.rows) - len(symbol.ends) * _LOSS_ROWS
-        ends_by_symbol.append(
-            symbol.ends - int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng))
-        )
-    counts = list(map(len, ends_by_symbol))
+        offset = torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng)
+        ends_by_symbol.append(symbol.ends - int(offset))
+    counts = [len(ends) for ends in ends_by_symbol]
     order = torch.randperm(sum(counts), generator=rng).numpy()
     ends = np.concatenate(ends_by_symbol)[order]
-    owners = np.repeat(np.arange(len(panel)), counts)[order]
-    for part in np.array_split(np.arange(len(order)), -(-len(order) // batch_size)):
-        own = owners[part]
+    symbols = np.repeat(np.arange(len(panel)), counts)[order]
+    for part in np.array_split(np.arange(len(order)), math.ceil(len(order) / batch_size)):
         batches = [
-            panel[owner].batch(ends[part][own == owner], _LOSS_ROWS) for owner in np.unique(own)
+            panel[symbol].batch(ends[part][symbols[part] == symbol], _LOSS_ROWS)
+            for symbol in np.unique(symbols[part])
         ]
         yield tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))

@@ -1,4 +1,4 @@
-"""The network: an LSTM over the look-back, joined with each target session's future covariates, and a linear path.
+"""The network: an LSTM over the look-back joined with future covariates, and a linear path.
 
 Quantiles cannot cross: softplus keeps the steps above and below the median positive, and one factor
 per row and horizon scales them all.
@@ -23,11 +23,11 @@ _SIDE = len(QUANTILES) - MEDIAN - 1  # levels above the median, and as many belo
 
 
 class Network(nn.Module):
-    """One member of the ensemble, for S features of a session, P of a row and K future covariates of a target session.
+    """One member of the ensemble, for the features of sessions, rows and target sessions.
 
     Only a directed one's median depends on the inputs. No input tried predicts a return's sign, and
-    a median that
-    depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the width does.
+    a median that depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the
+    width does.
     """
 
     def __init__(self, steps: int, past: int, future: int, *, directed: bool = True) -> None:
@@ -49,10 +49,11 @@ class Network(nn.Module):
     ) -> Tensor:
         """Quantiles (B, L, H, Q) for the last L of the sessions `steps` (B, T, S), oldest first.
 
-        `rng` is for dropout.
-
-        Of these L sessions: `past` (B, L, P) are features, `future` (B, L, H, K) covariates of
-        their target sessions.
+        Args:
+            steps: features of each session.
+            past: (B, L, P) features of these L sessions as origins.
+            future: (B, L, H, K) covariates of their target sessions.
+            rng: for dropout; None for none.
         """
         state = _dropout(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
         row = self.from_state(state) + self.from_past(past)  # (B, L, HEAD)
@@ -80,10 +81,10 @@ def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
 
 
 def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
-    """Set random weights; the first quantiles are those of `truth` (N, H), the linear path starts at zero.
+    """Set random weights, with which the quantiles are those of `truth` (N, H).
 
-    Uniform within 1 / sqrt(fan-in) as in torch; the bias of the forget gate is 1 higher (Jozefowicz
-    et al., 2015).
+    The linear path starts at zero, all else uniform within 1 / sqrt(fan-in) as in torch; the bias
+    of the forget gate is 1 higher (Jozefowicz et al., 2015).
     """
     levels = torch.tensor(QUANTILES, dtype=truth.dtype)
     quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
@@ -107,7 +108,7 @@ def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
 def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
     """Mean pinball loss of quantiles (.., Q) against the finite values of truth (..).
 
-    Losses.pinball on tensors.
+    As `pinball` of losses.py, on tensors.
     """
     finite = torch.isfinite(truth)
     levels = torch.tensor(QUANTILES, dtype=quantiles.dtype, device=quantiles.device)

@@ -1,33 +1,29 @@
-"""Between windows and networks: the inputs of a fit (effects of calendar and market, scaler, tensors), and forecasts.
+"""Between windows and networks: the inputs of a fit, and the forecasts of an ensemble.
 
-The market series' effect is estimated in closed form and removed before the network. As an input of
-it, a series that
+The inputs are the effects of calendar and market, the scaler and the tensors. The market series'
+effect is estimated in closed form and removed before the network. As an input of it, a series that
 all symbols share says which day it is: networks pretrained on 94 stocks lost 6% (close) where a
 ridge gains 1%.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, Windows
+from forecasting.preprocess.windows import MARKET_NAMES, MIN_ROWS, H, Rows, Windows
 from forecasting.settings import Settings
-from forecasting.targets import TARGETS
-from forecasting.train.checkpoint import Card, Checkpoint, Vector
+from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.linear import (
     AdjustedWindows,
     CalendarEffect,
-    Rows,
     adjust,
     fit_effect,
     fit_horizons,
 )
 from forecasting.train.loop import Tensors, forecast_rows, load_members, make_tensors
 from forecasting.train.model import ARCHITECTURE
-from forecasting.vocabulary import HORIZONS
 
 
 @dataclass(frozen=True)
@@ -42,31 +38,16 @@ class Prepared:
 def prepare(
     windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings
 ) -> Prepared:
-    """The windows with their own effects and scaler, estimated on the rows with a known target alone."""
+    """The windows with their own effects and scaler, estimated on rows with a known target."""
     from sklearn.preprocessing import StandardScaler
 
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
-    mean = np.zeros(len(MARKET_NAMES))
-    coefficients = np.zeros((len(HORIZONS), len(MARKET_NAMES)))
-    if windows.has_market:  # the part that its features have in the ridges of the linear model
-        ridges = [fit.ridge for fit in fit_horizons(windows, effect, adjusted)]
-        market = slice(len(MARKET_NAMES))
-        mean = ridges[0].mean[market]
-        coefficients = np.stack(
-            [ridge.coefficients[market] / ridge.scale[market] for ridge in ridges]
-        )
-    adjusted = without_market(
-        adjusted,
-        windows,
-        mean,
-        coefficients,
-    )
-    step, past = (
-        StandardScaler().fit(part)
-        for part in (adjusted.steps[windows.warm_up + rows], adjusted.past[rows])
-    )
+    mean, coefficients = _market_effect(windows, effect, adjusted)
+    adjusted = without_market(adjusted, windows, mean, coefficients)
+    step = StandardScaler().fit(adjusted.steps[windows.warm_up + rows])
+    past = StandardScaler().fit(adjusted.past[rows])
     card = Card(
         target=windows.target,
         method=method,
@@ -85,65 +66,41 @@ def prepare(
         architecture=ARCHITECTURE,
         **span_of(windows, rows),
     )
-    return Prepared(
-        card,
-        adjusted,
-        make_tensors(
-            card,
-            adjusted,
-            rows,
-            windows.warm_up,
-        ),
-    )
+    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
+
+
+def _market_effect(
+    windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows
+) -> tuple[Floats, Floats]:
+    """(M,) mean of the market's features and (H, M) their slopes in the linear model's ridges."""
+    size = len(MARKET_NAMES)
+    if not windows.has_market:
+        return np.zeros(size), np.zeros((H, size))
+    ridges = [fit.ridge for fit in fit_horizons(windows, effect, adjusted)]
+    return ridges[0].mean[:size], np.stack([ridge.slopes[:size] for ridge in ridges])
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """The windows with the scaler and effects of `checkpoint`, and every row."""
     card = checkpoint.card
-    adjusted = _adjusted_like(
+    effect = CalendarEffect(np.array(card.effect), card.effect_intercept)
+    adjusted = without_market(
+        adjust(windows, effect),
         windows,
-        card.effect,
-        card.effect_intercept,
-        card.market_mean,
-        card.market_effect,
+        np.array(card.market_mean),
+        np.array(card.market_effect),
     )
-    return Prepared(
-        card,
-        adjusted,
-        make_tensors(
-            card,
-            adjusted,
-            np.arange(len(windows)),
-            windows.warm_up,
-        ),
-    )
-
-
-# A warm fit has the effects of the champion, with which it is compared: the same five times
-@lru_cache(maxsize=1)
-def _adjusted_like(
-    windows: Windows,
-    effect: Vector,
-    intercept: float,
-    market_mean: Vector,
-    market_effect: tuple[Vector, ...],
-) -> AdjustedWindows:
-    adjusted = adjust(windows, CalendarEffect(np.array(effect), intercept))
-    return without_market(
-        adjusted,
-        windows,
-        np.array(market_mean),
-        np.array(market_effect),
-    )
+    rows = np.arange(len(windows))
+    return Prepared(card, adjusted, make_tensors(card, adjusted, rows, windows.warm_up))
 
 
 def without_market(
     adjusted: AdjustedWindows, windows: Windows, mean: Floats, coefficients: Floats
 ) -> AdjustedWindows:
-    """The adjusted windows without the market's effect on the centre of their targets, for close on the log width.
+    """The adjusted windows without the market's effect on the centre of their targets.
 
-    It is linear, with coefficients (H, M), and 0 at the mean (M,) of the features `MARKET_NAMES` or
-    where one is NaN.
+    For close, on the log of their width. The effect is linear, with coefficients (H, M), and 0 at
+    the mean (M,) of the features `MARKET_NAMES` or where one is NaN.
     """
     if not coefficients.any():
         return adjusted
@@ -152,16 +109,12 @@ def without_market(
     moved = (deviation[:, None] * coefficients).sum(axis=-1)  # (N, H)
     centre = adjusted.centre
     width = adjusted.width
-    if TARGETS[windows.target].moves_width:
+    if windows.rules.moves_width:
         width = width * np.exp(moved)
     else:
         centre = centre + moved
-    return replace(
-        adjusted,
-        centre=centre,
-        width=width,
-        truth=(windows.scaled - centre) / width,
-    )
+    truth = (windows.scaled - centre) / width
+    return replace(adjusted, centre=centre, width=width, truth=truth)
 
 
 def training_rows(windows: Windows) -> Rows:
@@ -178,21 +131,16 @@ def training_rows(windows: Windows) -> Rows:
 
 
 def span_of(windows: Windows, rows: Rows) -> dict[str, Any]:
-    """The span of `rows` as fields of a card.
-
-    Oldest origin, newest learnable session and number of rows.
-    """
+    """The span of `rows` as fields of a card: oldest origin, newest learnable session, number."""
     oldest = windows.origins[rows[0]]
     newest = windows.sessions[windows.learnable_sessions - 1]
     return {"trained_from": str(oldest), "trained_to": str(newest), "rows": len(rows)}
 
 
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> tuple[Floats, Floats]:
-    """(n, H, Q) the ensemble's quantiles at `rows` and (M, n, H, Q) its members', in model scale."""
+    """(n, H, Q) the ensemble's quantiles at `rows`, (M, n, H, Q) its members', in model scale."""
     prepared = prepare_like(checkpoint, windows)
     networks = load_members(checkpoint.weights, prepared.tensors)
     adjusted = np.stack([forecast_rows(network, prepared.tensors, rows) for network in networks])
-    mean, *each = (
-        prepared.adjusted.from_adjusted(one, rows) for one in (np.mean(adjusted, axis=0), *adjusted)
-    )
-    return mean, np.stack(each)
+    from_adjusted = prepared.adjusted.from_adjusted
+    return from_adjusted(adjusted.mean(axis=0), rows), from_adjusted(adjusted, rows)

@@ -1,9 +1,9 @@
-"""Pretrained weights: an ensemble trained on many symbols (a global model), from which a fit on any symbol may start.
+"""Pretrained weights, from which a fit on any symbol may start.
 
-Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never
-used for an origin
-inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four,
-with and without earnings dates and a market series.
+They are of an ensemble that was trained on many symbols (a global model). Those of several spans
+ship with the package, made by benchmarks/base_weights.py. They are never used for an origin inside
+their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four, with
+and without earnings dates and a market series.
 """
 
 import json
@@ -24,16 +24,23 @@ def pretrained_for(windows: Windows) -> Checkpoint | None:
     way round 1.1%. A file that is missing, altered or of other code raises ArtifactError.
     """
     kind = {"target": windows.target, "earnings": windows.has_events, "market": windows.has_market}
-    of_kind = [entry for entry in shipped_weights() if entry.items() >= kind.items()]
     newest = str(windows.sessions[windows.learnable_sessions - 1])
-    usable = [entry for entry in of_kind if str(entry["trained_to"]) <= newest]
+    usable = {
+        str(entry["trained_to"]): entry
+        for entry in shipped_weights()
+        if entry.items() >= kind.items() and str(entry["trained_to"]) <= newest
+    }
     if not usable:
         return None
-    entry = max(usable, key=lambda entry: str(entry["trained_to"]))
-    checkpoint = load(_SHIPPED / str(entry["folder"]), str(entry["sha256"]))
-    return replace(checkpoint, card=replace(checkpoint.card, base=str(entry["folder"])))
+    entry = usable[max(usable)]
+    folder = str(entry["folder"])
+    checkpoint = load(_SHIPPED / folder, str(entry["sha256"]))
+    return replace(checkpoint, card=replace(checkpoint.card, base=folder))
 
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
-    """Index of the shipped weights: target, trained_to, earnings, market, members, symbols, folder and hash of each."""
+    """The index of the shipped weights, an entry each.
+
+    Its keys are target, trained_to, earnings, market, members, symbols, folder and sha256.
+    """
     return json.loads((_SHIPPED / "index.json").read_text())

@@ -18,7 +18,6 @@ from forecasting.predict.combine import (
     learn_factors,
     learn_share,
     learn_weight,
-    network_quantiles,
     read_past,
     widen,
     with_trees,
@@ -26,7 +25,6 @@ from forecasting.predict.combine import (
 from forecasting.preprocess.windows import Scale
 from forecasting.sessions import between
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
-from tests.train.windows import scratch_fit, some_windows
 
 H = len(HORIZONS)
 Q = len(QUANTILES)
@@ -214,17 +212,6 @@ def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses_in_any_order():
     assert (np.log(issued.quantiles[:, -1]) - 15.0 > RAW[:, -1]).all()
     assert (np.log(issued.quantiles[:, 0]) - 15.0 < RAW[:, 0]).all()
     np.testing.assert_array_equal(issued.quantiles, shuffled.quantiles)
-
-
-def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and_for_many():
-    windows = some_windows("range")
-    checkpoint = scratch_fit("range")
-    alone = network_quantiles(checkpoint, windows)
-    np.testing.assert_array_equal(
-        alone, network_quantiles(checkpoint, windows, np.arange(290, 300))[-1]
-    )
-    assert (alone > 0.001).all()
-    assert (alone < 0.2).all()
 
 
 @pytest.mark.parametrize(

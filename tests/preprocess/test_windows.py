@@ -29,7 +29,8 @@ from forecasting.preprocess.windows import (
 )
 from forecasting.sessions import between, next_sessions, sessions_index, with_days
 from forecasting.settings import Settings
-from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.targets import TARGETS
+from forecasting.train.baselines import baseline_quantiles
 from tests.builders import no_events, random_bars, scaled
 
 DAYS = 520
@@ -158,7 +159,7 @@ def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets
     np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
     for part in (windows.steps, windows.future_flags, windows.level):
         assert np.isfinite(part).all()
-    for name in baseline_names("volume"):
+    for name in TARGETS["volume"].baselines:
         assert np.isfinite(baseline_quantiles(name, windows)).all(), name
 
 

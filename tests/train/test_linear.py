@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP, Windows
+from forecasting.targets import TARGETS
 from forecasting.train import baselines, linear
-from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import fit_ridge
 from forecasting.train.loop import one_thread
@@ -197,26 +198,16 @@ def test_two_threads_of_a_process_take_turns(context, numbers):
     assert found == [{1}]
 
 
-EVERY = [
-    (target, name) for target in ("volume", "close", "range") for name in baseline_names(target)
-]
+EVERY = [(target, name) for target, rules in TARGETS.items() for name in rules.baselines]
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit_whatever_comes_later(
-    target, name
-):
+def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target, name):
     windows = some_windows(target)
     quantiles = baseline_quantiles(name, windows)
     assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
-    together = baseline_quantiles(name, windows, np.array([200, 250, len(windows) - 1]))
-    np.testing.assert_array_equal(together[-1], quantiles)  # whichever other rows are requested
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()
     np.testing.assert_allclose(quantiles[:, MEDIAN], windows.values[-1], rtol=3.0)
-    whole, cut = (windows.cut(0, end, known_to=280) for end in (300, 281))
-    np.testing.assert_array_equal(
-        baseline_quantiles(name, whole, np.array([280]))[0], baseline_quantiles(name, cut)
-    )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import connect, read, write
 from forecasting.store.frames import Row
 from forecasting.targets import TARGETS
-from forecasting.train.baselines import VERSION, baseline_names
+from forecasting.train.baselines import VERSION
 from forecasting.train.linear import LinearForecast, linear_forecast
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
@@ -305,7 +305,7 @@ def _write(
     about |= {"issued_at": issued_at, "data_as_of": night.data_as_of, "fetch_id": night.fetch_id}
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for baseline in issued:
-        if baseline.forecaster in baseline_names(night.target):
+        if baseline.forecaster in TARGETS[night.target].baselines:
             row = model_row(night) | {
                 "id": baseline.model_id,
                 "name": baseline.forecaster,
