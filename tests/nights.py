@@ -32,10 +32,11 @@ TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 """What may differ between two ways to the same night."""
 
 
-def rows(name: str) -> list[dict[str, object]]:
+def rows(name: str, /, **where) -> list[dict[str, object]]:
+    """The rows of a table or view whose columns have these values."""
     with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
-        return sorted((dict(row) for row in found), key=str)
+        return sorted((dict(row) for row in found if row.items() >= where.items()), key=str)
 
 
 def select(columns: str, table: str) -> list[tuple[Any, ...]]:

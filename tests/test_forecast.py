@@ -58,6 +58,14 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
     pd.testing.assert_frame_equal(
         found.why.drop(columns="model_id"), of_night.drop(columns="model_id")
     )
+    monkeypatch.setenv("FORECASTING_SEED", "1")
+    with pytest.warns(UserWarning, match="issued before, by a run under other settings"):
+        again = fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="skip")
+    assert "champion" not in set(again["role"])
+
+
+def test_a_forecast_is_shown_as_text_and_drawn_as_far_as_it_goes(tmp_path):
+    found = fc.forecast(BARS, symbol="TEST", h=3)
     assert "<svg" not in f"{found!r}{found.plot()!r}"
     assert f"{found.quantiles['q50'][0]:,.0f}" in repr(found)
     close = replace(found, quantiles=found.quantiles.assign(target="close"))
@@ -71,11 +79,6 @@ def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(
         found.plot().save(tmp_path / "fan.png")
     found.plot().save(tmp_path / "fan.svg")
     assert (tmp_path / "fan.svg").read_text() == found.plot().svg
-    monkeypatch.setenv("FORECASTING_SEED", "1")
-    with pytest.warns(UserWarning, match="issued before, by a run under other settings"):
-        assert "champion" not in set(
-            fc.connect().run_night("TEST", source="parquet:bars.parquet", mode="skip")["role"]
-        )
 
 
 def test_a_late_market_series_and_a_row_after_today_are_warnings_where_the_forecast_is_called():

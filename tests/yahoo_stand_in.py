@@ -113,7 +113,9 @@ class StandIn:
         self._faults = []
         self._always = None
         self.released = threading.Event()  # set once it shuts down
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("OwnHandler", (Handler,), {"stand_in": self})
+        )
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
@@ -383,93 +385,90 @@ def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str
     return {name: rows for name, rows in events.items() if rows}
 
 
-def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else every answer waits 40 ms for the client's acknowledgement of its headers
-        disable_nagle_algorithm = True
+class Handler(BaseHTTPRequestHandler):
+    stand_in: StandIn
 
-        def do_GET(self):
-            stand_in.requests.append(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            with suppress(ConnectionError):
-                if self.path.split("/")[1] in stand_in.silent_hosts:
-                    self._break("silent")
-                elif CALENDAR in self.path:
-                    self._calendar(json.loads(body))
-                elif "/v8/finance/chart/" in self.path:
-                    self._chart()
-                elif "/v1/test/getcrumb" in self.path:
-                    self._send(200, b"crumb", "text/plain")
-                elif "/calendar/earnings" in self.path:
-                    self._send(200, _earnings_page(stand_in.earnings), "text/html")
-                elif "/v10/finance/quoteSummary/" in self.path or "/v7/finance/quote" in self.path:
-                    self._send(
-                        404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol())
-                    )
-                else:
-                    self._send(200, b"<html><body>consent, cookie</body></html>", "text/html")
+    protocol_version = "HTTP/1.1"
+    # Else every answer waits 40 ms for the client's acknowledgement of its headers
+    disable_nagle_algorithm = True
 
-        do_POST = do_GET  # noqa: N815 - http.server's name
-
-        def _symbol(self):
-            return unquote(urlsplit(self.path).path.rsplit("/", 1)[-1])
-
-        def _chart(self):
-            symbol = self._symbol()
-            fault = stand_in.market_fault if symbol == MARKET else stand_in.next_fault()
-            if fault in WORDS:
-                self._send(int(fault), _error("chart", WORDS[fault]))
-            elif fault in ANSWERS:
-                self._break(fault)
-            elif symbol not in stand_in.series:
-                self._send(404, _error("chart", WORDS["404"]))
-            else:
-                asked = {"period1": ["0"], "period2": ["9" * 10]} | parse_qs(
-                    urlsplit(self.path).query
-                )
-                first, last = (int(asked[name][0]) for name in ("period1", "period2"))
-                self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
-
-        def _calendar(self, asked):
-            fault = stand_in.calendar_fault
-            if fault == "refused":
-                self._send(400, _error("finance", "Invalid visualization query"))
-            elif fault == "no_documents":
-                self._send(200, b'{"finance": {"result": [], "error": null}}')
-            elif fault == "no_timing":
-                table = _calendar_table(stand_in.calendar, asked)
+    def do_GET(self):
+        self.stand_in.requests.append(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with suppress(ConnectionError):
+            if self.path.split("/")[1] in self.stand_in.silent_hosts:
+                self._break("silent")
+            elif CALENDAR in self.path:
+                self._calendar(json.loads(body))
+            elif "/v8/finance/chart/" in self.path:
+                self._chart()
+            elif "/v1/test/getcrumb" in self.path:
+                self._send(200, b"crumb", "text/plain")
+            elif "/calendar/earnings" in self.path:
+                self._send(200, _earnings_page(self.stand_in.earnings), "text/html")
+            elif "/v10/finance/quoteSummary/" in self.path or "/v7/finance/quote" in self.path:
                 self._send(
-                    200,
-                    table.replace(
-                        b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'
-                    ),
+                    404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol())
                 )
-            elif fault is not None:
-                self._break(fault)
             else:
-                self._send(200, _calendar_table(stand_in.calendar, asked))
+                self._send(200, b"<html><body>consent, cookie</body></html>", "text/html")
 
-        def _break(self, fault):
-            if fault in BROKEN:
-                self._send(*BROKEN[fault])
-                return
-            if fault == "silent":
-                stand_in.released.wait()
-            self.close_connection = True  # dropped
+    do_POST = do_GET  # noqa: N815 - http.server's name
 
-        def _send(self, status, body, kind=JSON, length=None):
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body) if length is None else length))
-            self.end_headers()
-            self.wfile.write(body)
-            self.close_connection = self.close_connection or length is not None
+    def _symbol(self):
+        return unquote(urlsplit(self.path).path.rsplit("/", 1)[-1])
 
-        def log_message(self, format, *args):
-            pass
+    def _chart(self):
+        symbol = self._symbol()
+        fault = self.stand_in.market_fault if symbol == MARKET else self.stand_in.next_fault()
+        if fault in WORDS:
+            self._send(int(fault), _error("chart", WORDS[fault]))
+        elif fault in ANSWERS:
+            self._break(fault)
+        elif symbol not in self.stand_in.series:
+            self._send(404, _error("chart", WORDS["404"]))
+        else:
+            asked = {"period1": ["0"], "period2": ["9" * 10]} | parse_qs(urlsplit(self.path).query)
+            first, last = (int(asked[name][0]) for name in ("period1", "period2"))
+            self._send(200, json.dumps(self.stand_in.chart(symbol, first, last, fault)).encode())
 
-    return Handler
+    def _calendar(self, asked):
+        fault = self.stand_in.calendar_fault
+        if fault == "refused":
+            self._send(400, _error("finance", "Invalid visualization query"))
+        elif fault == "no_documents":
+            self._send(200, b'{"finance": {"result": [], "error": null}}')
+        elif fault == "no_timing":
+            table = _calendar_table(self.stand_in.calendar, asked)
+            self._send(
+                200,
+                table.replace(
+                    b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'
+                ),
+            )
+        elif fault is not None:
+            self._break(fault)
+        else:
+            self._send(200, _calendar_table(self.stand_in.calendar, asked))
+
+    def _break(self, fault):
+        if fault in BROKEN:
+            self._send(*BROKEN[fault])
+            return
+        if fault == "silent":
+            self.stand_in.released.wait()
+        self.close_connection = True  # dropped
+
+    def _send(self, status, body, kind=JSON, length=None):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = self.close_connection or length is not None
+
+    def log_message(self, format, *args):
+        pass
 
 
 def _error(part: str, words: str) -> bytes:
@@ -498,18 +497,10 @@ def _calendar_table(
     Days are compared as texts.
     """
     assert (asked["entityIdType"], asked["query"]["operator"]) == ("sp_earnings", "AND")
-    tickers = []
-    first = ""
-    last = ""
-    for one in asked["query"]["operands"]:
-        if one["operator"] == "OR":
-            tickers += [
-                each["operands"][1] for each in one["operands"] if each["operands"][0] == "ticker"
-            ]
-        elif one["operator"] == "GTE":
-            first = one["operands"][1]
-        elif one["operator"] == "LTE":
-            last = one["operands"][1]
+    wanted = {one["operator"]: one["operands"] for one in asked["query"]["operands"]}
+    first = wanted["GTE"][1]
+    last = wanted["LTE"][1]
+    tickers = [each["operands"][1] for each in wanted["OR"]]
     names = [("Symbol", "STRING"), ("Company Name", "STRING"), ("Market Cap (Intraday)", "NUMBER")]
     names += [
         ("Event Name", "STRING"),
@@ -517,10 +508,11 @@ def _calendar_table(
         ("Event Start Date", "STRING"),
     ]
     names += [(name, "NUMBER") for name in ("EPS Estimate", "Reported EPS", "Surprise (%)")]
+    listed = [event for event in events if event[0] in tickers]
+    due = [event for event in listed if first <= (event[1] or first) <= last]
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
-        for symbol, start, timing in events
-        if symbol in tickers and (start is None or first <= start <= last)
-    ][asked["offset"] :][: asked["size"]]
+        for symbol, start, timing in due[asked["offset"] :][: asked["size"]]
+    ]
     table = {"columns": [{"label": label, "type": kind} for label, kind in names], "rows": rows}
     return json.dumps({"finance": {"result": [{"documents": [table]}], "error": None}}).encode()

@@ -74,7 +74,7 @@ def test_a_fit_every_session_publishes_what_nights_do_to_the_bit(night_folder, m
     result = backtest(
         bars, events, spec=BacktestSpec(settings, sessions[0], sessions[-1], refit_every=1)
     )
-    published = [row for row in rows("forecasts") if row["role"] == "champion"]
+    published = rows("forecasts", role="champion")
     of = {(str(row["origin_session"])[:10], row["horizon"]): row for row in published}
     for at, session in enumerate(sessions):
         own = [of[str(session), horizon] for horizon in range(1, 6)]

@@ -54,15 +54,17 @@ def shown(page) -> list[str]:
     ]
 
 
-def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(
-    opened,
-):
+def test_the_index_opens_without_errors_or_requests_with_the_most_unusual_first(opened):
     page = opened()
     assert page.errors == []
     assert len([address for address in page.requests if not address.startswith("data:")]) == 1
     assert page.locator("#shown").inner_text() == "4 of 4 shown"
     assert shown(page) == ["MSFT volume", "SBUX volume", "AAPL volume", "AAPL range"]
     assert page.get_by_label("Sort by").locator(":checked").inner_text() == "most unusual first"
+
+
+def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened):
+    page = opened()
     page.get_by_role("columnheader", name="Against usual").get_by_role("button").click()
     assert shown(page) == ["SBUX volume", "AAPL range", "AAPL volume", "MSFT volume"]  # by its sign
     head = page.get_by_role("columnheader", name="Median")

@@ -24,8 +24,7 @@ import pytest
 import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
-import forecasting as fc
-from flows import cli, clock, nightly
+from flows import clock, nightly
 from forecasting.errors import StoreError
 from forecasting.sessions import closes_at
 from forecasting.store import connect
@@ -266,46 +265,3 @@ def test_mornings_broken_off_at_every_boundary_and_run_again_equal_one_clean_run
 def test_every_view_of_the_mornings_is_the_same_on_both_databases(clean, postgres_url):
     copy_ledger(clean.folder / "ledger.db", postgres_url)
     check_views(f"sqlite:///{clean.folder / 'ledger.db'}", postgres_url, "TEST")
-
-
-@pytest.mark.slow
-def test_commands_and_python_calls_whose_connections_break_end_with_the_same_paragraph(
-    clean, postgres_url, monkeypatch, capfd
-):
-    place = Place(
-        clean.folder,
-        sa.make_url(postgres_url).set(password=PASSWORD).render_as_string(hide_password=False),
-    )
-    copy_ledger(clean.folder / "ledger.db", place.url)
-    set_small_night(monkeypatch, place.folder, place.url)
-    monkeypatch.chdir(place.folder)
-
-    def show():
-        capfd.readouterr()
-        with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
-            patch.setattr(sys, "argv", ["forecasting", "show"])
-            cli.main()
-        return capfd.readouterr().err.strip() if left.value.code else "done"
-
-    def history():
-        try:
-            fc.connect(place.url).history()
-        except StoreError as error:
-            return str(error)
-        return "done"
-
-    with counted(place.folder / "data") as boundaries:
-        for call in (show, history):
-            with boundaries.process():
-                assert call() == "done"
-                passed = boundaries.passed
-            ends = set()
-            for boundary in range(1, passed + 1):
-                with boundaries.process():
-                    boundaries.plan(boundary, lambda: drop(place))
-                    ends.add(call())
-            broken = ends - {"done"}
-            assert broken
-            assert [
-                words for words in broken if not BROKEN.fullmatch(words) or PASSWORD in words
-            ] == []

@@ -429,25 +429,28 @@ def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
     quote = result["indicators"]["quote"][0]
     found = {}
     for at, second in enumerate(result["timestamp"]):
-        try:
-            local = ZoneInfo(zone if isinstance(zone, str) else "UTC")
-            instant = (
-                datetime.fromisoformat(second).replace(tzinfo=UTC)
-                if isinstance(second, str)
-                else None
-            )
-            day = str((instant or datetime.fromtimestamp(second, UTC)).astimezone(local).date())
-            # One number in place of a list is that of every row, as pandas reads it.
-            cells = [
-                column[at] if isinstance(column := quote[name], list) else column
-                for name in NUMBERS
-            ]
-            row = [np.nan if cell is None else float(cell) for cell in cells]
-        except (ValueError, OverflowError, TypeError, IndexError, KeyError):  # no day, or no number
-            continue
-        # yfinance makes whole numbers of them
-        found.setdefault(day, []).append((*row[:4], np.trunc(row[4]) or np.nan))
+        with suppress(
+            ValueError, OverflowError, TypeError, IndexError, KeyError
+        ):  # no day, no number
+            row = [number_of(quote[name], at) for name in NUMBERS]
+            # yfinance makes whole numbers of volumes
+            row[4] = np.trunc(row[4]) or np.nan
+            found.setdefault(day_of(second, zone), []).append(tuple(row))
     return found
+
+
+def day_of(second: Any, zone: Any) -> str:
+    if isinstance(second, str):
+        instant = datetime.fromisoformat(second).replace(tzinfo=UTC)
+    else:
+        instant = datetime.fromtimestamp(second, UTC)
+    return str(instant.astimezone(ZoneInfo(zone if isinstance(zone, str) else "UTC")).date())
+
+
+def number_of(column: Any, at: int) -> float:
+    """One number in place of a list is that of every row, as pandas reads it."""
+    cell = column[at] if isinstance(column, list) else column
+    return np.nan if cell is None else float(cell)
 
 
 def chart_of_yahoo(place: Place) -> Attempt:
@@ -637,19 +640,33 @@ def test_every_setting_is_tried():
     assert set(VARIABLES) == set(Settings.model_fields)
 
 
+def read_usable() -> Settings:
+    """The settings, each of which can be used."""
+    settings = read_settings()
+    used = (settings.url, settings.data_dir.absolute(), settings.market_choice)
+    used += tuple(settings.exchange_of(symbol) for symbol in settings.symbols)
+    assert len(settings.hash) == 12
+    assert "hunter2" not in repr((settings, used[1:])) + settings.model_dump_json()
+    return settings
+
+
+def is_taken(value: Any, text: str) -> bool:
+    """Whether a setting has the value of its text; one of another type is checked by its own tests."""
+    if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+        parts = [part.strip() for part in text.split(",")]
+        return list(value) == list(dict.fromkeys(filter(None, parts)))
+    if isinstance(value, float):
+        return value == float(text)
+    if isinstance(value, int):
+        return value == Fraction(text.strip())
+    if isinstance(value, str | Path | ZoneInfo):
+        return str(value) in (text, text.rstrip("/"), str(Path(text)))
+    return True
+
+
 def variables(place: Place) -> Attempt:
     for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
         place.patch.delenv(name)
-
-    def read():
-        settings = read_settings()
-        assert len(settings.hash) == 12
-        assert "hunter2" not in repr(settings) + settings.model_dump_json()
-        assert settings.url
-        assert [settings.exchange_of(symbol) for symbol in settings.symbols]
-        assert settings.market_choice is None or settings.market_choice.symbol
-        assert settings.data_dir.absolute()
-        return settings
 
     def attempt(chosen):
         names = chosen.sample(sorted(VARIABLES), chosen.choice((1, 1, 1, 2, 3)))
@@ -657,23 +674,12 @@ def variables(place: Place) -> Attempt:
         with mock.patch.dict(
             os.environ, {f"FORECASTING_{name.upper()}": text for name, text in given.items()}
         ):
-            settings = ended(read)
+            settings = ended(read_usable)
         if isinstance(settings, ForecastingError):
             assert "hunter2" not in str(settings)
             return
-        # An empty one counts as not set
-        for name, text in ((name, text) for name, text in given.items() if text):
-            value = getattr(settings, name)
-            if name == "symbols":
-                assert list(value) == list(
-                    dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
-                )
-            elif isinstance(value, int | float):
-                assert value == (
-                    float(text) if isinstance(value, float) else Fraction(text.strip())
-                ), name
-            elif isinstance(value, str | Path | ZoneInfo):
-                assert str(value) in (text, text.rstrip("/"), str(Path(text))), name
+        for name in [name for name in names if given[name]]:  # an empty one counts as not set
+            assert is_taken(getattr(settings, name), given[name]), name
 
     return attempt
 

@@ -65,15 +65,8 @@ def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(
     start_catch_up(first=NEXT, last=NEXT, refit_every=1)
     after = stored(url)
     assert [name for name in KEPT if not before[name] or lost(before[name], after[name])] == []
-    (night,) = [row for row in after["runs"] if row["as_of"] == str(NEXT)]
-    assert night["status"] == "done"
-    published = [
-        row
-        for row in after["forecasts"]
-        if row["run_id"] == night["id"] and row["role"] == "champion"
-    ]
+    assert [row["status"] for row in rows("runs", as_of=str(NEXT))] == ["done"]
+    published = rows("forecasts", origin_session=str(NEXT), role="champion")
     assert {row["status"] for row in published} == {"ok"}
-    assert (
-        f": 1 night, {NEXT} to {NEXT}: all "
-        in verify(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]
-    )
+    found = verify(read_settings(), now=clock.now, first=NEXT).values["^GSPC"]
+    assert f": 1 night, {NEXT} to {NEXT}: all " in found

@@ -107,7 +107,7 @@ def test_processes_give_the_same_tables_and_again_where_one_is_killed(
     get_reusable_executor().shutdown()  # its processes have the variables of another test
     chosen = {"RUNNER": "processes", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
-    done = [row for row in rows("runs") if row["status"] == "done"]
+    done = rows("runs", status="done")
     # Of the two processes' steps
     assert all(row["seconds_ingest"] and row["seconds_evaluate"] for row in done)
     copy_ledger(evening / "forecasting.db", read_settings().url)  # for the same processes

@@ -15,7 +15,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.sessions import sessions_index
 from tests.builders import random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, directly, fetched_of, split_of
+from tests.ingest.memory_store import VALUES, MemoryStore, directly, fetched_of
 from tests.yahoo_stand_in import (
     StandIn,
     asked_here,
@@ -29,102 +29,6 @@ from tests.yahoo_stand_in import (
 )
 
 pytestmark = pytest.mark.slow
-
-SHORT = 0.93
-"""Share of its final volume that a bar shows on its own evening."""
-
-
-def restated(volumes):
-    """An edit that multiplies volumes, by session."""
-    return lambda rows: rows.assign(
-        volume=(rows["volume"] * rows["session"].map(volumes).fillna(1.0)).round()
-    )
-
-
-def replay(stand_in, fetch, days, *, restatements):
-    """One fetch an evening; the store, and what each night found.
-
-    Kinds of action, split factor, restated sessions.
-    """
-    store = MemoryStore()
-    found = []
-    for night, today in enumerate(days):
-        early = {day: factor for day, (factor, until) in restatements.items() if night < until}
-        stand_in.today = today.date()
-        stand_in.edits = [restated({**early, today: SHORT})]
-        known = store.bars()
-        revision, _ = store.take(fetch(today.date()))
-        new_actions = revision.new_actions
-        restated_rows = revision.versions[revision.versions["session"].isin(known.index)]
-        kinds = [] if night == 0 else new_actions[new_actions["session"] == today]["kind"].tolist()
-        found.append(
-            (
-                kinds,
-                split_of(revision),
-                [] if split_of(revision) else restated_rows["session"].tolist(),
-            )
-        )
-    return store, found
-
-
-def check_nights(stand_in, fetch, *, nights, seed):
-    """Replay the last nights with dividends, one split and late restatements of volumes.
-
-    Compare with the truth.
-    """
-    rng = np.random.default_rng(seed)
-    bars = stand_in.series["SBUX"][0]
-    days = bars.index[-nights:]
-    paid = days[10:nights:63]
-    ex = days[nights // 2]
-    stand_in.add(
-        "SBUX", bars, make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)])
-    )
-    late = rng.choice(
-        np.arange(len(bars) - nights - 60, len(bars) - nights), size=40, replace=False
-    )
-    final_on = rng.integers(1, nights, size=40)  # the night on which the final volume appears
-    shares = rng.choice([0.98, 0.9985, 1.004], size=40)
-    restatements = {
-        bars.index[i]: (share, night)
-        for i, share, night in zip(late, shares, final_on, strict=True)
-    }
-    store, found = replay(stand_in, fetch, days, restatements=restatements)
-    for night, (kinds, factor, restated_rows) in enumerate(found):
-        today = days[night]
-        assert kinds == ["dividend"] * (today in paid and night > 0) + ["split"] * (today == ex)
-        assert factor == (pytest.approx(2.0) if today == ex else None)
-        due = {day for day, (_, last) in restatements.items() if last == night}
-        if night and today != ex:
-            # Each evening print is made final on the next evening
-            assert set(restated_rows) == due | {days[night - 1]}
-    final = bars.copy()
-    final.iloc[-1, final.columns.get_loc("volume")] = round(final["volume"].iloc[-1] * SHORT)
-    pd.testing.assert_frame_equal(store.bars()[VALUES], final[VALUES], check_freq=False, rtol=1e-5)
-    assert store.bars()["settled"].tolist() == [True] * (len(bars) - 1) + [False]
-    assert {finding.rule for _, findings in store.nights for finding in findings} == {
-        "volume_restated"
-    }
-
-
-def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_and_no_others(
-    tmp_path, monkeypatch
-):
-    bars = random_bars(140, seed=31)
-    yahoo = Yahoo(tmp_path / "yahoo", timeout_s=20.0)
-    with asked_here(StandIn(bars), monkeypatch.setattr) as stand_in:
-        check_nights(
-            stand_in,
-            lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today),
-            nights=12,
-            seed=1,
-        )
-
-
-@pytest.mark.campaign
-def test_a_year_of_nights_does_too():
-    with StandIn(random_bars(370, seed=31)) as stand_in:
-        check_nights(stand_in, lambda _: directly(stand_in), nights=250, seed=1)
 
 
 TRUTH = random_bars(40, seed=51)

@@ -1,5 +1,6 @@
 """Closures, half days and index reviews that no calendar has, from a file or a command to a night and its replay."""
 
+import re
 from datetime import date
 
 import pandas as pd
@@ -80,7 +81,7 @@ def test_a_closure_from_the_file_is_no_session_from_the_night_on_that_saw_it_fir
     assert targets(WEDNESDAY)[:3] == [THURSDAY, FRIDAY, MONDAY]
     assert targets(THURSDAY)[:2] == [MONDAY, TUESDAY]
     assert f"{THURSDAY}" in checked
-    assert not [row for row in rows("findings") if row["rule"] == "missing_session"]
+    assert not rows("findings", rule="missing_session")
     scored = {
         (row["origin_session"], row["horizon"])
         for row in rows("scores")
@@ -89,8 +90,7 @@ def test_a_closure_from_the_file_is_no_session_from_the_night_on_that_saw_it_fir
     assert {(str(THURSDAY), 1), (str(WEDNESDAY), 3)} <= scored
     found = verify(read_settings(), now=clock.now)
     found.raise_failed()
-    assert "TEST: 3 nights" in found.values["TEST"]
-    assert "the same to the bit" in found.values["TEST"]
+    assert re.search("TEST: 3 nights.* the same to the bit", found.values["TEST"])
 
 
 def test_a_night_that_was_late_is_closed_by_a_command(write_bars, monkeypatch):
@@ -124,7 +124,7 @@ def test_a_night_that_was_late_is_closed_by_a_command(write_bars, monkeypatch):
     at(monkeypatch, MONDAY)
     night()
     assert statuses() == {str(THURSDAY): "done", str(FRIDAY): "closed", str(MONDAY): "done"}
-    assert not [row for row in rows("findings") if row["rule"] == "missing_session"]
+    assert not rows("findings", rule="missing_session")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_day_that_cannot_be_closed_is_refused(write_bars, monkeypatch, day, to
     at(monkeypatch, FRIDAY)
     with pytest.raises(UsageError, match=told):
         plan.close_session(read_settings(), day, now=clock.now)
-    assert not [row for row in rows("events") if row["kind"] == "closed"]
+    assert not rows("events", kind="closed")
 
 
 def test_a_closure_taken_out_of_the_file_in_time_is_a_session_again(

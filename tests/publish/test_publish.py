@@ -97,56 +97,50 @@ def data(url):
 
 
 def skill(both: pd.DataFrame, line: str) -> float:
-    return 1 - both[""].mean() / both[line].mean()
+    shared = both.dropna(subset=line)
+    return 1 - shared[""].mean() / shared[line].mean()
 
 
 def naive_live_skill(lines: pd.DataFrame) -> Figures:
+    has_live = (lines[lines["line"] == ""]["kind"] == "live").any()
+    kinds = ["live", "late"] if has_live else list(KINDS)
     found = {}
-    kinds = (
-        {"live", "late"}
-        if (lines.query("line == ''")["kind"] == "live").any()
-        else set(lines["kind"])
-    )
     for (kind, horizon), some in lines[lines["kind"].isin(kinds)].groupby(["kind", "horizon"]):
-        published = some[some["line"] == ""].set_index("origin_session")
-        if published.empty:
-            continue
-        for window in WINDOWS:
-            held = published.sort_index().iloc[-window:]
-            # A row an origin, a column a line; NaN where a line has no score.
-            by_line = some.pivot(
-                index="origin_session", columns="line", values=["error", "pinball"]
-            ).abs()
-            by_line = by_line.reindex(held.index)
-            errors, pinballs = (
-                by_line[name].reindex(columns=["", "lstm", *BASELINES])
-                for name in ("error", "pinball")
-            )
-            ranked = [
-                name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(held)
-            ]
-            by_skill = {name: skill(errors.dropna(subset=name), name) for name in ranked}
-            best = min(by_skill, key=by_skill.__getitem__) if by_skill else None
-            network = errors.dropna(subset="lstm")
-            found[kind, horizon, window] = {
+        published = some[some["line"] == ""].set_index("origin_session").sort_index()
+        for window in WINDOWS if len(published) else ():
+            held = published.iloc[-window:]
+            of_held = some[some["origin_session"].isin(held.index)]
+            about = {name: held[name].mean() for name in ("inside_80", "inside_90")}
+            found[kind, horizon, window] = figures(of_held) | {
                 "n": len(held),
-                "mae": errors[""].mean(),
-                "pinball": pinballs[""].mean(),
-                "coverage_80": held["inside_80"].mean(),
-                "coverage_90": held["inside_90"].mean(),
-                "best_baseline": best,
-                "baseline_mae": errors[best].mean() if best else None,
-                "skill": by_skill[best] if best else None,
-                "pinball_skill": min(
-                    (skill(pinballs.dropna(subset=name), name) for name in ranked), default=None
-                ),
-                "network_n": len(network) or None,
-                "network_mae": errors["lstm"].mean(),
-                "network_pinball": pinballs["lstm"].mean(),
-                "skill_vs_network": skill(network, "lstm"),
-                "pinball_skill_vs_network": skill(pinballs.dropna(subset="lstm"), "lstm"),
+                "coverage_80": about["inside_80"],
+                "coverage_90": about["inside_90"],
             }
     return found
+
+
+def figures(lines: pd.DataFrame) -> dict[str, Any]:
+    """Losses of all lines on the same origins; a row an origin, a column a line, NaN without a score."""
+    by_line = lines.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
+    columns = ["", "lstm", *BASELINES]
+    errors = by_line["error"].reindex(columns=columns)
+    pinballs = by_line["pinball"].reindex(columns=columns)
+    ranked = [name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(errors)]
+    skills = {name: skill(errors, name) for name in ranked}
+    best = min(skills, key=skills.__getitem__, default=None)
+    return {
+        "mae": errors[""].mean(),
+        "pinball": pinballs[""].mean(),
+        "best_baseline": best,
+        "baseline_mae": errors[best].mean() if best else None,
+        "skill": skills.get(best),
+        "pinball_skill": min((skill(pinballs, name) for name in ranked), default=None),
+        "network_n": errors["lstm"].notna().sum() or None,
+        "network_mae": errors["lstm"].mean(),
+        "network_pinball": pinballs["lstm"].mean(),
+        "skill_vs_network": skill(errors, "lstm"),
+        "pinball_skill_vs_network": skill(pinballs, "lstm"),
+    }
 
 
 def test_live_skill_equals_a_recomputation_from_all_scores(url, lines):

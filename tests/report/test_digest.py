@@ -76,8 +76,6 @@ def test_alerts_that_hold_stand_first_in_every_form():
         f"ADBE volume: {which}. 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings "
         "x1.90; Monday x0.96."
     )
-    of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
-    assert (alert_value(of_range), alert_value(ratio | {"value": float("nan")})) == ("3.41%", "–")
     assert digest.title.startswith(
         "Alert ADBE median 1.824 usual, 1 failed, 3 of 4 volume forecasts of Mon 11 Mar, "
     )
@@ -88,6 +86,12 @@ def test_alerts_that_hold_stand_first_in_every_form():
     )
     page = digest_in("html", digest)
     assert page.index("median &gt; 1.5 usual") < page.index("fallback")
+
+
+def test_a_morning_on_which_all_is_well_but_for_its_alerts_counts_them_in_every_form():
+    ratio = held_row("ADBE", "median > 1.5 usual", float("nan"), of_usual=True)
+    of_range = held_row("SBUX", "width > 0.03", 0.0341) | {"target": "range"}
+    assert (alert_value(of_range), alert_value(ratio)) == ("3.41%", "–")
     close = index_line("KO", "close", parts=(("usual", 0.05), ("recent", 0.7)))
     alerts = [held_row(symbol, "median > 1", 2.0) for symbol in ("SBUX", "KO")]
     reports = [(date(2024, 3, 7), "amc"), (date(2024, 3, 12), "")]

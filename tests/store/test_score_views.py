@@ -59,35 +59,6 @@ def store_lines(connection: sa.Connection, errors: dict[str, list[float]]):
     store_scored(connection, *lines)
 
 
-SKILL = (
-    "window_sessions",
-    "n",
-    "mae",
-    "best_baseline",
-    "baseline_mae",
-    "skill",
-    "pinball_skill",
-    "coverage_80",
-)
-
-
-def test_live_skill_is_against_the_best_baseline_of_each_window(connection):
-    seasonal = [9.0] * 5 + [-3.25] * 20
-    errors = {
-        "lstm": [4.0] * 5 + [-2.0] * 20,
-        "lstm:2": [0.1] * 25,
-        "ridge": [1.0] * 5 + [4.0] * 20,
-    }
-    store_lines(connection, errors | {"seasonal": seasonal})
-    newest = pytest.approx(1 - 2 / 3.25)
-    longer = pytest.approx(1 - 2.4 / 3.4)
-    assert view_rows(connection, "live_skill", *SKILL) == [
-        (20, 20, 2.0, "seasonal", pytest.approx(3.25), newest, newest, 1.0),
-        (60, 25, 2.4, "ridge", 3.4, longer, longer, 0.8),
-        (250, 25, 2.4, "ridge", 3.4, longer, longer, 0.8),
-    ]
-
-
 @pytest.mark.parametrize(("error", "skill"), [(0.5, -1.0), (0.0, None)])
 def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_without_an_error(
     connection, error, skill
@@ -97,21 +68,6 @@ def test_in_live_skill_the_best_baseline_counts_also_before_the_champion_or_with
         connection, "live_skill", "best_baseline", "baseline_mae", "skill", "pinball_skill"
     )
     assert found == [("ridge", error, skill, skill)] * 3
-
-
-def test_live_skill_leaves_replays_out_beside_live_nights(connection):
-    replays = [
-        with_error(model, origin, role, error, kind="replay")
-        for origin in ("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08")
-        for model, role, error in (("lstm:r", "champion", 4.0), ("ridge:r", "baseline", 2.0))
-    ]
-    store_scored(connection, *replays)
-    names = ("kind", "window_sessions", "n", "mae")
-    assert view_rows(connection, "live_skill", *names)[0] == ("replay", 20, 4, 4.0)
-    live = forecast_row("lstm:r", "2024-01-05")
-    write.add(connection, "forecasts", live)
-    write.add_scores(connection, [score_row(live, error=1.0)])
-    assert view_rows(connection, "live_skill", *names)[0] == ("live", 20, 1, 1.0)
 
 
 PAIR = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
@@ -162,41 +118,6 @@ def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(
     assert {name for pair in found for name in pair} == {"published", "lstm", "ridge"}
 
 
-COSTS = (
-    "forecaster",
-    "cost_ratio",
-    "n",
-    "cost",
-    "median_cost",
-    "saving",
-    "published_cost",
-    "published_saving",
-)
-
-
-def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(connection):
-    """Levels 5, 10, 25 and 50% are 70, 80, 90 and 100.
-
-    The actuals 90 and 120, the ridge has the first alone.
-    """
-    theirs = forecast_row("ridge", FIRST, role="baseline", q25=94.0, q50=110.0)
-    ours = (forecast_row("lstm", FIRST), [{}]), (forecast_row("lstm", SECOND), [{"actual": 120.0}])
-    store_scored(connection, *ours, (theirs, [{}]))
-    found = [
-        row for row in view_rows(connection, "costs", *COSTS, "window_sessions") if row[-1] == 20
-    ]
-    assert {row[:2]: row[2:-1] for row in found if row[0] != "lstm"} == {
-        ("published", 1): (2, 15.0, 15.0, 0.0, 15.0, 0.0),
-        ("published", 3): (2, 15.0, 25.0, 0.4, 15.0, 0.0),
-        ("published", 9): (2, 25.0, 55.0, pytest.approx(1 - 25 / 55), 25.0, 0.0),
-        ("published", 19): (2, 35.0, 105.0, pytest.approx(1 - 35 / 105), 35.0, 0.0),
-        ("ridge", 1): (1, 20.0, 20.0, 0.0, 10.0, 0.5),
-        ("ridge", 3): (1, 12.0, 60.0, 0.8, 0.0, 1.0),
-        ("ridge", 9): (1, 10.0, 180.0, pytest.approx(17 / 18), 10.0, 0.0),
-        ("ridge", 19): (1, 20.0, 380.0, pytest.approx(18 / 19), 20.0, 0.0),
-    }
-
-
 def test_a_forecast_without_a_cost_has_no_saving(connection):
     exact = forecast_row("lstm", FIRST, q50=90.0)
     nearly = forecast_row("ridge", FIRST, q50=math.nextafter(90.0, 91.0), role="baseline")
@@ -224,12 +145,25 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(connection, seed
     )
     found = read.view(connection, "costs", SYMBOL)
     expected = naive_costs(connection)
-    key = ["kind", "horizon", "window_sessions", "cost_ratio", "forecaster"]
+    key = COSTS[:5]
     assert len(expected) > 100
     found = found.sort_values(key, ignore_index=True)[expected.columns]
     pd.testing.assert_frame_equal(
         found, expected.sort_values(key, ignore_index=True), check_dtype=False
     )
+
+
+COSTS = [
+    "kind",
+    "horizon",
+    "window_sessions",
+    "cost_ratio",
+    "forecaster",
+    "n",
+    "cost",
+    "median_cost",
+]
+COSTS += ["saving", "published_cost", "published_saving"]
 
 
 def naive_costs(connection: sa.Connection) -> pd.DataFrame:
@@ -249,22 +183,17 @@ def naive_costs(connection: sa.Connection) -> pd.DataFrame:
                     .sort_index()
                 )
                 for ratio in RATIOS if len(theirs) else ():
-                    row = {
-                        "kind": kind,
-                        "horizon": horizon,
-                        "window_sessions": window,
-                        "cost_ratio": ratio,
-                    }
-                    row |= {
-                        "forecaster": name or "published",
-                        "n": len(theirs),
-                        "cost": mean_cost(theirs, ratio),
-                    }
-                    row |= {
-                        "median_cost": cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
-                    }
-                    rows.append(row | {"published_cost": mean_cost(ours.loc[theirs.index], ratio)})
-    return pd.DataFrame(rows)
+                    of_median = cost(theirs["actual"], theirs["q50"], ratio=ratio).mean()
+                    own_cost = mean_cost(theirs, ratio)
+                    published_cost = mean_cost(ours.loc[theirs.index], ratio)
+                    saved = (
+                        1 - own_cost / of_median,
+                        published_cost,
+                        1 - published_cost / own_cost,
+                    )
+                    key = (kind, horizon, window, ratio, name or "published")
+                    rows.append((*key, len(theirs), own_cost, of_median, *saved))
+    return pd.DataFrame(rows, columns=COSTS)
 
 
 def mean_cost(rows: pd.DataFrame, ratio: float) -> float:

@@ -12,7 +12,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.revisions import Revision
 from forecasting.store import read, schema, write
-from tests.store.rows import SYMBOL, at, bar_rows, event_frame, fetched, revision, store_bars
+from tests.store.rows import SYMBOL, at, bar_rows, event_frame, fetched, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
@@ -50,35 +50,26 @@ def test_bars_have_a_session_index_and_the_types_of_the_library(connection):
 def test_bars_known_at_an_instant_are_the_versions_current_at_it(connection, nights, days, minutes):
     first = datetime.fromisoformat("2024-04-01T21:00+00:00")
     moment = first + timedelta(days=days, minutes=minutes)
+    versions = dict.fromkeys(DAYS, 0)
     current = {}
     expected = {}
     with connection.begin_nested() as example:
         for night, received in enumerate(nights):
             seen = first + timedelta(days=night)
-            changed = {
-                day: volume
-                for day, volume in received.items()
-                if current.get(day, (0, -1))[1] != volume
-            }
-            current |= {
-                day: (current.get(day, (0, -1))[0] + 1, volume) for day, volume in changed.items()
-            }
-            brought = {day: current[day] for day in sorted(changed)}
-            versions = bar_rows({day: float(volume) for day, (_, volume) in brought.items()})
-            versions["version"] = [version for version, _ in brought.values()]
-            response = fetched(versions.assign(volume=1.0)) if len(versions) else None
-            if response is not None:
-                change = revision(versions)
-                write.add_fetch(
-                    connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id=""
-                )
+            changed = {day: float(new) for day, new in received.items() if current.get(day) != new}
+            for day in changed:
+                versions[day] += 1
+            if changed:
+                numbers = [versions[day] for day in sorted(changed)]
+                brought = dict(sorted(changed.items()))
+                store_bars(connection, brought, seen=seen.isoformat()[:19], version=numbers)
+            current |= changed
             if seen <= moment:
-                expected = {day: float(volume) for day, (_, volume) in current.items()}
+                expected = dict(current)
         found = volumes(read.bars(connection, SYMBOL, known_at=moment))
         newest = volumes(read.bars(connection, SYMBOL))
         example.rollback()
-    assert found == dict(sorted(expected.items()))
-    assert newest == {day: float(volume) for day, (_, volume) in sorted(current.items())}
+    assert (found, newest) == (expected, current)
 
 
 def test_a_bar_is_settled_only_from_its_settled_at_on(connection):

@@ -12,7 +12,6 @@ from tests.store.rows import (
     at,
     forecast_row,
     model_row,
-    promotion_row,
     run_row,
     store_bars,
     store_scored,
@@ -32,21 +31,6 @@ def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(
     for child, parents in {"c": ["b", "a", "?"], "x": ["y", "x"]}.items():
         model = read.row(connection, "models", {"id": child})
         assert read.lineage(connection, model)["parents"] == parents
-
-
-def test_the_champion_is_the_winner_of_the_newest_promotion(connection):
-    write.add(
-        connection,
-        "models",
-        *(model_row(id, created_at=at(f"2024-03-0{id[1]}")) for id in ("m1", "m2")),
-    )
-    for minute, winner in enumerate(("m2", "m1")):
-        decided = promotion_row(
-            winner, "2024-03-08", id=winner, decided_at=at(f"2024-03-08T22:0{minute}")
-        )
-        write.add(connection, "promotions", decided)
-    champions = [read.champion(connection, SYMBOL, target) for target in (TARGET, "close")]
-    assert [champion and champion["id"] for champion in champions] == ["m1", None]
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(connection):
@@ -114,14 +98,21 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(connection):
     bars = read.bars(connection, SYMBOL)
     assert read.actions(connection, SYMBOL).empty
     assert read.events(connection, SYMBOL).columns.tolist() == EVENT_COLUMNS
-    assert read.newest_fetch(connection, SYMBOL) is None
-    assert read.row(connection, "runs", {"id": "r1"}) is None
-    assert read.champion(connection, SYMBOL, TARGET) is None
-    assert read.table_rows(connection, "models", {"symbol": SYMBOL}) == []
-    assert read.newest_finished(connection, SYMBOL, TARGET) is None
-    assert read.view(connection, "forecasts", SYMBOL, TARGET).empty
-    assert read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=5).empty
-    assert read.unscored_forecasts(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
+    series = (connection, SYMBOL, TARGET)
+    for found in (
+        read.newest_fetch(connection, SYMBOL),
+        read.row(connection, "runs", {"id": "r1"}),
+        read.champion(*series),
+        read.newest_finished(*series),
+    ):
+        assert found is None
+    day = date(2024, 3, 8)
+    for frame in (
+        read.view(connection, "forecasts", SYMBOL, TARGET),
+        read.past_forecasts(*series, origin=day, limit=5),
+        read.unscored_forecasts(*series, last=day),
+    ):
+        assert frame.empty
     store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
     pd.testing.assert_series_equal(bars.dtypes, read.bars(connection, SYMBOL).dtypes)
 
