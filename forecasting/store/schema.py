@@ -9,7 +9,20 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Date, Double, Integer, String, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from forecasting.errors import FailedVerdict
@@ -63,31 +76,35 @@ _ID = String(16)
 _WORD = String(10)
 
 
-def _column(name: str, kind: _Type, comment: str, *, default: str | None = None) -> sa.Column[Any]:
+def _column(name: str, kind: _Type, comment: str, *, default: str | None = None) -> Column[Any]:
     """A column that is never NULL; its `default` as SQL."""
     # Alembic takes a plain text for another default than the one it finds on SQLite.
     server_default = None if default is None else sa.text(default)
-    return sa.Column(name, kind, nullable=False, server_default=server_default, comment=comment)
+    return Column(name, kind, nullable=False, server_default=server_default, comment=comment)
 
 
-def _empty(name: str, kind: _Type, comment: str) -> sa.Column[Any]:
+def _empty(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of texts that is empty unless stated."""
     return _column(name, kind, comment, default="''")
 
 
-def _zero(name: str, kind: _Type, comment: str) -> sa.Column[Any]:
+def _zero(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of numbers that is 0 unless stated."""
     return _column(name, kind, comment, default="'0'")
 
 
-def _optional(name: str, kind: _Type, comment: str) -> sa.Column[Any]:
+def _optional(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column that may be NULL."""
-    return sa.Column(name, kind, comment=comment)
+    return Column(name, kind, comment=comment)
 
 
-def _key(name: str, kind: _Type, comment: str) -> sa.Column[Any]:
+def _key(name: str, kind: _Type, comment: str) -> Column[Any]:
     """A column of the primary key."""
-    return sa.Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
+    return Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
+
+
+def _refers(column: str, table: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint([column], [f"{table}.id"])
 
 
 _SYMBOL = "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC."
@@ -121,12 +138,12 @@ _SHARED: dict[str, tuple[_Type, str]] = {
 }
 
 
-def _keys(*names: str) -> list[sa.Column[Any]]:
+def _keys(*names: str) -> list[Column[Any]]:
     """Columns of the primary key that mean the same in every table."""
     return [_key(name, *_SHARED[name]) for name in names]
 
 
-def _same(*names: str) -> list[sa.Column[Any]]:
+def _same(*names: str) -> list[Column[Any]]:
     """Columns that mean the same in every table."""
     return [_column(name, *_SHARED[name]) for name in names]
 
@@ -136,7 +153,7 @@ _PRICE = "Split-adjusted, not adjusted for dividends, in the fetch's currency."
 
 # Tables of fetched data. All others can be computed from these and the settings.
 
-fetches = sa.Table(
+fetches = Table(
     "fetches",
     metadata,
     _key("id", _ID, "Id, derived from source, symbol, requested span, payload and run."),
@@ -180,12 +197,12 @@ fetches = sa.Table(
         "`late`, `rate_limited`, `unavailable`, `bad_data`.",
     ),
     _empty("detail", Text, "All changes in one line, or the error's message."),
-    sa.Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+    Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
     comment="One request to a source and its outcome, of a live source also where no bar was "
     "stored. Insert-only.",
 )
 
-bar_versions = sa.Table(
+bar_versions = Table(
     "bar_versions",
     metadata,
     *_keys("symbol"),
@@ -203,14 +220,14 @@ bar_versions = sa.Table(
         UtcDateTime,
         "When a later night's fetch confirmed it, UTC; NULL: provisional.",
     ),
-    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    sa.CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
+    _refers("fetch_id", "fetches"),
+    CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
     comment="One version of one session's bar, on the share basis of its fetch. Values never "
     "change: a restatement or a split adds a version; superseded_at and settled_at are filled in, "
     "once.",
 )
 
-corporate_actions = sa.Table(
+corporate_actions = Table(
     "corporate_actions",
     metadata,
     *_keys("symbol"),
@@ -223,12 +240,12 @@ corporate_actions = sa.Table(
         "Dividend in the fetch's currency per share, or new shares per old share; above 0.",
     ),
     *_same("fetch_id"),
-    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    _refers("fetch_id", "fetches"),
     comment="One dividend or split as first seen with one value; the newest first_seen_at is "
     "valid.",
 )
 
-events = sa.Table(
+events = Table(
     "events",
     metadata,
     *_keys("symbol"),
@@ -263,7 +280,7 @@ events = sa.Table(
     "seen in one form; a later row of its session and kind replaces it.",
 )
 
-findings = sa.Table(
+findings = Table(
     "findings",
     metadata,
     _key("id", _ID, "Id, derived from fetch, session and rule."),
@@ -289,15 +306,15 @@ findings = sa.Table(
     _empty("detail", Text, "One sentence that explains the rule."),
     *_same("fetch_id"),
     _optional("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open."),
-    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    sa.Index("ix_findings_symbol_session", "symbol", "session"),
+    _refers("fetch_id", "fetches"),
+    Index("ix_findings_symbol_session", "symbol", "session"),
     comment="One fault of a fetched or stored bar, open until a later fetch no longer shows it; a "
     "flag about a new or changed row, and one of the witness, is cleared by its own fetch.",
 )
 
 # Tables derived from them.
 
-runs = sa.Table(
+runs = Table(
     "runs",
     metadata,
     _key("id", _ID, "Id, derived from symbol, session, target, source and settings."),
@@ -351,13 +368,13 @@ runs = sa.Table(
     _empty("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010."),
     _optional("error", Text, "Message of the error of the last attempt; NULL without one."),
     _empty("market_fetch", _ID, "Newest fetch of the market series used; empty without one."),
-    sa.Index(
+    Index(
         "ix_runs_symbol_target_as_of",
         "symbol",
         "target",
         "as_of",
     ),
-    sa.Index(
+    Index(
         "ix_runs_running",
         "as_of",
         sqlite_where=RUNNING,
@@ -367,7 +384,7 @@ runs = sa.Table(
     "it proceeds.",
 )
 
-models = sa.Table(
+models = Table(
     "models",
     metadata,
     _key("id", _ID, "Id derived from run and method, or from settings and what it was made of."),
@@ -427,7 +444,7 @@ models = sa.Table(
         "gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline."
     ),
     _column("created_at", UtcDateTime, "When the row was written, UTC."),
-    sa.Index(
+    Index(
         "ix_models_symbol_target_name",
         "symbol",
         "target",
@@ -436,7 +453,7 @@ models = sa.Table(
     comment="One fitted network, baseline or backtest. Pruning empties artifact_path.",
 )
 
-promotions = sa.Table(
+promotions = Table(
     "promotions",
     metadata,
     _key("id", _ID, "Id, derived from the run or the command."),
@@ -466,18 +483,18 @@ promotions = sa.Table(
     _column("trigger", _WORD, "`night`, `promote` or `rollback`."),
     _column("decided_at", UtcDateTime, "When it was decided, UTC."),
     _optional("run_id", _ID, "Run that decided it, an id of `runs`; NULL for a command."),
-    sa.Index(
+    Index(
         "ix_promotions_symbol_target_decided_at",
         "symbol",
         "target",
         "decided_at",
     ),
-    sa.Index("ix_promotions_run_id", "run_id"),
+    Index("ix_promotions_run_id", "run_id"),
     comment="One decision which model is champion next, by a night or a command. Insert-only; the "
     "newest session, then the newest decision, is valid.",
 )
 
-forecasts = sa.Table(
+forecasts = Table(
     "forecasts",
     metadata,
     # The key leads with the symbol, so that one symbol's rows lie together and its newest are found
@@ -517,15 +534,15 @@ forecasts = sa.Table(
     _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),
     _column("fetch_id", _ID, "Fetch whose bars it used."),
     _column("run_id", _ID, "Run that issued it."),
-    sa.ForeignKeyConstraint(["model_id"], ["models.id"]),
-    sa.ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
-    sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
-    sa.CheckConstraint("target_session > origin_session", name="target_after_origin"),
-    sa.CheckConstraint(
+    _refers("model_id", "models"),
+    _refers("fetch_id", "fetches"),
+    _refers("run_id", "runs"),
+    CheckConstraint("target_session > origin_session", name="target_after_origin"),
+    CheckConstraint(
         "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95",
         name="quantiles_ascend",
     ),
-    sa.Index(
+    Index(
         "ix_forecasts_symbol_target_target_session",
         "symbol",
         "target",
@@ -537,7 +554,7 @@ forecasts = sa.Table(
     "Insert-only.",
 )
 
-forecast_parts = sa.Table(
+forecast_parts = Table(
     "forecast_parts",
     metadata,
     *_keys(*FORECAST_KEY),
@@ -554,13 +571,13 @@ forecast_parts = sa.Table(
         Double,
         "What the value is multiplied by; of `usual` the level, of a close the log of a width.",
     ),
-    sa.ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
+    ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_forecast_parts_forecasts"),
     sqlite_with_rowid=False,
     comment="One part of a published median: the product of its factors is q50, of close log(q90 / "
     "q10). Insert-only.",
 )
 
-fallback_margins = sa.Table(
+fallback_margins = Table(
     "fallback_margins",
     metadata,
     _key("run_id", _ID, "Run that compared them."),
@@ -582,8 +599,8 @@ fallback_margins = sa.Table(
     _optional(
         "limit_deficit", Double, "Deficit above which it is; NULL while a baseline is published."
     ),
-    sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
-    sa.Index(
+    _refers("run_id", "runs"),
+    Index(
         "ix_fallback_margins_symbol_target_session",
         "symbol",
         "target",
@@ -593,7 +610,7 @@ fallback_margins = sa.Table(
     "exceeded. Insert-only.",
 )
 
-scores = sa.Table(
+scores = Table(
     "scores",
     metadata,
     # The key's order is that of the standings: the newest scores of one forecaster lie together.
@@ -638,12 +655,12 @@ scores = sa.Table(
     _empty("role", _WORD, "Role of the forecast, as in `forecasts`."),
     _empty("model", String(30), "Name of the model: `lstm` or a baseline's name."),
     _optional("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL."),
-    sa.ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_scores_forecasts"),
+    ForeignKeyConstraint(FORECAST_KEY, _FORECAST_COLUMNS, name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
 )
 
-standings = sa.Table(
+standings = Table(
     "standings",
     metadata,
     *_keys("symbol", "target", "kind", "horizon"),
@@ -681,7 +698,7 @@ standings = sa.Table(
     "exact.",
 )
 
-metrics = sa.Table(
+metrics = Table(
     "metrics",
     metadata,
     _key("model_id", _ID, "Model of the figure, an id of `models`; the row of a backtest."),
@@ -716,7 +733,7 @@ metrics = sa.Table(
 
 # Nights and backtests lock them on Postgres (lock.py).
 for _name in ("night_lock", "backtest_lock"):
-    sa.Table(
+    Table(
         _name,
         metadata,
         _key("unused", Integer, "Never filled in."),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.ingest.bar_rules import Finding
@@ -308,7 +308,7 @@ INPUT_TABLES = (
 def copy_inputs(source: Connection, target: Connection) -> None:
     """Copy all of INPUT_TABLES to a ledger where these tables are empty."""
     for table in INPUT_TABLES:
-        for batch in source.execute(sa.select(table)).mappings().partitions(5000):
+        for batch in source.execute(select(table)).mappings().partitions(5000):
             target.execute(sa.insert(table), [dict(row) for row in batch])
 
 
@@ -319,7 +319,7 @@ def copy_nights(
     run = schema.runs.c
     run_id = schema.models.c.run_id
     score = schema.scores.c
-    of_runs = sa.select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
+    of_runs = select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
     chosen = {
         schema.runs: run.as_of < before,
         schema.models: run_id.is_(None) | run_id.in_(of_runs),
@@ -329,7 +329,7 @@ def copy_nights(
     }
     for table, condition in chosen.items():
         wanted = (*of_series(table.c, symbol, of_target), condition)
-        copied = rows(source, sa.select(table).where(*wanted))
+        copied = rows(source, select(table).where(*wanted))
         if table is schema.scores:
             add_scores(target, copied)
         else:

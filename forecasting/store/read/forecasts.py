@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
 from forecasting.store import schema
@@ -38,7 +38,7 @@ def parts(
     """
     row = schema.forecast_parts.c
     statement = (
-        sa.select(*row[*schema.FORECAST_KEY, "part", "factor"])
+        select(*row[*schema.FORECAST_KEY, "part", "factor"])
         .where(row.symbol.in_(symbols), row.target.in_(targets))
         .where(row.horizon.in_(horizons), row.origin_session.between(first, last))
         .order_by(row.place)
@@ -74,7 +74,7 @@ def past_forecasts(
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
     # any horizon needs.
     oldest = (
-        sa.select(forecast.origin_session)
+        select(forecast.origin_session)
         .join(schema.models)
         .where(*wanted, forecast.horizon == max(HORIZONS))
         .group_by(forecast.origin_session)
@@ -85,10 +85,10 @@ def past_forecasts(
     )
     names = ("origin_session", "horizon", "target_session", "calibration")
     statement = (
-        sa.select(*forecast[*names, "data_as_of"], schema.fetches.c.first_received)
+        select(*forecast[*names, "data_as_of"], schema.fetches.c.first_received)
         .join(schema.models)
         .join(schema.fetches)
-        .where(*wanted, forecast.origin_session >= sa.func.coalesce(oldest, date.min))
+        .where(*wanted, forecast.origin_session >= func.coalesce(oldest, date.min))
         .order_by(*forecast["origin_session", "horizon"], *best_first(forecast), forecast.model_id)
     )
     issued = frame(connection, statement).drop_duplicates(["origin_session", "horizon"])
@@ -114,13 +114,13 @@ def published(
     """
     forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.role == CHAMPION)
-    newest_origin = sa.select(sa.func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
+    newest_origin = select(func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
     of_origin = forecast.origin_session == (newest_origin if origin is None else origin)
-    statement = sa.select(*forecast).where(*wanted, of_origin)
+    statement = select(*forecast).where(*wanted, of_origin)
     every = frame(connection, statement.order_by(forecast.horizon, *best_first(forecast)))
     if every.empty:
-        origins = (sa.func.min(forecast.origin_session), sa.func.max(forecast.origin_session))
-        oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
+        origins = (func.min(forecast.origin_session), func.max(forecast.origin_session))
+        oldest, latest = connection.execute(select(*origins).where(*wanted)).one()
         there = f"origins from {oldest} to {latest}" if oldest else "none"
         at = ""
         command = "run"
@@ -164,7 +164,7 @@ def issued(
         "data_as_of",
     )
     statement = (
-        sa.select(*forecast[names], schema.models.c.name, schema.fetches.c.first_received)
+        select(*forecast[names], schema.models.c.name, schema.fetches.c.first_received)
         .join(schema.models)
         .join(schema.fetches)
         .where(*wanted, forecast.origin_session >= oldest, forecast.role != CHALLENGER)
@@ -183,14 +183,9 @@ def oldest_of_newest(
     """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
     origin = schema.forecasts.c.origin_session
     newer = (
-        sa.select(origin)
-        .where(*wanted)
-        .distinct()
-        .order_by(origin.desc())
-        .limit(origins)
-        .subquery()
+        select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
     )
-    return sa.select(sa.func.min(newer.c.origin_session)).scalar_subquery()
+    return select(func.min(newer.c.origin_session)).scalar_subquery()
 
 
 def issued_before(
@@ -217,7 +212,7 @@ def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
     forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session < session)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast))
-    return sa.select(*forecast).where(*wanted).order_by(*newest_first)
+    return select(*forecast).where(*wanted).order_by(*newest_first)
 
 
 def published_nights(
@@ -243,11 +238,11 @@ def published_nights(
     """
     forecast = schema.forecasts.c
     part = schema.forecast_parts.c
-    place = sa.func.row_number().over(
+    place = func.row_number().over(
         partition_by=(forecast.symbol, forecast.origin_session),
         order_by=(*best_first(forecast), forecast.model_id),
     )
-    night = sa.func.dense_rank().over(
+    night = func.dense_rank().over(
         partition_by=forecast.symbol, order_by=forecast.origin_session.desc()
     )
     wanted = (
@@ -257,13 +252,11 @@ def published_nights(
         forecast.role == CHAMPION,
         forecast.origin_session <= last,
     )
-    ranked = (
-        sa.select(*forecast, place.label("place"), night.label("night")).where(*wanted).subquery()
-    )
+    ranked = select(*forecast, place.label("place"), night.label("night")).where(*wanted).subquery()
     usual_part = same_forecast(part, ranked.c) & (part.part == "usual")
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
-        sa.select(*ranked.c[names], part.factor.label("usual"))
+        select(*ranked.c[names], part.factor.label("usual"))
         .outerjoin(schema.forecast_parts, usual_part)
         .where(ranked.c.place == 1, ranked.c.night <= limit)
         .order_by(ranked.c.symbol, ranked.c.night)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
@@ -49,7 +49,7 @@ def newest_fetch(
     if run_id is not None:
         wanted.append(fetch.run_id == run_id)
     newest_first = (fetch.fetched_at.desc(), fetch.id.desc())
-    return first_row(connection, sa.select(*fetch).where(*wanted).order_by(*newest_first))
+    return first_row(connection, select(*fetch).where(*wanted).order_by(*newest_first))
 
 
 def fetch_as_of(
@@ -65,7 +65,7 @@ def fetch_as_of(
         StoreError: No fetch has the session's bar.
     """
     fetched = schema.fetches.c
-    reaching = sa.select(*fetched).where(
+    reaching = select(*fetched).where(
         fetched.symbol == symbol, fetched.last_received >= session, _HAS_BARS
     )
     in_time = reaching.where(fetched.fetched_at <= cutoff).order_by(
@@ -104,7 +104,7 @@ def bars(
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
     span = bar.session.between(first or date.min, last or date.max)
     statement = (
-        sa.select(*bar["session", *PRICES, "version"], settled)
+        select(*bar["session", *PRICES, "version"], settled)
         .where(bar.symbol == symbol, span, known)
         .order_by(bar.session, bar.version)
     )
@@ -119,11 +119,11 @@ def symbol_with(
     """A symbol other than `besides` whose bars have `least` or more of the volumes, by session."""
     bar = schema.bar_versions.c
     fetch = schema.fetches.c
-    others = sa.select(fetch.symbol).where(fetch.symbol != besides)
+    others = select(fetch.symbol).where(fetch.symbol != besides)
     days = pd.DatetimeIndex(volumes.index).date
     pairs = list(zip(days, volumes.round().astype("int64").tolist(), strict=True))
     statement = (
-        sa.select(bar.symbol)
+        select(bar.symbol)
         .where(bar.symbol.in_(others), bar.superseded_at.is_(None))
         .where(sa.tuple_(bar.session, bar.volume).in_(pairs))
         .group_by(bar.symbol)
@@ -147,7 +147,7 @@ def first_prints(
     bar = schema.bar_versions.c
     basis = (bar.first_seen_at.label("data_as_of"), schema.fetches.c.first_received)
     statement = (
-        sa.select(*bar["session", *PRICES], *basis)
+        select(*bar["session", *PRICES], *basis)
         .join(schema.fetches)
         .where(bar.symbol == symbol, bar.session.between(first, last))
         .order_by(bar.session, bar.version)
@@ -161,7 +161,7 @@ def actions(connection: Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
     action = schema.corporate_actions.c
     statement = (
-        sa.select(*action["session", "kind", "value"])
+        select(*action["session", "kind", "value"])
         .where(action.symbol == symbol)
         .order_by(*action["session", "kind", "first_seen_at"])
     )
@@ -191,7 +191,7 @@ def announced_days(
     event = schema.events.c
     columns = (event[name] for name in STORED)
     known = sa.true() if known_at is None else event.first_seen_at <= known_at
-    statement = sa.select(*columns).where(event.symbol == symbol, event.kind.in_(DAY_KINDS), known)
+    statement = select(*columns).where(event.symbol == symbol, event.kind.in_(DAY_KINDS), known)
     seen = rows(connection, statement.order_by(event.first_seen_at))
     newest = {(row["kind"], row["session"]): row for row in seen}
     return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
@@ -207,9 +207,9 @@ def events_near(
     event = schema.events.c
     near = [event.session.between(session - within, session + within) for session in sessions]
     of_earnings = event.kind == "earnings"
-    named = sa.select(event.symbol).where(of_earnings, sa.or_(sa.false(), *near))
+    named = select(event.symbol).where(of_earnings, sa.or_(sa.false(), *near))
     statement = (
-        sa.select(*event["symbol", *STORED])
+        select(*event["symbol", *STORED])
         .where(of_earnings, event.symbol.in_(named))
         .order_by(*event["symbol", "first_seen_at", "session"])
     )
@@ -226,7 +226,7 @@ def event_rows(
 ) -> pd.DataFrame:
     """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
     event = schema.events.c
-    statement = sa.select(*event[tuple(STORED)]).where(event.symbol == symbol)
+    statement = select(*event[tuple(STORED)]).where(event.symbol == symbol)
     if known_at is not None:
         statement = statement.where(event.first_seen_at <= known_at)
     return frame(connection, statement.order_by(event.first_seen_at, event.session))
@@ -246,7 +246,7 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
     was_open = (first.fetched_at <= fetched.fetched_at) & not_cleared
     columns = finding["session", "rule", "severity", "value", "detail"]
     statement = (
-        sa.select(*columns, first.fetched_at.label("since"))
+        select(*columns, first.fetched_at.label("since"))
         .join(of_first, first.id == finding.fetch_id)
         .join(of_fetch, fetched.symbol == finding.symbol)
         .where(fetched.id == fetch_id, was_open | (finding.fetch_id == fetch_id))
@@ -269,7 +269,7 @@ def newest_flag(
     fetch = schema.fetches.c
     flag = first_row(
         connection,
-        sa.select(finding.session, finding.rule)
+        select(finding.session, finding.rule)
         .join(schema.fetches)
         .where(finding.symbol == symbol, finding.severity == "flag", finding.rule.in_(rules))
         .where(finding.session.between(first, last), fetch.fetched_at <= known_at)
@@ -293,7 +293,7 @@ def split_factors(
     """
     action = schema.corporate_actions.c
     statement = (
-        sa.select(*action["session", "first_seen_at", "value"])
+        select(*action["session", "first_seen_at", "value"])
         .where(action.kind == "split", action.symbol == symbol)
         .order_by(action.session, action.first_seen_at)
     )
@@ -329,7 +329,7 @@ def accepted_at(connection: Connection, symbol: str) -> pd.Series:
     finding = schema.findings.c
     instant = schema.fetches.c.fetched_at
     statement = (
-        sa.select(instant)
+        select(instant)
         .distinct()
         .join(schema.findings)
         .where(finding.symbol == symbol, finding.rule == ACCEPTED)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.significance import PAIRS_A_SESSION
 from forecasting.store import schema
@@ -31,7 +31,7 @@ def market_of_run(connection: Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
     run = schema.runs.c
     fetch = schema.fetches.c
-    used = sa.select(fetch.symbol).join(schema.runs, run.market_fetch == fetch.id)
+    used = select(fetch.symbol).join(schema.runs, run.market_fetch == fetch.id)
     return connection.scalar(used.where(run.id == run_id)) or ""
 
 
@@ -46,7 +46,7 @@ def done_before(connection: Connection, night: Row) -> Row | None:
     run = schema.runs.c
     same_day = (run.as_of == night["as_of"]) & (run.started_at < night["started_at"])
     earlier = (
-        sa.select(*run)
+        select(*run)
         .where(*of_series(run, night["symbol"], night["target"]), run.status == "done")
         .where((run.as_of < night["as_of"]) | same_day)
         .order_by(run.as_of.desc(), run.started_at.desc())
@@ -65,7 +65,7 @@ def unfinished_run(connection: Connection, symbol: str, target: str, *, after: d
 def running(connection: Connection) -> dict[str, date]:
     """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
     run = schema.runs.c
-    query = sa.select(run.id, run.as_of).where(schema.RUNNING).order_by(run.as_of)
+    query = select(run.id, run.as_of).where(schema.RUNNING).order_by(run.as_of)
     return {night.id: night.as_of for night in connection.execute(query)}
 
 
@@ -73,15 +73,15 @@ def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]
     """Each run_id and origin_session of forecasts, with the first issued_at and a fetch_id."""
     forecast = schema.forecasts.c
     night = forecast["run_id", "origin_session"]
-    first = (sa.func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
-    of_symbol = sa.select(*night, *first).where(*of_series(forecast, symbol, target))
+    first = (func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
+    of_symbol = select(*night, *first).where(*of_series(forecast, symbol, target))
     return rows(connection, of_symbol.group_by(*night).order_by(forecast.origin_session))
 
 
 def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
     model = schema.models.c
-    named = sa.select(*model).where(model.id.startswith(beginning, autoescape=True))
+    named = select(*model).where(model.id.startswith(beginning, autoescape=True))
     return rows(connection, named.order_by(model.id).limit(limit))
 
 
@@ -90,7 +90,7 @@ def network_ids(connection: Connection, symbol: str, target: str, *, pruned: boo
     model = schema.models.c
     emptied = model.artifact_path.is_(None) & model.artifact_hash.is_not(None)
     wanted = emptied if pruned else model.artifact_path.is_not(None)
-    of_symbol = sa.select(model.id).where(*of_series(model, symbol, target), wanted)
+    of_symbol = select(model.id).where(*of_series(model, symbol, target), wanted)
     return list(connection.scalars(of_symbol.order_by(model.created_at.desc(), model.id)))
 
 
@@ -99,7 +99,7 @@ def models_of_newest(connection: Connection, symbol: str, target: str, *, origin
     forecast = schema.forecasts.c
     of_symbol = of_series(forecast, symbol, target)
     newer = forecast.origin_session >= oldest_of_newest(of_symbol, origins=origins)
-    return set(connection.scalars(sa.select(forecast.model_id).where(*of_symbol, newer)))
+    return set(connection.scalars(select(forecast.model_id).where(*of_symbol, newer)))
 
 
 def newest_scratch(
@@ -108,7 +108,7 @@ def newest_scratch(
     """The last training session, up to `session`, of passed fits from scratch; None without."""
     model = schema.models.c
     trained_to = (
-        sa.select(sa.func.max(model.trained_to))
+        select(func.max(model.trained_to))
         .where(*of_series(model, symbol, target), model.method == "scratch")
         .where(model.refused == "", model.trained_to <= session)
     )
@@ -143,7 +143,7 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
     forecast = schema.forecasts.c
     origin = forecast.origin_session
     of_model = (
-        sa.select(sa.func.count(), sa.func.min(origin), sa.func.max(origin))
+        select(func.count(), func.min(origin), func.max(origin))
         .where(*of_series(forecast, model["symbol"], model["target"]))
         .where(forecast.model_id == model["id"], origin <= last)
     )
@@ -162,7 +162,7 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
 
 def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
     fitted = schema.models.c
-    of_symbol = sa.select(fitted.id, fitted.parent_id).where(
+    of_symbol = select(fitted.id, fitted.parent_id).where(
         *of_series(fitted, model["symbol"], model["target"])
     )
     parent_of = {one.id: one.parent_id for one in connection.execute(of_symbol)}
@@ -197,11 +197,11 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
     promotion = schema.promotions.c
     # The session before the decision: replaying a span today does not change tomorrow's champion.
     newest_first = (promotion.session.desc(), promotion.decided_at.desc(), promotion.id.desc())
-    of_symbol = sa.select(promotion.winner).where(*of_series(promotion, symbol, target))
+    of_symbol = select(promotion.winner).where(*of_series(promotion, symbol, target))
     return of_symbol.order_by(*newest_first)
 
 
-_NIGHTS = sa.select(schema.forecasts, *schema.fetches.c["title", "currency"]).join(schema.fetches)
+_NIGHTS = select(schema.forecasts, *schema.fetches.c["title", "currency"]).join(schema.fetches)
 
 
 def newest_nights(connection: Connection) -> list[Row]:
@@ -235,7 +235,7 @@ def newest_run(
     """
     run = schema.runs.c
     wanted = (*of_series(run, symbol, target), run.as_of <= last, ~_is_history())
-    return first_row(connection, sa.select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
+    return first_row(connection, select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
 _NEWEST_FIRST = (schema.runs.c.as_of.desc(), schema.runs.c.status, schema.runs.c.started_at.desc())
@@ -251,7 +251,7 @@ def _is_history() -> sa.ColumnElement[bool]:
     fetch = schema.fetches.c
     later = schema.runs.alias("later").c
     night_after = (
-        sa.select(later.id)
+        select(later.id)
         .join(schema.fetches, fetch.run_id == later.id)
         .where(
             later.target == run.target,
@@ -271,7 +271,7 @@ def bars_of_symbols(
     bar = schema.bar_versions.c
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
     wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))
-    versions = frame(connection, sa.select(*bar[names]).where(*wanted))
+    versions = frame(connection, select(*bar[names]).where(*wanted))
     return versions.sort_values(["symbol", "session"], ignore_index=True)
 
 
@@ -303,7 +303,7 @@ def last_results(
         score.stage.desc(),
         score.bar_version.desc(),
     )
-    statement = sa.select(*score, schema.forecasts.c.q50).join(schema.forecasts)
+    statement = select(*score, schema.forecasts.c.q50).join(schema.forecasts)
     return _first_of_each(connection, statement.where(*wanted).order_by(*order))
 
 
@@ -317,7 +317,7 @@ def newest_runs(
     run = schema.runs.c
     columns = run["symbol", "target", "as_of", "status", "note", "error"]
     wanted = (run.as_of >= first, run.symbol.in_(symbols), ~_is_history())
-    return _first_of_each(connection, sa.select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))
+    return _first_of_each(connection, select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
 def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]:
@@ -327,7 +327,7 @@ def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]
     """
     columns = ("symbol", "target", "kind", "horizon", "window_sessions", "n", "skill")
     skill = sa.table("live_skill", *map(sa.column, columns))
-    wanted = sa.select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
+    wanted = select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
     lines = _first_of_each(connection, wanted.order_by(kind_rank(skill.c.kind)))
     return {
         key: line["skill"] if line["n"] >= PAIRS_A_SESSION else None for key, line in lines.items()

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
@@ -64,15 +64,15 @@ def scored(
         last=last,
         known_at=known_at if last else None,
     )
-    place = sa.func.row_number().over(
+    place = func.row_number().over(
         partition_by=list(score[schema.FORECAST_KEY]),
         order_by=(score.stage.desc(), score.bar_version.desc()),
     )
-    ranked = sa.select(*score, place.label("place")).where(*wanted).subquery()
+    ranked = select(*score, place.label("place")).where(*wanted).subquery()
     order = ("origin_session", "horizon", "model_id", "kind")
     names = (*order, "target_session", *QUANTILE_COLUMNS, "role", "issued_at", "data_as_of")
     statement = (
-        sa.select(*forecast[names], *ranked.c[_SCORE])
+        select(*forecast[names], *ranked.c[_SCORE])
         .add_columns(schema.models.c.name, schema.fetches.c.first_received)
         .join(ranked, same_forecast(forecast, ranked.c))
         .join(schema.models)
@@ -124,18 +124,18 @@ def losses(
     )
     forecaster = sa.case((score.model == LSTM, CHAMPION), else_=score.model).label("forecaster")
     newest_first = (score[name].desc() for name in ("stage", "bar_version", "issued_at"))
-    place = sa.func.row_number().over(
+    place = func.row_number().over(
         partition_by=(score.origin_session, score.horizon, forecaster),
         order_by=(kind_rank(score.kind), *newest_first, score.model_id),
     )
     needed = sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"})
     ranked = (
-        sa.select(*score[tuple(needed)], forecaster, place.label("place"))
+        select(*score[tuple(needed)], forecaster, place.label("place"))
         .where(*wanted, score.role != CHALLENGER)
         .subquery()
     )
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
-    chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
+    chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
         forecast = schema.forecasts.c
@@ -175,7 +175,7 @@ def _wanted(
     # The n-th newest origin of each kind one session ahead, which is scored first, by the order of
     # the key alone: the n-th newest of all is as new as any of these.
     nth_newest = [
-        sa.select(score.origin_session)
+        select(score.origin_session)
         .where(*wanted, score.kind == kind, score.horizon == HORIZONS[0])
         # SQLite drops a DISTINCT in a scalar subquery, and skips rows instead
         .group_by(score.origin_session)
@@ -185,7 +185,7 @@ def _wanted(
         .scalar_subquery()
         for kind in KINDS
     ]
-    of_kinds = connection.execute(sa.select(*nth_newest)).one()
+    of_kinds = connection.execute(select(*nth_newest)).one()
     oldest = max(filter(None, of_kinds), default=date.min)
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
     return [
@@ -221,7 +221,7 @@ def unscored_forecasts(
     score = schema.scores.c
     of_symbol = of_series(forecast, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
-    oldest = connection.scalar(sa.select(sa.func.min(forecast.target_session)).where(*of_symbol))
+    oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
     span = schema.bar_versions.c.session.between(oldest or date.max, last)
     actual = _actuals(symbol, target, span, known_at)
     # Counting first is several times as fast as looking up the scores of every forecast of five
@@ -231,15 +231,15 @@ def unscored_forecasts(
     done = _counted(score, of_scores, "target_session", "stage", "bar_version")
     same_done = (done.c[name] == actual.c[name] for name in ("stage", "bar_version"))
     not_all_scored = (
-        sa.select(actual.c.session)
+        select(actual.c.session)
         .join(issued, issued.c.target_session == actual.c.session)
         .outerjoin(done, sa.and_(done.c.target_session == actual.c.session, *same_done))
-        .where(sa.func.coalesce(done.c.n, 0) < issued.c.n)
+        .where(func.coalesce(done.c.n, 0) < issued.c.n)
     )
     sessions = connection.scalars(not_all_scored.distinct()).all()
     same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
     statement = (
-        sa.select(*forecast, *actual.c)
+        select(*forecast, *actual.c)
         .add_columns(schema.fetches.c.first_received, schema.models.c.name.label("model"))
         .join(actual, actual.c.session == forecast.target_session)
         .join(schema.models)
@@ -260,7 +260,7 @@ def unscored_forecasts(
 
 def _counted(table: Columns, wanted: Sequence[sa.ColumnElement[bool]], *names: str) -> sa.Subquery:
     columns = table[names]
-    counted = sa.select(*columns, sa.func.count().label("n")).where(*wanted)
+    counted = select(*columns, func.count().label("n")).where(*wanted)
     return counted.group_by(*columns).subquery()
 
 
@@ -286,8 +286,8 @@ def _actuals(
         bar.version.label("bar_version"),
         *bar["first_seen_at", *PRICES],
     )
-    first_print = sa.select(sa.literal("first_print").label("stage"), *columns)
-    settled = sa.select(sa.literal("settled").label("stage"), *columns)
+    first_print = select(sa.literal("first_print").label("stage"), *columns)
+    settled = select(sa.literal("settled").label("stage"), *columns)
     return sa.union_all(
         first_print.where(*usable, ~before), settled.where(*usable, current, confirmed)
     ).subquery("actual")
