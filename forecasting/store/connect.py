@@ -105,18 +105,17 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     Raises:
         StoreError: The database fails, or was written while it was read without locks.
     """
-    parsed = parse(url)
-    before = _written_at(parsed)
+    before = _written_at(url)
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    if is_sqlite(parsed):
+    if is_sqlite(url):
         options = {"forecasting_reading": True}
     with begun(url, _kept.get(url, engine(url)).execution_options(**options)) as connection:
-        if within_s is not None and not is_sqlite(parsed):
+        if within_s is not None and not is_sqlite(url):
             # A second more for the statement, so that the error of a wait for a lock is the lock's.
             connection.execute(_LIMIT, {"limit": "lock_timeout", "value": f"{within_s}s"})
             connection.execute(_LIMIT, {"limit": "statement_timeout", "value": f"{within_s + 1}s"})
         yield connection
-    if before is not None and before != _written_at(parsed):
+    if before is not None and before != _written_at(url):
         raise StoreError(
             f"The database {place(url)} was written while it was read without locks. Run again."
         )
@@ -126,7 +125,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 def kept_open(url: str) -> Iterator[None]:
     """A block whose transactions share one connection, also with a block around it."""
     # Without locks its pages would grow old
-    if url in _kept or _written_at(parse(url)) is not None:
+    if url in _kept or _written_at(url) is not None:
         yield
         return
     _kept[url] = engine(url, pooled=True)
@@ -165,12 +164,12 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
     pool: dict[str, Any] = {"poolclass": NullPool}
     if pooled:  # the ping detects a server that was restarted in between
         pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": -1, "pool_pre_ping": True}
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        opener = _sqlite_opener(parsed, migrating)
+    if is_sqlite(url):
+        opener = _sqlite_opener(url, migrating)
         sqlite = sa.create_engine("sqlite+pysqlite://", creator=opener, **pool)
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
+    parsed = parse(url)
     statement_s = _MIGRATION_TIMEOUT_S if migrating else _STATEMENT_TIMEOUT_S
     limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
     # Those of the URL win
@@ -224,8 +223,7 @@ def _checked_postgres(parsed: sa.URL) -> sa.URL:
     if parsed.host is not None and "@" in parsed.host:
         raise _refused("; the one given has more than one @. Encode those of the password.")
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    several = {name for name, value in parsed.query.items() if isinstance(value, tuple)}
-    if several - {"host", "port"} or parsed.query.keys() - known:
+    if not parsed.query.keys() <= known:
         raise _refused(
             ", and after ? each of libpq's options once, as sslmode=require. Remove others."
         )
@@ -240,21 +238,21 @@ def _refused(found: str) -> UsageError:
     )
 
 
-def is_sqlite(parsed: sa.URL) -> bool:
+def is_sqlite(url: str) -> bool:
     """Whether the URL names a SQLite file."""
-    return parsed.get_backend_name() == "sqlite"
+    return parse(url).get_backend_name() == "sqlite"
 
 
-def sqlite_path(parsed: sa.URL) -> Path:
+def sqlite_path(url: str) -> Path:
     """The absolute path of a SQLite URL's file."""
-    return Path(parsed.database or "").absolute()
+    return Path(str(parse(url).database)).absolute()
 
 
 def place(url: str) -> str:
     """The location without secrets, for errors and logs: the path, or name, host and port."""
+    if is_sqlite(url):
+        return str(sqlite_path(url))
     parsed = parse(url)
-    if is_sqlite(parsed):
-        return str(sqlite_path(parsed))
     host = parsed.host or parsed.query.get("host", "the local socket")
     if isinstance(host, tuple):
         host = ", ".join(host)
@@ -262,21 +260,22 @@ def place(url: str) -> str:
     return f"{parsed.database or 'the default one'} on {host}{port}"
 
 
-def _written_at(parsed: sa.URL) -> int | None:
+def _written_at(url: str) -> int | None:
     """When (ns) a SQLite file was last written, if it is read without locks; else None.
 
     It is where nobody has it open and this user can create no file beside it.
     """
-    if not is_sqlite(parsed):
+    if not is_sqlite(url):
         return None
-    path = sqlite_path(parsed).resolve()
+    path = sqlite_path(url).resolve()
     is_open = path.with_name(f"{path.name}-wal").exists()
     if is_open or not path.exists() or os.access(path.parent, os.W_OK):
         return None
     return path.stat().st_mtime_ns
 
 
-def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
+def _sqlite_opener(url: str, migrating: bool) -> Callable[[], sqlite3.Connection]:
+    path = sqlite_path(url)
     # Plain sqlite3.connect would create an empty file for a mistyped path
     mode = "rwc" if migrating else "rw"
 
@@ -284,13 +283,13 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
         # SQLite itself would create it without the group's write access, whatever the umask
         if migrating:
             with suppress(OSError):
-                os.close(os.open(sqlite_path(parsed), os.O_CREAT, 0o666))
+                os.close(os.open(path, os.O_CREAT, 0o666))
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send
         # BEGIN ourselves. Several threads may use a pooled connection, one after the other: a
         # night's tasks.
-        without_locks = int(_written_at(parsed) is not None)
+        without_locks = int(_written_at(url) is not None)
         connection = sqlite3.connect(
-            f"file:{encoded(sqlite_path(parsed))}?mode={mode}&immutable={without_locks}",
+            f"file:{encoded(path)}?mode={mode}&immutable={without_locks}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,

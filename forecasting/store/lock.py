@@ -17,7 +17,6 @@ from forecasting.store.connect import (
     engine,
     is_sqlite,
     lock_holder,
-    parse,
     session_name,
     sqlite_path,
     store_error,
@@ -37,7 +36,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
     Raises:
         LockedError: Another run holds it.
     """
-    if is_sqlite(parse(url)):
+    if is_sqlite(url):
         with _locked_file(_lock_path(url, name), _refusal(name)):
             yield
         return
@@ -64,7 +63,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
 
 def is_held(url: str, name: LockName) -> bool | None:
     """Whether a run on this machine or server has the lock; None where that cannot be read."""
-    if not is_sqlite(parse(url)):
+    if not is_sqlite(url):
         return bool(lock_holder(url, LOCKED[name]))
     try:  # a system other than Linux has no such list
         return f":{_lock_path(url, name).stat().st_ino} " in Path("/proc/locks").read_text("utf-8")
@@ -79,7 +78,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     Raises:
         LockedError: One of them runs.
     """
-    if is_sqlite(parse(url)):
+    if is_sqlite(url):
         with ExitStack() as acquired:
             for name in LOCKED:
                 # Without a file no run holds it, and the runs' user could not lock one that another
@@ -164,7 +163,7 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
 
 
 def _lock_path(url: str, name: LockName) -> Path:
-    database = sqlite_path(parse(url)).resolve()  # by whatever symbolic link it is reached
+    database = sqlite_path(url).resolve()  # by whatever symbolic link it is reached
     return database.with_name(f"{database.name}.{name}.lock")
 
 

@@ -15,7 +15,6 @@ from forecasting.store.connect import (
     begun,
     engine,
     is_sqlite,
-    parse,
     place,
     reading,
     sqlite_path,
@@ -36,9 +35,8 @@ def upgrade(url: str, revision: str = "head") -> None:
         LockedError: The schema would change under a run.
         UsageError: There is no such revision.
     """
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        folder = sqlite_path(parsed).parent
+    if is_sqlite(url):
+        folder = sqlite_path(url).parent
         try:
             # Who can read a ledger's lock can hold it
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,8 +51,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 def is_missing(url: str) -> bool:
     """Whether a URL names a SQLite database that is not there."""
-    parsed = parse(url)
-    return is_sqlite(parsed) and not sqlite_path(parsed).exists()
+    return is_sqlite(url) and not sqlite_path(url).exists()
 
 
 def downgrade(url: str, revision: str) -> None:

@@ -739,3 +739,17 @@ for _name in ("night_lock", "backtest_lock"):
         _key("unused", Integer, "Never filled in."),
         comment="Always empty: it is locked so that one run proceeds at a time.",
     )
+
+# The columns of the tables, as queries name them: bar.session
+fetch = fetches.c
+bar = bar_versions.c
+action = corporate_actions.c
+event = events.c
+finding = findings.c
+run = runs.c
+model = models.c
+promotion = promotions.c
+forecast = forecasts.c
+part = forecast_parts.c
+score = scores.c
+standing = standings.c

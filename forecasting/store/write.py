@@ -23,7 +23,17 @@ from forecasting.ingest.sources import Fetched
 from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series, rows
 from forecasting.store.read.inputs import PRICES
-from forecasting.store.schema import UtcDateTime, in_utc
+from forecasting.store.schema import (
+    UtcDateTime,
+    bar,
+    forecast,
+    in_utc,
+    model,
+    promotion,
+    run,
+    score,
+    standing,
+)
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
 from forecasting.targets import TARGETS
@@ -211,7 +221,6 @@ def add_events(
 
 def close_runs(connection: Connection, symbol: str, days: Sequence[date]) -> int:
     """The number of nights closed: those of days that were no session, unless they are done."""
-    run = schema.runs.c
     stopped = sa.update(schema.runs).where(
         run.symbol == symbol, run.as_of.in_(days), run.status.not_in(("done", "closed"))
     )
@@ -284,7 +293,6 @@ DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SUMMED)}
 
 def write_standings(connection: Connection, symbol: str, target: str, kind: str) -> None:
     """Write the standings of one symbol, target and kind from its scores."""
-    standing = schema.standings.c
     of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     none = dict.fromkeys(("n", *_SUMS), 0)
@@ -316,15 +324,13 @@ def copy_nights(
     source: Connection, target: Connection, symbol: str, of_target: str, *, before: date
 ) -> None:
     """Copy what nights of sessions before `before` wrote, with scores, to a copy of the inputs."""
-    run = schema.runs.c
-    run_id = schema.models.c.run_id
-    score = schema.scores.c
+    run_id = model.run_id
     of_runs = select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
     chosen = {
         schema.runs: run.as_of < before,
         schema.models: run_id.is_(None) | run_id.in_(of_runs),
-        schema.promotions: schema.promotions.c.session < before,
-        schema.forecasts: schema.forecasts.c.run_id.in_(of_runs),
+        schema.promotions: promotion.session < before,
+        schema.forecasts: forecast.run_id.in_(of_runs),
         schema.scores: (score.origin_session < before) & (score.target_session < before),
     }
     for table, condition in chosen.items():
@@ -343,7 +349,6 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     add(connection, "bar_versions", *rows)
-    bar = schema.bar_versions.c
     current = sa.update(schema.bar_versions).where(
         bar.symbol == seen["symbol"], bar.superseded_at.is_(None)
     )

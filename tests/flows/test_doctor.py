@@ -13,7 +13,7 @@ from forecasting.night import health
 from forecasting.night.health import nothing_new
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate
-from forecasting.store.connect import parse, sqlite_path
+from forecasting.store.connect import sqlite_path
 from forecasting.store.schema import metadata
 from tests.builders import random_bars
 
@@ -63,7 +63,7 @@ def test_a_damaged_page_of_a_table_is_wrong_though_the_database_opens():
         of_page = sa.text("SELECT rootpage FROM sqlite_master WHERE name = 'scores'")
         page = connection.scalar(of_page)
         size = connection.scalar(sa.text("PRAGMA page_size"))
-    with sqlite_path(parse(url)).open("r+b") as file:
+    with sqlite_path(url).open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(bytes(size))
     state, said = found()["database"]

@@ -100,7 +100,7 @@ NAMES = (
 def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_path, name):
     url = Settings(data_dir=tmp_path / name).url
     path = tmp_path / name / "forecasting.db"
-    assert sqlite_path(parse(url)) == path
+    assert sqlite_path(url) == path
     upgrade(url)
     check_ready(url)
     assert path.is_file()

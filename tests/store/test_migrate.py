@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_created_and_a_file_that_is_no_database_are_refu
     assert "is not a SQLite file" in refusal(f"sqlite:///{path}")
     for folder, reason in (
         (path / "deeper", "Not a directory"),
-        (path, "a file has that name. Name another"),
+        (path, "File exists. Name another"),
     ):
         with pytest.raises(
             StoreError, match=f"folder .* for the database cannot be created: {reason}"
@@ -265,7 +265,7 @@ def test_the_migrated_schema_is_the_metadata_with_keys_checks_and_names_that_pos
 def test_revisions_form_one_line():
     assert SCRIPTS.get_heads() == [migrate.head()]
     # Found without running the migrations' files
-    assert migrate._revisions() == tuple(REVISIONS[::-1])
+    assert migrate._revisions() == list(REVISIONS[::-1])
 
 
 def test_every_revision_can_be_left_upwards_and_reached_again_with_all_tables_and_views(

@@ -20,6 +20,7 @@ from forecasting.store.frames import (
     view_result,
 )
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
+from forecasting.store.schema import fetch, forecast, model, part
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 
@@ -36,16 +37,15 @@ def parts(
 
     Of each its name and factor, the usual level first.
     """
-    row = schema.forecast_parts.c
     statement = (
-        select(*row[*schema.FORECAST_KEY, "part", "factor"])
-        .where(row.symbol.in_(symbols), row.target.in_(targets))
-        .where(row.horizon.in_(horizons), row.origin_session.between(first, last))
-        .order_by(row.place)
+        select(*part[*schema.FORECAST_KEY, "part", "factor"])
+        .where(part.symbol.in_(symbols), part.target.in_(targets))
+        .where(part.horizon.in_(horizons), part.origin_session.between(first, last))
+        .order_by(part.place)
     )
     of_key: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
-    for *key, part, factor in connection.execute(statement):
-        of_key.setdefault(tuple(key), []).append((part, factor))
+    for *key, name, factor in connection.execute(statement):
+        of_key.setdefault(tuple(key), []).append((name, factor))
     return of_key
 
 
@@ -67,8 +67,6 @@ def past_forecasts(
         Columns origin_session, horizon, target_session, calibration, bars_at, the instant of the
         bars to compare with, up to `known_at`, and split_factor, shares then per share when issued.
     """
-    forecast = schema.forecasts.c
-    model = schema.models.c
     closed = (*of_series(forecast, symbol, target), forecast.target_session <= origin)
     wanted = (*closed, forecast.role.in_((CHAMPION, SILENCED)), model.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that
@@ -85,7 +83,7 @@ def past_forecasts(
     )
     names = ("origin_session", "horizon", "target_session", "calibration")
     statement = (
-        select(*forecast[*names, "data_as_of"], schema.fetches.c.first_received)
+        select(*forecast[*names, "data_as_of"], fetch.first_received)
         .join(schema.models)
         .join(schema.fetches)
         .where(*wanted, forecast.origin_session >= func.coalesce(oldest, date.min))
@@ -112,7 +110,6 @@ def published(
     Raises:
         StoreError: There is none.
     """
-    forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.role == CHAMPION)
     newest_origin = select(func.max(forecast.origin_session)).where(*wanted).scalar_subquery()
     of_origin = forecast.origin_session == (newest_origin if origin is None else origin)
@@ -149,7 +146,6 @@ def issued(
     Of one forecaster the live one, then the last issued; none of before another history that the
     user accepted. With split_factor, shares at `basis_at` (None: now) per share when issued.
     """
-    forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
     names = (
@@ -164,7 +160,7 @@ def issued(
         "data_as_of",
     )
     statement = (
-        select(*forecast[names], schema.models.c.name, schema.fetches.c.first_received)
+        select(*forecast[names], model.name, fetch.first_received)
         .join(schema.models)
         .join(schema.fetches)
         .where(*wanted, forecast.origin_session >= oldest, forecast.role != CHALLENGER)
@@ -181,7 +177,7 @@ def oldest_of_newest(
     wanted: Sequence[sa.ColumnElement[bool]], *, origins: int
 ) -> sa.ScalarSelect[date]:
     """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
-    origin = schema.forecasts.c.origin_session
+    origin = forecast.origin_session
     newer = (
         select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
     )
@@ -195,21 +191,19 @@ def issued_before(
 
     None before the first.
     """
-    forecast = first_row(connection, _before(symbol, target, session))
-    return None if forecast is None else (forecast["origin_session"], forecast["data_as_of"])
+    newest = first_row(connection, _before(symbol, target, session))
+    return None if newest is None else (newest["origin_session"], newest["data_as_of"])
 
 
 def network_silenced(connection: Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was not published."""
-    issued = schema.forecasts.c
-    of_network = (issued.calibration != "", issued.role != CHALLENGER)
-    forecast = first_row(connection, _before(symbol, target, before).where(*of_network))
-    return forecast is not None and forecast["role"] == SILENCED
+    of_network = (forecast.calibration != "", forecast.role != CHALLENGER)
+    newest = first_row(connection, _before(symbol, target, before).where(*of_network))
+    return newest is not None and newest["role"] == SILENCED
 
 
 def _before(symbol: str, target: str, session: date) -> sa.Select[Any]:
     """The forecasts of origins before a session, newest first, then live, then last issued."""
-    forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session < session)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast))
     return select(*forecast).where(*wanted).order_by(*newest_first)
@@ -236,8 +230,6 @@ def published_nights(
         Columns symbol, target_session, last_value, the quantiles, and usual, its part of the median
         (of a close of the width's log), NaN in forecasts of before 0.3.
     """
-    forecast = schema.forecasts.c
-    part = schema.forecast_parts.c
     place = func.row_number().over(
         partition_by=(forecast.symbol, forecast.origin_session),
         order_by=(*best_first(forecast), forecast.model_id),

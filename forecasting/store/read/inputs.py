@@ -15,11 +15,12 @@ from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, rows
+from forecasting.store.schema import action, bar, event, fetch, finding
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
 # A bar that was held back was received too
-_HAS_BARS = schema.fetches.c.verdict.not_in(schema.NO_BARS)
+_HAS_BARS = fetch.verdict.not_in(schema.NO_BARS)
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
@@ -40,7 +41,6 @@ def newest_fetch(
         run_id: Of this night; None for any.
         with_bars: Whether it must have stored bars.
     """
-    fetch = schema.fetches.c
     wanted = [fetch.symbol == symbol]
     if with_bars:
         wanted.append(_HAS_BARS)
@@ -64,18 +64,17 @@ def fetch_as_of(
     Raises:
         StoreError: No fetch has the session's bar.
     """
-    fetched = schema.fetches.c
-    reaching = select(*fetched).where(
-        fetched.symbol == symbol, fetched.last_received >= session, _HAS_BARS
+    reaching = select(*fetch).where(
+        fetch.symbol == symbol, fetch.last_received >= session, _HAS_BARS
     )
-    in_time = reaching.where(fetched.fetched_at <= cutoff).order_by(
-        fetched.fetched_at.desc(), fetched.id.desc()
+    in_time = reaching.where(fetch.fetched_at <= cutoff).order_by(
+        fetch.fetched_at.desc(), fetch.id.desc()
     )
-    late = reaching.order_by(fetched.run_id.is_(None), fetched.fetched_at, fetched.id)
-    for statement in (in_time, late.where(fetched.first_asked <= first), late):
-        fetch = first_row(connection, statement)
-        if fetch is not None:
-            return fetch
+    late = reaching.order_by(fetch.run_id.is_(None), fetch.fetched_at, fetch.id)
+    for statement in (in_time, late.where(fetch.first_asked <= first), late):
+        stored = first_row(connection, statement)
+        if stored is not None:
+            return stored
     raise StoreError(
         f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest "
         "first."
@@ -94,7 +93,6 @@ def bars(
 
     Index session; columns PRICES, version, and settled, whether a later night has confirmed it.
     """
-    bar = schema.bar_versions.c
     is_settled: sa.ColumnElement[bool] = bar.settled_at.is_not(None)
     known: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
     if known_at is not None:
@@ -117,8 +115,6 @@ def symbol_with(
     connection: Connection, volumes: pd.Series, *, least: int, besides: str
 ) -> str | None:
     """A symbol other than `besides` whose bars have `least` or more of the volumes, by session."""
-    bar = schema.bar_versions.c
-    fetch = schema.fetches.c
     others = select(fetch.symbol).where(fetch.symbol != besides)
     days = pd.DatetimeIndex(volumes.index).date
     pairs = list(zip(days, volumes.round().astype("int64").tolist(), strict=True))
@@ -144,8 +140,7 @@ def first_prints(
 
     Index session; columns PRICES.
     """
-    bar = schema.bar_versions.c
-    basis = (bar.first_seen_at.label("data_as_of"), schema.fetches.c.first_received)
+    basis = (bar.first_seen_at.label("data_as_of"), fetch.first_received)
     statement = (
         select(*bar["session", *PRICES], *basis)
         .join(schema.fetches)
@@ -159,7 +154,6 @@ def first_prints(
 
 def actions(connection: Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
-    action = schema.corporate_actions.c
     statement = (
         select(*action["session", "kind", "value"])
         .where(action.symbol == symbol)
@@ -188,7 +182,6 @@ def announced_days(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> dict[tuple[str, date], str]:
     """Kind and day of the announced days valid now or as of an instant, each with its source."""
-    event = schema.events.c
     columns = (event[name] for name in STORED)
     known = sa.true() if known_at is None else event.first_seen_at <= known_at
     statement = select(*columns).where(event.symbol == symbol, event.kind.in_(DAY_KINDS), known)
@@ -204,7 +197,6 @@ def events_near(
 
     Columns STORED.
     """
-    event = schema.events.c
     near = [event.session.between(session - within, session + within) for session in sessions]
     of_earnings = event.kind == "earnings"
     named = select(event.symbol).where(of_earnings, sa.or_(sa.false(), *near))
@@ -225,7 +217,6 @@ def event_rows(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> pd.DataFrame:
     """Rows of table events, now or as of an instant, ascending by first_seen_at: columns STORED."""
-    event = schema.events.c
     statement = select(*event[tuple(STORED)]).where(event.symbol == symbol)
     if known_at is not None:
         statement = statement.where(event.first_seen_at <= known_at)
@@ -237,7 +228,6 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
 
     Columns session, rule, severity, value, detail, and since, when each was first shown.
     """
-    finding = schema.findings.c
     of_fetch = schema.fetches.alias("fetch")
     of_first = schema.fetches.alias("first")
     fetched = of_fetch.c
@@ -265,8 +255,6 @@ def newest_flag(
     known_at: datetime,
 ) -> tuple[date, str] | None:
     """Session and rule of the newest flag by `rules` on the sessions `first` to `last`; or None."""
-    finding = schema.findings.c
-    fetch = schema.fetches.c
     flag = first_row(
         connection,
         select(finding.session, finding.rule)
@@ -291,7 +279,6 @@ def split_factors(
     those at `until`, one instant or one a row (None: now), do; not one of before first_received:
     its bars are on the new basis already.
     """
-    action = schema.corporate_actions.c
     statement = (
         select(*action["session", "first_seen_at", "value"])
         .where(action.kind == "split", action.symbol == symbol)
@@ -326,8 +313,7 @@ def of_present_history(
 
 def accepted_at(connection: Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
-    finding = schema.findings.c
-    instant = schema.fetches.c.fetched_at
+    instant = fetch.fetched_at
     statement = (
         select(instant)
         .distinct()

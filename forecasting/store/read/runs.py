@@ -24,13 +24,12 @@ from forecasting.store.frames import (
 )
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
+from forecasting.store.schema import bar, fetch, forecast, model, promotion, run, score
 from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
-    run = schema.runs.c
-    fetch = schema.fetches.c
     used = select(fetch.symbol).join(schema.runs, run.market_fetch == fetch.id)
     return connection.scalar(used.where(run.id == run_id)) or ""
 
@@ -43,7 +42,6 @@ def newest_finished(connection: Connection, symbol: str, target: str) -> date | 
 
 def done_before(connection: Connection, night: Row) -> Row | None:
     """The newest night that is done before another, rows of table runs; None before the first."""
-    run = schema.runs.c
     same_day = (run.as_of == night["as_of"]) & (run.started_at < night["started_at"])
     earlier = (
         select(*run)
@@ -56,22 +54,20 @@ def done_before(connection: Connection, night: Row) -> Row | None:
 
 def unfinished_run(connection: Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after`, a row of table runs, if it is late or failed."""
-    run = newest_run(connection, symbol, target)
-    if run is None or run["as_of"] <= after:
+    newest = newest_run(connection, symbol, target)
+    if newest is None or newest["as_of"] <= after:
         return None
-    return run if run["status"] in ("late", "failed") else None
+    return newest if newest["status"] in ("late", "failed") else None
 
 
 def running(connection: Connection) -> dict[str, date]:
     """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
-    run = schema.runs.c
     query = select(run.id, run.as_of).where(schema.RUNNING).order_by(run.as_of)
     return {night.id: night.as_of for night in connection.execute(query)}
 
 
 def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]:
     """Each run_id and origin_session of forecasts, with the first issued_at and a fetch_id."""
-    forecast = schema.forecasts.c
     night = forecast["run_id", "origin_session"]
     first = (func.min(forecast[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = select(*night, *first).where(*of_series(forecast, symbol, target))
@@ -80,14 +76,12 @@ def issued_by_run(connection: Connection, symbol: str, target: str) -> list[Row]
 
 def models_beginning(connection: Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
-    model = schema.models.c
     named = select(*model).where(model.id.startswith(beginning, autoescape=True))
     return rows(connection, named.order_by(model.id).limit(limit))
 
 
 def network_ids(connection: Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
     """The ids of the symbol's networks, newest first: of those with pruned weights, or others."""
-    model = schema.models.c
     emptied = model.artifact_path.is_(None) & model.artifact_hash.is_not(None)
     wanted = emptied if pruned else model.artifact_path.is_not(None)
     of_symbol = select(model.id).where(*of_series(model, symbol, target), wanted)
@@ -96,7 +90,6 @@ def network_ids(connection: Connection, symbol: str, target: str, *, pruned: boo
 
 def models_of_newest(connection: Connection, symbol: str, target: str, *, origins: int) -> set[str]:
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
-    forecast = schema.forecasts.c
     of_symbol = of_series(forecast, symbol, target)
     newer = forecast.origin_session >= oldest_of_newest(of_symbol, origins=origins)
     return set(connection.scalars(select(forecast.model_id).where(*of_symbol, newer)))
@@ -106,7 +99,6 @@ def newest_scratch(
     connection: Connection, symbol: str, target: str, *, session: date
 ) -> date | None:
     """The last training session, up to `session`, of passed fits from scratch; None without."""
-    model = schema.models.c
     trained_to = (
         select(func.max(model.trained_to))
         .where(*of_series(model, symbol, target), model.method == "scratch")
@@ -140,7 +132,6 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
     """
     trained_on = row(connection, "fetches", {"id": model["fetch_id"]}) or {}
     fitted_by = row(connection, "runs", {"id": model["run_id"]}) or {}
-    forecast = schema.forecasts.c
     origin = forecast.origin_session
     of_model = (
         select(func.count(), func.min(origin), func.max(origin))
@@ -161,7 +152,7 @@ def lineage(connection: Connection, model: Mapping[str, Any], *, last: date = da
 
 
 def _ancestors(connection: Connection, model: Mapping[str, Any]) -> list[str]:
-    fitted = schema.models.c
+    fitted = schema.model
     of_symbol = select(fitted.id, fitted.parent_id).where(
         *of_series(fitted, model["symbol"], model["target"])
     )
@@ -181,7 +172,7 @@ def champion(
 
     None before the first.
     """
-    up_to = schema.promotions.c.session <= session
+    up_to = promotion.session <= session
     winner = connection.scalar(_winners(symbol, target).where(up_to).limit(1))
     return None if winner is None else row(connection, "models", {"id": winner})
 
@@ -194,19 +185,17 @@ def champion_before(connection: Connection, symbol: str, target: str) -> Row | N
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
-    promotion = schema.promotions.c
     # The session before the decision: replaying a span today does not change tomorrow's champion.
     newest_first = (promotion.session.desc(), promotion.decided_at.desc(), promotion.id.desc())
     of_symbol = select(promotion.winner).where(*of_series(promotion, symbol, target))
     return of_symbol.order_by(*newest_first)
 
 
-_NIGHTS = select(schema.forecasts, *schema.fetches.c["title", "currency"]).join(schema.fetches)
+_NIGHTS = select(schema.forecasts, *fetch["title", "currency"]).join(schema.fetches)
 
 
 def newest_nights(connection: Connection) -> list[Row]:
     """The published forecast one session ahead of each symbol and target, title and currency."""
-    forecast = schema.forecasts.c
     latest = sa.table("latest_forecasts", *map(sa.column, schema.FORECAST_KEY))
     statement = (
         _NIGHTS.join(latest, same_forecast(latest.c, forecast))
@@ -218,7 +207,6 @@ def newest_nights(connection: Connection) -> list[Row]:
 
 def newest_night(connection: Connection, symbol: str, target: str, *, last: date) -> Row | None:
     """As `newest_nights`, of one symbol and target, but of origins up to `last`."""
-    forecast = schema.forecasts.c
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
     newest_first = (forecast.origin_session.desc(), *best_first(forecast), forecast.model_id)
     published = _NIGHTS.where(*wanted, forecast.horizon == 1, forecast.role == CHAMPION)
@@ -233,12 +221,11 @@ def newest_run(
     A failed one is history, and left out, once bars that were fetched later have led to another
     night; so is one of a day that was no session.
     """
-    run = schema.runs.c
     wanted = (*of_series(run, symbol, target), run.as_of <= last, ~_is_history())
     return first_row(connection, select(*run).where(*wanted).order_by(*_NEWEST_FIRST))
 
 
-_NEWEST_FIRST = (schema.runs.c.as_of.desc(), schema.runs.c.status, schema.runs.c.started_at.desc())
+_NEWEST_FIRST = (run.as_of.desc(), run.status, run.started_at.desc())
 
 
 def _is_history() -> sa.ColumnElement[bool]:
@@ -247,8 +234,6 @@ def _is_history() -> sa.ColumnElement[bool]:
     By the fetch, not by the later start: a run whose source does not respond goes on with stored
     bars, and its failure still counts. The other night is running while it writes its own page.
     """
-    run = schema.runs.c
-    fetch = schema.fetches.c
     later = schema.runs.alias("later").c
     night_after = (
         select(later.id)
@@ -268,7 +253,6 @@ def bars_of_symbols(
     connection: Connection, symbols: Collection[str], *, first: date, last: date
 ) -> pd.DataFrame:
     """Every version of the bars of symbols, whose nights may be of other fetches, by session."""
-    bar = schema.bar_versions.c
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
     wanted = (bar.symbol.in_(symbols), bar.session.between(first, last))
     versions = frame(connection, select(*bar[names]).where(*wanted))
@@ -286,7 +270,6 @@ def last_results(
 
     Of origins from `first` on and sessions up to `last`; of a replay where there is no other.
     """
-    score = schema.scores.c
     wanted = (
         score.symbol.in_(symbols),
         score.target.in_(get_args(Target)),
@@ -303,7 +286,7 @@ def last_results(
         score.stage.desc(),
         score.bar_version.desc(),
     )
-    statement = select(*score, schema.forecasts.c.q50).join(schema.forecasts)
+    statement = select(*score, forecast.q50).join(schema.forecasts)
     return _first_of_each(connection, statement.where(*wanted).order_by(*order))
 
 
@@ -314,7 +297,6 @@ def newest_runs(
 
     Columns symbol, target, as_of, status, note, error.
     """
-    run = schema.runs.c
     columns = run["symbol", "target", "as_of", "status", "note", "error"]
     wanted = (run.as_of >= first, run.symbol.in_(symbols), ~_is_history())
     return _first_of_each(connection, select(*columns).where(*wanted).order_by(*_NEWEST_FIRST))

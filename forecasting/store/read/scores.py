@@ -17,6 +17,7 @@ from forecasting.store.read.inputs import (
     on_basis_at,
     split_factors,
 )
+from forecasting.store.schema import bar, fetch, forecast, model, score
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     CHALLENGER,
@@ -54,8 +55,6 @@ def scored(
     Returns:
         One row a forecast, settled before first print, then of the newest bar, ascending.
     """
-    score = schema.scores.c
-    forecast = schema.forecasts.c
     wanted = _wanted(
         connection,
         symbol,
@@ -73,7 +72,7 @@ def scored(
     names = (*order, "target_session", *QUANTILE_COLUMNS, "role", "issued_at", "data_as_of")
     statement = (
         select(*forecast[names], *ranked.c[_SCORE])
-        .add_columns(schema.models.c.name, schema.fetches.c.first_received)
+        .add_columns(model.name, fetch.first_received)
         .join(ranked, same_forecast(forecast, ranked.c))
         .join(schema.models)
         .join(schema.fetches)
@@ -113,7 +112,6 @@ def losses(
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long
     # (performance.md).
-    score = schema.scores.c
     wanted = _wanted(
         connection,
         symbol,
@@ -138,8 +136,7 @@ def losses(
     chosen = select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
-        forecast = schema.forecasts.c
-        based = chosen.add_columns(forecast.data_as_of, schema.fetches.c.first_received)
+        based = chosen.add_columns(forecast.data_as_of, fetch.first_received)
         based = based.join(schema.forecasts, same_forecast(forecast, ranked.c)).join(schema.fetches)
         stored = frame(connection, based)
         every = on_basis_at(connection, symbol, target, stored, ["pinball"], at=known_at)
@@ -162,8 +159,6 @@ def _wanted(
 
     They keep the newest scored origins, and few others.
     """
-    score = schema.scores.c
-    bar = schema.bar_versions.c
     wanted = [*of_series(score, symbol, target)]
     if last is not None:
         wanted.append(score.target_session <= last)
@@ -217,12 +212,10 @@ def unscored_forecasts(
         Columns of table forecasts, model, stage, bar_version, and the bar on the share basis of the
         day the forecast was issued: split_factor, new shares per share of that day, is divided out.
     """
-    forecast = schema.forecasts.c
-    score = schema.scores.c
     of_symbol = of_series(forecast, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(select(func.min(forecast.target_session)).where(*of_symbol))
-    span = schema.bar_versions.c.session.between(oldest or date.max, last)
+    span = bar.session.between(oldest or date.max, last)
     actual = _actuals(symbol, target, span, known_at)
     # Counting first is several times as fast as looking up the scores of every forecast of five
     # years.
@@ -240,7 +233,7 @@ def unscored_forecasts(
     same_bar = (score[name] == actual.c[name] for name in ("stage", "bar_version"))
     statement = (
         select(*forecast, *actual.c)
-        .add_columns(schema.fetches.c.first_received, schema.models.c.name.label("model"))
+        .add_columns(fetch.first_received, model.name.label("model"))
         .join(actual, actual.c.session == forecast.target_session)
         .join(schema.models)
         .join(schema.fetches)
@@ -268,7 +261,6 @@ def _actuals(
     symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime | None
 ) -> sa.Subquery:
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
-    bar = schema.bar_versions.c
     earlier = schema.bar_versions.alias("earlier")
     needed = TARGETS[target].columns
     usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
