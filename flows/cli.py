@@ -663,7 +663,7 @@ def main(command: Callable[[], object] = app) -> None:
             send_check(ended.__context__ or ended)
         raise
     except Exception as error:
-        from forecasting.night.symbols import explained
+        from forecasting.night.failures import explained
 
         failure = explained(error, now=clock.now)
         sys.stderr.write(f"{failure}\n")

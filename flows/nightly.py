@@ -16,12 +16,12 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock, reporting
 from flows.progress import nights_bar
 from forecasting.errors import DataLateError, ForecastingError
+from forecasting.night.failures import explained
 from forecasting.night.health import nothing_new
 from forecasting.night.night import Night
 from forecasting.night.plan import narrowed, planned_nights
 from forecasting.night.rounds import Rounds
 from forecasting.night.run import Caller, Step, call_step, ledger
-from forecasting.night.symbols import explained
 from forecasting.publish.runs import run_published
 from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings

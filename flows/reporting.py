@@ -21,11 +21,12 @@ from prefect.utilities.urls import url_for
 from flows import clock
 from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError, LockedError
+from forecasting.night.failures import combined, explained
 from forecasting.night.folders import page_address, report_path
 from forecasting.night.night import Night
 from forecasting.night.plan import run_name, subject_of
 from forecasting.night.run import outcome_of
-from forecasting.night.symbols import combined, explained, joined
+from forecasting.night.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.publish import messages
 from forecasting.publish.pages import newest_nights, outcome_page, update_index

@@ -15,8 +15,9 @@ from typing import Any
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.night.failures import explained
 from forecasting.night.folders import runs_folder
-from forecasting.night.symbols import explained, own_settings
+from forecasting.night.symbols import own_settings
 from forecasting.sessions import last_completed, name_of
 from forecasting.settings import Settings
 from forecasting.values import source_name

@@ -19,13 +19,14 @@ from joblib.externals.loky import get_reusable_executor
 from forecasting.errors import ForecastingError, NoBarError, UnavailableError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.night import plan
+from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol, in_turn, make_night, received, sent
 from forecasting.night.rounds import INTERACTIVE, Rounds, Wait
 from forecasting.night.steps.evaluate import evaluate, unpublished
 from forecasting.night.steps.ingest import fetch_and_store, ingest
 from forecasting.night.steps.predict import predict
 from forecasting.night.steps.preprocess import first_session, preprocess
-from forecasting.night.symbols import Outcomes, each_symbol, explained
+from forecasting.night.symbols import Outcomes, each_symbol
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, migrate, read
 from forecasting.store.frames import Row, python_strings

@@ -13,9 +13,10 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
+from forecasting.night.failures import combined
 from forecasting.night.folders import check_writable, write_whole
 from forecasting.night.steps.preprocess import input_fetch
-from forecasting.night.symbols import check_forecast, combined, each_symbol
+from forecasting.night.symbols import check_forecast, each_symbol
 from forecasting.plain_text import named, plain_text
 from forecasting.report.documents import hubverse, json_text, nixtla
 from forecasting.sessions import is_session, name_of

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from forecasting.errors import ForecastingError, LockedError, NoLiveForecastError, UsageError
+from forecasting.night.failures import explained, quoted
 from forecasting.night.folders import INDEX, page_address, runs_folder
 from forecasting.night.health import live_states
 from forecasting.night.night import Night
 from forecasting.night.run_log import notes_of
-from forecasting.night.symbols import NAMED, explained, joined, own_settings, quoted
+from forecasting.night.symbols import NAMED, joined, own_settings
 from forecasting.plain_text import named, plain_text
 from forecasting.publish.alerts import alert_counts, wrong_alerts
 from forecasting.publish.export import check_known

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import ForecastingError, StoreError
+from forecasting.night.failures import ADVICE, explained
 from forecasting.night.folders import (
     INDEX,
     check_writable,
@@ -27,14 +28,7 @@ from forecasting.night.folders import (
 )
 from forecasting.night.night import Night
 from forecasting.night.plan import check_session
-from forecasting.night.symbols import (
-    ADVICE,
-    Outcomes,
-    check_forecast,
-    each_symbol,
-    explained,
-    only_symbol,
-)
+from forecasting.night.symbols import Outcomes, check_forecast, each_symbol, only_symbol
 from forecasting.preprocess.windows import actual_of
 from forecasting.report.night_view import PageData, ReportData, SymbolLine
 from forecasting.report.page import render_index, render_page

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import date
 
 from forecasting.night import plan
+from forecasting.night.failures import combined, explained
 from forecasting.night.night import Night
 from forecasting.night.run import PLAINLY, Caller, ledger, outcome_of, run_nights
 from forecasting.night.run_log import mark_cut_off
-from forecasting.night.symbols import combined, explained
 from forecasting.publish.messages import send_digest, send_failed
 from forecasting.publish.pages import publish_page, update_index
 from forecasting.settings import Settings

@@ -16,7 +16,7 @@ from flows import cli, nightly
 from flows.cli import main
 from flows.console import echo
 from forecasting.errors import ForecastingError
-from forecasting.night import symbols
+from forecasting.night import failures
 from forecasting.night.steps import preprocess
 from tests.builders import LAST
 from tests.flows.test_cli import run
@@ -204,14 +204,14 @@ def test_a_night_that_cannot_write_a_file_is_failed_with_a_paragraph_and_the_nex
 
 def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(tmp_path, monkeypatch):
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(symbols, "KEPT", 3)
-    folder = tmp_path / symbols.FOLDER
+    monkeypatch.setattr(failures, "KEPT", 3)
+    folder = tmp_path / failures.FOLDER
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     instant = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
     for night in range(5):
         at = instant + timedelta(days=night)
-        told = str(symbols.explained(ZeroDivisionError("seeded"), now=lambda at=at: at))
+        told = str(failures.explained(ZeroDivisionError("seeded"), now=lambda at=at: at))
         assert str(folder / f"2024-03-{9 + night:02d}T103000-") in told
     kept = sorted(path.name for path in folder.iterdir())
     assert [name[:10] for name in kept[:-1]] == ["2024-03-11", "2024-03-12", "2024-03-13"]

@@ -9,7 +9,8 @@ from forecasting.errors import (
     UnexpectedError,
     UsageError,
 )
-from forecasting.night.symbols import asked_symbols, combined, each_symbol
+from forecasting.night.failures import combined
+from forecasting.night.symbols import asked_symbols, each_symbol
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction

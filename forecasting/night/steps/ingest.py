@@ -24,6 +24,7 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.sources import Fetched, ManySource, Source, plugins
 from forecasting.ingest.sources.files import is_frame
+from forecasting.night.failures import explained
 from forecasting.night.night import Night, by_symbol
 from forecasting.night.run_log import open_run, stopped_status
 from forecasting.night.second_source import compare_with_witness
@@ -34,7 +35,6 @@ from forecasting.night.steps.preprocess import (
     ledger_instant,
     market_night,
 )
-from forecasting.night.symbols import explained
 from forecasting.preprocess.windows import FILLED_SESSIONS, MIN_ROWS, WARM_UP
 from forecasting.sessions import ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
