@@ -69,76 +69,78 @@ def live_states(settings: Settings, *, now: Clock) -> list[Row]:
 
 def _states(settings: Settings, *, now: Clock) -> list[Row]:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
-    is_held = lock.is_held(settings.url, "night")
-    rows = list[Row]()
+    is_locked = lock.is_held(settings.url, "night")
+    rows: list[Row] = []
     with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             stored = read.announced_days(connection, symbol)
             own = with_announced(settings.for_symbol(symbol), stored)
-            rows.append(_state(connection, own, now(), is_held))
+            rows.append(_state(connection, own, now(), is_locked))
     without = [row for row in rows if row["cause"] == "without a night"]
-    for row in without if len(without) <= ASKED else ():
-        own = own_settings(settings, row["symbol"])
-        try:
-            check_events(own.events, own.symbols)
-            check_market(own)
-            _newest_of_source(
-                own, plugins.source_of(own.source, cache_dir=own.yahoo_cache), now=now
-            )
-        except ForecastingError as refused:  # as it refuses a run, which leaves no row
-            row |= {"cause": "without a usable input", "error": str(refused)}
+    if len(without) <= ASKED:
+        for row in without:
+            _name_refusal(row, settings, now=now)
     return rows
 
 
-def _state(connection: Connection, own: Settings, at: datetime, is_held: bool | None) -> Row:
-    """Whether the newest completed session has a live forecast, for check.txt.
+def _name_refusal(row: Row, settings: Settings, *, now: Clock) -> None:
+    """Give a symbol without a night the error that refuses its run, which leaves no row."""
+    own = own_settings(settings, row["symbol"])
+    try:
+        check_events(own.events, own.symbols)
+        check_market(own)
+        source = plugins.source_of(own.source, cache_dir=own.yahoo_cache)
+        _newest_of_source(own, source, now=now)
+    except ForecastingError as refused:
+        row |= {"cause": "without a usable input", "error": str(refused)}
 
-    Without one, `cause` says why.
-    """
+
+def _state(connection: Connection, own: Settings, at: datetime, is_locked: bool | None) -> Row:
+    """Whether the newest completed session has a live forecast, for check.txt; else the `cause`."""
     symbol = own.symbols[0]
     exchange = own.exchange
-    series = {"symbol": own.symbols[0], "target": own.target}
+    series = {"symbol": symbol, "target": own.target}
     row = Row(dict.fromkeys(("session", "opened", "night", "fetch", "error")))
     row |= {"symbol": symbol, "exchange": name_of(exchange), "cause": ""}
     try:
-        due = last_completed(at, exchange)
-        opened = opens_at(next_sessions(due, max(HORIZONS), exchange)[0], exchange)
+        session = last_completed(at, exchange)
+        opened = opens_at(next_sessions(session, max(HORIZONS), exchange)[0], exchange)
     except ForecastingError as ended:  # no night can forecast them
         return row | {"cause": "without a calendar", "error": str(ended)}
-    newest = read.newest(
-        connection,
-        "forecasts",
-        "origin_session",
-        series | {"kind": "live", "role": CHAMPION},
-    )
-    row |= {"session": due, "opened": opened, "is_open": at >= opened, "newest": newest}
-    if newest is not None and newest >= due:
+    live = series | {"kind": "live", "role": CHAMPION}
+    newest = read.newest(connection, "forecasts", "origin_session", live)
+    row |= {"session": session, "opened": opened, "is_open": at >= opened, "newest": newest}
+    if newest is not None and newest >= session:
         return row
-    if read.row(connection, "forecasts", series | {"origin_session": due}) is not None:
+    if read.row(connection, "forecasts", series | {"origin_session": session}) is not None:
         return row | {"cause": "issued late"}
-    begun = read.row(
-        connection,
-        "runs",
-        series | {"as_of": due},
-        order=("status DESC", "started_at DESC"),
-    )
-    if begun and begun["status"] == "running":
-        cause = {True: "at work", False: "cut off", None: "at work or cut off"}[is_held]
-        return row | {"cause": cause, "night": begun}
-    if begun and begun["status"] != "done":
-        return row | {"cause": _why_stopped(begun["status"]), "night": begun}
-    closed = closes_at(due, exchange)
-    asked = read.newest_fetch(connection, symbol, with_bars=False)
-    if asked and asked["verdict"] in get_args(FailedVerdict) and asked["fetched_at"] > closed:
-        return row | {"cause": _why_stopped(asked["verdict"]), "fetch": asked}
-    stopped = read.unfinished_run(
-        connection,
-        symbol,
-        own.target,
-        after=newest or date.min,
-    )
-    row |= {"closed": closed, "last": stopped, "has_any": read.row(connection, "forecasts", series)}
-    return row | {"cause": "waiting" if is_held else "without a night"}
+    stopped = _stopped(connection, series, session, is_locked)
+    if stopped:
+        return row | stopped
+    closed = closes_at(session, exchange)
+    request = read.newest_fetch(connection, symbol, with_bars=False) or Row()
+    has_failed = request.get("verdict") in get_args(FailedVerdict)
+    if has_failed and request["fetched_at"] > closed:
+        return row | {"cause": _why_stopped(request["verdict"]), "fetch": request}
+    before = newest or date.min
+    last = read.unfinished_run(connection, symbol, own.target, after=before)
+    any_forecast = read.row(connection, "forecasts", series)
+    cause = "waiting" if is_locked else "without a night"
+    return row | {"closed": closed, "last": last, "has_any": any_forecast, "cause": cause}
+
+
+def _stopped(
+    connection: Connection, series: Mapping[str, str], session: date, is_locked: bool | None
+) -> Row:
+    """Why the night of a session has not ended, with its row; empty without such a night."""
+    order = ("status DESC", "started_at DESC")
+    night = read.row(connection, "runs", {**series, "as_of": session}, order=order)
+    if night is None or night["status"] == "done":
+        return Row()
+    if night["status"] != "running":
+        return Row(cause=_why_stopped(night["status"]), night=night)
+    causes = {True: "at work", False: "cut off", None: "at work or cut off"}
+    return Row(cause=causes[is_locked], night=night)
 
 
 def _why_stopped(kind: str) -> str:
@@ -148,12 +150,7 @@ def _why_stopped(kind: str) -> str:
 
 def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[date, str]:
     """The newest session of a symbol in its file, or what a run would refuse."""
-    night = make_night(
-        own.symbols[0],
-        newest_session(own, now=now),
-        own,
-        now=now,
-    )
+    night = make_night(own.symbols[0], newest_session(own, now=now), own, now=now)
     with suppress(StoreError):  # of which the row database tells
         check_bars(night)
     early = early_end([night], now=now)  # of a file, which is read
@@ -164,90 +161,89 @@ def _newest_of_source(own: Settings, source: Source, *, now: Clock) -> tuple[dat
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
-
-    def database() -> str:
-        migrate.check_ready(settings.url)
-        with connect.reading(settings.url) as connection:
-            # A damaged file opens, and fails where its pages are read
-            for table in schema.metadata.tables:
-                read.row(connection, table, {})
-        return (
-            f"at revision {migrate.current(settings.url)}, all {len(schema.metadata.tables)} "
-            "tables readable"
-        )
-
-    def sessions() -> str:
-        exchanges = (own_settings(settings, symbol).exchange for symbol in settings.symbols)
-        newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
-        ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
-        each = ", ".join(
-            f"{session} of {name_of(exchange)}" for exchange, session in newest.items()
-        )
-        return ". ".join([f"newest completed: {each}", *ends])
-
-    def source() -> str:
-        source = check_source(settings)
-
-        found = each_symbol(settings, lambda own: _newest_of_source(own, source, now=now), now=now)
-        found.raise_failed()
-        oldest, early = min(found.values.values())
-        state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"
-        return ". ".join(
-            filter(None, [f"{source.name} for {', '.join(settings.symbols)} ({state})", early])
-        )
-
-    def models() -> str:
-        migrate.check_ready(settings.url, writes=False)
-        with connect.reading(settings.url) as connection:
-            every = [
-                read.champion(connection, *of) for of in product(settings.symbols, get_args(Target))
-            ]
-        rows = [row | {"state": weights_state(row, settings)} for row in every if row is not None]
-        if lost := [
-            "{symbol} {target} {id}: {state}".format_map(row)
-            for row in rows
-            if row["state"] != "kept"
-        ]:
-            raise StoreError(
-                f"The weights of published models are not as they were written ({named(lost, 3)}). "
-                "Restore them from a "
-                "backup; without it the next night fits from scratch."
-            )
-        return f"weights of {quantity(len(rows), 'published model')} as they were written"
-
-    def witness() -> str:
-        return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
-
-    def disk() -> str:
-        for folder in (settings.data_dir.absolute() / name for name in (ARTIFACTS, REPORTS, "")):
-            found = next(path for path in (folder, *folder.parents) if path.exists())
-            if not os.access(found, os.W_OK | os.X_OK):
-                raise UsageError(
-                    "Expected a folder in FORECASTING_DATA_DIR that this user can write; found "
-                    f"{found}."
-                )
-        free = shutil.disk_usage(found).free / 2**30
-        if free < LEAST_FREE:
-            raise StoreError(
-                f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} "
-                "GiB."
-            )
-        return f"{free:.1f} GiB free"
-
-    return {
-        "database": database,
-        "sessions": sessions,
-        "source": source,
+    checks: dict[str, Callable[[], str]] = {
+        "database": lambda: _database(settings),
+        "sessions": lambda: _sessions(settings, now=now),
+        "source": lambda: _source(settings, now=now),
         "market": lambda: check_market(settings, now=now),
-        **({} if migrate.is_missing(settings.url) else {"models": models}),
-        **(
-            {"events": lambda: check_events(settings.events, settings.symbols)}
-            if settings.events
-            else {}
-        ),
-        **({"witness": witness} if settings.witness else {}),
-        "disk": disk,
     }
+    if not migrate.is_missing(settings.url):
+        checks["models"] = lambda: _models(settings)
+    if settings.events:
+        checks["events"] = lambda: check_events(settings.events, settings.symbols)
+    if settings.witness:
+        checks["witness"] = lambda: _witness(settings)
+    checks["disk"] = lambda: _disk(settings)
+    return checks
+
+
+def _database(settings: Settings) -> str:
+    migrate.check_ready(settings.url)
+    tables = schema.metadata.tables
+    with connect.reading(settings.url) as connection:
+        for table in tables:  # a damaged file opens, and fails where its pages are read
+            read.row(connection, table, {})
+    return f"at revision {migrate.current(settings.url)}, all {len(tables)} tables readable"
+
+
+def _sessions(settings: Settings, *, now: Clock) -> str:
+    exchanges = [own_settings(settings, symbol).exchange for symbol in settings.symbols]
+    newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
+    each = ", ".join(f"{session} of {name_of(name)}" for name, session in newest.items())
+    ends = [ends_soon(session, exchange) for exchange, session in newest.items()]
+    return ". ".join([f"newest completed: {each}", *filter(None, ends)])
+
+
+def _source(settings: Settings, *, now: Clock) -> str:
+    source = check_source(settings)
+    found = each_symbol(settings, lambda own: _newest_of_source(own, source, now=now), now=now)
+    found.raise_failed()
+    oldest, early = min(found.values.values())
+    state = "no request made" if plugins.is_live(source) else f"read up to {oldest}"
+    sentence = f"{source.name} for {', '.join(settings.symbols)} ({state})"
+    return f"{sentence}. {early}" if early else sentence
+
+
+def _models(settings: Settings) -> str:
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        champions = [
+            read.champion(connection, symbol, target)
+            for symbol, target in product(settings.symbols, get_args(Target))
+        ]
+    states = {
+        f"{row['symbol']} {row['target']} {row['id']}": weights_state(row, settings)
+        for row in champions
+        if row is not None
+    }
+    lost = [f"{model}: {state}" for model, state in states.items() if state != "kept"]
+    if lost:
+        raise StoreError(
+            f"The weights of published models are not as they were written ({named(lost, 3)}). "
+            "Restore them from a backup; without it the next night fits from scratch."
+        )
+    return f"weights of {quantity(len(states), 'published model')} as they were written"
+
+
+def _witness(settings: Settings) -> str:
+    return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
+
+
+def _disk(settings: Settings) -> str:
+    data_dir = settings.data_dir.absolute()
+    for folder in (data_dir / ARTIFACTS, data_dir / REPORTS, data_dir):
+        present = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(present, os.W_OK | os.X_OK):
+            raise UsageError(
+                "Expected a folder in FORECASTING_DATA_DIR that this user can write; found "
+                f"{present}."
+            )
+    free = shutil.disk_usage(present).free / 2**30
+    if free < LEAST_FREE:
+        raise StoreError(
+            f"Expected {LEAST_FREE} GiB or more free at {settings.data_dir}; found {free:.1f} GiB."
+        )
+    return f"{free:.1f} GiB free"
 
 
 def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
@@ -262,10 +258,7 @@ def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """The reason that nights had nothing to do.
-
-    Without `as_of` the holidays since too, up to ten days.
-    """
+    """Why nights had nothing to do; without `as_of` with the holidays since, up to ten days."""
     each = [own_settings(settings, symbol) for symbol in settings.symbols]
     newest = dict.fromkeys((as_of or newest_session(own, now=now), own.exchange) for own in each)
     sentences = [

@@ -269,11 +269,13 @@ def check_source(settings: Settings) -> Source:
 
 
 def check_market(settings: Settings, *, now: Clock | None = None) -> str:
-    """The market series and its source, or `none`.
+    """The market series and its source, or `none`; with `now` its file has closes for the nights.
 
-    Raises where a file has no closes of it, or none for the nights.
+    Raises:
+        BadDataError: A file has no closes of the series, or ends too long before a night.
     """
-    if (choice := settings.market_choice) is None:
+    choice = settings.market_choice
+    if choice is None:
         return NO_MARKET
     source = plugins.source_of(
         choice.source,
@@ -284,25 +286,23 @@ def check_market(settings: Settings, *, now: Clock | None = None) -> str:
     newest = plugins.newest_session(source, choice.symbol)
     state = f"up to {newest}" if newest else "(no request made)"
     if newest is not None and now is not None:
-        for own in (own_settings(settings, symbol) for symbol in settings.symbols):
-            # Any other source may be a file that has ended too, and is checked by itself.
-            due = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
-            market = market_night(
-                make_night(
-                    own.symbols[0],
-                    due,
-                    own,
-                    now=now,
-                )
-            )
-            if market is not None and newest < market.session:
-                if newest < shift(market.session, -FILLED_SESSIONS, choice.exchange):
-                    raise BadDataError(
-                        f"{missing_closes(market, newest)} Bring it up to date or choose market "
-                        "none."
-                    )
+        for symbol in settings.symbols:
+            if _ends_early(newest, own_settings(settings, symbol), choice.exchange, now=now):
                 state = f"up to {newest}, filled forward"
     return f"{choice.symbol} of {source.name} {state}"
+
+
+def _ends_early(newest: date, own: Settings, exchange: str, *, now: Clock) -> bool:
+    """Whether a market series ends before a symbol's newest night; a BadDataError long before it."""
+    # Any other source may be a file that has ended too, and is checked by itself.
+    session = SAMPLE_ENDS if own.source == "sample" else last_completed(now(), own.exchange)
+    market = market_night(make_night(own.symbols[0], session, own, now=now))
+    if market is None or newest >= market.session:
+        return False
+    if newest < shift(market.session, -FILLED_SESSIONS, exchange):
+        missing = missing_closes(market, newest)
+        raise BadDataError(f"{missing} Bring it up to date or choose market none.")
+    return True
 
 
 def checked_span(

@@ -308,35 +308,29 @@ def mark_cut_off(settings: Settings) -> None:
 
 
 def delete_leftovers(settings: Settings) -> None:
-    """Delete what nights left when they were killed.
-
-    Windows, weights half written, and weights without a row.
-    """
+    """Delete what killed nights left: windows, weights half written, and weights without a row."""
     folder = settings.data_dir.absolute() / ARTIFACTS
-    left = [(path, [*FILES]) for path in folder.glob(".*") if _HALF_WRITTEN.fullmatch(path.name)]
-    left += [
-        (path, [WINDOWS]) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name)
-    ]
+    runs = runs_folder(settings)
+    for path in runs.glob("*"):
+        if _RUN.fullmatch(path.name):
+            delete_files(path, [WINDOWS])
+    for path in folder.glob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name):
+            delete_files(path, FILES)
+    for model_id in _without_row(settings, {path.name for path in folder.glob("*")}):
+        delete_files(folder / model_id, FILES)
+
+
+def _without_row(settings: Settings, present: set[str]) -> list[str]:
+    """Those of the ids of models that a night made which never wrote their row.
+
+    Run again, a night may fit by another method, into another folder.
+    """
     with connect.reading(settings.url) as connection:
-        not_done = read.values(
-            connection,
-            "runs",
-            "id",
-            {"status": ["running", "late", "failed"]},
-        )
+        stopped = {"status": ["running", "late", "failed"]}
+        not_done = read.values(connection, "runs", "id", stopped)
         fits = {network_id(run_id, method) for run_id in not_done for method in FITS}
-        # Run again, a night may fit by another method, into another folder. On most mornings there
-        # is none.
-        if fits:
-            present = fits.intersection(path.name for path in folder.glob("*"))
-            without_row = present.difference(
-                read.values(
-                    connection,
-                    "models",
-                    "id",
-                    {"id": sorted(present)},
-                )
-            )
-            left += [(folder / model_id, [*FILES]) for model_id in sorted(without_row)]
-    for path, patterns in left:
-        delete_files(path, patterns)
+        left = sorted(fits & present)
+        if not left:  # as on most mornings
+            return []
+        return sorted(set(left).difference(read.values(connection, "models", "id", {"id": left})))

@@ -38,7 +38,7 @@ def found() -> dict[str, tuple[str, str]]:
 def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder, monkeypatch):
     monkeypatch.setenv("FORECASTING_ALERTS", "MSFT median > 1.5 usual")
     checks = found()
-    names = ["database", "sessions", "source", "market", "alerts", "disk", "prefect"]
+    names = ["database", "sessions", "source", "market", "disk", "alerts", "prefect"]
     states = ["wrong", *["ok"] * 6]
     assert [(name, state) for name, (state, _) in checks.items()] == [
         *zip(names, states, strict=True)
@@ -89,9 +89,11 @@ def test_a_disk_that_is_almost_full_or_a_folder_that_cannot_be_written_is_wrong(
 def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_wrong(
     folder, monkeypatch, name
 ):
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "VOD.L")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
     (folder / "text.csv").write_text("words,alone\n1,2\n")
-    bars = random_bars(3, seed=1).assign(symbol="VOD.L", announced="2024-01-30", timing="amc")
+    bars = random_bars(3, seed=1, last=date(2024, 2, 19)).assign(
+        symbol="VOD.L", announced="2024-01-30", timing="amc"
+    )
     bars.to_csv(folder / "VIX.csv", index_label="date")
     for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong"), ("text.csv", "wrong")):
         monkeypatch.setenv(f"FORECASTING_{name.upper()}", f"csv:{folder / file}")

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 
@@ -59,86 +59,52 @@ def evaluate(
 
 def score_and_decide(night: Night) -> Night:
     """The night, its scores and its promotion written; without windows nothing is decided."""
-    symbol = night.symbol
-    target = night.target
-    session = night.session
-    at = night.now()
     with connect.reading(night.settings.url) as connection:
-        try:
-            stored = night.stored_fetch
-            known_at = (
-                night.data_as_of
-                or input_fetch(
-                    connection,
-                    night.settings,
-                    session,
-                    stored=stored,
-                )["fetched_at"]
-            )
-        except StoreError:  # its bar has not come
-            known_at = read.newest(
-                connection,
-                "fetches",
-                "fetched_at",
-                {"symbol": symbol},
-            )
-        unscored = read.unscored_forecasts(
-            connection,
-            symbol,
-            target,
-            last=session,
-            known_at=known_at,
-        )
-        champion = read.champion(
-            connection,
-            symbol,
-            target,
-            session=session,
-        )
-        challenger = (
-            None if night.data_as_of is None else read.row(connection, "models", night.columns)
-        )
-        newest = read.newest(
-            connection,
-            "bar_versions",
-            "session",
-            {"symbol": symbol},
-        )
-        later = unscored.iloc[:0]
-        # Of a past night: scored with it, nothing is decided on them
-        if newest is not None and newest > session:
-            later = read.unscored_forecasts(
-                connection,
-                symbol,
-                target,
-                last=newest,
-            )
-            later = later[later["target_session"] > pd.Timestamp(session)]
-    scores = score_rows(unscored, target=target, scored_at=at) + score_rows(
-        later, target=target, scored_at=at
-    )
+        scores = _scores(connection, night)
+        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        challenger = read.row(connection, "models", night.columns) if night.data_as_of else None
     decision = None
-    # Else it was decided
+    # The fit that is champion was decided on before.
     if challenger is not None and (champion is None or challenger["id"] != champion["id"]):
         decision = _promotion(night, champion, challenger)
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
-        last = max((row["target_session"] for row in scores), default=session)
-        logger.info(
-            "scored %d forecasts of %s up to %s",
-            added,
-            symbol,
-            last,
-        )
+        last = max((row["target_session"] for row in scores), default=night.session)
+        logger.info("scored %d forecasts of %s up to %s", added, night.symbol, last)
         if decision is not None:
             write.add(connection, "promotions", decision)
-            logger.info(
-                "champion of %s from now on: %s (%s)",
-                symbol,
-                decision["winner"],
-                decision["reason"],
-            )
+            winner = f"{decision['winner']} ({decision['reason']})"
+            logger.info("champion of %s from now on: %s", night.symbol, winner)
     return night
+
+
+def _scores(connection: connect.Connection, night: Night) -> list[Row]:
+    """The scores of forecasts whose session has closed, by the bars of the night's fetch.
+
+    With a night of the past, forecasts whose sessions have closed since are scored by the bars of
+    now; nothing is decided on them.
+    """
+    session = night.session
+    series = (night.symbol, night.target)
+    at = night.now()
+    known_at = night.data_as_of or _newest_instant(connection, night)
+    unscored = read.unscored_forecasts(connection, *series, last=session, known_at=known_at)
+    scores = score_rows(unscored, target=night.target, scored_at=at)
+    newest = read.newest(connection, "bar_versions", "session", {"symbol": night.symbol})
+    if newest is not None and newest > session:
+        later = read.unscored_forecasts(connection, *series, last=newest)
+        later = later[later["target_session"] > pd.Timestamp(session)]
+        scores += score_rows(later, target=night.target, scored_at=at)
+    return scores
+
+
+def _newest_instant(connection: connect.Connection, night: Night) -> datetime | None:
+    """The instant of the fetch that a night without windows would use, else of the newest one."""
+    try:
+        fetch = input_fetch(connection, night.settings, night.session, stored=night.stored_fetch)
+    except StoreError:  # its bar has not come
+        return read.newest(connection, "fetches", "fetched_at", {"symbol": night.symbol})
+    return fetch["fetched_at"]
 
 
 def _promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
