@@ -12,8 +12,9 @@ from forecasting.ingest.actions import dividends_on
 from forecasting.publish import pages as publish
 from forecasting.sessions import sessions_index
 
+EVE = date(2024, 3, 7)
 LAST = date(2024, 3, 8)
-"""The newest session of the tests' bars."""
+"""The newest session of the tests' bars, and the one before it."""
 
 PRICES = ["open", "high", "low", "close", "adj_close"]
 

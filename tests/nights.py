@@ -160,7 +160,3 @@ def killed_before(table: str) -> Callable[..., int]:
     return lambda connection, name, *added: (
         killed() if name == table else add(connection, name, *added)
     )
-
-
-def broken(*args, **kwargs):
-    raise ZeroDivisionError("seeded")

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -14,13 +13,12 @@ import forecasting as fc
 from flows import clock
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.publish.export import BARS_COLUMNS
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE
 )
-EVE = date(2024, 3, 7)
 
 
 @pytest.fixture

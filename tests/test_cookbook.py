@@ -58,11 +58,11 @@ def ledger(request):
     return request.getfixturevalue(f"{request.param}_ledger")
 
 
-def cells(answer: str) -> list[list[str]]:
+def cells(answer):
     return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in answer.splitlines()]
 
 
-def matches(found: str, expected: str, tolerance: float) -> bool:
+def matches(found, expected, tolerance):
     """Whether two cells have the same words, and numbers that are nearly the same."""
     number = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
     if re.sub(number, "#", found) != re.sub(number, "#", expected):
@@ -124,7 +124,7 @@ def test_the_query_of_the_datasette_recipe_rounds_the_coming_sessions(sqlite_led
     assert matches(found[""][0][4], "4,947,394,315", TOLERANCE)
 
 
-def outputs(notebook: Path) -> list[str]:
+def outputs(notebook):
     """The text of every output, words and numbers one space apart."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = [

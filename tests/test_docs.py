@@ -23,11 +23,11 @@ NOT_IN_THE_REPOSITORY = {"artifacts/", "reports/"}
 PLACEHOLDER = re.compile(r"NAME|TABLE|000N|(^|[/_])[xy]([/.]|$)")
 
 
-def without_fences(text: str) -> str:
+def without_fences(text):
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def links_in(text: str) -> list[str]:
+def links_in(text):
     """Targets of the Markdown links outside code, without those to the web."""
     prose = re.sub(r"`[^`\n]*`", "", without_fences(text))
     return [
@@ -37,13 +37,13 @@ def links_in(text: str) -> list[str]:
     ]
 
 
-def anchors_in(text: str) -> set[str]:
+def anchors_in(text):
     """Anchors that GitHub gives to the headings."""
     headings = re.findall(r"^#+ (.+)$", without_fences(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def dead_links(document: Path, text: str) -> list[str]:
+def dead_links(document, text):
     """Relative links of a document's text to a file or heading that is not there, or outside the repository."""
     dead = []
     for target in links_in(text):
@@ -59,7 +59,7 @@ def dead_links(document: Path, text: str) -> list[str]:
     return dead
 
 
-def paths_in(text: str) -> list[str]:
+def paths_in(text):
     """Files and folders named in backticks.
 
     With a suffix or a slash at the end, without a placeholder.
@@ -73,7 +73,7 @@ def paths_in(text: str) -> list[str]:
     ]
 
 
-def functions_in(text: str) -> list[tuple[str, str]]:
+def functions_in(text):
     """(module, name) of `module.py` `name`, and of `name` in `module.py`, in the rows of tables."""
     found = []
     for row in re.findall(r"^\|.*\|$", text, re.MULTILINE):
@@ -83,7 +83,7 @@ def functions_in(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def file_of(path: str) -> Path:
+def file_of(path):
     """A path of docs/architecture.md, which starts at the repository or at the library."""
     return next(
         (folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()),
@@ -91,7 +91,7 @@ def file_of(path: str) -> Path:
     )
 
 
-def names_in(module: Path) -> set[str]:
+def names_in(module):
     nodes = ast.walk(ast.parse(module.read_text(encoding="utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 

@@ -28,7 +28,7 @@ STEPS = [
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-def arguments_of(instruction: str) -> list[list[str]]:
+def arguments_of(instruction):
     return [shlex.split(rest) for name, rest in STEPS if name == instruction]
 
 

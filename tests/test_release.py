@@ -36,7 +36,7 @@ LOCKED: Pins = {
 }
 
 
-def pins_of(name: str) -> Pins:
+def pins_of(name):
     """The pins of a file in deploy/locks/."""
     text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace(
         "\\\n", " "
@@ -51,11 +51,11 @@ def pins_of(name: str) -> Pins:
     return found
 
 
-def names_of(pins: Pins) -> set[str]:
+def names_of(pins):
     return {name for name, _ in pins}
 
 
-def required(requirements: list[str]) -> set[str]:
+def required(requirements):
     return {canonicalize_name(Requirement(text).name) for text in requirements}
 
 

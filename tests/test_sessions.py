@@ -48,7 +48,7 @@ def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(exchange, first
     assert sessions.holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
 
 
-def test_announced_days_change_the_calendar_of_the_exchange_that_carries_them_alone() -> None:
+def test_announced_days_change_the_calendar_of_the_exchange_that_carries_them_alone():
     closed = date(2027, 3, 11)
     half = date(2027, 3, 12)
     days = [

@@ -34,9 +34,7 @@ VIX = pd.Series(np.linspace(12.0, 30.0, len(BARS)), index=BARS.index)
 REPORTS = ("2022-11-28", "2023-02-27", "2023-05-30", "2023-08-28", "2023-11-27", "2024-02-27")
 
 
-def spec(
-    first: int, last: int, *, refit_every: int = 21, settings: Settings = SMALL
-) -> BacktestSpec:
+def spec(first, last, *, refit_every=21, settings=SMALL):
     """Origins by their place from the end of BARS."""
     return BacktestSpec(settings, BARS.index[first].date(), BARS.index[last].date(), refit_every)
 

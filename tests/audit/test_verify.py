@@ -41,7 +41,7 @@ def yahoo(tmp_path, sqlite_url, plain_flows, monkeypatch):
         yield served
 
 
-def live(yahoo: StandIn, monkeypatch):
+def live(yahoo, monkeypatch):
     """Nights with all that may happen between them: restated bars, an earnings date, a lost market series.
 
     And a session without a night, damaged weights, a champion named by hand, a night run again
@@ -91,7 +91,7 @@ def live(yahoo: StandIn, monkeypatch):
         a_night(session)
 
 
-def verified(first: date | None = None) -> str:
+def verified(first=None):
     """The one symbol's sentence, or its error."""
     found = verify(read_settings(), now=clock.now, first=first)
     found.raise_failed()
@@ -142,7 +142,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(yahoo, monkeypatch
         verified(LAST)
 
 
-def _check_bars_before_the_open(session: date):
+def _check_bars_before_the_open(session):
     """Bars as of a session are those that its night had, not those fetched after it."""
     with connect.reading(read_settings().url) as connection:
         used = connection.scalar(
@@ -156,7 +156,7 @@ def _check_bars_before_the_open(session: date):
     )
 
 
-def _verify_from_the_middle(first: date, issued: int):
+def _verify_from_the_middle(first, issued):
     """Nights that other code made are copied as they are, with the weights that the next one begins with."""
     settings = read_settings()
     with connect.transaction(settings.url) as connection:
@@ -197,7 +197,7 @@ def _verify_from_the_middle(first: date, issued: int):
     shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
-def _scores(url: str) -> list[tuple[object, ...]]:
+def _scores(url):
     columns = (
         "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, "
         "error, pinball, inside_80"

@@ -46,7 +46,7 @@ def opened(open_page, tmp_path):
     return opened_index
 
 
-def shown(page) -> list[str]:
+def shown(page):
     rows = page.locator("#lines tbody tr:visible")
     return [
         f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}"

@@ -4,8 +4,6 @@ Runs, their pages, tables and charts.
 """
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,6 @@ from tests.flows import prefect_api, processes
 
 pytestmark = MARKS
 
-OpenPage = Callable[..., Any]
 
 PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
 """Where Prefect's UI reports its own use, whatever the settings (docs/operations.md): it is
@@ -41,7 +38,7 @@ def nights(deployed, tmp_path_factory):
     return deployed
 
 
-def run_named(url: str, name: str) -> dict[str, Any]:
+def run_named(url, name):
     """The newest run of this name that no deployment started."""
     *_, found = [
         run for run in prefect_api.runs(url) if run["name"] == name and run["deployment_id"] is None
@@ -49,18 +46,18 @@ def run_named(url: str, name: str) -> dict[str, Any]:
     return found
 
 
-def artifact(url: str, run: str, key: str) -> str:
+def artifact(url, run, key):
     """The address of a run's artifact."""
     wanted = {"key": {"any_": [key]}, "flow_run_id": {"any_": [run_named(url, run)["id"]]}}
     (found,) = processes.API.post(f"{url}/artifacts/filter", json={"artifacts": wanted}).json()
     return f"{ui(url)}/artifacts/artifact/{found['id']}"
 
 
-def ui(url: str) -> str:
+def ui(url):
     return f"{url.removesuffix('/api')}/v2"
 
 
-def article(page, last: str) -> str:
+def article(page, last):
     """The text of a Markdown artifact, with ordinary spaces, once it has arrived as far as the text `last`."""
     shown = page.get_by_test_id("markdown-display").filter(has_text=last)
     shown.wait_for()

@@ -98,7 +98,7 @@ def test_the_pointer_shows_a_sessions_values(opened):
     assert not page.locator(".tip").is_visible()
 
 
-def tip_is_off_the_plot(page) -> bool:
+def tip_is_off_the_plot(page):
     tip = page.locator(".tip").bounding_box()
     plot = page.locator("#fan-chart .slot .hit").first.bounding_box()
     return tip["y"] + tip["height"] <= plot["y"] or tip["y"] >= plot["y"] + plot["height"]
@@ -111,7 +111,7 @@ def test_the_page_prints_on_light_paper_without_being_cut(opened):
     assert page.evaluate("document.documentElement.scrollWidth") == 718
 
 
-def nights(*, count: int = 7, target: str = "volume", **changed) -> pd.DataFrame:
+def nights(*, count=7, target="volume", **changed):
     """The newest night and older ones, a session apart, each with the network's forecasts and a ridge's."""
     parts = []
     for ago in range(count):
@@ -223,7 +223,7 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     assert page.errors == []
 
 
-def downloaded(page, table: str) -> tuple[str, pd.DataFrame]:
+def downloaded(page, table):
     """The name and the rows of a table's CSV."""
     with page.expect_download() as downloading:
         page.get_by_role("button", name=f"Download as CSV: {table}").click()

@@ -126,7 +126,7 @@ def test_all_rows_of_the_newest_origins_are_kept_in_their_order():
         assert newest_origins(rows, count).index.tolist() == kept
 
 
-def losses(means: dict[str, float], origins: int, seed: int = 0) -> pd.DataFrame:
+def losses(means, origins, seed=0):
     """Losses of each forecaster around its mean at every origin and horizon, by a seed."""
     rng = np.random.default_rng(seed)
     each = product(pd.bdate_range("2023-01-02", periods=origins), HORIZONS, means.items())

@@ -14,7 +14,7 @@ ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
 AROUND = np.linspace(-1.5, 1.5, Q)
 
 
-def forecasts(error: float) -> np.ndarray:
+def forecasts(error):
     """Quantiles whose median is off by `error`."""
     return ACTUAL[..., None] + error + AROUND
 

@@ -136,7 +136,7 @@ ISSUED = st.lists(st.floats(-1e9, 1e9), min_size=len(QUANTILES), max_size=len(QU
 LEVELS = st.floats(QUANTILES[0], QUANTILES[-1])
 
 
-def naive_cost(actual: float, forecast: float, ratio: float) -> float:
+def naive_cost(actual, forecast, ratio):
     return ratio * (forecast - actual) if forecast > actual else actual - forecast
 
 
@@ -181,7 +181,7 @@ TARGETS = np.stack([SESSIONS[11:51], SESSIONS[12:52]], axis=1)
 SHARES = np.random.default_rng(4).lognormal(np.log(BARS["volume"].median()), 0.3, TARGETS.shape)
 
 
-def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
+def naive_r2(bars, shares, horizon):
     """The formula by a loop over origins."""
     ours = means = 0.0
     for at, forecast in zip(range(10, 50), shares[:, horizon - 1], strict=True):
@@ -195,7 +195,7 @@ def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
     return 1 - ours / means
 
 
-def one(volumes: scores.DollarVolumes, horizon: int) -> scores.DollarVolumes:
+def one(volumes, horizon):
     return scores.DollarVolumes(
         volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon]
     )

@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -58,8 +57,6 @@ BROKEN = re.compile(
     r"The database test_\w+ on \S+ cannot be reached: [^\n]+ Check that the server runs, [^\n]+\."
 )
 
-Fault = Callable[["Place"], None]
-
 
 class Place(NamedTuple):
     """A folder with the vendor's file and a data folder, and the URL of its ledger."""
@@ -68,20 +65,18 @@ class Place(NamedTuple):
     url: str
 
     @property
-    def name(self) -> str:
+    def name(self):
         """The database: on SQLite its file."""
         return str(sa.make_url(self.url).database)
 
-    def sql(self, statement: str):
+    def sql(self, statement):
         """A statement of the administrator of the PostgreSQL server."""
         url = sa.make_url(self.url).set(database="postgres")
         server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
         with server.connect() as connection:
             connection.exec_driver_sql(statement)
 
-    def wake(
-        self, at: int, *, attempt: int = 0, boundary: int = 0, fault: Fault | None = None
-    ) -> int:
+    def wake(self, at, *, attempt=0, boundary=0, fault=None):
         """Run morning `at` here, with a fault at a boundary perhaps, a second attempt later.
 
         The boundaries passed.
@@ -120,7 +115,7 @@ class Place(NamedTuple):
             nightly.nightly()
         return boundaries.passed
 
-    def is_broken_off(self, at: int, boundary: int, fault: Fault) -> bool:
+    def is_broken_off(self, at, boundary, fault):
         """Whether a fault at a boundary of morning `at` ends it.
 
         Each but a kill does so in the same paragraph.
@@ -140,25 +135,25 @@ class Place(NamedTuple):
             self.sql(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS true")
         return False
 
-    def differs(self, at: int, wanted: dict[str, list[str]]) -> list[str]:
+    def differs(self, at, wanted):
         """The tables that are not as after one clean run, once morning `at` is run again."""
         self.wake(at, attempt=1)
         found = contents(self.url)
         return [name for name in wanted if found[name] != wanted[name]]
 
 
-def kill(place: Place):
+def kill(place):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def drop(place: Place):
+def drop(place):
     """End every connection to the ledger, as an administrator or a proxy that restarts does."""
     place.sql(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}'"
     )
 
 
-def go_away(place: Place):
+def go_away(place):
     """End every connection and accept no new one, as a primary does that fails over."""
     place.sql(f"ALTER DATABASE {place.name} ALLOW_CONNECTIONS false")
     drop(place)
@@ -227,7 +222,7 @@ def test_mornings_broken_off_at_drawn_boundaries_and_run_again_equal_one_clean_r
     assert is_sqlite or {True} <= {any(broken[::2]), any(broken[1::2])}
 
 
-def put_back(place: Place, before: Path):
+def put_back(place, before):
     """The data folder and the rows as they stood before a morning."""
     shutil.rmtree(place.folder / "data", ignore_errors=True)
     if not place.url.startswith("sqlite"):

@@ -37,12 +37,12 @@ def yahoo(small, monkeypatch):
         yield served
 
 
-def at(session: date, *, wrong_by: timedelta = timedelta()) -> datetime:
+def at(session, *, wrong_by=timedelta()):
     """The morning after a session, by a clock that is wrong by so much."""
     return closes_at(session) + timedelta(hours=13, minutes=30) + wrong_by
 
 
-def night(monkeypatch, moment: datetime, **given):
+def night(monkeypatch, moment, **given):
     monkeypatch.setattr(clock, "now", lambda: moment)
     nightly.nightly(**given)
 

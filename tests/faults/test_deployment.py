@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
@@ -111,7 +110,7 @@ def test_each_service_has_the_passwords_that_it_needs_alone_and_every_server_req
         assert [part for part in lacks if part in text] == []
 
 
-def compose() -> list[str]:
+def compose():
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     if (
@@ -124,7 +123,7 @@ def compose() -> list[str]:
     )
 
 
-def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def compose_config(secrets):
     command = [*compose(), "--file", str(DEPLOY / "compose.yaml"), "config"]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"} | secrets
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
@@ -229,7 +228,7 @@ def test_serve_needs_the_first_part_of_its_example_alone(tmp_path, monkeypatch):
     assert "PREFECT_API_URL" not in first
 
 
-def assignments(text: str) -> dict[str, str]:
+def assignments(text):
     lines = [line for line in text.splitlines() if re.match(r"[A-Z_]+=", line)]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
@@ -244,7 +243,7 @@ def roles(postgres_url):
         yield {"reader": reader, "writer": writer}
 
 
-def refused(url: str, statement: str) -> bool:
+def refused(url, statement):
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     try:
         with engine.begin() as connection:
@@ -313,7 +312,7 @@ PASSWORDS = {
 
 
 @contextmanager
-def logged(server: sa.Engine) -> Iterator[None]:
+def logged(server):
     """Within the block the server logs every statement."""
     with server.connect() as connection:
         for reset in (False, True):

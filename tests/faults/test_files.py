@@ -1,7 +1,5 @@
 """Files that lie, leak or are damaged, each through a whole ingest or night as a user has it."""
 
-from datetime import date
-
 import pandas as pd
 import pytest
 
@@ -26,13 +24,13 @@ def csv_file(night_folder, csv_of_bars, plain_flows, monkeypatch):
     return csv_of_bars
 
 
-def ingest(as_of: date = LAST, *, accept: bool = False) -> dict[str, object]:
+def ingest(as_of=LAST, *, accept=False):
     found = ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now)
     found.raise_failed()
     return found.values["TEST"]
 
 
-def open_rules() -> list[str]:
+def open_rules():
     return sorted(str(row["rule"]) for row in rows("findings") if row["cleared_at"] is None)
 
 

@@ -18,7 +18,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -189,9 +189,6 @@ ODD: tuple[Any, ...] = (
 )
 """What Python code may pass or return in place of what was asked for."""
 
-Row = tuple[float, ...]
-Attempt = Callable[[random.Random], None]
-
 
 class Place(NamedTuple):
     """A folder with TEST.csv, the URL of a migrated ledger without a row, and the settings of small nights on both."""
@@ -215,7 +212,7 @@ def place(tmp_path, sqlite_url, plain_flows, monkeypatch, capfd):
     forget_yahoo()
 
 
-def ended(call: Callable[[], Any]):
+def ended(call):
     """What the call returns, or the error of ours that it raises.
 
     Any other error is a failure of the test.
@@ -232,7 +229,7 @@ def ended(call: Callable[[], Any]):
         return error
 
 
-def damaged(content: bytes, chosen: random.Random) -> bytes:
+def damaged(content, chosen):
     """`content` after one to three small faults.
 
     A flipped bit, a part lost, doubled or replaced, odd texts.
@@ -255,7 +252,7 @@ def damaged(content: bytes, chosen: random.Random) -> bytes:
     return content
 
 
-def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
+def altered(document, chosen):
     """A JSON document after one or two faults.
 
     A part lost, doubled, out of order, of other size or type.
@@ -280,7 +277,7 @@ def altered(document: dict[str, Any], chosen: random.Random) -> dict[str, Any]:
     return document
 
 
-def _places(part, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _places(part, path=()):
     """The way to every part of a document, but to few of the numbers of one list."""
     if path:
         yield path
@@ -295,7 +292,7 @@ def _places(part, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
 
 
-def number(cell: str) -> float:
+def number(cell):
     """The cell as Python reads it; 0 and what is no number are NaN."""
     try:
         return float(re.sub(r'^"(.*)"$', r"\1", cell).strip()) or np.nan
@@ -303,7 +300,7 @@ def number(cell: str) -> float:
         return np.nan
 
 
-def rows_of_text(text: str) -> dict[str, list[Row]]:
+def rows_of_text(text):
     """By day, the five numbers of each line, read once with and once without a meaning of quotes."""
     found = {}
     plain = (re.split(",", line) for line in re.split("\r\n?|\n", text))
@@ -320,7 +317,7 @@ def rows_of_text(text: str) -> dict[str, list[Row]]:
     return found
 
 
-def csv_of_bars(place: Place) -> Attempt:
+def csv_of_bars(place):
     """Every bar has the numbers of a row of its day, and every session that is missing has a finding."""
     path = place.folder / "bars.csv"
     write_yahoo_csv(BARS, path)
@@ -357,7 +354,7 @@ def csv_of_bars(place: Place) -> Attempt:
     return attempt
 
 
-def earnings_dates(place: Place) -> Attempt:
+def earnings_dates(place):
     path = place.folder / "events.csv"
     days = [date(2019, 3, 8) + timedelta(days=91 * at) for at in range(20)]
     rows = [
@@ -382,10 +379,10 @@ def earnings_dates(place: Place) -> Attempt:
 class Program:
     """What runs a command when it is unpickled."""
 
-    def __init__(self, made: Path):
+    def __init__(self, made):
         self.made = made
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return os.system, (f"touch {self.made}",)
 
 
@@ -410,7 +407,7 @@ class Canned(Session):
 
     body = b""
 
-    def request(self, method: str, url: str, *args, **kwargs):
+    def request(self, method, url, *args, **kwargs):
         answer = Response()
         answer.status_code = 200
         answer.url = url
@@ -419,7 +416,7 @@ class Canned(Session):
         return answer
 
 
-def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
+def rows_of_chart(body):
     """By day of the answer's own time zone, the five numbers of each of its rows.
 
     0 and None are unknown volumes.
@@ -439,7 +436,7 @@ def rows_of_chart(body: bytes) -> dict[str, list[Row]]:
     return found
 
 
-def day_of(second: Any, zone: Any) -> str:
+def day_of(second, zone):
     if isinstance(second, str):
         instant = datetime.fromisoformat(second).replace(tzinfo=UTC)
     else:
@@ -447,13 +444,13 @@ def day_of(second: Any, zone: Any) -> str:
     return str(instant.astimezone(ZoneInfo(zone if isinstance(zone, str) else "UTC")).date())
 
 
-def number_of(column: Any, at: int) -> float:
+def number_of(column, at):
     """One number in place of a list is that of every row, as pandas reads it."""
     cell = column[at] if isinstance(column, list) else column
     return np.nan if cell is None else float(cell)
 
 
-def chart_of_yahoo(place: Place) -> Attempt:
+def chart_of_yahoo(place):
     bars = BARS.iloc[-60:]
     actions = make_actions([(bars.index[20], "dividend", 0.5), (bars.index[40], "split", 2.0)])
     with StandIn(bars, actions) as stand_in:
@@ -516,7 +513,7 @@ OTHER_BARS: tuple[Callable[[str, float], Any], ...] = (
 )
 
 
-def odd_answer(chosen: random.Random) -> Callable[..., Any]:
+def odd_answer(chosen):
     """What a source does in place of its answer.
 
     Anything, an error, or a fetch with one part of another shape.
@@ -546,7 +543,7 @@ def odd_answer(chosen: random.Random) -> Callable[..., Any]:
     )
 
 
-def installed_source(place: Place) -> Attempt:
+def installed_source(place):
     answers = {}
 
     class Odd:
@@ -624,7 +621,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def odd_text(text: str, chosen: random.Random) -> str:
+def odd_text(text, chosen):
     """The text, or a damaged or quite another one.
 
     Without NUL, which no environment and no command line can hold.
@@ -640,7 +637,7 @@ def test_every_setting_is_tried():
     assert set(VARIABLES) == set(Settings.model_fields)
 
 
-def read_usable() -> Settings:
+def read_usable():
     """The settings, each of which can be used."""
     settings = read_settings()
     used = (settings.url, settings.data_dir.absolute(), settings.market_choice)
@@ -650,7 +647,7 @@ def read_usable() -> Settings:
     return settings
 
 
-def is_taken(value: Any, text: str) -> bool:
+def is_taken(value, text):
     """Whether a setting has the value of its text; one of another type is checked by its own tests."""
     if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
         parts = [part.strip() for part in text.split(",")]
@@ -664,7 +661,7 @@ def is_taken(value: Any, text: str) -> bool:
     return True
 
 
-def variables(place: Place) -> Attempt:
+def variables(place):
     for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
         place.patch.delenv(name)
 
@@ -734,7 +731,7 @@ COMMANDS = (
 )
 
 
-def command_lines(place: Place) -> Attempt:
+def command_lines(place):
     (place.folder / "empty.csv").write_bytes(b"")
     for name in ("noise.csv", "noise.parquet"):
         (place.folder / name).write_bytes(bytes(range(256)) * 40)
@@ -774,7 +771,7 @@ URLS = (
 )
 
 
-def python_arguments(place: Place) -> Attempt:
+def python_arguments(place):
     write_yahoo_csv(BARS.iloc[-30:], place.folder / "TEST.csv")  # too short for a night
     ledger = fc.connect(place.url, data_dir=place.folder / "data")
     path = Path(place.url.removeprefix("sqlite:///"))

@@ -44,19 +44,19 @@ FREE = {
 class Elements(HTMLParser):
     """The elements of a page with their attributes, and how many scripts it has."""
 
-    def __init__(self, page: str):
+    def __init__(self, page):
         super().__init__()
         self.tags = []
         self.attributes = []
         self.feed(page)
         self.close()
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]):
+    def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.attributes += [(name, (value or "").lower()) for name, value in attributes]
 
 
-def pages(folder: Path) -> dict[str, str]:
+def pages(folder):
     """The page, the index and the artifact of the newest night."""
     out = folder / "pages" / "page.html"
     shutil.rmtree(out.parent, ignore_errors=True)
@@ -67,7 +67,7 @@ def pages(folder: Path) -> dict[str, str]:
     return found | {"artifact": night_artifact(data, out).body}
 
 
-def check_pages(found: dict[str, str], clean: dict[str, str]):
+def check_pages(found, clean):
     artifact = re.sub(r"\\[\\`\[\]<>|]", "", found.pop("artifact"))  # what is escaped is text
     assert "\x1b" not in artifact
     assert not re.search(r"<script|<img|!\[x|\[x\]\(|onerror=[^ ]*>", artifact)

@@ -4,7 +4,6 @@ Readers and nights never wait.
 """
 
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 
@@ -40,7 +39,7 @@ def short_waits(monkeypatch):
 
 
 @contextmanager
-def forgotten(url: str, *statements: str) -> Iterator[int]:
+def forgotten(url, *statements):
     """A transaction that somebody left open in another program; its process."""
     other = sa.create_engine(sa.make_url(url).update_query_dict({"application_name": "psql"}))
     with other.connect() as connection:
@@ -178,7 +177,7 @@ BOUNDARIES = 1000
 
 
 @contextmanager
-def reader(url: str) -> Iterator[psycopg.Connection]:
+def reader(url):
     """A connection of another program, which does not wait for a lock."""
     plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True, options="-c lock_timeout=1ms") as connection:

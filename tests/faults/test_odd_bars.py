@@ -4,7 +4,6 @@ A night ends with a finite forecast, and a fit that fails with a baseline.
 """
 
 import re
-from collections.abc import Callable
 from datetime import date
 
 import numpy as np
@@ -24,24 +23,24 @@ pytestmark = pytest.mark.slow
 PRICES = ["open", "high", "low", "close"]
 
 
-def closes_only(bars: pd.DataFrame):
+def closes_only(bars):
     """Open = high = low = close on every session, as in series that have closes only."""
     for name in PRICES:
         bars[name] = bars["close"]
 
 
-def fraction_of_a_cent(bars: pd.DataFrame):
+def fraction_of_a_cent(bars):
     """A price about 0.0015 in steps of 0.0001, so that on half of the sessions it does not move."""
     bars[PRICES] = (bars[PRICES] * (0.0015 / bars["close"].iloc[-1])).round(4).clip(lower=1e-4)
     bars.iloc[-1, [bars.columns.get_loc(name) for name in PRICES]] = 0.0015
 
 
-def standstill(bars: pd.DataFrame):
+def standstill(bars):
     """30 sessions without any movement."""
     bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
 
 
-def equal_closes(bars: pd.DataFrame):
+def equal_closes(bars):
     """30 equal closes on usual ranges."""
     at = bars.index[-30:]
     close = bars["close"].iloc[-31]
@@ -50,13 +49,13 @@ def equal_closes(bars: pd.DataFrame):
     bars.loc[at, "low"] = 0.99 * close
 
 
-def nothing_moves(bars: pd.DataFrame):
+def nothing_moves(bars):
     """One price and one volume since ever."""
     bars[PRICES] = 10.0
     bars["volume"] = 1000.0
 
 
-def halted(bars: pd.DataFrame):
+def halted(bars):
     """A standstill without volume, up to the session before the newest."""
     standstill(bars)
     bars.loc[bars.index[-30:-1], "volume"] = 0.0
@@ -65,7 +64,7 @@ def halted(bars: pd.DataFrame):
 CHANGES = (closes_only, fraction_of_a_cent, standstill, equal_closes, nothing_moves, halted)
 
 
-def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
+def symbol_of(change):
     """The symbol whose bars a change has altered."""
     return change.__name__.upper().replace("_", "")
 
@@ -98,7 +97,7 @@ def test_odd_bars_are_forecast_in_finite_ascending_numbers(target, tmp_path, mig
         assert 0.5 * usual < np.log(fifth["q90"] / fifth["q10"]) < 1.5 * usual
 
 
-def damage_weights(network: torch.nn.Module, *args, **named):
+def damage_weights(network, *args, **named):
     with torch.no_grad():
         next(iter(network.parameters())).fill_(np.nan)
 

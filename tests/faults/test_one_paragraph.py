@@ -6,7 +6,6 @@ import re
 import shutil
 import stat
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -160,12 +159,12 @@ def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch):
     assert written.getvalue() == b"80% interval 5.98\\u201310.75 M\n"
 
 
-def a_page_that_cannot_be_written(folder: Path, patch):
+def a_page_that_cannot_be_written(folder, patch):
     folder.mkdir()
     (folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
 
 
-def a_folder_deleted_during_the_night(folder: Path, patch):
+def a_folder_deleted_during_the_night(folder, patch):
     whole = preprocess.write_windows
 
     def deleted(night):

@@ -5,14 +5,13 @@ No id and no path of theirs decides what is read or deleted.
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from forecasting.errors import ArtifactError
 from forecasting.night.folders import runs_folder
 from forecasting.night.models import load_model, weights_state
-from forecasting.night.night import Night, make_night
+from forecasting.night.night import make_night
 from forecasting.night.run_log import delete_files_of
 from forecasting.settings import read_settings
 from forecasting.store import connect, write
@@ -54,11 +53,11 @@ def ledger(tmp_path, sqlite_url, monkeypatch):
     return tmp_path / "data"
 
 
-def a_night() -> Night:
+def a_night():
     return replace(make_night("SBUX", LAST, read_settings(), now=lambda: AT), is_done=True)
 
 
-def files(folder: Path) -> list[str]:
+def files(folder):
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )

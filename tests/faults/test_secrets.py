@@ -98,11 +98,11 @@ def secrets(postgres_url, tmp_path, monkeypatch):
     return with_password
 
 
-def found_in(text: str) -> list[str]:
+def found_in(text):
     return [canary for canary in CANARIES if canary in text]
 
 
-def check_left_behind(*folders: Path):
+def check_left_behind(*folders):
     """No file of the folders, no value of the ledger and no command line of this machine has a canary."""
     for folder in folders:
         for path in (path for path in folder.rglob("*") if path.is_file()):

@@ -8,7 +8,6 @@ import re
 import signal
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,7 +50,7 @@ def environment(tmp_path):
 
 
 @contextmanager
-def serving(folder: Path, environment: dict[str, str], patch, *options: str) -> Iterator[Serving]:
+def serving(folder, environment, patch, *options):
     """Within the block a `serve`; requests of this process have its password."""
     log = folder / "serve.log"
     log.write_text("")
@@ -72,7 +71,7 @@ def serving(folder: Path, environment: dict[str, str], patch, *options: str) -> 
         yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
 
 
-def check_password(served: Serving, environment: dict[str, str], folder: Path):
+def check_password(served, environment, folder):
     """It is required, and no command line and no log has it."""
     assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
     banner = (
@@ -97,7 +96,7 @@ def check_password(served: Serving, environment: dict[str, str], folder: Path):
     assert secret not in served.log.read_text() + refused
 
 
-def check_deployment(served: Serving, targets: list[str]):
+def check_deployment(served, targets):
     """A schedule for each target, and no limit, which a run that a power cut has ended would fill for ever."""
 
     def found():
@@ -110,7 +109,7 @@ def check_deployment(served: Serving, targets: list[str]):
     processes.until(lambda: found() == (targets, None), "the schedules", log=served.log)
 
 
-def check_a_due_night(served: Serving, folder: Path):
+def check_a_due_night(served, folder):
     """It runs when it is due, alone, and its whole log arrives."""
     due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     run = prefect_api.start_run(served.url, NIGHTLY, at=due)
@@ -183,7 +182,7 @@ def test_serve_runs_due_and_missed_nights_requires_its_password_and_takes_over_t
         assert state in ("CANCELLED", "CRASHED")
 
 
-def run_without_process(url: str) -> str:
+def run_without_process(url):
     """A run that is Running for its server alone."""
     run = prefect_api.start_run(
         url, NIGHTLY, at=f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}", target="volume"
@@ -194,7 +193,7 @@ def run_without_process(url: str) -> str:
     return run
 
 
-def interrupt_in_a_terminal(served: Serving, folder: Path) -> str:
+def interrupt_in_a_terminal(served, folder):
     """The id of a run that was waiting when Ctrl-C stopped `serve`, which its run's process receives as well."""
     with night_lock(f"sqlite:///{folder / 'data' / 'forecasting.db'}", "night"):
         waiting = prefect_api.start_run(served.url, NIGHTLY, target="volume")

@@ -24,16 +24,16 @@ def a_fit_from_scratch_each_night(tmp_path, sqlite_url, csv_of_bars, plain_flows
     set_small_night(monkeypatch, tmp_path, sqlite_url, SCRATCH_EVERY=1)
 
 
-def caught_up(first: date, last: date):
+def caught_up(first, last):
     start_catch_up(first=first, last=last, refit_every=1)
 
 
-def one_by_one(first: date, last: date):
+def one_by_one(first, last):
     for session in between(first, last):
         night(session)
 
 
-def fits() -> dict[str, object]:
+def fits():
     """The hash of each night's weights, by its session.
 
     The scaler and the span of its rows are part of it.
@@ -46,7 +46,7 @@ def fits() -> dict[str, object]:
     }
 
 
-def decisions() -> list[tuple[object, ...]]:
+def decisions():
     names = ("session", "champion", "winner", "reason", "champion_pinball", "baseline_pinball")
     return sorted((tuple(row[name] for name in names) for row in rows("promotions")), key=str)
 

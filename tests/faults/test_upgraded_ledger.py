@@ -28,7 +28,7 @@ NEXT = date(2018, 12, 21)
 KEPT = ("fetches", "runs", "models", "promotions", "forecasts", "scores")
 
 
-def stored(url: str) -> dict[str, list[dict[str, object]]]:
+def stored(url):
     """All rows of all tables, but of Alembic's, under the columns that this database has."""
     return {
         name: rows(name)
@@ -37,9 +37,7 @@ def stored(url: str) -> dict[str, list[dict[str, object]]]:
     }
 
 
-def lost(
-    before: list[dict[str, object]], after: list[dict[str, object]]
-) -> list[dict[str, object]]:
+def lost(before, after):
     """The rows of a table before that it has no more after, under the columns that they had."""
     kept = [{column: row[column] for column in before[0]} for row in after] if before else []
     return [row for row in before if row not in kept]

@@ -202,7 +202,7 @@ def test_hundreds_of_nights_in_one_process_need_no_more_files_threads_or_memory(
         assert grown <= GROWTH[name] * quarter, (name, numbers)
 
 
-def held_now(data: Path) -> dict[str, float]:
+def held_now(data):
     """What this process and the data folder hold."""
     gc.collect()
     status = Path("/proc/self/status").read_text(encoding="ascii")

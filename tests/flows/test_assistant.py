@@ -40,7 +40,7 @@ REFUSED = (
 )
 
 
-async def ask(url: str, folder: Path) -> tuple[list[str], list[Any]]:
+async def ask(url, folder):
     """The names of the tools, and the answers to CALLS."""
     environment = {
         **os.environ,

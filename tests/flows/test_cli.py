@@ -37,7 +37,7 @@ COMMANDS += ("doctor", "settings", "export", "digest", "mcp")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*words: str) -> tuple[int, str, str]:
+def run(*words):
     """The exit code, standard output and standard error of a command, run in this process."""
     out = io.StringIO()
     err = io.StringIO()
@@ -293,7 +293,7 @@ finally:
 """
 
 
-def imported(*words: str) -> set[str]:
+def imported(*words):
     """Which large packages a command has imported."""
     command = [sys.executable, "-W", "ignore", "-c", IMPORTED, *words]
     ended = subprocess.run(

@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def found() -> dict[str, tuple[str, str]]:
+def found():
     """State and finding of each check."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         return {row["check"]: (row["state"], row["found"]) for row in doctor()}

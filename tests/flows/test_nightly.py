@@ -8,12 +8,10 @@ import json
 import logging
 import re
 from datetime import date
-from types import ModuleType
 
 import pytest
 from prefect import Flow, Task, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
 from prefect.settings import (
     PREFECT_FLOW_DEFAULT_RETRIES,
     PREFECT_TASK_DEFAULT_RETRIES,
@@ -97,7 +95,7 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder):
     assert counts() == before
 
 
-def shown_by(run_id) -> tuple[FlowRun, dict[str, str]]:
+def shown_by(run_id):
     """A flow run, and the bodies of its artifacts by key."""
     with get_client(sync_client=True) as client:
         only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
@@ -131,7 +129,7 @@ def test_a_run_of_a_past_session_shows_its_own_night_though_newer_ones_are_store
     )
 
 
-def made_anew(name: str) -> ModuleType:
+def made_anew(name):
     """A module of flows whose decorators read Prefect's settings of now."""
     spec = importlib.util.find_spec(f"flows.{name}")
     assert spec is not None

@@ -3,11 +3,9 @@
 import json
 import logging
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,17 +20,12 @@ from forecasting.report import wording
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from forecasting.store import lock
-from forecasting.vocabulary import Target
-from tests.builders import LAST, random_bars
+from tests.builders import EVE, LAST, random_bars
 from tests.nights import newest_reports, select
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
-
-BEFORE = date(2024, 3, 7)
-
-Waits = list[tuple[str, str, str, str]]
 
 
 @pytest.fixture
@@ -53,7 +46,7 @@ def alone(monkeypatch):
     monkeypatch.setenv("FORECASTING_MARKET", "none")
 
 
-def set_morning_after(served: StandIn, monkeypatch, session: date):
+def set_morning_after(served, monkeypatch, session):
     """Set the clock to half past five in the morning after `session`; waiting moves it."""
     set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
     served.today = session
@@ -62,18 +55,18 @@ def set_morning_after(served: StandIn, monkeypatch, session: date):
 _moment = [datetime(2024, 3, 9, tzinfo=UTC)]
 
 
-def _now() -> datetime:
+def _now():
     return _moment[0]
 
 
-def set_clock(moment: datetime, monkeypatch):
+def set_clock(moment, monkeypatch):
     """Set the clock, also of a run that has begun, until something waits for a later instant."""
     _moment[0] = moment
     monkeypatch.setattr(clock, "now", _now)
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 
-def record_waits(monkeypatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
+def record_waits(monkeypatch, then=lambda waits: None):
     """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
 
     `then` is called after each, with the number of waits so far.
@@ -101,13 +94,13 @@ def record_waits(monkeypatch, then: Callable[[int], Any] = lambda waits: None) -
     return seen
 
 
-def run_morning_after(session: date, stand_in: StandIn, monkeypatch):
+def run_morning_after(session, stand_in, monkeypatch):
     """A night on the morning after the session, before or after the one under test."""
     set_morning_after(stand_in, monkeypatch, session)
     night_without_prefect()
 
 
-def night_without_prefect(target: Target = "volume", *, patient: bool = True) -> list[str]:
+def night_without_prefect(target="volume", *, patient=True):
     """The runs of a night as a plain function, where nothing of Prefect's is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
@@ -241,8 +234,8 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
 ):
     run_morning_after(date(2024, 3, 6), yahoo, monkeypatch)
     issued = select("count(*)", "forecasts")
-    set_morning_after(yahoo, monkeypatch, BEFORE)
-    yahoo.edits = [missing_row(BEFORE)]
+    set_morning_after(yahoo, monkeypatch, EVE)
+    yahoo.edits = [missing_row(EVE)]
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:30")
     waits = record_waits(monkeypatch)
     state = nightly(patient=True, return_state=True)

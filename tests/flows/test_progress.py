@@ -13,11 +13,11 @@ ERASED = "\r\x1b[2K"
 
 
 class Terminal(StringIO):
-    def isatty(self) -> bool:
+    def isatty(self):
         return True
 
 
-def a_terminal(monkeypatch) -> Terminal:
+def a_terminal(monkeypatch):
     """Standard error as a terminal of 100 columns without colours.
 
     Called in a test, since pytest puts its own back.

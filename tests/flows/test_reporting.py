@@ -57,7 +57,7 @@ SETTINGS = Settings(symbols=("AAA", "BAD"))
 NOTE = "The bar is missing."
 
 
-def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None) -> Night:
+def a_night(symbol="AAA", *, error=None):
     night = Night(symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error)
     return replace(night, is_done=error is None)
 
@@ -106,7 +106,7 @@ def test_the_last_state_of_a_run_says_what_became_of_its_nights(nights, settings
         assert state.data == ([night.id for night in nights] if name == "Completed" else None)
 
 
-def record_of(error: Exception) -> logging.LogRecord:
+def record_of(error):
     """A log record with the error's traceback, after the filters of Prefect's logger of flow runs."""
     logger = logging.getLogger("prefect.flow_runs")
     try:

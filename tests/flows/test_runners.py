@@ -7,7 +7,6 @@ import multiprocessing
 import shutil
 import sys
 import threading
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,7 @@ from forecasting.errors import SymbolsFailedError
 from forecasting.night.run import own_cluster
 from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
-from tests.builders import LAST, random_bars
+from tests.builders import EVE, LAST, random_bars
 from tests.faults.boundaries import forked
 from tests.flows.processes import until
 from tests.nights import copy_ledger, counts, night, rows, timeless
@@ -27,8 +26,6 @@ from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-EVE = date(2024, 3, 7)
-Tables = dict[str, list[dict[str, object]]]
 # DDD has too few sessions to forecast from
 SYMBOLS = {"AAA": 560, "BBB": 560, "CCC": 560, "DDD": 200}
 
@@ -56,7 +53,7 @@ def evening(panel, migrated_sqlite_file, tmp_path_factory):
     return folder
 
 
-def run_night(session: date, folder: Path, panel: Path, patch, **settings):
+def run_night(session, folder, panel, patch, **settings):
     """A night that ends with the error of the symbol that is too short."""
     named = {"DATA_DIR": folder, "SOURCE": f"parquet:{panel}", "SYMBOLS": ",".join(SYMBOLS)}
     for name, value in (named | {"MEMBERS": 1, "TRAIN_SESSIONS": 320} | settings).items():
@@ -65,7 +62,7 @@ def run_night(session: date, folder: Path, panel: Path, patch, **settings):
         night(session)
 
 
-def tables_after(evening: Path, folder: Path, panel: Path, patch, **settings) -> Tables:
+def tables_after(evening, folder, panel, patch, **settings):
     """All tables after the night of LAST on a copy of the ledger, without times."""
     shutil.copytree(evening, folder)
     run_night(LAST, folder, panel, patch, **settings)

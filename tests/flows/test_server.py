@@ -4,7 +4,6 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -35,7 +34,7 @@ from tests.flows.sinks import http_source
 
 
 @contextmanager
-def health(body: bytes, *, key: str = "") -> Iterator[str]:
+def health(body, *, key=""):
     """The URL of an API on loopback whose every response is `body`, but its version.
 
     With `key` only to its holder.

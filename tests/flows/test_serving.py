@@ -6,8 +6,7 @@ Of `serve`: tests/faults/test_serve.py.
 import json
 import re
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect.blocks.notifications import SlackWebhook
@@ -112,7 +111,7 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
     assert len(posted_by_prefect) == 1
 
 
-def check_cancellation(url: str, ledger: str, late_session: date, log: Path):
+def check_cancellation(url, ledger, late_session, log):
     """A night that waits, cancelled, ends at once and releases its lock."""
     waiting = prefect_api.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
     processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
@@ -122,7 +121,7 @@ def check_cancellation(url: str, ledger: str, late_session: date, log: Path):
     assert select("as_of, status", "runs") == [(str(late_session), "late")]
 
 
-def is_free(url: str) -> bool:
+def is_free(url):
     try:
         with lock.night_lock(url, "night"):
             return True
@@ -130,7 +129,7 @@ def is_free(url: str) -> bool:
         return False
 
 
-def closed_exchange() -> str:
+def closed_exchange():
     """One that does not open within the next hour, at any time of day.
 
     A night waits until the next session opens.
@@ -143,11 +142,11 @@ def closed_exchange() -> str:
     )
 
 
-def newest_of(exchange: str) -> date:
+def newest_of(exchange):
     return last_completed(datetime.now(UTC), exchange)
 
 
-def write_bars(path: Path, exchange: str, *, missing: int):
+def write_bars(path, exchange, *, missing):
     """TEST.csv up to the newest session that has closed, without its last `missing` bars."""
     newest = newest_of(exchange)
     write_yahoo_csv(
@@ -155,7 +154,7 @@ def write_bars(path: Path, exchange: str, *, missing: int):
     )
 
 
-def waiting_hours(exchange: str) -> dict[str, str]:
+def waiting_hours(exchange):
     """The stated hour is half a day away at any time of day."""
     hour = f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}"
     return {
@@ -165,7 +164,7 @@ def waiting_hours(exchange: str) -> dict[str, str]:
     }
 
 
-def create_automation(webhook: str, folder: Path, environment: dict[str, str]):
+def create_automation(webhook, folder, environment):
     """As the first lines of deploy/automations.yaml say."""
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
         block = SlackWebhook(url=webhook.replace("http", "json")).save(
@@ -178,7 +177,7 @@ def create_automation(webhook: str, folder: Path, environment: dict[str, str]):
     assert code == 0, out + err
 
 
-def is_late(server: str, run_id: str) -> dict[str, object] | None:
+def is_late(server, run_id):
     found = prefect_api.run(server, run_id)
     return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
 

@@ -16,7 +16,6 @@ from forecasting.ingest.revisions import (
     MATCHING_SHARE,
     NOTHING_STORED,
     Request,
-    Revision,
     StoredBars,
     assess,
     assess_index,
@@ -34,23 +33,21 @@ LAST = date(2024, 3, 8)
 BEFORE_LAST = date(2024, 3, 7)
 
 
-def request(
-    session: date = LAST, *, needed: int = 20, accept: bool = False, columns: tuple[str, ...] = ()
-) -> Request:
+def request(session=LAST, *, needed=20, accept=False, columns=()):
     return Request(session, "csv:bars.csv", "XNYS", needed, accept=accept, columns=columns)
 
 
-def stored(bars: pd.DataFrame) -> StoredBars:
+def stored(bars):
     """The stored bars after one fetch of `bars`."""
     store = memory_store.stored(bars)
     return StoredBars(store.bars(), store.actions, store.adjustment)
 
 
-def rejected(found: Revision) -> list[tuple[date, str]]:
+def rejected(found):
     return [(one.session, one.rule) for one in found.findings if one.severity == "reject"]
 
 
-def assert_late(found: Revision, *facts: str, newest: date | None):
+def assert_late(found, *facts, newest):
     """The night is late, nothing is stored, and its row has the error's message."""
     assert isinstance(found.error, DataLateError)
     assert found.error.newest == newest
@@ -238,9 +235,7 @@ def test_another_unit_or_share_basis_is_the_same_series(bars, share, ratio):
 VIX = market_bars(random_bars(days=300, seed=4, last=LAST))
 
 
-def assessed(
-    bars: pd.DataFrame, known: pd.DataFrame | None = None, *, accept: bool = False
-) -> Revision:
+def assessed(bars, known=None, *, accept=False):
     before = (
         NOTHING_STORED
         if known is None
@@ -257,7 +252,7 @@ OTHER_INDEX = market_bars(random_bars(days=299, seed=5, last=LAST))
 HOLIDAY = VIX.iloc[[100]].set_axis([pd.Timestamp(2024, 1, 15)])  # Martin Luther King's day
 
 
-def last_with(**change: float) -> pd.DataFrame:
+def last_with(**change):
     return pd.concat([VIX.iloc[:-1], VIX.iloc[-1:].assign(**change)])
 
 

@@ -222,7 +222,7 @@ BARS = random_bars(300, seed=4)
 NO_ACTIONS = make_actions([])
 
 
-def moved(factor: float, *, volume: float = 1.0):
+def moved(factor, *, volume=1.0):
     return scaled(BARS, [factor] * 5 + [volume], -1)
 
 

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,13 +43,13 @@ MAY_1 = "2024-05-01"
 MAY_8 = "2024-05-08"
 
 
-def write(folder: Path, text: str) -> Path:
+def write(folder, text):
     path = folder / "earnings.csv"
     path.write_text(text)
     return path
 
 
-def rows(frame: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
+def rows(frame, *columns):
     """The columns as text, days without their hour."""
     kept = frame[list(columns)].itertuples(index=False)
     return [tuple(str(value).removesuffix(" 00:00:00") for value in row) for row in kept]
@@ -82,7 +81,7 @@ def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the
     assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
 
 
-def stock(offset: int, *, switched: date | None = None) -> tuple[pd.DataFrame, pd.DatetimeIndex]:
+def stock(offset, *, switched=None):
     """Bars of four years, and days of 16 reports.
 
     Volume triples `offset` sessions after each, later on the other.
@@ -95,7 +94,7 @@ def stock(offset: int, *, switched: date | None = None) -> tuple[pd.DataFrame, p
     return bars, days
 
 
-def untimed(days: pd.DatetimeIndex) -> pd.DataFrame:
+def untimed(days):
     return pd.DataFrame({"announced": days, "timing": ""})
 
 
@@ -247,7 +246,7 @@ def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_anothe
 # A source's lists.
 
 
-def dates(*days: str) -> pd.DataFrame:
+def dates(*days):
     """A list with these dates, after the close."""
     return pd.DataFrame(
         {"announced": pd.DatetimeIndex(list(days)).as_unit("ns"), "timing": ["amc"] * len(days)}
@@ -255,14 +254,14 @@ def dates(*days: str) -> pd.DataFrame:
 
 
 def event(
-    session: str,
-    known_from: str = "2024-04-01",
-    rule: str = "seen",
+    session,
+    known_from="2024-04-01",
+    rule="seen",
     *,
-    announced: str | None = None,
-    source: str = "yahoo",
-    timing: str = "amc",
-) -> tuple[object, ...]:
+    announced=None,
+    source="yahoo",
+    timing="amc",
+):
     """A stored row, announced after the close of the day before `session`, unless stated."""
     day = pd.Timestamp(session)
     before = pd.Timestamp(announced) if announced else day - pd.Timedelta(days=1)
@@ -278,7 +277,7 @@ def event(
     )
 
 
-def frame(*events: tuple[object, ...]) -> pd.DataFrame:
+def frame(*events):
     typed = dict.fromkeys(("session", "known_from", "announced"), "datetime64[ns]")
     return pd.DataFrame(list(events), columns=STORED).astype(typed)
 
@@ -288,16 +287,16 @@ class Source:
 
     name = "yahoo"
 
-    def __init__(self, *days: str):
+    def __init__(self, *days):
         self.days = days
         self.requests = 0
 
-    def earnings_dates(self, symbol: str) -> pd.DataFrame:
+    def earnings_dates(self, symbol):
         self.requests += 1
         return dates(*self.days)
 
 
-def asking(source=None, stored: pd.DataFrame | None = None, **changed) -> Asking:
+def asking(source=None, stored=None, **changed):
     stored = frame() if stored is None else stored
     return replace(Asking("KO", "XNYS", source or Source(), None, TONIGHT, stored), **changed)
 
@@ -340,9 +339,7 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(own, calendar, exp
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
-def lists(
-    usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame
-) -> Lists:
+def lists(usable=None, listed=None, **others):
     """The lists, each with its source; empty where not given."""
     of = {"usable": usable, "listed": listed, **others}
     sources = {"usable": FILE, "listed": "yahoo", "filed": FILINGS}
@@ -356,7 +353,7 @@ def lists(
     return Lists(**frames, seen_at=seen_at)
 
 
-def of_sessions(*days: str) -> pd.DataFrame:
+def of_sessions(*days):
     return frame(*(event(day) for day in days))
 
 
@@ -397,7 +394,7 @@ def test_a_withdrawn_date_is_no_newest_one_and_filed_dates_that_end_are_a_findin
 # The stored history.
 
 
-def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
+def changed(stored, of):
     """Source, session, first night and rule of each row that is added."""
     return rows(changes(asking(stored=stored), of), "source", "session", "known_from", "known_rule")
 
@@ -436,12 +433,12 @@ def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once
     )
 
 
-def now(session: str, **changed: str) -> tuple[object, ...]:
+def now(session, **changed):
     """A coming date that a list has tonight."""
     return event(session, str(TONIGHT), **changed)
 
 
-def past(session: str, **changed: str) -> tuple[object, ...]:
+def past(session, **changed):
     return event(session, "2023-10-03", AHEAD, **changed)
 
 

@@ -12,17 +12,17 @@ BARS = random_bars(40, seed=1)
 DAYS = [day.date() for day in BARS.index]
 
 
-def times(column: str, factors: dict[int, float]) -> pd.DataFrame:
+def times(column, factors):
     """The witness's bars: the stored ones with a column multiplied at some places."""
     return scaled(BARS, np.array([[factor] for factor in factors.values()]), list(factors), column)
 
 
-def found(other: pd.DataFrame, before: list[Finding] | None = None) -> list[Finding]:
+def found(other, before=None):
     known = [(one.session, one.rule, one.value) for one in before or []]
     return disagreements(BARS, other, witness="house", stored=known)
 
 
-def facts(findings: list[Finding]) -> list[tuple[object, str, float]]:
+def facts(findings):
     assert {one.severity for one in findings} <= {"flag"}
     assert {one.rule for one in findings} <= set(RULES)
     return [(one.session, one.rule, round(one.value or 0.0, 4)) for one in findings]

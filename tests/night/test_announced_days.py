@@ -27,7 +27,7 @@ def write_bars(night_folder, plain_flows, csv_of_bars):
     bars = random_bars(days=651, seed=3, last=MONDAY)
     traded_without_friday = bars.drop(pd.Timestamp(FRIDAY))
 
-    def write(last: date, *, has_friday: bool = False) -> None:
+    def write(last, *, has_friday=False):
         traded = bars if has_friday else traded_without_friday
         write_yahoo_csv(traded.loc[: pd.Timestamp(last)], csv_of_bars)
 
@@ -38,7 +38,7 @@ def write_bars(night_folder, plain_flows, csv_of_bars):
 def write_days(tmp_path, monkeypatch):
     """Writes announced days, as `kind,day` a line, and names the file in FORECASTING_EVENTS."""
 
-    def write(*lines: str) -> None:
+    def write(*lines):
         text = "\n".join(["kind,announced,timing", *(f"{line}," for line in lines)])
         (tmp_path / "days.csv").write_text(f"{text}\n")
         monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{tmp_path / 'days.csv'}")
@@ -46,17 +46,17 @@ def write_days(tmp_path, monkeypatch):
     return write
 
 
-def at(monkeypatch: pytest.MonkeyPatch, session: date, hours: float = 13.0) -> None:
+def at(monkeypatch, session, hours=13.0):
     monkeypatch.setattr(clock, "now", after(session, hours))
 
 
-def targets(origin: date) -> list[date]:
+def targets(origin):
     found = select("origin_session, target_session, role", "forecasts")
     days = {target for day, target, role in found if (day, role) == (str(origin), "champion")}
     return sorted(map(date.fromisoformat, days))
 
 
-def statuses() -> dict[str, str]:
+def statuses():
     return dict(select("as_of, status", "runs"))
 
 

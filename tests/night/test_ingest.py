@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,7 +18,6 @@ from forecasting.errors import (
     ArtifactError,
     BadDataError,
     RateLimitedError,
-    SourceError,
     UnavailableError,
     UsageError,
 )
@@ -28,16 +26,15 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched, plugins
 from forecasting.night import rounds, second_source
 from forecasting.night.health import checked, night_checks
-from forecasting.night.night import Night, make_night
+from forecasting.night.night import make_night
 from forecasting.night.run import ingest_only
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import fetch_and_store, ingest
-from forecasting.preprocess.windows import Windows
 from forecasting.publish.messages import newest_digest
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
-from tests.builders import LAST, random_bars, scaled, set_small_night, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, scaled, set_small_night, write_yahoo_csv
 from tests.nights import after, copy_ledger, counts, night, rows, select, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
@@ -104,14 +101,14 @@ def yahoo(night_folder, monkeypatch):
         yield served
 
 
-def live(served: StandIn, monkeypatch, session: date, mode: str = "skip"):
+def live(served, monkeypatch, session, mode="skip"):
     """The night of `session`, on the morning after its close."""
     monkeypatch.setattr(clock, "now", after(session))
     served.today = session
     night(session, mode)
 
 
-def expected(windows: Windows) -> np.ndarray:
+def expected(windows):
     return np.log(VIX["close"].loc[windows.sessions[: len(windows.steps)]].to_numpy())
 
 
@@ -178,7 +175,7 @@ def test_a_night_whose_market_series_fails_goes_on_without_it_and_says_so(
 def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forward(
     yahoo, made, monkeypatch
 ):
-    before, last = between(date(2024, 3, 7), LAST)
+    before, last = between(EVE, LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", after(before))
     ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
@@ -196,11 +193,11 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
 
 @pytest.mark.parametrize(
     ("symbol", "session"),
-    [("VOD.L", date(2024, 3, 7)), ("7203.T", date(2024, 3, 7)), ("SBUX", date(2024, 3, 8))],
+    [("VOD.L", EVE), ("7203.T", EVE), ("SBUX", LAST)],
 )
 def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
     settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
-    night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
+    night = make_night(symbol, LAST, settings, now=lambda: closes_at(LAST))
     market = preprocess.market_night(night)
     assert market is not None
     assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
@@ -242,11 +239,11 @@ class House:
 
     name = "house"
 
-    def __init__(self, answer: Callable[[str], pd.DataFrame]):
+    def __init__(self, answer):
         self.answer = answer
         self.asked = []
 
-    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+    def fetch(self, symbol, first, last):
         self.asked.append(symbol)
         bars = self.answer(symbol).loc[str(first) : str(last)]
         return Fetched(
@@ -257,7 +254,7 @@ class House:
 class ManyHouse(House):
     """The same for many in one request."""
 
-    def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> dict[str, Fetched]:
+    def fetch_many(self, symbols, first, last):
         self.asked.append(tuple(symbols))
         return {
             symbol: super(ManyHouse, self).fetch(symbol, first, last)
@@ -266,7 +263,7 @@ class ManyHouse(House):
         }
 
 
-def installed(monkeypatch, source: House) -> House:
+def installed(monkeypatch, source):
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
     real = plugins.source_of
@@ -276,7 +273,7 @@ def installed(monkeypatch, source: House) -> House:
     return source
 
 
-def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> list[Night]:
+def fetched(*symbols, refusals=None):
     """The outcomes of the step of a night that fetches bars and compares them with the witness."""
     settings = read_settings()
     return ingest(
@@ -284,7 +281,7 @@ def fetched(*symbols: str, refusals: dict[str, SourceError] | None = None) -> li
     )
 
 
-def add_symbols(file: Path, *symbols: str):
+def add_symbols(file, *symbols):
     """Symbols with bars of their own beside TEST in its file, which gets a column of symbols."""
     parts = [pd.read_csv(file).assign(Symbol="TEST")]
     for seed, symbol in enumerate(symbols, start=8):
@@ -293,11 +290,11 @@ def add_symbols(file: Path, *symbols: str):
     pd.concat(parts).to_csv(file, index=False)
 
 
-def notes() -> dict[str, str]:
+def notes():
     return {str(row["symbol"]): str(row["note"]) for row in rows("runs")}
 
 
-def findings() -> list[tuple[str, str, str, float]]:
+def findings():
     return select("symbol, session, rule, round(value, 4)", "findings")
 
 
@@ -342,7 +339,7 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
     (tmp_path / "again" / "forecasting.db").write_bytes(migrated_sqlite_file.read_bytes())
     monkeypatch.delenv("FORECASTING_DATABASE_URL")
     house = installed(monkeypatch, House(lambda _: BARS * 3.0))
-    night(date(2024, 3, 7))
+    night(EVE)
     assert house.asked == ["TEST"]
     assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
     assert {name: timeless(name) for name in tables} == alone
@@ -456,16 +453,13 @@ def test_a_broken_response_to_an_ingest_is_requested_once_more_after_two_seconds
     assert waits == [after(LAST)() + timedelta(seconds=2)] * (requests - 1)
 
 
-THURSDAY = date(2024, 3, 7)
 KO = ("KOA", "2024-04-23T10:55:00.000Z", "BMO")
 MSFT = ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
 LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
 
-Dates = list[tuple[str, str, str, str]]
-
 
 @contextmanager
-def yahoo_of_stocks(folder: Path, url: str, patch) -> Iterator[StandIn]:
+def yahoo_of_stocks(folder, url, patch):
     """Yahoo with bars of KOA, MSFA and SPY.
 
     A calendar with both stocks' next dates, and pages with past ones.
@@ -487,26 +481,24 @@ def stocks(tmp_path, sqlite_url, monkeypatch):
 
 @pytest.fixture(scope="module")
 def ledger_of_thursday(tmp_path_factory, migrated_sqlite_file):
-    """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
+    """The ledger after the fetches of KOA and MSFA on the morning after EVE."""
     folder = tmp_path_factory.mktemp("thursday")
     ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
     with (
         pytest.MonkeyPatch.context() as patch,
         yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served,
     ):
-        assert ingested(served, THURSDAY, "KOA", "MSFA") == [None, None]
+        assert ingested(served, EVE, "KOA", "MSFA") == [None, None]
     return ledger
 
 
 @pytest.fixture
 def after_thursday(ledger_of_thursday, stocks, sqlite_url):
-    """KOA and MSFA were fetched on the morning after THURSDAY."""
+    """KOA and MSFA were fetched on the morning after EVE."""
     copy_ledger(ledger_of_thursday, sqlite_url)
 
 
-def ingested(
-    served: StandIn, session: date, *symbols: str, events: str | None = None, source: str = "yahoo"
-) -> list[Exception | None]:
+def ingested(served, session, *symbols, events=None, source="yahoo"):
     """The error of each symbol's fetch on the morning after `session`.
 
     The requests before it are forgotten.
@@ -522,7 +514,7 @@ def ingested(
     return [night.error for night in fetch_and_store(spans, {}, switch_source=False)]
 
 
-def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
+def dates(symbol, *, after="2024-03-08"):
     """The stored coming dates: session, known_from, known_rule, timing."""
     coming = (
         f"events WHERE symbol = '{symbol}' AND session > '{after}' ORDER BY first_seen_at, session"
@@ -530,7 +522,7 @@ def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
     return select("session, known_from, known_rule, timing", coming)
 
 
-def stale_findings() -> list[tuple[str, str, str, bool]]:
+def stale_findings():
     """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
     return select(
         "symbol, session, severity, cleared_at IS NULL", "findings WHERE rule = 'earnings_stale'"
@@ -541,7 +533,7 @@ def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_
     stocks,
 ):
     """Of SPY, which the calendar lacks, every night."""
-    for session, pages in ((THURSDAY, ["KOA", "MSFA", "SPY"]), (LAST, ["SPY"])):
+    for session, pages in ((EVE, ["KOA", "MSFA", "SPY"]), (LAST, ["SPY"])):
         assert ingested(stocks, session, "KOA", "MSFA", "SPY") == [None] * 3
         found = [path.partition("symbol=")[2].split("&")[0] for path in stocks.earnings_pages()]
         assert (len(stocks.calendar_requests()), sorted(found)) == (1, pages)
@@ -558,7 +550,7 @@ def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_
 
 def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(stocks):
     stocks.earnings = LAST_PAGE
-    ingested(stocks, THURSDAY, "KOA")
+    ingested(stocks, EVE, "KOA")
     stocks.calendar = [("KOA", "2024-04-30T10:55:00.000Z", "BMO")]
     ingested(stocks, LAST, "KOA")
     assert dates("KOA") == [
@@ -587,7 +579,7 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stoc
     calendar = stocks.calendar
     stocks.calendar = []
     stocks.earnings = []
-    for session in (date(2024, 3, 6), THURSDAY):
+    for session in (date(2024, 3, 6), EVE):
         assert ingested(stocks, session, "KOA") == [None]
         assert stale_findings() == [("KOA", "2024-01-31", "flag", True)]
     stocks.calendar = calendar
@@ -598,15 +590,15 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(stoc
 
 def test_a_list_that_cannot_be_read_is_a_finding_of_the_night_until_one_is_read(stocks):
     stocks.earnings = ["TBD"]
-    ingested(stocks, THURSDAY, "KOA")
+    ingested(stocks, EVE, "KOA")
     stocks.earnings = LAST_PAGE
     stocks.calendar_fault = "500"
-    ingested(stocks, THURSDAY, "MSFA")
+    ingested(stocks, EVE, "MSFA")
     unread = "findings WHERE rule = 'earnings_unread' AND cleared_at IS NULL ORDER BY symbol"
     found = select("symbol, session, severity, detail", unread)
     assert [(symbol, day, severity) for symbol, day, severity, _ in found] == [
-        ("KOA", str(THURSDAY), "flag"),
-        ("MSFA", str(THURSDAY), "flag"),
+        ("KOA", str(EVE), "flag"),
+        ("MSFA", str(EVE), "flag"),
     ]
     assert ("found 'TBD'" in found[0][3], "the earnings calendar" in found[1][3]) == (True, True)
     stocks.calendar_fault = None
@@ -685,7 +677,7 @@ def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_the
             "filed_events",
             lambda symbol, exchange: earnings.no_events().assign(scheduled=True),
         )
-        assert ingested(stocks, THURSDAY, "MSFT") == [None]
+        assert ingested(stocks, EVE, "MSFT") == [None]
     stored = rows("events")
     with connect.reading(read_settings().url) as connection:
         had = read.events(connection, "MSFT")

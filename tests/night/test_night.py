@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +26,7 @@ from forecasting.settings import read_settings
 from forecasting.store import connect, lock, read
 from forecasting.train import fit, gate, model, prepare
 from forecasting.vocabulary import HORIZONS
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import (
     ON_BOTH_DATABASES,
     damage_weights,
@@ -51,7 +50,7 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     dates = night_folder.with_name("dates.csv")
     dates.write_text("\n".join(["announced,timing", *announced]))
     monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
-    night(date(2024, 3, 7))
+    night(EVE)
     night(LAST)
     arrived = "earnings dates have arrived since the champion's chain of fits began"
     assert [(run["mode"], run["mode_reason"]) for run in runs()] == [
@@ -101,7 +100,7 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
     night_folder, monkeypatch
 ):
     damage_weights(night_folder)
-    night(date(2024, 3, 7), "skip")
+    night(EVE, "skip")
     without_a_fit = rows("latest_forecasts")
     monkeypatch.setattr(
         gate, "other_training", lambda *_, **__: "a quantile of a member is not finite"
@@ -113,25 +112,25 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
         assert "cannot be used" in str(issued[0]["reason"])
 
 
-def runs() -> list[dict[str, object]]:
+def runs():
     """The nights, oldest first."""
     return sorted(rows("runs"), key=lambda run: str(run["as_of"]))
 
 
-def network_of(run: dict[str, object]) -> dict[str, object]:
+def network_of(run):
     """What a night fitted."""
     (fitted,) = rows("models", run_id=run["id"], name="lstm")
     return fitted
 
 
-def champion_of() -> dict[str, object]:
+def champion_of():
     with connect.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     return champion
 
 
-def published() -> set[tuple[object, object]]:
+def published():
     return {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
 
 
@@ -206,7 +205,7 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
 @ON_BOTH_DATABASES
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder):
-    night(date(2024, 3, 7))
+    night(EVE)
     networks = (row for row in rows("models") if row["name"] == "lstm")
     first, second = sorted(networks, key=lambda row: str(row["trained_to"]))
     models.promote(str(second["id"]), read_settings(), now=clock.now)
@@ -232,13 +231,11 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
 
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(night_folder, monkeypatch):
-    fell = drift.ControlChart(
-        average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=date(2024, 3, 7)
-    )
+    fell = drift.ControlChart(average=-0.1, centre=0.1, lower=0.0, upper=1.0, since=EVE)
     monkeypatch.setattr(
         drift, "watch", lambda days: drift.DriftCharts(fell, fell, reference=60, watched=20)
     )
-    night(date(2024, 3, 7))
+    night(EVE)
     night(LAST)
     modes = [(run["mode"], run["mode_reason"]) for run in runs()]
     assert re.match(
@@ -287,7 +284,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(night_folder, mon
 
     whole = train.fit
     monkeypatch.setattr(train, "fit", shifted)
-    night(date(2024, 3, 7))
+    night(EVE)
     monkeypatch.setattr(train, "fit", whole)
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert "from where the fit started" in str(refused["refused"])
@@ -323,7 +320,7 @@ def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(
         return decide(night)
 
     monkeypatch.setattr(evaluate, "score_and_decide", decide_after_damage)
-    night(date(2024, 3, 7))
+    night(EVE)
     (decided,) = [row for row in rows("promotions") if row["session"] == "2024-03-07"]
     assert (decided["champion"], decided["winner"], champion_of()["id"]) == (
         champion,
@@ -335,7 +332,7 @@ def test_a_fit_whose_weights_are_lost_before_the_decision_does_not_take_over(
     assert str(decided["first_origin"]) < str(decided["last_origin"]) < "2024-03-07"
 
 
-def listed(model_id: str) -> str:
+def listed(model_id):
     """What `forecasting models list` says of a model's weights."""
     shown = CliRunner().invoke(app, ["models", "list", "--json"])
     (weights,) = (row["weights"] for row in json.loads(shown.stdout) if row["id"] == model_id)

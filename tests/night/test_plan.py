@@ -14,7 +14,7 @@ from forecasting.sessions import calendar, newest_up_to
 from forecasting.settings import Settings, read_settings
 from forecasting.store import schema
 from forecasting.store.connect import transaction
-from tests.builders import random_bars, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.nights import night, rows
 from tests.store.rows import run_row
 
@@ -105,7 +105,7 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
 def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of_the_session_before(
     sqlite_url, tmp_path, last
 ):
-    bars = random_bars(100, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
+    bars = random_bars(100, seed=1, last=LAST if last.month == 3 else date(2024, 5, 24))
     write_yahoo_csv(
         pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv"
     )
@@ -146,7 +146,7 @@ def test_a_file_that_ends_on_a_day_without_trading_or_after_today_has_a_night_of
 def test_a_refused_command_leaves_no_trace(
     night_folder, plain_flows, csv_of_bars, monkeypatch, symbol, source, lines, words
 ):
-    night(date(2024, 3, 7))
+    night(EVE)
     before = {name: rows(name) for name in schema.metadata.tables}
     other = csv_of_bars.with_name("OTHER.csv")
     other.write_text("\n".join(lines) if lines else csv_of_bars.read_text())

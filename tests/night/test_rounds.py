@@ -4,7 +4,7 @@ Whole ones are in tests/flows.
 """
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from forecasting.errors import (
     BadDataError,
     DataLateError,
-    ForecastingError,
     HistoryError,
     RateLimitedError,
     UnavailableError,
@@ -23,12 +22,11 @@ from forecasting.night.night import make_night
 from forecasting.night.rounds import Rounds
 from forecasting.settings import Settings
 from forecasting.store import connect
-from tests.builders import LAST
+from tests.builders import EVE, LAST
 from tests.nights import rows
 from tests.store.rows import SYMBOL, store_bars
 
 BEGAN = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)  # 05:30 in New York, on a Saturday
-EVE = date(2024, 3, 7)
 SILENT = UnavailableError("no response")
 LATE = DataLateError("no bar yet", EVE)
 REFUSED = RateLimitedError("refused")
@@ -37,7 +35,7 @@ REFUSED = RateLimitedError("refused")
 class Run:
     """Rounds under a clock that moves where they wait, with the responses of a source in place of requests."""
 
-    def __init__(self, settings: Settings, *symbols: str, patient: bool = True):
+    def __init__(self, settings, *symbols, patient=True):
         self.moment = BEGAN
         self.asked = []
         self.why = []
@@ -49,15 +47,15 @@ class Run:
             nights, settings, scheduled_at=BEGAN if patient else None, now=self.now, wait=self.wait
         )
 
-    def now(self) -> datetime:
+    def now(self):
         return self.moment
 
-    def wait(self, until: datetime, why: str):
+    def wait(self, until, why):
         assert until > self.moment
         self.moment = until
         self.why.append(why)
 
-    def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> "Run":
+    def responses(self, *errors, of="AAA"):
         """Run to the end; of symbol `of` the requests end so, and the last one repeats.
 
         Those of others succeed.
@@ -118,7 +116,7 @@ def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings):
 class Hurried(Run):
     """Rounds of a caller who does not wait, under a clock that stands still."""
 
-    def wait(self, until: datetime, why: str):
+    def wait(self, until, why):
         pass
 
 
@@ -161,7 +159,7 @@ def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_fa
 class Watched(Run):
     """Rounds that keep the status of the night's row whenever they wait."""
 
-    def wait(self, until: datetime, why: str):
+    def wait(self, until, why):
         super().wait(until, why)
         self.statuses = [row["status"] for row in rows("runs")]
 

@@ -18,7 +18,7 @@ from forecasting.publish import runs
 from forecasting.settings import read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata
-from tests.builders import LAST
+from tests.builders import EVE, LAST
 from tests.nights import counts, night, rows, timeless
 
 TABLES = (
@@ -32,12 +32,11 @@ TABLES = (
     "scores",
     "standings",
 )
-EVE = date(2024, 3, 7)
 
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
-def run_until(as_of: date | None) -> list[str]:
+def run_until(as_of):
     return runs.run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -29,12 +28,12 @@ def night(database_url, tmp_path):
     return make_night("SBUX", LAST, settings, now=lambda: NOW)
 
 
-def opened(night: Night, **notes):
+def opened(night, **notes):
     with connect.transaction(night.settings.url) as connection:
         run_log.open_run(connection, night, started_at=NOW, notes=notes)
 
 
-def noted(night: Night, change: Callable[[connect.Connection, Night], object]):
+def noted(night, change):
     with connect.transaction(night.settings.url) as connection:
         change(connection, night)
 
@@ -52,7 +51,7 @@ STEPS: dict[str, Callable[[Night], object]] = {
 }
 
 
-def row(night: Night) -> dict[str, Any]:
+def row(night):
     with connect.reading(night.settings.url) as connection:
         return read.row(connection, "runs", {"id": night.id}) or {}
 

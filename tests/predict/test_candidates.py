@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import HistoryError
-from forecasting.losses import Floats
 from forecasting.predict import candidates
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
-from forecasting.vocabulary import HORIZONS, QUANTILES, Role
+from forecasting.vocabulary import HORIZONS, QUANTILES
 from tests.builders import LAST, PRICES, no_events, random_bars, scaled
 from tests.train.windows import some_windows
 
@@ -26,13 +25,11 @@ RIDGE_IS_PUBLISHED = Published(
 )
 
 
-def candidate(
-    model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND
-) -> candidates.Candidate:
+def candidate(model_id, forecaster, role, quantiles=BY_HAND):
     return candidates.Candidate(model_id, forecaster, role, quantiles)
 
 
-def with_one(value: float) -> Floats:
+def with_one(value):
     quantiles = BY_HAND.copy()
     quantiles[2, 3] = value
     return quantiles

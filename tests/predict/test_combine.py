@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from forecasting.losses import Floats, pinball
+from forecasting.losses import pinball
 from forecasting.predict.combine import (
     MIN_FORECASTS,
-    Issued,
     Past,
     combine,
     issue,
@@ -24,7 +23,7 @@ from forecasting.predict.combine import (
 )
 from forecasting.preprocess.windows import Scale
 from forecasting.sessions import between
-from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 H = len(HORIZONS)
 Q = len(QUANTILES)
@@ -38,9 +37,7 @@ NO_PAST = read_past(
 )
 
 
-def past_of(
-    actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None
-) -> Past:
+def past_of(actual, network=None, linear=None):
     plain = np.broadcast_to(NORMAL, (*actual.shape, Q))
     without = np.full(actual.shape, np.nan)
     return Past(
@@ -48,11 +45,11 @@ def past_of(
     )
 
 
-def normals(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
+def normals(n, width=1.0, seed=0):
     return np.random.default_rng(seed).normal(0.0, width, (n, H))
 
 
-def factors_of(past: Past, target: Target = "volume") -> Floats:
+def factors_of(past, target="volume"):
     return learn_factors(past.actual, combine(past.network, past.linear, 0.5), target)
 
 
@@ -100,7 +97,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     assert coverage(RAW, 1, 5) < 0.65
 
 
-def naive_weight(past: Past, usual: float) -> float:
+def naive_weight(past, usual):
     """The tenth of least mean loss, forecasts counting half as much after 250 nights, with a pull to the usual one."""
     n = len(past.actual)
     recent = [0.5 ** ((n - 1 - row) / 250) for row in range(n)]
@@ -171,7 +168,7 @@ def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind, least
     assert least <= learn_share(past, past.network) <= most
 
 
-def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
+def nights(n, *, width, seed=0):
     """Past forecasts of `n` nights that issued RAW.
 
     Every horizon has closed, its actuals `width` times as wide.
@@ -187,7 +184,7 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["origin_session", "horizon", "actual", "calibration"])
 
 
-def issued_from(linear: Floats, past: Past | None = None, target: Target = "volume") -> Issued:
+def issued_from(linear, past=None, target="volume"):
     return issue(
         RAW, linear, NO_TREES, NO_PAST if past is None else past, scale=SCALE, target=target
     )

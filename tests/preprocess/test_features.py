@@ -132,13 +132,13 @@ SPAN = date(2023, 11, 1), date(2024, 1, 31)
 NEW_YORK = sessions_index(*SPAN, "XNYS")
 
 
-def series(exchange: str = "XNYS") -> MarketSeries:
+def series(exchange="XNYS"):
     sessions = sessions_index(*SPAN, exchange)
     rng = np.random.default_rng(3)
     return MarketSeries(pd.Series(rng.uniform(12.0, 80.0, len(sessions)), index=sessions), exchange)
 
 
-def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: str) -> list[float]:
+def slow_log_closes(market, sessions, exchange):
     """A loop over instants."""
     own = [
         (day, closes_at(day, market.exchange))

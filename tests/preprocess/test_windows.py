@@ -38,13 +38,13 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given) -> Windows:
+def windows_of(bars=BARS, events=None, origin=ORIGIN, *, market=None, **given):
     settings = Settings().model_copy(update={"train_sessions": 300} | given)
     events = no_events() if events is None else events
     return make_windows(bars, events, origin=origin, settings=settings, market=market)
 
 
-def assert_same(left: Windows, right: Windows):
+def assert_same(left, right):
     for field in fields(Windows):
         np.testing.assert_array_equal(
             getattr(left, field.name), getattr(right, field.name), err_msg=field.name
@@ -195,7 +195,7 @@ def test_bars_that_are_too_few_or_have_no_volume_are_refused(bars, origin, fact)
 VIX = MarketSeries(pd.Series(np.linspace(12.0, 30.0, DAYS), index=BARS.index))
 
 
-def with_market(closes: pd.Series[float]) -> Windows:
+def with_market(closes):
     return windows_of(market=MarketSeries(closes))
 
 
@@ -302,7 +302,7 @@ def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_exp
     )
 
 
-def earnings(session: str | pd.Timestamp, known_from: str | pd.Timestamp) -> pd.DataFrame:
+def earnings(session, known_from):
     days = {"session": [pd.Timestamp(session)], "known_from": [pd.Timestamp(known_from)]}
     return pd.DataFrame(days | {"kind": ["earnings"]})
 
@@ -322,7 +322,7 @@ def test_each_calendar_flag_belongs_to_one_part_of_a_forecast():
         assert {calendar_part(flag) for flag in flags} == {part}
 
 
-def flags_by(events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def flags_by(events):
     return event_flags(events, FIRST, len(SESSIONS), "XNYS")
 
 

@@ -15,6 +15,7 @@ from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
+from tests.builders import EVE
 from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start, store_bars
 
 FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
@@ -83,7 +84,7 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled, tmp_path):
             "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla",
         ),
         ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
-        ("latest", "x.csv", date(2024, 3, 7), "--as-of applies to the form bars only"),
+        ("latest", "x.csv", EVE, "--as-of applies to the form bars only"),
         ("latest", "missing/x.csv", None, "there is no folder .*missing"),
     ],
 )
@@ -114,11 +115,11 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written_without_any_
 ORIGINS = ("2024-03-07", "2024-03-08")
 
 
-def settings_of(url: str, *symbols: str) -> Settings:
+def settings_of(url, *symbols):
     return Settings(database_url=url, symbols=symbols or (SYMBOL,))
 
 
-def fill(url: str):
+def fill(url):
     """Two nights of the network and of a baseline, the first of them scored."""
     forecasts = [
         forecast_row(model, origin, horizon, role=role)
@@ -171,9 +172,10 @@ def test_bars_as_of_a_session_are_those_that_its_night_had(sqlite_url, tmp_path)
         )
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T22:30")
     asked = settings_of(sqlite_url)
-    assert frame("bars", asked, day=date(2024, 3, 7))[
-        ["volume", "version"]
-    ].to_numpy().tolist() == [[100, 1], [200, 1]]
+    assert frame("bars", asked, day=EVE)[["volume", "version"]].to_numpy().tolist() == [
+        [100, 1],
+        [200, 1],
+    ]
     with pytest.raises(
         StoreError, match=r"bars of SBUX up to 2024-03-05; found none\. Correct .* date"
     ):

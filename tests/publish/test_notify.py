@@ -28,7 +28,7 @@ from forecasting.publish.runs import run_missed
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, lock, read, write
 from forecasting.train import gate
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import EVE, LAST, random_bars, write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 from tests.flows.test_cli import run
 from tests.nights import after, damage_weights, night, rows
@@ -44,11 +44,11 @@ HOSTILE = "<b>x</b> <!channel> <@U1> @everyone [a](http://evil.example) `c` & \x
 SHOWN = "‹b>x‹/b> ‹!channel> ‹＠U1> ＠everyone (a)(http://evil.example) 'c' & �(31m"  # noqa: RUF001 - as sent
 
 
-def settings_of(*addresses: str) -> Settings:
+def settings_of(*addresses):
     return Settings(notify=SecretStr(" ".join(addresses)))
 
 
-def sent(posted: list[str]) -> tuple[str, str]:
+def sent(posted):
     """Title and text of the one message."""
     (body,) = map(json.loads, posted)
     return body["title"].removeprefix("forecasting: "), body["message"]
@@ -337,7 +337,7 @@ def test_a_fit_from_scratch_that_takes_over_is_sent_with_its_reason_and_a_refres
     night_folder, posted, monkeypatch
 ):
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
-    for session in (date(2024, 3, 7), LAST):
+    for session in (EVE, LAST):
         monkeypatch.setattr(clock, "now", after(session))
         night(session)
     refreshed, taken_over = (json.loads(body)["message"] for body in posted)
@@ -402,7 +402,7 @@ def test_a_filled_outage_and_an_invalid_alert_are_things_to_know(
             "symbol": "KO",
             "horizon": 1,
             "origin_session": date(2024, 3, 6),
-            "target_session": date(2024, 3, 7),
+            "target_session": EVE,
         }
         write.add(connection, "forecasts", issued | old | {"role": "champion", "kind": "live"})
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST,KO")

@@ -5,7 +5,6 @@ import re
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pandas as pd
@@ -19,7 +18,6 @@ from forecasting.ingest.earnings import reacting
 from forecasting.publish import pages as publish
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
 from forecasting.publish.runs import run_missed
-from forecasting.report.night_view import PageData, SymbolLine
 from forecasting.report.prefect import RunTimes
 from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
@@ -30,7 +28,7 @@ from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 from forecasting.store.score_views import WINDOWS
 from forecasting.vocabulary import KINDS
-from tests.builders import LAST, PRICES, random_bars, scaled, write_yahoo_csv
+from tests.builders import EVE, LAST, PRICES, random_bars, scaled, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import after, newest_reports
 from tests.postgres import check_views, copied, fresh_postgres
@@ -50,8 +48,6 @@ from tests.store.rows import (
     start,
     store_bars,
 )
-
-Figures = dict[tuple[object, ...], Any]
 
 DAYS = [(0, 290), (1, 24)]
 """Seed and number of nights: more than any window, and too few live ones to stand alone."""
@@ -96,12 +92,12 @@ def data(url):
         return publish.report_data(connection, settings_of(url))
 
 
-def skill(both: pd.DataFrame, line: str) -> float:
+def skill(both, line):
     shared = both.dropna(subset=line)
     return 1 - shared[""].mean() / shared[line].mean()
 
 
-def naive_live_skill(lines: pd.DataFrame) -> Figures:
+def naive_live_skill(lines):
     has_live = (lines[lines["line"] == ""]["kind"] == "live").any()
     kinds = ["live", "late"] if has_live else list(KINDS)
     found = {}
@@ -119,7 +115,7 @@ def naive_live_skill(lines: pd.DataFrame) -> Figures:
     return found
 
 
-def figures(lines: pd.DataFrame) -> dict[str, Any]:
+def figures(lines):
     """Losses of all lines on the same origins; a row an origin, a column a line, NaN without a score."""
     by_line = lines.pivot(index="origin_session", columns="line", values=["error", "pinball"]).abs()
     columns = ["", "lstm", *BASELINES]
@@ -173,7 +169,7 @@ def test_every_view_of_mixed_nights_is_the_same_on_both_databases(sqlite_ledger,
     check_views(sqlite_ledger, postgres_ledger, SYMBOL)
 
 
-def counting(lines: pd.DataFrame) -> pd.DataFrame:
+def counting(lines):
     """The scores of the newest origins that the page counts.
 
     Live before late before replay, or live alone.
@@ -313,7 +309,7 @@ NEWEST = "2024-03-08"
 @pytest.fixture
 def settings(sqlite_url, tmp_path):
     """A ledger of one night of SBUX's volume, and one of its close whose origin is a day older."""
-    days = between(date(2023, 12, 8), date(2024, 3, 8))
+    days = between(date(2023, 12, 8), LAST)
     with transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", NEWEST))
         volumes = {day.isoformat(): 90.0 + place for place, day in enumerate(days)}
@@ -332,7 +328,7 @@ def settings(sqlite_url, tmp_path):
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
 
 
-def index_lines(settings: Settings) -> list[SymbolLine]:
+def index_lines(settings):
     """The rows of the index."""
     with reading(settings.url) as connection:
         return publish.symbol_lines(
@@ -347,7 +343,7 @@ def test_every_symbol_and_target_has_a_line_with_the_values_that_its_night_had_a
     assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
     assert (close.parts, volume.parts) == ([("usual", 0.04)], [("usual", 110.0), ("recent", 0.9)])
     assert (len(close.values), len(volume.values), close.page, volume.page) == (30, 30, "", "")
-    assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
+    assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), LAST))
     announced = pd.DataFrame(
         {"announced": pd.to_datetime(["2024-03-07", "2024-03-12"]), "timing": ["amc", "bmo"]}
     )
@@ -417,7 +413,7 @@ def test_a_past_night_has_a_page_of_its_own(settings):
         write.add(connection, "promotions", promotion_row("lstm:2", NEWEST))
     newest, _ = publish.write_reports(settings, None, now=clock.now)
     before = newest.values["SBUX"].read_bytes()
-    past, _ = publish.write_reports(settings, None, date(2024, 3, 7), now=clock.now)
+    past, _ = publish.write_reports(settings, None, EVE, now=clock.now)
     page = past.values["SBUX"]
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert 'id="night-of">Thursday 7 March 2024<' in page.read_text(encoding="utf-8")
@@ -452,14 +448,14 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings):
     assert before.lineage == since.lineage
 
 
-def past_night(settings: Settings) -> PageData:
+def past_night(settings):
     """What the page of the night of NEWEST is made of."""
     with reading(settings.url) as connection:
         night = publish.report_data(connection, settings, origin=date.fromisoformat(NEWEST))
         return publish.page_data(connection, night)
 
 
-def champions_in(page: Path) -> list[tuple[str, str]]:
+def champions_in(page):
     """Since and until of each champion in the page."""
     table = page.read_text(encoding="utf-8").split('<h3 id="champions">')[1].split("</table>")[0]
     return re.findall(
@@ -468,7 +464,7 @@ def champions_in(page: Path) -> list[tuple[str, str]]:
     )
 
 
-def origins_in(page: Path) -> list[str]:
+def origins_in(page):
     """The nights that a reader of the page can pick."""
     found = re.search(r'id="nights">(.*?)</script>', page.read_text(encoding="utf-8"))
     assert found is not None

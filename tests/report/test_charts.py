@@ -54,7 +54,7 @@ def test_a_loss_is_drawn_as_long_as_the_same_gain():
     assert drawn.get("aria-label") == "1 ahead +10%, 2 ahead \N{MINUS SIGN}10%"
 
 
-def paths(drawing: str, css: str) -> list[list[tuple[float, float]]]:
+def paths(drawing, css):
     """The corners of every path of a class."""
     found = re.findall(f'class="{css}" d="([^"]+)"', drawing)
     return [

@@ -4,7 +4,6 @@
 
 import re
 from datetime import date
-from typing import Any
 
 from forecasting.report.digest import SHOWN, digest_in, make_digest
 from forecasting.report.night_view import SymbolLine
@@ -16,7 +15,7 @@ MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False
 PARTS = (("usual", 10e6), ("report", 1.9), ("weekday", 0.96), ("network", 1.003))
 
 
-def morning() -> list[SymbolLine]:
+def morning():
     failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
     return [
         index_line("SBUX", q50=9e6),
@@ -52,7 +51,7 @@ def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results():
     assert digest_in("text", digest) == TEXT
 
 
-def held_row(symbol: str, alert: str, value: float, *, of_usual: bool = False) -> dict[str, Any]:
+def held_row(symbol, alert, value, *, of_usual=False):
     of = {
         "symbol": symbol,
         "target": "volume",

@@ -77,7 +77,7 @@ def test_numbers_have_seven_digits_and_nothing_is_nan():
 MODELS = ("LSTM", "published", "har", "ridge")
 
 
-def history_rows(*rows: dict[str, object]) -> pd.DataFrame:
+def history_rows(*rows):
     """Rows of the history: median 100 and ten between neighbours, actual 90, unless stated otherwise."""
     filled = []
     for row in rows:

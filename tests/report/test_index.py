@@ -6,7 +6,7 @@ from forecasting.report.page import render_index
 from tests.report.nights import ORIGIN, index_line
 
 
-def cells(page: str) -> list[list[str]]:
+def cells(page):
     """The text of every cell of the body, row by row."""
     body = page.split("<tbody", 1)[1].split("</tbody>", 1)[0]
     return [

@@ -22,19 +22,19 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 class Outline(HTMLParser):
     """The tags that are open; one that is closed out of order is a failure."""
 
-    def __init__(self, page: str):
+    def __init__(self, page):
         super().__init__()
         self.open = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
+    def handle_starttag(self, tag, attrs):
         self.open += [tag] if tag not in VOID else []
 
-    def handle_endtag(self, tag: str):
+    def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
 
-def text_of(page: str) -> str:
+def text_of(page):
     body = re.sub(r"<(style|script).*?</\1>|<svg.*?</svg>", " ", page, flags=re.S)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
@@ -96,7 +96,7 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     assert "the network alone" not in text_of(render_page(report_page(scored=sound)))
 
 
-def issued(target: str = "volume", **changed) -> pd.DataFrame:
+def issued(target="volume", **changed):
     own = {"split_factor": 1.0, "name": "lstm", "role": "champion", "parts": [[]] * 5}
     return forecasts(target).assign(**(own | changed))
 
@@ -167,7 +167,7 @@ def test_champions_costs_restated_sessions_and_days_have_their_sections_and_a_fi
     assert [(name in page, name in first) for name in sections] == [(True, False)] * 5
 
 
-def audit(**changed) -> str:
+def audit(**changed):
     """The first part of the page's audit."""
     page = report_page(**changed)
     data = page.night

@@ -24,9 +24,7 @@ from tests.report.nights import ISSUED, ORIGIN, forecasts, index_line, plain, re
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
 
-def night_of(
-    symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed
-) -> SymbolLine:
+def night_of(symbol="SBUX", *, status="done", note="", **changed):
     """A night with a median of 8.45 million shares, usually 8.
 
     `changed` replaces columns of its forecast.
@@ -45,13 +43,13 @@ def night_of(
     return index_line(symbol, run=run, opens=OPENS, **({"values": [8e6] * 20} | shown))
 
 
-def failed(symbol: str, error: str = "no rows") -> SymbolLine:
+def failed(symbol, error="no rows"):
     """A symbol whose first night failed."""
     run = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
     return SymbolLine(symbol, "volume", run)
 
 
-def fallback(symbol: str, **changed) -> SymbolLine:
+def fallback(symbol, **changed):
     """A night whose network is not published."""
     night = night_of(symbol, reason="the champion is too old", **changed)
     return replace(night, forecast={**night.forecast, "status": "fallback"})
@@ -81,18 +79,18 @@ DUE_LINE = "- Due 2024-03-09 10:30 UTC, started 3.0 s later, took 72 s up to thi
 STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
 
 
-def durations(*symbols: str, median: float = 0.5, p95: float = 0.9, n: int = 60) -> pd.DataFrame:
+def durations(*symbols, median=0.5, p95=0.9, n=60):
     rows = [(symbol, step, n, median, p95) for symbol in symbols for step in STEPS]
     return pd.DataFrame(rows, columns=["symbol", "step", "n", "median_seconds", "p95_seconds"])
 
 
-def body_of(*nights, **given) -> str:
+def body_of(*nights, **given):
     text = outcome_artifact(nights, given.get("durations", durations()), TIMES).body
     assert isinstance(text, str)
     return plain(text)
 
 
-def section(body: str, title: str) -> list[str]:
+def section(body, title):
     return body.partition(f"### {title}\n\n")[2].partition("\n\n###")[0].splitlines()
 
 

@@ -1,5 +1,3 @@
-from datetime import UTC, datetime
-
 import pytest
 
 from forecasting.report import units
@@ -7,7 +5,6 @@ from forecasting.report.units import GAP
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from forecasting.report.night_view import Why
 from tests.report.nights import forecasts, plain, report_data, score, scored, values_of
 
 
-def flat(target: str, last: float, usual: float) -> pd.DataFrame:
+def flat(target, last, usual):
     values = values_of(target) * 0 + usual
     values.iloc[-1] = last
     return pd.DataFrame({"value": values, "settled": True})
@@ -57,7 +57,7 @@ PARTS = [("usual", 7.03e6), ("weekday", 0.96), ("report", 1.9), ("quarter", 1.12
 PARTS += [("market", 0.9962), ("network", 1.05), ("trees", 0.9962)]
 
 
-def why_of(target: str = "volume", **changed) -> str:
+def why_of(target="volume", **changed):
     data = report_data(target, **changed)
     return plain(wording.why_sentence(data.lines[0].why, data.unit))
 

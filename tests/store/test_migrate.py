@@ -3,7 +3,6 @@ import runpy
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 NEWEST = head()
 
 
-def refusal(url: str) -> str:
+def refusal(url):
     with pytest.raises(StoreError) as caught:
         check_ready(url)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def set_revision(url: str, revision: str):
+def set_revision(url, revision):
     with transaction(url) as connection:
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
 
@@ -111,7 +110,7 @@ def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url
 
 
 @contextmanager
-def without_rights() -> Iterator[None]:
+def without_rights():
     """Run the block as a user without rights; root may write anywhere."""
     user = os.geteuid()
     os.setresuid(user or 65534, user or 65534, user)

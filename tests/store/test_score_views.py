@@ -1,7 +1,6 @@
 import itertools
 import math
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ import sqlalchemy as sa
 from forecasting.evaluate.scores import RATIOS, cost, nearest_level, quantile_at
 from forecasting.sessions import between
 from forecasting.store import read, schema, write
-from forecasting.store.connect import Connection
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import (
@@ -34,9 +32,7 @@ SESSIONS = between(date(2024, 1, 3), date(2024, 2, 28))
 ROLES = {"lstm": "champion", "lstm:2": "challenger"}
 
 
-def with_error(
-    model: str, origin: str, role: str, error: float, **changed
-) -> tuple[dict, list[dict]]:
+def with_error(model, origin, role, error, **changed):
     """A forecast, and the values of its score."""
     values = {
         "error": error,
@@ -47,7 +43,7 @@ def with_error(
     return forecast_row(model, origin, role=role, **changed), [values]
 
 
-def store_lines(connection: sa.Connection, errors: dict[str, list[float]]):
+def store_lines(connection, errors):
     """A line of scored forecasts for each model, one a session."""
     lines = []
     for model, line in errors.items():
@@ -76,7 +72,7 @@ SECOND = "2024-03-06"
 THIRD = "2024-03-07"
 
 
-def pairs(connection: sa.Connection) -> dict[tuple[str, str], tuple]:
+def pairs(connection):
     return {row[:2]: row[2:] for row in view_rows(connection, "model_comparison", *PAIR)}
 
 
@@ -166,7 +162,7 @@ COSTS = [
 COSTS += ["saving", "published_cost", "published_saving"]
 
 
-def naive_costs(connection: sa.Connection) -> pd.DataFrame:
+def naive_costs(connection):
     """The rows of the view, by a loop over the lines that count."""
     issued = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
     slot = ["model_id", "origin_session", "horizon", "kind"]
@@ -196,7 +192,7 @@ def naive_costs(connection: sa.Connection) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COSTS)
 
 
-def mean_cost(rows: pd.DataFrame, ratio: float) -> float:
+def mean_cost(rows, ratio):
     quantiles = quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio))
     return float(cost(rows["actual"], quantiles, ratio=ratio).mean())
 
@@ -206,11 +202,8 @@ SPLIT = 30
 """Sessions, counted from the first, after which one earlier bar is restated, and all are on another
 share basis."""
 
-Versions = dict[int, list[tuple[float, float]]]
-"""Volume and close of each version of a session."""
 
-
-def ledger(connection: sa.Connection, seed: int):
+def ledger(connection, seed):
     """Bars of every session, one restated after it was used, a split.
 
     Forecasts of all nights from the ninth on.
@@ -237,11 +230,11 @@ def ledger(connection: sa.Connection, seed: int):
 
 
 def store(
-    connection: Connection,
-    versions: Versions,
-    changed: dict[int, tuple[float, float]],
+    connection,
+    versions,
+    changed,
     *,
-    seen: str,
+    seen,
 ):
     bars = []
     for place, (volume, close) in sorted(changed.items()):
@@ -256,7 +249,7 @@ def store(
     assert write.add_fetch(connection, fetched(added), revision(added), **about)
 
 
-def night(place: int, basis: float, rng: np.random.Generator) -> list[dict[str, Any]]:
+def night(place, basis, rng):
     """Two horizons of the published forecast, a baseline's own and, one night in five, a later one in its place."""
     origin = str(SESSIONS[place])
     roles = {
@@ -278,7 +271,7 @@ def night(place: int, basis: float, rng: np.random.Generator) -> list[dict[str, 
     return rows
 
 
-def scores_of(forecast: dict[str, Any], versions: Versions) -> list[dict[str, Any]]:
+def scores_of(forecast, versions):
     """A score against every version of the bar; against the first also as the first print."""
     if forecast["target_session"] not in SESSIONS:
         return []
@@ -289,7 +282,7 @@ def scores_of(forecast: dict[str, Any], versions: Versions) -> list[dict[str, An
     ]
 
 
-def naive_errors(connection: Connection, horizon: int) -> dict[date, tuple[float, float]]:
+def naive_errors(connection, horizon):
     """Squared errors of forecast and mean by a loop over nights.
 
     The newest forecast of each, the newest bar.
@@ -330,7 +323,7 @@ def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split
         assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
 
 
-def written(connection: Connection) -> list[tuple[object, ...]]:
+def written(connection):
     """Rows of table standings with n > 0, by primary key."""
     table = schema.standings
     found = connection.execute(

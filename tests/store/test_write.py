@@ -43,11 +43,11 @@ METRIC = {
 METRIC |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "n": 1}
 
 
-def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
+def metrics(*horizons, value=1.0):
     return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
 
 
-def all_rows(connection: sa.Connection) -> dict[str, list[tuple]]:
+def all_rows(connection):
     return {
         table.name: [
             tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))
@@ -57,7 +57,7 @@ def all_rows(connection: sa.Connection) -> dict[str, list[tuple]]:
     }
 
 
-def a_night(connection: sa.Connection) -> list[int]:
+def a_night(connection):
     """A row in every table."""
     versions = bar_rows({"2024-03-07": 80.0, "2024-03-08": 90.0})
     change = revision(
@@ -324,12 +324,12 @@ LAST = date(2024, 3, 7)
 
 
 def night(
-    connection: sa.Connection,
-    seen: str,
-    *findings: Finding,
-    sessions: tuple[date, ...] = (FIRST, LAST),
-    symbol: str = SYMBOL,
-) -> bool:
+    connection,
+    seen,
+    *findings,
+    sessions=(FIRST, LAST),
+    symbol=SYMBOL,
+):
     """A fetch at noon of the day `seen`, asked for the span of `sessions`, that found these."""
     response = replace(fetched(bar_rows({day.isoformat(): 1.0 for day in sessions})), symbol=symbol)
     change = revision(bar_rows({}), findings=findings)
@@ -339,15 +339,15 @@ def night(
     )
 
 
-def rejected(value: float | None = None, day: date = BAD) -> Finding:
+def rejected(value=None, day=BAD):
     return Finding(day, "price_unknown", "reject", value, "A price is missing.")
 
 
-def jump(day: date = BAD) -> Finding:
+def jump(day=BAD):
     return Finding(day, "price_jump", "flag", 2.1, "Close moved.")
 
 
-def stored(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
+def stored(connection):
     """Rule, fetch that first showed it and the day on which it was cleared."""
     table = schema.findings
     found = connection.execute(

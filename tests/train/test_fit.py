@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting import losses
-from forecasting.preprocess.windows import MARKET_NAMES, Windows
+from forecasting.preprocess.windows import MARKET_NAMES
 from forecasting.train import loop
-from forecasting.train.checkpoint import Card, Checkpoint
+from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
-from forecasting.train.linear import AdjustedWindows, adjust, fit_effect
+from forecasting.train.linear import adjust, fit_effect
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.prepare import member_quantiles, prepare, prepare_like, without_market
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
@@ -25,7 +25,7 @@ def scratch():
     return scratch_fit()
 
 
-def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
+def same_weights(left, right):
     return left.weights.keys() == right.weights.keys() and all(
         torch.equal(weight, right.weights[name]) for name, weight in left.weights.items()
     )
@@ -118,9 +118,7 @@ def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(sc
     )
 
 
-def trained_by_torch(
-    network: Network, tensors: loop.Tensors, given: loop.Hyperparameters, rng: torch.Generator
-):
+def trained_by_torch(network, tensors, given, rng):
     dropout = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=rng)))
     steps = given.epochs * -(-len(tensors.ends) // given.batch_size)
     optimiser = torch.optim.AdamW(
@@ -172,7 +170,7 @@ assert not {"torch._dynamo", "scipy.stats"} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def some_inputs(rng: torch.Generator) -> list[torch.Tensor]:
+def some_inputs(rng):
     """Steps, past and future covariates of two sequences of nine sessions, four of them forecast."""
     return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
 
@@ -231,11 +229,11 @@ MEAN = np.full(COUNT, 0.1)
 EFFECT = np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT)
 
 
-def adjusted_of(windows: Windows) -> AdjustedWindows:
+def adjusted_of(windows):
     return adjust(windows, fit_effect(windows))
 
 
-def card_of(windows: Windows) -> Card:
+def card_of(windows):
     return prepare(windows, method="scratch", settings=SETTINGS).card
 
 

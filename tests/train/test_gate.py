@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from forecasting.ingest.sources.files import Sample
-from forecasting.losses import Floats
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import make_windows
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit, fit_scratch
@@ -36,11 +35,11 @@ def warm():
     return fit(some_windows(), parent=scratch_fit(), settings=SETTINGS)
 
 
-def verdict(fitted: Checkpoint, champion: Checkpoint | None, windows: Windows | None = None):
+def verdict(fitted, champion, windows=None):
     return examine(fitted, windows or some_windows(), settings=SETTINGS, champion=champion)
 
 
-def changed(fitted: Checkpoint, name: str, by: float) -> Checkpoint:
+def changed(fitted, name, by):
     weights = {key: value.clone() for key, value in fitted.weights.items()}
     weights[name] += by
     return replace(fitted, weights=weights)
@@ -96,7 +95,7 @@ def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(monkeyp
     assert learned_nothing(away, shipped, windows) != ""
 
 
-def quantiles(medians: Floats, width: float = 1.0) -> Floats:
+def quantiles(medians, width=1.0):
     """(n, H, Q) evenly spaced quantiles whose 80% interval has this width, around medians (n, H)."""
     return medians[..., None] + width * np.linspace(-0.75, 0.75, 7)
 
@@ -144,7 +143,7 @@ def test_a_card_with_another_scaler_or_effect_than_its_rows_or_parent_give_is_re
         assert f"its card has another {name}" in verdict(damaged, parent).refused
 
 
-def index_windows(first: int, rows: int) -> Windows:
+def index_windows(first, rows):
     """Volumes of the S&P 500 from a year on, which has no report, up to 2018."""
     last = date(2018, 12, 31)
     bars = Sample().fetch("^GSPC", date(first, 1, 2), last).bars

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge as Reference
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP, Windows
+from forecasting.preprocess.windows import MIN_ROWS, STEP_NAMES, WARM_UP
 from forecasting.targets import TARGETS
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_quantiles
@@ -23,7 +23,7 @@ from tests.train.windows import SETTINGS, close_windows, some_windows, windows_w
 ROWS = 900
 
 
-def widths(windows: Windows) -> tuple[float, float]:
+def widths(windows):
     """Log width of the 80% interval of the next close.
 
     Mean over targets that react to earnings, and over all.
@@ -143,7 +143,7 @@ def test_a_weighted_ridge_equals_that_of_scikit_learn_and_a_left_out_residual_th
     assert ridge.loo_residuals[50] == pytest.approx(TRUTH[50] - refitted.predict(standard[[50]])[0])
 
 
-def blas_threads() -> set[int]:
+def blas_threads():
     return {
         library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
     }
@@ -267,7 +267,7 @@ def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatili
     np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
 
 
-def har_features(windows: Windows, row: int, horizon: int) -> list[float]:
+def har_features(windows, row, horizon):
     """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead has."""
     past = windows.steps[: windows.warm_up + row + 1]
     series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
@@ -283,7 +283,7 @@ def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is
     assert (log_interval(close_windows(bars, no_events())) > 0.15 * usual).all()
 
 
-def log_interval(windows: Windows) -> np.ndarray:
+def log_interval(windows):
     """(H,) log of the ratio of the 80% interval's ends."""
     quantiles = baseline_quantiles("har_volatility", windows)
     return np.log(quantiles[:, -2] / quantiles[:, 1])

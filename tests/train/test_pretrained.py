@@ -12,7 +12,6 @@ import torch
 from base_weights import pretrain
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.windows import Windows
 from forecasting.train import trees
 from forecasting.train.checkpoint import load, save
 from forecasting.train.fit import PRETRAINED, fit
@@ -123,14 +122,14 @@ def test_shipped_weights_run_and_are_used_for_no_origin_inside_their_span(target
             before = shipped.card.base
 
 
-def moved_to(windows: Windows, newest: date | np.datetime64) -> Windows:
+def moved_to(windows, newest):
     """The windows moved in time, so that the newest session with a known value is `newest`."""
     return replace(
         windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6])
     )
 
 
-def without_events(windows: Windows) -> Windows:
+def without_events(windows):
     kept = np.arange(windows.flags.shape[1]) < windows.flags.shape[1] - 10
     return replace(windows, flags=windows.flags * kept, future_flags=windows.future_flags * kept)
 

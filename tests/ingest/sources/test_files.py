@@ -38,7 +38,7 @@ def as_yahoo(bars):
 LINES = as_yahoo(MANY).to_csv().splitlines()
 
 
-def write(folder: Path, frame, name="SBUX.csv", **options):
+def write(folder, frame, name="SBUX.csv", **options):
     path = folder / name
     frame.to_csv(path, **options)
     return path
@@ -183,7 +183,7 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too_and_one_that_no_databa
     assert [one.value for one in findings if one.rule == "volume_impossible"] == [2.0**63]
 
 
-def damaged(old: bytes, new: bytes) -> bytes:
+def damaged(old, new):
     """The file of MANY with one text replaced in line 400."""
     lines = [line.encode() for line in LINES]
     assert old in lines[399]

@@ -10,7 +10,6 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -39,11 +38,11 @@ BARS = random_bars(650, seed=3, last=LAST)
 FIRST = BARS.index[0].date()
 
 
-def block(kind: str, at: int = 0) -> str:
+def block(kind, at=0):
     return re.findall(rf"```{kind}\n(.*?)```", DOC, re.DOTALL)[at]
 
 
-def install(folder: Path, monkeypatch, *, code: str, project: str):
+def install(folder, monkeypatch, *, code, project):
     """Put a module on the path as pip would.
 
     With the entry points that its pyproject.toml states.
@@ -88,7 +87,7 @@ class HouseServer:
         self.status = 200
         self.bodies = {}
 
-    def put(self, bars: pd.DataFrame):
+    def put(self, bars):
         """Publish SBUX.json."""
         rows = bars.drop(columns="adj_close").rename_axis("day").reset_index()
         rows["day"] = rows["day"].dt.strftime("%Y-%m-%d")
@@ -144,7 +143,7 @@ def test_the_documented_check_runs_unchanged(house, server, capsys):
     assert "high_below_low" in printed
 
 
-def ingested(settings: Settings) -> dict[str, Any]:
+def ingested(settings):
     outcomes = ingest_only(
         settings, as_of=None, switch_source=False, now=lambda: datetime(2024, 3, 9, 10, tzinfo=UTC)
     )

@@ -12,12 +12,13 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.revisions import Revision
 from forecasting.store import read, schema, write
+from tests.builders import EVE, LAST
 from tests.store.rows import SYMBOL, at, bar_rows, event_frame, fetched, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
 
-def volumes(bars: pd.DataFrame) -> dict[str, float]:
+def volumes(bars):
     return {day.date().isoformat(): volume for day, volume in bars["volume"].items()}
 
 
@@ -86,16 +87,13 @@ def test_first_prints_are_on_todays_share_basis(connection):
         connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2
     )
     store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
-    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=date(2024, 3, 8))
+    found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=LAST)
     assert (
         len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2)))
         == 0
     )
     assert found["volume"].tolist() == [100.0, 200.0, 210.0]
     assert found["close"].tolist() == [5.5, 5.5, 11.0]
-
-
-LAST_DAY = date(2024, 3, 8)
 
 
 def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
@@ -105,20 +103,14 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(connection):
     for verdict in schema.NO_BARS:
         failed = replace(late, verdict=verdict)
         response = (
-            held
-            if verdict == "late"
-            else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+            held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST, LAST)
         )
         about = {"fetch_id": verdict, "fetched_at": at("2024-03-08T21:00"), "run_id": None}
         write.add_fetch(connection, response, failed, **about)
     newest = read.newest_fetch(connection, SYMBOL)
-    used = read.fetch_as_of(
-        connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00")
-    )
+    used = read.fetch_as_of(connection, SYMBOL, EVE, first=LAST, cutoff=at("2024-03-09T12:00"))
     with pytest.raises(StoreError, match="2024-03-08"):
-        read.fetch_as_of(
-            connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00")
-        )
+        read.fetch_as_of(connection, SYMBOL, LAST, first=LAST, cutoff=at("2024-03-09T12:00"))
     assert newest is not None
     assert (newest["id"], used["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
 
@@ -129,15 +121,13 @@ def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(conne
     for version, (seen, first) in enumerate(spans.items(), start=1):
         store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
     used = {
-        first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)[
-            "id"
-        ]
+        first: read.fetch_as_of(connection, SYMBOL, EVE, first=first, cutoff=cutoff)["id"]
         for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
     }
     assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]
 
 
-def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
+def dates(connection, known_at=None):
     frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
     return [
         tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()

@@ -9,6 +9,7 @@ from forecasting.evaluate.decisions import LOSS_COLUMNS
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
+from tests.builders import EVE, LAST
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import (
     SYMBOL,
@@ -22,9 +23,7 @@ from tests.store.rows import (
 )
 
 
-def naive_losses(
-    connection: sa.Connection, *, last: date, origins: int
-) -> dict[tuple[date, int, str], float]:
+def naive_losses(connection, *, last, origins):
     """Origin, horizon and forecaster -> pinball, by a loop over every score."""
     stored = connection.execute(sa.select(schema.scores)).mappings()
     scores = [row for row in stored if row["target_session"] <= last]
@@ -117,7 +116,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     connection, target, times
 ):
     rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
-    split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
+    split = {"symbol": SYMBOL, "session": EVE, "kind": "split", "value": 4.0}
     store_scored(connection, *((row, [{"pinball": 3.0}]) for row in rows))
     # When the bars of the second were fetched, whose forecast is on the new basis
     seen = at("2024-03-07T21:00")
@@ -141,9 +140,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     assert not {"data_as_of", "first_received"} & set(found)
 
 
-def unscored(
-    connection: sa.Connection, target: str = TARGET, last: str = "2024-03-08"
-) -> list[tuple[str, int, float]]:
+def unscored(connection, target=TARGET, last="2024-03-08"):
     found = read.unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
@@ -200,7 +197,7 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(connect
     found = read.unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
     asked = partial(read.past_forecasts, connection, SYMBOL, TARGET, limit=9)
     past = asked(origin=date(2024, 3, 11))
-    before = asked(origin=date(2024, 3, 8), known_at=at("2024-03-07T21:00"))
+    before = asked(origin=LAST, known_at=at("2024-03-07T21:00"))
     actuals = [
         (str(row.target_session.date()), row.stage, row.volume, row.close)
         for row in found.itertuples()
@@ -225,7 +222,7 @@ def test_a_split_of_years_before_the_bars_changes_no_basis(connection):
 def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(
     connection,
 ):
-    accepted = Finding(date(2024, 3, 7), "history_accepted", "flag", 25.0, "Accepted.")
+    accepted = Finding(EVE, "history_accepted", "flag", 25.0, "Accepted.")
     rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
     store_scored(connection, *((row, []) for row in rows))  # the last one made of the other history
     store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
