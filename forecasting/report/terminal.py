@@ -4,7 +4,7 @@ import json
 import math
 import re
 import textwrap
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -74,20 +74,16 @@ def text_table(
     width, as for a pipe, each row is one line. `in_lines` gives one line a row too: its last text
     is cut. `rich.table` would break numbers and drop whole columns in a narrow terminal.
     """
+    if not rows:
+        return ""
     cells = [[plain(value) for value in row] for row in rows]
     alignments = ["right" if _are_numbers(below) else "left" for below in zip(*cells, strict=True)]
     widths = None
     if width is not None:
-        widths = _widths(
-            columns,
-            cells,
-            width=width,
-            in_lines=in_lines,
-        )
+        widths = _widths([columns, *cells], width=width, in_lines=in_lines)
         if in_lines:
-            cells = [
-                [*row[:-1], textwrap.shorten(row[-1], widths[-1], placeholder="…")] for row in cells
-            ]
+            for row in cells:
+                row[-1] = textwrap.shorten(row[-1], widths[-1], placeholder="…")
     table = tabulate(
         [columns, SEPARATING_LINE, *cells],  # as a header the names would be two characters wider
         disable_numparse=True,
@@ -103,40 +99,37 @@ def _are_numbers(texts: Sequence[str]) -> bool:
     return any(texts) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
-def _widths(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, in_lines: bool
-) -> list[int]:
-    """The characters that each column gets, so that the table is no wider than `width`."""
-    names = [_longest_word([name]) for name in columns]
-    texts = [list(below) for below in zip(*rows, strict=True)]
-    whole = [max(name, *map(len, below)) for name, below in zip(names, texts, strict=True)]
-    words = [max(name, _longest_word(below)) for name, below in zip(names, texts, strict=True)]
+def _widths(rows: Sequence[Sequence[str]], *, width: int, in_lines: bool) -> list[int]:
+    """The characters that each column of names and texts gets, together at most `width`."""
+    columns = list(zip(*rows, strict=True))
+    names = [_longest_word(name) for name, *_ in columns]
+    words = [max(map(_longest_word, column)) for column in columns]
+    whole = [max(name, *map(len, texts)) for name, (_, *texts) in zip(names, columns, strict=True)]
     parts = [words[0], *(min(word, NARROWEST) for word in words[1:])]
-
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     # Names between words first; then the last text is cut, or all texts are broken, at last within
     # words, as of a path.
-    cut = [[*whole[:-1], names[-1]]] if in_lines else []
-    for floors in [whole, *cut, words, parts]:
-        widths = _narrowed(widths, floors, room=width - len(GUTTER) * (len(widths) - 1))
+    floors = [whole, words, parts]
+    if in_lines:
+        floors.insert(1, [*whole[:-1], names[-1]])
+    widths = [max(map(len, column)) for column in columns]
+    room = width - len(GUTTER) * (len(columns) - 1)
+    for least in floors:
+        _narrow(widths, least, room=room)
     return widths
 
 
-def _longest_word(texts: Sequence[str]) -> int:
-    words = " ".join(texts).split()
-    return max(map(len, words), default=0)
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
-def _narrowed(widths: Sequence[int], floors: Sequence[int], *, room: int) -> list[int]:
-    """The widths, of which the largest are reduced until all fit into `room`, none below its floor."""
-    narrowed = list(widths)
-    while sum(narrowed) > room:
-        reducible = [place for place, floor in enumerate(floors) if narrowed[place] > floor]
+def _narrow(widths: list[int], floors: Sequence[int], *, room: int) -> None:
+    """Reduce the largest of the widths until all fit into `room`, none below its floor."""
+    while sum(widths) > room:
+        reducible = [place for place, floor in enumerate(floors) if widths[place] > floor]
         if not reducible:
-            break
-        widest = max(reducible, key=narrowed.__getitem__)
-        narrowed[widest] -= 1
-    return narrowed
+            return
+        widest = max(reducible, key=widths.__getitem__)
+        widths[widest] -= 1
 
 
 def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:
@@ -150,47 +143,46 @@ def printed(parts: Sequence[str | Listing], *, width: int | None) -> str:
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
-    notices = (f"{notice.title}: {notice.text}" for notice in wording.notices(data))
-    title = f"{data.symbol} {data.target}: {data.fetch['title']}"
-    sentences = (
+    lines = [
+        f"{data.symbol} {data.target}: {data.fetch['title']}",
         wording.sentence(data),
         wording.why_sentence(data.lines[0].why, data.unit),
         wording.alike(data),
-    )
-    lines = filter(None, [title, *sentences, *notices])
-    days: Listing = (
-        ["session", "median", "80% interval", "vs usual", "note, why"],
-        [
-            [
-                f"{row.session:%a %Y-%m-%d}",
-                row.median,
-                row.span_80,
-                row.change,
-                wording.brief_why(row.why, row.notes),
-            ]
-            for row in data.lines
-        ],
-    )
-    week: list[str | Listing] = [
-        days,
-        f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED}",
+        *(f"{notice.title}: {notice.text}" for notice in wording.notices(data)),
     ]
-    head = "\n".join(paragraph(line, width=width) for line in lines)
+    head = "\n".join(paragraph(line, width=width) for line in lines if line)
     facts = "\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in _facts(data, now))
+    week = printed(_week_parts(data), width=width)
     tables = printed([*_record_parts(data), *_cost_parts(data)], width=width)
-    return "\n\n".join(filter(None, [head, printed(week, width=width), facts, tables]))
+    return "\n\n".join(filter(None, [head, week, facts, tables]))
+
+
+def _week_parts(data: ReportData) -> list[str | Listing]:
+    days: list[list[object]] = [
+        [
+            f"{line.session:%a %Y-%m-%d}",
+            line.median,
+            line.span_80,
+            line.change,
+            wording.brief_why(line.why, line.notes),
+        ]
+        for line in data.lines
+    ]
+    about = f"In {data.unit.name}. {wording.usual_sentence(data)} {wording.ADDED}"
+    return [(["session", "median", "80% interval", "vs usual", "note, why"], days), about]
 
 
 def _facts(data: ReportData, now: datetime) -> list[str]:
     model = data.model
     known = data.known.index[-1]
-    trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
     first_print = " (first print)" if data.is_provisional else ""
-    behind = "" if known == data.origin else f", newest known {data.target} of {known}{first_print}"
-    bars = (
-        f"bars up to {data.origin}{'' if behind else first_print}, {_bar_age(data, now)} "
-        f"old{behind}"
-    )
+    trained = f", trained up to {model['trained_to']}" if model["trained_to"] else ""
+    bars = f"bars up to {data.origin}{first_print}, {_bar_age(data, now)} old"
+    if known != data.origin:
+        bars = (
+            f"bars up to {data.origin}, {_bar_age(data, now)} old, newest known {data.target} of "
+            f"{known}{first_print}"
+        )
     facts = {
         "Published": f"{model['name']} {model['id']}, {model['method']}{trained}",
         "Data": f"{bars}, fetched {instant(data.fetch['fetched_at'])}",
@@ -213,54 +205,46 @@ def _record_parts(data: ReportData) -> list[str | Listing]:
     """
     if data.record.published.empty:
         return []
-    windows: list[list[object]] = []
-    for row in newest_records(data.record):
-        best: list[object] = [None] * 4
-        if row["best_baseline"] is not None:
-            skills = (percent(row[name], signed=True) for name in ("skill_mae", "skill_pinball"))
-            best = [
-                wording.forecaster_label(row["best_baseline"]),
-                data.unit.number(row["their_mae"]),
-                *skills,
-            ]
-        error = data.unit.number(row["mae"])
-        inside = percent(row["coverage_80"])
-        windows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
-    heads = [
-        "record",
-        "n",
-        "error",
-        "best baseline",
-        "its error",
-        "skill",
-        "pinball skill",
-        "in 80%",
+    number = data.unit.number
+    windows: list[list[object]] = [
+        [
+            quantity(row["n"], "session"),
+            row["n"],
+            number(row["mae"]),
+            wording.forecaster_label(row["best_baseline"]),
+            number(row["their_mae"]),
+            percent(row["skill_mae"], signed=True),
+            percent(row["skill_pinball"], signed=True),
+            percent(row["coverage_80"]),
+        ]
+        for row in newest_records(data.record)
+        if row["best_baseline"]
     ]
-    parts: list[str | Listing] = [
-        wording.record_sentence(data),
-        *([(heads, windows)] if windows else []),
+    losses = data.record.comparisons(data.record.losses).query("horizon == 0")
+    others: list[list[object]] = [
+        [
+            wording.forecaster_label(row["forecaster"]),
+            row["n"],
+            number(row["mae"]),
+            number(row["their_mae"]),
+            percent(row["skill_mae"], signed=True, decimals=1),
+            percent(row["skill_pinball"], signed=True, decimals=1),
+        ]
+        for row in losses.to_dict("records")
     ]
-    losses = data.record.comparisons(data.record.losses)
-    rows = list[list[object]]()
-    for pooled in losses[losses["horizon"] == 0].to_dict("records"):
-        errors = (data.unit.number(pooled[name]) for name in ("mae", "their_mae"))
-        skills = (
-            percent(pooled[name], signed=True, decimals=1)
-            for name in ("skill_mae", "skill_pinball")
-        )
-        rows.append([wording.forecaster_label(pooled["forecaster"]), pooled["n"], *errors, *skills])
-    if rows:
-        parts.append((["against", "n", "our error", "its error", "skill", "pinball skill"], rows))
-    against = (
-        " against: one to five sessions ahead, on the forecasts that both have." if rows else ""
-    )
-    parts.append(
-        f"record: one session ahead.{against} error: mean absolute error of the median in "
-        f"{data.unit.name}. skill: "
-        "1 - error / its error, + is better; pinball skill: the same of the loss over all seven "
+    names = ["n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"]
+    about = (
+        "record: one session ahead. against: one to five sessions ahead, on the forecasts that "
+        f"both have. error: mean absolute error of the median in {data.unit.name}. skill: 1 - "
+        "error / its error, + is better; pinball skill: the same of the loss over all seven "
         "quantiles."
     )
-    return parts
+    return [
+        wording.record_sentence(data),
+        (["record", *names], windows),
+        (["against", "n", "our error", "its error", "skill", "pinball skill"], others),
+        about,
+    ]
 
 
 def _cost_parts(data: ReportData) -> list[str | Listing]:
@@ -268,139 +252,110 @@ def _cost_parts(data: ReportData) -> list[str | Listing]:
 
     Mean costs, and ours on its nights.
     """
-    if (ratio := data.cost_ratio) is None:
+    ratio = data.cost_ratio
+    if ratio is None:
         return []
-    rows: list[list[object]] = [
-        [
-            f"{line.session:%a %Y-%m-%d}",
-            data.unit.number(value),
-            change(value, median, target=data.target),
-        ]
-        for value, median, line in zip(
-            cost_quantiles(data.rows, ratio),
-            data.rows["q50"],
-            data.lines,
-            strict=True,
-        )
+    number = data.unit.number
+    quantiles = cost_quantiles(data.rows, ratio)
+    coming: list[list[object]] = [
+        [f"{line.session:%a %Y-%m-%d}", number(value), change(value, median, target=data.target)]
+        for value, median, line in zip(quantiles, data.rows["q50"], data.lines, strict=True)
     ]
-    quantiles: Listing = (["session", wording.level_name(ratio), "vs median"], rows)
-    costs: list[list[object]] = []
-    for row in realised_costs(data.record, ratio):
-        cost, median, ours = (
-            data.unit.number(row[f"{of}cost"], finer=1) for of in ("", "median_", "published_")
+    costs: list[list[object]] = [
+        [
+            wording.forecaster_label(row["forecaster"]),
+            row["n"],
+            number(row["cost"], finer=1),
+            number(row["median_cost"], finer=1),
+            percent(row["saving"], signed=True),
+            number(row["published_cost"], finer=1),
+            percent(row["published_saving"], signed=True),
+        ]
+        for row in realised_costs(data.record, ratio)
+    ]
+    parts: list[str | Listing] = [
+        wording.cost_sentence(ratio),
+        (["session", wording.level_name(ratio), "vs median"], coming),
+    ]
+    if costs:
+        names = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
+        about = (
+            f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit "
+            "costing 1. saving: against its own median. our cost: of the published quantile on the "
+            "same nights. our saving: against its cost; + is cheaper."
         )
-        saving, our_saving = (percent(row[f"{of}saving"], signed=True) for of in ("", "published_"))
-        costs.append(
-            [
-                wording.forecaster_label(row["forecaster"]),
-                row["n"],
-                cost,
-                median,
-                saving,
-                ours,
-                our_saving,
-            ]
-        )
-    heads = ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"]
-    about = (
-        f"Mean costs one session ahead in {data.unit.name}, an underestimate of one unit costing "
-        "1. saving: against "
-        "its own median. our cost: of the published quantile on the same nights. our saving: "
-        "against its cost; + is "
-        "cheaper."
-    )
-    realised: list[str | Listing] = [(heads, costs), about]
-    return [wording.cost_sentence(ratio), quantiles, *(realised if costs else [])]
+        parts += [(names, costs), about]
+    return parts
 
 
 LEGEND = (
     "vs usual: change against the median of the last 20 sessions; for close, of the interval's "
-    "width. last: whether "
-    "the newest scored forecast one session ahead (once there are 20 live ones, the newest of "
-    "these) came inside its "
-    "80% interval. skill: error against the best baseline's, last 20 sessions, + is better; a dash "
-    "below ten. data: "
-    "age of the newest bar. why: the two largest factors of the median; for close, of the width of "
-    "its interval."
+    "width. last: whether the newest scored forecast one session ahead (once there are 20 live "
+    "ones, the newest of these) came inside its 80% interval. skill: error against the best "
+    "baseline's, last 20 sessions, + is better; a dash below ten. data: age of the newest bar. "
+    "why: the two largest factors of the median; for close, of the width of its interval."
 )
 """What the columns of `line_listing` mean."""
 
 
 def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
-    """A row a symbol: the median and 80% interval of its next session, against usual; how it did.
-
-    What to know.
-    """
-    ratio = nights[0].cost_ratio if nights else None
-    cost = [] if ratio is None else [wording.level_name(ratio)]
-    columns = [
-        "symbol",
-        "session",
-        "median",
-        "80% interval",
-        *cost,
-        "vs usual",
-        "last",
-        "skill",
-        "data",
-        "note, why",
-    ]
-    rows: list[list[object]] = []
+    """A row a symbol: its next session, against usual; how it did; what to know."""
+    ratio = nights[0].cost_ratio
+    columns = ["symbol", "session", "median", "80% interval"]
+    if ratio is not None:
+        columns.append(wording.level_name(ratio))
+    columns += ["vs usual", "last", "skill", "data", "note, why"]
+    rows = []
     for data in nights:
         line = data.lines[0]
-        hits = data.record.ahead(1)["inside_80"]
-        best = (
-            best_ahead(newest_origins(data.record, 20), "mae")
-            if len(hits) >= PAIRS_A_SESSION
-            else None
-        )
-        quantiles = (
-            [] if ratio is None else [data.unit.brief(cost_quantiles(data.rows, ratio).iloc[0])]
-        )
-        median = data.unit.brief(data.rows["q50"].iloc[0])
-        last = "hit" if hits.iloc[-1:].any() else "miss"
+        brief = data.unit.brief
         row: list[object] = [
             data.symbol,
             f"{line.session:%a %m-%d}",
-            median,
+            brief(data.rows["q50"].iloc[0]),
             line.span_80,
-            *quantiles,
-            line.change,
         ]
+        if ratio is not None:
+            row.append(brief(cost_quantiles(data.rows, ratio).iloc[0]))
         row += [
-            last if len(hits) else None,
-            percent(best["skill_mae"] if best else math.nan, signed=True),
+            line.change,
+            *_newest_record(data),
+            _bar_age(data, now),
+            wording.brief_why(line.why, [*_flags(data), *line.special_days]),
         ]
-        rows.append(
-            [
-                *row,
-                _bar_age(data, now),
-                wording.brief_why(line.why, [*_flags(data), *line.special_days]),
-            ]
-        )
+        rows.append(row)
     return columns, rows
 
 
+def _newest_record(data: ReportData) -> tuple[str, str]:
+    """Whether the last result was a hit, and the newest skill."""
+    hits = data.record.ahead(1)["inside_80"]
+    last = ""
+    if len(hits):
+        last = "hit" if hits.iloc[-1] else "miss"
+    best = None
+    if len(hits) >= PAIRS_A_SESSION:
+        best = best_ahead(newest_origins(data.record, 20), "mae")
+    return last, percent(best["skill_mae"] if best else math.nan, signed=True)
+
+
 def _flags(data: ReportData) -> list[str]:
-    row = data.rows.iloc[0]
-    unfinished = (
-        []
-        if data.unfinished is None
-        else [f"night {data.unfinished['status']} {data.unfinished['as_of']}"]
-    )
-    return [
-        *unfinished,
-        *([str(row["kind"])] if row["kind"] != "live" else []),
-        *(
-            [str(row["status"])]
-            if row["status"] != "ok"
-            else ["break in the bars"]
-            if row["reason"]
-            else []
-        ),
-        *(["other inputs"] if data.changed else []),
-        *(["rows rejected"] if (data.new_findings["severity"] == "reject").any() else []),
-    ]
+    """What is unusual about a night, in a word or two each."""
+    first = data.rows.iloc[0]
+    flags = []
+    if data.unfinished is not None:
+        flags.append(f"night {data.unfinished['status']} {data.unfinished['as_of']}")
+    if first["kind"] != "live":
+        flags.append(first["kind"])
+    if first["status"] != "ok":
+        flags.append(first["status"])
+    elif first["reason"]:
+        flags.append("break in the bars")
+    if data.changed:
+        flags.append("other inputs")
+    if (data.new_findings["severity"] == "reject").any():
+        flags.append("rows rejected")
+    return flags
 
 
 def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> list[str | Listing]:
@@ -415,17 +370,15 @@ def backtest_parts(document: Mapping[str, Any], *, with_dates: bool = False) -> 
         f"{document['seconds']:.0f} s"
     )
     lists = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
-    counts: Mapping[str, int] = document.get("earnings_dates", {})
-    dates = [
-        f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
-        for name, count in counts.items()
-    ]
-    parts: list[str | Listing] = [
-        title,
-        *([", ".join(dates) or "No earnings dates"] if with_dates else []),
-    ]
-    parts.append(backtest_listing(document))
-    return [*parts, wording.published_sentence(document)]
+    parts: list[str | Listing] = [title]
+    if with_dates:
+        counts = document.get("earnings_dates", {})
+        dates = [
+            f"{quantity(count, 'earnings date')} from {lists.get(name, name)}"
+            for name, count in counts.items()
+        ]
+        parts.append(", ".join(dates) or "No earnings dates")
+    return [*parts, backtest_listing(document), wording.published_sentence(document)]
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
@@ -436,6 +389,16 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     overall = document["overall"]
     unit = wording.backtest_unit(document)
     names = list(overall["baselines"])
+    columns = [
+        "horizon",
+        f"mean error, {unit.name}",
+        *map(wording.forecaster_label, names),
+        f"against {wording.forecaster_label(overall['best_baseline'])}",
+        "p",
+        "pinball skill",
+        "in 80%",
+        "in 90%",
+    ]
     rows: list[list[object]] = [
         [
             horizon,
@@ -449,18 +412,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
         ]
         for horizon, figures in [*document["horizons"].items(), ("all", overall)]
     ]
-    best = f"against {wording.forecaster_label(overall['best_baseline'])}"
-    labels = [wording.forecaster_label(name) for name in names]
-    return [
-        "horizon",
-        f"mean error, {unit.name}",
-        *labels,
-        best,
-        "p",
-        "pinball skill",
-        "in 80%",
-        "in 90%",
-    ], rows
+    return columns, rows
 
 
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
@@ -472,9 +424,8 @@ def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
 
 def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a check of `doctor`."""
-    return ["check", "state", "found"], [
-        [row["check"], row["state"], row["found"]] for row in checks
-    ]
+    columns = ["check", "state", "found"]
+    return columns, [[row[name] for name in columns] for row in checks]
 
 
 def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
@@ -482,54 +433,35 @@ def alert_listing(counts: Sequence[Mapping[str, Any]]) -> Listing:
 
     Of many without one, one.
     """
-    rows: list[list[object]] = []
-    never = Counter(row["alert"] for row in counts if not row["held"])
+    columns = ["alert", "of", "held", "nights", "share", "extreme", "newest value", "newest night"]
+    never = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in counts:
-        if row["held"] or never[row["alert"]] <= 3:
-            of = f"{row['symbol']} {row['target']}"
-            share = row["held"] / row["nights"] if row["nights"] else math.nan
-            newest = "holds" if row["newest"] else ""
-            held_on = named(list(map(str, row["held_on"])), 3)
-            values = [wording.alert_value(row, name) for name in ("extreme", "value")]
-            rows.append(
-                [
-                    row["alert"],
-                    of,
-                    row["held"],
-                    row["nights"],
-                    percent(share),
-                    *values,
-                    newest,
-                    held_on,
-                ]
-            )
-    for alert in (alert for alert, count in never.items() if count > 3):
-        some = (row for row in counts if row["alert"] == alert and not row["held"])
-        best = min(some, key=lambda row: (not row["nights"], abs(row["extreme"] - row["number"])))
-        rows.append(
-            [
-                alert,
-                f"{never[alert]} not listed",
-                0,
-                "",
-                "",
-                wording.alert_value(best, "extreme"),
-                "",
-                "",
-                "",
-            ]
-        )
+        if not row["held"]:
+            never[row["alert"]].append(row)
+    many = {alert: rows for alert, rows in never.items() if len(rows) > 3}
+    listed = [row for row in counts if row["held"] or row["alert"] not in many]
+    unlisted = [_unlisted_cells(alert, rows) for alert, rows in many.items()]
+    return [*columns, "held of"], [*map(_alert_cells, listed), *unlisted]
+
+
+def _alert_cells(row: Mapping[str, Any]) -> list[object]:
     return [
-        "alert",
-        "of",
-        "held",
-        "nights",
-        "share",
-        "extreme",
-        "newest value",
-        "newest night",
-        "held of",
-    ], rows
+        row["alert"],
+        f"{row['symbol']} {row['target']}",
+        row["held"],
+        row["nights"],
+        percent(row["held"] / row["nights"] if row["nights"] else math.nan),
+        wording.alert_value(row, "extreme"),
+        wording.alert_value(row, "value"),
+        "holds" if row["newest"] else "",
+        named([str(day) for day in row["held_on"]], 3),
+    ]
+
+
+def _unlisted_cells(alert: str, rows: Sequence[Mapping[str, Any]]) -> list[object]:
+    nearest = min(rows, key=lambda row: (not row["nights"], abs(row["extreme"] - row["number"])))
+    extreme = wording.alert_value(nearest, "extreme")
+    return [alert, f"{len(rows)} not listed", 0, "", "", extreme, "", "", ""]
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
@@ -537,25 +469,24 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
 
     Of several symbols, named.
     """
-    several = ["symbol"] if len({row["symbol"] for row in models if row["symbol"]}) > 1 else []
-    heads = [
-        *several,
-        "model",
-        "champion",
-        "method",
-        "from",
-        "trained to",
-        "epochs",
-        "weights",
-        "refused by the gate",
-    ]
-    rows: list[list[object]] = []
+    columns = {
+        "id": "model",
+        "champion": "champion",
+        "method": "method",
+        "start": "from",
+        "trained_to": "trained to",
+        "chain_epochs": "epochs",
+        "weights": "weights",
+        "refused": "refused by the gate",
+    }
+    if len({row["symbol"] for row in models if row["symbol"]}) > 1:
+        columns = {"symbol": "symbol", **columns}
+    rows = []
     for row in models:
-        start = row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"])
-        cells = [row["id"], "yes" if row["champion"] else "", row["method"], start]
-        rest = (row[name] for name in ("trained_to", "chain_epochs", "weights", "refused"))
-        rows.append([*(row[name] for name in several), *cells, *rest])
-    return heads, rows
+        base = "random weights" if row["base"] == RANDOM else row["base"]
+        shown = {"start": row["parent_id"] or base, "champion": "yes" if row["champion"] else ""}
+        rows.append([{**row, **shown}[name] for name in columns])
+    return list(columns.values()), rows
 
 
 def lineage_listing(model: Mapping[str, Any]) -> Listing:
