@@ -5,10 +5,14 @@ sixty of a table's row on a desk and thirty-five on a phone: what matters most c
 texts are Markdown.
 """
 
+from __future__ import annotations
+
 import math
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +28,7 @@ SHOWN = 3  # symbols that a sentence names
 TAGGED = 5  # most symbols of a run that become tags of it
 SLOW_NIGHTS = 20  # nights from which on a step beyond their 95th percentile is called slow
 
-_SEVERITY = {"failed": 0, "late": 1, "running": 2, "no night yet": 3}
+_SEVERITY = ["failed", "late", "running", "no night yet", "closed", "done"]  # of a night's status
 
 
 class Artifact(NamedTuple):
@@ -57,8 +61,9 @@ def night_artifact(data: ReportData, page: Path | str) -> Artifact:
 def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     """A table in Markdown, its first and last column to the left and the numbers between them to the right."""
     heads = list(columns)
-    lines: list[Iterable[object]] = [heads, ["---", *["---:"] * (len(heads) - 2), "---"], *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    rule = ["---", *["---:"] * (len(heads) - 2), "---"]
+    lines: list[Iterable[object]] = [heads, rule, *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def artifact_key(what: str, *subject: str) -> str:
@@ -113,14 +118,12 @@ def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
 
 def counts_of(nights: Sequence[SymbolLine]) -> str:
     """How many symbols ended how, the worst first; of one symbol its name and status."""
-    statuses = [night.status for night in nights]
     if len(nights) == 1:
-        return f"{nights[0].symbol} {statuses[0]}"
-    worst_first = sorted(set(statuses), key=lambda status: _SEVERITY.get(status, len(_SEVERITY)))
-    return (
-        f"{len(nights)} symbols: "
-        f"{', '.join(f'{statuses.count(status)} {status}' for status in worst_first)}"
-    )
+        return f"{nights[0].symbol} {nights[0].status}"
+    counts = Counter(night.status for night in nights)
+    worst_first = sorted(counts, key=_SEVERITY.index)
+    shown = ", ".join(f"{counts[status]} {status}" for status in worst_first)
+    return f"{len(nights)} symbols: {shown}"
 
 
 def outcome_artifact(
@@ -130,41 +133,41 @@ def outcome_artifact(
 
     What to do, the forecasts, how late and how long.
     """
+    counts = counts_of(nights)
     ordered = sorted(
         nights, key=lambda night: -night.unusualness if night.status == "done" else -math.inf
     )
-    shown = {
-        "nights": ordered,
-        "counts": counts_of(nights),
-        "actions": _actions(ordered),
-        "key_of": artifact_key,
-    }
-    shown |= {"lateness": _lateness(nights, times), "durations": _durations(nights, durations)}
-    about = f"{counts_of(nights)}, {nights[0].target}"
-    body = environment().get_template("outcomes.md").render(shown).rstrip()
-    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), body)
+    template = environment().get_template("outcomes.md")
+    body = template.render(
+        nights=ordered,
+        counts=counts,
+        actions=_actions(ordered),
+        lateness=_lateness(nights, times),
+        durations=_durations(nights, durations),
+        key_of=artifact_key,
+    )
+    target = nights[0].target
+    about = markdown_text(f"{counts}, {target}")
+    return Artifact(artifact_key("outcomes", target), about, body.rstrip())
 
 
 def _actions(nights: Sequence[SymbolLine]) -> list[str]:
-    reasons: dict[tuple[str, str], list[str]] = {}
+    """A line a reason, with the symbols that it is of, then what to do about all of its kind."""
+    symbols_of = defaultdict[tuple[str, str], list[str]](list)
     for night in nights:
-        if night.status != "done":
-            reasons.setdefault(night.problem or (night.status, ""), []).append(night.symbol)
-            continue
-        if "fallback" in night.unusual:
-            reasons.setdefault(("fallback", str(night.forecast["reason"])), []).append(night.symbol)
-        if night.reason:
-            reasons.setdefault(("note", night.reason), []).append(night.symbol)
+        for reason in _reasons(night):
+            symbols_of[reason].append(night.symbol)
     lines = [
-        f"**{markdown_text(named(symbols, SHOWN))}: {status}.** {markdown_text(reason)}"
-        for (status, reason), symbols in reasons.items()
+        f"**{markdown_text(named(symbols, SHOWN))}: {kind}.** {markdown_text(text)}"
+        for (kind, text), symbols in symbols_of.items()
     ]
-    if any(status in ("failed", "late") for status, _ in reasons):
+    kinds = {kind for kind, _ in symbols_of}
+    if kinds & {"failed", "late"}:
         lines.append(
             "The next night makes up for what failed or is late. At once: `prefect deployment run "
             "nightly/nightly`"
         )
-    if any(status == "fallback" for status, _ in reasons):
+    if "fallback" in kinds:
         lines.append(
             "After a fallback nothing: the best baseline is published until the network passes "
             "again."
@@ -172,31 +175,46 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     return lines or ["Nothing."]
 
 
+def _reasons(night: SymbolLine) -> list[tuple[str, str]]:
+    """The kind and text of each thing that a person should know of a night."""
+    if night.status != "done" and night.problem:
+        return [night.problem]
+    reasons = []
+    if "fallback" in night.unusual:
+        reasons.append(("fallback", str(night.forecast["reason"])))
+    if night.reason:
+        reasons.append(("note", night.reason))
+    return reasons
+
+
 def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
-    wait = times.started - times.due
-    took = times.ended - times.started
-    lines = [
-        f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this "
-        "page."
-    ]
-    # A night that failed or is late leaves what an earlier one published.
-    issued = [night for night in nights if night.status == "done" and night.forecast]
-    in_time = [night for night in issued if night.forecast["kind"] == "live"]
-    live = [(night.opens - night.forecast["issued_at"], night) for night in in_time if night.opens]
-    if live:
-        margin, closest = min(live, key=lambda pair: pair[0])
-        lines.append(
-            f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, "
-            f"{closest.symbol}, "
-            f"{_span(margin)} before {short_day(closest.session)} opened."
-        )
-    for kind, meaning in (
-        ("late", "Issued after its session had opened"),
-        ("replay", "Made for a past session"),
-    ):
-        if symbols := [night.symbol for night in issued if night.forecast["kind"] == kind]:
-            lines.append(f"{meaning} ({kind}): {named(symbols, SHOWN)}.")
+    wait = _span(times.started - times.due)
+    took = _span(times.ended - times.started)
+    lines = [f"Due {instant(times.due)}, started {wait} later, took {took} up to this page."]
+    live = _issued(nights, "live")
+    late = _issued(nights, "late")
+    replay = _issued(nights, "replay")
+    margins = [(night.opens - night.forecast["issued_at"], night) for night in live if night.opens]
+    if margins:
+        margin, closest = min(margins, key=itemgetter(0))
+        in_time = f"{len(live)} of {len(nights)} symbols forecast in time, the last of them"
+        opened = f"{_span(margin)} before {short_day(closest.session)} opened"
+        lines.append(f"{in_time}, {closest.symbol}, {opened}.")
+    if late:
+        lines.append(f"Issued after its session had opened (late): {_names(late)}.")
+    if replay:
+        lines.append(f"Made for a past session (replay): {_names(replay)}.")
     return lines
+
+
+def _issued(nights: Sequence[SymbolLine], kind: str) -> list[SymbolLine]:
+    # A night that failed or is late leaves what an earlier one published.
+    done = [night for night in nights if night.status == "done"]
+    return [night for night in done if night.forecast["kind"] == kind]
+
+
+def _names(nights: Sequence[SymbolLine]) -> str:
+    return named([night.symbol for night in nights], SHOWN)
 
 
 def _span(gap: timedelta) -> str:
@@ -206,31 +224,36 @@ def _span(gap: timedelta) -> str:
 
 
 def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> str:
-    runs = [night.run for night in nights if night.run is not None and night.status == "done"]
-    if not runs or durations.empty:
-        return ""
+    """The table of the steps' seconds, beside what they usually take; empty without a done night."""
+    runs = [night.run for night in nights if night.run and night.status == "done"]
     symbols = [run["symbol"] for run in runs]
     of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
-    usual = of_step[["median_seconds", "p95_seconds"]].sum()
-    known = of_step["n"].min()
-    spent_on = {
+    usual = of_step.agg({"n": "min", "median_seconds": "sum", "p95_seconds": "sum"})
+    if usual.empty:
+        return ""
+    rows = []
+    spent = _seconds_spent(runs)
+    for step, n, median, high in usual.reindex(list(spent), fill_value=0).itertuples():
+        slow = "slow" if n >= SLOW_NIGHTS and spent[step] > high else ""
+        rows.append([step, seconds(spent[step]), seconds(median), seconds(high), slow])
+    table = table_markdown(["step", "this night", "median", "95th", "note"], rows)
+    return f"{_about_durations(symbols, usual['n'])}\n\n{table}"
+
+
+def _about_durations(symbols: Sequence[str], nights: pd.Series[int]) -> str:
+    which = symbols[0] if len(symbols) == 1 else f"{len(symbols)} symbols together"
+    # One request brings the bars of several missed nights: the others have no duration of it.
+    least = int(nights.min())
+    most = int(nights.max())
+    count = quantity(most, "night") if least == most else f"{least} to {most} nights"
+    return (
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile "
+        f"of {count}."
+    )
+
+
+def _seconds_spent(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    spent = {
         step: sum(float(run[f"seconds_{step}"] or 0.0) for run in runs) for step in wording.STAGES
     }
-    rows: list[list[str]] = []
-    for step, spent in (spent_on | {"total": sum(spent_on.values())}).items():
-        median, high = (
-            float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds")
-        )
-        slow = "slow" if known.get(step, 0) >= SLOW_NIGHTS and spent > high else ""
-        rows.append([step, seconds(spent), seconds(median), seconds(high), slow])
-    which = f"{len(runs)} symbols together" if len(runs) > 1 else str(symbols[0])
-    # One request brings the bars of several missed nights: the others have no duration of it.
-    least = int(known.min())
-    most = int(known.max())
-    count = quantity(most, "night") if least == most else f"{least} to {most} nights"
-    table = table_markdown(["step", "this night", "median", "95th", "note"], rows)
-    about = (
-        f"The newest night of {markdown_text(which)}, beside the median and the 95th "
-        f"percentile of {count}."
-    )
-    return f"{about}\n\n{table}"
+    return {**spent, "total": sum(spent.values())}
