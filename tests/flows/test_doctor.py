@@ -91,8 +91,8 @@ def test_a_file_that_is_there_is_named_and_one_that_is_not_or_cannot_be_used_is_
 ):
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
     (folder / "text.csv").write_text("words,alone\n1,2\n")
-    bars = random_bars(3, seed=1, last=date(2024, 2, 19)).assign(
-        symbol="VOD.L", announced="2024-01-30", timing="amc"
+    bars = random_bars(3, seed=1, last=date(2024, 2, 16)).assign(
+        symbol="SBUX", announced="2024-01-30", timing="amc"
     )
     bars.to_csv(folder / "VIX.csv", index_label="date")
     for file, state in (("VIX.csv", "ok"), ("nope.csv", "wrong"), ("text.csv", "wrong")):
