@@ -302,7 +302,7 @@ def _sqlite_opener(url: str, migrating: bool) -> Callable[[], sqlite3.Connection
     return opened
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     reads = bool(connection.get_execution_options().get("forecasting_reading"))
     connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
     # Taking the write lock first: a transaction that reads and then writes would otherwise fail

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 from sqlalchemy.sql.expression import ColumnCollection
 from sqlalchemy.types import TypeEngine
 
@@ -21,13 +21,20 @@ Row = dict[str, Any]
 Columns = ColumnCollection[str, Any]
 """The columns of a table or subquery, by name: `bar.session`."""
 
+_DATES = (
+    "origin_date",
+    "target_end_date",
+    "from_session",
+    "to_session",
+    "first_night",
+    "last_night",
+)
 # A view's columns have no type of their own; they take that of the table column of the same name,
 # or are listed here.
 _OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
-    **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
-    **dict.fromkeys(("first_night", "last_night"), sa.Date()),
+    **dict.fromkeys(_DATES, sa.Date()),
 }
 _CONVERTED = {
     name: kind
@@ -120,7 +127,7 @@ def values(connection: Connection, table: str, column: str, where: Mapping[str, 
 
 def newest(connection: Connection, table: str, column: str, where: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the column
     """The largest value of a column in such rows; None without any."""
-    largest = sa.func.max(metadata.tables[table].c[column])
+    largest = func.max(metadata.tables[table].c[column])
     return connection.scalar(_chosen(table, where).with_only_columns(largest))
 
 

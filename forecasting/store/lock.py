@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
@@ -72,7 +73,7 @@ def is_held(url: str, name: LockName) -> bool | None:
 
 
 @contextmanager
-def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
+def no_run(url: str, connection: Connection) -> Iterator[None]:
     """A block in which neither nights nor a backtest run, for a change of the schema.
 
     Raises:
@@ -167,7 +168,7 @@ def _lock_path(url: str, name: LockName) -> Path:
     return database.with_name(f"{database.name}.{name}.lock")
 
 
-def _take(connection: sa.Connection, url: str, name: LockName) -> None:
+def _take(connection: Connection, url: str, name: LockName) -> None:
     try:
         connection.execute(
             sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")

@@ -210,8 +210,7 @@ bar_versions = Table(
     _key("version", Integer, "1 for the first stored bar, then ascending."),
     *(_optional(price, Double, _PRICE) for price in ("open", "high", "low", "close")),
     _optional("volume", BigInteger, "Shares traded, split-adjusted; NULL if unknown, never 0."),
-    *_same("fetch_id"),
-    *_same("first_seen_at"),
+    *_same("fetch_id", "first_seen_at"),
     _optional(
         "superseded_at", UtcDateTime, "When a later version replaced it, UTC; NULL for the current."
     ),

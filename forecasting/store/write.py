@@ -365,11 +365,5 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
         connection.execute(provisional.values(settled_at=at))
 
 
-def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
-    # once: iterating over an index of texts takes longer than building the row
-    names = frame.columns.tolist()
-    columns = [frame[name].tolist() for name in names]
-    return [
-        {**dict(zip(names, values, strict=True)), **constant}
-        for values in zip(*columns, strict=True)
-    ]
+def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[Any, Any]]:
+    return [{**row, **constant} for row in frame.to_dict("records")]

@@ -14,7 +14,7 @@ from forecasting.ingest.earnings import STORED, WITHDRAWN, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
-from forecasting.store.frames import Row, first_row, frame, rows
+from forecasting.store.frames import Row, first_row, frame, table_rows
 from forecasting.store.schema import action, bar, event, fetch, finding
 from forecasting.targets import TARGETS
 
@@ -85,7 +85,7 @@ def bars(
     connection: Connection,
     symbol: str,
     *,
-    first: date | None = None,
+    first: date = date.min,
     last: date | None = None,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
@@ -100,10 +100,9 @@ def bars(
         known = bar.first_seen_at <= known_at
     # Not the instants: to read them takes longer than all the rest.
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
-    span = bar.session.between(first or date.min, last or date.max)
     statement = (
         select(*bar["session", *PRICES, "version"], settled)
-        .where(bar.symbol == symbol, span, known)
+        .where(bar.symbol == symbol, bar.session.between(first, last or date.max), known)
         .order_by(bar.session, bar.version)
     )
     # The highest version comes last
@@ -182,11 +181,13 @@ def announced_days(
     connection: Connection, symbol: str, *, known_at: datetime | None = None
 ) -> dict[tuple[str, date], str]:
     """Kind and day of the announced days valid now or as of an instant, each with its source."""
-    columns = (event[name] for name in STORED)
-    known = sa.true() if known_at is None else event.first_seen_at <= known_at
-    statement = select(*columns).where(event.symbol == symbol, event.kind.in_(DAY_KINDS), known)
-    seen = rows(connection, statement.order_by(event.first_seen_at))
-    newest = {(row["kind"], row["session"]): row for row in seen}
+    of_days = {"symbol": symbol, "kind": list(DAY_KINDS)}
+    seen = table_rows(connection, "events", of_days, order=["first_seen_at"])
+    newest = {
+        (row["kind"], row["session"]): row
+        for row in seen
+        if known_at is None or row["first_seen_at"] <= known_at
+    }
     return {day: row["source"] for day, row in newest.items() if row["known_rule"] != WITHDRAWN}
 
 

@@ -15,12 +15,12 @@ from forecasting.store.frames import (
     best_first,
     first_row,
     frame,
-    kind_rank,
     newest,
     of_series,
     row,
     rows,
     same_forecast,
+    view_result,
 )
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
@@ -307,12 +307,11 @@ def newest_skills(connection: Connection) -> dict[tuple[str, str], float | None]
 
     None below PAIRS_A_SESSION nights, of which it says nothing.
     """
-    columns = ("symbol", "target", "kind", "horizon", "window_sessions", "n", "skill")
-    skill = sa.table("live_skill", *map(sa.column, columns))
-    wanted = select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
-    lines = _first_of_each(connection, wanted.order_by(kind_rank(skill.c.kind)))
+    windows = view_result(connection, "live_skill", "horizon = 1 AND window_sessions = 20")
+    best_last = sorted(windows, key=lambda line: KINDS.index(line.kind), reverse=True)
     return {
-        key: line["skill"] if line["n"] >= PAIRS_A_SESSION else None for key, line in lines.items()
+        (line.symbol, line.target): line.skill if line.n >= PAIRS_A_SESSION else None
+        for line in best_last
     }
 
 
