@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
+from itertools import pairwise
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,7 +15,7 @@ from forecasting.plain_text import markdown_text, quantity
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import Unit, long_day, percent, short_day, unit_for
 from forecasting.targets import TARGETS
-from forecasting.vocabulary import QUANTILE_COLUMNS
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 
 # margins of the plot area, in SVG units, which are CSS pixels at full size
 TOP = 26.0
@@ -33,6 +34,11 @@ class Axes:
     high: float
     ticks: tuple[float, ...]
 
+    @property
+    def width(self) -> float:
+        """That of the plot."""
+        return self.right - self.left
+
     def y(self, value: float) -> float:
         """The height at which a value lies; y grows downwards."""
         return self.floor - (value - self.low) / (self.high - self.low) * (self.floor - TOP)
@@ -46,21 +52,15 @@ def make_axes(
     `from_zero` for bars.
     """
     finite = [value for value in values if math.isfinite(value)]
-    lowest = 0.0 if from_zero else min(finite)
-    highest = max(finite)
-    room = (highest - lowest or abs(highest) or 1.0) * 0.06
-    low = 0.0 if from_zero else lowest - room
-    high = highest + room
+    low = 0.0 if from_zero else min(finite)
+    high = max(finite)
+    room = (high - low or abs(high) or 1.0) * 0.06
+    if not from_zero:
+        low -= room
+    high += room
     ticks = round_ticks(low, high)
     left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
-    return Axes(
-        left,
-        width - RIGHT,
-        height - BOTTOM,
-        low,
-        high,
-        ticks,
-    )
+    return Axes(left, width - RIGHT, height - BOTTOM, low, high, ticks)
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
@@ -80,45 +80,20 @@ def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
     """A tick without needless decimals."""
     shown = [value / unit.scale for value in ticks]
     fine = 1e-6 * (max(shown) - min(shown))
-    decimals = next(
-        (d for d in range(9) if all(abs(round(value, d) - value) <= fine for value in shown)), 9
-    )
+    decimals = 0
+    while any(abs(round(value, decimals) - value) > fine for value in shown):
+        decimals += 1
     return f"{unit.before}{tick / unit.scale:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
-    parts = (
-        []
-        if unit.before
-        else [
-            text(
-                0.0,
-                12.0,
-                unit.name,
-                css="axis",
-            )
-        ]
-    )
+    parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
     for tick in plot.ticks:
         y = plot.y(tick)
-        parts.append(
-            line(
-                plot.left,
-                y,
-                plot.right,
-                y,
-                css="floor" if tick == 0 else "grid",
-            )
-        )
-        parts.append(
-            text(
-                plot.left - 6,
-                y + 4,
-                tick_label(tick, unit, plot.ticks),
-                css="axis end",
-            )
-        )
+        label = tick_label(tick, unit, plot.ticks)
+        parts.append(line(plot.left, y, plot.right, y, css="floor" if tick == 0 else "grid"))
+        parts.append(text(plot.left - 6, y + 4, label, css="axis end"))
     return "".join(parts)
 
 
@@ -149,13 +124,7 @@ def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = Fals
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     """The marks of one session, under an invisible area that shows `tip` under the pointer."""
-    area = box(
-        x,
-        TOP - 8,
-        plot.floor,
-        width=width,
-        css="hit",
-    )
+    area = box(x, TOP - 8, plot.floor, width=width, css="hit")
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
@@ -188,9 +157,8 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     unit = data.unit
     ahead = data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
-    values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
     plot = make_axes(
-        values,
+        [*ahead["q05"], *ahead["q95"], *ahead["actual"]],
         width=width,
         height=height,
         unit=unit,
@@ -198,77 +166,50 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     )
     # Few forecasts in a wide chart would be very wide columns: they keep the width of one among
     # twenty.
-    step = (plot.right - plot.left) / max(len(ahead), 20)
+    step = plot.width / max(len(ahead), 20)
     marks = [grid(plot, unit)]
-    wide = min(step * 0.7, 16.0)
     for position, row in enumerate(ahead.to_dict("records")):
         x = plot.left + position * step
-        y = plot.y(row["actual"])
-        median = plot.y(row["q50"])
-        middle = x + step / 2
-        left = x + step / 2 - wide / 2
-        drawn = [
-            box(
-                left,
-                plot.y(row[low]),
-                plot.y(row[high]),
-                width=wide,
-                css=css,
-            )
-            for low, high, css in BANDS[:2]
-        ]
-        drawn.append(
-            line(
-                left,
-                median,
-                left + wide,
-                median,
-                css="median",
-            )
-        )
-        if row["inside_80"]:
-            drawn.append(_dot(middle, y))
-        elif row["inside_90"]:
-            drawn.append(_diamond(middle, y, 4.5))
-        else:
-            drawn += [
-                line(
-                    middle - 4,
-                    y - rise,
-                    middle + 4,
-                    y + rise,
-                    css="cross",
-                )
-                for rise in (4, -4)
-            ]
-        tip = (
-            f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, "
-            f"{'inside' if row['inside_80'] else 'outside'} "
-            f"{80 if row['inside_80'] or row['inside_90'] else 90}%\n"
-            f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
-            f"{row['kind']}, from {short_day(row['origin_session'])}"
-        )
-        marks.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip=tip,
-                marks="".join(drawn),
-            )
-        )
+        drawn = _past_marks(row, plot, middle=x + step / 2, width=min(step * 0.7, 16.0))
+        marks.append(slot(x, plot, width=step, tip=_past_tip(row, unit), marks=drawn))
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
     label = (
         f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals "
         "inside the 80% interval."
     )
-    return drawing(
-        width,
-        height,
-        label=label,
-        marks=marks,
-        css=layout,
+    return drawing(width, height, label=label, marks=marks, css=layout)
+
+
+def _past_marks(row: dict[Any, Any], plot: Axes, *, middle: float, width: float) -> str:
+    left = middle - width / 2
+    median = plot.y(row["q50"])
+    bands = [
+        box(left, plot.y(row[low]), plot.y(row[high]), width=width, css=css)
+        for low, high, css in BANDS[:2]
+    ]
+    actual = _actual(row, middle, plot.y(row["actual"]))
+    return "".join([*bands, line(left, median, left + width, median, css="median"), actual])
+
+
+def _actual(row: dict[Any, Any], x: float, y: float) -> str:
+    if row["inside_80"]:
+        return _dot(x, y)
+    if row["inside_90"]:
+        return _diamond(x, y, 4.5)
+    falling = line(x - 4, y - 4, x + 4, y + 4, css="cross")
+    rising = line(x - 4, y + 4, x + 4, y - 4, css="cross")
+    return falling + rising
+
+
+def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
+    where = "outside 90%"
+    if row["inside_90"]:
+        where = "inside 80%" if row["inside_80"] else "outside 80%"
+    return (
+        f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
+        f"forecast {unit.text(row['q50'])}\n80% {unit.text(row['q10'], row['q90'])}\n"
+        f"{row['kind']}, from {short_day(row['origin_session'])}"
     )
 
 
@@ -278,45 +219,20 @@ def coverage_strip(share: float, low: float, high: float, level: float) -> str:
     The band where the share should lie, a tick at the level, a dot at the share.
     """
     width = 150.0
-    height = 22.0
 
     def at(value: float) -> float:
         return 6 + (max(value, 0.5) - 0.5) / 0.5 * (width - 12)
 
     marks = [
-        line(
-            6,
-            11,
-            width - 6,
-            11,
-            css="grid",
-        ),
-        box(
-            at(low),
-            5,
-            17,
-            width=max(at(high) - at(low), 2),
-            css="band80",
-        ),
-        line(
-            at(level),
-            3,
-            at(level),
-            19,
-            css="median",
-        ),
+        line(6, 11, width - 6, 11, css="grid"),
+        box(at(low), 5, 17, width=max(at(high) - at(low), 2), css="band80"),
+        line(at(level), 3, at(level), 19, css="median"),
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
     label = (
         f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
     )
-    return drawing(
-        width,
-        height,
-        label=label,
-        marks=marks,
-        css="strip",
-    )
+    return drawing(width, 22.0, label=label, marks=marks, css="strip")
 
 
 def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
@@ -327,52 +243,22 @@ def skill_bars(skills_by_horizon: dict[Any, float], *, limit: float) -> str:
     width = 190.0
     reach = 24.0
     room = 15.0
-    middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
-    height = middle + (
-        reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3
-    )
+    middle = room + reach if max(skills_by_horizon.values()) > 0 else room
+    below = reach + room if min(skills_by_horizon.values()) < 0 else 3
     step = width / len(skills_by_horizon)
-    marks = [
-        line(
-            0,
-            middle,
-            width,
-            middle,
-            css="floor",
-        )
-    ]
+    marks = [line(0, middle, width, middle, css="floor")]
     labels = []
     for position, (horizon, skill) in enumerate(sorted(skills_by_horizon.items())):
         x = position * step
-        rise = 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
+        rise = 0.0 if math.isnan(skill) else reach * max(-1.0, min(1.0, skill / limit))
         end = middle - rise
-        css = "gain" if rise >= 0 else "loss"
-        marks.append(
-            box(
-                x + step * 0.28,
-                middle,
-                end,
-                width=step * 0.44,
-                css=css,
-            )
-        )
         value = percent(skill, signed=True)
-        marks.append(
-            text(
-                x + step / 2,
-                end - 4 if rise >= 0 else end + 12,
-                value,
-                css="value middle",
-            )
-        )
+        css = "gain" if rise >= 0 else "loss"
+        baseline = end - 4 if rise >= 0 else end + 12
+        marks.append(box(x + step * 0.28, middle, end, width=step * 0.44, css=css))
+        marks.append(text(x + step / 2, baseline, value, css="value middle"))
         labels.append(f"{horizon} ahead {value}")
-    return drawing(
-        width,
-        height,
-        label=", ".join(labels),
-        marks=marks,
-        css="bars",
-    )
+    return drawing(width, middle + below, label=", ".join(labels), marks=marks, css="bars")
 
 
 def _dot(x: float, y: float) -> str:
@@ -380,7 +266,8 @@ def _dot(x: float, y: float) -> str:
 
 
 def _diamond(x: float, y: float, r: float) -> str:
-    return path([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], css="diamond", closed=True)
+    steps = f"{x:.1f} {y - r:.1f}L{x + r:.1f} {y:.1f}L{x:.1f} {y + r:.1f}L{x - r:.1f} {y:.1f}"
+    return f'<path class="diamond" d="M{steps}Z"/>'
 
 
 def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
@@ -390,40 +277,30 @@ def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str
     """
     every = math.ceil(_LABEL_WIDTH / (5 * step))
     few = math.ceil(_NEAREST / step)
-    labels = []
     weeks = [(session.toordinal() - 1) // 7 for session in sessions]
-    for position, session in enumerate(sessions):
+    labelled = [place for place, week in enumerate(weeks) if week % every == 0]
+    labelled = [place for place in labelled if place > 0 and weeks[place] != weeks[place - 1]]
+    if len(sessions) < 12:
+        labelled = list(range(0, len(sessions), few))
+    last = plot.left + max(len(sessions), 20) * step
+    labels = []
+    for position in labelled:
         x = plot.left + (position + 0.5) * step
-        week = weeks[position]
-        is_week_start = position > 0 and week != weeks[position - 1] and week % every == 0
-        is_labelled = position % few == 0 if len(sessions) < 12 else is_week_start
-        if is_labelled and x + 26 < plot.left + max(len(sessions), 20) * step:
-            labels.append(
-                text(
-                    x,
-                    plot.floor + 16,
-                    f"{session.day} {session:%b}",
-                    css="axis middle",
-                )
-            )
-            labels.append(
-                line(
-                    x,
-                    plot.floor,
-                    x,
-                    plot.floor + 4,
-                    css="floor",
-                )
-            )
+        if x + 26 < last:
+            session = sessions[position]
+            day = f"{session.day} {session:%b}"
+            labels.append(text(x, plot.floor + 16, day, css="axis middle"))
+            labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
     return labels
 
 
-_SHARE = Unit(
-    0.01,
-    0,
-    "",
-    "%",
-)
+_SHARE = Unit(0.01, 0, after="%")
+_LEVELS = [f"{100 * level:.0f}" for level in QUANTILES]
+_PIT_EDGES = [
+    f"<{_LEVELS[0]}",
+    *(f"{low}\N{EN DASH}{high}" for low, high in pairwise(_LEVELS)),
+    f">{_LEVELS[-1]}",
+]
 _HEIGHT = 240.0
 
 
@@ -440,49 +317,28 @@ def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
         unit=_SHARE,
         from_zero=False,
     )
-    step = (plot.right - plot.left) / len(skill)
+    step = plot.width / len(skill)
     points = []
     slots = []
-    for place, row in enumerate(skill.to_dict("records")):
+    for place, (session, value) in enumerate(zip(skill["session"], skill["skill"], strict=True)):
         x = plot.left + (place + 0.5) * step
-        tip = (
-            f"20 nights to {short_day(row['session'])}\nskill "
-            f"{percent(row['skill'], signed=True, decimals=1)}"
-        )
-        slots.append(
-            slot(
-                x - step / 2,
-                plot,
-                width=step,
-                tip=tip,
-                marks="",
-            )
-        )
-        if row["skill"] == row["skill"]:
-            points.append((x, plot.y(row["skill"])))
-    marks = [grid(plot, _SHARE), path(points, css="median")]
-    marks += [
-        text(
-            plot.right - 4,
-            plot.y(0.0) - 5,
-            "no skill",
-            css="axis end",
-        ),
+        shown = percent(value, signed=True, decimals=1)
+        tip = f"20 nights to {short_day(session)}\nskill {shown}"
+        slots.append(slot(x - step / 2, plot, width=step, tip=tip, marks=""))
+        points.append((x, plot.y(value)))
+    marks = [
+        grid(plot, _SHARE),
+        path(points, css="median"),
+        text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end"),
         *slots,
+        *session_labels(plot, list(skill["session"]), step=step),
     ]
-    marks += session_labels(plot, list(skill["session"]), step=step)
     last = percent(float(skill["skill"].iloc[-1]), signed=True)
     label = (
         f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is "
         f"{last}."
     )
-    return drawing(
-        width,
-        _HEIGHT,
-        label=label,
-        marks=marks,
-        css=layout,
-    )
+    return drawing(width, _HEIGHT, label=label, marks=marks, css=layout)
 
 
 def pit_bars(shares: pd.DataFrame) -> str:
@@ -490,101 +346,39 @@ def pit_bars(shares: pd.DataFrame) -> str:
 
     1 is right.
     """
-    rows = shares.to_dict("records")
-    tops = [max(row["share"], row["high"]) / row["expected"] for row in rows]
-    unit = Unit(
-        1.0,
-        1,
-        "",
-        "",
-        bare="times as many as expected",
-    )
+    unit = Unit(decimals=1, bare="times as many as expected")
+    ratios = shares[["share", "low", "high"]].div(shares["expected"], axis=0)
     plot = make_axes(
-        [*tops, 1.0],
+        [*ratios["share"], *ratios["high"], 1.0],
         width=480.0,
         height=_HEIGHT,
         unit=unit,
         from_zero=True,
     )
-    step = (plot.right - plot.left) / len(rows)
+    step = plot.width / len(shares)
     marks = [grid(plot, unit)]
-    for place, row in enumerate(rows):
-        observed, low, high = (
-            plot.y(row[name] / row["expected"]) for name in ("share", "low", "high")
-        )
+    for place, row in enumerate(shares.to_dict("records")):
+        observed, low, high = map(plot.y, ratios.iloc[place])
         x = plot.left + place * step
         middle = x + step / 2
-        drawn = box(
-            x + step * 0.2,
-            observed,
-            plot.floor,
-            width=step * 0.6,
-            css="bar",
-        )
-        drawn += line(
-            middle,
-            low,
-            middle,
-            high,
-            css="median thin",
-        )
+        bar = box(x + step * 0.2, observed, plot.floor, width=step * 0.6, css="bar")
+        chance = line(middle, low, middle, high, css="median thin")
         tip = (
             f"{row['place']}\n{percent(row['share'])} of actuals, {percent(row['expected'])} "
-            "expected\n"
+            f"expected\n{percent(row['low'])} to {percent(row['high'])} by chance"
         )
-        tip += f"{percent(row['low'])} to {percent(row['high'])} by chance"
-        edge = (
-            row["place"]
-            .replace("below ", "<")
-            .replace("above ", ">")
-            .replace(" to ", "\N{EN DASH}")
-            .rstrip("%")
-        )
-        marks.append(
-            slot(
-                x,
-                plot,
-                width=step,
-                tip=tip,
-                marks=drawn,
-            )
-        )
-        marks.append(
-            text(
-                middle,
-                plot.floor + 16,
-                edge,
-                css="axis middle",
-            )
-        )
-    marks.append(
-        line(
-            plot.left,
-            plot.y(1.0),
-            plot.right,
-            plot.y(1.0),
-            css="usual",
-        )
-    )
-    marks.append(
-        text(
-            (plot.left + plot.right) / 2,
-            plot.floor + 32,
-            "place among the quantiles, %",
-            css="axis middle",
-        )
-    )
+        marks.append(slot(x, plot, width=step, tip=tip, marks=bar + chance))
+        marks.append(text(middle, plot.floor + 16, _PIT_EDGES[place], css="axis middle"))
+    center = (plot.left + plot.right) / 2
+    marks += [
+        line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"),
+        text(center, plot.floor + 32, "place among the quantiles, %", css="axis middle"),
+    ]
     label = (
-        f"Share of {rows[0]['n']} actuals between neighbouring quantiles against the expected "
-        "share."
+        f"Share of {shares['n'].iloc[0]} actuals between neighbouring quantiles against the "
+        "expected share."
     )
-    return drawing(
-        480.0,
-        _HEIGHT,
-        label=label,
-        marks=marks,
-        css="pit",
-    )
+    return drawing(480.0, _HEIGHT, label=label, marks=marks, css="pit")
 
 
 # on a phone it is shown at seven tenths of that, so its letters are large
@@ -637,22 +431,14 @@ def fan_svg(data: ReportData) -> str:
         f"{data.symbol}, {short_day(ahead['target_session'].iloc[0])}: "
         f"{data.unit.text(ahead['q50'].iloc[0])}"
     )
-    return _fan(
-        data.unit,
-        fan,
-        known,
-        days=days,
-        title=title,
-    )
+    return _fan(data.unit, fan, known, days=days, title=title)
 
 
 def backtest_svg(rows: pd.DataFrame) -> str:
     """The drawing of one forecaster's medians and intervals at a horizon, by target session, and of the actuals."""
-    rows, symbol, target = (
-        rows.reset_index(drop=True),
-        rows["symbol"].iloc[0],
-        rows["target"].iloc[0],
-    )
+    rows = rows.reset_index(drop=True)
+    symbol = rows["symbol"][0]
+    target = rows["target"][0]
     unit = unit_for(
         target,
         usual=float(rows["actual"].median()),
@@ -664,35 +450,32 @@ def backtest_svg(rows: pd.DataFrame) -> str:
         for place in (0, len(rows) - 1)
     }
     title = f"{symbol} {target}, horizon {rows['horizon'][0]}"
-    return _fan(
-        unit,
-        rows,
-        rows["actual"],
-        days=days,
-        title=title,
-    )
+    return _fan(unit, rows, rows["actual"], days=days, title=title)
 
 
 def _fan(
     unit: Unit, fan: pd.DataFrame, known: pd.Series, *, days: dict[float, str], title: str
 ) -> str:
     """Intervals, medians, a line through the known values that is cut where one is unknown, and days, all by place."""
-    shown = [*known, *fan["q05"], *fan["q95"]]
-    last = max(days)
     plot = make_axes(
-        shown,
+        [*known, *fan["q05"], *fan["q95"]],
         width=FAN_WIDTH - _FAN_LEFT,
         height=FAN_HEIGHT - _FAN_LEGEND,
         unit=unit,
         from_zero=False,
     )
-    step = (plot.right - plot.left) / last
+    last = max(days)
+    step = plot.width / last
 
     def points(values: pd.Series) -> list[tuple[float, float]]:
         return list(zip(plot.left + step * values.index, map(plot.y, values), strict=True))
 
-    marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>']
-    marks += [f'<g transform="translate({_FAN_LEFT:.0f})">', grid(plot, unit)]
+    marks = [
+        _STYLE,
+        f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>',
+        f'<g transform="translate({_FAN_LEFT:.0f})">',
+        grid(plot, unit),
+    ]
     for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
         marks.append(path([*points(fan[low]), *reversed(points(fan[high]))], css=css, closed=True))
     parts = known.dropna().groupby(known.isna().cumsum())
@@ -700,64 +483,24 @@ def _fan(
     marks.append(path(points(fan["q50"]), css="median"))
     for place, day in days.items():
         x = plot.left + step * place
-        gap = 6.0 if 0.0 < place < last else 0.0
-        # Of a session between the first and the last
-        marks += (
-            [
-                line(
-                    x,
-                    TOP,
-                    x,
-                    plot.floor,
-                    css="grid",
-                )
-            ]
-            if gap
-            else []
-        )
-        marks.append(
-            text(
-                x - gap,
-                plot.floor + 24,
-                day,
-                css="end" if place else "",
-            )
-        )
-    for left, half, css, name in _FAN_KEY:
-        middle = plot.floor + 48
-        marks.append(
-            box(
-                plot.left + left,
-                middle - half,
-                middle + half,
-                width=18,
-                css=css,
-            )
-        )
-        marks.append(
-            text(
-                plot.left + left + 24,
-                middle + 5,
-                name,
-                css="",
-            )
-        )
-    marks += [
-        text(
-            plot.right,
-            14,
-            title,
-            css="end strong",
-        ),
-        "</g>",
-    ]
-    return drawing(
-        FAN_WIDTH,
-        FAN_HEIGHT,
-        label=f"{title}; {_FAN_SHOWS}",
-        marks=marks,
-        css="fan",
-    )
+        if 0.0 < place < last:
+            marks.append(line(x, TOP, x, plot.floor, css="grid"))
+            x -= 6.0
+        marks.append(text(x, plot.floor + 24, day, css="end" if place else ""))
+    marks += [*_fan_key(plot), text(plot.right, 14, title, css="end strong"), "</g>"]
+    label = f"{title}; {_FAN_SHOWS}"
+    return drawing(FAN_WIDTH, FAN_HEIGHT, label=label, marks=marks, css="fan")
+
+
+def _fan_key(plot: Axes) -> list[str]:
+    """The meaning of each mark, below the days."""
+    middle = plot.floor + 48
+    marks = []
+    for offset, half, css, name in _FAN_KEY:
+        left = plot.left + offset
+        marks.append(box(left, middle - half, middle + half, width=18, css=css))
+        marks.append(text(left + 24, middle + 5, name, css=""))
+    return marks
 
 
 def sparkline(line: SymbolLine) -> str:
