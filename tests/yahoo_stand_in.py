@@ -489,6 +489,14 @@ def _earnings_page(lines: list[str]) -> bytes:
     return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
 
 
+COLUMNS = (
+    *[("Symbol", "STRING"), ("Company Name", "STRING"), ("Market Cap (Intraday)", "NUMBER")],
+    *[("Event Name", "STRING"), ("Event Start Date", "DATE"), ("Event Start Date", "STRING")],
+    *[("EPS Estimate", "NUMBER"), ("Reported EPS", "NUMBER"), ("Surprise (%)", "NUMBER")],
+)
+"""Of Yahoo's earnings calendar: label and type."""
+
+
 def _calendar_table(
     events: list[tuple[str, str | None, str | None]], asked: dict[str, Any]
 ) -> bytes:
@@ -501,18 +509,12 @@ def _calendar_table(
     first = wanted["GTE"][1]
     last = wanted["LTE"][1]
     tickers = [each["operands"][1] for each in wanted["OR"]]
-    names = [("Symbol", "STRING"), ("Company Name", "STRING"), ("Market Cap (Intraday)", "NUMBER")]
-    names += [
-        ("Event Name", "STRING"),
-        ("Event Start Date", "DATE"),
-        ("Event Start Date", "STRING"),
-    ]
-    names += [(name, "NUMBER") for name in ("EPS Estimate", "Reported EPS", "Surprise (%)")]
     listed = [event for event in events if event[0] in tickers]
     due = [event for event in listed if first <= (event[1] or first) <= last]
     rows = [
         [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
         for symbol, start, timing in due[asked["offset"] :][: asked["size"]]
     ]
-    table = {"columns": [{"label": label, "type": kind} for label, kind in names], "rows": rows}
+    columns = [{"label": label, "type": kind} for label, kind in COLUMNS]
+    table = {"columns": columns, "rows": rows}
     return json.dumps({"finance": {"result": [{"documents": [table]}], "error": None}}).encode()

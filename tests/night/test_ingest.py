@@ -31,7 +31,7 @@ from forecasting.night.run import ingest_only
 from forecasting.night.steps import preprocess
 from forecasting.night.steps.ingest import fetch_and_store, ingest
 from forecasting.publish.messages import newest_digest
-from forecasting.sessions import between, closes_at
+from forecasting.sessions import between
 from forecasting.settings import Settings, read_settings, sqlite_database
 from forecasting.store import connect, read
 from tests.builders import EVE, LAST, random_bars, scaled, set_small_night, write_yahoo_csv
@@ -189,18 +189,6 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     np.testing.assert_array_equal(made[-1].market[-1], made[-1].market[-2])
     notes = [str(row["note"]) for row in rows("runs") if row["as_of"] == last]
     assert all("filled forward. unavailable: " in note for note in notes)
-
-
-@pytest.mark.parametrize(
-    ("symbol", "session"),
-    [("VOD.L", EVE), ("7203.T", EVE), ("SBUX", LAST)],
-)
-def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol, session):
-    settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
-    night = make_night(symbol, LAST, settings, now=lambda: closes_at(LAST))
-    market = preprocess.market_night(night)
-    assert market is not None
-    assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
 
 
 def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(

@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 from datetime import UTC, date, datetime
-from pathlib import Path
-from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -13,7 +11,6 @@ from typer.testing import CliRunner
 
 from flows import clock
 from flows.cli import app
-from forecasting.errors import ForecastingError
 from forecasting.ingest.earnings import reacting
 from forecasting.publish import pages as publish
 from forecasting.publish.pages import LINE_ORIGINS, SHOWN_SESSIONS
@@ -397,12 +394,6 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings):
     )
     assert 'href="SBUX-volume.html"' in written.values["SBUX"].read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
-
-
-def test_a_page_that_this_user_may_not_write_is_an_error_about_rights(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "mkdir", Mock(side_effect=PermissionError(13, "Permission denied")))
-    with pytest.raises(ForecastingError, match=r"denied\. Give this user the right .* --out PATH"):
-        publish.write_page("", tmp_path / "page.html")
 
 
 def test_a_past_night_has_a_page_of_its_own(settings):

@@ -1,4 +1,3 @@
-import base64
 import re
 from xml.etree import ElementTree
 
@@ -81,13 +80,3 @@ def test_an_unknown_value_leaves_a_gap():
         30,
         9,
     ]
-
-
-def test_the_markdown_is_one_inline_image_with_a_text_alternative():
-    text = charts.fan_markdown(report_data())
-    alternative, _, address = text.removeprefix("![").partition("](")
-    assert "80% and 90% interval" in alternative
-    kind, _, body = address.removesuffix(")").partition(",")
-    assert kind == "data:image/svg+xml;base64"
-    assert base64.b64decode(body).decode() == charts.fan_svg(report_data())
-    assert len(text) < 12_000
