@@ -220,7 +220,7 @@ def _checked_sqlite(url: str, parsed: sa.URL) -> sa.URL:
 def _checked_postgres(parsed: sa.URL) -> sa.URL:
     from psycopg.pq import Conninfo
 
-    if parsed.host is not None and "@" in parsed.host:
+    if "@" in str(parsed.host):
         raise _refused("; the one given has more than one @. Encode those of the password.")
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if not parsed.query.keys() <= known:

@@ -140,9 +140,7 @@ def _chosen(table: str, where: Mapping[str, Any], order: Sequence[str] = ()) -> 
     return sa.select(metadata.tables[table]).where(*equal).order_by(*map(sa.text, order))
 
 
-def of_series(
-    row: Columns, symbol: str | None, target: str | None
-) -> tuple[sa.ColumnElement[bool], ...]:
+def of_series(row: Columns, symbol: str, target: str) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that a row is of a symbol and target."""
     return row.symbol == symbol, row.target == target
 

@@ -76,7 +76,10 @@ _LOCK = "LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"
 _FIRST_LOCK = "SELECT pg_advisory_xact_lock(28832984742453619)"  # "forecas"
 
 
-def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -> None:
+_Action = Literal["upgrade", "downgrade"]
+
+
+def _migrate(url: str, revision: str, action: _Action) -> None:
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":
             # Of two upgrades at once the second waits, then has nothing to do. While there is no
@@ -98,9 +101,7 @@ def _migrate(url: str, revision: str, action: Literal["upgrade", "downgrade"]) -
             create_views(connection, grants)
 
 
-def _run_alembic(
-    connection: Connection, revision: str, action: Literal["upgrade", "downgrade"]
-) -> None:
+def _run_alembic(connection: Connection, revision: str, action: _Action) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

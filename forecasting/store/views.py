@@ -385,15 +385,8 @@ WHERE s.place = 1
 
 
 def text_of(view: str, column: str) -> str:
-    """The meaning of a view's column.
-
-    Its own text, that of the view's source table, or of table scores.
-    """
-    own = VIEWS[view].columns
-    source = metadata.tables[VIEWS[view].table]
-    scores = metadata.tables["scores"]
-    return (
-        own[column]
-        if column in own
-        else str((source if column in source.c else scores).c[column].comment)
-    )
+    """The meaning of a view's column: its own, or that of its table's column, or of scores'."""
+    texts: dict[str, str | None] = {}
+    for table in ("scores", VIEWS[view].table):
+        texts |= {one.name: one.comment for one in metadata.tables[table].columns}
+    return str((texts | VIEWS[view].columns)[column])

@@ -26,13 +26,21 @@ from forecasting.store.read.inputs import PRICES
 from forecasting.store.schema import (
     UtcDateTime,
     bar,
+    bar_versions,
     forecast,
+    forecasts,
     in_utc,
+    metadata,
     model,
+    models,
     promotion,
+    promotions,
     run,
+    runs,
     score,
+    scores,
     standing,
+    standings,
 )
 from forecasting.store.score_views import WINDOWS
 from forecasting.store.views import VIEWS
@@ -57,7 +65,7 @@ def add(connection: Connection, table: str, *rows: Row) -> int:
     Raises:
         IntegrityError: A row violates a constraint.
     """
-    into = schema.metadata.tables[table]
+    into = metadata.tables[table]
     alike: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
         alike.setdefault(frozenset(row), []).append(plain(row, into))
@@ -221,7 +229,7 @@ def add_events(
 
 def close_runs(connection: Connection, symbol: str, days: Sequence[date]) -> int:
     """The number of nights closed: those of days that were no session, unless they are done."""
-    stopped = sa.update(schema.runs).where(
+    stopped = sa.update(runs).where(
         run.symbol == symbol, run.as_of.in_(days), run.status.not_in(("done", "closed"))
     )
     return connection.execute(stopped.values(status="closed", error=None)).rowcount
@@ -229,7 +237,7 @@ def close_runs(connection: Connection, symbol: str, days: Sequence[date]) -> int
 
 def update(connection: Connection, table: str, row_id: str, values: Row) -> int:
     """The number of rows with an id whose columns were updated: 1, or 0 without such a row."""
-    into = schema.metadata.tables[table]
+    into = metadata.tables[table]
     of_id = sa.update(into).where(into.c.id == row_id)
     return connection.execute(of_id.values(plain(values, into))).rowcount
 
@@ -296,26 +304,17 @@ def write_standings(connection: Connection, symbol: str, target: str, kind: str)
     of_scope = (*of_series(standing, symbol, target), standing.kind == kind)
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     none = dict.fromkeys(("n", *_SUMS), 0)
-    connection.execute(sa.update(schema.standings).where(*of_scope).values(none))
+    connection.execute(sa.update(standings).where(*of_scope).values(none))
     scope = {"symbol": symbol, "target": target, "kind": kind}
     oldest = connection.scalar(_OLDEST, scope)
     shift = 1.5 * 2.0**52 * TARGETS[target].grain
     connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": shift})
 
 
-INPUT_TABLES = (
-    schema.fetches,
-    schema.bar_versions,
-    schema.corporate_actions,
-    schema.events,
-    schema.findings,
-)
-"""The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
-
-
 def copy_inputs(source: Connection, target: Connection) -> None:
-    """Copy all of INPUT_TABLES to a ledger where these tables are empty."""
-    for table in INPUT_TABLES:
+    """Copy the fetched data to a ledger without any; the rest can be computed from it."""
+    for name in ("fetches", "bar_versions", "corporate_actions", "events", "findings"):
+        table = metadata.tables[name]
         for batch in source.execute(select(table)).mappings().partitions(5000):
             target.execute(sa.insert(table), [dict(row) for row in batch])
 
@@ -327,16 +326,16 @@ def copy_nights(
     run_id = model.run_id
     of_runs = select(run.id).where(*of_series(run, symbol, of_target), run.as_of < before)
     chosen = {
-        schema.runs: run.as_of < before,
-        schema.models: run_id.is_(None) | run_id.in_(of_runs),
-        schema.promotions: promotion.session < before,
-        schema.forecasts: forecast.run_id.in_(of_runs),
-        schema.scores: (score.origin_session < before) & (score.target_session < before),
+        runs: run.as_of < before,
+        models: run_id.is_(None) | run_id.in_(of_runs),
+        promotions: promotion.session < before,
+        forecasts: forecast.run_id.in_(of_runs),
+        scores: (score.origin_session < before) & (score.target_session < before),
     }
     for table, condition in chosen.items():
         wanted = (*of_series(table.c, symbol, of_target), condition)
         copied = rows(source, select(table).where(*wanted))
-        if table is schema.scores:
+        if table is scores:
             add_scores(target, copied)
         else:
             add(target, table.name, *copied)
@@ -349,12 +348,12 @@ def _add_versions(connection: Connection, revision: Revision, seen: Row) -> None
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     add(connection, "bar_versions", *rows)
-    current = sa.update(schema.bar_versions).where(
+    current = sa.update(bar_versions).where(
         bar.symbol == seen["symbol"], bar.superseded_at.is_(None)
     )
     restated = [row["session"] for row in rows if row["version"] > 1]
     if restated:
-        later = schema.bar_versions.alias("later").c
+        later = bar_versions.alias("later").c
         same_session = (later.symbol == bar.symbol, later.session == bar.session)
         superseded = sa.exists().where(*same_session, later.version > bar.version)
         span = bar.session.between(min(restated).date(), max(restated).date())

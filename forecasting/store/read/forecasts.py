@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.errors import StoreError
-from forecasting.store import schema
 from forecasting.store.frames import (
     Row,
     best_first,
@@ -20,7 +19,16 @@ from forecasting.store.frames import (
     view_result,
 )
 from forecasting.store.read.inputs import next_history, of_present_history, split_factors
-from forecasting.store.schema import fetch, forecast, model, part
+from forecasting.store.schema import (
+    FORECAST_KEY,
+    fetch,
+    fetches,
+    forecast,
+    forecast_parts,
+    model,
+    models,
+    part,
+)
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 
@@ -38,7 +46,7 @@ def parts(
     Of each its name and factor, the usual level first.
     """
     statement = (
-        select(*part[*schema.FORECAST_KEY, "part", "factor"])
+        select(*part[*FORECAST_KEY, "part", "factor"])
         .where(part.symbol.in_(symbols), part.target.in_(targets))
         .where(part.horizon.in_(horizons), part.origin_session.between(first, last))
         .order_by(part.place)
@@ -73,7 +81,7 @@ def past_forecasts(
     # any horizon needs.
     oldest = (
         select(forecast.origin_session)
-        .join(schema.models)
+        .join(models)
         .where(*wanted, forecast.horizon == max(HORIZONS))
         .group_by(forecast.origin_session)
         .order_by(forecast.origin_session.desc())
@@ -84,8 +92,8 @@ def past_forecasts(
     names = ("origin_session", "horizon", "target_session", "calibration")
     statement = (
         select(*forecast[*names, "data_as_of"], fetch.first_received)
-        .join(schema.models)
-        .join(schema.fetches)
+        .join(models)
+        .join(fetches)
         .where(*wanted, forecast.origin_session >= func.coalesce(oldest, date.min))
         .order_by(*forecast["origin_session", "horizon"], *best_first(forecast), forecast.model_id)
     )
@@ -149,7 +157,7 @@ def issued(
     wanted = (*of_series(forecast, symbol, target), forecast.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
     names = (
-        *schema.FORECAST_KEY[2:],
+        *FORECAST_KEY[2:],
         "target_session",
         *QUANTILE_COLUMNS,
         "role",
@@ -161,8 +169,8 @@ def issued(
     )
     statement = (
         select(*forecast[names], model.name, fetch.first_received)
-        .join(schema.models)
-        .join(schema.fetches)
+        .join(models)
+        .join(fetches)
         .where(*wanted, forecast.origin_session >= oldest, forecast.role != CHALLENGER)
         .order_by(forecast.origin_session, forecast.horizon, *best_first(forecast))
     )
@@ -249,14 +257,14 @@ def published_nights(
     names = ("symbol", "target_session", "last_value", *QUANTILE_COLUMNS)
     statement = (
         select(*ranked.c[names], part.factor.label("usual"))
-        .outerjoin(schema.forecast_parts, usual_part)
+        .outerjoin(forecast_parts, usual_part)
         .where(ranked.c.place == 1, ranked.c.night <= limit)
         .order_by(ranked.c.symbol, ranked.c.night)
     )
     return frame(connection, statement)
 
 
-_NAMES = ", ".join(schema.FORECAST_KEY)
+_NAMES = ", ".join(FORECAST_KEY)
 _SCORED = f"role = '{CHAMPION}' AND actual IS NOT NULL"
 _ANSWERS = {  # table or view, condition, order
     "latest": ("latest_forecasts", "1 = 1", "symbol, horizon"),

@@ -15,12 +15,12 @@ from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.sessions import DAY_KINDS
 from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, table_rows
-from forecasting.store.schema import action, bar, event, fetch, finding
+from forecasting.store.schema import NO_BARS, action, bar, event, fetch, fetches, finding
 from forecasting.targets import TARGETS
 
 PRICES = ("open", "high", "low", "close", "volume")
 # A bar that was held back was received too
-_HAS_BARS = fetch.verdict.not_in(schema.NO_BARS)
+_HAS_BARS = fetch.verdict.not_in(NO_BARS)
 _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 
@@ -142,7 +142,7 @@ def first_prints(
     basis = (bar.first_seen_at.label("data_as_of"), fetch.first_received)
     statement = (
         select(*bar["session", *PRICES], *basis)
-        .join(schema.fetches)
+        .join(fetches)
         .where(bar.symbol == symbol, bar.session.between(first, last))
         .order_by(bar.session, bar.version)
     )
@@ -229,8 +229,8 @@ def findings(connection: Connection, fetch_id: str) -> pd.DataFrame:
 
     Columns session, rule, severity, value, detail, and since, when each was first shown.
     """
-    of_fetch = schema.fetches.alias("fetch")
-    of_first = schema.fetches.alias("first")
+    of_fetch = fetches.alias("fetch")
+    of_first = fetches.alias("first")
     fetched = of_fetch.c
     first = of_first.c
     not_cleared = finding.cleared_at.is_(None) | (finding.cleared_at > fetched.fetched_at)
@@ -259,7 +259,7 @@ def newest_flag(
     flag = first_row(
         connection,
         select(finding.session, finding.rule)
-        .join(schema.fetches)
+        .join(fetches)
         .where(finding.symbol == symbol, finding.severity == "flag", finding.rule.in_(rules))
         .where(finding.session.between(first, last), fetch.fetched_at <= known_at)
         .order_by(finding.session.desc(), finding.rule),

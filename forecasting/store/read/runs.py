@@ -24,13 +24,26 @@ from forecasting.store.frames import (
 )
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import PRICES
-from forecasting.store.schema import bar, fetch, forecast, model, promotion, run, score
+from forecasting.store.schema import (
+    FORECAST_KEY,
+    RUNNING,
+    bar,
+    fetch,
+    fetches,
+    forecast,
+    forecasts,
+    model,
+    promotion,
+    run,
+    runs,
+    score,
+)
 from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 
 def market_of_run(connection: Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
-    used = select(fetch.symbol).join(schema.runs, run.market_fetch == fetch.id)
+    used = select(fetch.symbol).join(runs, run.market_fetch == fetch.id)
     return connection.scalar(used.where(run.id == run_id)) or ""
 
 
@@ -62,7 +75,7 @@ def unfinished_run(connection: Connection, symbol: str, target: str, *, after: d
 
 def running(connection: Connection) -> dict[str, date]:
     """The sessions of runs with status running, of any symbol and target, oldest first, by id."""
-    query = select(run.id, run.as_of).where(schema.RUNNING).order_by(run.as_of)
+    query = select(run.id, run.as_of).where(RUNNING).order_by(run.as_of)
     return {night.id: night.as_of for night in connection.execute(query)}
 
 
@@ -191,12 +204,12 @@ def _winners(symbol: str, target: str) -> sa.Select[Any]:
     return of_symbol.order_by(*newest_first)
 
 
-_NIGHTS = select(schema.forecasts, *fetch["title", "currency"]).join(schema.fetches)
+_NIGHTS = select(forecasts, *fetch["title", "currency"]).join(fetches)
 
 
 def newest_nights(connection: Connection) -> list[Row]:
     """The published forecast one session ahead of each symbol and target, title and currency."""
-    latest = sa.table("latest_forecasts", *map(sa.column, schema.FORECAST_KEY))
+    latest = sa.table("latest_forecasts", *map(sa.column, FORECAST_KEY))
     statement = (
         _NIGHTS.join(latest, same_forecast(latest.c, forecast))
         .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
@@ -234,10 +247,10 @@ def _is_history() -> sa.ColumnElement[bool]:
     By the fetch, not by the later start: a run whose source does not respond goes on with stored
     bars, and its failure still counts. The other night is running while it writes its own page.
     """
-    later = schema.runs.alias("later").c
+    later = runs.alias("later").c
     night_after = (
         select(later.id)
-        .join(schema.fetches, fetch.run_id == later.id)
+        .join(fetches, fetch.run_id == later.id)
         .where(
             later.target == run.target,
             later.status.in_(("running", "done")),
@@ -245,7 +258,7 @@ def _is_history() -> sa.ColumnElement[bool]:
             fetch.fetched_at > run.started_at,
         )
     )
-    is_made_up_for = (run.status == "failed") & night_after.correlate(schema.runs).exists()
+    is_made_up_for = (run.status == "failed") & night_after.correlate(runs).exists()
     return (run.status == "closed") | is_made_up_for
 
 
@@ -286,7 +299,7 @@ def last_results(
         score.stage.desc(),
         score.bar_version.desc(),
     )
-    statement = select(*score, forecast.q50).join(schema.forecasts)
+    statement = select(*score, forecast.q50).join(forecasts)
     return _first_of_each(connection, statement.where(*wanted).order_by(*order))
 
 

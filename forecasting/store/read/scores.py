@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, select
 
 from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
-from forecasting.store import schema
 from forecasting.store.frames import Columns, frame, kind_rank, of_series, same_forecast, values
 from forecasting.store.read.inputs import (
     PRICES,
@@ -17,7 +16,19 @@ from forecasting.store.read.inputs import (
     on_basis_at,
     split_factors,
 )
-from forecasting.store.schema import bar, fetch, forecast, model, score
+from forecasting.store.schema import (
+    FORECAST_KEY,
+    bar,
+    bar_versions,
+    fetch,
+    fetches,
+    forecast,
+    forecasts,
+    model,
+    models,
+    score,
+    scores,
+)
 from forecasting.targets import TARGETS
 from forecasting.vocabulary import (
     CHALLENGER,
@@ -64,7 +75,7 @@ def scored(
         known_at=known_at if last else None,
     )
     place = func.row_number().over(
-        partition_by=list(score[schema.FORECAST_KEY]),
+        partition_by=list(score[FORECAST_KEY]),
         order_by=(score.stage.desc(), score.bar_version.desc()),
     )
     ranked = select(*score, place.label("place")).where(*wanted).subquery()
@@ -74,8 +85,8 @@ def scored(
         select(*forecast[names], *ranked.c[_SCORE])
         .add_columns(model.name, fetch.first_received)
         .join(ranked, same_forecast(forecast, ranked.c))
-        .join(schema.models)
-        .join(schema.fetches)
+        .join(models)
+        .join(fetches)
         .where(ranked.c.place == 1)
         .order_by(*forecast[order])
     )
@@ -126,7 +137,7 @@ def losses(
         partition_by=(score.origin_session, score.horizon, forecaster),
         order_by=(kind_rank(score.kind), *newest_first, score.model_id),
     )
-    needed = sorted({*LOSS_COLUMNS, *schema.FORECAST_KEY} - {"forecaster"})
+    needed = sorted({*LOSS_COLUMNS, *FORECAST_KEY} - {"forecaster"})
     ranked = (
         select(*score[tuple(needed)], forecaster, place.label("place"))
         .where(*wanted, score.role != CHALLENGER)
@@ -137,7 +148,7 @@ def losses(
     splits = values(connection, "corporate_actions", "session", {"symbol": symbol, "kind": "split"})
     if splits or len(accepted_at(connection, symbol)):  # else every loss is on the present basis
         based = chosen.add_columns(forecast.data_as_of, fetch.first_received)
-        based = based.join(schema.forecasts, same_forecast(forecast, ranked.c)).join(schema.fetches)
+        based = based.join(forecasts, same_forecast(forecast, ranked.c)).join(fetches)
         stored = frame(connection, based)
         every = on_basis_at(connection, symbol, target, stored, ["pinball"], at=known_at)
     else:
@@ -166,7 +177,7 @@ def _wanted(
         same = (bar[name] == score[other] for name, other in _BAR.items())
         settled = (score.stage == "first_print") | (bar.settled_at <= known_at)
         stored = sa.exists().where(*same, bar.first_seen_at <= known_at, settled)
-        wanted.append(stored.correlate(schema.scores))
+        wanted.append(stored.correlate(scores))
     # The n-th newest origin of each kind one session ahead, which is scored first, by the order of
     # the key alone: the n-th newest of all is as new as any of these.
     nth_newest = [
@@ -235,8 +246,8 @@ def unscored_forecasts(
         select(*forecast, *actual.c)
         .add_columns(fetch.first_received, model.name.label("model"))
         .join(actual, actual.c.session == forecast.target_session)
-        .join(schema.models)
-        .join(schema.fetches)
+        .join(models)
+        .join(fetches)
         .where(*of_symbol, ~sa.exists().where(same_forecast(score, forecast), *same_bar))
         .where(forecast.target_session.in_(sessions))
         .order_by(*forecast["target_session", "horizon", "model_id", "kind"], actual.c.stage)
@@ -261,7 +272,7 @@ def _actuals(
     symbol: str, target: Target, span: sa.ColumnElement[bool], known_at: datetime | None
 ) -> sa.Subquery:
     """The bars that forecasts of the sessions in a span are scored against, each with its stage."""
-    earlier = schema.bar_versions.alias("earlier")
+    earlier = bar_versions.alias("earlier")
     needed = TARGETS[target].columns
     usable = [bar.symbol == symbol, span, *(bar[name].is_not(None) for name in needed)]
     current: sa.ColumnElement[bool] = bar.superseded_at.is_(None)
