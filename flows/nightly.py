@@ -1,7 +1,4 @@
-"""The night as a Prefect flow.
-
-Ingest, preprocess, train, predict, evaluate, for every missed session, oldest first.
-"""
+"""The night as a Prefect flow: its five tasks, for every missed session, oldest first."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,39 +24,34 @@ from forecasting.report.prefect import guide, subject_tags
 from forecasting.settings import Settings
 from forecasting.vocabulary import Mode, Target
 
+step = partial(task, cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+
+@step
 def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
     """The nights, the bars of their symbols brought up to date."""
-    return ended(
-        call_step(
-            "ingest",
-            nights,
-            rounds,
-            switch_source,
-        )
-    )
+    return ended(call_step("ingest", nights, rounds, switch_source))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+@step
 def preprocess(nights: list[Night]) -> list[Night]:
     """The nights with their features and windows."""
     return ended(call_step("preprocess", nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+@step
 def train(nights: list[Night]) -> list[Night]:
     """The nights with their challengers."""
     return ended(call_step("train", nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+@step
 def predict(nights: list[Night]) -> list[Night]:
     """The nights, their forecasts written."""
     return ended(call_step("predict", nights))
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name=reporting.step_run_name)
+@step
 def evaluate(nights: list[Night], publish: Callable[[Night], Night]) -> list[Night]:
     """The nights, closed sessions scored, the decision made and the page written."""
     return ended(call_step("evaluate", nights, publish))
@@ -110,70 +102,53 @@ def nightly(
             market=market,
         )
         reporting.add_tags(subject_tags(settings.symbols, settings.target))
-        if patient and (skipped := reporting.skipped_as_busy(settings, alone)):
-            return skipped
-        with ExitStack() as held, ledger(settings):
-            reporting.take_turn(settings, held, patient=patient)
-            trigger = "schedule" if patient else "run"
+        if patient:
+            skipped = reporting.skipped_as_busy(settings, alone)
+            if skipped is not None:
+                return skipped
+        with ExitStack() as turn, ledger(settings):
+            reporting.take_turn(settings, turn, patient=patient)
             planned = planned_nights(
                 settings,
                 as_of=as_of,
                 mode=mode,
                 now=clock.now,
-                trigger=trigger,
+                trigger="schedule" if patient else "run",
             )
             nights = run_nights(
                 planned,
                 settings,
-                held if patient else None,
+                turn if patient else None,
                 switch_source=switch_source,
             )
-    nothing = partial(
-        nothing_new,
-        settings,
-        as_of=as_of,
-        now=clock.now,
-    )
     return reporting.last_state(
         nights,
         settings,
         done=reporting.publish_outcomes(settings, nights),
-        nothing=nothing,
+        nothing=partial(nothing_new, settings, as_of=as_of, now=clock.now),
     )
 
 
 def run_nights(
     planned: list[Night],
     settings: Settings,
-    held: ExitStack | None = None,
+    turn: ExitStack | None = None,
     *,
     switch_source: bool = False,
 ) -> list[Night]:
     """The nights as they ended, each step a task.
 
-    An unattended run waits for late bars without the lock that it has `held`, so that other runs
-    need not.
+    An unattended run gives up its lock, which `turn` has, while it waits for late bars.
     """
     begun = [replace(night, flow_run_id=runtime.flow_run.id) for night in planned]
     nights_bar().begin(begun)
     caller = Caller(
         call=call_task,
         after=after_nights,
-        pause=partial(
-            reporting.wait,
-            settings,
-            begun,
-            held,
-        ),
-        scheduled_at=runtime.flow_run.scheduled_start_time if held else None,
+        pause=partial(reporting.wait, settings, begun, turn),
+        scheduled_at=runtime.flow_run.scheduled_start_time if turn else None,
     )
-    return run_published(
-        begun,
-        settings,
-        caller,
-        now=clock.now,
-        switch_source=switch_source,
-    )
+    return run_published(begun, settings, caller, now=clock.now, switch_source=switch_source)
 
 
 def after_nights(nights: Sequence[Night]) -> None:
@@ -183,10 +158,7 @@ def after_nights(nights: Sequence[Night]) -> None:
 
 
 class NightsFailedError(ForecastingError):
-    """Every night of a task failed, and so does the task in Prefect's list.
-
-    The flow goes on with them.
-    """
+    """Every night of a task failed, and so does the task in Prefect's list; the flow goes on."""
 
     def __init__(self, nights: list[Night]) -> None:
         """Carry the nights, each with its error; the message is that of the first."""
@@ -195,17 +167,17 @@ class NightsFailedError(ForecastingError):
 
 
 def ended(nights: list[Night]) -> list[Night]:
-    """The nights of a task; a NightsFailedError where all have failed, for another reason than a bar to come."""
+    """The nights of a task; a NightsFailedError where all failed, and none for a bar to come."""
     if not any(isinstance(night.error, DataLateError | None) for night in nights):
         raise NightsFailedError(nights)
     return nights
 
 
-def call_task(step: Step, nights: list[Night], *more: Any) -> list[Night]:
+def call_task(name: Step, nights: list[Night], *more: Any) -> list[Night]:
     """The nights after one of the five tasks."""
-    if step != "evaluate" and all(night.error for night in nights):  # also without any
+    if name != "evaluate" and all(night.error for night in nights):  # also without any
         return nights
-    nights_bar().step(nights, step)
+    nights_bar().step(nights, name)
     tasks: dict[Step, Callable[..., Any]] = {
         "ingest": ingest,
         "preprocess": preprocess,
@@ -214,7 +186,7 @@ def call_task(step: Step, nights: list[Night], *more: Any) -> list[Night]:
         "evaluate": evaluate,
     }
     try:
-        return tasks[step](nights, *more)
+        return tasks[name](nights, *more)
     except NightsFailedError as failed:
         return failed.nights
     except Exception as error:  # of Prefect's server

@@ -1,9 +1,7 @@
-"""The Prefect server that runs are reported to: the one configured, else that of `serve`.
+"""The Prefect server that runs are reported to, configured or of `serve`, and Prefect's worker.
 
-And Prefect's worker.
-
-Our own requires a password: else every user and browser page of this machine could start runs and
-read their logs.
+That of `serve` requires a password: else every user and browser page of this machine could start
+runs and read their logs.
 """
 
 import json
@@ -19,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,6 @@ from prefect.settings import (
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
-    PREFECT_SERVER_LOGGING_LEVEL,
     temporary_settings,
 )
 
@@ -52,7 +49,8 @@ from forecasting.store import migrate
 
 logger = logging.getLogger("forecasting.server")
 
-AUTH = "prefect-auth"
+AUTH = "prefect-auth"  # The file of the data folder with the password of the server of `serve`
+
 OwnServer = tuple[psutil.Process, dict[Any, str]]
 """A server that `serve` has started: the process that listens, and Prefect's settings to reach it."""
 
@@ -67,45 +65,50 @@ _IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
 
 
 def check_server() -> str:
-    """The URL of the configured Prefect server, without a password in it, after a health check."""
-    if (url := PREFECT_API_URL.value()) is None:
+    """The URL of the configured Prefect server, without a password in it, after a health check.
+
+    Raises a UsageError where none is configured or it refuses the password, else a
+    ForecastingError.
+    """
+    url = PREFECT_API_URL.value()
+    if url is None:
         raise UsageError(
             "Expected a Prefect server in PREFECT_API_URL; none is configured. Start one with "
             "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting "
-            "serve`, then: export "
-            f"PREFECT_API_URL={own_url(4200)} PREFECT_API_AUTH_STRING=admin:PASSWORD"
+            f"serve`, then: export PREFECT_API_URL={own_url(4200)} "
+            "PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
     shown = re.split("[?#]", re.sub("//.*@", "//", url))[0]  # a gateway's password may be in it
     try:
         # By Prefect's own client, which has its settings of certificates, keys and headers.
         with temporary_settings(_ONCE), get_client(sync_client=True) as client:
-            failure: BaseException | None = client.api_healthcheck()
-            if failure is None:
-                client.api_version()  # which needs the password
-    # A response that is no version is a ValueError
+            client.api_version()  # which needs the password
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
-            raise UsageError(
-                f"The Prefect server {shown} expects a password; "
-                f"{'another one' if PREFECT_API_AUTH_STRING.value() else 'none'} was found in "
-                "PREFECT_API_AUTH_STRING. "
-                "Set it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of "
-                "`forecasting serve`: export "
-                f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
-            ) from error
-        failure = error
-    if failure is not None:
-        is_other = isinstance(failure, httpx.HTTPStatusError | ValueError)
-        does = "responds, but not as Prefect's API does" if is_other else "does not respond"
-        raise ForecastingError(
-            f"The Prefect server {shown} {does} ({_reason(failure)}). Check that it runs (`prefect "
-            "server start`, "
-            "`systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is "
-            "right, or unset it."
-        )
+        raise _not_reached(shown, error) from error
     if shown == url:
         _warn_if_open(url)
     return shown
+
+
+def _not_reached(shown: str, error: Exception) -> ForecastingError:
+    """What is wrong with the server at a URL, and what to do."""
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
+        found = "another one" if PREFECT_API_AUTH_STRING.value() else "none"
+        return UsageError(
+            f"The Prefect server {shown} expects a password; {found} was found in "
+            f"PREFECT_API_AUTH_STRING ({_reason(error)}). Set it to the server's "
+            "PREFECT_SERVER_API_AUTH_STRING, or PREFECT_API_KEY to a gateway's key; for the "
+            "server of `forecasting serve`: export "
+            f"PREFECT_API_AUTH_STRING=$(cat {own_file(AUTH)})"
+        )
+    # A response that is no version is a ValueError
+    is_other = isinstance(error, httpx.HTTPStatusError | ValueError)
+    does = "responds, but not as Prefect's API does" if is_other else "does not respond"
+    return ForecastingError(
+        f"The Prefect server {shown} {does} ({_reason(error)}). Check that it runs (`prefect "
+        "server start`, `systemctl status prefect-server` or `docker compose ps`) and that "
+        "PREFECT_API_URL is right, or unset it."
+    )
 
 
 def _warn_if_open(url: str) -> None:
@@ -135,13 +138,13 @@ def _reason(failure: BaseException) -> str:
 
 @contextmanager
 def tolerate_outage(what: str) -> Iterator[None]:
-    """A block that a server ends with a warning where it does not receive `what`: Prefect only displays nights."""
-    # Settings of their own take 20 ms. Prefect reuses the run's client, with its timeout, unless a
-    # context has others.
-    changed = temporary_settings(_IN_OUTAGE) if _outages else nullcontext()
-    client = SyncClientContext(httpx_settings={}) if _outages else nullcontext()
+    """A block in which an outage of the server is a warning about `what`: it only displays nights."""
     try:
-        with changed, client:
+        with ExitStack() as briefly:
+            if _outages:  # settings of their own take 20 ms
+                briefly.enter_context(temporary_settings(_IN_OUTAGE))
+                # Else Prefect reuses the run's client, with its timeout
+                briefly.enter_context(SyncClientContext(httpx_settings={}))
             yield
         _outages.clear()
     except httpx.HTTPError as error:
@@ -156,14 +159,12 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
 @contextmanager
 def ensure_server() -> Iterator[str]:
-    """A block with a server: the configured one, else one of our own, which ends with the block.
+    """A block with a server, and how to sign in to it: the configured one, else one of our own.
 
-    How to sign in to it.
-
-    The caller holds the lock of `serve`. One that a killed `serve` left behind is taken over;
-    anything else at the port
-    is an error. When our own ends, so does this process: who takes its port next would get the
-    password and could name what the nights run.
+    Our own ends with the block. The caller holds the lock of `serve`. One that a killed `serve`
+    left behind is taken over; anything else at the port is an error. When our own ends, so does
+    this process: who takes its port next would get the password and could name what the nights
+    run.
     """
     if PREFECT_API_URL.value() is not None:
         yield check_server().removesuffix("/api")
@@ -176,9 +177,7 @@ def ensure_server() -> Iterator[str]:
     watcher.start()
     try:
         with temporary_settings(own):
-            user = own[PREFECT_API_AUTH_STRING].partition(":")[0]
-            file = own_file(AUTH)
-            yield f"{check_server().removesuffix('/api')}, user {user}, password in {file}"
+            yield f"{check_server().removesuffix('/api')}, USER:PASSWORD in {own_file(AUTH)}"
     finally:
         # Before the server stops: they send in threads of their own.
         APILogWorker.drain_all(timeout=5)
@@ -195,46 +194,28 @@ def ensure_server() -> Iterator[str]:
 
 
 def served() -> OwnServer | None:
-    """The server of `serve` on this data folder.
-
-    The process that its file names, while it listens at the port.
-    """
-    with suppress(
-        OSError,
-        ValueError,
-        TypeError,
-        psutil.Error,
-        ForecastingError,
-    ):
+    """The server of `serve` on this data folder: the process that its file names, while it listens."""
+    with suppress(OSError, ValueError, TypeError, psutil.Error):
         pid, port = json.loads(own_file(SERVED).read_text(encoding="utf-8"))
+        password = own_file(AUTH).read_text(encoding="utf-8").strip()
         process = psutil.Process(pid)
         if process.uids().real == os.getuid() and _listens(process, port):
-            return process, {
-                PREFECT_API_URL: own_url(port),
-                PREFECT_API_AUTH_STRING: own_password(),
-            }
+            return process, _settings(port, password)
     return None
+
+
+def _settings(port: int, password: str) -> dict[Any, str]:
+    """Prefect's settings to reach our own server."""
+    return {PREFECT_API_URL: own_url(port), PREFECT_API_AUTH_STRING: password}
 
 
 def _start() -> OwnServer:
     """A new server at the port of Prefect's own setting, named in the file of `served`."""
     port = PREFECT_SERVER_API_PORT.value()
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ForecastingError(
-                f"Expected port {port} of 127.0.0.1 for the Prefect server of `serve`; it cannot "
-                "be had: "
-                f"{error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use a "
-                "Prefect server that you "
-                f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
-            ) from None
-    password = own_password(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
+    _check_free(port)
+    password = own_password()
     defaults = {
-        # Prefect's default is its own package's folder; where only root may write that, there is no
-        # UI.
+        # Prefect's is in its own package, which only root may be able to write: there is no UI then
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(PREFECT_HOME.value() / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # Deletes runs that ended over 90 days ago, else kept for ever. Ours are in the ledger's
@@ -242,25 +223,16 @@ def _start() -> OwnServer:
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_UI_URL": own_url(port).removesuffix("/api"),  # what messages link to
     }
-    environment = defaults | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
-    # At which uvicorn logs frames, with the password
-    if PREFECT_SERVER_LOGGING_LEVEL.value() == "DEBUG":
-        environment["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"
-    # In a session of its own: Ctrl-C would stop it before the interrupted run is reported to it.
+    required = {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",  # at DEBUG uvicorn logs frames with the password
+    }
+    words = f"-P -m prefect server start --host 127.0.0.1 --port {port}"
+    # Not by --background, in which the first line that the server logs ends it (3.9.1). In a
+    # session of its own: Ctrl-C would stop it before the interrupted run is reported to it.
     process = psutil.Popen(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ],
-        env=environment,
+        [sys.executable, *words.split()],
+        env=defaults | os.environ | required,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -271,17 +243,33 @@ def _start() -> OwnServer:
     except BaseException:
         process.kill()
         raise
-    return process, {PREFECT_API_URL: own_url(port), PREFECT_API_AUTH_STRING: password}
+    return process, _settings(port, password)
+
+
+def _check_free(port: int) -> None:
+    """Refuse a port that another program has, before anything is sent there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ForecastingError(
+                f"Expected port {port} of 127.0.0.1 for the Prefect server of `serve`; it cannot "
+                f"be had: {error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use "
+                f"a Prefect server that you trust, PREFECT_API_URL={own_url(port)} and "
+                "PREFECT_API_AUTH_STRING."
+            ) from None
 
 
 def _await_own(process: psutil.Popen, port: int) -> None:
+    """Return once the process listens at the port, which it does when it is ready."""
     deadline = time.monotonic() + START_S
-    while not (_listens(process, port) and is_healthy(own_url(port))):
-        if (code := process.poll()) is not None:
+    while not _listens(process, port):
+        code = process.poll()
+        if code is not None:
             raise ForecastingError(
                 f"Our own Prefect server ended early (exit code {code}). Its message is above. Is "
-                "the disk of "
-                f"{PREFECT_HOME.value()} full, or port {port} taken? Free it, or set "
+                f"the disk of {PREFECT_HOME.value()} full, or port {port} taken? Free it, or set "
                 "PREFECT_SERVER_API_PORT. "
                 '"Can\'t locate revision": a newer Prefect made its database; upgrade, or set '
                 "another PREFECT_HOME."
@@ -303,23 +291,15 @@ def _listens(process: psutil.Process, port: int) -> bool:
     return False
 
 
-def is_healthy(url: str) -> bool:
-    """Whether a Prefect server responds at the URL."""
-    with suppress(httpx.HTTPError, ValueError):
-        return httpx.get(f"{url}/health", timeout=5).json() is True
-    return False
-
-
 def _end_with(server: psutil.Process, ending: threading.Event) -> None:
+    """End this process, and those that it has started, with the server, unless the block ends."""
     code = server.wait()
     if ending.is_set():
         return
     sys.stderr.write(
         f"The Prefect server of `serve` has ended (exit code {code}), and so do `serve` and a "
-        "night that it runs: "
-        "another program could take its port. What is stored is complete. Start `serve` again; if "
-        "it repeats, check "
-        "the memory.\n"
+        "night that it runs: another program could take its port. What is stored is complete. "
+        "Start `serve` again; if it repeats, check the memory.\n"
     )
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
@@ -328,16 +308,13 @@ def _end_with(server: psutil.Process, ending: threading.Event) -> None:
 
 
 def is_idle() -> bool:
-    """Whether nights are deployed to the server and no process has asked for their runs lately.
-
-    One does every 10 s.
-    """
+    """Whether nights are deployed and no process asks for their runs, as one does every 10 s."""
     with suppress(ObjectNotFound), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("nightly/nightly")
+        if deployment.paused:
+            return False
         polled = deployment.last_polled
-        return not deployment.paused and (
-            polled is None or clock.now() - polled > timedelta(seconds=30)
-        )
+        return polled is None or clock.now() - polled > timedelta(seconds=30)
     return False
 
 
@@ -348,10 +325,7 @@ def has_server() -> bool:
 
 @contextmanager
 def reached_server() -> Iterator[str]:
-    """The API's URL within the block.
-
-    Of the configured server, else of that of `serve` on this data folder.
-    """
+    """The API's URL within the block: of the configured server, else of that of `serve`."""
     server = served() if PREFECT_API_URL.value() is None else None
     with temporary_settings(server[1] if server else {}):
         yield check_server()
@@ -363,34 +337,34 @@ def own_url(port: int) -> str:
 
 
 def own_file(name: str) -> Path:
-    """The file of the server of `serve` that has its process and port (SERVED), or its password (AUTH)."""
+    """The file SERVED or AUTH of the server of `serve`."""
     return read_settings().data_dir.absolute() / name
 
 
-def own_password(new: str | None = None) -> str:
-    """`USER:PASSWORD` of the server of `serve`: `new`, which is stored, else what is stored, generated at first."""
+def own_password() -> str:
+    """`USER:PASSWORD` of a server that starts, stored for its user alone.
+
+    The one configured, else the one stored, unless others can read or have placed its file, else a
+    new one.
+    """
     path = own_file(AUTH)
-    if new and ":" not in new:
-        raise UsageError(
-            "Invalid PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD, found no colon."
-        )
-    if new or not os.path.lexists(path):
-        path.unlink(missing_ok=True)
-        path.touch(0o600, exist_ok=False)
-        path.write_text(f"{new or f'admin:{secrets.token_urlsafe(24)}'}\n", encoding="utf-8")
-    found = path.lstat()
-    is_private = (
-        stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077 and found.st_uid == os.getuid()
-    )
-    if not is_private or ":" not in (
-        password := path.read_text(encoding="utf-8", errors="replace").strip()
-    ):
-        raise ForecastingError(
-            f"Expected in {path}, a file of this user with mode 0600, USER:PASSWORD; found mode "
-            f"{stat.S_IMODE(found.st_mode):04o} or another content. Delete it; it is generated "
-            "anew."
-        )
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if not password and _is_private(path):
+        password = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not password:
+        password = f"admin:{secrets.token_urlsafe(24)}"
+    path.unlink(missing_ok=True)
+    path.touch(0o600, exist_ok=False)
+    path.write_text(f"{password}\n", encoding="utf-8")
     return password
+
+
+def _is_private(path: Path) -> bool:
+    """Whether a file, no link, is there, of this user, and of mode 0600."""
+    if not os.path.lexists(path):
+        return False
+    state = path.lstat()
+    return state.st_uid == os.getuid() and state.st_mode == stat.S_IFREG | 0o600
 
 
 def start_worker(pool: str) -> None:

@@ -1,13 +1,14 @@
-"""What the commands start: checks that need no flow, then the nights, through Prefect where a server is configured."""
+"""What the commands start: checks, then nights, through Prefect where a server is configured."""
 
 import asyncio
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -38,7 +39,10 @@ from forecasting.vocabulary import Mode
 
 @contextmanager
 def before_start() -> Iterator[tuple[Settings, Settings]]:
-    """A block of checks: the settings in force, and those to check, since a missing database is only created after."""
+    """A block of checks: the settings in force, and those to check.
+
+    They differ where the database is missing, which is created after the block.
+    """
     try:
         settings = read_settings()
     except UsageError as error:
@@ -70,21 +74,11 @@ def start_night(
     """
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            nights = plan.check_nights(
-                own,
-                as_of=as_of,
-                mode=mode,
-                now=clock.now,
-            )
+            nights = plan.check_nights(own, as_of=as_of, mode=mode, now=clock.now)
             through_prefect = reach_server(settings, until_done)
         if closed is not None:
             plan.close_session(settings, closed, now=clock.now)
-            nights = plan.check_nights(
-                settings,
-                as_of=as_of,
-                mode=mode,
-                now=clock.now,
-            )
+            nights = plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
         if as_of is None and (early := plan.early_end(nights, now=clock.now)):
             sys.stderr.write(f"{early}\n")
         sys.stderr.writelines(f"{wrong}\n" for wrong in wrong_alerts(settings))
@@ -95,61 +89,26 @@ def start_night(
                 nightly(as_of=as_of, mode=mode, switch_source=switch_source)
             return
     with watched_nights(), nights_here(settings, now=clock.now):
-        planned = plan.planned_nights(
-            settings,
-            as_of=as_of,
-            mode=mode,
-            now=clock.now,
-        )
-        nights_bar().begin(planned)
-        nights = run_published(
-            planned,
-            settings,
-            BY_HAND,
-            now=clock.now,
-            switch_source=switch_source,
-        )
-    concluded(nights, settings, now=clock.now)
-    if not nights:
+        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+        ended = run_here(planned, settings, switch_source=switch_source)
+    concluded(ended, settings, now=clock.now)
+    if not ended:
         sys.stderr.write(f"{nothing_new(settings, as_of=as_of, now=clock.now)} Nothing was run.\n")
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """Run the nights of a span in this process, after checks as of `start_night`.
-
-    A sentence about the result.
-    """
+    """A sentence about the nights of a span, run in this process after checks as `start_night`'s."""
     with ExitStack() as until_done:
         with before_start() as (settings, own):
-            first, last = plan.checked_span(
-                own,
-                first,
-                last,
-                now=clock.now,
-            )
+            first, last = plan.checked_span(own, first, last, now=clock.now)
             through_prefect = reach_server(settings, until_done)
-        if through_prefect:
-            from flows.catch_up import catch_up
+        with watched_nights():
+            if through_prefect:
+                from flows.catch_up import catch_up
 
-            with watched_nights():
-                done: list[str] = catch_up(first, last, refit_every=refit_every) or []
-        else:
-            with watched_nights(), nights_here(settings, now=clock.now):
-                planned = plan.planned_span(
-                    settings,
-                    first,
-                    last,
-                    refit_every=refit_every,
-                    now=clock.now,
-                )
-                nights_bar().begin(planned)
-                nights = run_published(
-                    planned,
-                    settings,
-                    BY_HAND,
-                    now=clock.now,
-                )
-            done = concluded(nights, settings, now=clock.now)
+                done = catch_up(first, last, refit_every=refit_every) or []
+            else:
+                done = catch_up_here(settings, first, last, refit_every=refit_every)
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"
@@ -157,17 +116,37 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
 
 
-def call_shown(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
-    """The nights after a step, which the bar shows."""
-    nights_bar().step(nights, step)
-    return call_step(step, nights, *more)
+def catch_up_here(settings: Settings, first: date, last: date, *, refit_every: int) -> list[str]:
+    """The ids of the nights that this process has done without Prefect."""
+    with nights_here(settings, now=clock.now):
+        planned = plan.planned_span(
+            settings,
+            first,
+            last,
+            refit_every=refit_every,
+            now=clock.now,
+        )
+        ended = run_here(planned, settings)
+    return concluded(ended, settings, now=clock.now)
 
 
-BY_HAND = Caller(
-    call=call_shown,
-    after=lambda nights: nights_bar().end(nights),
-    pause=lambda until, why: clock.wait_until(until),
-)
+def run_here(
+    planned: list[Night], settings: Settings, *, switch_source: bool = False
+) -> list[Night]:
+    """The nights as they ended, which the bar shows."""
+    bar = nights_bar()
+    bar.begin(planned)
+
+    def call(step: Step, nights: Sequence[Night], *more: Any) -> list[Night]:  # noqa: ANN401 - of each step
+        bar.step(nights, step)
+        return call_step(step, nights, *more)
+
+    caller = Caller(
+        call=call,
+        after=bar.end,
+        pause=lambda until, why: clock.wait_until(until),
+    )
+    return run_published(planned, settings, caller, now=clock.now, switch_source=switch_source)
 
 
 def reach_server(settings: Settings, until_done: ExitStack) -> bool:
@@ -182,9 +161,7 @@ def reach_server(settings: Settings, until_done: ExitStack) -> bool:
 
 
 def has_server(settings: Settings) -> bool:
-    """Whether a run goes through Prefect.
-
-    A server is configured, or `serve` runs on this data folder.
+    """Whether a server is configured, or `serve` runs on this data folder.
 
     Prefect, which takes a second to import, is asked only where the environment or a file may name
     one.
@@ -204,9 +181,7 @@ def has_server(settings: Settings) -> bool:
 
 
 def load_server() -> ModuleType:
-    """The module flows.server, with which Prefect is imported.
-
-    A UsageError names settings that stop it.
+    """The module flows.server, with which Prefect is imported; a UsageError where settings stop it.
 
     Prefect takes settings from files of the working folder, code among them: none is another
     user's, as in /tmp.
@@ -217,8 +192,8 @@ def load_server() -> ModuleType:
     if foreign:
         raise UsageError(
             "Expected settings of Prefect in files of this user or root, found "
-            f"{', '.join(foreign)} of another user. "
-            "Go to another folder; or, if you trust the content, make the file yours."
+            f"{', '.join(foreign)} of another user. Go to another folder; or, if you trust the "
+            "content, make the file yours."
         )
     try:
         with redirect_stderr(io.StringIO()):  # in which it would quote a value that it refuses
@@ -232,19 +207,15 @@ def load_server() -> ModuleType:
 def _refused(error: OSError | ValueError, files: Sequence[Path]) -> str:
     """Why Prefect refuses a setting, and where it may be; no value, which may be a secret."""
     reason = str(error)
-    variables: list[str] = []
+    places = [f"setting of Prefect in the environment or {_profiles()}"]
+    places += map(str, files)
     if isinstance(error, ValidationError):
         problem = error.errors(include_url=False, include_input=False)[0]
         name = str(next(iter(problem["loc"]), "settings"))
         reason = f"{name}: {problem['msg']}"
-        variables = [
-            given
-            for given in os.environ
-            if given.startswith("PREFECT_") and given.endswith(f"_{name}".upper())
-        ]
-    anywhere = ["the environment", *files, _profiles()]
-    place = " or ".join(variables) or f"setting of Prefect in {' or '.join(map(str, anywhere))}"
-    return f"Invalid {place}: {reason}. Correct it; `prefect config view` quotes it."
+        variables = re.compile(f"PREFECT_(.*_)?{name}", re.IGNORECASE)
+        places = list(filter(variables.fullmatch, os.environ)) or places
+    return f"Invalid {' or '.join(places)}: {reason}. Correct it; `prefect config view` quotes it."
 
 
 def _profiles() -> str:
@@ -255,18 +226,13 @@ def _profiles() -> str:
 def start_serving(
     targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False
 ) -> None:
-    """Serve the nightly deployment on its schedule, a run a target.
+    """Serve the nightly deployment on its schedule, a run a target, until stopped.
 
     Runs missed while this was down start first.
     """
     with ExitStack() as until_stopped:
         with before_start() as (settings, own):
-            plan.check_nights(
-                own,
-                as_of=None,
-                mode=mode,
-                now=clock.now,
-            )
+            plan.check_nights(own, as_of=None, mode=mode, now=clock.now)
             # Which makes the folder of PREFECT_HOME
             until_stopped.enter_context(lock.serve_lock(settings.data_dir))
             # Before Prefect is imported; the user's profiles hold
@@ -274,30 +240,22 @@ def start_serving(
                 os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
                 os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
             server = load_server()
-            from prefect.schedules import Cron
-            from prefect.server.schemas.schedules import CronSchedule
-
-            from flows.nightly import nightly
-
-            try:
-                schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
-            except ValueError:
-                raise UsageError(
-                    f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}."
-                ) from None
+            start = next_start(settings)
             address = until_stopped.enter_context(server.ensure_server())
+        from prefect.schedules import Cron
+
+        from flows.nightly import nightly
+
         targets = targets or [settings.target]
-        (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
         subject = f"{', '.join(settings.symbols)} {', '.join(targets)}"
-        start = f"{due:%A %Y-%m-%d at %H:%M %Z}"
         echo(
-            f"{subject}: the next night starts on {start}, in {age(clock.now(), due)}. "
-            "FORECASTING_CRON is "
-            f"{settings.cron}, FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
+            f"{subject}: the next night starts on {start:%A %Y-%m-%d at %H:%M %Z}, in "
+            f"{age(clock.now(), start)}. FORECASTING_CRON is {settings.cron}, "
+            f"FORECASTING_TIMEZONE {settings.timezone}. Prefect: {address}."
         )
-        slugs = {
-            target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets
-        }
+        slugs = {target: f"nightly-{target}" for target in targets}
+        if len(targets) == 1:
+            slugs = {targets[0]: "nightly"}
         clear_deployment(settings, slugs.values())
         signal.signal(signal.SIGINT, stop)
         nightly.serve(
@@ -318,20 +276,29 @@ def start_serving(
         )
 
 
-def stop(*_: object) -> None:
-    """End `serve` at Ctrl-C as at SIGTERM.
+def next_start(settings: Settings) -> datetime:
+    """When the schedule starts the next night; a UsageError for one that Prefect refuses."""
+    from prefect.server.schemas.schedules import CronSchedule
 
-    At a KeyboardInterrupt Prefect would leave its runs as running.
-    """
+    try:
+        schedule = CronSchedule(cron=settings.cron, timezone=str(settings.timezone))
+    except ValueError:
+        raise UsageError(
+            f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: expected {SCHEDULE}."
+        ) from None
+    (start,) = asyncio.run(schedule.get_dates(1, clock.now()))
+    return start
+
+
+def stop(*_: object) -> None:
+    """End `serve` at Ctrl-C as at SIGTERM: at a KeyboardInterrupt its runs would stay running."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave the server behind
     sys.stderr.write("Stopped; run the same command to continue.\n")
     signal.raise_signal(signal.SIGTERM)
 
 
 def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
-    """Clear what an earlier `serve` left.
-
-    Schedules of other targets, and runs whose process has ended, as Crashed.
+    """Delete an earlier `serve`'s schedules of other targets, and set runs without a process Crashed.
 
     Prefect replaces the schedules of one name alone, and counts a run as running whose machine lost
     power.
@@ -361,30 +328,27 @@ def clear_deployment(settings: Settings, slugs: Collection[str]) -> None:
 
 
 def all_checks() -> list[dict[str, str]]:
-    """What a night needs, checked without a change.
-
-    A row each, with check, state (`ok` or `wrong`) and found.
-    """
-
-    def prefect() -> str:
-        server = load_server()
-        if not server.has_server():
-            if (used := server.own_file(server.AUTH)).exists():
-                raise ForecastingError(
-                    "`forecasting serve` ran on this data folder and runs no longer: no night will "
-                    "start. Start it, or "
-                    f"delete {used} if another scheduler starts them."
-                )
-            return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
-        with server.reached_server() as url:
-            if server.is_idle():
-                raise ForecastingError(
-                    f"The server {url} responds, and no process takes the runs of its deployment "
-                    "nightly/nightly. "
-                    "Start `forecasting serve`, or the worker of its work pool."
-                )
-            return f"server {url} responds"
-
+    """What a night needs, checked without a change: rows of check, state (ok, wrong) and found."""
     settings = read_settings()
     checks = night_checks(settings, now=clock.now) | messages.message_checks(settings)
-    return checked(checks | {"prefect": prefect})
+    return checked(checks | {"prefect": check_prefect})
+
+
+def check_prefect() -> str:
+    """What is found of Prefect's server; a ForecastingError where no scheduled night will start."""
+    server = load_server()
+    if not server.has_server():
+        used = server.own_file(server.AUTH)
+        if used.exists():
+            raise ForecastingError(
+                "`forecasting serve` ran on this data folder and runs no longer: no night will "
+                f"start. Start it, or delete {used} if another scheduler starts them."
+            )
+        return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
+    with server.reached_server() as url:
+        if server.is_idle():
+            raise ForecastingError(
+                f"The server {url} responds, and no process takes the runs of its deployment "
+                "nightly/nightly. Start `forecasting serve`, or the worker of its work pool."
+            )
+        return f"server {url} responds"

@@ -75,8 +75,7 @@ def check_password(served, environment, folder):
     """It is required, and no command line and no log has it."""
     assert stat.S_IMODE((folder / "data" / "prefect-auth").stat().st_mode) == 0o600
     banner = (
-        f"Prefect: {served.url.removesuffix('/api')}, user admin, password in "
-        f"{folder}/data/prefect-auth."
+        f"Prefect: {served.url.removesuffix('/api')}, USER:PASSWORD in {folder}/data/prefect-auth."
     )
     assert banner in served.log.read_text()
     secret = served.password.partition(":")[2]

@@ -60,8 +60,9 @@ def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt, monkeyp
         monkeypatch.setenv(name, value)
     found = []
     with health(b"true") as url:
-        main(lambda: found.append(server.is_healthy(url)))
-        assert found == [True]
+        with temporary_settings({PREFECT_API_URL: url}):
+            main(lambda: found.append(server.check_server()))
+        assert found == [url]
         assert httpx.get(url).text == "true"  # as Prefect's client does
     assert bool(urllib.request.proxy_bypass("example.org")) is bool(exempt)
 
@@ -152,12 +153,15 @@ def own_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
-    own_folder, monkeypatch
-):
-    monkeypatch.setattr(server, "is_healthy", lambda _: pytest.fail("it was asked"))
+def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder):
+    asked = []
+
+    def answer(path, headers):
+        asked.append(path)
+        return 200, b"true"
+
     with (
-        health(b"true") as url,
+        http_source(answer) as url,
         temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}),
     ):
         port = httpx.URL(url).port
@@ -166,6 +170,7 @@ def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(
         )
         with temporary_settings({PREFECT_SERVER_API_PORT: port}), taken, server.ensure_server():
             pass
+    assert asked == []
 
 
 def test_a_command_that_its_server_refuses_leaves_no_database(own_folder, monkeypatch):
@@ -207,7 +212,7 @@ def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(mo
 def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
     own_folder, spoilt
 ):
-    server.own_password("admin:x")
+    server.own_file(server.AUTH).write_text("admin:x\n")
     with health(b"true") as url:
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
         if spoilt != "no file":
@@ -222,29 +227,31 @@ def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listen
 
 
 @pytest.mark.parametrize("spoilt", ["readable", "link", "empty"])
-def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder, spoilt):
+def test_a_password_that_others_read_or_could_have_placed_is_replaced(own_folder, spoilt):
     path = own_folder / "prefect-auth"
+    other = own_folder / "other"
+    other.write_text("admin:x")
     if spoilt == "link":
-        (own_folder / "other").write_text("admin:x")
-        path.symlink_to(own_folder / "other")
+        path.symlink_to(other)
     else:
         path.write_text("admin:x" if spoilt == "readable" else "")
         path.chmod(0o644 if spoilt == "readable" else 0o600)
-    with pytest.raises(ForecastingError, match=r"prefect-auth.*Delete it"):
-        server.own_password()
+    password = server.own_password()
+    assert password.startswith("admin:")
+    assert len(password) > 30
+    assert path.read_text() == f"{password}\n"
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    assert other.read_text() == "admin:x"
 
 
-def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder):
+def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder, monkeypatch):
     first = server.own_password()
     assert server.own_password() == first
     assert first.startswith("admin:")
-    with pytest.raises(
-        UsageError, match="PREFECT_SERVER_API_AUTH_STRING: expected USER:PASSWORD"
-    ) as refused:
-        server.own_password("geheim")
-    assert "geheim" not in str(refused.value)
-    assert server.own_password() == first
-    assert server.own_password("me:mine") == server.own_password() == "me:mine"
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:mine")
+    assert server.own_password() == "me:mine"
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING")
+    assert server.own_password() == "me:mine"
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
 
 
@@ -252,7 +259,7 @@ def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder):
     with health(b"true") as url, health(b"true") as configured:
         with temporary_settings(restore_defaults={PREFECT_API_URL}):
             assert not server.has_server()
-            server.own_password("admin:x")
+            server.own_file(server.AUTH).write_text("admin:x\n")
             server.own_file(SERVED).write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
             assert server.has_server()
             with server.reached_server() as reached:
