@@ -1,7 +1,4 @@
-"""Settings of a night, read once.
-
-Options, FORECASTING_ variables, secret files, forecasting.toml, in this order.
-"""
+"""Settings: of options, FORECASTING_ variables, secret files, forecasting.toml, in this order."""
 
 import difflib
 import hashlib
@@ -9,9 +6,8 @@ import json
 import os
 import re
 import stat
-import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import time
 from pathlib import Path
@@ -21,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -47,7 +44,6 @@ from forecasting.values import (
     MARKET_FORMS,
     NO_MARKET,
     MarketChoice,
-    check_cron,
     check_hour,
     check_symbol,
     check_web_address,
@@ -58,8 +54,7 @@ from forecasting.values import (
 from forecasting.vocabulary import Target as Target
 
 OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
-"""Names after FORECASTING_ besides the settings: forecasting.toml, secret files, and what
-containers read."""
+"""Names after FORECASTING_ besides the settings: of two places, and what containers read."""
 
 MOST = 100_000  # Sessions, nights or symbols that a setting takes: sessions of four centuries
 
@@ -72,22 +67,17 @@ _LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = ("database_url", "notify")
 
-# Settings that may have a path, of ~ too
-_PATHS = ("data_dir", "source", "witness", "events", "market")
-
-# What is between the values of a list in forecasting.toml
-_JOINED = {"alerts": "; ", "notify": " "}
-
-EXAMPLES = (
-    {
-        "database_url": "postgresql:///forecast",
-        "witness": "csv:second.csv",
-        "events": "csv:dates.csv",
-        "market": "^VIX",
-    }
-    | {"notify": "ntfys://ntfy.example.org/forecasts"}
-    | {"workers": 2, "shard_size": 50, "dask_address": "tcp://localhost:8786", "cost_ratio": 2.0}
-)
+EXAMPLES = {
+    "database_url": "postgresql:///forecast",
+    "witness": "csv:second.csv",
+    "events": "csv:dates.csv",
+    "market": "^VIX",
+    "notify": "ntfys://ntfy.example.org/forecasts",
+    "workers": 2,
+    "shard_size": 50,
+    "dask_address": "tcp://localhost:8786",
+    "cost_ratio": 2.0,
+}
 """Values of the settings that are not set by default, for the file of `write_config`."""
 
 
@@ -100,17 +90,42 @@ def _valid_symbol(symbol: str) -> str:
 
 
 def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    """The symbols without repetition.
-
-    Pydantic's own bound would count the invalid ones as missing.
-    """
-    if not symbols:
+    """The symbols, one or more, without repetition."""
+    if not symbols:  # pydantic's own bound would count the invalid ones as missing
         raise ValueError("Expected a symbol or several, found none")
     return tuple(dict.fromkeys(symbols))
 
 
+def _with_home(text: str) -> str:
+    """The option of a source with the user's folder in place of ~."""
+    return re.sub("^(csv:|parquet:|)~(?=/)", rf"\1{Path.home()}", text)
+
+
+def _market(text: str) -> str:
+    if not chooses_market(text):
+        raise ValueError(f"Expected {MARKET_FORMS}, found {text[:40]!r}")
+    return text
+
+
+def _of_text(read: Callable[[str], object]) -> BeforeValidator:
+    """What reads a text, as of a variable, and leaves a value of TOML."""
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
+
+
+def _joined(by: str) -> BeforeValidator:
+    """What joins a list of TOML."""
+    return BeforeValidator(
+        lambda value: by.join(map(str, value)) if isinstance(value, list) else value
+    )
+
+
+def _unless_none(urls: SecretStr | None) -> SecretStr | None:
+    return None if urls and urls.get_secret_value() == "none" else urls
+
+
 _Symbol = Annotated[str, AfterValidator(_valid_symbol)]
 _Exchange = Annotated[str, AfterValidator(check_exchange)]
+_Source = Annotated[str, AfterValidator(_with_home)]
 
 
 class Settings(BaseSettings):
@@ -125,134 +140,94 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="forbid",
+        use_attribute_docstrings=True,
     )
 
-    data_dir: Path = Field(
-        Path("forecasting-data"), description="Folder of the database, artifacts and reports."
-    )
-    database_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir."
-    )
-    symbols: Annotated[tuple[_Symbol, ...], NoDecode, AfterValidator(_each_once)] = Field(
-        ("SBUX",), description="Symbols of a night, comma separated."
-    )
-    target: Target = Field("volume", description="What is forecast: volume, close or range.")
-    source: str = Field(
-        "yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
-    )
-    witness: str | None = Field(
-        None, description="Second source, with which each night compares; if not set, none."
-    )
-    events: str | None = Field(
-        None,
-        description="Earnings dates and days as csv:PATH (columns announced, timing, kind, symbol) "
-        "or yahoo.",
-    )
-    market: str | None = Field(
-        None,
-        description="Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else "
-        "^VIX of yahoo.",
-    )
-    files: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (),
-        description="Folders of the files that flow parameters may name, comma separated; else "
-        "sources in data_dir.",
-    )
-    exchange: _Exchange = Field(
-        "XNYS", description="Exchange of symbols without a suffix, as in exchange_calendars."
-    )
-    exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode] = Field(
-        default_factory=dict,
-        description="Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,...",
-    )
-    train_sessions: int = Field(
-        2500,
-        ge=300,
-        le=MOST,
-        description="Sessions of the rolling training window.",
-    )
-    members: int = Field(
-        3,
-        ge=1,
-        le=32,
-        description="Networks in the ensemble.",
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        le=2**31 - 1,
-        description="Seed of all random numbers.",
-    )
-    scratch_every: int = Field(
-        21,
-        ge=1,
-        le=MOST,
-        description="Sessions between fits from scratch in mode auto.",
-    )
-    max_model_age: int = Field(
-        63,
-        ge=1,
-        le=MOST,
-        description="Sessions after which a champion is no longer published.",
-    )
-    cron: Annotated[str, AfterValidator(check_cron)] = Field(
-        "30 5-8 * * 2-6",
-        description="When `serve` starts the night; a later hour finds it done or makes up for it.",
-    )
-    timezone: ZoneInfo = Field(
-        ZoneInfo("America/New_York"), description="Time zone of cron and late_until."
-    )
-    late_until: time = Field(
-        time(9), description="Time at which a night stops waiting for its bar."
-    )
-    runner: Literal["local", "processes", "dask"] = Field(
-        "local", description="Where the shards of a night run."
-    )
-    workers: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="Processes or Dask workers; if not set, one a core.",
-    )
-    shard_size: int | None = Field(
-        None,
-        ge=1,
-        le=MOST,
-        description="Symbols a shard; if not set, 3 shards a worker.",
-    )
-    dask_address: str | None = Field(
-        None, description="Scheduler of runner dask, tcp://HOST:8786; else own workers."
-    )
-    cost_ratio: float | None = Field(
-        None,
-        gt=0.0,
-        allow_inf_nan=False,
-        description="Cost of too high over too low, to name the cheapest quantile.",
-    )
-    notify: Annotated[
-        SecretStr | None,
-        AfterValidator(lambda urls: None if urls and urls.get_secret_value() == "none" else urls),
-    ] = Field(
-        None,
-        description="Addresses of messages about nights, as URLs of apprise; if not set, or none, "
-        "none.",
-    )
-    alerts: Annotated[str, AfterValidator(lambda text: text.strip("; "))] = Field(
-        "",
-        description="Conditions on forecasts that stand first in the digest: median > 1.5 usual; "
-        "SBUX q90 > 20e6",
-    )
-    pages_url: Annotated[str, AfterValidator(check_web_address)] = Field(
-        "",
-        description="Address of the folder reports on a web server, https://HOST/reports, to which "
-        "messages link.",
-    )
-    keep_artifacts: int = Field(
-        60,
-        ge=5,
-        le=MOST,
-        description="Nights whose weight files are kept.",
-    )
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("forecasting-data")
+    """Folder of the database, artifacts and reports."""
+
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL; if not set, a SQLite file in data_dir."""
+
+    symbols: Annotated[
+        tuple[_Symbol, ...], NoDecode, _of_text(listed), AfterValidator(_each_once)
+    ] = ("SBUX",)
+    """Symbols of a night, comma separated."""
+
+    target: Target = "volume"
+    """What is forecast: volume, close or range."""
+
+    source: _Source = "yahoo"
+    """yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."""
+
+    witness: _Source | None = None
+    """Second source, with which each night compares; if not set, none."""
+
+    events: _Source | None = None
+    """Earnings dates and days as csv:PATH (columns announced, timing, kind, symbol) or yahoo."""
+
+    market: Annotated[_Source, AfterValidator(_market)] | None = None
+    """Market series: a symbol of the source, csv:PATH, parquet:PATH or none; else ^VIX of yahoo."""
+
+    files: Annotated[tuple[Path, ...], NoDecode, _of_text(listed)] = ()
+    """Folders of files that flow parameters may name, comma separated; else sources in data_dir."""
+
+    exchange: _Exchange = "XNYS"
+    """Exchange of symbols without a suffix, as in exchange_calendars."""
+
+    exchanges: Annotated[dict[_Symbol, _Exchange], NoDecode, _of_text(parse_exchanges)] = {}
+    """Exchanges of symbols, before suffix (VOD.L) and exchange: VOD=XLON,..."""
+
+    train_sessions: int = Field(2500, ge=300, le=MOST)
+    """Sessions of the rolling training window."""
+
+    members: int = Field(3, ge=1, le=32)
+    """Networks in the ensemble."""
+
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Seed of all random numbers."""
+
+    scratch_every: int = Field(21, ge=1, le=MOST)
+    """Sessions between fits from scratch in mode auto."""
+
+    max_model_age: int = Field(63, ge=1, le=MOST)
+    """Sessions after which a champion is no longer published."""
+
+    cron: str = "30 5-8 * * 2-6"
+    """When `serve` starts the night; a later hour finds it done or makes up for it."""
+
+    timezone: ZoneInfo = ZoneInfo("America/New_York")
+    """Time zone of cron and late_until."""
+
+    late_until: time = time(9)
+    """Time at which a night stops waiting for its bar."""
+
+    runner: Literal["local", "processes", "dask"] = "local"
+    """Where the shards of a night run."""
+
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Processes or Dask workers; if not set, one a core."""
+
+    shard_size: int | None = Field(None, ge=1, le=MOST)
+    """Symbols a shard; if not set, 3 shards a worker."""
+
+    dask_address: str | None = None
+    """Scheduler of runner dask, tcp://HOST:8786; else own workers."""
+
+    cost_ratio: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    """Cost of too high over too low, to name the cheapest quantile."""
+
+    notify: Annotated[SecretStr | None, _joined(" "), AfterValidator(_unless_none)] = None
+    """Addresses of messages about nights, as URLs of apprise; if not set, or none, none."""
+
+    alerts: Annotated[str, _joined("; "), AfterValidator(lambda text: text.strip("; "))] = ""
+    """Conditions that stand first in the digest: median > 1.5 usual; SBUX q90 > 20e6"""
+
+    pages_url: Annotated[str, AfterValidator(check_web_address)] = ""
+    """Address of the folder reports on a web server, https://HOST/reports, for messages' links."""
+
+    keep_artifacts: int = Field(60, ge=5, le=MOST)
+    """Nights whose weight files are kept."""
 
     @classmethod
     def settings_customise_sources(
@@ -263,14 +238,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where settings come from, the first first.
-
-        A file of FORECASTING_SECRETS_DIR is named as the variable.
-        """
-        folder = os.environ.get("FORECASTING_SECRETS_DIR") or None
+        """Where settings come from, the first first; a secret's file is named as the variable."""
+        folder = os.environ.get("FORECASTING_SECRETS_DIR")
         if folder and not Path(folder).is_dir():
             raise SettingsError(f"no folder {folder}")
-        secrets = SecretsSettingsSource(cls, secrets_dir=folder)
+        secrets = SecretsSettingsSource(cls, secrets_dir=folder or None)
         config = _config_values()
         _check_private(config)
         return init_settings, env_settings, secrets, InitSettingsSource(cls, init_kwargs=config)
@@ -285,24 +257,17 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _read_text(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, list) and info.field_name in _JOINED:
-            return _JOINED[info.field_name].join(map(str, value))
-        if not isinstance(value, str):
-            return value
-        if re.search("[\ud800-\udfff]", value):
+    def _check_text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
             raise ValueError("Expected text in UTF-8, found other bytes")
-        if info.field_name in _PATHS:
-            value = re.sub(
-                "^(csv:|parquet:)?~(?=/)", lambda form: f"{form[1] or ''}{Path.home()}", value
-            )
-        if info.field_name == "market" and not chooses_market(value):
-            raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
-        if info.field_name == "witness" and value == info.data.get("source"):
+        return value
+
+    @field_validator("witness")
+    @classmethod
+    def _check_witness(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and value == info.data.get("source"):
             raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
-        if info.field_name == "exchanges":
-            return parse_exchanges(value)
-        return listed(value) if info.field_name in ("symbols", "files") else value
+        return value
 
     _check_late_until = field_validator("late_until", mode="before")(check_hour)
 
@@ -311,12 +276,7 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own.
-
-        The hash changes accordingly.
-
-        An exchange that carries announced days keeps them.
-        """
+        """The settings of one symbol, with its exchange, and its hash; announced days are kept."""
         exchange = self.exchange_of(symbol)
         if exchange == name_of(self.exchange):
             exchange = self.exchange
@@ -325,18 +285,19 @@ class Settings(BaseSettings):
     @property
     def market_choice(self) -> MarketChoice | None:
         """The market series in force; None for none."""
-        chosen = self.market or ("^VIX" if self.source == "yahoo" else NO_MARKET)
-        if chosen == NO_MARKET:
+        chosen = self.market
+        if chosen is None and self.source == "yahoo":
+            chosen = "^VIX"
+        if chosen in (None, NO_MARKET):
             return None
-        # Has the VIX's sessions, whatever `exchange` says of symbols without a suffix
         symbol = market_symbol(chosen)
-        exchange = exchange_of(symbol, overrides=self.exchanges, default="XNYS")
-        own_file = symbol != chosen
+        has_own_file = symbol != chosen
         return MarketChoice(
             symbol,
-            chosen if own_file else self.source,
-            exchange,
-            own_file,
+            source=chosen if has_own_file else self.source,
+            # Without a suffix that of the VIX, whatever `exchange` is
+            exchange=exchange_of(symbol, overrides=self.exchanges, default="XNYS"),
+            has_own_file=has_own_file,
         )
 
     @property
@@ -357,23 +318,22 @@ class Settings(BaseSettings):
     @property
     def hash(self) -> str:
         """Twelve hex digits over the settings that change a forecast's numbers."""
-        return hashlib.sha256(
-            json.dumps(self.forecast_fields(), sort_keys=True).encode()
-        ).hexdigest()[:12]
+        fields = json.dumps(self.forecast_fields(), sort_keys=True)
+        return hashlib.sha256(fields.encode()).hexdigest()[:12]
 
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
         fields = type(self).model_fields
         later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
-        found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
-        found["exchange"] = name_of(self.exchange)  # announced days are in table events
+        values = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
+        values["exchange"] = name_of(self.exchange)  # announced days are in table events
         if self.market is not None:  # by its symbol: where a file lies changes no number
-            found["market"] = self.market_choice.symbol if self.market_choice else NO_MARKET
-        return found
+            values["market"] = market_symbol(self.market)
+        return values
 
 
 def read_settings() -> Settings:
-    """The settings in force; a UsageError names each that is invalid or misspelt, and quotes no secret."""
+    """The settings in force; a UsageError names each invalid or misspelt one, but no secret."""
     try:
         _check_names()
         return Settings()
@@ -392,21 +352,18 @@ def read_settings() -> Settings:
 
 
 def settings_to_send() -> Settings:
-    """The defaults and FORECASTING_NOTIFY, from each place that can be read.
-
-    Another setting may be invalid.
-    """
-    given = dict[str, Any]()
+    """The defaults and FORECASTING_NOTIFY, from each place that can be read: others may not be."""
+    given: dict[str, Any] = {}
     folder = os.environ.get("FORECASTING_SECRETS_DIR", "")
     secrets = SecretsSettingsSource(
         Settings, secrets_dir=folder if os.access(folder, os.X_OK) else None
     )
-    for place in (EnvSettingsSource(Settings), secrets, _config_values):
+    for place in (_config_values, secrets, EnvSettingsSource(Settings)):
         with suppress(UsageError, OSError, ValueError):
-            given = place() | given
+            given |= place()
     urls = given.get("notify", "none")
     text = " ".join(map(str, urls)) if isinstance(urls, list) else str(urls)
-    return Settings.model_construct(notify=None if text == "none" else SecretStr(text))
+    return Settings.model_construct(notify=_unless_none(SecretStr(text)))
 
 
 def setting_places() -> dict[str, str]:
@@ -422,10 +379,7 @@ def setting_places() -> dict[str, str]:
 
 
 def _config_values() -> dict[str, Any]:
-    """What the file of settings has.
-
-    A relative data_dir is of its own folder, wherever a command is run.
-    """
+    """What the file of settings has, where a relative data_dir is beside the file."""
     config = config_file()
     try:
         text = config.read_text("utf-8") if config else ""
@@ -464,17 +418,17 @@ def _check_private(config: Mapping[str, object]) -> None:
 
 
 def config_file() -> Path | None:
-    """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
+    """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml.
 
-    Else the nearest in or above the working folder. A file of another user, as in /tmp, is passed
-    over.
+    First beside or above the data folder, then in or above the working folder. A file of another
+    user, as in /tmp, is passed over.
     """
-    if named := os.environ.get("FORECASTING_CONFIG"):
-        return Path(named)
-    data_dir = Path(
-        os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default
-    ).absolute()
-    for folder in (*data_dir.parents, *Path("forecasting.toml").absolute().parents):
+    config = os.environ.get("FORECASTING_CONFIG")
+    if config:
+        return Path(config)
+    default = Settings.model_fields["data_dir"].default
+    data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or default)
+    for folder in (*data_dir.absolute().parents, Path.cwd(), *Path.cwd().parents):
         file = folder / "forecasting.toml"
         if os.access(file, os.R_OK) and is_own(file):
             return file
@@ -482,22 +436,18 @@ def config_file() -> Path | None:
 
 
 def is_own(file: Path) -> bool:
-    """Whether the file, and a link that leads to it, are this user's or root's.
-
-    Another's may be a trap.
-    """
+    """Whether a file, and a link that leads to it, are this user's or root's: no trap."""
     return {file.stat().st_uid, file.lstat().st_uid} <= {0, os.getuid()}
 
 
 def write_config() -> str:
-    """The path of the ./forecasting.toml that it has written, and of another one that is found from here.
+    """The path of the ./forecasting.toml that it has written, and of another that is read first.
 
     Each setting has its meaning and what options and variables give, else a comment with the
     default or an example.
     """
     path = Path("forecasting.toml").absolute()
     before = config_file()
-    # JSON but for tables: what it has of strings, numbers and lists is TOML too.
     given = read_settings().model_dump(
         mode="json", include={*EnvSettingsSource(Settings)()} - {*_SECRETS}
     )
@@ -507,40 +457,29 @@ def write_config() -> str:
         "come first."
     ]
     for name, field in Settings.model_fields.items():
+        # JSON but for tables: what it has of strings, numbers and lists is TOML too.
         text = json.dumps(values[name], ensure_ascii=False)
-        text = text.replace(": ", " = ") if isinstance(values[name], dict) else text
-        lines += [
-            "",
-            *textwrap.wrap(
-                f"{field.description}",
-                100,
-                initial_indent="# ",
-                subsequent_indent="# ",
-            ),
-        ]
-        lines.append(f"{'' if name in {*given, 'data_dir'} else '# '}{name} = {text}")
+        if isinstance(values[name], dict):
+            text = text.replace(": ", " = ")
+        sign = "" if name in {*given, "data_dir"} else "# "
+        lines += ["", f"# {field.description}", f"{sign}{name} = {text}"]
     try:
         path.touch(0o600, exist_ok=False)  # it has places for secrets
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     except OSError as error:
-        do = "Edit the one there or move it away; or go to another folder."
         raise UsageError(
-            f"Expected to write a new file {path}; found: {error.strerror}. {do}"
+            f"Expected to write a new file {path}; found: {error.strerror}. Edit the one there or "
+            "move it away; or go to another folder."
         ) from None
     if before is None:
         return f"{path}"
-    return (
-        f"{path}, which is read here before {before}"
-        if config_file() == path
-        else f"{path}, after {before}"
-    )
+    if config_file() == path:
+        return f"{path}, which is read here before {before}"
+    return f"{path}, after {before}"
 
 
 def encoded(path: Path) -> str:
-    """The path percent-encoded, but for its slashes.
-
-    `?` and %XX in the name of a folder are part of it.
-    """
+    """The path percent-encoded, but for its slashes: its names may have `?` and %XX."""
     return quote(str(path), errors="surrogateescape")
 
 
@@ -550,7 +489,7 @@ def sqlite_database(url: str) -> str:
 
 
 def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
-    """One invalid setting: its place, what is expected, and what was found where it is no secret."""
+    """One invalid setting: its place, what is expected, what was found if that is no secret."""
     name = str(problem["loc"][0])
     file = places.get(name, "environment")
     place = f"FORECASTING_{name.upper()}" if file == "environment" else f"{name} in {file}"
@@ -567,42 +506,27 @@ def _problem(problem: ErrorDetails, places: Mapping[str, str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    return next(
-        iter(
-            difflib.get_close_matches(
-                name,
-                list(known),
-                n=1,
-                cutoff=0.75,
-            )
-        ),
-        "",
-    )
+    """The one of the known names that is nearly `name`, or an empty text."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    return near[0] if near else ""
 
 
 def _check_names() -> None:
-    """Refuse variables and secret files that would be ignored.
-
-    Their names are nearly, but not, those of settings.
-    """
+    """Refuse variables and secret files that are ignored: nearly, but not, named as a setting."""
     folder = os.environ.get("FORECASTING_SECRETS_DIR")
     files = os.listdir(folder) if folder and Path(folder).is_dir() else []  # noqa: PTH208 - the names alone
-    misspelt = [*_misspelt(os.environ), *_misspelt(files)]
+    known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
+    misspelt = []
+    for name in (*os.environ, *files):
+        prefix, _, setting = name.upper().partition("FORECASTING_")
+        if prefix or not setting or setting in known:
+            continue
+        near = _nearest(setting, known)
+        if near:
+            misspelt.append(f"{name[:52]} (FORECASTING_{near}?)")
     if misspelt:
         raise UsageError(
             "Expected names of settings in the environment and in FORECASTING_SECRETS_DIR, found "
             f"{'; '.join(misspelt)}. Correct or remove each; `forecasting settings` lists all "
             "settings."
         )
-
-
-def _misspelt(names: Iterable[str]) -> list[str]:
-    """Those of `names` that are nearly, but not, a setting's, each with what it may be."""
-    prefix = "FORECASTING_"
-    known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
-    found = []
-    for name in names:
-        setting = name.upper().removeprefix(prefix)
-        if setting != name.upper() and setting not in known and (near := _nearest(setting, known)):
-            found.append(f"{name[:52]} ({prefix}{near}?)")
-    return found

@@ -34,7 +34,7 @@ _HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
 
 
 def check_symbol(symbol: str) -> str:
-    """`symbol` itself; a UsageError for lower-case letters and characters outside Yahoo's ticker alphabet."""
+    """`symbol` itself; a UsageError for one that is not in Yahoo's ticker alphabet, in capitals."""
     if not isinstance(symbol, str):  # Python's callers may give anything
         raise UsageError(
             f"Invalid symbol {symbol!r:.60}: expected one text, such as 'SBUX'. Loop over several."
@@ -54,19 +54,13 @@ def listed(text: str) -> list[str]:
 
 
 def source_name(source: str) -> str:
-    """FORECASTING_SOURCE as the ledger names it.
-
-    A file is the same by any path, so `csv:PATH` is `csv:FILE`.
-    """
-    found = _FILE.fullmatch(source)
-    return source if found is None else f"{found[1]}:{PurePath(found[2]).name}"
+    """FORECASTING_SOURCE as the ledger names it: a file, the same by any path, csv:FILE."""
+    file = _FILE.fullmatch(source)
+    return source if file is None else f"{file[1]}:{PurePath(file[2]).name}"
 
 
 def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - a Literal, and one of its values
-    """`value` itself, one of a Literal's.
-
-    Anything else is a UsageError, which names the option or argument.
-    """
+    """`value` itself, one of a Literal's; else a UsageError, which names the option or argument."""
     *others, last = get_args(kind)
     if not isinstance(value, str) or value not in (*others, last):
         raise UsageError(f"Invalid {name} {value!r:.60}: expected {', '.join(others)} or {last}.")
@@ -74,10 +68,7 @@ def check_choice(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - 
 
 
 def check_option(name: str, text: str) -> str:
-    """`text` itself, the value of an option that overrides the setting `name`.
-
-    An error names the option.
-    """
+    """`text` itself, of an option that overrides the setting `name`; an error names the option."""
     if name == "target":
         check_choice("--target", text, Target)
     if name == "market" and not chooses_market(text):
@@ -90,16 +81,13 @@ def check_option(name: str, text: str) -> str:
 
 
 def parse_date(text: str) -> date:
-    """The date of an ISO text; a UsageError for another form, or a day outside the span of the calendars."""
+    """The date of an ISO text, within the span of the calendars; else a UsageError."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        problem = (
-            "no such day"
-            if re.fullmatch(r"\d{4}-\d\d-\d\d", text)
-            else "expected the form 2024-03-08"
-        )
-        raise UsageError(f"Invalid date {text[:40]!r}: {problem}.") from None
+        raise UsageError(
+            f"Invalid date {text[:40]!r}: expected a day in the form 2024-03-08."
+        ) from None
     if not OLDEST_DAY <= day <= NEWEST_DAY:
         raise UsageError(
             f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it."
@@ -108,10 +96,7 @@ def parse_date(text: str) -> date:
 
 
 def check_day(name: str, day: object) -> date:
-    """The day that a caller from Python gives.
-
-    A date, its ISO text, or a naive midnight, as in a frame's index.
-    """
+    """The day that a caller from Python gives: a date, its text, or a naive midnight of a frame."""
     if isinstance(day, str):
         return parse_date(day)
     # NaT is not itself
@@ -125,10 +110,7 @@ def check_day(name: str, day: object) -> date:
 
 
 def check_text(name: str, text: object) -> str:
-    """`text` itself, which a caller from Python gives.
-
-    An empty one, as of a variable that is not set, is refused.
-    """
+    """`text` itself, of a caller from Python; refused if empty, as of an unset variable."""
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
     if not text.strip():
@@ -161,8 +143,8 @@ def market_symbol(text: str) -> str:
     """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
     if text == FRAME_OF_MARKET:
         return "^MARKET"
-    found = _FILE.fullmatch(text)
-    return text if found is None else f"^{Path(found[2]).stem.upper().lstrip('^')}"
+    file = _FILE.fullmatch(text)
+    return text if file is None else f"^{Path(file[2]).stem.upper().lstrip('^')}"
 
 
 def check_web_address(text: str) -> str:
@@ -173,26 +155,9 @@ def check_web_address(text: str) -> str:
 
 
 def check_hour(value: object) -> object:
-    """`value` itself, a text as `09:00` or `09:00:30`, or a time of Python or TOML.
-
-    A number would count as seconds.
-    """
+    """`value` itself: a text as `09:00`, or a time; a number would count as seconds."""
     if not isinstance(value, time) and not _HOUR.fullmatch(str(value)):
         raise ValueError(
             f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value!r:.42}"
         )
     return value
-
-
-def check_cron(text: str) -> str:
-    """`text` itself, a schedule with numbers in their ranges or a name as @daily.
-
-    The rest is checked by Prefect.
-    """
-    # But for the step after a slash
-    each = [re.findall(r"(?<![/\d])\d+", field) for field in text.split()]
-    limited = zip(each, (59, 23, 31, 12, 7), strict=False)
-    too_large = any(int(number) > most for some, most in limited for number in some)
-    if not re.fullmatch(r"@\w+|\S+(\s+\S+){4}", text) or too_large:
-        raise ValueError(f"Expected {SCHEDULE}, found {text[:40]!r}")
-    return text

@@ -148,7 +148,7 @@ def test_a_check_that_cannot_be_made_is_sent_to_the_addresses_that_can_be_read(
     addresses.write_text(f'target = "vol"\nnotify = ["{address}"]')
     invalid = [
         ("SYMBOLS", "sbux"),
-        ("CRON", "bad"),
+        ("RUNNER", "bad"),
         ("SECRETS_DIR", "/nowhere"),
         ("DATA_DIR", f"{tmp_path}/lost"),
     ]
@@ -365,7 +365,7 @@ def test_a_night_that_fails_without_prefect_is_sent(night_folder, posted):
 
 @pytest.mark.usefixtures("night_folder")
 def test_an_unattended_night_whose_settings_are_invalid_is_sent(posted, monkeypatch):
-    monkeypatch.setenv("FORECASTING_CRON", "nightly")
+    monkeypatch.setenv("FORECASTING_RUNNER", "nightly")
     with pytest.raises(UsageError, match="found 'nightly'"):
         night()
     title, text = sent(posted)
