@@ -1,7 +1,4 @@
-"""The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`.
-
-No scheduler, no Prefect.
-"""
+"""The ledger in Python, without a scheduler: `import forecasting as fc`, then `fc.connect(url)`."""
 
 import logging
 import threading
@@ -9,13 +6,14 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_list_like
 from pydantic import SecretStr
 
 from forecasting.errors import BadDataError, DataLateError, SymbolsFailedError, UsageError
@@ -59,23 +57,36 @@ _NAMES = {
     "adj close": "adj_close",
 }
 _DAYS = {"session", "date", "ds"}
+_IDS = {"unique_id", "symbol", "ticker"}
+_SHARES = ("coverage_80", "coverage_90")
 _SKILLS = ("vs_usual", "skill_vs_naive", "skill_vs_best", "pinball_vs_best")
-_SHARES = dict.fromkeys(("coverage_80", "coverage_90"), partial(percent, decimals=1))
-_SHARES |= dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1))
-# Numbers without an exponent
-_TABLE: dict[str, Any] = {"index": False, "max_rows": 20, "formatters": _SHARES}
-_TABLE["float_format"] = lambda number: f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
 _SHOWN = ["symbol", "target_session", "q10", "q50", "q90", "vs_usual", "why", "model"]
-_FIGURES = ["n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value", "pinball"]
-_FIGURES += [
-    "pinball_vs_best",
-    "baseline_in_pinball",
-    "p_value_in_pinball",
-    "coverage_80",
-    "coverage_90",
+_FIGURES = [
+    *("n", "mae", "skill_vs_naive", "skill_vs_best", "baseline", "p_value"),
+    *("pinball", "pinball_vs_best", "baseline_in_pinball", "p_value_in_pinball"),
+    *_SHARES,
 ]
+
+
+def _without_exponent(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.5g}"
+
+
+_TABLE: dict[str, Any] = {
+    "index": False,
+    "max_rows": 20,
+    "float_format": _without_exponent,
+    "formatters": {
+        **dict.fromkeys(_SHARES, partial(percent, decimals=1)),
+        **dict.fromkeys(_SKILLS, partial(percent, signed=True, decimals=1)),
+    },
+}
 _BARS = "the frame of bars"
 _EVENTS = "the frame of events"
+Symbols = str | Iterable[str]
+Day = date | str
+Market = pd.DataFrame | pd.Series | str | None
+Events = pd.DataFrame | Sequence[Any] | str | None
 # Fits and migrations use state of the whole process: Alembic's context, Torch's threads
 _TURN = threading.RLock()
 # What a caller must know is raised or a warning
@@ -100,11 +111,10 @@ class Drawing:
     svg: str = field(repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file; a UsageError unless its name ends with .svg, or with .html for a page of it."""
+        """Write it to a file; a UsageError unless its name ends with .svg or .html."""
         if Path(path).suffix.lower() not in (".svg", ".html"):
             raise UsageError(
-                f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg, or with "
-                ".html."
+                f"Invalid path {str(path)[-60:]!r}: expected one that ends with .svg or .html."
             )
         Path(path).write_text(self.svg, encoding="utf-8")
 
@@ -114,30 +124,28 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """A backtest of a series or more.
-
-    `forecasts` and `figures`, as `forecast_frame` and `figure_frame` have them.
-    """
+    """A backtest of a series or more: `forecasts` and `figures`, as the functions of that name."""
 
     forecasts: pd.DataFrame
     figures: pd.DataFrame
 
     @property
     def long(self) -> pd.DataFrame:
-        """In Nixtla's long form: unique_id, ds, cutoff, y, and of each forecaster its median and intervals."""
+        """In Nixtla's long form: unique_id, ds, cutoff, y, medians and intervals by forecaster."""
         return nixtla(self.forecasts.assign(role=BASELINE, kind="replay", issued_at=0))
 
     def plot(self, horizon: int = 1, *, symbol: str | None = None) -> Drawing:
         """The network's medians and intervals at a horizon, 1 to 5, and the actual values.
 
-        Symbol as for a Forecast.
+        Args:
+            horizon: Sessions ahead.
+            symbol: As for a Forecast.
         """
         if horizon not in HORIZONS:
             raise UsageError(f"Invalid horizon {horizon!r:.60}: expected 1 to {len(HORIZONS)}.")
         rows = self.forecasts.query(f"model == '{LSTM}' and horizon == {horizon}")
-        return Drawing(
-            backtest_svg(rows[rows["symbol"] == _chosen(rows["symbol"].unique().tolist(), symbol)])
-        )
+        chosen = _chosen(rows["symbol"].unique().tolist(), symbol)
+        return Drawing(backtest_svg(rows[rows["symbol"] == chosen]))
 
     def __repr__(self) -> str:
         """Symbols, target and origins, then the main figures, a line a symbol and horizon."""
@@ -147,16 +155,14 @@ class Backtest:
         return f"<p>{self._title()}</p>{self._table().to_html(**_TABLE)}"
 
     def _title(self) -> str:
-        names = named(self.figures["symbol"].unique().tolist(), 3)
-        target = str(self.figures["target"].iat[0])
-        span = (
-            f"origins {self.figures['window_from'].min():%Y-%m-%d} to "
-            f"{self.figures['window_to'].max():%Y-%m-%d}"
-        )
+        figures = self.figures
+        names = named(figures["symbol"].unique().tolist(), 3)
+        target = str(figures["target"].iat[0])
         loss = "pinball loss" if TARGETS[target].moves_width else "absolute error"
         return (
-            f"{names} {target}, {span}; horizon 0: mean over all; skill_vs_best, baseline and "
-            f"p_value: of {loss}."
+            f"{names} {target}, origins {figures['window_from'].min():%Y-%m-%d} to "
+            f"{figures['window_to'].max():%Y-%m-%d}; horizon 0: mean over all; skill_vs_best, "
+            f"baseline and p_value: of {loss}."
         )
 
     def _table(self) -> pd.DataFrame:
@@ -186,7 +192,7 @@ class Forecast:
 
     @property
     def long(self) -> pd.DataFrame:
-        """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median) and `published-lo-80` and the like."""
+        """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median), its intervals."""
         return nixtla_forecast(self.quantiles)
 
     def plot(self, symbol: str | None = None) -> Drawing:
@@ -198,12 +204,10 @@ class Forecast:
         return f"{self.quantiles.to_string(columns=_SHOWN, **_TABLE)}\n{self._note()}".rstrip()
 
     def _repr_html_(self) -> str:
-        each = self.quantiles.groupby("symbol")
-        shown = (
-            self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE)
-            for name, rows in each
-        )
-        return f"{''.join(shown)}<p>{self._note()}</p>"
+        shown = ""
+        for name, rows in self.quantiles.groupby("symbol"):
+            shown += self.drawings.get(str(name), "") + rows.to_html(columns=_SHOWN, **_TABLE)
+        return f"{shown}<p>{self._note()}</p>"
 
     def _note(self) -> str:
         return TARGETS[str(self.quantiles["target"].iat[0])].note
@@ -215,8 +219,8 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     h: int = 5,
     symbol: str | None = None,
     target: Target = "volume",
-    market: pd.DataFrame | pd.Series | str | None = None,
-    events: pd.DataFrame | Sequence[Any] | str | None = None,
+    market: Market = None,
+    events: Events = None,
     now: Clock | None = None,
 ) -> Forecast:
     """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
@@ -255,43 +259,27 @@ def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
     if h not in HORIZONS:
         raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
     settings = read_settings().model_copy(update={"target": check_choice("target", target, Target)})
-    with (
-        _TURN,
-        _frame_settings(
-            settings,
-            symbol,
-            source=_check_frame(frame),
-            market=market,
-            events=events,
-        ) as own,
-    ):
+    clock = _clock(now)
+    inputs = {"source": frame, "market": market, "events": events}
+    with _TURN, _frame_settings(settings, symbol, inputs) as own:
         migrate.upgrade(own.url)
         try:
-            run_missed(
-                own,
-                as_of=None,
-                mode="auto",
-                now=_clock(now),
-            )
+            run_missed(own, as_of=None, mode="auto", now=clock)
         except SymbolsFailedError as error:
             if export.frame("latest", own).empty:
                 raise
             warnings.warn(str(error), UserWarning, stacklevel=2)
-        reports = each_report(own, now=_clock(now)).values
-        found = export.frame("latest", own)
-        why = export.frame("why", own)
+        reports = each_report(own, now=clock).values
+        quantiles = export.frame("latest", own).query(f"horizon <= {h}")
+        why = export.frame("why", own).query(f"horizon <= {h}")
     _warn_of(reports, newest=max((report.origin for report in reports.values()), default=date.min))
-    cut = {
-        name: replace(one, forecasts=one.forecasts.query(f"horizon <= {h}"))
-        for name, one in reports.items()
+    drawings = {
+        name: fan_svg(replace(report, forecasts=report.forecasts.query(f"horizon <= {h}")))
+        for name, report in reports.items()
     }
-    drawings = {name: fan_svg(one) for name, one in cut.items()}
-    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS]
-    names += ["usual", "vs_usual", "why", "model", "reason"]
-    quantiles, parts = (
-        rows[rows["horizon"] <= h].reset_index(drop=True) for rows in (found[names], why)
-    )
-    return Forecast(quantiles, parts, drawings)
+    columns = ["symbol", "target", "origin_session", "target_session", "horizon"]
+    columns += [*QUANTILE_COLUMNS, "usual", "vs_usual", "why", "model", "reason"]
+    return Forecast(quantiles[columns].reset_index(drop=True), why.reset_index(drop=True), drawings)
 
 
 @dataclass(frozen=True)
@@ -315,29 +303,23 @@ class Ledger:
         """Where the ledger is; of a URL without user and password."""
         return f"<Ledger {place(self.settings.url)}>"
 
-    def latest(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """The newest published forecasts, a row a symbol and horizon.
-
-        The columns of view latest_forecasts.
+    def latest(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
+        """The newest published forecasts, a row a symbol and horizon, as view latest_forecasts.
 
         Raises a UsageError for a symbol or target that is not valid, or of which the ledger has
         nothing, and a StoreError where the database cannot be read.
         """
         return export.frame("latest", self._asked(*symbols, target=target))
 
-    def history(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """Every forecast, of any role and kind, with its scores.
-
-        The columns of view forecast_vs_actual.
+    def history(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
+        """Every forecast, of any role and kind, with its scores, as view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
         return export.frame("history", self._asked(*symbols, target=target))
 
-    def skill(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
-        """The published forecasts against the best baseline over 20, 60 and 250 nights.
-
-        The columns of view live_skill.
+    def skill(self, *symbols: Symbols, target: Target | None = None) -> pd.DataFrame:
+        """Published forecasts against the best baseline over 20, 60, 250 nights: view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
@@ -345,13 +327,11 @@ class Ledger:
 
     def why(
         self,
-        *symbols: str | Iterable[str],
+        *symbols: Symbols,
         target: Target | None = None,
-        origin: date | str | None = None,
+        origin: Day | None = None,
     ) -> pd.DataFrame:
-        """The parts of published medians, factors of which the product is q50.
-
-        The columns of table forecast_parts.
+        """The parts of published medians, factors whose product is q50, as table forecast_parts.
 
         Those of each symbol's newest origin, or of `origin`, a session. Raises as `latest`; also
         when none is of it.
@@ -359,7 +339,7 @@ class Ledger:
         day = None if origin is None else check_day("origin", origin)
         return export.frame("why", self._asked(*symbols, target=target), day=day)
 
-    def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
+    def bars(self, *symbols: Symbols, as_of: Day | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
 
         With `as_of`, a session: the bars up to it as the night of that session had them, so that
@@ -378,12 +358,10 @@ class Ledger:
         source: str | None = None,
         market: str | None = None,
         events: str | None = None,
-        as_of: date | str | None = None,
+        as_of: Day | None = None,
         mode: Mode = "auto",
     ) -> pd.DataFrame:
-        """The forecasts of the night after it was run.
-
-        The columns of `history`, a row a forecast of any role.
+        """The forecasts of the night after it was run, of any role, with the columns of `history`.
 
         The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not
         waited for. `as_of` is the newest session whose bar may be used; without it the newest
@@ -396,52 +374,41 @@ class Ledger:
         from forecasting.publish.pages import each_report
         from forecasting.publish.runs import run_missed  # loads torch, which readers do without
 
-        settings = self._settings(
-            [symbol],
-            target=target,
-            source=source,
-            market=market,
-            events=events,
-        )
+        inputs = {"source": source, "market": market, "events": events}
+        settings = self._settings([symbol], target, inputs)
         day = None if as_of is None else check_day("as_of", as_of)
+        clock = _clock(now)
         with _TURN:
-            done = run_missed(
-                settings,
-                as_of=day,
-                mode=check_choice("mode", mode, Mode),
-                now=_clock(now),
-            )
-        found = (
-            export.frame("history", settings)
-            .loc[lambda rows: rows["run_id"].isin(done)]
-            .reset_index(drop=True)
-        )
-        if CHAMPION not in set(found["role"]):
+            done = run_missed(settings, as_of=day, mode=check_choice("mode", mode, Mode), now=clock)
+        history = export.frame("history", settings)
+        forecasts = history[history["run_id"].isin(done)]
+        if CHAMPION not in set(forecasts["role"]):
             warnings.warn(ISSUED_BEFORE, UserWarning, stacklevel=2)
-        due = day or last_completed(_clock(now)(), own_settings(settings, symbol).exchange)
-        _warn_of(each_report(settings, day, now=_clock(now)).values, newest=due)
-        return found
+        reports = each_report(settings, day, now=clock).values
+        if day is None:
+            day = last_completed(clock(), own_settings(settings, symbol).exchange)
+        _warn_of(reports, newest=day)
+        return forecasts.reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,
         symbol: str | None,
-        first: date | str,
-        last: date | str,
+        first: Day,
+        last: Day,
         *,
         now: Clock | None = None,
         target: Target | None = None,
         source: pd.DataFrame | str | None = None,
-        market: pd.DataFrame | pd.Series | str | None = None,
-        events: pd.DataFrame | Sequence[Any] | str | None = None,
+        market: Market = None,
+        events: Events = None,
         refit_every: int = 21,
     ) -> Backtest:
         """The nights from `first` to `last` worked off apart; nothing is stored in the ledger.
 
         `source`, `market` and `events` are those of the command, or frames in the forms that
         `forecast` takes; `refit_every` is the number of sessions between fits. Raises a
-        ForecastingError where a series has no bars
-        that can be had, or too few: 436 sessions up to `first`, and 6 origins with 5 sessions
-        after, are needed.
+        ForecastingError where a series has no bars that can be had, or too few: 436 sessions up to
+        `first`, and 6 origins with 5 sessions after, are needed.
         """
         from forecasting.audit.run_backtest import backtest_spec, loaded
         from forecasting.evaluate.figures import figure_frame, forecast_frame
@@ -455,71 +422,57 @@ class Ledger:
                 "more."
             )
         inputs = {"source": source, "market": market, "events": events}
-        frames = {
-            name: value for name, value in inputs.items() if not isinstance(value, str | None)
-        }
-        own = self._settings(
-            [] if symbol is None else [symbol], target=target, **inputs | dict.fromkeys(frames)
-        )
+        texts = {name: value for name, value in inputs.items() if isinstance(value, str | None)}
+        own = self._settings([symbol] if symbol is not None else [], target, texts)
+        frames = {name: inputs[name] for name in inputs.keys() - texts.keys()}
         given = {"market": own.market, "events": own.events} | frames
         with (
             _TURN,
-            _frame_settings(own, symbol, **given) if frames else nullcontext(own) as settings,
+            _frame_settings(own, symbol, given) if frames else nullcontext(own) as settings,
         ):
-            each = [own_settings(settings, symbol) for symbol in settings.symbols]
-            specs = [
-                backtest_spec(
-                    one,
-                    first,
-                    last,
-                    refit_every=refit_every,
-                )
-                for one in each
-            ]
-            results = [loaded(spec, now=_clock(now))() for spec in specs]
-        return Backtest(
-            *(
-                pd.concat(map(rows, results), ignore_index=True)
-                for rows in (forecast_frame, figure_frame)
-            )
-        )
+            results = []
+            for name in settings.symbols:
+                one = own_settings(settings, name)
+                spec = backtest_spec(one, first, last, refit_every=refit_every)
+                results.append(loaded(spec, now=_clock(now))())
+        forecasts = pd.concat(map(forecast_frame, results), ignore_index=True)
+        figures = pd.concat(map(figure_frame, results), ignore_index=True)
+        return Backtest(forecasts, figures)
 
     def _asked(
-        self, *symbols: str | Iterable[str], target: Target | None = None, bars: bool = False
+        self, *symbols: Symbols, target: Target | None = None, bars: bool = False
     ) -> Settings:
-        """The settings of one call that reads, with every symbol of the ledger where neither it nor they name any."""
-        several = [
-            one if isinstance(one, Iterable) and not isinstance(one, str) else [one]
-            for one in symbols
-        ]
-        each = [name for some in several for name in some]
-        settings = self._settings(each, target=target)
-        if symbols and not each:
+        """The settings of a call that reads; of every symbol where neither it nor they name any."""
+        names: list[Any] = []
+        for some in symbols:
+            names.extend(some if is_list_like(some) else [some])
+        if symbols and not names:
             raise UsageError(
                 "Expected one symbol or more, found an empty list. Leave it out for all."
             )
-        every = not each and "symbols" not in self.settings.model_fields_set
-        own = (
-            ""
-            if each
-            else " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
-        )
+        settings = self._settings(names, target, {})
+        advice = ""
+        if not names:
+            advice = " That is FORECASTING_SYMBOLS, or its default: name symbols in the call."
         return export.check_known(
             settings,
             None if bars else settings.target,
-            advice=own,
-            every=every,
+            advice=advice,
+            every=not names and "symbols" not in settings.model_fields_set,
         )
 
     def _settings(
-        self, symbols: Sequence[Any], *, target: object = None, **inputs: object
+        self, symbols: Sequence[Any], target: object, inputs: Mapping[str, object]
     ) -> Settings:
-        asked: dict[str, object] = {
+        """The settings with the symbols, target and inputs of one call, None of which keeps one."""
+        update: dict[str, object] = {
             name: check_text(name, text) for name, text in inputs.items() if text is not None
         }
-        asked["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols))) or None
-        asked["target"] = None if target is None else check_choice("target", target, Target)
-        return _narrowed(self.settings, asked)
+        if symbols:
+            update["symbols"] = tuple(dict.fromkeys(map(check_symbol, symbols)))
+        if target is not None:
+            update["target"] = check_choice("target", target, Target)
+        return self.settings.model_copy(update=update)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:
@@ -530,28 +483,25 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     FORECASTING_DATA_DIR. Raises a StoreError where there is no such database, or it is not migrated
     (`forecasting db upgrade` does it), and a UsageError for a variable or URL that is not valid.
     """
-    if data_dir is not None and not isinstance(data_dir, Path):
-        data_dir = Path(check_text("data_dir", data_dir))
-    database_url = None if url is None else SecretStr(check_text("url", url))
-    settings = _narrowed(read_settings(), {"database_url": database_url, "data_dir": data_dir})
-    try:
-        migrate.check_ready(settings.url, writes=False)
-    except OSError as error:  # a path that is too long, or that this user may not look at
-        raise UsageError(
-            f"Expected a database or data_dir that can be opened; found: {error.strerror}."
-        ) from None
+    update: dict[str, object] = {}
+    if url is not None:
+        update["database_url"] = SecretStr(check_text("url", url))
+    if data_dir is not None:
+        update["data_dir"] = Path(check_text("data_dir", str(data_dir)))
+    settings = read_settings().model_copy(update=update)
+    migrate.check_ready(settings.url, writes=False)
     return Ledger(settings)
 
 
 def backtest(  # noqa: PLR0913 - as `forecast`
     frame: pd.DataFrame,
-    first: date | str,
-    last: date | str,
+    first: Day,
+    last: Day,
     *,
     symbol: str | None = None,
     target: Target = "volume",
-    market: pd.DataFrame | pd.Series | str | None = None,
-    events: pd.DataFrame | Sequence[Any] | str | None = None,
+    market: Market = None,
+    events: Events = None,
     refit_every: int = 21,
 ) -> Backtest:
     """The nights from `first` to `last` of each series of a frame worked off, without a ledger.
@@ -559,14 +509,13 @@ def backtest(  # noqa: PLR0913 - as `forecast`
     The frame and the other arguments are as for `forecast`, `refit_every` and what is raised as for
     `Ledger.backtest`.
     """
-    own = Ledger(read_settings().model_copy(update={"market": NO_MARKET, "events": None}))
-    source = _check_frame(frame)
-    return own.backtest(
+    without_inputs = read_settings().model_copy(update={"market": NO_MARKET, "events": None})
+    return Ledger(without_inputs).backtest(
         symbol,
         first,
         last,
         target=target,
-        source=source,
+        source=_check_frame(frame),
         market=market,
         events=events,
         refit_every=refit_every,
@@ -574,49 +523,37 @@ def backtest(  # noqa: PLR0913 - as `forecast`
 
 
 def _chosen(symbols: Collection[str], asked: str | None) -> str:
-    """The symbol asked for, None for the only one.
-
-    A UsageError where it is not among the symbols.
-    """
-    if asked not in symbols and (asked or len(symbols) > 1):
+    """The symbol asked for, None for the only one; a UsageError where it is none of the symbols."""
+    if asked is None and len(symbols) == 1:
+        return next(iter(symbols))
+    if asked is None or asked not in symbols:
         raise UsageError(f"Expected one of the symbols {', '.join(symbols)}, found {asked!r:.60}.")
-    return asked or next(iter(symbols))
+    return asked
 
 
 def _clock(now: Clock | None) -> Clock:
-    """`now`, checked; without it the machine's clock, which `flows` has.
-
-    This module is the library's own caller.
-    """
+    """`now`, without it the machine's clock, which `flows` has: here is its caller."""
     if now is None:
         from flows import clock
 
         return clock.now
-    at = now() if callable(now) else None
-    if not isinstance(at, datetime) or at.tzinfo is None:
-        raise UsageError(
-            f"Invalid now {now!r:.60}: expected a function of an aware datetime, such as "
-            "flows.clock.now."
-        )
     return now
 
 
 def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
-    """Warn, where `forecast` or `run_night` was called, of what a run would note, and of bars that end early."""
+    """Warn the caller of `forecast` or `run_night` of a run's notes, and of bars that end early."""
     from forecasting.report.wording import notices, without_bar
 
     for name, report in reports.items():
-        texts = [
-            notice.text
-            for notice in notices(report)
-            if notice.title not in ("Issued late", "Replay")
-        ]
+        noted = [one for one in notices(report) if one.title not in ("Issued late", "Replay")]
+        texts = [notice.text for notice in noted]
         if report.origin < newest:
             texts.append(
                 f"Its bars end with the session {report.origin}, before {newest}: its forecasts "
                 "begin there."
             )
-        if missing := without_bar(report.findings):
+        missing = without_bar(report.findings)
+        if missing:
             texts.append(
                 f"Findings: {missing}; newest known {report.target} of {report.known.index[-1]}."
             )
@@ -624,57 +561,41 @@ def _warn_of(reports: Mapping[str, ReportData], *, newest: date) -> None:
             warnings.warn(f"{name}: {text}", UserWarning, stacklevel=3)
 
 
-def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
-    return settings.model_copy(
-        update={name: value for name, value in asked.items() if value is not None}
-    )
-
-
 @contextmanager
 def _frame_settings(
-    settings: Settings, symbol: str | None, *, source: object = None, market: object, events: object
+    settings: Settings, symbol: str | None, inputs: Mapping[str, object]
 ) -> Iterator[Settings]:
-    """The settings with frames as sources, and with frames of bars a ledger in a folder that is deleted."""
-    own: dict[str, object] = {}
+    """The settings with frames as inputs; with a frame of bars also of a ledger that is deleted."""
     series = [str(settings.market)]
-    tables: list[Table] = []
+    tables: dict[str, object] = {}
     with ExitStack() as stack:
-        if source is not None:
-            bars = _bars_of(
-                source,
-                symbol=None if symbol is None else check_symbol(symbol),
-                target=settings.target,
-            )
-            series = [*bars["symbol"].unique()]
-            tables.append(frame_table(_BARS, bars, "bars"))
-            own = _without_ledger(
-                Path(stack.enter_context(TemporaryDirectory(prefix="forecasting-")))
-            )
-        given: dict[str, object] = {}
-        inputs = {
-            "market": _market_input(market, series),
-            "events": _events_input(
-                events,
-                settings,
-                symbol,
-                series,
-            ),
+        if "source" in inputs:
+            folder = stack.enter_context(TemporaryDirectory(prefix="forecasting-"))
+            settings = settings.model_copy(update=_without_ledger(Path(folder)))
+            bars = _bars_of(inputs["source"], symbol=symbol, target=settings.target)
+            series = bars["symbol"].unique().tolist()
+            tables["source"] = frame_table(_BARS, bars, "bars")
+        tables["market"] = _market_input(inputs["market"], series)
+        tables["events"] = _events_input(inputs["events"], settings, symbol, series)
+        stack.enter_context(holding([one for one in tables.values() if isinstance(one, Table)]))
+        update = {
+            name: one.name if isinstance(one, Table) else one
+            for name, one in tables.items()
+            if one is not None
         }
-        for name, value in inputs.items():
-            if isinstance(value, Table):
-                tables.append(value)
-                given[name] = value.name
-            else:
-                given[name] = value
-        names = (
-            [symbol] if symbol else [name for name in series if name != given["market"]] or series
-        )
-        given["symbols"] = tuple(map(check_symbol, names))
-        stack.enter_context(holding(tables))
+        update["symbols"] = _symbols(symbol, series, market=tables["market"])
         try:
-            yield _narrowed(settings.model_copy(update=own), given)
+            yield settings.model_copy(update=update)
         except DataLateError as error:  # a refused bar, which waiting does not mend in a frame
             raise BadDataError(str(error)) from None
+
+
+def _symbols(symbol: str | None, series: Sequence[str], *, market: object) -> tuple[str, ...]:
+    """The symbol asked for, else those of the frame but the market's, unless that is alone."""
+    if symbol:
+        return (check_symbol(symbol),)
+    others = [name for name in series if name != market]
+    return tuple(map(check_symbol, others or series))
 
 
 def _without_ledger(folder: Path) -> dict[str, object]:
@@ -692,10 +613,7 @@ def _without_ledger(folder: Path) -> dict[str, object]:
 
 
 def _market_input(market: object, series: Sequence[str]) -> Table | object:
-    """The closes of a frame or a series by day, else the option itself.
-
-    A UsageError where it is neither.
-    """
+    """The closes of a frame or a series by day, else the option, which is checked."""
     if isinstance(market, pd.DataFrame | pd.Series):
         closes = pd.DataFrame(market)
         # The one column is named after a series or a ticker.
@@ -711,10 +629,7 @@ def _market_input(market: object, series: Sequence[str]) -> Table | object:
 def _events_input(
     events: object, settings: Settings, symbol: str | None, series: Sequence[str]
 ) -> Table | object:
-    """The earnings dates of a frame or of days, else the option itself.
-
-    A UsageError where none is of the bars.
-    """
+    """The earnings dates of a frame or of days, some of the bars' symbols, else the option."""
     if events is None or isinstance(events, str):
         return events
     dates = _events_of(events, settings.exchange_of(symbol or "SERIES"))
@@ -726,17 +641,17 @@ def _events_input(
 
 
 def _events_of(events: object, exchange: str) -> pd.DataFrame:
-    """Earnings dates in a file's columns.
-
-    Of a frame of ours, of days, or of instants as yfinance's earnings_dates.
-    """
-    if isinstance(events, pd.DataFrame) and events.index.name != "Earnings Date":
-        named = events.rename(columns=lambda column: str(column).lower())
-        return named.assign(timing="") if "announced" in named and "timing" not in named else named
-    events = events.index if isinstance(events, pd.DataFrame) else events
+    """Earnings dates in a file's columns: a frame of ours, days, or yfinance's earnings_dates."""
+    if isinstance(events, pd.DataFrame):
+        if events.index.name != "Earnings Date":
+            rows = events.rename(columns=lambda column: str(column).lower())
+            if "announced" in rows and "timing" not in rows:
+                rows["timing"] = ""
+            return rows
+        events = events.index
     if isinstance(events, pd.DatetimeIndex) and events.tz is not None:
         return page_dates(events, exchange=exchange)
-    days = [events] if isinstance(events, date) or not isinstance(events, Iterable) else [*events]
+    days = list(events) if isinstance(events, Iterable) else [events]
     return pd.DataFrame({"announced": days, "timing": ""})
 
 
@@ -747,52 +662,59 @@ def _check_frame(frame: object) -> pd.DataFrame:
 
 
 def _bars_of(frame: object, *, symbol: str | None, target: str) -> pd.DataFrame:
-    """The bars in this project's names, from those of Yahoo or Nixtla."""
-    frame = _check_frame(frame)
-    named_as = _with_days(frame)
-    rows = named_as.rename(
-        columns=lambda column: _NAMES.get(str(column).lower(), str(column).lower())
-    )
-    if len(TARGETS[target].columns) == 1:
-        rows = rows.rename(columns={"y": target})
-    if rows.columns.has_duplicates:
-        twice = named_as.columns[rows.columns == rows.columns[rows.columns.duplicated()][0]]
-        raise UsageError(
-            f"Expected one column in place of {' and '.join(map(str, twice))}. Remove the others."
-        )
-    if missing := [
-        "date" if name == "session" else name for name in NEEDED["bars"] if name not in rows
-    ]:
-        found = f"{', '.join(missing)} missing among {', '.join(map(str, frame.columns))[:200]}"
-        raise UsageError(
-            f"Expected bars with columns date (or ds), open, high, low, close and volume; {found}."
-        )
-    if undated := int(rows["session"].isna().sum()):
+    """The bars in this project's names, from those of Yahoo or Nixtla; a UsageError without any."""
+    whose = ""
+    if symbol is not None:
+        whose = f" of {check_symbol(symbol)}"
+    rows = _named(_check_frame(frame), target)
+    undated = int(rows["session"].isna().sum())
+    if undated:
         raise UsageError(
             f"Expected a date in each row of the bars, found none in {undated}. Correct or remove "
             "them."
         )
-    rows = rows.assign(symbol=rows["symbol"].map(str) if "symbol" in rows else symbol or "SERIES")
+    if "symbol" not in rows:
+        rows["symbol"] = symbol or "SERIES"
+    rows["symbol"] = rows["symbol"].map(str)
     if rows.empty or (symbol and symbol not in set(rows["symbol"])):
-        raise UsageError(f"Expected bars{f' of {symbol}' if symbol else ''}, found no row.")
+        raise UsageError(f"Expected bars{whose}, found no row.")
     return rows.drop(columns="y", errors="ignore").reset_index(drop=True)
 
 
+def _named(frame: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The frame with days as a column and columns in our names, each once and none missing."""
+    given = _with_days(frame)
+    names = given.columns.map(lambda column: str(column).lower()).to_series().replace(_NAMES)
+    if len(TARGETS[target].columns) == 1:
+        names = names.replace("y", target)
+    twice = names.duplicated(keep=False)
+    if twice.any():
+        first = names == names[twice].iat[0]
+        raise UsageError(
+            f"Expected one column in place of {' and '.join(map(str, given.columns[first]))}. "
+            "Remove the others."
+        )
+    rows = given.set_axis(names, axis="columns")
+    missing = ", ".join(name for name in NEEDED["bars"] if name not in rows)
+    if missing:
+        raise UsageError(
+            "Expected bars with columns date (or ds), open, high, low, close and volume; "
+            f"{missing.replace('session', 'date')} missing among "
+            f"{', '.join(map(str, frame.columns))[:200]}."
+        )
+    return rows
+
+
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its index as columns, unless that only counts rows or a column has the days."""
+    """The frame with its index as columns, unless it only counts rows or a column has the days."""
     if frame.columns.nlevels > 1:  # yfinance's: of price and ticker, in either order
         level = int("Close" in frame.columns.get_level_values(0))
-        frame = (
-            pd.DataFrame(frame.stack(level, future_stack=True))
-            .dropna(how="all")
-            .rename_axis(["date", "symbol"])
-        )
-    names = {str(name).lower() for name in frame.index.names}
-    has_days = _DAYS & {str(name).lower() for name in frame.columns} and not names & {
-        "unique_id",
-        "symbol",
-        "ticker",
-    }
+        long = pd.DataFrame(frame.stack(level, future_stack=True))
+        frame = long.dropna(how="all").rename_axis(["date", "symbol"])
+    index = {str(name).lower() for name in frame.index.names}
+    columns = {str(name).lower() for name in frame.columns}
+    has_days = columns & _DAYS and not index & _IDS
     if has_days or isinstance(frame.index, pd.RangeIndex):
         return frame
-    return frame.reset_index(names=[str(name or "date") for name in frame.index.names])
+    names = ["date" if name is None else str(name) for name in frame.index.names]
+    return frame.reset_index(names=names)
