@@ -6,7 +6,7 @@ Exit codes are those of errors.
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from functools import partial
 from itertools import pairwise
@@ -102,12 +102,12 @@ def before_command(
 
 @app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
 def init() -> None:
-    """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
+    """Write forecasting.toml: each setting explained, commented out unless an option gives it."""
     from forecasting.ingest.sources.plugins import source_of
-    from forecasting.settings import read_settings, write_config
+    from forecasting.settings import write_config
 
-    # A misspelt one is an error
-    source_of((settings := read_settings()).source, cache_dir=settings.data_dir)
+    in_force = settings()
+    source_of(in_force.source, cache_dir=in_force.data_dir)  # refuses a misspelt one
     typer.echo(write_config())
 
 
@@ -124,17 +124,15 @@ def run(
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
     options.quieten_nights()
     session = parse(as_of)
-    fit = check_choice("mode", mode, Mode)
     failed = None
-    no_session = parse(closed)
     from flows.start import start_night
 
     try:
         start_night(
             as_of=session,
-            mode=fit,
+            mode=check_choice("mode", mode, Mode),
             switch_source=switch_source,
-            closed=no_session,
+            closed=parse(closed),
         )
     except SymbolsFailedError as error:  # the other symbols' nights are done
         failed = error
@@ -156,10 +154,7 @@ def show_newest(
     as_csv: bool = False,
     error: SymbolsFailedError | None = None,
 ) -> None:
-    """Print the newest night of each symbol, or that of a session.
-
-    Then raise what stopped the others.
-    """
+    """Print the newest night of each symbol, or of a session; then raise what stopped others."""
     from flows import console
     from forecasting.publish.pages import each_report
     from forecasting.store import migrate
@@ -171,14 +166,8 @@ def show_newest(
         raise error
     is_brief = len(in_force.symbols) > 1 and not as_json
     with python_strings():
-        nights = each_report(
-            in_force,
-            as_of,
-            now=clock.now,
-            brief=is_brief,
-        )
-        # Of the others there is none, so it is shown in full
-        if is_brief and len(nights.values) == 1:
+        nights = each_report(in_force, as_of, now=clock.now, brief=is_brief)
+        if is_brief and len(nights.values) == 1:  # of the others there is none: it is shown in full
             nights = each_report(in_force, as_of, now=clock.now)
         console.show_nights(list(nights.values.values()), as_json=as_json, as_csv=as_csv)
     if error is not None:
@@ -207,15 +196,14 @@ def digest(
         from flows.console import show_rows
         from forecasting.report.terminal import alert_listing
 
-        show_rows(counts := alert_counts(settings(), targets=get_args(Target)), alert_listing)
-        if wrong := wrong_alerts(settings()):
+        counts = alert_counts(settings(), targets=get_args(Target))
+        show_rows(counts, alert_listing)
+        wrong = wrong_alerts(settings())
+        if wrong:
             raise UsageError(" ".join(wrong))
         return None if counts else "No forecast of these symbols is stored to count."
-    typer.echo(
-        digest_in(
-            form, newest_digest(settings(), now=clock.now), link=page_address(settings(), INDEX)
-        )
-    )
+    morning = newest_digest(settings(), now=clock.now)
+    typer.echo(digest_in(form, morning, link=page_address(settings(), INDEX)))
     return None
 
 
@@ -227,12 +215,7 @@ def report(as_of: options.AsOfOrigin = None, out: options.Out = None) -> None:
     """
     from forecasting.publish.pages import write_reports
 
-    pages, index = write_reports(
-        settings(),
-        out,
-        parse(as_of),
-        now=clock.now,
-    )
+    pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
     for path in [*pages.values.values(), *index]:
         typer.echo(path)
     pages.raise_failed()
@@ -284,11 +267,10 @@ def catch_up(
 
     The newest alone can be live.
     """
-    span = parse(first), parse(last)
     options.quieten_nights()
     from flows.start import start_catch_up
 
-    return start_catch_up(first=span[0], last=span[1], refit_every=refit_every)
+    return start_catch_up(first=parse(first), last=parse(last), refit_every=refit_every)
 
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
@@ -340,7 +322,7 @@ def backtest(
         last=parse_date(last),
         refit_every=refit_every,
     )
-    found = run_each(
+    backtests = run_each(
         settings(),
         spec_of,
         store=store,
@@ -349,28 +331,28 @@ def backtest(
         bar=progress_bar,
         out=out,
     )
-    console.show_backtests(list(found.values.values()), as_json=as_json, out=out)
-    found.raise_failed()
+    console.show_backtests(list(backtests.values.values()), as_json=as_json, out=out)
+    backtests.raise_failed()
 
 
 @app.command("replay", hidden=True)  # its name until release 0.3
 @app.command(epilog="Example: forecasting verify --symbol SBUX --to 2024-03-08")
 def verify(first: options.FirstVerified = None, last: options.LastVerified = None) -> None:
-    """Re-run finished nights and compare forecasts, scores and decisions to the bit, from stored bars."""
+    """Re-run finished nights from stored bars and compare what they published to the bit."""
     from flows import console
     from flows.progress import progress_bar
     from forecasting.audit.verify import verify as verify_nights
 
-    found = verify_nights(
+    verdicts = verify_nights(
         settings(),
         now=clock.now,
         first=parse(first),
         last=parse(last),
         bar=progress_bar,
     )
-    for sentence in found.values.values():
+    for sentence in verdicts.values.values():
         console.echo(sentence)
-    found.raise_failed()
+    verdicts.raise_failed()
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
@@ -384,13 +366,7 @@ def export(
     """Write forecasts, their history or bars to a file."""
     from forecasting.publish.export import export as write_export
 
-    return write_export(
-        settings(),
-        form,
-        out,
-        now=clock.now,
-        as_of=parse(as_of),
-    )
+    return write_export(settings(), form, out, now=clock.now, as_of=parse(as_of))
 
 
 @app.command(
@@ -446,10 +422,9 @@ def article(
     from flows.progress import progress_bar
     from forecasting.audit.article import article_experiment
 
-    day = parse(as_of)
     result = article_experiment(
         settings(),
-        as_of=day,
+        as_of=parse(as_of),
         seed=seed,
         now=clock.now,
         bar=progress_bar,
@@ -575,90 +550,56 @@ def models_rollback(symbol: OneSymbol = None) -> str:
     return models.roll_back(settings(), now=clock.now)
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse a repeated option, whose last value would count, and an empty one, which would be read as its default."""
-    names = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-    several = {"--symbol", *(["--target"] if "serve" in arguments[:1] else [])}
-    if repeated := next(
-        (name for name in names if names.count(name) > 1 and name not in several), ""
-    ):
-        raise UsageError(
-            f"Expected {repeated} once: run once for each value. Only `serve` takes several "
-            "--target."
-        )
-    for before, argument in pairwise(["", *arguments]):
-        name, equals, value = argument.partition("=")
-        if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
-            option = name if equals else before
-            raise UsageError(
-                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an "
-                "empty text. "
-                "Leave the option out for its default, or check the variable that it comes from."
-            )
-
-
 def _as_echoed(before: str, argument: str) -> str:
-    """The argument, without its password unless it is for an option that takes one.
-
-    Click repeats what it refuses.
-    """
-    name, option, _ = argument.partition("=")
-    takes_one = {before, name if option else before} & {"--database-url", "--source"}
-    return argument if takes_one else without_password(argument)
+    """The argument as Click may repeat it: without a password, unless its option takes one."""
+    name, is_one_text, _ = argument.partition("=")
+    option = name if is_one_text else before
+    if {before, option} & {"--database-url", "--source"}:
+        return argument
+    return without_password(argument)
 
 
 def send_check(error: BaseException) -> None:
-    """Send why `check --notify` failed, its options refused perhaps.
-
-    Nobody may read what a scheduler prints.
-    """
+    """Send why `check --notify` failed: nobody may read what a scheduler prints."""
     if sys.argv[1:2] != ["check"] or "--notify" not in sys.argv:
         return
     from forecasting.publish.messages import logger, send
     from forecasting.settings import settings_to_send
 
     settings = settings_to_send()
-    title = (
-        f"forecast.missing, {error.subject}"
-        if isinstance(error, NoLiveForecastError)
-        else "check.failed"
-    )
+    title = "check.failed"
+    if isinstance(error, NoLiveForecastError):
+        title = f"forecast.missing, {error.subject}"
     send(settings, title, str(error))
     if settings.notify is None:
         logger.warning("Nothing was sent: FORECASTING_NOTIFY has no address.")
 
 
-def main(command: Callable[[], object] = app) -> None:
-    """Run the command of `sys.argv`.
-
-    Whatever goes wrong inside is one paragraph and an exit code.
-    """
-    # Prefect's client would report its use when it is imported
+def set_environment() -> None:
+    """Give this process, and those that it starts, what Prefect reads when it is imported."""
+    # Its client would report its use
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # The library's lines are of a run's log in Prefect, also of those that `serve` and a worker
-    # start.
+    # The library's lines are of a run's log in Prefect
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of
-    # `run` and `serve`.
+    # A proxy that the environment names cannot reach a Prefect server on this machine
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
-    os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
+    if not {"*", "127.0.0.1"} & set(direct.split(",")):
+        direct = f"{direct},127.0.0.1,localhost".strip(",")
+    os.environ["no_proxy"] = direct
+
+
+def main(command: Callable[[], object] = app) -> None:
+    """Run the command of `sys.argv`: whatever goes wrong is one paragraph and an exit code."""
+    set_environment()
     # Latin-1 lacks the dash of ranges
     getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
-        check_arguments(sys.argv[1:])
         sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
         command()
     except SystemExit as ended:
         if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
-            starts_again = {"verify", "replay"} & set(sys.argv[:2])
-            then = (
-                "the same command starts again"
-                if starts_again
-                else "run the same command to continue"
-            )
-            sys.stderr.write(f"Stopped; {then}.\n")
+            sys.stderr.write("Stopped; run the same command to continue.\n")
         if ended.code == UsageError.exit_code:  # Click's, of an option, which it has printed
             send_check(ended.__context__ or ended)
         raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from forecasting.errors import UsageError
 from forecasting.plain_text import without_password
 from forecasting.values import check_option, parse_date
 
@@ -21,27 +22,43 @@ if TYPE_CHECKING:
 
 
 def override(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401 - of any option
-    """The value of an option that overrides its variable, for this process and the flows it starts."""
+    """The value of an option, which overrides its variable for this process and its flows."""
     name = str(option.name)
-    # In either order, those of the file after those named
-    if value and name in ("symbol", "symbols_file"):
+    texts = value if isinstance(value, list) else [value]
+    if value in (None, []):  # it was not given
+        return value
+    check_given(context, option, texts)
+    if name in ("symbol", "symbols_file"):
         from forecasting.night.symbols import asked_symbols
 
+        # In either order, those of the file after those named
         given = context.meta.setdefault("forecasting.symbols", {})
         given[name] = value
         symbols = asked_symbols(given.get("symbol", []), given.get("symbols_file"))
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
-    elif value:
-        if name == "database_url" and without_password(value) != value:
-            sys.stderr.write(
-                "Warning: --database-url contains a password, which every user of this machine can "
-                "read in `ps`. Put "
-                "the URL into FORECASTING_DATABASE_URL, or a file of FORECASTING_SECRETS_DIR; "
-                "change the password.\n"
-            )
-        for text in value if isinstance(value, list) else [value]:
-            os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
+        return value
+    for text in texts:
+        os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, text)
     return value
+
+
+def check_given(context: typer.Context, option: typer.CallbackParam, texts: list[object]) -> None:
+    """Refuse an empty value, which would count as the default, and several targets of a run."""
+    if not all(str(text).strip() for text in texts):
+        raise UsageError(
+            f"Expected a value after {option.opts[0]}, found an empty text. Leave the option out "
+            "for its default, or check the variable that it comes from."
+        )
+    if option.name == "target" and len(texts) > 1 and context.info_name != "serve":
+        raise UsageError(
+            "Expected --target once: run once for each value. Only `serve` takes several --target."
+        )
+    if option.name == "database_url" and without_password(str(texts[0])) != texts[0]:
+        sys.stderr.write(
+            "Warning: --database-url contains a password, which every user of this machine can "
+            "read in `ps`. Put the URL into FORECASTING_DATABASE_URL, or a file of "
+            "FORECASTING_SECRETS_DIR; change the password.\n"
+        )
 
 
 def _option(
@@ -52,17 +69,8 @@ def _option(
     *,
     callback: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """An option with what its value is called, and its default in words.
-
-    False hides that, True shows the real one.
-    """
-    return typer.Option(
-        name,
-        metavar=metavar,
-        help=text,
-        show_default=default,
-        callback=callback,
-    )
+    """An option; its default in words, False to hide it, True to show the real one."""
+    return typer.Option(name, metavar=metavar, help=text, show_default=default, callback=callback)
 
 
 # It overrides a variable: a command does nothing with it
@@ -70,20 +78,6 @@ _setting = partial(_option, callback=override)
 
 _TARGET = "FORECASTING_TARGET, else volume"
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
-_SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
-_EVENTS = (
-    "Earnings dates and announced days: a file (columns announced, timing, kind, symbol), or yahoo."
-)
-_MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
-_RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
-_SBUX = "FORECASTING_SYMBOLS, else SBUX"
-_YAHOO = "FORECASTING_SOURCE, else yahoo"
-_LISTED = "FORECASTING_EVENTS, else the source's"
-_VIX = "FORECASTING_MARKET, else ^VIX of yahoo"
-_NONE = "FORECASTING_COST_RATIO, else none"
-_FILE = "FORECASTING_DATABASE_URL, else a SQLite file"
-_LINES = "A symbol a line; # begins a comment."
-_URL = "SQLAlchemy URL without a password."
 
 
 def of_settings(  # noqa: PLR0913 - each is an option
@@ -92,36 +86,29 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--symbol",
             "SYMBOL",
-            _SYMBOLS,
-            _SBUX,
+            "A symbol as Yahoo writes it; for several repeat the option, or use commas.",
+            "FORECASTING_SYMBOLS, else SBUX",
         ),
     ] = None,
-    symbols_file: Annotated[Path | None, _setting("--symbols-file", "PATH", _LINES)] = None,
+    symbols_file: Annotated[
+        Path | None, _setting("--symbols-file", "PATH", "A symbol a line; # begins a comment.")
+    ] = None,
     target: Annotated[
-        str | None,
-        _setting(
-            "--target",
-            "TARGET",
-            "volume, close or range.",
-            _TARGET,
-        ),
+        list[str] | None,
+        _setting("--target", "TARGET", "volume, close or range.", _TARGET),
     ] = None,
     source: Annotated[
         str | None,
-        _setting(
-            "--source",
-            "SOURCE",
-            _SOURCE,
-            _YAHOO,
-        ),
+        _setting("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo"),
     ] = None,
     events: Annotated[
         str | None,
         _setting(
             "--events",
             "csv:PATH|yahoo",
-            _EVENTS,
-            _LISTED,
+            "Earnings dates and announced days: a file (columns announced, timing, kind, symbol), "
+            "or yahoo.",
+            "FORECASTING_EVENTS, else the source's",
         ),
     ] = None,
     market: Annotated[
@@ -129,8 +116,9 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--market",
             "SERIES",
-            _MARKET,
-            _VIX,
+            "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or "
+            "none.",
+            "FORECASTING_MARKET, else ^VIX of yahoo",
         ),
     ] = None,
     cost_ratio: Annotated[
@@ -138,8 +126,8 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--cost-ratio",
             "RATIO",
-            _RATIO,
-            _NONE,
+            "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile.",
+            "FORECASTING_COST_RATIO, else none",
         ),
     ] = None,
     database_url: Annotated[
@@ -147,8 +135,8 @@ def of_settings(  # noqa: PLR0913 - each is an option
         _setting(
             "--database-url",
             "URL",
-            _URL,
-            _FILE,
+            "SQLAlchemy URL without a password.",
+            "FORECASTING_DATABASE_URL, else a SQLite file",
         ),
     ] = None,
 ) -> None:
@@ -193,131 +181,96 @@ class Commands(TyperGroup):
             command.params = [*(options[name] for name in taken), *command.params]
 
 
-_ONE = "One symbol, as Yahoo writes it."
-_ITS_DEFAULT = "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
 OneSymbol = Annotated[
     list[str] | None,
     _setting(
         "--symbol",
         "SYMBOL",
-        _ONE,
-        _ITS_DEFAULT,
+        "One symbol, as Yahoo writes it.",
+        "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC",
     ),
 ]
-_TARGETS = "volume, close or range; for several repeat the option."
 Targets = Annotated[
     list[str] | None,
     _setting(
-        "--target",
-        "TARGET",
-        _TARGETS,
-        _TARGET,
+        "--target", "TARGET", "volume, close or range; for several repeat the option.", _TARGET
     ),
 ]
 ArticleSource = Annotated[
     str,
-    _setting(
-        "--source",
-        "SOURCE",
-        _SOURCE,
-        True,
-    ),
+    _setting("--source", "SOURCE", _SOURCE, True),
 ]
-_AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[
     str | None,
     _option(
         "--as-of",
         "DATE",
-        _AS_OF,
+        "The newest session whose bar may be used, like 2024-03-08.",
         "the newest completed one",
     ),
 ]
 AsOfBars = Annotated[
     str | None,
+    _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now"),
+]
+Closed = Annotated[
+    str | None,
     _option(
-        "--as-of",
-        "DATE",
-        "Bars as the night of DATE had them.",
-        "as they are now",
+        "--closed", "DATE", "A day that was no session after all: its night is closed, not late."
     ),
 ]
-_CLOSED = "A day that was no session after all: its night is closed, not late."
-Closed = Annotated[str | None, _option("--closed", "DATE", _CLOSED)]
-_ORIGIN = "Origin session of the page, like 2024-03-08."
 AsOfOrigin = Annotated[
     str | None,
     _option(
         "--as-of",
         "DATE",
-        _ORIGIN,
+        "Origin session of the page, like 2024-03-08.",
         "the newest origin that has a forecast",
     ),
 ]
 First = Annotated[
     str | None,
-    _option(
-        "--from",
-        "DATE",
-        "Oldest session to run.",
-        "the oldest missed one",
-    ),
+    _option("--from", "DATE", "Oldest session to run.", "the oldest missed one"),
 ]
-_VERIFIED = "Oldest session to re-run; what the nights before it left is copied."
 FirstVerified = Annotated[
     str | None,
     _option(
         "--from",
         "DATE",
-        _VERIFIED,
+        "Oldest session to re-run; what the nights before it left is copied.",
         "the oldest",
     ),
 ]
 Last = Annotated[
     str | None,
-    _option(
-        "--to",
-        "DATE",
-        "Newest session to run.",
-        "the newest completed one",
-    ),
+    _option("--to", "DATE", "Newest session to run.", "the newest completed one"),
 ]
 LastVerified = Annotated[
     str | None,
-    _option(
-        "--to",
-        "DATE",
-        "Newest session to re-run.",
-        "the newest stored one",
-    ),
+    _option("--to", "DATE", "Newest session to re-run.", "the newest stored one"),
 ]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[
     str,
-    _option(
-        "--mode",
-        "MODE",
-        "auto, scratch, warm or skip.",
-        True,
-    ),
+    _option("--mode", "MODE", "auto, scratch, warm or skip.", True),
 ]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[
     Path,
-    _option(
-        "--out",
-        "PATH",
-        "Path of the file to write.",
-        True,
-    ),
+    _option("--out", "PATH", "Path of the file to write.", True),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[
     bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")
 ]
-_SWITCH = "Accept bars of another source, or another history, for a known symbol."
-Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
+Switch = Annotated[
+    bool,
+    typer.Option(
+        "--switch-source",
+        help="Accept bars of another source, or another history, for a known symbol.",
+    ),
+]
 
 
 def quieten_nights() -> None:

@@ -127,14 +127,14 @@ def test_a_run_of_a_night_that_is_done_says_that_nothing_was_run(here):
     assert "Nothing new since the session 2018-12-31 of XNYS. Nothing was run.\n" in err
 
 
-def test_an_option_that_takes_one_value_is_refused_where_it_is_repeated(here, monkeypatch):
-    for words in (
-        ["run", "--target", "volume", "--target=range"],
-        ["show", "--market", "none", "--market", "none"],
-    ):
+def test_an_empty_value_is_refused_and_several_targets_but_of_serve(here, monkeypatch):
+    code, _, err = run("run", "--target", "volume", "--target=range")
+    assert code == 2
+    assert "Expected --target once" in err
+    for words in (["run", "--source", " "], ["show", "--symbol="], ["serve", "--target", ""]):
         code, _, err = run(*words)
         assert code == 2
-        assert f"Expected {words[1]} once" in err
+        assert f"Expected a value after {words[1].strip('=')}, found an empty text" in err
     started = mock.Mock()
     monkeypatch.setattr(start, "start_serving", started)
     assert (
@@ -185,7 +185,6 @@ def test_init_writes_a_file_that_the_next_command_reads(tmp_path, monkeypatch):
 def test_ctrl_c_says_how_to_continue(monkeypatch):
     monkeypatch.setattr(cli, "settings", mock.Mock(side_effect=KeyboardInterrupt))
     assert run("show")[::2] == (130, "Stopped; run the same command to continue.\n")
-    assert run("verify")[::2] == (130, "Stopped; the same command starts again.\n")
 
 
 def test_every_command_is_in_one_of_two_groups_of_the_help_and_has_its_own():
@@ -399,15 +398,17 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value_and_stops_wha
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_schedule_that_prefect_refuses_is_refused_by_serve(monkeypatch, sqlite_url, tmp_path):
+@pytest.mark.parametrize("cron", ["x 5 * * *", "30 5 * *", "nightly", "0 25 * * *", "0 0-99 * * *"])
+def test_a_schedule_that_prefect_refuses_is_refused_by_serve(
+    cron, monkeypatch, sqlite_url, tmp_path
+):
     monkeypatch.setenv("PREFECT_HOME", "x")
     for name, value in {
-        "CRON": "x 5 * * *",
+        "CRON": cron,
         "DATA_DIR": str(tmp_path),
         "DATABASE_URL": sqlite_url,
     }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
-    with pytest.raises(
-        UsageError, match=r"Invalid FORECASTING_CRON 'x 5 \* \* \*': expected five fields"
-    ):
+    words = re.escape(f"Invalid FORECASTING_CRON '{cron}': expected five fields")
+    with pytest.raises(UsageError, match=words):
         start.start_serving()
